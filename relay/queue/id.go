@@ -1,0 +1,33 @@
+package queue
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"time"
+)
+
+// idEncoding is Crockford's base 32 in lower case: no letter that reads as
+// another, and the order of the text is the order of the bytes.
+var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// idLength is the length of a queue ID in characters.
+const idLength = 16
+
+// NewID makes a queue ID: 48 bits of time in milliseconds and 32 random bits as
+// 16 characters, so that IDs sort by age and several nodes do not collide.
+func NewID(now time.Time) string {
+	var b [10]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
+	_, _ = rand.Read(b[6:]) // never fails since Go 1.24
+	return idEncoding.EncodeToString(b[:])
+}
+
+// ValidID tells whether s has the form of a queue ID, and so is safe as a file name.
+func ValidID(s string) bool {
+	if len(s) != idLength {
+		return false
+	}
+	_, err := idEncoding.DecodeString(s)
+	return err == nil
+}

@@ -1,0 +1,225 @@
+// Package queue says what a durable mail queue promises; queue/sqlite keeps the
+// promise on one machine.
+//
+// A message that was committed survives a power cut: its bytes and its record
+// are on disk before Commit returns. A claimed message carries a fence; whoever
+// writes with an older fence is refused, so that a worker that lost its claim
+// can never finish, nor send, in another's name. The package knows nothing of
+// SMTP sessions, of MIME or of Graph.
+package queue
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// The errors that callers tell apart; every other error is a fault of the store.
+var (
+	ErrNotFound = errors.New("no such message")
+	ErrFenced   = errors.New("the message was claimed or changed by somebody else")
+	ErrNoSpace  = errors.New("no space left for the queue")
+	ErrClosed   = errors.New("the queue is closed")
+	ErrState    = errors.New("not possible in the message's present state")
+)
+
+// State of a message. A message is Queued, Deferred or Held until it ends as
+// Sent or Failed; while a node works on it, it is Delivering.
+type State string
+
+// The states of a message.
+const (
+	Queued     State = "queued"
+	Delivering State = "delivering"
+	Deferred   State = "deferred"
+	Held       State = "held"
+	Sent       State = "sent"
+	Failed     State = "failed"
+)
+
+// States lists every state, in the order of a message's life.
+func States() []State { return []State{Queued, Delivering, Deferred, Held, Sent, Failed} }
+
+// Envelope is MAIL FROM and RCPT TO (RFC 5321 section 2.3.1). From is empty for
+// the null reverse-path.
+type Envelope struct {
+	From string   `json:"from"`
+	To   []string `json:"to"`
+	UTF8 bool     `json:"utf8,omitempty"` // SMTPUTF8 was asked for (RFC 6531)
+}
+
+// Lane is one mailbox of one connection: the stream of deliveries that shares
+// Graph's limits for that pair.
+type Lane struct {
+	Connection string `json:"connection"`
+	Mailbox    string `json:"mailbox"`
+}
+
+// String is "connection/mailbox".
+func (l Lane) String() string { return l.Connection + "/" + l.Mailbox }
+
+// Entry is what is known of a message when it is accepted.
+type Entry struct {
+	Envelope  Envelope
+	Lane      Lane
+	From      string // the address that is shown as From; empty: the header's own
+	ReplyTo   string // added as Reply-To where the message has none
+	Subject   string
+	MessageID string
+	Listener  string
+	User      string // empty when the client did not authenticate
+	Client    string // IP address
+}
+
+// Progress is what is known of a message's way into Graph. What is asked for
+// outside is recorded first (wanted), its result after.
+type Progress struct {
+	Path         string    // draft, mime or sendmail
+	DraftWanted  bool      // a draft may exist, whether DraftID is known or not
+	DraftID      string    // immutable id
+	Attached     int       // attachments that the draft has
+	UploadURL    string    // session of attachment number Attached; it carries a token, never show it
+	UploadOffset int64     // bytes of that attachment which Graph has
+	SendWanted   time.Time // when the send was first asked for; zero: not yet
+}
+
+// Event is one line of a message's history.
+type Event struct {
+	At        time.Time `json:"at"`
+	What      string    `json:"what"`
+	Detail    string    `json:"detail,omitempty"`
+	RequestID string    `json:"request_id,omitempty"` // Graph's request-id
+}
+
+// Record is a message as the queue keeps it.
+type Record struct {
+	ID       string
+	Received time.Time
+	Size     int64 // bytes as stored
+	Entry
+	State    State
+	Due      time.Time // when a queued or deferred message is to be tried
+	Reason   string    // of the closed list in graph, or empty
+	Detail   string
+	Attempts int
+	Finished time.Time
+	Progress Progress
+}
+
+// Ref names a claim: the message and the fence under which it was claimed.
+type Ref struct {
+	ID    string
+	Fence int64
+}
+
+// Task is a claimed message.
+type Task struct {
+	Record
+	Ref Ref
+}
+
+// Outcome ends a claim.
+type Outcome struct {
+	State    State // Sent, Deferred, Held, Failed; Queued gives it back untouched
+	Due      time.Time
+	Reason   string
+	Detail   string
+	Uncount  bool // the try does not count as an attempt
+	Progress Progress
+	Events   []Event
+}
+
+// Writer takes the bytes of one message. Nothing of it is visible until Commit.
+type Writer interface {
+	io.Writer
+	// ID is the queue ID that the message will have.
+	ID() string
+	// Commit returns when bytes and entry are durable; ErrNoSpace when the disk is full.
+	Commit(ctx context.Context, e Entry) error
+	// Abort leaves nothing behind. It does nothing after Commit.
+	Abort() error
+}
+
+// Body is the stored message. It must be closed.
+type Body interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// Intake accepts messages.
+type Intake interface {
+	Create(ctx context.Context) (Writer, error)
+}
+
+// Claim asks for work.
+type Claim struct {
+	Node    string
+	Max     int // tasks at most
+	PerLane int // tasks of one lane that may be in delivery at a time
+}
+
+// Work is the deliverer's view. Save and Finish answer ErrFenced when the claim
+// is no longer the caller's.
+type Work interface {
+	// Claim takes messages that are due, the lanes in turn, and marks them
+	// Delivering with DraftWanted as it was and one more attempt. It also
+	// returns when the next message falls due (zero: none waits).
+	Claim(ctx context.Context, c Claim) ([]Task, time.Time, error)
+	Open(ctx context.Context, id string) (Body, error)
+	// Save records progress; it is durable on return.
+	Save(ctx context.Context, ref Ref, p Progress, events ...Event) error
+	Finish(ctx context.Context, ref Ref, o Outcome) error
+	// Pause stops claims from a lane, or from a whole connection when
+	// lane.Mailbox is empty, until then. An earlier end does not shorten a pause.
+	Pause(ctx context.Context, lane Lane, until time.Time, reason string) error
+	// Renew extends the node's lease and gives back what dead nodes had claimed;
+	// it returns how many messages that were.
+	Renew(ctx context.Context, node string, lease time.Duration) (int, error)
+	// Wake receives when new work may be there.
+	Wake() <-chan struct{}
+}
+
+// Filter selects records; zero fields select everything.
+type Filter struct {
+	States []State
+	Limit  int // 0: 1,000
+}
+
+// Action is what an operator may do with a message.
+type Action string
+
+// The actions of an operator.
+const (
+	Hold    Action = "hold"    // queued, deferred or delivering -> held
+	Release Action = "release" // held -> queued
+	Retry   Action = "retry"   // deferred, held or failed -> queued now
+	Delete  Action = "delete"  // anything but delivering; nothing remains
+)
+
+// Stats counts the queue.
+type Stats struct {
+	Messages map[State]int64
+	Bytes    int64     // of messages that are not sent
+	Oldest   time.Time // receipt of the oldest message that is queued, deferred, delivering or held
+}
+
+// Desk is the operator's view.
+type Desk interface {
+	List(ctx context.Context, f Filter) ([]Record, error)
+	Get(ctx context.Context, id string) (Record, []Event, error)
+	Open(ctx context.Context, id string) (Body, error)
+	Steer(ctx context.Context, id string, a Action, by string) error
+	Stats(ctx context.Context) (Stats, error)
+}
+
+// Store is a queue engine.
+type Store interface {
+	Intake
+	Work
+	Desk
+	// Healthy is nil while the store can take mail.
+	Healthy() error
+	Close() error
+}

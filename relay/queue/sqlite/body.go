@@ -1,0 +1,190 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"graphrelay/relay/queue"
+)
+
+// inlineBody is the size up to which a body is a row; above it, a file is faster.
+const inlineBody = 128 << 10
+
+// syncEvery bounds what one flush of a large body has to write, so that small
+// messages beside it do not wait for it.
+const syncEvery = 4 << 20
+
+const (
+	bodyNone = iota
+	bodyRow
+	bodyFile
+)
+
+// file and fileSystem are what the store asks of the disk beside the database.
+type file interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+type fileSystem interface {
+	Create(path string) (file, error)
+	SyncDir(path string) error
+}
+
+type osFiles struct{}
+
+func (osFiles) Create(path string) (file, error) {
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+}
+
+// SyncDir makes a new directory entry durable. Windows has no such call and
+// needs none: NTFS journals its metadata.
+func (osFiles) SyncDir(path string) error { return syncDir(path) }
+
+func (s *Store) bodyPath(id string) string {
+	return filepath.Join(s.dir, bodiesName, id)
+}
+
+// spool holds one body while it arrives: in memory up to inlineBody, then in its file.
+type spool struct {
+	s        *Store
+	id       string
+	mem      bytes.Buffer
+	f        file
+	size     int64
+	unsynced int
+}
+
+func (b *spool) Write(p []byte) (int, error) {
+	if b.f == nil && b.mem.Len()+len(p) <= inlineBody {
+		b.size += int64(len(p))
+		return b.mem.Write(p)
+	}
+	if err := b.spill(); err != nil {
+		return 0, err
+	}
+	return b.writeFile(p)
+}
+
+// spill moves what is in memory to the file.
+func (b *spool) spill() error {
+	if b.f != nil {
+		return nil
+	}
+	f, err := b.s.files.Create(b.s.bodyPath(b.id))
+	if err != nil {
+		return spaceError(err)
+	}
+	b.f, b.size = f, 0
+	_, err = b.writeFile(b.mem.Bytes())
+	b.mem = bytes.Buffer{}
+	return err
+}
+
+func (b *spool) writeFile(p []byte) (int, error) {
+	n, err := b.f.Write(p)
+	b.size += int64(n)
+	b.unsynced += n
+	if err == nil && b.unsynced >= syncEvery {
+		b.unsynced = 0
+		err = b.f.Sync()
+	}
+	return n, spaceError(err)
+}
+
+// sync makes the file and its name durable; it does nothing for a body in memory.
+func (b *spool) sync() error {
+	if b.f == nil {
+		return nil
+	}
+	err := errors.Join(b.f.Sync(), b.f.Close())
+	if err == nil {
+		err = b.s.files.SyncDir(filepath.Join(b.s.dir, bodiesName))
+	}
+	return spaceError(err)
+}
+
+func (b *spool) remove() error {
+	if b.f == nil {
+		return nil
+	}
+	_ = b.f.Close() // it may be closed already
+	return os.Remove(b.s.bodyPath(b.id))
+}
+
+func spaceError(err error) error {
+	if err != nil && diskFull(err) {
+		return fmt.Errorf("%w: %w", queue.ErrNoSpace, err)
+	}
+	return err
+}
+
+// Open implements queue.Work and queue.Desk.
+func (s *Store) Open(ctx context.Context, id string) (queue.Body, error) {
+	var kind int
+	var data []byte
+	err := s.read.QueryRowContext(ctx, `SELECT message.body, body.data FROM message
+		LEFT JOIN body USING (id) WHERE id=?`, id).Scan(&kind, &data)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	switch kind {
+	case bodyRow:
+		return memBody{bytes.NewReader(data)}, nil
+	case bodyFile:
+		return openFile(s.bodyPath(id))
+	}
+	return nil, fmt.Errorf("%w: its content was removed when it was sent", queue.ErrNotFound)
+}
+
+type memBody struct{ *bytes.Reader }
+
+func (memBody) Close() error { return nil }
+
+type fileBody struct {
+	*os.File
+	size int64
+}
+
+func (b fileBody) Size() int64 { return b.size }
+
+func openFile(path string) (queue.Body, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return fileBody{f, st.Size()}, nil
+}
+
+// sweepBodies removes the files whose message was never committed, or is gone.
+func (s *Store) sweepBodies(ctx context.Context) error {
+	dir := filepath.Join(s.dir, bodiesName)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		var kind int
+		err := s.read.QueryRowContext(ctx, "SELECT body FROM message WHERE id=?", e.Name()).Scan(&kind)
+		if err != nil && !errors.Is(notFound(err), queue.ErrNotFound) {
+			return err
+		}
+		if kind != bodyFile && queue.ValidID(e.Name()) {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+const defaultListLimit = 1000
+
+// List implements queue.Desk: oldest first.
+func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Record, error) {
+	query := "SELECT " + recordColumns + " FROM " + recordTables
+	var args []any
+	if len(f.States) > 0 {
+		query += " WHERE m.state IN (?" + strings.Repeat(",?", len(f.States)-1) + ")"
+		for _, st := range f.States {
+			args = append(args, st)
+		}
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = defaultListLimit
+	}
+	rows, err := s.read.QueryContext(ctx, query+" ORDER BY m.id LIMIT ?", append(args, limit)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []queue.Record
+	for rows.Next() {
+		r, _, err := scanRecord(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// Get implements queue.Desk.
+func (s *Store) Get(ctx context.Context, id string) (queue.Record, []queue.Event, error) {
+	r, _, err := scanRecord(s.read.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+" WHERE m.id=?", id))
+	if err != nil {
+		return r, nil, err
+	}
+	rows, err := s.read.QueryContext(ctx, "SELECT at, what, detail, request_id FROM event WHERE id=? ORDER BY seq", id)
+	if err != nil {
+		return r, nil, err
+	}
+	defer rows.Close()
+	var events []queue.Event
+	for rows.Next() {
+		var e queue.Event
+		var at int64
+		if err := rows.Scan(&at, &e.What, &e.Detail, &e.RequestID); err != nil {
+			return r, nil, err
+		}
+		e.At = fromMillis(at)
+		events = append(events, e)
+	}
+	return r, events, rows.Err()
+}
+
+// transitions says from which states an action may start, and where it leads.
+func transition(a queue.Action) (from []queue.State, to queue.State, err error) {
+	switch a {
+	case queue.Hold:
+		return []queue.State{queue.Queued, queue.Deferred, queue.Delivering}, queue.Held, nil
+	case queue.Release:
+		return []queue.State{queue.Held}, queue.Queued, nil
+	case queue.Retry:
+		return []queue.State{queue.Queued, queue.Deferred, queue.Held, queue.Failed}, queue.Queued, nil
+	case queue.Delete:
+		return []queue.State{queue.Queued, queue.Deferred, queue.Held, queue.Failed, queue.Sent}, "", nil
+	}
+	return nil, "", fmt.Errorf("unknown action %q", a)
+}
+
+// Steer implements queue.Desk. It raises the fence, so that a worker which is at
+// the message cannot go on to send it.
+func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string) error {
+	from, to, err := transition(a)
+	if err != nil {
+		return err
+	}
+	var kind int
+	err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		var state queue.State
+		if err := tx.QueryRowContext(ctx, "SELECT state, body FROM message WHERE id=?", id).Scan(&state, &kind); err != nil {
+			return notFound(err)
+		}
+		if !contains(from, state) {
+			return fmt.Errorf("%w: it is %s", queue.ErrState, state)
+		}
+		if a == queue.Delete {
+			return remove(ctx, tx, id)
+		}
+		return move(ctx, tx, id, to, queue.Event{What: string(a), Detail: "by " + by})
+	})
+	if err != nil {
+		return err
+	}
+	if a == queue.Delete && kind == bodyFile {
+		_ = os.Remove(s.bodyPath(id)) // else the next start sweeps it
+	}
+	s.signal()
+	return nil
+}
+
+func move(ctx context.Context, tx *sql.Tx, id string, to queue.State, e queue.Event) error {
+	reason := ""
+	if to == queue.Held {
+		reason = "operator"
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE message SET state=?, due=?, reason=?, detail=?, owner='', fence=fence+1, finished=0
+		WHERE id=?`, to, millis(time.Now()), reason, e.Detail, id)
+	if err != nil {
+		return err
+	}
+	return addEvents(ctx, tx, id, e)
+}
+
+func remove(ctx context.Context, tx *sql.Tx, id string) error {
+	for _, table := range []string{"body", "event", "message"} {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE id=?", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func contains(list []queue.State, s queue.State) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// Stats implements queue.Desk.
+func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
+	st := queue.Stats{Messages: map[queue.State]int64{}}
+	rows, err := s.read.QueryContext(ctx, "SELECT state, count(*), sum(size), min(received) FROM message GROUP BY state")
+	if err != nil {
+		return st, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var state queue.State
+		var n, bytes, oldest int64
+		if err := rows.Scan(&state, &n, &bytes, &oldest); err != nil {
+			return st, err
+		}
+		st.Messages[state] = n
+		if state == queue.Sent {
+			continue
+		}
+		st.Bytes += bytes
+		if t := fromMillis(oldest); state != queue.Failed && (st.Oldest.IsZero() || t.Before(st.Oldest)) {
+			st.Oldest = t
+		}
+	}
+	return st, rows.Err()
+}

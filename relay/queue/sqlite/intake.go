@@ -1,0 +1,101 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+// writer implements queue.Writer.
+type writer struct {
+	spool
+	over bool
+}
+
+// Create implements queue.Intake.
+func (s *Store) Create(context.Context) (queue.Writer, error) {
+	if err := s.Healthy(); err != nil {
+		return nil, err
+	}
+	return &writer{spool: spool{s: s, id: queue.NewID(time.Now())}}, nil
+}
+
+func (w *writer) ID() string { return w.id }
+
+// Commit makes the body durable first, then its row: the row is the commit point.
+func (w *writer) Commit(ctx context.Context, e queue.Entry) error {
+	if w.over {
+		return errors.New("commit of a message that is over")
+	}
+	if err := w.sync(); err != nil {
+		return errors.Join(err, w.Abort())
+	}
+	err := w.s.do(ctx, func(ctx context.Context, tx *sql.Tx) error { return w.insert(ctx, tx, e) })
+	if errors.Is(err, queue.ErrNoSpace) {
+		return errors.Join(err, w.Abort())
+	}
+	if err != nil {
+		return err // whether the row is there is unknown: the next start sweeps a file that has none
+	}
+	w.over = true
+	w.s.signal()
+	return nil
+}
+
+func (w *writer) insert(ctx context.Context, tx *sql.Tx, e queue.Entry) error {
+	lane, err := laneID(ctx, tx, e.Lane)
+	if err != nil {
+		return err
+	}
+	to, err := json.Marshal(e.Envelope.To)
+	if err != nil {
+		return err
+	}
+	kind := bodyRow
+	if w.f != nil {
+		kind = bodyFile
+	}
+	now := time.Now().UnixMilli()
+	_, err = tx.ExecContext(ctx, `INSERT INTO message (id, received, size, body, lane, mail_from, recipients, utf8,
+		header_from, reply_to, subject, message_id, listener, user, client, state, due)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?)`,
+		w.id, now, w.size, kind, lane, e.Envelope.From, string(to), e.Envelope.UTF8,
+		e.From, e.ReplyTo, e.Subject, e.MessageID, e.Listener, e.User, e.Client, now)
+	if err != nil || kind == bodyFile {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO body (id, data) VALUES (?,?)", w.id, w.mem.Bytes())
+	return err
+}
+
+func (w *writer) Abort() error {
+	if w.over {
+		return nil
+	}
+	w.over = true
+	return w.remove()
+}
+
+func laneID(ctx context.Context, tx *sql.Tx, l queue.Lane) (int64, error) {
+	var id int64
+	err := tx.QueryRowContext(ctx, "SELECT id FROM lane WHERE connection=? AND mailbox=?", l.Connection, l.Mailbox).Scan(&id)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return id, err
+	}
+	res, err := tx.ExecContext(ctx, "INSERT INTO lane (connection, mailbox) VALUES (?,?)", l.Connection, l.Mailbox)
+	if err != nil {
+		return 0, err
+	}
+	return res.LastInsertId()
+}
+
+func notFound(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return queue.ErrNotFound
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// schemaVersion is kept in user_version. A newer one than ours is refused.
+const schemaVersion = 1
+
+// schema: times are Unix milliseconds, 0 for none. A body of up to inlineBody
+// bytes is a row of body, a larger one the file bodies/ID; message.body says which.
+const schema = `
+CREATE TABLE lane (
+	id         INTEGER PRIMARY KEY,
+	connection TEXT NOT NULL,
+	mailbox    TEXT NOT NULL,
+	served     INTEGER NOT NULL DEFAULT 0, -- when it was last claimed from: lanes take turns
+	UNIQUE (connection, mailbox)
+);
+CREATE TABLE message (
+	id            TEXT PRIMARY KEY,
+	received      INTEGER NOT NULL,
+	size          INTEGER NOT NULL,
+	body          INTEGER NOT NULL, -- 0 none, 1 row, 2 file
+	lane          INTEGER NOT NULL REFERENCES lane(id),
+	mail_from     TEXT NOT NULL,
+	recipients    TEXT NOT NULL,    -- JSON array
+	utf8          INTEGER NOT NULL,
+	header_from   TEXT NOT NULL,
+	reply_to      TEXT NOT NULL,
+	subject       TEXT NOT NULL,
+	message_id    TEXT NOT NULL,
+	listener      TEXT NOT NULL,
+	user          TEXT NOT NULL,
+	client        TEXT NOT NULL,
+	state         TEXT NOT NULL,
+	due           INTEGER NOT NULL,
+	reason        TEXT NOT NULL DEFAULT '',
+	detail        TEXT NOT NULL DEFAULT '',
+	attempts      INTEGER NOT NULL DEFAULT 0,
+	owner         TEXT NOT NULL DEFAULT '',
+	fence         INTEGER NOT NULL DEFAULT 0,
+	finished      INTEGER NOT NULL DEFAULT 0,
+	path          TEXT NOT NULL DEFAULT '',
+	draft_wanted  INTEGER NOT NULL DEFAULT 0,
+	draft_id      TEXT NOT NULL DEFAULT '',
+	attached      INTEGER NOT NULL DEFAULT 0,
+	upload_url    TEXT NOT NULL DEFAULT '',
+	upload_offset INTEGER NOT NULL DEFAULT 0,
+	send_wanted   INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX message_ready ON message(lane, due) WHERE state IN ('queued', 'deferred');
+CREATE INDEX message_delivering ON message(lane) WHERE state = 'delivering';
+CREATE INDEX message_state ON message(state, received, size);
+CREATE TABLE body (
+	id   TEXT PRIMARY KEY,
+	data BLOB NOT NULL
+);
+CREATE TABLE event (
+	id         TEXT NOT NULL,
+	seq        INTEGER NOT NULL,
+	at         INTEGER NOT NULL,
+	what       TEXT NOT NULL,
+	detail     TEXT NOT NULL,
+	request_id TEXT NOT NULL,
+	PRIMARY KEY (id, seq)
+) WITHOUT ROWID;
+CREATE TABLE pause (
+	connection TEXT NOT NULL,
+	mailbox    TEXT NOT NULL, -- empty: the whole connection
+	until      INTEGER NOT NULL,
+	reason     TEXT NOT NULL,
+	PRIMARY KEY (connection, mailbox)
+) WITHOUT ROWID;
+CREATE TABLE node (
+	name  TEXT PRIMARY KEY,
+	lease INTEGER NOT NULL
+) WITHOUT ROWID;
+`
+
+func migrate(ctx context.Context, c *sql.Conn) error {
+	var version int
+	if err := c.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch {
+	case version == schemaVersion:
+		return nil
+	case version > schemaVersion:
+		return fmt.Errorf("the queue was written by a newer graphrelay (schema %d, this one knows %d); run that version", version, schemaVersion)
+	}
+	_, err := c.ExecContext(ctx, "BEGIN IMMEDIATE;"+schema+fmt.Sprintf("PRAGMA user_version = %d; COMMIT", schemaVersion))
+	if err != nil {
+		_, _ = c.ExecContext(ctx, "ROLLBACK")
+	}
+	return err
+}
+
+// checkPragmas reads back what durability rests on: a database that was opened
+// with less must not take mail.
+func checkPragmas(ctx context.Context, c *sql.Conn) error {
+	var journal string
+	var synchronous int
+	if err := c.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
+		return err
+	}
+	if err := c.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&synchronous); err != nil {
+		return err
+	}
+	if journal != "wal" || synchronous != 2 {
+		return fmt.Errorf("the file system gives journal_mode=%s synchronous=%d, but the queue needs wal and 2 (FULL); put data_dir on a local disk", journal, synchronous)
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+// Package sqlite is the embedded queue engine: one SQLite database in WAL mode
+// with synchronous=FULL, and a file beside it for each large body.
+//
+// It promises what package queue asks for on one machine with a local disk. One
+// writer merges what concurrent sessions and workers ask for into one commit,
+// so that they share the cost of the flush. A second process (the queue
+// commands) may open the same directory; only one may hold it exclusively.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+	_ "modernc.org/sqlite" // the driver
+
+	"graphrelay/relay/queue"
+)
+
+// Options opens a store.
+type Options struct {
+	Dir string // created if missing
+	// Exclusive is for the daemon: it locks the directory against a second one,
+	// gives back what an earlier process had claimed, and sweeps body files that
+	// were never committed. Without it the store is opened beside a running daemon.
+	Exclusive bool
+	files     fileSystem // replaced by tests that make writes fail
+}
+
+// Store implements queue.Store.
+type Store struct {
+	dir    string
+	files  fileSystem
+	lock   *flock.Flock
+	write  *sql.DB // one connection, used by the committer alone
+	read   *sql.DB
+	ops    chan *op
+	wake   chan struct{}
+	broken atomic.Pointer[error]
+	done   chan struct{} // closed when the committer has stopped
+	mu     sync.RWMutex  // guards closed against sends on ops
+	closed bool
+}
+
+var _ queue.Store = (*Store)(nil)
+
+const (
+	databaseName = "queue.db"
+	bodiesName   = "bodies"
+	lockName     = "lock"
+)
+
+// Open opens or creates the store in o.Dir.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{
+		dir:   o.Dir,
+		files: o.files,
+		ops:   make(chan *op, maxBatch),
+		wake:  make(chan struct{}, 1),
+		done:  make(chan struct{}),
+	}
+	if s.files == nil {
+		s.files = osFiles{}
+	}
+	if err := os.MkdirAll(filepath.Join(o.Dir, bodiesName), 0o700); err != nil {
+		return nil, fmt.Errorf("create the queue's directory: %w", err)
+	}
+	if o.Exclusive {
+		if err := s.lockDir(); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.openDatabase(ctx); err != nil {
+		s.release()
+		return nil, fmt.Errorf("open the queue in %s: %w", o.Dir, err)
+	}
+	go s.commitLoop()
+	if o.Exclusive {
+		if err := s.recover(ctx); err != nil {
+			_ = s.Close()
+			return nil, fmt.Errorf("recover the queue in %s: %w", o.Dir, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *Store) lockDir() error {
+	s.lock = flock.New(filepath.Join(s.dir, lockName))
+	ok, err := s.lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", s.dir, err)
+	}
+	if !ok {
+		return fmt.Errorf("%s is in use by another graphrelay; stop that one or choose another data_dir", s.dir)
+	}
+	return nil
+}
+
+// dsn gives every connection the same pragmas. auto_vacuum must come before the
+// first table; incremental, or a backlog would never give its space back.
+func dsn(path, more string) string {
+	return "file:" + filepath.ToSlash(path) +
+		"?_pragma=busy_timeout(10000)&_pragma=auto_vacuum(2)&_pragma=journal_mode(WAL)" +
+		"&_pragma=synchronous(FULL)&_pragma=cache_size(-2000)" + more
+}
+
+func (s *Store) openDatabase(ctx context.Context) (err error) {
+	path := filepath.Join(s.dir, databaseName)
+	if s.write, err = sql.Open("sqlite", dsn(path, "")); err != nil {
+		return err
+	}
+	s.write.SetMaxOpenConns(1)
+	c, err := s.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := checkPragmas(ctx, c); err != nil {
+		return err
+	}
+	if err := migrate(ctx, c); err != nil {
+		return err
+	}
+	if s.read, err = sql.Open("sqlite", dsn(path, "&_pragma=query_only(1)")); err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(2)
+	return nil
+}
+
+// recover gives back what a dead process had claimed (the directory lock says
+// that there is no live one) and sweeps bodies that never got their row.
+func (s *Store) recover(ctx context.Context) error {
+	err := s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE message SET state='queued', owner='', fence=fence+1, due=?
+			WHERE state='delivering'`, millis(time.Now()))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.sweepBodies(ctx)
+}
+
+// Healthy is nil while the store can take mail. A failed write to the disk is
+// never retried: what the kernel threw away then would pass as written.
+func (s *Store) Healthy() error {
+	if p := s.broken.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Wake implements queue.Work.
+func (s *Store) Wake() <-chan struct{} { return s.wake }
+
+func (s *Store) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close waits for what is being committed and gives the directory free.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.ops)
+	s.mu.Unlock()
+	<-s.done
+	return s.release()
+}
+
+func (s *Store) release() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.read, s.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}

@@ -1,0 +1,237 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+// readyLanes lists the lanes that have a message due and no pause, longest
+// unserved first. The sub-select reads one entry of message_ready for each lane,
+// so its cost does not grow with the queue.
+const readyLanes = `
+SELECT lane.id, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering')
+FROM lane
+WHERE (SELECT due FROM message WHERE lane = lane.id AND state IN ('queued','deferred') ORDER BY due LIMIT 1) <= ?1
+  AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.connection = lane.connection
+                  AND pause.mailbox IN ('', lane.mailbox) AND pause.until > ?1)
+ORDER BY lane.served`
+
+// nextDue is when the first message falls due in a lane that is not paused then.
+const nextDue = `
+SELECT coalesce(min(max(
+	(SELECT due FROM message WHERE lane = lane.id AND state IN ('queued','deferred') ORDER BY due LIMIT 1),
+	coalesce((SELECT max(until) FROM pause WHERE pause.connection = lane.connection
+	          AND pause.mailbox IN ('', lane.mailbox)), 0))), 0)
+FROM lane`
+
+// Claim implements queue.Work.
+func (s *Store) Claim(ctx context.Context, c queue.Claim) (tasks []queue.Task, next time.Time, err error) {
+	now := time.Now().UnixMilli()
+	idle, due, err := s.nothingDue(ctx, now)
+	if err != nil || idle {
+		return nil, fromMillis(due), err
+	}
+	err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		tasks = nil
+		lanes, err := claimable(ctx, tx, now, c.PerLane)
+		if err != nil {
+			return err
+		}
+		for len(lanes) > 0 && len(tasks) < c.Max {
+			lanes, err = claimRound(ctx, tx, c, now, lanes, &tasks)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	_, due, err = s.nothingDue(ctx, now)
+	return tasks, fromMillis(due), err
+}
+
+// nothingDue spares the writer a transaction when no message is due.
+func (s *Store) nothingDue(ctx context.Context, now int64) (bool, int64, error) {
+	var due int64
+	err := s.read.QueryRowContext(ctx, nextDue).Scan(&due)
+	return due == 0 || due > now, due, err
+}
+
+type laneRoom struct {
+	id   int64
+	room int // tasks that may still be claimed
+}
+
+func claimable(ctx context.Context, tx *sql.Tx, now int64, perLane int) ([]laneRoom, error) {
+	rows, err := tx.QueryContext(ctx, readyLanes, now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var lanes []laneRoom
+	for rows.Next() {
+		var l laneRoom
+		var busy int
+		if err := rows.Scan(&l.id, &busy); err != nil {
+			return nil, err
+		}
+		if l.room = perLane - busy; l.room > 0 {
+			lanes = append(lanes, l)
+		}
+	}
+	return lanes, rows.Err()
+}
+
+// claimRound takes one message from each lane, so that lanes share what is
+// asked for, and returns the lanes that may have more.
+func claimRound(ctx context.Context, tx *sql.Tx, c queue.Claim, now int64, lanes []laneRoom, tasks *[]queue.Task) ([]laneRoom, error) {
+	var rest []laneRoom
+	for _, l := range lanes {
+		if len(*tasks) >= c.Max {
+			break
+		}
+		t, err := claimOne(ctx, tx, c.Node, now, l.id)
+		if err == queue.ErrNotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		*tasks = append(*tasks, t)
+		if l.room--; l.room > 0 {
+			rest = append(rest, l)
+		}
+	}
+	return rest, nil
+}
+
+// claimOne marks the draft as wanted in the same commit: a claim is the durable
+// record that a draft may exist from now on.
+func claimOne(ctx context.Context, tx *sql.Tx, node string, now, lane int64) (t queue.Task, err error) {
+	row := tx.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+`
+		WHERE m.lane=? AND m.state IN ('queued','deferred') AND m.due<=? ORDER BY m.due LIMIT 1`, lane, now)
+	if t.Record, t.Ref.Fence, err = scanRecord(row); err != nil {
+		return t, err
+	}
+	t.Ref.ID = t.ID
+	t.Ref.Fence++
+	t.Attempts++
+	t.State = queue.Delivering
+	_, err = tx.ExecContext(ctx, `UPDATE message SET state='delivering', owner=?, fence=?, attempts=?, draft_wanted=1
+		WHERE id=?`, node, t.Ref.Fence, t.Attempts, t.ID)
+	if err != nil {
+		return t, err
+	}
+	_, err = tx.ExecContext(ctx, "UPDATE lane SET served=? WHERE id=?", now, lane)
+	return t, err
+}
+
+// Save implements queue.Work.
+func (s *Store) Save(ctx context.Context, ref queue.Ref, p queue.Progress, events ...queue.Event) error {
+	return s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		args := append(progressValues(p), ref.ID, ref.Fence)
+		res, err := tx.ExecContext(ctx, "UPDATE message SET "+progressColumns+
+			" WHERE id=? AND fence=? AND state='delivering'", args...)
+		if err := exactlyOne(res, err, queue.ErrFenced); err != nil {
+			return err
+		}
+		return addEvents(ctx, tx, ref.ID, events...)
+	})
+}
+
+// Finish implements queue.Work.
+func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) error {
+	if o.State == queue.Queued {
+		o.Due, o.Uncount = time.Now(), true
+	}
+	var kind int
+	err := s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, "SELECT body FROM message WHERE id=? AND fence=? AND state='delivering'",
+			ref.ID, ref.Fence).Scan(&kind)
+		if err == sql.ErrNoRows {
+			return queue.ErrFenced
+		}
+		if err != nil {
+			return err
+		}
+		return finish(ctx, tx, ref, o, kind)
+	})
+	if err != nil {
+		return err
+	}
+	if o.State == queue.Sent && kind == bodyFile {
+		// A failure leaves a file that the next start sweeps.
+		_ = os.Remove(s.bodyPath(ref.ID))
+	}
+	s.signal() // the lane has room again
+	return nil
+}
+
+func finish(ctx context.Context, tx *sql.Tx, ref queue.Ref, o queue.Outcome, kind int) error {
+	var finished int64
+	if o.State == queue.Sent || o.State == queue.Failed {
+		finished = time.Now().UnixMilli()
+	}
+	if o.State == queue.Sent {
+		kind = bodyNone
+		if _, err := tx.ExecContext(ctx, "DELETE FROM body WHERE id=?", ref.ID); err != nil {
+			return err
+		}
+	}
+	uncount := 0
+	if o.Uncount {
+		uncount = 1
+	}
+	args := append(progressValues(o.Progress), o.State, millis(o.Due), o.Reason, o.Detail, uncount, finished, kind, ref.ID)
+	_, err := tx.ExecContext(ctx, "UPDATE message SET "+progressColumns+
+		", state=?, due=?, reason=?, detail=?, attempts=max(attempts-?, 0), finished=?, body=?, owner='' WHERE id=?", args...)
+	if err != nil {
+		return err
+	}
+	return addEvents(ctx, tx, ref.ID, o.Events...)
+}
+
+// Pause implements queue.Work.
+func (s *Store) Pause(ctx context.Context, l queue.Lane, until time.Time, reason string) error {
+	return s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO pause (connection, mailbox, until, reason) VALUES (?,?,?,?)
+			ON CONFLICT DO UPDATE SET until=excluded.until, reason=excluded.reason WHERE excluded.until > until`,
+			l.Connection, l.Mailbox, millis(until), reason)
+		return err
+	})
+}
+
+// Renew implements queue.Work.
+func (s *Store) Renew(ctx context.Context, node string, lease time.Duration) (reclaimed int, err error) {
+	err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		now := time.Now()
+		_, err := tx.ExecContext(ctx, `INSERT INTO node (name, lease) VALUES (?,?)
+			ON CONFLICT DO UPDATE SET lease=excluded.lease`, node, millis(now.Add(lease)))
+		if err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `UPDATE message SET state='queued', owner='', fence=fence+1, due=?1
+			WHERE state='delivering' AND owner NOT IN (SELECT name FROM node WHERE lease > ?1)`, millis(now))
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		reclaimed = int(n)
+		// Give back what ended messages left, a little at a time.
+		_, err = tx.ExecContext(ctx, "PRAGMA incremental_vacuum(1000)")
+		return err
+	})
+	if reclaimed > 0 {
+		s.signal()
+	}
+	return reclaimed, err
+}

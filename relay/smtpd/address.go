@@ -1,0 +1,78 @@
+package smtpd
+
+import (
+	"net/netip"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Lengths of RFC 5321 section 4.5.3.1, in bytes.
+const (
+	maxLocalPart = 64
+	maxDomain    = 255
+	maxAddress   = 254
+)
+
+// checkAddress is the syntax that everything behind the edge may rely on: one
+// local part, one domain, nothing that could break out of a header or a log
+// line. go-smtp lets control characters and 8-bit bytes through.
+func checkAddress(a string, utf8Allowed bool) *Refusal {
+	syntax := func(text string) *Refusal {
+		return &Refusal{501, [3]int{5, 1, 3}, ReasonRecipient, text}
+	}
+	at := strings.LastIndexByte(a, '@')
+	if at <= 0 || at == len(a)-1 {
+		return syntax("The address has no domain; write it as name@domain")
+	}
+	local, domain := a[:at], a[at+1:]
+	if len(local) > maxLocalPart || len(domain) > maxDomain || len(a) > maxAddress {
+		return syntax("The address is too long")
+	}
+	if !utf8.ValidString(a) || strings.ContainsFunc(a, unsafeInAddress) {
+		return syntax("The address holds characters that are not allowed")
+	}
+	if !isASCII(a) && !utf8Allowed {
+		return &Refusal{553, [3]int{5, 6, 7}, ReasonRecipient, "The address is not ASCII; ask for SMTPUTF8 in MAIL FROM"}
+	}
+	if !validDomain(domain) {
+		return syntax("The address's domain is not valid")
+	}
+	return nil
+}
+
+// unsafeInAddress is stricter than the quoted local part of RFC 5321: Graph takes
+// no such addresses, and none are in use.
+func unsafeInAddress(r rune) bool {
+	return !unicode.IsGraphic(r) || unicode.IsSpace(r) || strings.ContainsRune(`<>()\,;"`, r)
+}
+
+func validDomain(d string) bool {
+	if strings.HasPrefix(d, "[") {
+		inner, ok := strings.CutSuffix(d[1:], "]")
+		if ip6, found := strings.CutPrefix(inner, "IPv6:"); found {
+			inner = ip6
+		}
+		_, err := netip.ParseAddr(inner)
+		return ok && err == nil
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(d, "."), ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInLabel) {
+			return false
+		}
+	}
+	return true
+}
+
+func notInLabel(r rune) bool {
+	return r < utf8.RuneSelf && r != '-' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

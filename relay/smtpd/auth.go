@@ -1,0 +1,101 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// AuthMechanisms implements smtp.AuthSession: passwords are asked for under TLS,
+// or where the bytes never leave this machine on a listener without TLS.
+func (s *session) AuthMechanisms() []string {
+	if !s.authOffered() {
+		return nil
+	}
+	return []string{sasl.Plain, sasl.Login}
+}
+
+func (s *session) authOffered() bool {
+	cfg := s.server.cfg
+	if cfg.Auth == AuthNone {
+		return false
+	}
+	return s.conn.tls != nil || (cfg.TLS == TLSNone && s.conn.client.IsLoopback())
+}
+
+// Auth implements smtp.AuthSession.
+func (s *session) Auth(mechanism string) (sasl.Server, error) {
+	if s.server.cfg.Auth == AuthNone {
+		return nil, &smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "AUTH is not used on this listener"}
+	}
+	if !s.authOffered() {
+		return nil, &smtp.SMTPError{Code: 538, EnhancedCode: smtp.EnhancedCode{5, 7, 11}, Message: "Start TLS first: AUTH is offered only under TLS"}
+	}
+	s.mu.Lock()
+	open := s.open
+	s.mu.Unlock()
+	if open {
+		return nil, &smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "AUTH is not allowed during a mail transaction"}
+	}
+	switch mechanism {
+	case sasl.Plain:
+		return sasl.NewPlainServer(func(identity, user, password string) error {
+			if identity != "" && identity != user {
+				return s.authFailed(user, &Refusal{535, [3]int{5, 7, 8}, ReasonAuth, "Acting for another user is not supported"})
+			}
+			return s.authenticate(user, password)
+		}), nil
+	case sasl.Login:
+		return &loginServer{authenticate: s.authenticate}, nil
+	}
+	return nil, smtp.ErrAuthUnknownMechanism
+}
+
+func (s *session) authenticate(user, password string) error {
+	if err := s.server.policy.Authenticate(context.Background(), user, password); err != nil {
+		return s.authFailed(user, err)
+	}
+	s.mu.Lock()
+	s.who.User = user
+	s.mu.Unlock()
+	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, "ok").Inc()
+	s.log.Debug("authenticated", "user", printable(user))
+	return nil
+}
+
+func (s *session) authFailed(user string, err error) error {
+	r := refusalOf(err)
+	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, "failed").Inc()
+	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
+	s.log.Warn("authentication failed", "user", printable(user), "error", r.Error())
+	return r.smtp()
+}
+
+// loginServer is AUTH LOGIN (draft-murchison-sasl-login), which old devices
+// speak: with the user name in the first line or without. Some of them look for
+// exactly these prompts.
+type loginServer struct {
+	authenticate func(user, password string) error
+	user         *string
+}
+
+var errLoginOver = errors.New("sasl: the LOGIN exchange is over")
+
+func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err error) {
+	if l.authenticate == nil {
+		return nil, false, errLoginOver
+	}
+	switch {
+	case l.user == nil && response == nil:
+		return []byte("Username:"), false, nil
+	case l.user == nil:
+		user := string(response)
+		l.user = &user
+		return []byte("Password:"), false, nil
+	}
+	authenticate := l.authenticate
+	l.authenticate = nil
+	return nil, true, authenticate(*l.user, string(response))
+}

@@ -1,0 +1,72 @@
+package smtpd
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Reason says why something was refused: the closed list of the metric
+// graphrelay_messages_rejected_total.
+type Reason string
+
+// The reasons for which a listener refuses.
+const (
+	ReasonNetwork     Reason = "network"     // address not in the listener's networks
+	ReasonConnections Reason = "connections" // too many connections
+	ReasonAuth        Reason = "auth"        // not or wrongly authenticated
+	ReasonSender      Reason = "sender"      // may not send, or unknown
+	ReasonRecipient   Reason = "recipient"   // bad recipient address
+	ReasonSize        Reason = "size"        // larger than SIZE
+	ReasonContent     Reason = "content"     // the message itself is not acceptable
+	ReasonStorage     Reason = "storage"     // no room on the disk
+	ReasonAborted     Reason = "aborted"     // the client did not finish the message
+	ReasonInternal    Reason = "internal"    // a fault of ours
+)
+
+// Metrics counts what the listeners do; one set serves all of them.
+type Metrics struct {
+	connections *prometheus.GaugeVec
+	auth        *prometheus.CounterVec
+	accepted    *prometheus.CounterVec
+	refused     *prometheus.CounterVec
+	seconds     *prometheus.HistogramVec
+	bytes       *prometheus.HistogramVec
+}
+
+// NewMetrics registers the metrics with r.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "graphrelay_smtp_connections", Help: "Open SMTP connections."}, []string{"listener"}),
+		auth: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "graphrelay_smtp_auth_total", Help: "AUTH attempts by result."}, []string{"listener", "result"}),
+		accepted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "graphrelay_messages_accepted_total", Help: "Messages answered with 250."}, []string{"listener"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "graphrelay_messages_rejected_total", Help: "Refusals by reason."}, []string{"listener", "reason"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "graphrelay_accept_seconds", Help: "Time from DATA to the answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}}, []string{"listener"}),
+		bytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "graphrelay_message_bytes", Help: "Size of accepted messages.",
+			Buckets: prometheus.ExponentialBuckets(1<<10, 4, 10)}, []string{"listener"}),
+	}
+	r.MustRegister(m.connections, m.auth, m.accepted, m.refused, m.seconds, m.bytes)
+	return m
+}
+
+// Prepare makes a listener's series appear with 0 before anything happened.
+func (m *Metrics) Prepare(listener string) {
+	m.connections.WithLabelValues(listener)
+	m.accepted.WithLabelValues(listener)
+	m.seconds.WithLabelValues(listener)
+	m.bytes.WithLabelValues(listener)
+	for _, result := range []string{"ok", "failed"} {
+		m.auth.WithLabelValues(listener, result)
+	}
+	for _, reason := range []Reason{ReasonNetwork, ReasonConnections, ReasonAuth, ReasonSender, ReasonRecipient,
+		ReasonSize, ReasonContent, ReasonStorage, ReasonAborted, ReasonInternal} {
+		m.refused.WithLabelValues(listener, string(reason))
+	}
+}
+
+func (m *Metrics) rejected(listener string, r Reason) {
+	m.refused.WithLabelValues(listener, string(r)).Inc()
+}

@@ -1,0 +1,94 @@
+package smtpd
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+// received is the trace field of RFC 5321 section 4.4. The recipient is named
+// only where it is the only one, so that Bcc recipients stay unknown.
+func (s *session) received(id string, env queue.Envelope, who Identity) string {
+	var b strings.Builder
+	addr := s.conn.client.String()
+	if s.conn.client.Is6() {
+		addr = "IPv6:" + addr
+	}
+	fmt.Fprintf(&b, "Received: from %s ([%s])\r\n\tby %s (graphrelay) with %s id %s", token(s.helo), addr,
+		token(s.server.cfg.Hostname), s.protocol(env, who), id)
+	if len(env.To) == 1 {
+		fmt.Fprintf(&b, "\r\n\tfor <%s>", env.To[0])
+	}
+	if t := s.conn.tls; t != nil {
+		fmt.Fprintf(&b, "\r\n\t(%s %s)", tls.VersionName(t.Version), tls.CipherSuiteName(t.CipherSuite))
+	}
+	fmt.Fprintf(&b, ";\r\n\t%s\r\n", time.Now().Format(time.RFC1123Z))
+	return b.String()
+}
+
+// protocol is the "with" keyword of RFC 3848 and RFC 6531.
+func (s *session) protocol(env queue.Envelope, who Identity) string {
+	p := "ESMTP"
+	if env.UTF8 {
+		p = "UTF8SMTP"
+	}
+	if s.conn.tls != nil {
+		p += "S"
+	}
+	if who.User != "" {
+		p += "A"
+	}
+	return p
+}
+
+// token keeps of a name what can stand in a header field.
+func token(s string) string {
+	ok := func(r rune) rune {
+		if r > ' ' && r < 0x7f && !strings.ContainsRune("()<>;,\"\\", r) {
+			return r
+		}
+		return '?'
+	}
+	if len(s) > maxDomain {
+		s = s[:maxDomain]
+	}
+	return strings.Map(ok, s)
+}
+
+// header keeps the first bytes of a message up to the end of its header.
+type header struct {
+	max  int
+	buf  []byte
+	done bool
+}
+
+func (h *header) Write(p []byte) (int, error) {
+	if h.done {
+		return len(p), nil
+	}
+	from := max(len(h.buf)-3, 0)
+	h.buf = append(h.buf, p[:min(len(p), h.max-len(h.buf))]...)
+	if i := endOfHeader(h.buf[from:]); i >= 0 {
+		h.buf = h.buf[:from+i]
+		h.done = true
+	}
+	h.done = h.done || len(h.buf) >= h.max
+	return len(p), nil
+}
+
+// endOfHeader returns the offset after the first empty line, with CRLF or LF.
+func endOfHeader(p []byte) int {
+	end := -1
+	for _, mark := range []string{"\n\r\n", "\n\n"} {
+		if i := bytes.Index(p, []byte(mark)); i >= 0 && (end < 0 || i+len(mark) < end) {
+			end = i + len(mark)
+		}
+	}
+	return end
+}
+
+func (h *header) bytes() []byte { return h.buf }

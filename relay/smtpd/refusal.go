@@ -1,0 +1,69 @@
+package smtpd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/emersion/go-smtp"
+
+	"graphrelay/relay/queue"
+)
+
+// Refusal is an answer that says no. Text says what the sender can do.
+type Refusal struct {
+	Code     int    // SMTP reply code, 4xx or 5xx
+	Enhanced [3]int // RFC 3463
+	Reason   Reason
+	Text     string
+}
+
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
+}
+
+func (r *Refusal) smtp() *smtp.SMTPError {
+	return &smtp.SMTPError{Code: r.Code, EnhancedCode: smtp.EnhancedCode(r.Enhanced), Message: printable(r.Text)}
+}
+
+// refusalOf maps any error to what the client is told; a fault of ours is a 4xx.
+func refusalOf(err error) *Refusal {
+	var r *Refusal
+	var s *smtp.SMTPError
+	switch {
+	case errors.As(err, &r):
+		return r
+	case errors.Is(err, queue.ErrNoSpace):
+		return &Refusal{452, [3]int{4, 3, 1}, ReasonStorage, "The relay's disk is full; try again later"}
+	case errors.Is(err, smtp.ErrDataTooLarge):
+		return &Refusal{552, [3]int{5, 3, 4}, ReasonSize, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
+	case errors.Is(err, smtp.ErrDataReset):
+		return &Refusal{451, [3]int{4, 4, 2}, ReasonAborted, "The message was not finished"}
+	case errors.Is(err, smtp.ErrTooLongLine):
+		return &Refusal{554, [3]int{5, 6, 0}, ReasonContent, "A line of the message is longer than this relay takes"}
+	case errors.As(err, &s):
+		return &Refusal{s.Code, [3]int(s.EnhancedCode), ReasonContent, s.Message}
+	}
+	return &Refusal{451, [3]int{4, 3, 0}, ReasonInternal, "A fault in the relay; try again later"}
+}
+
+// maxPrintable bounds what of a client's text is repeated to it or logged.
+const maxPrintable = 200
+
+// printable makes text from outside safe for one line of an answer or a log.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if b.Len() >= maxPrintable {
+			b.WriteString("...")
+			break
+		}
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			r = '?'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

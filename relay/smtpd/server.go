@@ -1,0 +1,160 @@
+// Package smtpd is the SMTP edge: it accepts mail on one listener, decides with
+// a Policy who may send as whom, and streams the message into the queue.
+//
+// It promises that 250 after a body is given only for a message that is durable
+// and whole, that a refusal leaves nothing behind, and that memory does not grow
+// with a message's size. It never parses MIME and knows nothing of Graph.
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"graphrelay/relay/queue"
+)
+
+// AuthMode is whether clients authenticate.
+type AuthMode string
+
+// The authentication modes of a listener.
+const (
+	AuthNone     AuthMode = "none"
+	AuthOptional AuthMode = "optional"
+	AuthRequired AuthMode = "required"
+)
+
+// Config is one listener's settings.
+type Config struct {
+	Name                    string
+	Hostname                string // shown in the greeting and in Received
+	TLS                     TLSMode
+	TLSConfig               *tls.Config
+	Auth                    AuthMode
+	Networks                []netip.Prefix // empty: anywhere
+	MaxMessageBytes         int64          // SIZE (RFC 1870)
+	MaxRecipients           int            // of one message
+	MaxLineBytes            int
+	MaxHeaderBytes          int // of the message header that policy is shown
+	MaxConnections          int
+	MaxConnectionsPerClient int
+	Timeout                 time.Duration // longest wait for a client's next bytes
+	MessageTimeout          time.Duration // longest time for one message's data
+}
+
+// Identity is the user that a client proved to be.
+type Identity struct{ User string }
+
+// Policy decides who may send as whom. An error of type *Refusal is told to the
+// client as it stands; any other is a fault of ours and becomes a 451.
+type Policy interface {
+	// Authenticate answers nil, or a *Refusal for wrong credentials.
+	Authenticate(ctx context.Context, user, password string) error
+	// Sender checks MAIL FROM; from is empty for the null reverse-path.
+	Sender(who Identity, from string) error
+	// Route decides by the envelope and the message's header where the mail
+	// goes. It fills in the entry's Lane, From, ReplyTo, Subject and MessageID.
+	Route(who Identity, header []byte, e *queue.Entry) error
+}
+
+// Server serves one listener.
+type Server struct {
+	cfg     Config
+	intake  queue.Intake
+	policy  Policy
+	metrics *Metrics
+	log     *slog.Logger
+	smtp    *smtp.Server
+
+	mu        sync.Mutex
+	gone      *sync.Cond // signalled when a connection has ended
+	conns     map[*conn]struct{}
+	perClient map[netip.Addr]int
+	stopping  bool
+	stop      chan struct{}
+}
+
+// New makes a server; Serve starts it.
+func New(cfg Config, intake queue.Intake, policy Policy, metrics *Metrics, log *slog.Logger) *Server {
+	s := &Server{
+		cfg: cfg, intake: intake, policy: policy, metrics: metrics,
+		log:       log.With("listener", cfg.Name),
+		conns:     map[*conn]struct{}{},
+		perClient: map[netip.Addr]int{},
+		stop:      make(chan struct{}),
+	}
+	s.gone = sync.NewCond(&s.mu)
+	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
+	s.smtp.Domain = cfg.Hostname
+	s.smtp.MaxMessageBytes = cfg.MaxMessageBytes
+	s.smtp.MaxRecipients = cfg.MaxRecipients
+	s.smtp.MaxLineLength = cfg.MaxLineBytes
+	s.smtp.EnableSMTPUTF8 = true
+	s.smtp.AllowInsecureAuth = true // the session decides, see AuthMechanisms: go-smtp does not see our TLS
+	s.smtp.ErrorLog = serverLog{s.log}
+	return s
+}
+
+// Serve accepts connections on l until Shutdown; then it returns nil.
+func (s *Server) Serve(l net.Listener) error {
+	w := newListener(l, s)
+	go w.run()
+	err := s.smtp.Serve(w)
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown stops accepting, lets messages that are arriving come to their end
+// until ctx is done, and closes every connection.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.mu.Lock()
+	if !s.stopping {
+		s.stopping = true
+		close(s.stop)
+	}
+	s.mu.Unlock()
+	// go-smtp's Shutdown closes the listener and then waits for connections
+	// without ever ending one: the waiting and closing is ours.
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	_ = s.smtp.Shutdown(ended)
+
+	wake := context.AfterFunc(ctx, s.gone.Broadcast)
+	defer wake()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.conns) > 0 {
+		for c := range s.conns {
+			if ctx.Err() != nil || !c.receives.Load() {
+				_ = c.Conn.Close() // its goroutine unregisters it
+			}
+		}
+		s.gone.Wait()
+	}
+}
+
+// sleep waits a moment after a failed accept; false when the server stops.
+func (s *Server) sleep() bool {
+	select {
+	case <-s.stop:
+		return false
+	case <-time.After(50 * time.Millisecond):
+		return true
+	}
+}
+
+func (s *Server) greeting() string { return s.cfg.Hostname + " ESMTP Service Ready" }
+
+func soon() time.Time { return time.Now().Add(5 * time.Second) }
+
+func sprintf(format string, v ...any) string { return fmt.Sprintf(format, v...) }

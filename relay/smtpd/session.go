@@ -1,0 +1,172 @@
+package smtpd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"graphrelay/relay/queue"
+)
+
+// session is one client's dialog. go-smtp calls Reset and Logout, and with BDAT
+// Data too, from goroutines of their own: what they share is guarded by mu.
+type session struct {
+	server *Server
+	conn   *conn
+	helo   string
+	log    *slog.Logger
+
+	mu   sync.Mutex
+	who  Identity
+	open bool // MAIL was accepted
+	env  queue.Envelope
+	seen map[string]bool // recipients, in lower case
+}
+
+var _ smtp.AuthSession = (*session)(nil)
+
+func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
+	sc, ok := c.Conn().(*conn)
+	if !ok {
+		return nil, fmt.Errorf("unexpected connection type %T", c.Conn())
+	}
+	return &session{
+		server: s, conn: sc, helo: c.Hostname(),
+		log: s.log.With("client", sc.client.String()),
+	}, nil
+}
+
+// refused logs and counts a refusal, and gives it the form that go-smtp sends.
+func (s *session) refused(what string, err error) error {
+	r := refusalOf(err)
+	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
+	level := slog.LevelInfo
+	if r.Reason == ReasonInternal || r.Reason == ReasonStorage {
+		level = slog.LevelError
+	}
+	s.log.Log(context.Background(), level, "refused", "command", what, "reason", r.Reason, "answer", printable(r.Error()), "error", printable(err.Error()))
+	return r.smtp()
+}
+
+// Mail implements smtp.Session.
+func (s *session) Mail(from string, opts *smtp.MailOptions) error {
+	s.Reset() // go-smtp lets a second MAIL through
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.checkSender(from, opts); err != nil {
+		return s.refused("MAIL", err)
+	}
+	s.env = queue.Envelope{From: from, UTF8: opts.UTF8}
+	s.seen = map[string]bool{}
+	s.open = true
+	s.conn.busy.Store(true)
+	return nil
+}
+
+func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
+	if s.server.cfg.Auth == AuthRequired && s.who.User == "" {
+		return &Refusal{530, [3]int{5, 7, 0}, ReasonAuth, "Authenticate first"}
+	}
+	if from != "" {
+		if err := checkAddress(from, opts.UTF8); err != nil {
+			err.Reason, err.Enhanced[2] = ReasonSender, 7 // X.1.7 bad sender's mailbox address syntax
+			return err
+		}
+	}
+	return s.server.policy.Sender(s.who, from)
+}
+
+// Rcpt implements smtp.Session.
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := checkAddress(to, s.env.UTF8); err != nil {
+		return s.refused("RCPT", err)
+	}
+	if key := strings.ToLower(to); !s.seen[key] {
+		s.seen[key] = true
+		s.env.To = append(s.env.To, to)
+	}
+	return nil
+}
+
+// Data implements smtp.Session. It answers nil never: success is a 250 that
+// names the queue ID.
+func (s *session) Data(r io.Reader) error {
+	start := time.Now()
+	who, entry, ok := s.begin()
+	if !ok {
+		return s.refused("DATA", smtp.ErrDataReset) // reset while a chunk was on its way
+	}
+	id, size, err := s.accept(r, who, &entry)
+	s.server.metrics.seconds.WithLabelValues(s.server.cfg.Name).Observe(time.Since(start).Seconds())
+	if err != nil {
+		return s.refused("DATA", err)
+	}
+	s.server.metrics.accepted.WithLabelValues(s.server.cfg.Name).Inc()
+	s.server.metrics.bytes.WithLabelValues(s.server.cfg.Name).Observe(float64(size))
+	s.log.Info("queued", "id", id, "from", printable(entry.Envelope.From), "recipients", len(entry.Envelope.To),
+		"size", size, "lane", entry.Lane.String(), "user", printable(entry.User))
+	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "queued as " + id}
+}
+
+// begin starts the clock for the body. Reset ends it, once the answer is written.
+func (s *session) begin() (Identity, queue.Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.open || len(s.env.To) == 0 {
+		return Identity{}, queue.Entry{}, false
+	}
+	s.conn.receives.Store(true)
+	s.conn.limitTime(s.server.cfg.MessageTimeout)
+	return s.who, queue.Entry{
+		Envelope: s.env, Listener: s.server.cfg.Name, User: s.who.User, Client: s.conn.client.String(),
+	}, true
+}
+
+// accept streams the message into the queue. Nothing remains of one that fails.
+func (s *session) accept(r io.Reader, who Identity, entry *queue.Entry) (id string, size int64, err error) {
+	ctx := context.Background() // the answer must be known, whatever happens to the client
+	w, err := s.server.intake.Create(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() {
+		if err != nil {
+			_ = w.Abort() // what remains is swept at the next start
+		}
+	}()
+	if _, err := io.WriteString(w, s.received(w.ID(), entry.Envelope, who)); err != nil {
+		return "", 0, err
+	}
+	h := header{max: s.server.cfg.MaxHeaderBytes}
+	size, err = io.CopyBuffer(struct{ io.Writer }{w}, io.TeeReader(r, &h), make([]byte, 32<<10))
+	if err != nil {
+		return "", 0, err
+	}
+	if err := s.server.policy.Route(who, h.bytes(), entry); err != nil {
+		return "", 0, err
+	}
+	return w.ID(), size, w.Commit(ctx, *entry)
+}
+
+// Reset implements smtp.Session.
+func (s *session) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open = false
+	s.env = queue.Envelope{}
+	s.seen = nil
+	s.conn.busy.Store(false)
+	s.conn.receives.Store(false)
+	s.conn.limitTime(0)
+}
+
+// Logout implements smtp.Session.
+func (s *session) Logout() error { return nil }

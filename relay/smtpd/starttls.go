@@ -1,0 +1,168 @@
+package smtpd
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// TLSMode is how a listener does TLS.
+type TLSMode string
+
+// The TLS modes of a listener.
+const (
+	TLSNone     TLSMode = "none"
+	TLSStart    TLSMode = "starttls" // RFC 3207
+	TLSImplicit TLSMode = "implicit" // RFC 8314 section 3.3
+)
+
+// maxCommandsBeforeTLS bounds what a client may say before STARTTLS or MAIL.
+const maxCommandsBeforeTLS = 20
+
+var (
+	errPlainQuit     = errors.New("the client left before STARTTLS")
+	errPlainCommands = errors.New("too many commands before STARTTLS")
+	errInjected      = errors.New("commands were sent together with STARTTLS")
+)
+
+// secure brings TLS up as the listener wants it.
+func (c *conn) secure() error {
+	c.limitTime(c.server.cfg.Timeout) // for the negotiation as a whole
+	defer c.limitTime(0)
+	switch c.server.cfg.TLS {
+	case TLSImplicit:
+		return c.handshake()
+	case TLSStart:
+		return c.negotiate()
+	}
+	return nil
+}
+
+// handshake puts TLS on the connection. A failure ends it: going on in plain
+// text is what an attacker in between would want.
+func (c *conn) handshake() error {
+	t := tls.Server(c.Conn, c.server.cfg.TLSConfig)
+	if err := t.SetDeadline(c.nextDeadline()); err != nil {
+		return err
+	}
+	if err := t.Handshake(); err != nil {
+		return fmt.Errorf("tls handshake: %w", err)
+	}
+	state := t.ConnectionState()
+	c.Conn, c.tls = t, &state
+	return nil
+}
+
+// negotiate speaks SMTP up to STARTTLS. A client that begins a transaction
+// without it is handed on with its greeting replayed, unless TLS is required.
+func (c *conn) negotiate() error {
+	p := plaintext{c: c, r: bufio.NewReaderSize(c, 2048)}
+	p.reply("220 " + c.server.greeting())
+	for range maxCommandsBeforeTLS {
+		done, err := p.step()
+		if err == nil {
+			err = p.err
+		}
+		if done || err != nil {
+			return err
+		}
+	}
+	p.reply("421 4.7.0 Too many commands; start TLS first")
+	return errPlainCommands
+}
+
+// plaintext is the dialog before TLS.
+type plaintext struct {
+	c    *conn
+	r    *bufio.Reader
+	helo string // the client's last greeting line, as it was sent
+	err  error  // of the last write
+}
+
+func (p *plaintext) reply(lines ...string) {
+	_, p.err = p.c.Write([]byte(strings.Join(lines, "\r\n") + "\r\n"))
+}
+
+// step handles one command; done means that the connection goes to go-smtp.
+func (p *plaintext) step() (done bool, err error) {
+	raw, err := p.r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		p.reply("500 5.5.2 Line too long")
+	}
+	if err != nil {
+		return false, err
+	}
+	line := strings.TrimRight(string(raw), "\r\n")
+	verb, arg, _ := strings.Cut(line, " ")
+	switch strings.ToUpper(verb) {
+	case "EHLO", "HELO":
+		p.hello(line, strings.ToUpper(verb) == "EHLO", arg)
+	case "STARTTLS":
+		return p.startTLS()
+	case "NOOP":
+		p.reply("250 2.0.0 OK")
+	case "RSET":
+		p.reply("250 2.0.0 Session reset")
+	case "QUIT":
+		p.reply("221 2.0.0 Bye")
+		return false, errPlainQuit
+	default:
+		return p.other(line, strings.ToUpper(verb))
+	}
+	return false, nil
+}
+
+func (p *plaintext) hello(line string, extended bool, arg string) {
+	name, _, _ := strings.Cut(strings.TrimSpace(arg), " ")
+	if name == "" {
+		p.reply("501 5.5.4 Say who you are: EHLO name")
+		return
+	}
+	p.helo = line
+	if !extended {
+		p.reply("250 2.0.0 Hello " + printable(name))
+		return
+	}
+	cfg := p.c.server.cfg
+	p.reply("250-Hello "+printable(name),
+		"250-PIPELINING", "250-8BITMIME", "250-ENHANCEDSTATUSCODES", "250-CHUNKING", "250-STARTTLS", "250-SMTPUTF8",
+		fmt.Sprintf("250-SIZE %d", cfg.MaxMessageBytes), fmt.Sprintf("250 LIMITS RCPTMAX=%d", cfg.MaxRecipients))
+}
+
+// startTLS refuses what was sent along in plain text (CVE-2011-0411).
+func (p *plaintext) startTLS() (bool, error) {
+	if p.r.Buffered() > 0 {
+		p.reply("554 5.5.1 Nothing may follow STARTTLS before TLS is up")
+		return false, errInjected
+	}
+	p.reply("220 2.0.0 Ready to start TLS")
+	if p.err != nil {
+		return false, p.err
+	}
+	if err := p.c.handshake(); err != nil {
+		return false, err
+	}
+	p.c.mute.replies = 1 // go-smtp's greeting: RFC 3207 section 4.2 has none after STARTTLS
+	return true, nil
+}
+
+// other hands a transaction in plain text on, where the listener allows one.
+func (p *plaintext) other(line, verb string) (bool, error) {
+	switch {
+	case verb == "AUTH":
+		p.reply("530 5.7.0 Start TLS first: AUTH is offered only under TLS")
+		return false, nil
+	case p.c.server.cfg.Auth == AuthRequired:
+		p.reply("530 5.7.0 Start TLS first, then authenticate")
+		return false, nil
+	case p.helo == "":
+		p.reply("503 5.5.1 Say who you are first: EHLO name")
+		return false, nil
+	}
+	rest, _ := p.r.Peek(p.r.Buffered())
+	p.c.pending = append([]byte(p.helo+"\r\n"+line+"\r\n"), rest...)
+	p.c.mute.replies = 2 // the greeting and the answer to the replayed EHLO
+	return true, nil
+}
