@@ -1,0 +1,243 @@
+// Package config reads and checks graphrelay's configuration file.
+//
+// It promises that a Config which Load returns is complete and consistent:
+// defaults are filled in, relative paths are resolved against the folder of the
+// file, secrets are read, certificates and password hashes are usable, and no
+// setting opens the relay to strangers. A file that falls short is refused with
+// every fault in it, each with file, line, key and remedy. An error never shows
+// a secret's value.
+//
+// config.example.yaml at the root of the repository is the reference of all
+// keys.
+package config
+
+import (
+	"net/netip"
+	"os"
+	"time"
+)
+
+// Config is the whole configuration. It is not changed after it was loaded; a
+// reload makes a new one.
+type Config struct {
+	Hostname    string       `yaml:"hostname"` // in greetings and Received fields
+	DataDir     string       `yaml:"data_dir"`
+	Listeners   []Listener   `yaml:"listeners"`
+	TLS         TLS          `yaml:"tls"`
+	Limits      Limits       `yaml:"limits"`
+	Users       []User       `yaml:"users"`
+	Connections []Connection `yaml:"connections"`
+	Senders     []Sender     `yaml:"senders"` // the first match wins
+	Delivery    Delivery     `yaml:"delivery"`
+	Admin       Admin        `yaml:"admin"`
+	Log         Log          `yaml:"log"`
+
+	warnings []string
+}
+
+// Listener is one SMTP port.
+type Listener struct {
+	Name     string         `yaml:"name"`
+	Address  string         `yaml:"address"` // IP:port, localhost:port or :port
+	TLS      TLSMode        `yaml:"tls"`
+	Auth     AuthMode       `yaml:"auth"`
+	Networks []netip.Prefix `yaml:"networks"` // who may connect; empty: anyone
+}
+
+// TLS names the certificate of all listeners with TLS; it is empty without one.
+type TLS struct {
+	CertFile string `yaml:"cert_file"` // PEM, the chain included
+	KeyFile  string `yaml:"key_file"`  // PEM
+}
+
+// Limits bounds what one client, one message and all of them can take.
+type Limits struct {
+	MessageSize           Size     `yaml:"message_size"` // RFC 1870 SIZE
+	Recipients            int      `yaml:"recipients"`   // of one message
+	Connections           int      `yaml:"connections"`  // at a time, in all
+	ConnectionsPerAddress int      `yaml:"connections_per_address"`
+	Timeout               Duration `yaml:"timeout"`         // longest wait for a client's next bytes
+	MessageTimeout        Duration `yaml:"message_timeout"` // longest time for one message's data
+	LineLength            Size     `yaml:"line_length"`
+	Parts                 int      `yaml:"parts"` // MIME parts of one message
+	Depth                 int      `yaml:"depth"` // nesting of MIME parts
+	HeaderSize            Size     `yaml:"header_size"`
+}
+
+// User is an account that mail clients sign in with (RFC 4954).
+type User struct {
+	Name         string    `yaml:"name"`
+	PasswordHash Secret    `yaml:"password_hash"` // bcrypt
+	Senders      []Pattern `yaml:"senders"`       // the addresses that the user may send from
+}
+
+// Connection is an Entra application in a tenant. ClientSecret holds the secret
+// after Load, wherever it came from; ClientSecretFile and ClientSecretEnv only
+// say where.
+type Connection struct {
+	Name             string    `yaml:"name"`
+	Tenant           string    `yaml:"tenant"`
+	ClientID         string    `yaml:"client_id"`
+	ClientSecret     Secret    `yaml:"client_secret"`
+	ClientSecretFile string    `yaml:"client_secret_file"`
+	ClientSecretEnv  string    `yaml:"client_secret_env"`
+	Domains          []string  `yaml:"domains"` // lower case, in their ASCII form
+	Endpoints        Endpoints `yaml:"endpoints"`
+}
+
+// Endpoints are base URLs without a slash at the end.
+type Endpoints struct {
+	Login string `yaml:"login"`
+	Graph string `yaml:"graph"`
+}
+
+// Sender maps the senders that match to a mailbox.
+type Sender struct {
+	Match   Pattern `yaml:"match"`
+	Mailbox string  `yaml:"mailbox"`
+	ReplyTo ReplyTo `yaml:"reply_to"`
+}
+
+// Delivery steers how queued messages go to Graph.
+type Delivery struct {
+	GiveUpAfter        Duration   `yaml:"give_up_after"`
+	MailboxConcurrency int        `yaml:"mailbox_concurrency"` // requests at a time to one mailbox
+	Concurrency        int        `yaml:"concurrency"`         // messages in delivery at a time, in all
+	RetryDelays        []Duration `yaml:"retry_delays"`        // the last one repeats
+	RequestTimeout     Duration   `yaml:"request_timeout"`     // longest wait for the answer to one request
+	SendSettle         Duration   `yaml:"send_settle"`         // watch of a send whose answer was lost
+}
+
+// Admin is the console, the admin API, health and metrics.
+type Admin struct {
+	Address string `yaml:"address"` // loopback only
+}
+
+// Log steers the program's log and the delivery log.
+type Log struct {
+	Level    LogLevel  `yaml:"level"`
+	Format   LogFormat `yaml:"format"`
+	Subjects bool      `yaml:"subjects"` // whether the delivery log keeps subjects
+}
+
+// TLSMode says how a listener uses TLS.
+type TLSMode string
+
+// The TLS modes of a listener.
+const (
+	TLSNone     TLSMode = "none"
+	TLSStartTLS TLSMode = "starttls" // RFC 3207
+	TLSImplicit TLSMode = "implicit" // RFC 8314
+)
+
+// AuthMode says whether a listener's clients sign in.
+type AuthMode string
+
+// The AUTH modes of a listener.
+const (
+	AuthNone     AuthMode = "none"
+	AuthOptional AuthMode = "optional"
+	AuthRequired AuthMode = "required"
+)
+
+// ReplyTo says what becomes of a sender's address that a rule replaced.
+type ReplyTo string
+
+// The choices for Reply-To.
+const (
+	ReplyToOriginal ReplyTo = "original"
+	ReplyToNone     ReplyTo = "none"
+)
+
+// LogLevel is the least severity that is logged.
+type LogLevel string
+
+// The log levels.
+const (
+	LevelDebug LogLevel = "debug"
+	LevelInfo  LogLevel = "info"
+	LevelWarn  LogLevel = "warn"
+	LevelError LogLevel = "error"
+)
+
+// LogFormat is the form of a log line.
+type LogFormat string
+
+// The log formats. Auto is text on a terminal and JSON otherwise.
+const (
+	FormatAuto LogFormat = "auto"
+	FormatText LogFormat = "text"
+	FormatJSON LogFormat = "json"
+)
+
+// Default returns the configuration of an empty file: every key that has a
+// default, and no listener, user, connection or sender.
+func Default() *Config {
+	return &Config{
+		Hostname: hostname(),
+		DataDir:  "data",
+		Limits: Limits{
+			MessageSize:           150 * MiB,
+			Recipients:            500,
+			Connections:           1000,
+			ConnectionsPerAddress: 100,
+			Timeout:               minutes(5),
+			MessageTimeout:        minutes(30),
+			LineLength:            64 * KiB,
+			Parts:                 1000,
+			Depth:                 100,
+			HeaderSize:            256 * KiB,
+		},
+		Delivery: Delivery{
+			GiveUpAfter:        minutes(48 * 60),
+			MailboxConcurrency: 4,
+			Concurrency:        32,
+			RetryDelays: []Duration{
+				Duration(30 * time.Second), minutes(1), minutes(2), minutes(5),
+				minutes(10), minutes(20), minutes(30), minutes(60),
+			},
+			RequestTimeout: minutes(2),
+			SendSettle:     minutes(2),
+		},
+		Admin: Admin{Address: "127.0.0.1:9025"},
+		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true},
+	}
+}
+
+// setDefaults is called on each element of a list before the file's keys.
+func (l *Listener) setDefaults() { l.TLS, l.Auth = TLSNone, AuthRequired }
+
+func (c *Connection) setDefaults() {
+	c.Endpoints = Endpoints{
+		Login: "https://login.microsoftonline.com",
+		Graph: "https://graph.microsoft.com",
+	}
+}
+
+func (s *Sender) setDefaults() { s.ReplyTo = ReplyToOriginal }
+
+// Warnings lists what deserves a look but keeps nothing from working.
+func (c *Config) Warnings() []string { return c.warnings }
+
+// ConnectionOf returns the connection that an address's domain belongs to, or
+// nil.
+func (c *Config) ConnectionOf(address string) *Connection {
+	_, domain := splitAddress(address)
+	for i := range c.Connections {
+		for _, own := range c.Connections[i].Domains {
+			if own == domain && own != "" {
+				return &c.Connections[i]
+			}
+		}
+	}
+	return nil
+}
+
+func minutes(n int) Duration { return Duration(time.Duration(n) * time.Minute) }
+
+func hostname() string {
+	if name, err := os.Hostname(); err == nil && name != "" {
+		return name
+	}
+	return "localhost"
+}
