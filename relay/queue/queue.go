@@ -81,7 +81,8 @@ type Progress struct {
 	Attached     int       // attachments that the draft has
 	UploadURL    string    // session of attachment number Attached; it carries a token, never show it
 	UploadOffset int64     // bytes of that attachment which Graph has
-	SendWanted   time.Time // when the send was first asked for; zero: not yet
+	SendWanted   time.Time // when the send was last asked for; zero: not yet
+	Settle       time.Time // until then an item that still is a draft may yet leave
 }
 
 // Event is one line of a message's history.

@@ -15,25 +15,25 @@ const (
 	recordColumns = `m.id, m.received, m.size, lane.connection, lane.mailbox, m.mail_from, m.recipients, m.utf8,
 	m.header_from, m.reply_to, m.subject, m.message_id, m.listener, m.user, m.client,
 	m.state, m.due, m.reason, m.detail, m.attempts, m.fence, m.finished,
-	m.path, m.draft_wanted, m.draft_id, m.attached, m.upload_url, m.upload_offset, m.send_wanted`
+	m.path, m.draft_wanted, m.draft_id, m.attached, m.upload_url, m.upload_offset, m.send_wanted, m.settle`
 	recordTables = `message m JOIN lane ON lane.id = m.lane`
 )
 
 type scanner interface{ Scan(...any) error }
 
 func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
-	var received, due, finished, sendWanted int64
+	var received, due, finished, sendWanted, settle int64
 	var to string
 	p := &r.Progress
 	err = row.Scan(&r.ID, &received, &r.Size, &r.Lane.Connection, &r.Lane.Mailbox, &r.Envelope.From, &to, &r.Envelope.UTF8,
 		&r.From, &r.ReplyTo, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client,
 		&r.State, &due, &r.Reason, &r.Detail, &r.Attempts, &fence, &finished,
-		&p.Path, &p.DraftWanted, &p.DraftID, &p.Attached, &p.UploadURL, &p.UploadOffset, &sendWanted)
+		&p.Path, &p.DraftWanted, &p.DraftID, &p.Attached, &p.UploadURL, &p.UploadOffset, &sendWanted, &settle)
 	if err != nil {
 		return r, 0, notFound(err)
 	}
 	r.Received, r.Due, r.Finished = fromMillis(received), fromMillis(due), fromMillis(finished)
-	p.SendWanted = fromMillis(sendWanted)
+	p.SendWanted, p.Settle = fromMillis(sendWanted), fromMillis(settle)
 	if err := json.Unmarshal([]byte(to), &r.Envelope.To); err != nil {
 		return r, 0, fmt.Errorf("recipients of %s: %w", r.ID, err)
 	}
@@ -41,10 +41,10 @@ func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
 }
 
 // progressColumns and progressValues belong together.
-const progressColumns = `path=?, draft_wanted=?, draft_id=?, attached=?, upload_url=?, upload_offset=?, send_wanted=?`
+const progressColumns = `path=?, draft_wanted=?, draft_id=?, attached=?, upload_url=?, upload_offset=?, send_wanted=?, settle=?`
 
 func progressValues(p queue.Progress) []any {
-	return []any{p.Path, p.DraftWanted, p.DraftID, p.Attached, p.UploadURL, p.UploadOffset, millis(p.SendWanted)}
+	return []any{p.Path, p.DraftWanted, p.DraftID, p.Attached, p.UploadURL, p.UploadOffset, millis(p.SendWanted), millis(p.Settle)}
 }
 
 func addEvents(ctx context.Context, tx *sql.Tx, id string, events ...queue.Event) error {

@@ -49,7 +49,8 @@ CREATE TABLE message (
 	attached      INTEGER NOT NULL DEFAULT 0,
 	upload_url    TEXT NOT NULL DEFAULT '',
 	upload_offset INTEGER NOT NULL DEFAULT 0,
-	send_wanted   INTEGER NOT NULL DEFAULT 0
+	send_wanted   INTEGER NOT NULL DEFAULT 0,
+	settle        INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX message_ready ON message(lane, due) WHERE state IN ('queued', 'deferred');
 CREATE INDEX message_delivering ON message(lane) WHERE state = 'delivering';

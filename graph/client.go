@@ -1,0 +1,221 @@
+// Package graph is a client for Microsoft Graph's mail calls: drafts,
+// attachments, upload sessions and send, with app tokens from Entra.
+//
+// It promises that every answer other than the documented success is a typed
+// *Error that says whose fault it is and whether the effect may have happened,
+// that no mailbox sees more requests at a time than it allows, and that no
+// secret and no token appears in an error. It never repeats a request that may
+// have had an effect. It knows nothing of SMTP, MIME or queues.
+package graph
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// Config is one connection: an Entra application in a tenant.
+type Config struct {
+	Tenant       string
+	ClientID     string
+	ClientSecret string
+	LoginURL     string // such as https://login.microsoftonline.com
+	GraphURL     string // such as https://graph.microsoft.com
+	UserAgent    string
+	Concurrency  int           // requests at a time to one mailbox; Graph allows 4
+	Timeout      time.Duration // longest wait for the answer to one request
+	Observer     Observer      // may be nil
+}
+
+// Observer hears of every request, for metrics. status is 0 when no answer came.
+type Observer interface {
+	Request(operation string, status int, took time.Duration)
+	Throttled()
+	Token(ok bool)
+}
+
+// Client talks to Graph for one connection. It is safe for concurrent use.
+type Client struct {
+	cfg    Config
+	http   *http.Client
+	tokens *tokens
+	gate   *gate
+}
+
+// New makes a client; it makes no request.
+func New(cfg Config) *Client {
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: cfg.Timeout,
+		WriteBufferSize:       64 << 10,
+	}
+	client := &http.Client{
+		Transport: transport,
+		// A redirect would carry the token to wherever it points.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return &Client{cfg: cfg, http: client, tokens: newTokens(cfg, client), gate: newGate(cfg.Concurrency)}
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Reply is what is kept of an answer for the operator.
+type Reply struct {
+	Status    int
+	RequestID string // Graph's request-id: what Microsoft's support asks for
+}
+
+// request is one call of Graph's mail API.
+type request struct {
+	op          string // for errors and metrics
+	method      string
+	mailbox     string
+	path        string     // below /users/{mailbox}, starting with a slash
+	query       url.Values // may be nil
+	contentType string
+	body        func() io.Reader // nil: none
+	length      int64
+	success     []int // every other status is an error
+}
+
+func (r *request) json(v any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // the body counts against the limit of the request
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("%s: %w", r.op, err)
+	}
+	r.contentType, r.length = "application/json", int64(buf.Len())
+	r.body = func() io.Reader { return bytes.NewReader(buf.Bytes()) }
+	return nil
+}
+
+// maxAnswer bounds what is read of an answer. Those that matter are small; the
+// answer to an attachment repeats its content and is not needed.
+const maxAnswer = 1 << 20
+
+// call makes the request and decodes the answer into out, which may be nil. A
+// token that Graph no longer takes is renewed once: the first request had no effect.
+func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
+	release, err := c.gate.enter(ctx, r.mailbox)
+	if err != nil {
+		return Reply{}, &Error{Op: r.op, Class: ClassPassing, Reason: ReasonCanceled, err: err}
+	}
+	defer release()
+	reply, err := c.attempt(ctx, r, out)
+	var e *Error
+	if errors.As(err, &e) && e.Status == http.StatusUnauthorized && e.Op != opToken {
+		c.tokens.drop()
+		reply, err = c.attempt(ctx, r, out)
+	}
+	return reply, err
+}
+
+func (c *Client) attempt(ctx context.Context, r *request, out any) (Reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	token, err := c.tokens.get(ctx)
+	if err != nil {
+		return Reply{}, err
+	}
+	target := c.cfg.GraphURL + "/v1.0/users/" + url.PathEscape(r.mailbox) + r.path
+	if len(r.query) > 0 {
+		// Graph takes %20, not every part of it takes a plus sign, for a space.
+		target += "?" + strings.ReplaceAll(r.query.Encode(), "+", "%20")
+	}
+	var body io.Reader = http.NoBody // with POST, Go then says Content-Length: 0, which send requires
+	if r.body != nil {
+		body = r.body()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	if err != nil {
+		return Reply{}, &Error{Op: r.op, Class: ClassMessage, Reason: ReasonInvalid, err: err}
+	}
+	req.ContentLength = r.length
+	if r.contentType != "" {
+		req.Header.Set("Content-Type", r.contentType)
+	}
+	token.SetAuthHeader(req)
+	req.Header.Set("Prefer", `IdType="ImmutableId"`)
+	req.Header.Set("Accept", "application/json")
+	return c.roundTrip(req, r.op, r.success, out)
+}
+
+// roundTrip is the one way to the wire, with the headers that every request has.
+func (c *Client) roundTrip(req *http.Request, op string, success []int, out any) (Reply, error) {
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	req.Header.Set("client-request-id", newUUID())
+	start := time.Now()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		c.observe(op, 0, start)
+		return Reply{}, transportError(op, err)
+	}
+	defer resp.Body.Close()
+	defer func() { _, _ = io.CopyN(io.Discard, resp.Body, 8<<20) }() // so that the connection can be used again
+	c.observe(op, resp.StatusCode, start)
+	reply := Reply{Status: resp.StatusCode, RequestID: clip(resp.Header.Get("request-id"))}
+	for _, s := range success {
+		if resp.StatusCode == s {
+			return reply, decode(op, reply, resp.Body, out)
+		}
+	}
+	e := responseError(op, resp)
+	if e.throttled() && c.cfg.Observer != nil {
+		c.cfg.Observer.Throttled()
+	}
+	return reply, e
+}
+
+// decode reads a successful answer; an empty one leaves out as it is. One that
+// cannot be read still had its effect.
+func decode(op string, reply Reply, body io.Reader, out any) error {
+	if out == nil {
+		return nil
+	}
+	err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(out)
+	if err != nil && err != io.EOF {
+		return &Error{Op: op, Status: reply.Status, RequestID: reply.RequestID, Class: ClassPassing,
+			Reason: ReasonUnavailable, Ambiguous: true, err: fmt.Errorf("unreadable answer: %w", err)}
+	}
+	return nil
+}
+
+func (c *Client) observe(op string, status int, start time.Time) {
+	if c.cfg.Observer != nil {
+		c.cfg.Observer.Request(op, status, time.Since(start))
+	}
+}
+
+// Token gets a token, from the cache where there is one: for checks.
+func (c *Client) Token(ctx context.Context) (*oauth2.Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	return c.tokens.get(ctx)
+}
+
+// newUUID makes a version 4 UUID (RFC 9562 section 5.4).
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails since Go 1.24
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

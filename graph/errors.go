@@ -1,0 +1,146 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Error is any answer that is not the documented success, or no answer.
+type Error struct {
+	Op         string
+	Status     int    // 0: no answer
+	Code       string // error.code of the answer
+	Message    string // error.message; for people, never to branch on
+	RequestID  string
+	RetryAfter time.Duration // 0: not said
+	Class      Class
+	Reason     Reason
+	// Ambiguous: the effect may have happened. It must be looked for before the
+	// request is made again.
+	Ambiguous bool
+
+	err error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("graph " + e.Op)
+	if e.Status != 0 {
+		fmt.Fprintf(&b, ": %d %s", e.Status, e.Code)
+	}
+	if e.Message != "" {
+		b.WriteString(": " + e.Message)
+	}
+	if e.err != nil {
+		b.WriteString(": " + clip(e.err.Error()))
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.err }
+
+func (e *Error) throttled() bool { return e.Reason == ReasonThrottled }
+
+// NotFound tells whether the item (not the mailbox) is not there.
+func NotFound(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == http.StatusNotFound && e.Reason == ReasonItemNotFound
+}
+
+// errorBody is Graph's error (concepts/errors.md). Names are matched without
+// regard to case, as encoding/json does: innerError is seen in both forms.
+type errorBody struct {
+	Error struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+const maxErrorBody = 64 << 10
+
+func responseError(op string, resp *http.Response) *Error {
+	var b errorBody
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	_ = json.Unmarshal(raw, &b) // a proxy's page is no JSON: the status has to do
+	e := &Error{
+		Op:         op,
+		Status:     resp.StatusCode,
+		Code:       clip(b.Error.Code),
+		Message:    clip(b.Error.Message),
+		RequestID:  clip(resp.Header.Get("request-id")),
+		RetryAfter: retryAfter(resp.Header),
+	}
+	e.Class, e.Reason = classify(e.Status, e.Code)
+	// An unknown 2xx or 3xx, and a server that failed, say nothing of the effect.
+	e.Ambiguous = e.Status < 400 || e.Status >= 500
+	return e
+}
+
+// transportError: no answer came. Only where the connection was never made is it
+// sure that nothing happened.
+func transportError(op string, err error) *Error {
+	e := &Error{Op: op, Class: ClassPassing, Reason: ReasonNetwork, Ambiguous: true, err: scrub(err)}
+	var d *net.OpError
+	if errors.As(err, &d) && d.Op == "dial" {
+		e.Ambiguous = false
+	}
+	if errors.Is(err, context.Canceled) {
+		e.Reason = ReasonCanceled
+	}
+	return e
+}
+
+// scrub removes the URL from an error of net/http: an upload URL carries a token.
+func scrub(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// maxRetryAfter bounds what a server may ask us to wait.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads seconds, fractions of them, or a date (RFC 9110 section 10.2.3).
+func retryAfter(h http.Header) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if v == "" {
+		return 0
+	}
+	var d time.Duration
+	if s, err := strconv.ParseFloat(v, 64); err == nil && s >= 0 && s < maxRetryAfter.Seconds() {
+		d = time.Duration(s * float64(time.Second))
+	} else if err == nil && s > 0 {
+		d = maxRetryAfter
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = time.Until(t)
+	}
+	return min(max(d, 0), maxRetryAfter)
+}
+
+// maxText bounds what of an answer is kept for people.
+const maxText = 500
+
+// clip makes text from outside safe for one line of a log.
+func clip(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,183 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Limits of Graph's mail calls. Microsoft says MB and never whether binary: the
+// smaller reading is used where more would be refused.
+const (
+	MaxRequestBytes   = 4_000_000 // any request (use-the-api)
+	MaxPostAttachment = 3_000_000 // "under 3 MB" (message-post-attachments); from here an upload session
+	MaxRecipients     = 500       // to, cc and bcc together (resources/message)
+	MaxHeaders        = 5         // internetMessageHeaders, undocumented
+	MaxSubject        = 255       // characters (Exchange limits)
+)
+
+// Ids of single-value extended properties.
+const (
+	// PropertyQueueID names the draft by what we know of it before it exists.
+	PropertyQueueID      = "String {8ec6a6a5-1c0e-4d0e-9a55-6e1f5a7a2f31} Name graphrelay-id"
+	PropertyInReplyTo    = "String 0x1042"  // PidTagInReplyToId
+	PropertyReferences   = "String 0x1039"  // PidTagInternetReferences
+	PropertySensitivity  = "Integer 0x0036" // PidTagSensitivity
+	PropertyUnsubscribe  = "String 0x1045"  // PidTagListUnsubscribe
+	propertyMessageFlags = "Integer 0x0E07" // PidTagMessageFlags
+)
+
+// flagSubmitted is mfSubmitted: the store has the message and is to send it
+// (MS-OXCMSG 2.2.1.6).
+const flagSubmitted = 0x4
+
+// Recipient as Graph shapes it.
+type Recipient struct {
+	EmailAddress EmailAddress `json:"emailAddress"`
+}
+
+// EmailAddress is a name and an address.
+type EmailAddress struct {
+	Name    string `json:"name,omitempty"`
+	Address string `json:"address"`
+}
+
+// Body is an itemBody; ContentType is "html" or "text".
+type Body struct {
+	ContentType string `json:"contentType"`
+	Content     string `json:"content"`
+}
+
+// Header is an internetMessageHeader; its name starts with x-.
+type Header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Property is a singleValueLegacyExtendedProperty.
+type Property struct {
+	ID    string `json:"id"`
+	Value string `json:"value"`
+}
+
+// Message is the part of Graph's message that a draft is made with
+// (resources/message). An empty internetMessageHeaders would be refused.
+type Message struct {
+	Subject                    string      `json:"subject"`
+	Body                       Body        `json:"body"`
+	From                       *Recipient  `json:"from,omitempty"`
+	Sender                     *Recipient  `json:"sender,omitempty"`
+	ToRecipients               []Recipient `json:"toRecipients,omitempty"`
+	CcRecipients               []Recipient `json:"ccRecipients,omitempty"`
+	BccRecipients              []Recipient `json:"bccRecipients,omitempty"`
+	ReplyTo                    []Recipient `json:"replyTo,omitempty"`
+	Importance                 string      `json:"importance,omitempty"`
+	InternetMessageID          string      `json:"internetMessageId,omitempty"`
+	InternetMessageHeaders     []Header    `json:"internetMessageHeaders,omitempty"`
+	IsReadReceiptRequested     bool        `json:"isReadReceiptRequested,omitempty"`
+	IsDeliveryReceiptRequested bool        `json:"isDeliveryReceiptRequested,omitempty"`
+	Properties                 []Property  `json:"singleValueExtendedProperties,omitempty"`
+}
+
+// Size is the length of the request that creates m, in bytes.
+func (m *Message) Size() int64 {
+	var r request
+	if err := r.json(m); err != nil {
+		return 0
+	}
+	return r.length
+}
+
+// Item is what is looked at of a message in a mailbox.
+type Item struct {
+	ID         string     `json:"id"`
+	IsDraft    bool       `json:"isDraft"`
+	Properties []Property `json:"singleValueExtendedProperties"`
+}
+
+// Submitted tells that the store has taken the item for sending, where Graph
+// shows it: such an item leaves by itself, however long that takes.
+func (i Item) Submitted() bool {
+	for _, p := range i.Properties {
+		if strings.EqualFold(strings.Replace(p.ID, "0x0", "0x", 1), "Integer 0xE07") {
+			return flags(p.Value)&flagSubmitted != 0
+		}
+	}
+	return false
+}
+
+func flags(value string) (n int64) {
+	_ = json.Unmarshal([]byte(value), &n)
+	return n
+}
+
+// CreateDraft makes a draft from m (user-post-messages, JSON) and returns its
+// immutable id. Only 201 is success: an empty 200 has been seen for a refusal.
+func (c *Client) CreateDraft(ctx context.Context, mailbox string, m *Message) (string, Reply, error) {
+	r := &request{op: "create", method: http.MethodPost, mailbox: mailbox, path: "/messages", success: []int{http.StatusCreated}}
+	if err := r.json(m); err != nil {
+		return "", Reply{}, err
+	}
+	var item Item
+	reply, err := c.call(ctx, r, &item)
+	if err == nil && item.ID == "" {
+		err = &Error{Op: r.op, Status: reply.Status, RequestID: reply.RequestID, Class: ClassPassing,
+			Reason: ReasonUnavailable, Ambiguous: true, Message: "the answer names no id"}
+	}
+	return item.ID, reply, err
+}
+
+// Find returns the items of the mailbox that carry the queue ID, at most ten.
+func (c *Client) Find(ctx context.Context, mailbox, queueID string) ([]Item, Reply, error) {
+	quoted := strings.ReplaceAll(queueID, "'", "''")
+	r := &request{op: "find", method: http.MethodGet, mailbox: mailbox, path: "/messages", success: []int{http.StatusOK}, query: url.Values{
+		"$filter": {"singleValueExtendedProperties/Any(ep: ep/id eq '" + PropertyQueueID + "' and ep/value eq '" + quoted + "')"},
+		"$select": {"id,isDraft"},
+		"$top":    {"10"},
+	}}
+	var list struct {
+		Value []Item `json:"value"`
+	}
+	reply, err := c.call(ctx, r, &list)
+	return list.Value, reply, err
+}
+
+// Look returns the item as it is now. NotFound(err) tells that it is not there,
+// which is also the answer for some time while an item is being sent.
+func (c *Client) Look(ctx context.Context, mailbox, id string) (Item, Reply, error) {
+	query := url.Values{
+		"$select": {"id,isDraft"},
+		"$expand": {"singleValueExtendedProperties($filter=id eq '" + propertyMessageFlags + "')"},
+	}
+	item, reply, err := c.look(ctx, mailbox, id, query)
+	if reply.Status == http.StatusBadRequest { // the flags are a help, not a need
+		query.Del("$expand")
+		item, reply, err = c.look(ctx, mailbox, id, query)
+	}
+	return item, reply, err
+}
+
+func (c *Client) look(ctx context.Context, mailbox, id string, query url.Values) (item Item, reply Reply, err error) {
+	reply, err = c.call(ctx, &request{op: "get", method: http.MethodGet, mailbox: mailbox,
+		path: "/messages/" + url.PathEscape(id), query: query, success: []int{http.StatusOK}}, &item)
+	return item, reply, err
+}
+
+// Send submits the draft (message-send). Only 202 is success, also with a
+// Retry-After, and it means accepted, not delivered.
+func (c *Client) Send(ctx context.Context, mailbox, id string) (Reply, error) {
+	return c.call(ctx, &request{op: "send", method: http.MethodPost, mailbox: mailbox,
+		path: "/messages/" + url.PathEscape(id) + "/send", success: []int{http.StatusAccepted}}, nil)
+}
+
+// Delete removes an item. One that is gone already is a success.
+func (c *Client) Delete(ctx context.Context, mailbox, id string) (Reply, error) {
+	reply, err := c.call(ctx, &request{op: "delete", method: http.MethodDelete, mailbox: mailbox,
+		path: "/messages/" + url.PathEscape(id), success: []int{http.StatusNoContent}}, nil)
+	if NotFound(err) {
+		err = nil
+	}
+	return reply, err
+}

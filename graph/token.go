@@ -1,0 +1,130 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+const opToken = "token"
+
+// renewAhead is how long before its end a token is renewed.
+const renewAhead = 5 * time.Minute
+
+// tokens caches one connection's token. One request at a time asks for a new one.
+type tokens struct {
+	source oauth2.TokenSource
+	obs    Observer
+	lock   chan struct{} // a mutex that a context can give up on
+	mu     sync.Mutex
+	token  *oauth2.Token
+}
+
+func newTokens(cfg Config, client *http.Client) *tokens {
+	limited := *client
+	limited.Timeout = min(cfg.Timeout, 30*time.Second)
+	cc := clientcredentials.Config{
+		ClientID:     cfg.ClientID,
+		ClientSecret: cfg.ClientSecret,
+		TokenURL:     cfg.LoginURL + "/" + url.PathEscape(cfg.Tenant) + "/oauth2/v2.0/token",
+		Scopes:       []string{cfg.GraphURL + "/.default"},
+		AuthStyle:    oauth2.AuthStyleInParams,
+	}
+	limited.Transport = agent{client.Transport, cfg.UserAgent}
+	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, &limited)
+	return &tokens{source: uncached{ctx, cc}, obs: cfg.Observer, lock: make(chan struct{}, 1)}
+}
+
+// uncached asks the endpoint each time: what clientcredentials caches by itself
+// cannot be dropped when Graph refuses it.
+type uncached struct {
+	ctx context.Context
+	cc  clientcredentials.Config
+}
+
+func (u uncached) Token() (*oauth2.Token, error) { return u.cc.Token(u.ctx) }
+
+// agent names us to the token endpoint as well.
+type agent struct {
+	http.RoundTripper
+	name string
+}
+
+func (a agent) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", a.name)
+	r.Header.Set("client-request-id", newUUID())
+	return a.RoundTripper.RoundTrip(r)
+}
+
+func (t *tokens) get(ctx context.Context) (*oauth2.Token, error) {
+	if tok := t.cached(); tok != nil {
+		return tok, nil
+	}
+	select {
+	case t.lock <- struct{}{}:
+		defer func() { <-t.lock }()
+	case <-ctx.Done():
+		return nil, &Error{Op: opToken, Class: ClassPassing, Reason: ReasonCanceled, err: ctx.Err()}
+	}
+	if tok := t.cached(); tok != nil {
+		return tok, nil
+	}
+	tok, err := t.source.Token()
+	if t.obs != nil {
+		t.obs.Token(err == nil)
+	}
+	if err != nil {
+		return nil, tokenError(err)
+	}
+	t.mu.Lock()
+	t.token = tok
+	t.mu.Unlock()
+	return tok, nil
+}
+
+func (t *tokens) cached() *oauth2.Token {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.token == nil || (!t.token.Expiry.IsZero() && time.Until(t.token.Expiry) < min(renewAhead, time.Duration(t.token.ExpiresIn)*time.Second/2)) {
+		return nil
+	}
+	return t.token
+}
+
+func (t *tokens) drop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.token = nil
+}
+
+// tokenError: what the endpoint refuses is the connection's fault; what does not
+// answer passes. The text of an AADSTS error names no secret.
+func tokenError(err error) error {
+	e := &Error{Op: opToken, Class: ClassConnection, Reason: ReasonAuth, err: err}
+	var r *oauth2.RetrieveError
+	if !errors.As(err, &r) {
+		e.Reason = ReasonNetwork
+		e.err = scrub(err)
+		return e
+	}
+	e.Code = clip(r.ErrorCode)
+	first, _, _ := strings.Cut(r.ErrorDescription, "\n")
+	e.Message = clip(first)
+	e.err = nil
+	if r.Response != nil {
+		e.Status = r.Response.StatusCode
+		e.RetryAfter = retryAfter(r.Response.Header)
+	}
+	if e.Status == http.StatusTooManyRequests || e.Status >= 500 {
+		e.Reason = ReasonUnavailable
+	}
+	return e
+}
