@@ -1,0 +1,279 @@
+package mime
+
+import "strings"
+
+// maxAddressBytes bounds one address: RFC 5321 section 4.5.3 allows a path of 256
+// bytes; what is much longer is no address.
+const maxAddressBytes = 1000
+
+// parseAddresses reads an address list (RFC 5322 section 3.4) entry by entry, so
+// that one bad entry costs no other. v is UTF-8 with encoded words untouched. bad
+// counts the entries without a usable address.
+func parseAddresses(v string) (list []Address, bad int) {
+	p := addressParser{lexer: addressLexer{s: v}}
+	for {
+		t, ok := p.lexer.next()
+		if !ok {
+			break
+		}
+		p.take(t)
+	}
+	p.end(false)
+	p.dropPending()
+	return p.list, p.bad
+}
+
+// addressParser gathers the tokens of one entry.
+type addressParser struct {
+	lexer   addressLexer
+	list    []Address
+	bad     int
+	words   []addressToken
+	angle   string // what stood in <...>
+	hasAddr bool
+	comment string
+	pending string // "Doe" of "Doe, John <x>", waiting for the entry that follows
+}
+
+func (p *addressParser) take(t addressToken) {
+	switch t.kind {
+	case tokenComma:
+		p.end(true)
+	case tokenSemicolon: // the end of a group, or a separator of Outlook
+		p.end(false)
+		p.dropPending()
+	case tokenColon: // what stands before is the name of a group
+		p.clear()
+		p.pending = ""
+	case tokenComment:
+		p.comment = strings.TrimSpace(p.comment + " " + t.text)
+	case tokenAngle:
+		if p.hasAddr { // a comma is missing
+			p.end(false)
+		}
+		p.angle, p.hasAddr = t.text, true
+	default:
+		p.words = append(p.words, t)
+	}
+}
+
+func (p *addressParser) clear() {
+	p.words, p.angle, p.hasAddr, p.comment = p.words[:0], "", false, ""
+}
+
+// end finishes one entry. An entry without an address in front of a comma may be
+// the family name of the one that follows.
+func (p *addressParser) end(comma bool) {
+	defer p.clear()
+	if p.hasAddr {
+		p.addNamed(joinWords(p.words))
+		return
+	}
+	if len(p.words) == 0 {
+		return
+	}
+	if p.addBare() {
+		return
+	}
+	name := joinWords(p.words)
+	if p.pending != "" {
+		name = p.pending + ", " + name
+	}
+	p.pending = name
+	if !comma {
+		p.dropPending()
+	}
+}
+
+func (p *addressParser) dropPending() {
+	if p.pending != "" {
+		p.bad++
+	}
+	p.pending = ""
+}
+
+// addNamed adds "name <address>".
+func (p *addressParser) addNamed(name string) {
+	if p.pending != "" && name != "" {
+		name = p.pending + ", " + name
+		p.pending = ""
+	}
+	p.dropPending()
+	addr, ok := cleanAddress(p.angle)
+	if !ok { // bob@example.com <Bob>
+		if a, ok := cleanAddress(name); ok {
+			p.list = append(p.list, Address{Name: cleanName(p.angle), Address: a})
+			return
+		}
+		p.bad++
+		return
+	}
+	if name == "" {
+		name = p.comment
+	}
+	p.list = append(p.list, Address{Name: cleanName(name), Address: addr})
+}
+
+// addBare adds entries without angle brackets: "bob@x", "bob@x (Bob)", and also
+// "Bob bob@x" and "a@x b@x".
+func (p *addressParser) addBare() bool {
+	found := false
+	var name []addressToken
+	for _, w := range mergeAddresses(p.words) {
+		addr, ok := cleanAddress(w.text)
+		if !ok {
+			name = append(name, w)
+			continue
+		}
+		p.dropPending()
+		n := joinWords(name)
+		if n == "" {
+			n = p.comment
+		}
+		p.list = append(p.list, Address{Name: cleanName(n), Address: addr})
+		name, found = nil, true
+	}
+	return found
+}
+
+// joinWords makes the text of a phrase. Words that touched stay together.
+func joinWords(words []addressToken) string {
+	var b strings.Builder
+	for i, w := range words {
+		if i > 0 && w.spaced {
+			b.WriteByte(' ')
+		}
+		b.WriteString(w.text)
+	}
+	return b.String()
+}
+
+// mergeAddresses joins the tokens that form one address: a quoted local part and
+// what touches it, and "a @ b" (the obsolete syntax, RFC 5322 section 4.4).
+func mergeAddresses(words []addressToken) []addressToken {
+	var out []addressToken
+	for _, w := range words {
+		text := w.text
+		if w.kind == tokenQuoted {
+			text = quote(w.text)
+		}
+		n := len(out)
+		joins := n > 0 && (!w.spaced || strings.HasPrefix(text, "@") || strings.HasSuffix(out[n-1].text, "@"))
+		if joins {
+			out[n-1].text += text
+			continue
+		}
+		out = append(out, addressToken{kind: tokenWord, text: text, spaced: w.spaced})
+	}
+	return out
+}
+
+// cleanName makes the display name: encoded words decoded, one line, without the
+// quotes that senders leave around it.
+func cleanName(s string) string {
+	s = decodeText(s)
+	if strings.Count(s, `"`) == 1 {
+		s = strings.Trim(s, `"`)
+	}
+	for _, q := range []string{`"`, "'"} {
+		if len(s) >= 2 && strings.HasPrefix(s, q) && strings.HasSuffix(s, q) {
+			s = strings.TrimSpace(s[1 : len(s)-1])
+		}
+	}
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// cleanAddress checks and tidies an addr-spec; ok is false when it is none.
+func cleanAddress(s string) (addr string, ok bool) {
+	s = strings.TrimSpace(s)
+	if len(s) > maxAddressBytes {
+		return "", false
+	}
+	s = strings.Trim(decodeText(s), "<> \t")
+	if len(s) > 7 && strings.EqualFold(s[:7], "mailto:") {
+		s = s[7:]
+	}
+	s = dropRoute(s)
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return "", false
+	}
+	local, ok := cleanLocal(s[:at])
+	domain := strings.Trim(s[at+1:], " \t'\".")
+	if !ok || !isDomain(domain) {
+		return "", false
+	}
+	return local + "@" + domain, true
+}
+
+// dropRoute removes the source route "@a,@b:" (RFC 5322 section 4.4).
+func dropRoute(s string) string {
+	if i := strings.IndexByte(s, ':'); i >= 0 && strings.HasPrefix(s, "@") {
+		return s[i+1:]
+	}
+	return s
+}
+
+// cleanLocal quotes a local part that needs it and no other (RFC 5322 section
+// 3.4.1).
+func cleanLocal(s string) (string, bool) {
+	s = strings.TrimSpace(s)
+	quoted := len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"'
+	if quoted {
+		s = unquote(s[1 : len(s)-1])
+	} else {
+		s = strings.TrimLeft(s, "'\"")
+	}
+	if s == "" {
+		return "", false
+	}
+	if isDotAtom(s) {
+		return s, true
+	}
+	if !quoted && strings.ContainsAny(s, " \t,;:<>()[]\\\"@") {
+		return "", false
+	}
+	return quoteIfNeeded(s, quoted), true
+}
+
+// quoteIfNeeded keeps what was not quoted as it came: "a..b@x" is wrong, but it is
+// the address.
+func quoteIfNeeded(s string, quoted bool) string {
+	if quoted {
+		return quote(s)
+	}
+	return s
+}
+
+func isDotAtom(s string) bool {
+	if strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") || strings.Contains(s, "..") {
+		return false
+	}
+	return !strings.ContainsAny(s, " \t\"(),:;<>@[\\]")
+}
+
+func isDomain(s string) bool {
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		return len(s) > 2 && !strings.ContainsAny(s[1:len(s)-1], " \t[]\\<>")
+	}
+	return s != "" && !strings.ContainsAny(s, " \t\"(),:;<>@[\\]")
+}
+
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// unquote resolves quoted pairs (RFC 5322 section 3.2.1).
+func unquote(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}

@@ -1,0 +1,174 @@
+package mime
+
+import (
+	"bytes"
+
+	"github.com/segmentio/asm/base64"
+)
+
+// base64Stepper decodes base64 (RFC 2045 section 6.8): clean pieces at the speed
+// of memory, others byte by byte. Junk is skipped, the URL alphabet is understood,
+// missing padding is no fault. Padding ends the data unless the next line is
+// base64 again, as when each piece of a file was encoded on its own.
+type base64Stepper struct {
+	clean  []byte // a piece without line breaks, after the 0 to 3 characters carried over
+	carry  int
+	padded bool
+	ended  bool
+}
+
+func (d *base64Stepper) done() bool { return d.ended }
+
+func (d *base64Stepper) step(dst, src []byte, last bool) (written, consumed int) {
+	if d.padded {
+		return 0, d.afterPadding(src, last)
+	}
+	clean := appendLines(d.clean[:d.carry], src)
+	whole := len(clean) &^ 3
+	if last && whole < len(clean) {
+		return d.slow(dst, src, last)
+	}
+	n, err := base64.StdEncoding.Decode(dst, clean[:whole])
+	if err != nil {
+		return d.slow(dst, src, last)
+	}
+	d.padded = whole > 0 && clean[whole-1] == '='
+	if d.padded && whole < len(clean) { // the rest is to be looked at as it stands
+		return d.slow(dst, src, last)
+	}
+	d.carry = copy(d.clean[:3], clean[whole:])
+	return n, len(src)
+}
+
+// appendLines appends src without its line breaks.
+func appendLines(dst, src []byte) []byte {
+	for len(src) > 0 {
+		i := bytes.IndexByte(src, '\n')
+		if i < 0 {
+			return append(dst, src...)
+		}
+		end := i
+		if end > 0 && src[end-1] == '\r' {
+			end--
+		}
+		dst = append(dst, src[:end]...)
+		src = src[i+1:]
+	}
+	return dst
+}
+
+// slow decodes src byte by byte, up to its end or behind padding.
+func (d *base64Stepper) slow(dst, src []byte, last bool) (written, consumed int) {
+	var q quad
+	out := q.decode(dst[:0], string(d.clean[:d.carry]))
+	d.carry, d.padded = 0, false
+	for i, c := range src {
+		if c == '=' && q.n >= 2 {
+			d.padded = true
+			return len(q.flush(out)), i + 1
+		}
+		out = q.add(out, c)
+	}
+	if last {
+		return len(q.flush(out)), len(src)
+	}
+	for i := q.n; i > 0; i-- {
+		d.clean = append(d.clean[:d.carry], base64Alphabet[q.bits>>(6*(i-1))&63])
+		d.carry++
+	}
+	return len(out), len(src)
+}
+
+// afterPadding skips what follows padding up to the next line that holds anything
+// and ends the data if that is no base64.
+func (d *base64Stepper) afterPadding(src []byte, last bool) (consumed int) {
+	skip := 0
+	for skip < len(src) && (isBlank(src[skip]) || src[skip] == '\r' || src[skip] == '\n' || src[skip] == '=') {
+		skip++
+	}
+	line := src[skip:min(len(src), skip+1024)]
+	i := bytes.IndexByte(line, '\n')
+	if i < 0 && !last && len(line) < 1024 {
+		return skip
+	}
+	if i >= 0 {
+		line = line[:i]
+	}
+	d.padded = false
+	d.ended = len(line) == 0 || !isBase64Line(line)
+	return skip
+}
+
+func isBase64Line(line []byte) bool {
+	line = bytes.TrimRight(line, "\r \t=")
+	for _, c := range line {
+		if base64Value(c) > 63 || c == '-' || c == '_' {
+			return false
+		}
+	}
+	return true
+}
+
+const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+// base64Value returns the six bits that c stands for, or 64.
+func base64Value(c byte) byte {
+	switch {
+	case c-'A' < 26:
+		return c - 'A'
+	case c-'a' < 26:
+		return c - 'a' + 26
+	case c-'0' < 10:
+		return c - '0' + 52
+	case c == '+' || c == '-':
+		return 62
+	case c == '/' || c == '_':
+		return 63
+	}
+	return 64
+}
+
+// quad gathers base64 characters into groups of four.
+type quad struct {
+	bits uint32
+	n    int
+}
+
+// add takes one character; what is not of the alphabet is skipped.
+func (q *quad) add(dst []byte, c byte) []byte {
+	v := base64Value(c)
+	if v > 63 {
+		return dst
+	}
+	q.bits = q.bits<<6 | uint32(v)
+	q.n++
+	if q.n < 4 {
+		return dst
+	}
+	q.n = 0
+	return append(dst, byte(q.bits>>16), byte(q.bits>>8), byte(q.bits))
+}
+
+// flush ends a group; one lone character holds no byte and is dropped.
+func (q *quad) flush(dst []byte) []byte {
+	switch q.n {
+	case 2:
+		dst = append(dst, byte(q.bits>>4))
+	case 3:
+		dst = append(dst, byte(q.bits>>10), byte(q.bits>>2))
+	}
+	q.n = 0
+	return dst
+}
+
+// decode appends the bytes of a whole text; padding ends a group.
+func (q *quad) decode(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if s[i] == '=' {
+			dst = q.flush(dst)
+			continue
+		}
+		dst = q.add(dst, s[i])
+	}
+	return dst
+}

@@ -1,0 +1,163 @@
+package mime
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// builder makes the body and the attachments of a message from its parts.
+type builder struct {
+	*reporter
+	r     io.ReaderAt
+	lim   Limits
+	msg   *Message
+	texts map[*part]string // the bodies read so far, UTF-8
+	html  int64            // bytes of HTML among them
+	text  int64            // bytes of text among them
+	files []*part          // the attachments, in document order
+	notes []string         // what the reader of the mail is told
+	err   error
+}
+
+func (b *builder) build(root *part) error {
+	b.texts = map[*part]string{}
+	b.sort(root, hasHTML(root))
+	if b.err != nil {
+		return b.err
+	}
+	b.linkLocations()
+	b.compose(root)
+	return b.attach()
+}
+
+// sort walks through the parts in order and tells bodies from attachments. html
+// says that the message has an HTML body.
+func (b *builder) sort(p *part, html bool) {
+	switch {
+	case len(p.children) > 0 && !p.raw:
+		for _, c := range p.children {
+			b.sort(c, html)
+		}
+	case p.isAMP() && html && p.parent != nil && p.parent.mediaType == "multipart/alternative":
+		b.dropped(p.path, "AMP alternative, the HTML body says the same")
+	case !p.isBody() || !b.read(p):
+		b.files = append(b.files, p)
+	}
+}
+
+func hasHTML(p *part) bool {
+	if p.isBody() && p.mediaType == "text/html" {
+		return true
+	}
+	for _, c := range p.children {
+		if hasHTML(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// isBody tells whether p is text that a reader sees: text or HTML that does not
+// call itself a file.
+func (p *part) isBody() bool {
+	if len(p.children) > 0 || p.raw || p.attachment || p.name != "" {
+		return false
+	}
+	return p.mediaType == "text/plain" || p.mediaType == "text/html"
+}
+
+func (p *part) isAMP() bool {
+	return p.mediaType == "text/x-amp-html" && !p.attachment && len(p.children) == 0
+}
+
+// read holds the text of p, unless that exceeds the limit: then p is an attachment
+// and the body says so.
+func (b *builder) read(p *part) bool {
+	used := &b.text
+	if p.mediaType == "text/html" {
+		used = &b.html
+	}
+	raw, err := io.ReadAll(io.LimitReader(p.open(b.r), b.lim.BodyBytes-*used+1))
+	if err != nil && b.err == nil {
+		b.err = fmt.Errorf("read body %s: %w", p.path, err)
+	}
+	s := ""
+	if int64(len(raw)) <= b.lim.BodyBytes-*used {
+		s = p.decodeBody(raw)
+	}
+	if int64(max(len(raw), len(s))) > b.lim.BodyBytes-*used {
+		b.limit(p.path, "text too large, kept as an attachment")
+		p.name = "message" + extensionOf(p.mediaType)
+		b.notes = append(b.notes, p.name)
+		return false
+	}
+	*used += int64(max(len(raw), len(s)))
+	b.texts[p] = s
+	return true
+}
+
+// decodeBody makes clean UTF-8 of a body.
+func (p *part) decodeBody(raw []byte) string {
+	if p.mediaType == "text/html" {
+		return cleanBody(toUTF8(htmlCharset(p.charset, raw), raw))
+	}
+	s := cleanBody(toUTF8(p.charset, raw))
+	if p.flowed {
+		s = unflow(s, p.delSp)
+	}
+	return s
+}
+
+// compose makes the texts of the message from those of the parts.
+func (b *builder) compose(root *part) {
+	text, html := b.view(root, false), b.view(root, true)
+	if len(b.notes) > 0 {
+		text = append(text, segment{text: attachedNote(b.notes)})
+	}
+	b.msg.Text = joinText(text)
+	b.msg.HTML = joinHTML(html, false)
+	b.msg.Body.Content = b.msg.Text
+	if !anyHTML(html) {
+		return
+	}
+	if len(b.notes) > 0 {
+		html = append(html, segment{text: attachedNote(b.notes)})
+	}
+	b.msg.Body = Body{HTML: true, Content: joinHTML(html, true)}
+}
+
+func attachedNote(names []string) string {
+	return "[The text of this message is attached: " + strings.Join(names, ", ") + "]"
+}
+
+// attach makes the attachments of the parts that are none of the bodies.
+func (b *builder) attach() error {
+	refs := contentRefs(b.msg.HTML)
+	for i, p := range b.files {
+		a, err := b.attachment(p, i+1)
+		if err != nil {
+			return err
+		}
+		a.Inline = a.ContentID != "" && refs[a.ContentID]
+		b.msg.Attachments = append(b.msg.Attachments, a)
+	}
+	return nil
+}
+
+func (b *builder) attachment(p *part, n int) (*Attachment, error) {
+	if p.raw {
+		p.mediaType = "message/rfc822"
+	}
+	a := &Attachment{ContentType: p.mediaType, ContentID: p.contentID, open: func() io.Reader { return p.open(b.r) }}
+	if a.ContentID == "" {
+		a.ContentID = p.locationID
+	}
+	size, err := p.size(b.r)
+	if err != nil {
+		return nil, fmt.Errorf("read part %s: %w", p.path, err)
+	}
+	a.Size = size
+	a.Name = b.nameOf(p, n)
+	return a, nil
+}

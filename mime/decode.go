@@ -1,0 +1,189 @@
+package mime
+
+import (
+	"bytes"
+	"io"
+	"strings"
+)
+
+// transfer is a Content-Transfer-Encoding (RFC 2045 section 6).
+type transfer int
+
+const (
+	identity transfer = iota // 7bit, 8bit, binary, and what nobody knows
+	transferBase64
+	transferQP
+	transferUU
+)
+
+// parseTransfer reads a Content-Transfer-Encoding value through quotes, comments
+// and trailing junk; ok is false when the name means nothing.
+func parseTransfer(v string) (t transfer, ok bool) {
+	v = strings.ToLower(stripComments(v))
+	v = strings.Trim(v, " \t\"';,.<>")
+	if i := strings.IndexAny(v, " \t;,\"'"); i >= 0 {
+		v = v[:i]
+	}
+	v = strings.NewReplacer("-", "", "_", "", " ", "").Replace(v)
+	switch v {
+	case "", "7bit", "8bit", "binary", "7bits", "8bits", "7", "8", "none", "plain":
+		return identity, true
+	case "base64", "b64", "xbase64", "b", "bas64", "base_64":
+		return transferBase64, true
+	case "quotedprintable", "qp", "quoteprintable", "quotedprintible", "q", "xquotedprintable":
+		return transferQP, true
+	case "xuuencode", "uuencode", "uuencoded", "xuuencoded", "xuue", "uue", "xuu", "uu":
+		return transferUU, true
+	}
+	return identity, false
+}
+
+// stepper decodes a stream piece by piece.
+type stepper interface {
+	// step decodes from src into dst, which is as large as src at least. It
+	// returns the bytes written and consumed. Both may be 0 only if it wants to
+	// see more of the stream, which it may not want at the end (last) or when
+	// src is as large as lookAhead.
+	step(dst, src []byte, last bool) (written, consumed int)
+	// done tells whether what follows is to be ignored.
+	done() bool
+}
+
+const (
+	decodeBytes = 64 << 10
+	lookAhead   = 4 << 10
+)
+
+// decodedReader decodes r with steps.
+type decodedReader struct {
+	r     io.Reader
+	s     stepper
+	in    []byte // undecoded bytes: buf[start:end]
+	start int
+	end   int
+	out   []byte // decoded bytes not yet read
+	space []byte
+	eof   bool
+	err   error
+}
+
+// newDecoder returns a reader of the decoded section of size bytes.
+func newDecoder(r io.Reader, t transfer, size int64) io.Reader {
+	n := int(min(decodeBytes, size)) + lookAhead
+	var s stepper
+	switch t {
+	case transferBase64:
+		s = &base64Stepper{clean: make([]byte, 0, n+8)}
+	case transferQP:
+		s = qpStepper{}
+	case transferUU:
+		s = &uuStepper{}
+	default:
+		return r
+	}
+	return &decodedReader{r: r, s: s, in: make([]byte, n), space: make([]byte, n+64)}
+}
+
+func (d *decodedReader) Read(p []byte) (int, error) {
+	for len(d.out) == 0 {
+		if _, err := d.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, d.out)
+	d.out = d.out[n:]
+	return n, nil
+}
+
+// next decodes one piece into out and returns its length, which may be 0.
+func (d *decodedReader) next() (int, error) {
+	if d.s.done() || (d.eof && d.start == d.end) {
+		return 0, io.EOF
+	}
+	if d.err != nil {
+		return 0, d.err
+	}
+	d.advance()
+	return len(d.out), nil
+}
+
+// advance decodes one piece, after filling the input if it ran low.
+func (d *decodedReader) advance() {
+	if !d.eof && d.end-d.start < lookAhead {
+		d.fill()
+	}
+	written, consumed := d.s.step(d.space, d.in[d.start:d.end], d.eof)
+	d.start += consumed
+	d.out = d.space[:written]
+	if written == 0 && consumed == 0 && !d.eof {
+		d.fill()
+	}
+}
+
+func (d *decodedReader) fill() {
+	d.end = copy(d.in, d.in[d.start:d.end])
+	d.start = 0
+	n, err := io.ReadFull(d.r, d.in[d.end:])
+	d.end += n
+	switch err {
+	case nil:
+	case io.EOF, io.ErrUnexpectedEOF:
+		d.eof = true
+	default:
+		d.err = err
+	}
+}
+
+// qpStepper decodes quoted-printable (RFC 2045 section 6.7). What is no escape
+// stays as it is.
+type qpStepper struct{}
+
+func (qpStepper) done() bool { return false }
+
+func (qpStepper) step(dst, src []byte, last bool) (written, consumed int) {
+	for consumed < len(src) {
+		rest := src[consumed:]
+		i := bytes.IndexByte(rest, '=')
+		if i < 0 {
+			i = len(rest)
+		}
+		written += copy(dst[written:], rest[:i])
+		consumed += i
+		if i == len(rest) {
+			break
+		}
+		c, n, isByte := qpEscape(rest[i:], last)
+		if n == 0 {
+			break
+		}
+		if isByte {
+			dst[written] = c
+			written++
+		}
+		consumed += n
+	}
+	return written, consumed
+}
+
+// qpEscape reads the escape at the beginning of s: a byte, or a soft line break.
+// n is its length; 0 asks for more of the stream.
+func qpEscape(s []byte, last bool) (c byte, n int, isByte bool) {
+	if len(s) >= 3 && isHex(s[1]) && isHex(s[2]) {
+		return unhex(s[1])<<4 | unhex(s[2]), 3, true
+	}
+	i := 1
+	for i < len(s) && isBlank(s[i]) && i < 512 {
+		i++
+	}
+	switch {
+	case i+1 < len(s) && s[i] == '\r' && s[i+1] == '\n':
+		return 0, i + 2, false
+	case i < len(s) && s[i] == '\n':
+		return 0, i + 1, false
+	case !last && len(s) < 516:
+		return 0, 0, false
+	case last && i == len(s):
+		return 0, i, false
+	}
+	return '=', 1, true
+}

@@ -1,0 +1,191 @@
+package mime
+
+import (
+	"bytes"
+	"strings"
+)
+
+// headerReader collects the fields of one header block, line by line.
+type headerReader struct {
+	*Header
+	size      int
+	open      bool // the last field may be continued
+	started   bool // a line was seen
+	junkFirst bool // the block began with a line that is no field
+	known     bool // a field of a usual name was seen
+	junkAt    int64
+}
+
+// readHeader reads the header at off and returns it with the offset of the body.
+// stop says of a line whether it ends the entity (a delimiter); it may be nil.
+func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*Header, int64) {
+	r := &headerReader{Header: &Header{limits: lim}, junkAt: -1}
+	pos, blank := off, false
+	for pos < src.size && src.err == nil {
+		line, next := src.line(pos, lim.ValueBytes)
+		if stop != nil && bytes.HasPrefix(line, []byte("--")) && stop(line) {
+			break
+		}
+		if len(line) == 0 {
+			pos, blank = next, true
+			break
+		}
+		r.add(line, pos)
+		pos = next
+	}
+	return r.finish(off, pos, blank)
+}
+
+// finish decides where the body begins. What holds no field is no header, and
+// without an empty line the first line that is no field begins the body.
+func (r *headerReader) finish(off, pos int64, blank bool) (*Header, int64) {
+	if len(r.fields) == 0 && !r.junkFirst {
+		return r.Header, pos
+	}
+	if len(r.fields) == 0 || (r.junkFirst && !r.known) {
+		return &Header{limits: r.limits}, off
+	}
+	if !blank && r.junkAt >= 0 {
+		return r.Header, r.junkAt
+	}
+	return r.Header, pos
+}
+
+func (r *headerReader) add(line []byte, off int64) {
+	first := !r.started
+	if first {
+		line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
+		r.started = true
+	}
+	if !first && isBlank(line[0]) || r.isLostParameter(line) {
+		r.extend(line)
+		return
+	}
+	name, value, ok := splitField(bytes.TrimLeft(line, " \t"))
+	if ok {
+		r.junkAt = -1
+		r.begin(name, value)
+		return
+	}
+	r.skip(line, off, first)
+}
+
+func (r *headerReader) skip(line []byte, off int64, first bool) {
+	r.open = false
+	if first && isMboxLine(line) {
+		return
+	}
+	r.junkFirst = r.junkFirst || first
+	if r.junkAt < 0 {
+		r.junkAt = off
+	}
+	r.skipped++
+}
+
+func (r *headerReader) begin(name string, value []byte) {
+	r.known = r.known || isUsual(name)
+	r.open = r.fits(name, len(value))
+	if !r.open {
+		r.cut = true
+		return
+	}
+	r.size += len(name) + len(value) + 3
+	value = bytes.Clone(value[:min(len(value), r.limits.ValueBytes)])
+	r.fields = append(r.fields, rawField{name, value})
+}
+
+// fits tells whether one more field may be kept. Past the limits the first field
+// of each name that decides about the message is still kept.
+func (r *headerReader) fits(name string, n int) bool {
+	if len(r.fields) < r.limits.HeaderFields && r.size+len(name)+n <= r.limits.HeaderBytes {
+		return true
+	}
+	return isEssential(name) && r.Count(name) == 0
+}
+
+// extend joins a continuation line to the field before (RFC 5322 section 2.2.3).
+func (r *headerReader) extend(line []byte) {
+	if !r.open {
+		return
+	}
+	f := &r.fields[len(r.fields)-1]
+	if !isBlank(line[0]) {
+		f.value = append(f.value, ' ')
+	}
+	room := r.limits.ValueBytes - len(f.value)
+	if r.size+len(line) > r.limits.HeaderBytes && !isEssential(f.name) {
+		room = 0
+	}
+	if room < len(line) {
+		r.cut = true
+	}
+	line = line[:max(0, min(room, len(line)))]
+	f.value = append(f.value, line...)
+	r.size += len(line) + 2
+}
+
+// isLostParameter recognises a parameter whose line lost its indentation:
+// "boundary=x" behind a field that ends in ";".
+func (r *headerReader) isLostParameter(line []byte) bool {
+	if !r.open {
+		return false
+	}
+	v := bytes.TrimRight(r.fields[len(r.fields)-1].value, " \t")
+	if len(v) == 0 || v[len(v)-1] != ';' {
+		return false
+	}
+	name, _, ok := bytes.Cut(line, []byte("="))
+	name = bytes.TrimRight(name, " \t")
+	return ok && len(name) > 0 && len(name) < 64 && !bytes.ContainsAny(name, " \t:;,<>\"()@")
+}
+
+// splitField splits "Name: value". A name is printable ASCII without colon
+// (RFC 5322 section 2.2); blanks before the colon are forgiven.
+func splitField(line []byte) (name string, value []byte, ok bool) {
+	i := bytes.IndexByte(line, ':')
+	if i <= 0 {
+		return "", nil, false
+	}
+	n := bytes.TrimRight(line[:i], " \t")
+	for _, c := range n {
+		if c <= ' ' || c > '~' {
+			return "", nil, false
+		}
+	}
+	return string(n), line[i+1:], len(n) > 0 && len(n) < 1000
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// isMboxLine recognises the separator of mbox files (RFC 4155).
+func isMboxLine(line []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(line, "> \t"), []byte("From "))
+}
+
+// isUsual tells whether a name is one that real headers have, to tell a header
+// from text that happens to hold a colon.
+func isUsual(name string) bool {
+	n := strings.ToLower(name)
+	for _, p := range []string{"content-", "x-", "list-", "resent-", "arc-", "dkim-"} {
+		if strings.HasPrefix(n, p) {
+			return true
+		}
+	}
+	switch n {
+	case "received", "return-path", "delivered-to", "authentication-results", "comments", "keywords":
+		return true
+	}
+	return isEssential(name)
+}
+
+// isEssential names the fields that are kept even past the limits.
+func isEssential(name string) bool {
+	switch strings.ToLower(name) {
+	case "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id",
+		"in-reply-to", "references", "mime-version", "content-type", "content-disposition",
+		"content-transfer-encoding", "content-id", "content-location", "importance",
+		"x-priority", "priority", "sensitivity", "list-unsubscribe":
+		return true
+	}
+	return false
+}

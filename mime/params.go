@@ -1,0 +1,299 @@
+package mime
+
+import (
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// params is the reading of a Content-Type or Content-Disposition value: the token
+// in front, in lower case, and the parameters by lower-case name.
+type params struct {
+	token  string
+	values map[string]string
+}
+
+func (p params) get(name string) string { return p.values[name] }
+
+// section is one piece of a parameter (RFC 2231 section 3); index is -1 when the
+// value is not in pieces.
+type section struct {
+	index   int
+	encoded bool
+	value   string
+}
+
+// parseParams parses "token; name=value; ...", forgiving what it meets: missing
+// semicolons, comments, junk, unquoted blanks, quotes never closed. The first of
+// two parameters of one name counts.
+func parseParams(v string) params {
+	s := paramScanner{rest: v}
+	p := params{token: s.token(), values: map[string]string{}}
+	parts := map[string][]section{}
+	for {
+		name, value, ok := s.next()
+		if !ok {
+			break
+		}
+		base, sec := splitSection(name, value)
+		parts[base] = append(parts[base], sec)
+	}
+	for name, secs := range parts {
+		p.values[name] = joinSections(secs)
+	}
+	return p
+}
+
+// paramScanner walks through a value; it looks at each byte a bounded number of
+// times.
+type paramScanner struct{ rest string }
+
+// token returns the value in front of the parameters, unless that is one itself.
+func (s *paramScanner) token() string {
+	s.rest = strings.TrimLeft(s.rest, " \t\"'")
+	i := strings.IndexAny(s.rest, " \t;=,(")
+	if i < 0 {
+		i = len(s.rest)
+	}
+	if strings.HasPrefix(strings.TrimLeft(s.rest[i:], " \t"), "=") {
+		return ""
+	}
+	t := strings.Trim(s.rest[:i], "\"'")
+	s.rest = s.rest[i:]
+	return strings.ToLower(t)
+}
+
+func (s *paramScanner) next() (name, value string, ok bool) {
+	for {
+		s.rest = strings.TrimLeft(s.rest, " \t\r\n;,")
+		if s.rest == "" {
+			return "", "", false
+		}
+		i := strings.IndexAny(s.rest, "=; \t")
+		if i < 0 {
+			return "", "", false
+		}
+		after := strings.TrimLeft(s.rest[i:], " \t")
+		name = s.rest[:i]
+		s.rest = after
+		if after != "" && after[0] == '=' {
+			break
+		}
+	}
+	s.rest = strings.TrimLeft(s.rest[1:], " \t")
+	if strings.HasPrefix(s.rest, `"`) {
+		value = s.quoted()
+	} else {
+		value = s.unquoted(strings.Contains(strings.ToLower(name), "name"))
+	}
+	return strings.ToLower(strings.Trim(name, "\"'")), value, true
+}
+
+// quoted reads a quoted string (RFC 2045 section 5.1). A quote inside that nothing
+// ends behind is a character; so is a backslash before anything but a quote or a
+// backslash, as in C:\report.pdf.
+func (s *paramScanner) quoted() string {
+	end := closingQuote(s.rest)
+	if end < 0 {
+		v := s.rest[1:]
+		if i := strings.IndexByte(v, ';'); i >= 0 {
+			v = v[:i]
+		}
+		s.rest = s.rest[1+len(v):]
+		return strings.TrimRight(v, " \t\"")
+	}
+	v := s.rest[1:end]
+	s.rest = s.rest[end+1:]
+	return unescape(v)
+}
+
+// closingQuote returns the index of the quote that ends the string at the
+// beginning of s, or -1.
+func closingQuote(s string) int {
+	first := -1
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s) && (s[i+1] == '\\' || s[i+1] == '"' && !endsValue(s[i+2:])):
+			i++
+		case s[i] == '"' && endsValue(s[i+1:]):
+			return i
+		case s[i] == '"' && first < 0:
+			first = i
+		case s[i] == ';' && first >= 0:
+			return first
+		}
+	}
+	return first
+}
+
+// endsValue tells whether rest, which follows a quote, is the end of a value.
+func endsValue(rest string) bool {
+	rest = strings.TrimLeft(rest[:min(len(rest), 80)], " \t\r\n")
+	return rest == "" || rest[0] == ';' || startsParameter(rest)
+}
+
+// startsParameter tells whether s begins with the name of a parameter of MIME and
+// "=": where a semicolon is missing.
+func startsParameter(s string) bool {
+	i := strings.IndexByte(s[:min(len(s), 40)], '=')
+	if i < 0 {
+		return false
+	}
+	name, _, _ := strings.Cut(strings.ToLower(strings.TrimRight(s[:i], " \t")), "*")
+	switch name {
+	case "name", "filename", "charset", "boundary", "type", "format", "delsp", "method",
+		"protocol", "micalg", "smime-type", "report-type", "start", "size", "access-type",
+		"creation-date", "modification-date", "read-date", "reply-type":
+		return true
+	}
+	return false
+}
+
+func unescape(v string) string {
+	if !strings.Contains(v, `\`) {
+		return v
+	}
+	return strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(v)
+}
+
+// unquoted reads up to the semicolon, blanks included, or to the next parameter. A
+// parenthesis is a comment, but in a file name it is meant: report (1).pdf.
+func (s *paramScanner) unquoted(isName bool) string {
+	end := strings.IndexByte(s.rest, ';')
+	if end < 0 {
+		end = len(s.rest)
+	}
+	for i := 0; i < end; i++ {
+		if isBlank(s.rest[i]) && startsParameter(strings.TrimLeft(s.rest[i:min(end, i+80)], " \t")) {
+			end = i
+		}
+	}
+	v := s.rest[:end]
+	s.rest = s.rest[end:]
+	if !isName {
+		v = stripComments(v)
+	}
+	return strings.TrimSpace(v)
+}
+
+// splitSection splits "name*1*" (RFC 2231 section 4.1).
+func splitSection(name, value string) (string, section) {
+	sec := section{index: -1, value: value}
+	base, rest, star := strings.Cut(name, "*")
+	if !star {
+		return base, sec
+	}
+	sec.encoded = rest == "" || strings.HasSuffix(rest, "*")
+	n, err := strconv.Atoi(strings.TrimSuffix(rest, "*"))
+	if err == nil && n >= 0 {
+		sec.index = n
+	}
+	return base, sec
+}
+
+// joinSections makes one value of a parameter's pieces: those of RFC 2231 before a
+// plain one.
+func joinSections(secs []section) string {
+	var numbered []section
+	for _, s := range secs {
+		if s.index >= 0 {
+			numbered = append(numbered, s)
+		} else if s.encoded {
+			charset, v := splitCharset(s.value)
+			return decodeText(toUTF8(charset, unpercent(nil, v)))
+		}
+	}
+	if len(numbered) > 0 {
+		return joinNumbered(numbered)
+	}
+	return decodeText(secs[0].value)
+}
+
+// joinNumbered joins pieces in the order of their numbers (RFC 2231 section 3);
+// gaps are ignored, and so is a number that comes twice.
+func joinNumbered(secs []section) string {
+	sort.SliceStable(secs, func(i, j int) bool { return secs[i].index < secs[j].index })
+	charset, extended := "", false
+	var raw []byte
+	for i, s := range secs {
+		if i > 0 && s.index == secs[i-1].index {
+			continue
+		}
+		v := s.value
+		if !s.encoded {
+			raw = append(raw, v...)
+			continue
+		}
+		if !extended {
+			charset, v = splitCharset(v)
+		}
+		extended = true
+		raw = unpercent(raw, v)
+	}
+	return decodeText(toUTF8(charset, raw))
+}
+
+// splitCharset splits "charset'language'value"; a value without is all value.
+func splitCharset(v string) (charset, rest string) {
+	charset, rest, ok := strings.Cut(v, "'")
+	if !ok {
+		return "", v
+	}
+	_, value, ok := strings.Cut(rest, "'")
+	if !ok || len(charset) > 40 || strings.ContainsAny(charset, " %.") {
+		return "", v
+	}
+	return charset, value
+}
+
+// unpercent decodes %XX; a bad escape stays.
+func unpercent(dst []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
+			dst = append(dst, unhex(s[i+1])<<4|unhex(s[i+2]))
+			i += 2
+			continue
+		}
+		dst = append(dst, s[i])
+	}
+	return dst
+}
+
+// stripComments removes "(...)", nested or not (RFC 5322 section 3.2.2), outside of
+// quoted strings. A parenthesis that is never closed stays.
+func stripComments(v string) string {
+	if !strings.Contains(v, "(") {
+		return v
+	}
+	var out strings.Builder
+	depth, start, quoted := 0, 0, false
+	for i := 0; i < len(v); i++ {
+		switch c := v[i]; {
+		case c == '\\' && i+1 < len(v) && (quoted || depth > 0):
+			if depth == 0 {
+				out.WriteByte(c)
+				out.WriteByte(v[i+1])
+			}
+			i++
+			continue
+		case c == '"' && depth == 0:
+			quoted = !quoted
+		case c == '(' && !quoted:
+			if depth == 0 {
+				start = i
+			}
+			depth++
+			continue
+		case c == ')' && depth > 0:
+			depth--
+			continue
+		}
+		if depth == 0 {
+			out.WriteByte(v[i])
+		}
+	}
+	if depth > 0 {
+		return out.String() + v[start:]
+	}
+	return out.String()
+}

@@ -1,0 +1,163 @@
+package mime
+
+import (
+	"io"
+	"net/mail"
+	"strings"
+	"time"
+)
+
+// Parse reads the message of size bytes in r and describes it. It passes over the
+// message once to find its parts and once more over each attachment to measure it;
+// memory is bounded by lim and does not grow with size. r is read again by
+// Attachment.Open and must stay readable as long as those are used.
+//
+// Parse fails only when r does. Whatever is malformed is read as far as possible
+// (RFC 5322, RFC 2045 to 2049, RFC 2231) and named in Message.Report.
+func Parse(r io.ReaderAt, size int64, lim Limits) (*Message, error) {
+	w := &walker{reporter: &reporter{}, src: newSource(r, max(0, size)), lim: lim}
+	w.walk()
+	if w.src.err != nil {
+		return nil, w.src.err
+	}
+	m := &Message{}
+	m.describe(w.header, w.reporter)
+	m.Kind = kindOf(w.root)
+	b := &builder{reporter: w.reporter, r: r, lim: lim, msg: m}
+	if err := b.build(w.root); err != nil {
+		return nil, err
+	}
+	m.Report.Notes = w.notes
+	return m, nil
+}
+
+// describe maps the top header.
+func (m *Message) describe(h *Header, rep *reporter) {
+	m.Fields = h.Fields()
+	m.From = h.From()
+	if list := h.Addresses("Sender"); len(list) > 0 {
+		m.Sender = &list[0]
+	}
+	m.describeLists(h, rep)
+	m.Subject = h.Subject()
+	m.Date = parseDate(h.Value("Date"))
+	m.MessageID = h.MessageID()
+	m.InReplyTo = joinIDs(h.raw("In-Reply-To"))
+	m.References = joinIDs(h.raw("References"))
+	m.Importance = importanceOf(h)
+	m.Sensitivity = sensitivityOf(h)
+	m.ListUnsubscribe = h.Value("List-Unsubscribe")
+	if h.cut {
+		rep.limit("header", "header too large, fields left out or cut")
+	}
+	for _, name := range []string{"Subject", "From"} {
+		if h.Count(name) > 1 {
+			rep.salvaged(name, "field comes more than once, the first one counts")
+		}
+	}
+}
+
+func (m *Message) describeLists(h *Header, rep *reporter) {
+	for name, list := range map[string]*[]Address{
+		"Reply-To": &m.ReplyTo, "To": &m.To, "Cc": &m.Cc, "Bcc": &m.Bcc,
+		"Disposition-Notification-To": &m.ReadReceipt, "Return-Receipt-To": &m.DeliveryReceipt,
+	} {
+		l, bad := h.addresses(name)
+		*list = l
+		if bad > 0 {
+			rep.salvaged(name, "entries that are no addresses left out")
+		}
+	}
+}
+
+func joinIDs(values []string) string {
+	var ids []string
+	for _, v := range values {
+		ids = append(ids, scanIDs(v)...)
+	}
+	return strings.Join(ids, " ")
+}
+
+// parseDate reads a date as RFC 5322 section 3.3 and its obsolete forms have it.
+func parseDate(v string) time.Time {
+	v = strings.TrimSpace(stripComments(v))
+	if len(v) > 100 {
+		return time.Time{}
+	}
+	if t, err := mail.ParseDate(v); err == nil {
+		return t
+	}
+	for _, layout := range []string{time.RFC3339, time.ANSIC, time.UnixDate, time.RFC850,
+		"Mon, 2 Jan 2006 15:04:05", "2 Jan 2006 15:04:05", "Mon, 2 Jan 2006 15:04 -0700",
+		"2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05"} {
+		if t, err := time.Parse(layout, v); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// importanceOf maps what senders use: Importance (RFC 2156), X-Priority,
+// X-MSMail-Priority and Priority, the first that says something.
+func importanceOf(h *Header) Importance {
+	for _, name := range []string{"Importance", "X-Priority", "X-MSMail-Priority", "Priority"} {
+		word, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(stripComments(h.Value(name)))), " ")
+		switch word {
+		case "high", "urgent", "1", "2", "highest":
+			return ImportanceHigh
+		case "low", "non-urgent", "4", "5", "lowest":
+			return ImportanceLow
+		case "normal", "3", "medium":
+			return ImportanceNormal
+		}
+	}
+	return ImportanceNormal
+}
+
+// sensitivityOf maps Sensitivity (RFC 2156 section 5.3.4).
+func sensitivityOf(h *Header) string {
+	v := strings.ToLower(strings.TrimSpace(stripComments(h.Value("Sensitivity"))))
+	switch v = strings.ReplaceAll(v, " ", "-"); v {
+	case "personal", "private", "company-confidential":
+		return v
+	case "confidential":
+		return "company-confidential"
+	}
+	return ""
+}
+
+// kindOf looks at the structure of the message: its outermost part, and for an
+// invitation the alternatives of the body.
+func kindOf(root *part) Kind {
+	switch t := root.mediaType; {
+	case t == "multipart/signed":
+		return KindSigned
+	case t == "multipart/encrypted":
+		return KindEncrypted
+	case t == "application/pkcs7-mime", t == "application/x-pkcs7-mime":
+		if root.smimeType == "signed-data" {
+			return KindSigned
+		}
+		return KindEncrypted
+	case t == "multipart/report":
+		return KindReport
+	}
+	if hasInvitation(root) {
+		return KindCalendar
+	}
+	return KindOrdinary
+}
+
+// hasInvitation finds text/calendar with a method (RFC 6047 section 2.4) that is
+// not merely an attached file.
+func hasInvitation(p *part) bool {
+	if p.mediaType == "text/calendar" && p.method != "" && !p.attachment {
+		return true
+	}
+	for _, c := range p.children {
+		if hasInvitation(c) {
+			return true
+		}
+	}
+	return false
+}

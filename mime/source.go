@@ -1,0 +1,147 @@
+package mime
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+)
+
+const (
+	windowBytes = 256 << 10 // one read of the message
+	marginBytes = 4 << 10   // what a search wants to see ahead of it
+)
+
+// source reads a message forwards through one sliding window, so that memory
+// stays flat whatever the message weighs.
+type source struct {
+	r    io.ReaderAt
+	size int64
+	buf  []byte
+	off  int64 // offset of buf[0] in the message
+	n    int   // valid bytes in buf
+	err  error // the first failed read; ends the walk
+}
+
+func newSource(r io.ReaderAt, size int64) *source {
+	return &source{r: r, size: size, buf: make([]byte, min(windowBytes, size))}
+}
+
+// window returns the bytes from off on: at least want of them, or all up to the
+// end of the message. The slice is valid until the next call.
+func (s *source) window(off int64, want int) []byte {
+	if s.err != nil || off >= s.size {
+		return nil
+	}
+	have := s.off + int64(s.n)
+	if off < s.off || off > have || (have < s.size && have-off < int64(want)) {
+		s.fill(off)
+	}
+	return s.buf[min(int64(s.n), off-s.off):s.n]
+}
+
+func (s *source) fill(off int64) {
+	want := min(int64(len(s.buf)), s.size-off)
+	n, err := s.r.ReadAt(s.buf[:want], off)
+	s.off, s.n = off, n
+	if int64(n) == want {
+		return
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	s.err = fmt.Errorf("read message at %d: %w", off, err)
+}
+
+// line returns the line at off without its line end, cut to limit bytes, and the
+// offset of the line that follows. Any run of CR before LF belongs to the end.
+func (s *source) line(off int64, limit int) (line []byte, next int64) {
+	limit = min(limit, len(s.buf)/2+1)
+	w := s.window(off, limit+2)
+	if i := bytes.IndexByte(w, '\n'); i >= 0 {
+		line = bytes.TrimRight(w[:i], "\r")
+		return line[:min(len(line), limit)], off + int64(i) + 1
+	}
+	line = bytes.Clone(w[:min(len(w), limit)])
+	return bytes.TrimRight(line, "\r"), s.afterLine(off + int64(len(w)))
+}
+
+// afterLine returns the offset behind the next LF, or the end of the message.
+func (s *source) afterLine(off int64) int64 {
+	for {
+		w := s.window(off, 1)
+		if len(w) == 0 {
+			return off
+		}
+		if i := bytes.IndexByte(w, '\n'); i >= 0 {
+			return off + int64(i) + 1
+		}
+		off += int64(len(w))
+	}
+}
+
+// dashes returns the offset of the first line from off on that begins with "--",
+// or the end of the message. off must be the start of a line. The search hops
+// from dash to dash, which base64 does not contain.
+func (s *source) dashes(off int64) int64 {
+	prev := byte('\n')
+	for {
+		w := s.window(off, marginBytes)
+		if len(w) == 0 {
+			return s.size
+		}
+		i, ok := dashesIn(w, prev)
+		if ok {
+			return off + int64(i)
+		}
+		if i > 0 {
+			prev = w[i-1]
+		}
+		if i == 0 { // one dash, the last byte of the message
+			return s.size
+		}
+		off += int64(i)
+	}
+}
+
+// dashesIn looks for "--" at the start of a line of w; prev is the byte before w.
+// Without a find it returns how much of w was looked at.
+func dashesIn(w []byte, prev byte) (int, bool) {
+	for i := 0; ; {
+		j := bytes.IndexByte(w[i:], '-')
+		if j < 0 {
+			return len(w), false
+		}
+		j += i
+		if j > 0 {
+			prev = w[j-1]
+		}
+		if prev == '\n' {
+			if j+1 == len(w) {
+				return j, false
+			}
+			if w[j+1] == '-' {
+				return j, true
+			}
+		}
+		i = j + 1
+	}
+}
+
+// beforeBreak returns off less the line break in front of it, which belongs to
+// the delimiter that follows (RFC 2046 section 5.1.1), but not less than floor.
+func (s *source) beforeBreak(off, floor int64) int64 {
+	var tail [2]byte
+	from := max(floor, off-2)
+	t := tail[:max(0, off-from)]
+	if len(t) == 0 {
+		return floor
+	}
+	if from >= s.off && off <= s.off+int64(s.n) {
+		copy(t, s.buf[from-s.off:])
+	} else if _, err := s.r.ReadAt(t, from); err != nil && err != io.EOF {
+		s.err = fmt.Errorf("read message at %d: %w", from, err)
+	}
+	off -= int64(len(t))
+	t = bytes.TrimSuffix(t, []byte("\n"))
+	return off + int64(len(bytes.TrimSuffix(t, []byte("\r"))))
+}

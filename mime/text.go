@@ -1,0 +1,56 @@
+package mime
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// decodeText decodes the encoded words of an unstructured value and cleans it.
+func decodeText(v string) string { return cleanLine(decodeWords(v)) }
+
+// cleanLine makes text one line: a line break or tab becomes one space, other
+// control characters go, blanks at the ends go, bad UTF-8 is replaced.
+func cleanLine(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\r\n", " ")
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t' || r == '\r' || r == '\n' || r == '\u2028' || r == '\u2029':
+			return ' '
+		case unicode.IsControl(r):
+			return -1
+		}
+		return r
+	}, s)
+	return strings.TrimSpace(s)
+}
+
+// cleanBody removes the control characters that neither JSON readers nor mail
+// clients want (C0 except tab, CR and LF) and a byte order mark.
+func cleanBody(s string) string {
+	s = strings.TrimPrefix(strings.ToValidUTF8(s, "\ufffd"), "\ufeff")
+	if strings.IndexFunc(s, isBodyControl) < 0 {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if isBodyControl(r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func isBodyControl(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\r' && r != '\n' || r == 0x7f
+}
+
+// cutText cuts s to n bytes of UTF-8 without cutting a rune.
+func cutText(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -1,0 +1,276 @@
+package mime
+
+import (
+	"bytes"
+	"strings"
+)
+
+const (
+	delimiterBytes = maxBoundaryBytes + 64
+	maxRescans     = 8 // second looks at multiparts whose boundary is wrong
+)
+
+// walker finds the part tree in one pass, by offsets. It keeps the open multiparts
+// on a stack, so that a delimiter of an outer one ends all inner ones that were
+// never closed.
+type walker struct {
+	*reporter
+	src     *source
+	lim     Limits
+	root    *part
+	header  *Header // of the message
+	stack   []*frame
+	leaf    *part // the part whose content is being passed, if any
+	parts   int
+	rescans int
+	pos     int64
+	stopped bool
+}
+
+// frame is an open multipart.
+type frame struct {
+	part     *part
+	boundary string
+	closed   bool
+	wrong    string // a boundary that the preamble suggests
+	wrongAt  int64
+}
+
+func (w *walker) walk() {
+	w.root = &part{path: "1"}
+	w.begin(w.root)
+	for !w.stopped && len(w.stack) > 0 && w.src.err == nil {
+		at := w.src.dashes(w.pos)
+		if at >= w.src.size {
+			if w.guessAgain(0) {
+				continue
+			}
+			break
+		}
+		w.dashed(at)
+	}
+	w.endLeaf(w.src.size)
+	w.unwind(0, w.src.size)
+}
+
+// dashed handles a line that begins with "--".
+func (w *walker) dashed(at int64) {
+	line, next := w.src.line(at, delimiterBytes)
+	level, closing := w.match(line)
+	if level < 0 {
+		w.suggest(line, at, next)
+		return
+	}
+	if w.guessAgain(level + 1) {
+		return
+	}
+	end := w.src.beforeBreak(at, w.floor())
+	w.endLeaf(end)
+	w.unwind(level+1, end)
+	f := w.stack[level]
+	w.pos = next
+	if closing {
+		f.closed = true
+		return
+	}
+	f.closed = false
+	if w.parts >= w.lim.Parts {
+		w.takeRest(f, at)
+		return
+	}
+	w.begin(f.part.child(next))
+}
+
+// floor is where the content before a delimiter begins at the earliest.
+func (w *walker) floor() int64 {
+	if w.leaf != nil {
+		return w.leaf.body
+	}
+	return 0
+}
+
+// match finds the multipart that line delimits: the innermost open one, else one
+// that was closed and goes on. It returns -1 when there is none.
+func (w *walker) match(line []byte) (level int, closing bool) {
+	reopened := -1
+	for i := len(w.stack) - 1; i >= 0; i-- {
+		f := w.stack[i]
+		ok, closing := isDelimiter(line, f.boundary)
+		if ok && !f.closed {
+			return i, closing
+		}
+		if ok && !closing && reopened < 0 {
+			reopened = i
+		}
+	}
+	return reopened, false
+}
+
+// isDelimiter compares line with "--boundary" or "--boundary--" (RFC 2046 section
+// 5.1.1). Blanks may follow, behind the closing form also junk.
+func isDelimiter(line []byte, boundary string) (ok, closing bool) {
+	if boundary == "" || len(line) < len(boundary)+2 || string(line[2:2+len(boundary)]) != boundary {
+		return false, false
+	}
+	rest := bytes.Trim(line[2+len(boundary):], " \t\r")
+	if len(rest) == 0 {
+		return true, false
+	}
+	if !bytes.HasPrefix(rest, []byte("--")) {
+		return false, false
+	}
+	return len(rest) == 2 || !isWordByte(rest[2]), true
+}
+
+func isWordByte(c byte) bool {
+	return c-'0' < 10 || c|0x20-'a' < 26 || c == '_' || c == '-' || c == '='
+}
+
+// begin reads the header of p and opens it: as a multipart, or as the leaf whose
+// content follows.
+func (w *walker) begin(p *part) {
+	w.parts++
+	if p == w.root {
+		p.start = skipEmptyLines(w.src)
+	}
+	h, body := readHeader(w.src, p.start, w.lim, w.delimits)
+	p.body, p.end = body, body
+	w.describe(p, h)
+	w.pos = body
+	w.leaf = p
+	switch {
+	case p == w.root:
+		w.header = h
+	case p.oversized:
+		w.limit(p.path, "header too large, part kept as it came")
+		p.raw = true
+	}
+	if !p.isMultipart() {
+		return
+	}
+	if len(w.stack) >= w.lim.Depth {
+		w.limit(p.path, "nested too deep, branch kept as it came")
+		p.raw = true
+		return
+	}
+	w.leaf = nil
+	w.stack = append(w.stack, &frame{part: p, boundary: p.boundary})
+}
+
+func (w *walker) describe(p *part, h *Header) {
+	p.describe(h, w.reporter)
+	p.defaultType(h.Count("Content-Type") > 0)
+	if h.skipped > 0 {
+		w.salvaged(p.path, "header lines that are no fields left out")
+	}
+}
+
+// delimits tells whether a line ends the header of a part.
+func (w *walker) delimits(line []byte) bool {
+	level, _ := w.match(line)
+	return level >= 0
+}
+
+func (w *walker) endLeaf(end int64) {
+	if w.leaf != nil {
+		w.leaf.end = max(end, w.leaf.body)
+	}
+	w.leaf = nil
+}
+
+// unwind ends the multiparts from level on. One without any part becomes text.
+func (w *walker) unwind(level int, end int64) {
+	for len(w.stack) > level {
+		f := w.stack[len(w.stack)-1]
+		w.stack = w.stack[:len(w.stack)-1]
+		f.part.end = max(end, f.part.body)
+		if len(f.part.children) == 0 {
+			w.salvaged(f.part.path, "multipart without parts, taken as text")
+			f.part.mediaType = "text/plain"
+		} else if !f.closed {
+			w.salvaged(f.part.path, "closing boundary missing")
+		}
+	}
+}
+
+// takeRest makes what follows, from the delimiter on, one attachment that mail
+// programs can open.
+func (w *walker) takeRest(f *frame, at int64) {
+	w.limit(f.part.path, "too many parts, the rest kept as one attachment")
+	p := f.part.child(at)
+	p.raw, p.body, p.end = true, at, w.src.size
+	p.mediaType = "message/rfc822"
+	p.name = "rest.eml"
+	p.prefix = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=" + quote(f.boundary) + "\r\n\r\n"
+	w.stopped = true
+}
+
+// suggest notes what boundary a multipart may really have, from a line in its
+// preamble. Where none is named, that is it.
+func (w *walker) suggest(line []byte, at, next int64) {
+	w.pos = next
+	f := w.stack[len(w.stack)-1]
+	if w.leaf != nil || len(f.part.children) > 0 || f.wrong != "" {
+		return
+	}
+	b := strings.TrimRight(string(line[2:]), " \t")
+	if !w.beginsPart(b, next) {
+		return
+	}
+	if f.boundary == "" {
+		w.salvaged(f.part.path, "boundary not named, taken from the content")
+		f.boundary = b
+		w.pos = at
+		return
+	}
+	f.wrong, f.wrongAt = b, at
+}
+
+// beginsPart tells whether b can be the boundary in front of a part: a header field
+// or an empty line follows.
+func (w *walker) beginsPart(b string, next int64) bool {
+	if len(b) > 200 || strings.ContainsAny(b, " \t") || strings.Trim(b, "-") == "" {
+		return false
+	}
+	line, _ := w.src.line(next, delimiterBytes)
+	if len(line) == 0 {
+		return next < w.src.size
+	}
+	name, _, ok := splitField(line)
+	return ok && isUsual(name)
+}
+
+// guessAgain goes back to the preamble of the innermost multipart at level or
+// above if its boundary never came but another one did.
+func (w *walker) guessAgain(level int) bool {
+	if len(w.stack) <= level || w.rescans >= maxRescans {
+		return false
+	}
+	f := w.stack[len(w.stack)-1]
+	if f.wrong == "" || len(f.part.children) > 0 {
+		return false
+	}
+	w.rescans++
+	w.salvaged(f.part.path, "wrong boundary named, taken from the content")
+	f.boundary, f.wrong = f.wrong, ""
+	w.pos = f.wrongAt
+	return true
+}
+
+// skipEmptyLines returns where the header of the message begins: behind empty
+// lines, if a header follows them.
+func skipEmptyLines(src *source) int64 {
+	off := int64(0)
+	for range 10 {
+		line, next := src.line(off, delimiterBytes)
+		if len(line) > 0 {
+			name, _, ok := splitField(line)
+			if ok && isUsual(name) {
+				return off
+			}
+			break
+		}
+		off = next
+	}
+	return 0
+}

@@ -1,0 +1,130 @@
+package mime
+
+import "strings"
+
+// decodeWords decodes the encoded words (RFC 2047) in s, forgivingly: bytes of
+// adjacent words of one charset are joined before conversion, so that a character
+// split between words is whole again; words may stand inside other text.
+func decodeWords(s string) string {
+	if !strings.Contains(s, "=?") {
+		return s
+	}
+	d := wordDecoder{}
+	for {
+		i := strings.Index(s, "=?")
+		if i < 0 {
+			break
+		}
+		w, n, more := parseWord(s[i:])
+		if !more {
+			break
+		}
+		if n == 0 {
+			d.text(s[:i+2])
+			s = s[i+2:]
+			continue
+		}
+		d.text(s[:i])
+		d.word(w)
+		s = s[i+n:]
+	}
+	d.text(s)
+	d.flush()
+	return d.out.String()
+}
+
+// encodedWord is one "=?charset?encoding?text?=".
+type encodedWord struct {
+	charset string
+	base64  bool
+	text    string
+}
+
+// parseWord parses the word at the beginning of s, which begins with "=?". n is
+// its length, or 0 when there is none; more is false when no word can follow.
+func parseWord(s string) (w encodedWord, n int, more bool) {
+	mark := strings.IndexByte(s[2:], '?')
+	if mark < 0 {
+		return w, 0, false
+	}
+	at := 2 + mark + 1 // the encoding
+	if mark > 64 || strings.ContainsAny(s[2:2+mark], " \t=") || at+2 > len(s) || s[at+1] != '?' {
+		return w, 0, true
+	}
+	enc := s[at] | 0x20
+	if enc != 'b' && enc != 'q' {
+		return w, 0, true
+	}
+	end := strings.Index(s[at+2:], "?=")
+	if end < 0 {
+		return w, 0, false
+	}
+	w = encodedWord{s[2 : 2+mark], enc == 'b', s[at+2 : at+2+end]}
+	return w, at + 2 + end + 2, true
+}
+
+// wordDecoder gathers a run of words of one charset.
+type wordDecoder struct {
+	out     strings.Builder
+	inRun   bool
+	charset string
+	bytes   []byte
+	quad    quad // base64 that a sender split inside a group of four
+}
+
+// text adds what stands between words. Blanks between two words do not count
+// (RFC 2047 section 6.2).
+func (d *wordDecoder) text(s string) {
+	if d.inRun && strings.Trim(s, " \t\r\n") == "" {
+		return
+	}
+	d.flush()
+	d.out.WriteString(s)
+}
+
+func (d *wordDecoder) word(w encodedWord) {
+	charset, _, _ := strings.Cut(strings.ToLower(w.charset), "*")
+	if d.inRun && charset != d.charset {
+		d.flush()
+	}
+	d.inRun, d.charset = true, charset
+	if w.base64 {
+		d.bytes = d.quad.decode(d.bytes, w.text)
+		return
+	}
+	d.bytes = appendQ(d.quad.flush(d.bytes), w.text)
+}
+
+func (d *wordDecoder) flush() {
+	if d.inRun {
+		d.out.WriteString(toUTF8(d.charset, d.quad.flush(d.bytes)))
+	}
+	d.inRun, d.bytes = false, d.bytes[:0]
+}
+
+// appendQ decodes the "Q" encoding (RFC 2047 section 4.2); a bad escape stays.
+func appendQ(dst []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '_':
+			dst = append(dst, ' ')
+		case s[i] == '=' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
+			dst = append(dst, unhex(s[i+1])<<4|unhex(s[i+2]))
+			i += 2
+		default:
+			dst = append(dst, s[i])
+		}
+	}
+	return dst
+}
+
+func isHex(c byte) bool {
+	return c-'0' < 10 || c|0x20-'a' < 6
+}
+
+func unhex(c byte) byte {
+	if c-'0' < 10 {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
+}
