@@ -1,0 +1,192 @@
+package delivery
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"graphrelay/graph"
+	"graphrelay/mime"
+	"graphrelay/relay/queue"
+)
+
+// convert makes the draft that Graph is given from the description and the
+// envelope. notes name what could not be carried.
+func convert(m *mime.Message, rec queue.Record, idHost string) (*graph.Message, []graph.Attachment, []string) {
+	g := &graph.Message{
+		Subject:                    m.Subject,
+		Body:                       body(m.Body),
+		From:                       from(m, rec),
+		ReplyTo:                    recipients(m.ReplyTo),
+		Importance:                 string(m.Importance),
+		InternetMessageID:          messageID(m, rec, idHost),
+		InternetMessageHeaders:     headers(m.Fields),
+		IsReadReceiptRequested:     len(m.ReadReceipt) > 0,
+		IsDeliveryReceiptRequested: len(m.DeliveryReceipt) > 0,
+		Properties:                 properties(m, rec.ID),
+	}
+	if len(g.ReplyTo) == 0 && rec.ReplyTo != "" {
+		g.ReplyTo = recipients([]mime.Address{{Address: rec.ReplyTo}})
+	}
+	g.Sender = sender(m, g.From)
+	var notes []string
+	g.ToRecipients, g.CcRecipients, g.BccRecipients, notes = deliverTo(m, rec.Envelope.To)
+	for _, n := range m.Report.Notes {
+		notes = append(notes, strings.TrimSuffix(n.Kind+" "+n.What+": "+n.Detail, ": "))
+	}
+	files := attachments(m)
+	if extra := moveBody(g, m.Body.HTML); extra != nil {
+		files = append([]graph.Attachment{*extra}, files...)
+		notes = append(notes, "the text is too long for Graph and goes as the attachment "+extra.Name)
+	}
+	return g, files, notes
+}
+
+func body(b mime.Body) graph.Body {
+	kind := "text"
+	if b.HTML {
+		kind = "html"
+	}
+	return graph.Body{ContentType: kind, Content: b.Content}
+}
+
+// from shows the address that a sender rule names, else the message's own.
+func from(m *mime.Message, rec queue.Record) *graph.Recipient {
+	a := mime.Address{Address: rec.Envelope.From}
+	if len(m.From) > 0 {
+		a = m.From[0]
+	}
+	if rec.From != "" && !strings.EqualFold(rec.From, a.Address) {
+		a.Address = rec.From
+	}
+	r := recipient(a)
+	return &r
+}
+
+// sender is named only where it differs from From and belongs to the same
+// domain: Exchange knows no other.
+func sender(m *mime.Message, from *graph.Recipient) *graph.Recipient {
+	if m.Sender == nil || strings.EqualFold(m.Sender.Address, from.EmailAddress.Address) ||
+		!strings.EqualFold(domain(m.Sender.Address), domain(from.EmailAddress.Address)) {
+		return nil
+	}
+	r := recipient(*m.Sender)
+	return &r
+}
+
+func domain(a string) string { return a[strings.LastIndexByte(a, '@')+1:] }
+
+func messageID(m *mime.Message, rec queue.Record, host string) string {
+	if m.MessageID != "" {
+		return m.MessageID
+	}
+	return "<" + rec.ID + "@" + host + ">" // the same in every try
+}
+
+// deliverTo obeys the envelope: exactly its recipients get the mail. Those that
+// To or Cc name are shown there, the others are Bcc, and an address that only a
+// header names gets nothing: Graph has no way to show it without delivering.
+func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipient, notes []string) {
+	open := make(map[string]bool, len(envelope))
+	for _, a := range envelope {
+		open[strings.ToLower(a)] = true
+	}
+	shown := make(map[string]bool, len(envelope))
+	take := func(list []mime.Address) (out []graph.Recipient) {
+		for _, a := range list {
+			key := strings.ToLower(a.Address)
+			switch {
+			case open[key]:
+				delete(open, key)
+				shown[key] = true
+				out = append(out, recipient(a))
+			case !shown[key]:
+				shown[key] = true
+				notes = append(notes, "dropped the header recipient "+a.Address+": it is not in the envelope")
+			}
+		}
+		return out
+	}
+	to, cc = take(m.To), take(m.Cc)
+	for _, a := range envelope {
+		if key := strings.ToLower(a); open[key] {
+			delete(open, key)
+			bcc = append(bcc, recipient(mime.Address{Address: a}))
+		}
+	}
+	return to, cc, bcc, notes
+}
+
+func recipient(a mime.Address) graph.Recipient {
+	return graph.Recipient{EmailAddress: graph.EmailAddress{Name: a.Name, Address: a.Address}}
+}
+
+func recipients(list []mime.Address) []graph.Recipient {
+	var out []graph.Recipient
+	for _, a := range list {
+		out = append(out, recipient(a))
+	}
+	return out
+}
+
+// maxHeaderValue keeps a header within what Exchange stores as one property.
+const maxHeaderValue = 995
+
+// headers picks the first X- fields as far as Graph takes them. Those that have
+// a place of their own, and those that Exchange keeps to itself, are left out.
+func headers(fields []mime.Field) []graph.Header {
+	var out []graph.Header
+	for _, f := range fields {
+		name := strings.ToLower(f.Name)
+		if !strings.HasPrefix(name, "x-") || name == "x-priority" || name == "x-msmail-priority" ||
+			strings.HasPrefix(name, "x-ms-exchange-") || f.Value == "" || len(f.Value) > maxHeaderValue {
+			continue
+		}
+		if out = append(out, graph.Header{Name: f.Name, Value: f.Value}); len(out) == graph.MaxHeaders {
+			break
+		}
+	}
+	return out
+}
+
+// sensitivities are the values of PidTagSensitivity (MS-OXCMSG 2.2.1.13).
+var sensitivities = map[string]string{"personal": "1", "private": "2", "company-confidential": "3"}
+
+func properties(m *mime.Message, id string) []graph.Property {
+	out := []graph.Property{{ID: graph.PropertyQueueID, Value: id}}
+	add := func(property, value string) {
+		if value != "" {
+			out = append(out, graph.Property{ID: property, Value: value})
+		}
+	}
+	add(graph.PropertyInReplyTo, m.InReplyTo)
+	add(graph.PropertyReferences, m.References)
+	add(graph.PropertySensitivity, sensitivities[m.Sensitivity])
+	add(graph.PropertyUnsubscribe, m.ListUnsubscribe)
+	return out
+}
+
+func attachments(m *mime.Message) []graph.Attachment {
+	files := make([]graph.Attachment, 0, len(m.Attachments))
+	for _, a := range m.Attachments {
+		files = append(files, graph.Attachment{Name: a.Name, ContentType: a.ContentType, ContentID: a.ContentID,
+			Inline: a.Inline, Size: a.Size, Open: a.Open})
+	}
+	return files
+}
+
+// moveBody makes a file of a body that would not fit Graph's request, even where
+// it only grew too large as JSON.
+func moveBody(g *graph.Message, html bool) *graph.Attachment {
+	if g.Size() < graph.MaxRequestBytes {
+		return nil
+	}
+	text := g.Body.Content
+	f := &graph.Attachment{Name: "message.txt", ContentType: "text/plain", Size: int64(len(text)),
+		Open: func() io.Reader { return strings.NewReader(text) }}
+	if html {
+		f.Name, f.ContentType = "message.html", "text/html"
+	}
+	g.Body = graph.Body{ContentType: "text", Content: fmt.Sprintf("The text of this message is attached as %s.", f.Name)}
+	return f
+}

@@ -1,0 +1,188 @@
+// Package delivery takes messages from the queue to Graph: it claims what is
+// due, fairly across lanes, converts it, and walks it through draft,
+// attachments and send. It is the only place where mime and graph meet.
+//
+// It promises that a message is sent at most once: each step is recorded before
+// it is asked for, and an answer that was lost is resolved by looking at the
+// mailbox, never by asking again. One lane that is throttled, slow or broken
+// does not hold up another.
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"graphrelay/graph"
+	"graphrelay/mime"
+	"graphrelay/relay/queue"
+)
+
+// Config is what an operator sets.
+type Config struct {
+	Node          string          // names this process's claims
+	Concurrency   int             // messages in delivery at a time
+	PerLane       int             // of one lane
+	RetryDelays   []time.Duration // between tries; the last one repeats
+	GiveUpAfter   time.Duration   // from receipt
+	SendSettle    time.Duration   // how long a doubtful send is watched before it is repeated
+	MIME          mime.Limits
+	LogSubject    bool
+	MessageIDHost string // right side of the Message-ID given to a message that has none
+}
+
+// Deliverer delivers from one queue. Its fields do not change while it runs.
+type Deliverer struct {
+	cfg     Config
+	work    queue.Work
+	clients map[string]*graph.Client // by connection
+	metrics *Metrics
+	log     *slog.Logger
+}
+
+// New makes a deliverer; clients are by connection name.
+func New(cfg Config, work queue.Work, clients map[string]*graph.Client, m *Metrics, log *slog.Logger) *Deliverer {
+	return &Deliverer{cfg: cfg, work: work, clients: clients, metrics: m, log: log}
+}
+
+const (
+	// lease is how long this node's claims hold without a sign of life.
+	lease = time.Minute
+	// pollEvery finds what another process (the queue commands) changed.
+	pollEvery = time.Second
+)
+
+// Run delivers until ctx is done. Then it claims no more, and messages that are
+// under way have until drain to come to a good place to stop.
+func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
+	if err := d.renew(ctx); err != nil {
+		return err
+	}
+	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(drain, abandon) })
+	defer stop()
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	go d.keepLease(hard)
+	slots := make(chan struct{}, d.cfg.Concurrency)
+	for ctx.Err() == nil {
+		wait, err := d.claim(ctx, hard, slots, &wg)
+		if err != nil && ctx.Err() == nil {
+			d.log.Error("cannot claim from the queue", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-d.work.Wake():
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
+
+// claim starts what is due as far as there is room, and returns how long to wait.
+func (d *Deliverer) claim(ctx, hard context.Context, slots chan struct{}, wg *sync.WaitGroup) (time.Duration, error) {
+	room := cap(slots) - len(slots)
+	if room == 0 {
+		return pollEvery, nil // the end of any delivery wakes us
+	}
+	tasks, next, err := d.work.Claim(ctx, queue.Claim{Node: d.cfg.Node, Max: room, PerLane: d.cfg.PerLane})
+	for _, t := range tasks {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			d.deliver(hard, t)
+		})
+	}
+	if until := time.Until(next); err == nil && !next.IsZero() && until > 0 && until < pollEvery {
+		return until, nil
+	}
+	return pollEvery, err
+}
+
+func (d *Deliverer) renew(ctx context.Context) error {
+	n, err := d.work.Renew(ctx, d.cfg.Node, lease)
+	if n > 0 {
+		d.log.Warn("took over what another node had claimed", "messages", n)
+	}
+	return err
+}
+
+func (d *Deliverer) keepLease(ctx context.Context) {
+	tick := time.NewTicker(lease / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := d.renew(ctx); err != nil {
+				d.log.Error("cannot renew the lease on claimed messages", "error", err)
+			}
+		}
+	}
+}
+
+// deliver brings one claimed message to an outcome. A message that makes the
+// program panic is held, so that it cannot take the others down with it.
+func (d *Deliverer) deliver(ctx context.Context, t queue.Task) {
+	j := &job{d: d, task: t, p: t.Progress, log: d.log.With("id", t.ID)}
+	o := j.guarded(ctx)
+	// The outcome must be written even when the program stops.
+	err := d.work.Finish(context.WithoutCancel(ctx), t.Ref, o)
+	if err != nil {
+		j.log.Warn("the outcome was not recorded", "state", o.State, "error", err)
+		return
+	}
+	j.report(o)
+}
+
+func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			j.log.Error("delivery panicked", "panic", fmt.Sprint(r))
+			o = j.end(queue.Held, "internal_error", "the program failed on this message; please report it")
+		}
+	}()
+	client := j.d.clients[j.task.Lane.Connection]
+	if client == nil {
+		return j.end(queue.Held, "connection_removed", "the configuration has no connection "+j.task.Lane.Connection+" any more")
+	}
+	j.client = client
+	defer j.close()
+	return j.outcome(j.run(ctx))
+}
+
+// report logs the change of state and counts it.
+func (j *job) report(o queue.Outcome) {
+	lane := j.task.Lane
+	args := []any{"lane", lane.String(), "attempts", j.task.Attempts}
+	switch o.State {
+	case queue.Sent:
+		took := time.Since(j.task.Received)
+		j.d.metrics.sent(lane.Connection, o.Progress.Path, took)
+		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
+			"size", j.task.Size, "path", o.Progress.Path, "seconds", took.Seconds())...)
+	case queue.Failed:
+		j.d.metrics.failed.WithLabelValues(lane.Connection, o.Reason).Inc()
+		j.log.Error("failed", append(args, "reason", o.Reason, "detail", o.Detail)...)
+	case queue.Held:
+		j.log.Error("held", append(args, "reason", o.Reason, "detail", o.Detail)...)
+	case queue.Deferred:
+		j.log.Warn("deferred", append(args, "reason", o.Reason, "detail", o.Detail, "until", o.Due.Format(time.RFC3339))...)
+	case queue.Queued:
+		j.log.Info("given back", args...)
+	}
+}
+
+// retryDelay is the wait after so many tries, with up to a tenth more so that
+// messages which failed together do not come back together.
+func (d *Deliverer) retryDelay(attempts int) time.Duration {
+	delays := d.cfg.RetryDelays
+	base := delays[min(max(attempts, 1), len(delays))-1]
+	return base + rand.N(base/10+1)
+}

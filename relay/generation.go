@@ -1,0 +1,121 @@
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"graphrelay/graph"
+	"graphrelay/relay/admin"
+	"graphrelay/relay/config"
+	"graphrelay/relay/delivery"
+	"graphrelay/relay/smtpd"
+)
+
+// generation is everything that one configuration makes. A reload builds the
+// next one, then lets this one come to its end.
+type generation struct {
+	cfg       *config.Config
+	log       *slog.Logger
+	servers   []*smtpd.Server // in the order of cfg.Listeners
+	admin     *admin.Server
+	clients   map[string]*graph.Client
+	deliverer *delivery.Deliverer
+
+	stopDelivery context.CancelFunc
+	delivering   chan struct{} // closed when the deliverer has stopped
+	wg           sync.WaitGroup
+}
+
+// build makes a generation; it starts nothing.
+func (r *Relay) build(cfg *config.Config) (*generation, error) {
+	g := &generation{cfg: cfg, log: NewLog(r.logTo, cfg.Log), clients: map[string]*graph.Client{}, delivering: make(chan struct{})}
+	var tlsConfig *tls.Config
+	if cfg.TLS.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.TLS.CertFile, cfg.TLS.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load the certificate: %w", err)
+		}
+		tlsConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+	p := newPolicy(cfg)
+	for _, l := range cfg.Listeners {
+		r.smtpMetrics.Prepare(l.Name)
+		g.servers = append(g.servers, smtpd.New(listenerConfig(cfg, l, tlsConfig), r.store, p, r.smtpMetrics, g.log))
+	}
+	for _, c := range cfg.Connections {
+		g.clients[c.Name] = graph.New(clientConfig(cfg, c, r.about, r.deliveryMetrics.Observer(c.Name)))
+	}
+	g.deliverer = delivery.New(deliveryConfig(cfg, r.node), r.store, g.clients, r.deliveryMetrics, g.log)
+	g.admin = admin.New(r.registry, r.ready, g.log)
+	return g, nil
+}
+
+func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config) smtpd.Config {
+	return smtpd.Config{
+		Name: l.Name, Hostname: cfg.Hostname,
+		TLS: smtpd.TLSMode(l.TLS), TLSConfig: t, Auth: smtpd.AuthMode(l.Auth), Networks: l.Networks,
+		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
+		MaxLineBytes: int(cfg.Limits.LineLength), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
+		MaxConnections: cfg.Limits.Connections, MaxConnectionsPerClient: cfg.Limits.ConnectionsPerAddress,
+		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout),
+	}
+}
+
+func clientConfig(cfg *config.Config, c config.Connection, b Build, obs graph.Observer) graph.Config {
+	return graph.Config{
+		Tenant: c.Tenant, ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(),
+		LoginURL: c.Endpoints.Login, GraphURL: c.Endpoints.Graph, UserAgent: b.UserAgent(),
+		Concurrency: cfg.Delivery.MailboxConcurrency, Timeout: time.Duration(cfg.Delivery.RequestTimeout), Observer: obs,
+	}
+}
+
+func deliveryConfig(cfg *config.Config, node string) delivery.Config {
+	d := delivery.Config{
+		Node: node, Concurrency: cfg.Delivery.Concurrency, PerLane: cfg.Delivery.MailboxConcurrency,
+		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), SendSettle: time.Duration(cfg.Delivery.SendSettle),
+		MIME: mimeLimits(cfg), MessageIDHost: cfg.Hostname,
+	}
+	for _, delay := range cfg.Delivery.RetryDelays {
+		d.RetryDelays = append(d.RetryDelays, time.Duration(delay))
+	}
+	return d
+}
+
+// start accepts mail and delivers it.
+func (g *generation) start(r *Relay, sockets map[string]*socket) {
+	for i, l := range g.cfg.Listeners {
+		v := sockets[l.Address].view()
+		g.log.Info("listening", "listener", l.Name, "address", v.Addr().String(), "tls", l.TLS, "auth", l.Auth)
+		g.wg.Go(func() { r.failed(g.servers[i].Serve(v)) })
+	}
+	v := sockets[g.cfg.Admin.Address].view()
+	g.log.Info("admin", "address", v.Addr().String())
+	g.wg.Go(func() { r.failed(g.admin.Serve(v)) })
+	ctx, cancel := context.WithCancel(context.Background())
+	g.stopDelivery = cancel
+	go func() {
+		defer close(g.delivering)
+		r.failed(g.deliverer.Run(ctx, drainTime))
+	}()
+}
+
+// stop ends the generation: listeners at once, messages on their way in and out
+// when they are done or ctx is.
+func (g *generation) stop(ctx context.Context) {
+	g.stopDelivery()
+	var wg sync.WaitGroup
+	for _, s := range g.servers {
+		wg.Go(func() { s.Shutdown(ctx) })
+	}
+	wg.Go(func() { g.admin.Shutdown(ctx) })
+	wg.Wait()
+	<-g.delivering
+	g.wg.Wait()
+	for _, c := range g.clients {
+		c.Close()
+	}
+}

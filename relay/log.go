@@ -1,0 +1,29 @@
+package relay
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"golang.org/x/term"
+
+	"graphrelay/relay/config"
+)
+
+// NewLog makes the logger that the configuration asks for.
+func NewLog(w io.Writer, c config.Log) *slog.Logger {
+	levels := map[config.LogLevel]slog.Level{
+		config.LevelDebug: slog.LevelDebug, config.LevelInfo: slog.LevelInfo,
+		config.LevelWarn: slog.LevelWarn, config.LevelError: slog.LevelError,
+	}
+	opts := &slog.HandlerOptions{Level: levels[c.Level]}
+	if c.Format == config.FormatText || c.Format == config.FormatAuto && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

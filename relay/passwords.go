@@ -1,0 +1,89 @@
+package relay
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+var errWrongPassword = errors.New("wrong user name or password")
+
+const (
+	passwordLifetime = 5 * time.Minute // how long a verified password is known
+	maxKnown         = 1000
+)
+
+// noSuchUser is a hash that no password has been kept for: a name that does not
+// exist costs as much time as one that does.
+const noSuchUser = "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C"
+
+// passwords verifies passwords. bcrypt takes some 60 ms of a core on purpose: a
+// client that signs in for each message would leave the relay no time for mail,
+// so what was verified is known for a while, as a keyed hash in memory.
+type passwords struct {
+	key   [32]byte
+	slots chan struct{} // verifications at a time
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]time.Time // until when
+}
+
+func newPasswords() *passwords {
+	p := &passwords{slots: make(chan struct{}, runtime.GOMAXPROCS(0)), known: map[[sha256.Size]byte]time.Time{}}
+	_, _ = rand.Read(p.key[:]) // never fails since Go 1.24
+	return p
+}
+
+// verify compares with the user's hash; an empty hash is no user's.
+func (p *passwords) verify(ctx context.Context, name, password, hash string) error {
+	id := p.id(name, password, hash)
+	if p.isKnown(id) {
+		return nil
+	}
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	exists := hash != ""
+	if !exists {
+		hash = noSuchUser
+	}
+	if err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)); err != nil || !exists {
+		return errWrongPassword
+	}
+	p.remember(id)
+	return nil
+}
+
+func (p *passwords) id(name, password, hash string) (id [sha256.Size]byte) {
+	m := hmac.New(sha256.New, p.key[:])
+	for _, s := range []string{name, hash, password} { // only the last one can hold a NUL
+		m.Write([]byte(s))
+		m.Write([]byte{0})
+	}
+	m.Sum(id[:0])
+	return id
+}
+
+func (p *passwords) isKnown(id [sha256.Size]byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Now().Before(p.known[id])
+}
+
+func (p *passwords) remember(id [sha256.Size]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.known) >= maxKnown {
+		clear(p.known)
+	}
+	p.known[id] = time.Now().Add(passwordLifetime)
+}

@@ -1,0 +1,227 @@
+// Package relay puts graphrelay together: configuration, queue, SMTP edge,
+// delivery and admin address, and their life from start over reload to stop.
+//
+// It promises that a stop loses nothing and cuts no message short that is
+// arriving or being sent, within drainTime, and that a reload which fails
+// changes nothing.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"graphrelay/relay/admin"
+	"graphrelay/relay/config"
+	"graphrelay/relay/delivery"
+	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/sqlite"
+	"graphrelay/relay/smtpd"
+)
+
+// drainTime is how long a stop or a reload waits for messages under way.
+const drainTime = 20 * time.Second
+
+// Relay is a running graphrelay.
+type Relay struct {
+	logTo           io.Writer
+	about           Build
+	node            string
+	store           queue.Store
+	registry        *prometheus.Registry
+	smtpMetrics     *smtpd.Metrics
+	deliveryMetrics *delivery.Metrics
+	reloaded        prometheus.Gauge
+	fault           chan error
+
+	mu      sync.Mutex
+	current *generation
+	sockets map[string]*socket // by configured address
+}
+
+// Start opens the queue and starts to accept and deliver mail. The log goes to
+// logTo in the form that cfg says.
+func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, error) {
+	store, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.DataDir, Exclusive: true})
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{
+		logTo: logTo, about: BuildInfo(), node: node(), store: store,
+		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
+	}
+	r.register()
+	if err := r.swap(cfg); err != nil {
+		return nil, errors.Join(err, r.closeSockets(nil), store.Close())
+	}
+	for _, w := range cfg.Warnings() {
+		r.Log().Warn(w)
+	}
+	return r, nil
+}
+
+func node() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}
+
+func (r *Relay) register() {
+	r.smtpMetrics = smtpd.NewMetrics(r.registry)
+	r.deliveryMetrics = delivery.NewMetrics(r.registry)
+	r.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
+	r.registry.MustRegister(r.reloaded, r.about.collector(),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)))
+}
+
+// Log is the logger of the configuration in use.
+func (r *Relay) Log() *slog.Logger {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.current.log
+}
+
+// Reload goes over to cfg, or returns why not and goes on as before. data_dir
+// cannot change: the queue stays where it is.
+func (r *Relay) Reload(cfg *config.Config) error {
+	r.mu.Lock()
+	old := r.current.cfg
+	r.mu.Unlock()
+	var err error
+	if cfg.DataDir != old.DataDir {
+		err = fmt.Errorf("data_dir cannot change from %s to %s while graphrelay runs; restart it", old.DataDir, cfg.DataDir)
+	} else {
+		err = r.swap(cfg)
+	}
+	if err != nil {
+		r.ReloadFailed()
+	}
+	return err
+}
+
+// ReloadFailed notes that the file could not even be read.
+func (r *Relay) ReloadFailed() { r.reloaded.Set(0) }
+
+// swap builds the next generation, and only when all of it stands ends the one
+// before. For a moment both deliver; the queue holds them to one limit a lane.
+func (r *Relay) swap(cfg *config.Config) error {
+	next, err := r.build(cfg)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	previous := r.current
+	if err := r.openSockets(cfg); err != nil {
+		r.mu.Unlock()
+		return err
+	}
+	r.current = next
+	next.start(r, r.sockets)
+	r.mu.Unlock()
+	r.reloaded.Set(1)
+	if previous != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		previous.stop(ctx)
+	}
+	return r.closeSockets(cfg)
+}
+
+func addresses(cfg *config.Config) map[string]bool {
+	set := map[string]bool{cfg.Admin.Address: true}
+	for _, l := range cfg.Listeners {
+		set[l.Address] = true
+	}
+	return set
+}
+
+// openSockets opens what the configuration needs and is not open yet; on an
+// error none of those stays open.
+func (r *Relay) openSockets(cfg *config.Config) error {
+	var opened []string
+	for address := range addresses(cfg) {
+		if r.sockets[address] != nil {
+			continue
+		}
+		s, err := listen(address)
+		if err != nil {
+			for _, a := range opened {
+				_ = r.sockets[a].l.Close()
+				delete(r.sockets, a)
+			}
+			return fmt.Errorf("listen on %s: %w; choose another address or stop what uses it", address, err)
+		}
+		r.sockets[address] = s
+		opened = append(opened, address)
+	}
+	return nil
+}
+
+// closeSockets closes what cfg does not use; all of them if it is nil.
+func (r *Relay) closeSockets(cfg *config.Config) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	used := map[string]bool{}
+	if cfg != nil {
+		used = addresses(cfg)
+	}
+	var errs []error
+	for address, s := range r.sockets {
+		if !used[address] {
+			errs = append(errs, s.l.Close())
+			delete(r.sockets, address)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Address is where a configured address listens: its port may have been 0.
+func (r *Relay) Address(configured string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sockets[configured].l.Addr().String()
+}
+
+// ready says why no mail can be taken.
+func (r *Relay) ready() error { return r.store.Healthy() }
+
+// failed reports the end of a part that should not end.
+func (r *Relay) failed(err error) {
+	if err == nil {
+		return
+	}
+	select {
+	case r.fault <- err:
+	default:
+	}
+}
+
+// Failed receives when a part of the relay ended by itself.
+func (r *Relay) Failed() <-chan error { return r.fault }
+
+// Store is the queue, for the commands of the same process.
+func (r *Relay) Store() queue.Store { return r.store }
+
+// Stop ends the relay: no new connections, messages under way finish within
+// drainTime, the rest waits in the queue.
+func (r *Relay) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	r.mu.Lock()
+	current := r.current
+	r.mu.Unlock()
+	current.stop(ctx)
+	return errors.Join(r.closeSockets(nil), r.store.Close())
+}
