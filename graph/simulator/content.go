@@ -1,0 +1,36 @@
+package simulator
+
+// contentStore keeps bytes for viewing, up to a limit over all of them. What does not
+// fit is not kept: its size and hash are with its owner. The simulator's mutex guards it.
+type contentStore struct {
+	limit int64
+	used  int64
+	kept  map[string][]byte
+}
+
+// reserve sets room aside for size bytes and says whether there was any.
+func (c *contentStore) reserve(size int64) bool {
+	if c.used+size > c.limit {
+		return false
+	}
+	c.used += size
+	return true
+}
+
+func (c *contentStore) release(size int64) { c.used -= size }
+
+// keep holds content under id if there is room.
+func (c *contentStore) keep(id string, content []byte) bool {
+	if !c.reserve(int64(len(content))) {
+		return false
+	}
+	c.kept[id] = content
+	return true
+}
+
+func (c *contentStore) drop(id string) {
+	if content, ok := c.kept[id]; ok {
+		c.release(int64(len(content)))
+		delete(c.kept, id)
+	}
+}

@@ -1,0 +1,42 @@
+package simulator
+
+import (
+	"strconv"
+	"strings"
+)
+
+// contentRange is the part of a file that one PUT carries, both ends inclusive.
+type contentRange struct {
+	first, last, total int64
+}
+
+func (r contentRange) length() int64 { return r.last - r.first + 1 }
+
+// parseContentRange reads "bytes first-last/total", RFC 9110 section 14.4 without its
+// unknown lengths and unsatisfied ranges, which an upload has no use for.
+func parseContentRange(value string) (contentRange, bool) {
+	rest, ok := strings.CutPrefix(value, "bytes ")
+	if !ok {
+		return contentRange{}, false
+	}
+	span, total, ok := strings.Cut(rest, "/")
+	if !ok {
+		return contentRange{}, false
+	}
+	first, last, ok := strings.Cut(span, "-")
+	if !ok {
+		return contentRange{}, false
+	}
+	var r contentRange
+	for _, part := range []struct {
+		text  string
+		value *int64
+	}{{first, &r.first}, {last, &r.last}, {total, &r.total}} {
+		n, err := strconv.ParseUint(part.text, 10, 63)
+		if err != nil {
+			return contentRange{}, false
+		}
+		*part.value = int64(n)
+	}
+	return r, r.first <= r.last && r.last < r.total
+}

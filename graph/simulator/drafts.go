@@ -1,0 +1,268 @@
+package simulator
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// messageInput is a message as a client writes it, after the schema check.
+type messageInput struct {
+	Subject           *string           `json:"subject"`
+	Body              *Body             `json:"body"`
+	From              *recipient        `json:"from"`
+	Sender            *recipient        `json:"sender"`
+	To                []recipient       `json:"toRecipients"`
+	Cc                []recipient       `json:"ccRecipients"`
+	Bcc               []recipient       `json:"bccRecipients"`
+	ReplyTo           []recipient       `json:"replyTo"`
+	Importance        *string           `json:"importance"`
+	Inference         *string           `json:"inferenceClassification"`
+	Categories        []string          `json:"categories"`
+	ReadReceipt       *bool             `json:"isReadReceiptRequested"`
+	DeliveryReceipt   *bool             `json:"isDeliveryReceiptRequested"`
+	InternetMessageID *string           `json:"internetMessageId"`
+	Headers           *[]Header         `json:"internetMessageHeaders"`
+	Properties        []Property        `json:"singleValueExtendedProperties"`
+	Attachments       []attachmentInput `json:"attachments"`
+}
+
+// recipient is Graph's shape of an address.
+type recipient struct {
+	EmailAddress Address `json:"emailAddress"`
+}
+
+// create makes a draft, from JSON or from MIME: "Create message".
+func (c *call) create() (answer, error) {
+	var i *item
+	var contents [][]byte
+	var err error
+	if c.op == OpCreateMIME {
+		i, contents, err = c.readMIME()
+	} else {
+		i, contents, err = c.readMessage()
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	if err := c.checkFolder(); err != nil {
+		return answer{}, err
+	}
+	s := c.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.store(i, contents)
+	shown, _ := parseView(nil)
+	a := jsonAnswer(http.StatusCreated, c.represent(i, shown))
+	a.header.Set("Location", c.itemURL(i))
+	return a, nil
+}
+
+// checkFolder accepts the one folder that a draft is made in.
+func (c *call) checkFolder() error {
+	folder := c.r.PathValue("folder")
+	if folder == "" || folderName(folder) == Drafts {
+		return nil
+	}
+	if folderName(folder) == "" {
+		return itemNotFound()
+	}
+	return badRequest("ErrorInvalidRequest", "The simulator makes drafts in Drafts only.")
+}
+
+// folderName turns a well-known folder name of a path into its display name.
+func folderName(wellKnown string) string {
+	switch strings.ToLower(wellKnown) {
+	case "drafts":
+		return Drafts
+	case "sentitems":
+		return SentItems
+	}
+	return ""
+}
+
+// store puts the item and its contents into the mailbox. The caller holds s.mu.
+func (c *call) store(i *item, contents [][]byte) {
+	s := c.sim
+	s.add(s.box(c.mailbox), i)
+	c.itemID = i.ID
+	if i.MIME != nil {
+		i.MIME.Kept = s.content.keep(i.MIME.ID, contents[0])
+		return
+	}
+	for n := range i.Attachments {
+		i.Attachments[n].Kept = s.content.keep(i.Attachments[n].ID, contents[n])
+	}
+}
+
+// readMessage reads a JSON message from the request body.
+func (c *call) readMessage() (*item, [][]byte, error) {
+	body, err := c.readJSON(c.sim.options.Limits.Request)
+	if err != nil {
+		return nil, nil, err
+	}
+	var input messageInput
+	if err := decode(body, "message", &input); err != nil {
+		return nil, nil, err
+	}
+	i, contents, err := c.sim.newItem(input)
+	if err == nil {
+		c.checkQueueProperty(i)
+	}
+	return i, contents, err
+}
+
+func (c *call) readJSON(limit int64) ([]byte, error) {
+	switch c.mediaType() {
+	case "application/json":
+		return c.readBody(limit)
+	case "":
+		return nil, badRequest("BadRequest", "Write requests (excluding DELETE) must contain the Content-Type header declaration.")
+	case "text/plain":
+		return nil, badRequest("UnableToDeserializePostBody", "were unable to deserialize ")
+	}
+	return nil, refuse(http.StatusUnsupportedMediaType, "UnsupportedMediaType", "Unsupported media type '%s'.", c.mediaType())
+}
+
+// newItem builds an item, not yet in a mailbox, and the contents of its attachments.
+func (s *Simulator) newItem(input messageInput) (*item, [][]byte, error) {
+	i := &item{path: PathDraft}
+	i.Body.ContentType, i.Importance = "text", "normal"
+	if input.Headers != nil {
+		if err := checkHeaders(*input.Headers); err != nil {
+			return nil, nil, err
+		}
+		i.Headers = *input.Headers
+	}
+	if err := i.apply(input); err != nil {
+		return nil, nil, err
+	}
+	contents := make([][]byte, len(input.Attachments))
+	for n, a := range input.Attachments {
+		attachment, content, err := s.newAttachment(a)
+		if err != nil {
+			return nil, nil, err
+		}
+		i.Attachments = append(i.Attachments, attachment)
+		contents[n] = content
+	}
+	return i, contents, nil
+}
+
+// checkHeaders enforces what "message resource type" says of names [documented], and the
+// bounds of the collection [reported].
+func checkHeaders(headers []Header) error {
+	if len(headers) == 0 || len(headers) > maxHeaders {
+		return badRequest("InvalidInternetMessageHeaderCollection",
+			"Maximum number of headers in one message should be less than or equal to %d.", maxHeaders)
+	}
+	for _, h := range headers {
+		if !strings.HasPrefix(strings.ToLower(h.Name), "x-") {
+			return badRequest("InvalidInternetMessageHeader",
+				"The internet message header name '%s' should start with 'x-' or 'X-'.", h.Name)
+		}
+	}
+	return nil
+}
+
+// apply sets what the input carries, except headers and attachments.
+func (i *item) apply(input messageInput) error {
+	if err := i.applyText(input); err != nil {
+		return err
+	}
+	for _, field := range []struct {
+		list  *[]Address
+		input []recipient
+	}{{&i.To, input.To}, {&i.Cc, input.Cc}, {&i.Bcc, input.Bcc}, {&i.ReplyTo, input.ReplyTo}} {
+		if field.input != nil {
+			*field.list = addresses(field.input)
+		}
+	}
+	if n := len(i.Recipients()); n > maxRecipients {
+		return badRequest("ErrorInvalidRecipients", "The message has %d recipients, more than the %d that are allowed.", n, maxRecipients)
+	}
+	if input.From != nil {
+		from := input.From.EmailAddress
+		i.From = &from
+	}
+	if input.Sender != nil {
+		sender := input.Sender.EmailAddress
+		i.Sender = &sender
+	}
+	setIf(&i.ReadReceipt, input.ReadReceipt)
+	setIf(&i.DeliveryReceipt, input.DeliveryReceipt)
+	if input.Categories != nil {
+		i.Categories = input.Categories
+	}
+	return i.applyProperties(input.Properties)
+}
+
+func (i *item) applyText(input messageInput) error {
+	setIf(&i.Subject, input.Subject)
+	setIf(&i.InternetMessageID, input.InternetMessageID)
+	if input.Importance != nil {
+		if err := checkEnum("importance", *input.Importance, "low", "normal", "high"); err != nil {
+			return err
+		}
+		i.Importance = strings.ToLower(*input.Importance)
+	}
+	if input.Inference != nil {
+		if err := checkEnum("inferenceClassification", *input.Inference, "focused", "other"); err != nil {
+			return err
+		}
+	}
+	if input.Body == nil {
+		return nil
+	}
+	if err := checkEnum("contentType", input.Body.ContentType, "text", "html"); err != nil {
+		return err
+	}
+	i.Body = Body{ContentType: strings.ToLower(input.Body.ContentType), Content: input.Body.Content}
+	setDefault(&i.Body.ContentType, "text")
+	return nil
+}
+
+// applyProperties sets or replaces extended properties by their normalised ids.
+func (i *item) applyProperties(properties []Property) error {
+	for _, p := range properties {
+		id, err := normaliseProperty(p.ID)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for n < len(i.Properties) && i.Properties[n].ID != id {
+			n++
+		}
+		if n == len(i.Properties) {
+			i.Properties = append(i.Properties, Property{})
+		}
+		i.Properties[n] = Property{ID: id, Value: p.Value}
+	}
+	return nil
+}
+
+func setIf[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+func addresses(recipients []recipient) []Address {
+	list := make([]Address, len(recipients))
+	for n, r := range recipients {
+		list[n] = r.EmailAddress
+	}
+	return list
+}
+
+func (c *call) itemURL(i *item) string {
+	return fmt.Sprintf("https://%s/v1.0/users('%s')/messages('%s')", c.r.Host, objectID(c.mailbox), c.shownID(i))
+}
+
+// shownID is the item's id of the kind that the request speaks.
+func (c *call) shownID(i *item) string {
+	if c.immutable() {
+		return i.ID
+	}
+	return i.ordinary
+}

@@ -1,0 +1,184 @@
+package simulator
+
+import (
+	"strings"
+)
+
+// filter is a conjunction of conditions; an empty one matches everything.
+type filter []condition
+
+// condition compares one property of an item. Property is isDraft, internetMessageId, or
+// the normalised id of an extended property.
+type condition struct {
+	property string
+	extended bool
+	value    string
+}
+
+// parseFilter reads the part of OData's $filter that finds drafts and sent copies:
+//
+//	singleValueExtendedProperties/Any(ep: ep/id eq '...' and ep/value eq '...')
+//	internetMessageId eq '...'
+//	isDraft eq true
+//
+// joined by "and". Everything else is refused, 400 BadRequest.
+func parseFilter(text string) (filter, error) {
+	p := &parser{text: text}
+	var conditions filter
+	for {
+		next, err := p.condition()
+		if err != nil {
+			return nil, err
+		}
+		conditions = append(conditions, next)
+		if p.done() {
+			return conditions, nil
+		}
+		if p.word() != "and" {
+			return nil, p.fail("$filter")
+		}
+	}
+}
+
+func (p *parser) condition() (condition, error) {
+	property := p.word()
+	switch property {
+	case "singleValueExtendedProperties":
+		return p.anyProperty()
+	case "internetMessageId":
+		if value, ok := p.equals(); ok {
+			return condition{property: property, value: value}, nil
+		}
+	case "isDraft":
+		if p.word() == "eq" {
+			if value := p.word(); value == "true" || value == "false" {
+				return condition{property: property, value: value}, nil
+			}
+		}
+	}
+	return condition{}, p.fail("$filter")
+}
+
+// anyProperty reads the rest of a lambda over the extended properties.
+func (p *parser) anyProperty() (condition, error) {
+	if !p.take("/") || !strings.EqualFold(p.word(), "any") || !p.take("(") {
+		return condition{}, p.fail("$filter")
+	}
+	variable := p.word()
+	if variable == "" || !p.take(":") {
+		return condition{}, p.fail("$filter")
+	}
+	id, okID := p.member(variable, "id")
+	okAnd := p.word() == "and"
+	value, okValue := p.member(variable, "value")
+	if !okID || !okAnd || !okValue || !p.take(")") {
+		return condition{}, p.fail("$filter")
+	}
+	normal, err := normaliseProperty(id)
+	return condition{property: normal, extended: true, value: value}, err
+}
+
+func (p *parser) member(variable, name string) (string, bool) {
+	if p.word() != variable || !p.take("/") || p.word() != name {
+		return "", false
+	}
+	return p.equals()
+}
+
+func (p *parser) equals() (string, bool) {
+	if p.word() != "eq" {
+		return "", false
+	}
+	return p.literal()
+}
+
+func (f filter) matches(i *item) bool {
+	for _, c := range f {
+		if !c.matches(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// matches compares extended values without regard to case: "singleValueLegacyExtendedProperty"
+// has names case-sensitive and values not.
+func (c condition) matches(i *item) bool {
+	switch {
+	case c.extended:
+		for _, p := range i.Properties {
+			if p.ID == c.property && strings.EqualFold(p.Value, c.value) {
+				return true
+			}
+		}
+		return false
+	case c.property == "isDraft":
+		return i.IsDraft() == (c.value == "true")
+	}
+	return i.InternetMessageID == c.value
+}
+
+// parser reads words, marks and string literals of an OData expression.
+type parser struct {
+	text string
+	at   int
+}
+
+func (p *parser) space() {
+	for p.at < len(p.text) && p.text[p.at] == ' ' {
+		p.at++
+	}
+}
+
+func (p *parser) done() bool {
+	p.space()
+	return p.at == len(p.text)
+}
+
+// take skips a mark and says whether it was there.
+func (p *parser) take(mark string) bool {
+	p.space()
+	if !strings.HasPrefix(p.text[p.at:], mark) {
+		return false
+	}
+	p.at += len(mark)
+	return true
+}
+
+// word returns the letters, digits and underscores that come next, "" if none.
+func (p *parser) word() string {
+	p.space()
+	start := p.at
+	for p.at < len(p.text) && isWord(p.text[p.at]) {
+		p.at++
+	}
+	return p.text[start:p.at]
+}
+
+func isWord(b byte) bool {
+	return b == '_' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
+}
+
+// literal reads a string in single quotes, in which a quote is doubled.
+func (p *parser) literal() (string, bool) {
+	if !p.take("'") {
+		return "", false
+	}
+	var value strings.Builder
+	for p.at < len(p.text) {
+		b := p.text[p.at]
+		p.at++
+		if b == '\'' {
+			if p.at == len(p.text) || p.text[p.at] != '\'' {
+				return value.String(), true
+			}
+			p.at++
+		}
+		value.WriteByte(b)
+	}
+	return "", false
+}
+
+func (p *parser) fail(option string) error {
+	return badRequest("BadRequest", "Invalid or unsupported %s clause: syntax error at position %d in '%s'.", option, p.at, p.text)
+}

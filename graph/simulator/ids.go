@@ -1,0 +1,61 @@
+package simulator
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// Prefixes keep the kinds of id apart, as they are in Exchange.
+const (
+	ordinaryPrefix   = "AAMkAD"
+	immutablePrefix  = "AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A"
+	attachmentPrefix = "AAMkADATT"
+)
+
+// newID returns a case-sensitive id in the alphabet of Exchange's: '-', '_' and '='
+// occur in it.
+func newID(prefix string) string {
+	return prefix + base64.URLEncoding.EncodeToString(randomBytes(31))
+}
+
+func newGUID() string {
+	return formatGUID(randomBytes(16))
+}
+
+func formatGUID(b []byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
+// objectID is the directory id of an address: the same in every run.
+func objectID(address string) string {
+	sum := sha256.Sum256([]byte(address))
+	return formatGUID(sum[:16])
+}
+
+func isGUID(s string) bool {
+	if len(s) != 36 || strings.Count(s, "-") != 4 {
+		return false
+	}
+	for i := range len(s) {
+		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (s[i] == '-') {
+			return false
+		}
+	}
+	_, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
+	return err == nil
+}
+
+// newInternetMessageID is what Exchange gives a draft that brings none.
+func newInternetMessageID() string {
+	return fmt.Sprintf("<SIM%X@SIMULATED.prod.outlook.com>", randomBytes(12))
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails, see crypto/rand
+	return b
+}

@@ -1,0 +1,88 @@
+package simulator
+
+import (
+	"time"
+)
+
+// add puts a new item into a mailbox's Drafts. The caller holds s.mu.
+func (s *Simulator) add(box *mailbox, i *item) {
+	now := time.Now()
+	i.box, i.Mailbox, i.Folder = box, box.address, Drafts
+	i.Created, i.Modified = now, now
+	i.ID, i.ordinary = newID(immutablePrefix), newID(ordinaryPrefix)
+	i.conversation = newID(ordinaryPrefix)
+	if i.InternetMessageID == "" {
+		i.InternetMessageID = newInternetMessageID()
+	}
+	if !s.content.reserve(int64(len(i.Body.Content))) {
+		i.Body.Content, i.BodyDropped = "", true
+	}
+	box.byImmutable[i.ID] = i
+	box.byOrdinary[i.ordinary] = i
+	s.items++
+	s.evict()
+}
+
+// evict forgets the oldest sent items beyond MaxItems. Drafts stay: their senders still
+// need them, and there are only as many as sends under way. The caller holds s.mu.
+func (s *Simulator) evict() {
+	for s.items > s.options.MaxItems && len(s.sent) > 0 {
+		oldest := s.sent[0]
+		s.sent = s.sent[1:]
+		if !oldest.deleted {
+			s.remove(oldest)
+		}
+	}
+}
+
+// remove deletes an item with its content. The caller holds s.mu.
+func (s *Simulator) remove(i *item) {
+	i.deleted = true
+	delete(i.box.byImmutable, i.ID)
+	delete(i.box.byOrdinary, i.ordinary)
+	s.items--
+	s.content.release(int64(len(i.Body.Content)))
+	for _, a := range i.Attachments {
+		s.content.drop(a.ID)
+	}
+	if i.MIME != nil {
+		s.content.drop(i.MIME.ID)
+	}
+}
+
+// touch notes a modification. The caller holds s.mu.
+func (i *item) touch() {
+	i.changes++
+	i.Modified = time.Now()
+}
+
+// find looks the item of the path up by the kind of id that the request speaks. An id of
+// the other kind is not found: "Obtain immutable identifiers for Outlook resources" wants
+// the Prefer header on every request. The caller holds s.mu.
+func (c *call) find() (*item, error) {
+	box := c.sim.box(c.mailbox)
+	ids := box.byOrdinary
+	if c.immutable() {
+		ids = box.byImmutable
+	}
+	i, ok := ids[c.itemID]
+	if !ok || c.sim.hidden(i) {
+		return nil, itemNotFound()
+	}
+	c.itemID = i.ID // what the journal shows
+	return i, nil
+}
+
+// hidden says whether an accepted item is out of sight until it is in Sent Items.
+func (s *Simulator) hidden(i *item) bool {
+	if !i.Submitted || i.Folder == SentItems {
+		return false
+	}
+	switch s.options.InFlight {
+	case InFlightHidden:
+		return true
+	case InFlightDraft:
+		return false
+	}
+	return time.Since(i.Sent) >= s.options.SendDelay/2
+}

@@ -1,0 +1,166 @@
+package simulator
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Call is one line of the journal.
+type Call struct {
+	Time            time.Time     `json:"time"` // of arrival
+	Operation       Operation     `json:"operation"`
+	Method          string        `json:"method"`
+	Path            string        `json:"path"` // without its query, which may hold a secret
+	Mailbox         string        `json:"mailbox,omitempty"`
+	MessageID       string        `json:"messageId,omitempty"` // immutable id, as far as known
+	Status          int           `json:"status"`              // of the answer, seen or lost
+	Code            string        `json:"code,omitempty"`
+	Lost            bool          `json:"lost,omitempty"`  // the client never saw the answer
+	Fault           int           `json:"fault,omitempty"` // id of the fault that acted
+	Bytes           int64         `json:"bytes"`           // of the request body that were read
+	Duration        time.Duration `json:"durationNanos"`
+	RequestID       string        `json:"requestId"`
+	ClientRequestID string        `json:"clientRequestId,omitempty"`
+}
+
+// journal is a ring of the last calls. The simulator's mutex guards it.
+type journal struct {
+	limit int
+	calls []Call
+	next  int
+}
+
+func (j *journal) add(entry Call) {
+	if len(j.calls) < j.limit {
+		j.calls = append(j.calls, entry)
+		return
+	}
+	j.calls[j.next] = entry
+	j.next = (j.next + 1) % j.limit
+}
+
+func (j *journal) list() []Call {
+	return slices.Concat(j.calls[j.next:], j.calls[:j.next])
+}
+
+// Journal returns the last calls in the order of their answers, up to JournalSize.
+func (s *Simulator) Journal() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.journal.list()
+}
+
+// record enters a call in the journal, the stats and the log.
+func (s *Simulator) record(c *call, result outcome) {
+	entry := Call{
+		Time: c.started, Operation: c.op, Method: c.r.Method, Path: c.r.URL.Path, Mailbox: c.mailbox, MessageID: c.itemID,
+		Status: result.answer.status, Code: result.answer.code, Lost: result.lost, Fault: result.fault,
+		Bytes: c.counted.bytes, Duration: time.Since(c.started), RequestID: c.requestID, ClientRequestID: c.clientRequestID,
+	}
+	s.mu.Lock()
+	s.journal.add(entry)
+	s.stats.count(entry)
+	s.mu.Unlock()
+	s.options.Logger.Info("graph call", slog.String("operation", string(entry.Operation)), slog.Int("status", entry.Status),
+		slog.String("code", entry.Code), slog.String("mailbox", entry.Mailbox), slog.Int64("bytes", entry.Bytes),
+		slog.Duration("duration", entry.Duration), slog.Bool("lost", entry.Lost), slog.String("request_id", entry.RequestID))
+}
+
+// Stats counts since the start or the last Reset.
+type Stats struct {
+	Calls          map[Operation]int `json:"calls"`
+	Statuses       map[int]int       `json:"statuses"`
+	Lost           int               `json:"lost"` // answers that clients never saw
+	Faults         int               `json:"faults"`
+	Bytes          int64             `json:"bytes"`
+	Throttled      map[string]int    `json:"throttled"`      // 429s of the simulator's own, by mailbox
+	MaxConcurrency map[string]int    `json:"maxConcurrency"` // of one app, by mailbox; those refused included
+	Items          int               `json:"items"`
+	Sent           int               `json:"sent"` // accepted sends
+	ContentBytes   int64             `json:"contentBytes"`
+	OpenSessions   int               `json:"openSessions"`
+}
+
+func newStats() Stats {
+	return Stats{Calls: map[Operation]int{}, Statuses: map[int]int{}, Throttled: map[string]int{}, MaxConcurrency: map[string]int{}}
+}
+
+func (st *Stats) arrived(mailbox string, running int) {
+	st.MaxConcurrency[mailbox] = max(st.MaxConcurrency[mailbox], running)
+}
+
+func (st *Stats) count(entry Call) {
+	st.Calls[entry.Operation]++
+	st.Statuses[entry.Status]++
+	st.Bytes += entry.Bytes
+	if entry.Lost {
+		st.Lost++
+	}
+	if entry.Fault != 0 {
+		st.Faults++
+	}
+}
+
+// Stats returns a copy of the counts.
+func (s *Simulator) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.Calls, st.Statuses = maps.Clone(st.Calls), maps.Clone(st.Statuses)
+	st.Throttled, st.MaxConcurrency = maps.Clone(st.Throttled), maps.Clone(st.MaxConcurrency)
+	st.Items, st.Sent = s.items, s.ledger.total
+	st.ContentBytes, st.OpenSessions = s.content.used, len(s.sessions)
+	return st
+}
+
+// Violation is a request that broke graphrelay's contract.
+type Violation struct {
+	Time      time.Time `json:"time"`
+	Operation Operation `json:"operation"`
+	Path      string    `json:"path"`
+	Text      string    `json:"text"`
+}
+
+const maxViolations = 1000
+
+// Violations returns the first thousand breaches seen, if RequireContract is set.
+func (s *Simulator) Violations() []Violation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.violations)
+}
+
+func (c *call) violated(text string) {
+	s := c.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.violations) < maxViolations {
+		s.violations = append(s.violations, Violation{Time: c.started, Operation: c.op, Path: c.r.URL.Path, Text: text})
+	}
+}
+
+// checkContract looks at what every mail call of graphrelay's must carry.
+func (s *Simulator) checkContract(c *call) {
+	if !s.options.RequireContract {
+		return
+	}
+	if !isGUID(c.clientRequestID) {
+		c.violated("client-request-id is missing or no GUID")
+	}
+	if !strings.Contains(c.r.UserAgent(), "graphrelay/") {
+		c.violated("User-Agent does not name graphrelay and its version")
+	}
+	if !c.immutable() {
+		c.violated(`Prefer: IdType="ImmutableId" is missing`)
+	}
+}
+
+// checkQueueProperty wants the queue id on each JSON draft from its creation.
+func (c *call) checkQueueProperty(i *item) {
+	if c.sim.options.RequireContract && c.op == OpCreate && i.property(c.sim.options.QueueProperty) == "" {
+		c.violated("the draft does not carry the extended property " + c.sim.options.QueueProperty)
+	}
+}

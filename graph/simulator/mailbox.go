@@ -1,0 +1,154 @@
+package simulator
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// mailbox is one user's items, and what its apps have under way.
+type mailbox struct {
+	address     string
+	byImmutable map[string]*item
+	byOrdinary  map[string]*item
+	use         map[string]*usage // by client id: limits count per app and mailbox
+}
+
+// usage counts one app's requests to one mailbox, for its throttling limits: "Microsoft
+// Graph service-specific throttling limits", Outlook [documented].
+type usage struct {
+	running  int
+	requests window
+	uploaded window
+}
+
+// address turns a path's user key, an address or an object id, into an address.
+func (s *Simulator) address(key string) string {
+	key = strings.ToLower(key)
+	if !isGUID(key) {
+		return key
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if address, ok := s.objectIDs[key]; ok {
+		return address
+	}
+	for _, listed := range s.options.Mailboxes {
+		if strings.Contains(listed, "@") && objectID(strings.ToLower(listed)) == key {
+			return strings.ToLower(listed)
+		}
+	}
+	return key
+}
+
+// exists says whether the tenant has a mailbox of this lower-case address.
+func (s *Simulator) exists(address string) bool {
+	local, domain, ok := strings.Cut(address, "@")
+	if !ok || local == "" || domain == "" {
+		return false
+	}
+	if slices.ContainsFunc(s.options.Mailboxes, func(listed string) bool { return strings.EqualFold(listed, address) }) {
+		return true
+	}
+	if strings.HasPrefix(local, "missing") || strings.HasPrefix(local, "unknown") {
+		return false
+	}
+	return len(s.options.Mailboxes) == 0 || slices.ContainsFunc(s.options.Mailboxes, func(listed string) bool {
+		listed = strings.TrimPrefix(strings.TrimPrefix(listed, "*"), "@")
+		return strings.EqualFold(listed, domain)
+	})
+}
+
+// box returns the mailbox of an address, made when first used. The caller holds s.mu.
+func (s *Simulator) box(address string) *mailbox {
+	box, ok := s.mailboxes[address]
+	if !ok {
+		box = &mailbox{
+			address:     address,
+			byImmutable: map[string]*item{},
+			byOrdinary:  map[string]*item{},
+			use:         map[string]*usage{},
+		}
+		s.mailboxes[address] = box
+		s.objectIDs[objectID(address)] = address
+	}
+	return box
+}
+
+// enter takes one of the app's places in the mailbox, from the arrival of the header
+// until release. Requests that are refused count towards the quota as well.
+func (c *call) enter() (release func(), err error) {
+	s := c.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	none := func() {}
+	if !s.exists(c.mailbox) {
+		return none, nil
+	}
+	box := s.box(c.mailbox)
+	use, ok := box.use[c.app]
+	if !ok {
+		use = &usage{requests: window{span: 10 * time.Minute}, uploaded: window{span: 5 * time.Minute}}
+		box.use[c.app] = use
+	}
+	now := time.Now()
+	use.requests.add(now, 1)
+	s.stats.arrived(c.mailbox, use.running+1)
+	if err := s.overLimit(use, now); err != nil {
+		s.stats.Throttled[c.mailbox]++
+		return none, err
+	}
+	use.running++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		use.running--
+		use.uploaded.add(time.Now(), c.counted.bytes)
+	}, nil
+}
+
+func (s *Simulator) overLimit(use *usage, now time.Time) error {
+	o := s.options
+	switch {
+	case o.Concurrency > 0 && use.running >= o.Concurrency:
+		return throttled("Application is over its MailboxConcurrency limit.", o.RetryAfter)
+	case o.RequestQuota > 0 && use.requests.sum(now) > int64(o.RequestQuota):
+		return throttled("Application is over its mailbox request limit of ten minutes.", o.RetryAfter)
+	case o.UploadQuota > 0 && use.uploaded.sum(now) > o.UploadQuota:
+		return throttled("Application is over its mailbox upload limit of five minutes.", o.RetryAfter)
+	}
+	return nil
+}
+
+// window sums what was added during the last span, in steps of a sixtieth of it.
+type window struct {
+	span  time.Duration
+	steps [60]int64
+	last  int64 // number of the step last written
+}
+
+func (w *window) add(now time.Time, n int64) {
+	w.advance(now)
+	w.steps[w.last%int64(len(w.steps))] += n
+}
+
+func (w *window) sum(now time.Time) int64 {
+	w.advance(now)
+	total := int64(0)
+	for _, n := range w.steps {
+		total += n
+	}
+	return total
+}
+
+func (w *window) advance(now time.Time) {
+	step := now.UnixNano() / int64(w.span/time.Duration(len(w.steps)))
+	if step-w.last >= int64(len(w.steps)) {
+		w.steps = [60]int64{}
+		w.last = step
+	}
+	for w.last < step {
+		w.last++
+		w.steps[w.last%int64(len(w.steps))] = 0
+	}
+}

@@ -1,0 +1,224 @@
+package simulator
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// get answers "Get message".
+func (c *call) get() (answer, error) {
+	v, err := parseView(c.r.URL.Query())
+	if err != nil {
+		return answer{}, err
+	}
+	c.sim.mu.Lock()
+	defer c.sim.mu.Unlock()
+	i, err := c.find()
+	if err != nil {
+		return answer{}, err
+	}
+	return jsonAnswer(http.StatusOK, c.represent(i, v)), nil
+}
+
+// list answers "List messages" of the mailbox or of one folder, newest first. There is
+// no next page: what exceeds $top is not shown.
+func (c *call) list() (answer, error) {
+	v, err := parseView(c.r.URL.Query())
+	if err != nil {
+		return answer{}, err
+	}
+	folder := c.r.PathValue("folder")
+	if folder != "" && folderName(folder) == "" {
+		return answer{}, itemNotFound()
+	}
+	s := c.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []*item
+	for _, i := range s.box(c.mailbox).byImmutable {
+		if (folder == "" || i.Folder == folderName(folder)) && !s.hidden(i) && v.filter.matches(i) {
+			found = append(found, i)
+		}
+	}
+	slices.SortFunc(found, func(a, b *item) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID)) })
+	shown := []any{}
+	for _, i := range found[:min(v.top, len(found))] {
+		shown = append(shown, c.represent(i, v))
+	}
+	return jsonAnswer(http.StatusOK, map[string]any{
+		"@odata.context": fmt.Sprintf("https://graph.microsoft.com/v1.0/$metadata#users('%s')/messages", objectID(c.mailbox)),
+		"value":          shown,
+	}), nil
+}
+
+// delete answers "Delete message".
+func (c *call) delete() (answer, error) {
+	c.sim.mu.Lock()
+	defer c.sim.mu.Unlock()
+	i, err := c.find()
+	if err != nil {
+		return answer{}, err
+	}
+	c.sim.remove(i)
+	return empty(http.StatusNoContent), nil
+}
+
+// represent gives the JSON of an item as Graph shows it. The caller holds s.mu.
+func (c *call) represent(i *item, v view) map[string]any {
+	shown := c.properties(i)
+	if len(v.selected) > 0 {
+		for name := range shown {
+			if !slices.Contains(v.selected, name) && name != "id" {
+				delete(shown, name)
+			}
+		}
+	}
+	// Shown only where asked for: "message resource type".
+	if slices.Contains(v.selected, "internetMessageHeaders") {
+		shown["internetMessageHeaders"] = slices.Clone(i.Headers)
+	}
+	shown["@odata.etag"] = fmt.Sprintf(`W/"%s"`, i.changeKey())
+	if properties := i.selectProperties(v.properties); len(properties) > 0 {
+		shown["singleValueExtendedProperties"] = properties
+	}
+	if v.expandAttachments {
+		list := []any{}
+		for _, a := range i.Attachments {
+			list = append(list, c.sim.showAttachment(a))
+		}
+		shown["attachments"] = list
+	}
+	return shown
+}
+
+// properties are those of the sample answers of "Create message".
+func (c *call) properties(i *item) map[string]any {
+	shown := map[string]any{
+		"id":                         c.shownID(i),
+		"createdDateTime":            graphTime(i.Created),
+		"lastModifiedDateTime":       graphTime(i.Modified),
+		"changeKey":                  i.changeKey(),
+		"categories":                 nonNil(i.Categories),
+		"receivedDateTime":           graphTime(i.sentOrCreated()),
+		"sentDateTime":               graphTime(i.sentOrCreated()),
+		"hasAttachments":             slices.ContainsFunc(i.Attachments, func(a Attachment) bool { return !a.IsInline }),
+		"internetMessageId":          i.InternetMessageID,
+		"subject":                    i.Subject,
+		"bodyPreview":                preview(i.Body),
+		"importance":                 i.Importance,
+		"parentFolderId":             folderID(i),
+		"conversationId":             i.conversation,
+		"conversationIndex":          "AQHSIMULATED",
+		"isDeliveryReceiptRequested": i.DeliveryReceipt,
+		"isReadReceiptRequested":     i.ReadReceipt,
+		"isRead":                     true,
+		"isDraft":                    i.IsDraft(),
+		"webLink":                    "https://outlook.office365.com/owa/?ItemID=" + i.ordinary,
+		"inferenceClassification":    "focused",
+		"body":                       map[string]any{"contentType": i.Body.ContentType, "content": stored(i.Body)},
+		"toRecipients":               recipients(i.To),
+		"ccRecipients":               recipients(i.Cc),
+		"bccRecipients":              recipients(i.Bcc),
+		"replyTo":                    recipients(i.ReplyTo),
+		"flag":                       map[string]any{"flagStatus": "notFlagged"},
+	}
+	if i.From != nil {
+		shown["from"] = recipient{*i.From}
+	}
+	if i.Sender != nil {
+		shown["sender"] = recipient{*i.Sender}
+	}
+	return shown
+}
+
+func (i *item) selectProperties(ids []string) []Property {
+	var found []Property
+	for _, p := range i.Properties {
+		if slices.Contains(ids, p.ID) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+func (i *item) changeKey() string {
+	return fmt.Sprintf("CQAAABYAAAD%s%04d", i.ID[len(i.ID)-12:], i.changes)
+}
+
+func (i *item) sentOrCreated() time.Time {
+	if i.Sent.IsZero() {
+		return i.Created
+	}
+	return i.Sent
+}
+
+// stored is the content as Exchange gives it back: HTML in a document of its own.
+func stored(body Body) string {
+	if body.ContentType != "html" {
+		return body.Content
+	}
+	const head = "<html><head>\r\n<meta http-equiv=\"Content-Type\" content=\"text/html; charset=utf-8\">"
+	lower := strings.ToLower(body.Content)
+	if start := strings.Index(lower, "<head>"); start >= 0 {
+		return head + body.Content[start+len("<head>"):]
+	}
+	return head + "</head><body>" + body.Content + "</body></html>"
+}
+
+// preview is the start of the text, tags left out.
+func preview(body Body) string {
+	text := body.Content[:min(len(body.Content), 4096)]
+	if body.ContentType == "html" {
+		var plain strings.Builder
+		for part := range strings.SplitSeq(text, "<") {
+			if _, after, ok := strings.Cut(part, ">"); ok {
+				part = after
+			}
+			plain.WriteString(part)
+		}
+		text = plain.String()
+	}
+	text = strings.ToValidUTF8(strings.TrimSpace(text), "")
+	if runes := []rune(text); len(runes) > 255 {
+		text = string(runes[:255])
+	}
+	return text
+}
+
+func folderID(i *item) string {
+	return "AQMkAD" + strings.ReplaceAll(objectID(i.Mailbox+"/"+i.Folder), "-", "")
+}
+
+func recipients(list []Address) []recipient {
+	shown := make([]recipient, len(list))
+	for n, a := range list {
+		shown[n] = recipient{a}
+	}
+	return shown
+}
+
+func nonNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+func graphTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// pickAttachment applies $select to an attachment.
+func (v view) pickAttachment(shown map[string]any) map[string]any {
+	if len(v.selected) == 0 {
+		return shown
+	}
+	for name := range shown {
+		if !slices.Contains(v.selected, name) && name != "id" && !strings.HasPrefix(name, "@odata.") {
+			delete(shown, name)
+		}
+	}
+	return shown
+}

@@ -1,0 +1,79 @@
+package simulator
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"io"
+	"mime"
+	"net/mail"
+	"strings"
+)
+
+// readMIME reads a message in MIME, base64 as one text/plain body: "Send Outlook
+// messages in MIME format". The only content it returns is the decoded message.
+func (c *call) readMIME() (*item, [][]byte, error) {
+	body, err := c.readBody(c.sim.options.Limits.Request)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.r.PathValue("folder") != "" {
+		return nil, nil, badRequest("UnableToDeserializePostBody", "were unable to deserialize ") // [reported]
+	}
+	raw, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(body)))
+	if err != nil || len(raw) == 0 {
+		return nil, nil, badRequest("ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content.")
+	}
+	message, err := mail.ReadMessage(bytes.NewReader(raw))
+	if err != nil {
+		return nil, nil, badRequest("ErrorMimeContentInvalid", "Invalid MIME content: %v", err)
+	}
+	i := newMIMEItem(message.Header)
+	sum := sha256.Sum256(raw)
+	i.MIME = &MIME{ID: newID(attachmentPrefix), Size: int64(len(raw)), SHA256: hex.EncodeToString(sum[:])}
+	text, err := io.ReadAll(message.Body)
+	if err == nil && strings.HasPrefix(message.Header.Get("Content-Type"), "text/plain") {
+		i.Body.Content = string(text)
+	}
+	if n := len(i.Recipients()); n > maxRecipients {
+		return nil, nil, badRequest("ErrorInvalidRecipients", "The message has %d recipients, more than the %d that are allowed.", n, maxRecipients)
+	}
+	return i, [][]byte{raw}, nil
+}
+
+// newMIMEItem takes what Graph shows of a message from the top header.
+func newMIMEItem(header mail.Header) *item {
+	i := &item{path: PathMIME}
+	i.Body.ContentType, i.Importance = "text", "normal"
+	subject, err := new(mime.WordDecoder).DecodeHeader(header.Get("Subject"))
+	if err != nil {
+		subject = header.Get("Subject")
+	}
+	i.Subject = subject
+	i.InternetMessageID = strings.TrimSpace(header.Get("Message-Id"))
+	i.To = i.headerAddresses(header, "To")
+	i.Cc = i.headerAddresses(header, "Cc")
+	i.Bcc = i.headerAddresses(header, "Bcc")
+	i.ReplyTo = i.headerAddresses(header, "Reply-To")
+	if from := i.headerAddresses(header, "From"); len(from) > 0 {
+		i.From = &from[0]
+	}
+	return i
+}
+
+// headerAddresses parses one address field. A recipient field that names a group without
+// members makes the whole send fail later [reported].
+func (i *item) headerAddresses(header mail.Header, name string) []Address {
+	var list []Address
+	for _, value := range header[name] {
+		parsed, err := mail.ParseAddressList(value)
+		if err == nil && len(parsed) == 0 || err != nil && strings.HasSuffix(strings.TrimSpace(value), ":;") {
+			i.undisclosed = true
+		}
+		for _, a := range parsed {
+			list = append(list, Address{Name: a.Name, Address: a.Address})
+		}
+	}
+	return list
+}

@@ -1,0 +1,112 @@
+package simulator
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// view is what a GET asks to see: $select, $expand, $top and $filter.
+type view struct {
+	selected          []string // empty: the default properties
+	top               int
+	filter            filter
+	properties        []string // normalised ids of the extended properties to show
+	expandAttachments bool
+}
+
+// parseView reads the query options that the simulator knows; it refuses the others
+// rather than answer as if they had been obeyed.
+func parseView(query url.Values) (view, error) {
+	v := view{top: defaultTop}
+	for name, values := range query {
+		var err error
+		switch name {
+		case "$select":
+			err = v.parseSelect(values[0])
+		case "$expand":
+			err = v.parseExpand(values[0])
+		case "$top":
+			v.top, err = strconv.Atoi(values[0])
+			if err != nil || v.top < 1 || v.top > maxTop {
+				err = badRequest("BadRequest", "Invalid value '%s' for $top query option found.", values[0])
+			}
+		case "$filter":
+			v.filter, err = parseFilter(values[0])
+		default:
+			if strings.HasPrefix(name, "$") {
+				err = badRequest("BadRequest", "The query option '%s' is not simulated.", name)
+			}
+		}
+		if err != nil {
+			return view{}, err
+		}
+	}
+	return v, nil
+}
+
+func (v *view) parseSelect(value string) error {
+	for name := range strings.SplitSeq(value, ",") {
+		name = strings.TrimSpace(name)
+		_, ofMessage := schema["message"][name]
+		_, ofAttachment := schema["attachment"][name]
+		if !ofMessage && !ofAttachment {
+			return badRequest("RequestBroker--ParseUri", "Could not find a property named '%s' on type 'Microsoft.OutlookServices.Message'.", name)
+		}
+		v.selected = append(v.selected, name)
+	}
+	return nil
+}
+
+// parseExpand reads attachments and singleValueExtendedProperties($filter=id eq '...' or
+// id eq '...'), separated by commas.
+func (v *view) parseExpand(value string) error {
+	p := &parser{text: value}
+	for {
+		switch name := p.word(); name {
+		case "attachments":
+			v.expandAttachments = true
+		case "singleValueExtendedProperties":
+			ids, err := p.expandedProperties()
+			if err != nil {
+				return err
+			}
+			v.properties = append(v.properties, ids...)
+		default:
+			return badRequest("RequestBroker--ParseUri", "Could not find a property named '%s' on type 'Microsoft.OutlookServices.Message'.", name)
+		}
+		if p.done() {
+			return nil
+		}
+		if !p.take(",") {
+			return p.fail("$expand")
+		}
+	}
+}
+
+func (p *parser) expandedProperties() ([]string, error) {
+	if !p.take("(") || !p.take("$filter") || !p.take("=") {
+		return nil, p.fail("$expand")
+	}
+	var ids []string
+	for {
+		if p.word() != "id" || p.word() != "eq" {
+			return nil, p.fail("$expand")
+		}
+		literal, ok := p.literal()
+		if !ok {
+			return nil, p.fail("$expand")
+		}
+		id, err := normaliseProperty(literal)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+		if p.take(")") {
+			return ids, nil
+		}
+		if p.word() != "or" {
+			return nil, p.fail("$expand")
+		}
+	}
+}

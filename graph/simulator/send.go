@@ -1,0 +1,180 @@
+package simulator
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Paths by which an item can be sent, as the ledger names them.
+const (
+	PathDraft    = "draft"    // a JSON draft and its send
+	PathMIME     = "mime"     // a MIME draft and its send
+	PathSendMail = "sendmail" // sendMail, JSON or MIME
+)
+
+// send submits a draft: "message: send". The answer only means that it was accepted.
+func (c *call) send() (answer, error) {
+	if err := c.checkEmptyBody(); err != nil {
+		return answer{}, err
+	}
+	s := c.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, err := c.find()
+	if err != nil {
+		return answer{}, err
+	}
+	// Which code a second send gets is not recorded [assumed].
+	if i.Submitted {
+		return answer{}, badRequest("ErrorInvalidRequest", "The message was submitted before.")
+	}
+	if err := s.checkSendable(i); err != nil {
+		return answer{}, err
+	}
+	s.submit(i, c.app)
+	return empty(http.StatusAccepted), nil
+}
+
+// checkEmptyBody wants the Content-Length: 0 that "message: send" requires.
+func (c *call) checkEmptyBody() error {
+	if c.r.ContentLength < 0 || c.r.ContentLength == 0 && c.r.Header.Get("Content-Length") == "" {
+		return refuse(http.StatusLengthRequired, "BadRequest", "The request must have Content-Length: 0.")
+	}
+	if c.r.ContentLength > 0 {
+		return badRequest("BadRequest", "The request must have Content-Length: 0 and no body.")
+	}
+	return nil
+}
+
+// sendMail creates and sends in one call: "user: sendMail".
+func (c *call) sendMail() (answer, error) {
+	i, contents, err := c.readSendMail()
+	if err != nil {
+		return answer{}, err
+	}
+	i.path = PathSendMail
+	s := c.sim
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.Mailbox = c.mailbox
+	if err := s.checkSendable(i); err != nil {
+		return answer{}, err
+	}
+	c.store(i, contents)
+	s.submit(i, c.app)
+	return empty(http.StatusAccepted), nil
+}
+
+func (c *call) readSendMail() (*item, [][]byte, error) {
+	if c.mediaType() == "text/plain" {
+		return c.readMIME()
+	}
+	body, err := c.readJSON(c.sim.options.Limits.Request)
+	if err != nil {
+		return nil, nil, err
+	}
+	var input struct {
+		Message         *messageInput
+		SaveToSentItems any
+	}
+	if err := decode(body, "sendMail", &input); err != nil {
+		return nil, nil, err
+	}
+	if input.Message == nil {
+		return nil, nil, badRequest("ErrorInvalidRequest", "Required parameter 'Message' is missing.")
+	}
+	i, contents, err := c.sim.newItem(*input.Message)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A sample of "user: sendMail" passes the string "false".
+	switch save := input.SaveToSentItems.(type) {
+	case bool:
+		i.saveNothing = !save
+	case string:
+		i.saveNothing = strings.EqualFold(save, "false")
+	}
+	return i, contents, nil
+}
+
+// checkSendable refuses what Exchange refuses at the time of sending. The caller holds s.mu.
+func (s *Simulator) checkSendable(i *item) error {
+	recipients := i.Recipients()
+	if len(recipients) == 0 || i.undisclosed {
+		return badRequest("ErrorInvalidRecipients",
+			"At least one recipient isn't valid., A message can't be sent because it contains no recipients.")
+	}
+	for _, address := range recipients {
+		if local, domain, ok := strings.Cut(address, "@"); !ok || local == "" || domain == "" || strings.ContainsAny(address, " <>,;\r\n") {
+			return badRequest("ErrorInvalidRecipients",
+				`At least one recipient isn't valid., Recipient "%s" isn't resolved. All recipients must be resolved before a message can be submitted.`, address)
+		}
+	}
+	for _, sender := range []*Address{i.From, i.Sender} {
+		if sender != nil && !s.maySendAs(i.Mailbox, strings.ToLower(sender.Address)) {
+			return refuse(http.StatusForbidden, "ErrorSendAsDenied",
+				"The user account which was used to submit this request does not have the right to send mail on behalf of the specified sending account., Cannot submit message.")
+		}
+	}
+	size := int64(len(i.Body.Content))
+	for _, a := range i.Attachments {
+		size += a.Size
+	}
+	if size > s.options.Limits.Message {
+		return badRequest("ErrorMessageSizeExceeded", "The message exceeds the maximum supported size., Cannot submit the message.")
+	}
+	return nil
+}
+
+func (s *Simulator) maySendAs(mailbox, address string) bool {
+	if address == mailbox {
+		return true
+	}
+	if s.options.SendAs == nil {
+		return s.exists(address)
+	}
+	return slices.ContainsFunc(s.options.SendAs[mailbox], func(allowed string) bool { return strings.EqualFold(allowed, address) })
+}
+
+// submit accepts an item for sending, enters it in the ledger, and has it moved to Sent
+// Items after SendDelay. The caller holds s.mu.
+func (s *Simulator) submit(i *item, app string) {
+	now := time.Now()
+	i.Submitted, i.Sent = true, now
+	i.touch()
+	owner := Address{Address: i.Mailbox}
+	if i.From == nil {
+		i.From = &owner
+	}
+	if i.Sender == nil {
+		i.Sender = &owner
+	}
+	s.ledger.add(s.delivery(i, app))
+	if s.options.SendDelay < 0 {
+		s.settle(i)
+		return
+	}
+	time.AfterFunc(s.options.SendDelay, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.settle(i)
+	})
+}
+
+// settle moves an accepted item to Sent Items, where its ordinary id is a new one. The
+// caller holds s.mu.
+func (s *Simulator) settle(i *item) {
+	switch {
+	case i.deleted:
+	case i.saveNothing:
+		s.remove(i)
+	default:
+		delete(i.box.byOrdinary, i.ordinary)
+		i.Folder, i.ordinary = SentItems, newID(ordinaryPrefix)
+		i.box.byOrdinary[i.ordinary] = i
+		i.touch()
+		s.sent = append(s.sent, i)
+	}
+}

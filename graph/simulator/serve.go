@@ -1,0 +1,144 @@
+package simulator
+
+import (
+	"net/http"
+	"strings"
+)
+
+// handler carries a call out and gives its answer; errors are *refusal.
+type handler func(*call) (answer, error)
+
+// admission checks a call before its effect. The release function it returns, which is
+// never nil, gives the mailbox's slot back.
+type admission func(*call) (release func(), err error)
+
+func (s *Simulator) routes() http.Handler {
+	root := http.NewServeMux()
+	root.Handle("/v1.0/", s.mailRoutes())
+	root.Handle("/api/v2.0/", s.uploadRoutes())
+	root.Handle("/_simulator/", s.viewRoutes())
+	root.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		switch tenant, isToken := strings.CutSuffix(r.URL.Path, "/oauth2/v2.0/token"); {
+		case isToken && !strings.Contains(tenant[1:], "/"):
+			s.serveToken(w, r, tenant[1:])
+		case r.URL.Path == "/":
+			s.servePage(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+	return root
+}
+
+func (s *Simulator) mailRoutes() http.Handler {
+	const (
+		user     = "/v1.0/users/{mailbox}"
+		messages = user + "/messages"
+		message  = messages + "/{id}"
+		files    = message + "/attachments"
+	)
+	mux := http.NewServeMux()
+	handle := func(pattern string, op Operation, run handler) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serveMail(w, r, op, run) })
+	}
+	handle("POST "+messages, OpCreate, (*call).create)
+	handle("GET "+messages, OpList, (*call).list)
+	handle("POST "+user+"/mailFolders/{folder}/messages", OpCreate, (*call).create)
+	handle("GET "+user+"/mailFolders/{folder}/messages", OpList, (*call).list)
+	handle("GET "+message, OpGet, (*call).get)
+	handle("PATCH "+message, OpPatch, (*call).patch)
+	handle("DELETE "+message, OpDelete, (*call).delete)
+	handle("POST "+files, OpAttachment, (*call).attach)
+	handle("GET "+files, OpListAttachments, (*call).listAttachments)
+	handle("GET "+files+"/{attachment}", OpListAttachments, (*call).getAttachment)
+	handle("POST "+files+"/createUploadSession", OpCreateSession, (*call).createSession)
+	handle("POST "+files+"/microsoft.graph.createUploadSession", OpCreateSession, (*call).createSession)
+	handle("POST "+message+"/send", OpSend, (*call).send)
+	handle("POST "+message+"/microsoft.graph.send", OpSend, (*call).send)
+	handle("POST "+user+"/sendMail", OpSendMail, (*call).sendMail)
+	handle("POST "+user+"/microsoft.graph.sendMail", OpSendMail, (*call).sendMail)
+	handle("/v1.0/", OpUnknown, (*call).unknown)
+	return mux
+}
+
+func (c *call) unknown() (answer, error) {
+	if strings.HasPrefix(c.r.URL.Path, "/v1.0/me/") {
+		return answer{}, badRequest("BadRequest", "/me request is only valid with delegated authentication flow.")
+	}
+	return answer{}, badRequest("BadRequest", "Resource not found for the segment, or the method is not allowed on it: %s %s",
+		c.r.Method, c.r.URL.Path)
+}
+
+func (s *Simulator) serveMail(w http.ResponseWriter, r *http.Request, op Operation, run handler) {
+	c := s.newCall(r, op)
+	if op == OpCreate && c.mediaType() == "text/plain" {
+		c.op = OpCreateMIME
+	}
+	c.mailbox = s.address(r.PathValue("mailbox"))
+	c.itemID = r.PathValue("id")
+	s.checkContract(c)
+	s.serve(w, c, (*call).admitMail, run)
+}
+
+// admitMail checks the token, then the mailbox's limits, then that it exists.
+func (c *call) admitMail() (func(), error) {
+	if err := c.authenticate(); err != nil {
+		return func() {}, err
+	}
+	release, err := c.enter()
+	if err != nil || c.op == OpUnknown {
+		return release, err
+	}
+	if !c.sim.exists(c.mailbox) {
+		return release, refuse(http.StatusNotFound, "ErrorInvalidUser", "The requested user '%s' is invalid.", c.r.PathValue("mailbox"))
+	}
+	return release, c.authorise()
+}
+
+// serve takes a call through admission, faults and effect, records it, and answers.
+func (s *Simulator) serve(w http.ResponseWriter, c *call, admit admission, run handler) {
+	release, err := admit(c)
+	result := outcome{}
+	if err != nil {
+		result.answer = asRefusal(err).answer(c)
+	} else {
+		result = c.carryOut(run)
+	}
+	if result.answer.status >= http.StatusBadRequest && !result.lost {
+		c.drain()
+	}
+	// Before writing: the client may start its next request as soon as it has the answer.
+	release()
+	s.record(c, result)
+	if result.lost {
+		reset(w)
+		return
+	}
+	c.write(w, result.answer)
+}
+
+// outcome is how a call ended: its answer, and whether the client will see it.
+type outcome struct {
+	answer answer
+	lost   bool
+	fault  int // id of the fault that acted, 0 if none
+}
+
+func (c *call) carryOut(run handler) outcome {
+	fault := c.sim.takeFault(c)
+	c.sim.sleep(c.sim.options.Latency + fault.Latency)
+	if fault.ID != 0 && !fault.After {
+		if result, done := fault.instead(c); done {
+			return result
+		}
+	}
+	a, err := run(c)
+	if err != nil {
+		a = asRefusal(err).answer(c)
+	}
+	result := outcome{answer: a, fault: fault.ID}
+	if fault.ID != 0 && fault.After {
+		result = fault.afterwards(c, result)
+	}
+	return result
+}

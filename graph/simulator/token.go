@@ -1,0 +1,305 @@
+package simulator
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The figures of "Microsoft identity platform and the OAuth 2.0 client credentials
+// flow" and "Microsoft Entra authentication and authorization error codes".
+const (
+	maxTokenRequest = 64 << 10
+	assertionType   = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	graphResource   = "https://graph.microsoft.com"
+	maxTokens       = 100_000
+)
+
+// grant is what an access token stands for.
+type grant struct {
+	app     App // with the client id and tenant of the request
+	expires time.Time
+}
+
+// oauthError is the error body of the token endpoint.
+type oauthError struct {
+	status int
+	error  string
+	number int // AADSTS number
+	text   string
+}
+
+func (e *oauthError) Error() string { return fmt.Sprintf("AADSTS%d: %s", e.number, e.text) }
+
+func (e *oauthError) answer(c *call) answer {
+	now := time.Now().UTC()
+	trace, correlation := c.requestID, c.clientRequestID
+	if correlation == "" {
+		correlation = newGUID()
+	}
+	a := jsonAnswer(e.status, map[string]any{
+		"error": e.error,
+		"error_description": fmt.Sprintf("AADSTS%d: %s Trace ID: %s Correlation ID: %s Timestamp: %s",
+			e.number, e.text, trace, correlation, now.Format("2006-01-02 15:04:05Z")),
+		"error_codes":    []int{e.number},
+		"timestamp":      now.Format("2006-01-02 15:04:05Z"),
+		"trace_id":       trace,
+		"correlation_id": correlation,
+		"error_uri":      fmt.Sprintf("https://login.microsoftonline.com/error?code=%d", e.number),
+	})
+	a.code = e.error
+	return a
+}
+
+func (s *Simulator) serveToken(w http.ResponseWriter, r *http.Request, tenant string) {
+	c := s.newCall(r, OpToken)
+	admit := func(*call) (func(), error) { return func() {}, nil }
+	s.serve(w, c, admit, func(c *call) (answer, error) {
+		a, err := c.token(tenant)
+		if err != nil {
+			return err.answer(c), nil
+		}
+		return a, nil
+	})
+}
+
+// token issues an access token for one app by client credentials.
+func (c *call) token(tenant string) (answer, *oauthError) {
+	form, err := c.tokenForm()
+	if err != nil {
+		return answer{}, err
+	}
+	c.app = form.Get("client_id")
+	app, err := c.sim.credentials(tenant, form)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := c.checkScope(form.Get("scope")); err != nil {
+		return answer{}, err
+	}
+	lifetime := c.sim.options.TokenLifetime
+	token := c.sim.issue(app, lifetime)
+	a := jsonAnswer(http.StatusOK, map[string]any{
+		"token_type":     "Bearer",
+		"expires_in":     int(lifetime.Seconds()),
+		"ext_expires_in": int(lifetime.Seconds()),
+		"access_token":   token,
+	})
+	a.header.Set("Cache-Control", "no-store, no-cache")
+	return a, nil
+}
+
+func (c *call) tokenForm() (url.Values, *oauthError) {
+	if c.r.Method != http.MethodPost {
+		return nil, &oauthError{http.StatusBadRequest, "invalid_request", 900561, "The endpoint only accepts POST requests. Received a " + c.r.Method + " request."}
+	}
+	body, err := c.readBody(maxTokenRequest)
+	if err != nil || c.mediaType() != "application/x-www-form-urlencoded" {
+		return nil, missingParameter("grant_type")
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, missingParameter("grant_type")
+	}
+	// The client may name itself by Basic authentication instead.
+	if id, secret, ok := c.r.BasicAuth(); ok {
+		form.Set("client_id", id)
+		form.Set("client_secret", secret)
+	}
+	for _, name := range []string{"grant_type", "client_id", "scope"} {
+		if form.Get(name) == "" {
+			return nil, missingParameter(name)
+		}
+	}
+	if form.Get("grant_type") != "client_credentials" {
+		return nil, &oauthError{http.StatusBadRequest, "unsupported_grant_type", 70003,
+			"The app requested an unsupported grant type '" + form.Get("grant_type") + "'."}
+	}
+	return form, nil
+}
+
+func missingParameter(name string) *oauthError {
+	return &oauthError{http.StatusBadRequest, "invalid_request", 900144,
+		"The request body must contain the following parameter: '" + name + "'."}
+}
+
+// credentials finds the app of a token request and checks its secret or assertion.
+func (s *Simulator) credentials(tenant string, form url.Values) (App, *oauthError) {
+	id := form.Get("client_id")
+	app, knownTenant, ok := s.app(tenant, id)
+	switch {
+	case !knownTenant:
+		return App{}, &oauthError{http.StatusBadRequest, "invalid_request", 90002,
+			"Tenant '" + tenant + "' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."}
+	case !ok:
+		return App{}, &oauthError{http.StatusBadRequest, "unauthorized_client", 700016,
+			"Application with identifier '" + id + "' was not found in the directory '" + tenant + "'."}
+	case form.Get("client_secret") != "":
+		if form.Get("client_secret") != app.Secret {
+			return App{}, &oauthError{http.StatusUnauthorized, "invalid_client", 7000215,
+				"Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '" + id + "'."}
+		}
+	case form.Get("client_assertion") != "":
+		return app, checkAssertion(form, tenant, id)
+	default:
+		return App{}, &oauthError{http.StatusUnauthorized, "invalid_client", 7000218,
+			"The request body must contain the following parameter: 'client_assertion' or 'client_secret'."}
+	}
+	return app, nil
+}
+
+// app finds the configured application and fills in the ids of the request.
+func (s *Simulator) app(tenant, id string) (app App, knownTenant, ok bool) {
+	apps := s.options.Apps
+	if len(apps) == 0 {
+		apps = []App{{}}
+	}
+	for _, candidate := range apps {
+		if candidate.Tenant != "" && !strings.EqualFold(candidate.Tenant, tenant) {
+			continue
+		}
+		knownTenant = true
+		if candidate.ClientID != "" && !strings.EqualFold(candidate.ClientID, id) {
+			continue
+		}
+		candidate.Tenant, candidate.ClientID = tenant, id
+		setDefault(&candidate.Secret, "simulated")
+		if candidate.Roles == nil {
+			candidate.Roles = []string{"Mail.ReadWrite", "Mail.Send"}
+		}
+		return candidate, true, true
+	}
+	return App{}, knownTenant, false
+}
+
+// checkAssertion reads the claims of a certificate or federated assertion, see
+// "Microsoft identity platform application authentication certificate credentials".
+// Its signature is not checked: the simulator holds no certificate.
+func checkAssertion(form url.Values, tenant, id string) *oauthError {
+	invalid := func(text string) *oauthError {
+		return &oauthError{http.StatusUnauthorized, "invalid_client", 50027, "JWT token is invalid or malformed: " + text + "."}
+	}
+	if form.Get("client_assertion_type") != assertionType {
+		return missingParameter("client_assertion_type")
+	}
+	parts := strings.Split(form.Get("client_assertion"), ".")
+	if len(parts) != 3 {
+		return invalid("three parts expected")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return invalid("payload is not base64url")
+	}
+	var claims struct {
+		Issuer   string  `json:"iss"`
+		Subject  string  `json:"sub"`
+		Audience any     `json:"aud"`
+		Expires  float64 `json:"exp"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return invalid("payload is not JSON")
+	}
+	if claims.Expires < float64(time.Now().Unix()) {
+		return &oauthError{http.StatusUnauthorized, "invalid_client", 700024, "Client assertion is not within its valid time range."}
+	}
+	// A federated token is issued by somebody else, for Entra's exchange audience.
+	if claims.Audience == "api://AzureADTokenExchange" {
+		return nil
+	}
+	audience, _ := claims.Audience.(string)
+	if claims.Issuer != id || claims.Subject != id {
+		return invalid("iss and sub must be the client id")
+	}
+	if !strings.Contains(audience, "/"+tenant+"/") {
+		return &oauthError{http.StatusUnauthorized, "invalid_client", 700023, "Client assertion audience claim does not match Realm issuer."}
+	}
+	return nil
+}
+
+// checkScope wants <Graph host>/.default, for the host in use or the global cloud.
+func (c *call) checkScope(scope string) *oauthError {
+	resource, ok := strings.CutSuffix(scope, "/.default")
+	if !ok {
+		return &oauthError{http.StatusBadRequest, "invalid_scope", 1002012,
+			"The provided value for scope " + scope + " is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."}
+	}
+	accepted := []string{graphResource, "http://" + c.r.Host, "https://" + c.r.Host}
+	if !slices.Contains(accepted, resource) {
+		return &oauthError{http.StatusBadRequest, "invalid_resource", 500011,
+			"The resource principal named " + resource + " was not found in the tenant."}
+	}
+	return nil
+}
+
+// issue makes a token in the form of Entra's: three parts of base64url with the roles
+// among its claims, unless the app has none. What counts is the simulator's own record.
+func (s *Simulator) issue(app App, lifetime time.Duration) string {
+	now := time.Now()
+	claims := map[string]any{
+		"aud": graphResource, "appid": app.ClientID, "tid": app.Tenant, "idtyp": "app",
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(lifetime).Unix(),
+	}
+	if len(app.Roles) > 0 {
+		claims["roles"] = app.Roles
+	}
+	payload, _ := json.Marshal(claims) // strings and numbers only
+	encode := base64.RawURLEncoding.EncodeToString
+	token := encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(payload) + "." + encode(randomBytes(32))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.tokens) >= maxTokens {
+		clear(s.tokens)
+	}
+	s.tokens[token] = &grant{app: app, expires: now.Add(lifetime)}
+	return token
+}
+
+// RevokeTokens makes every access token invalid: the next calls get 401.
+func (s *Simulator) RevokeTokens() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.tokens)
+}
+
+// authenticate finds the app of the bearer token.
+func (c *call) authenticate() error {
+	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return unauthorized("Access token is empty.")
+	}
+	c.sim.mu.Lock()
+	defer c.sim.mu.Unlock()
+	held, ok := c.sim.tokens[token]
+	if !ok {
+		return unauthorized("Access token validation failure.")
+	}
+	if time.Now().After(held.expires) {
+		return unauthorized("Lifetime validation failed, the token is expired.")
+	}
+	c.app, c.roles = held.app.ClientID, held.app.Roles
+	return nil
+}
+
+func unauthorized(text string) *refusal {
+	return refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "%s", text)
+}
+
+// authorise checks the application permission that the call's page names.
+func (c *call) authorise() error {
+	needed := []string{"Mail.ReadWrite"}
+	switch c.op {
+	case OpSend, OpSendMail:
+		needed = []string{"Mail.Send"}
+	case OpGet, OpList, OpListAttachments:
+		needed = []string{"Mail.ReadWrite", "Mail.Read"}
+	}
+	if slices.ContainsFunc(needed, func(role string) bool { return slices.Contains(c.roles, role) }) {
+		return nil
+	}
+	return refuse(http.StatusForbidden, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
+}
