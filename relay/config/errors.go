@@ -43,6 +43,11 @@ func (e Errors) Unwrap() []error {
 	return all
 }
 
+func (e Errors) sorted() Errors {
+	slices.SortStableFunc(e, func(a, b Error) int { return a.Line - b.Line })
+	return e
+}
+
 func (e Errors) lines() []string {
 	lines := make([]string, len(e))
 	for i := range e {
@@ -70,11 +75,21 @@ func newReport(file string) *report {
 	return &report{file: file, marks: map[string]mark{}}
 }
 
-// fault adds a fault of a key, unless its value could not even be read.
+// fault adds a fault of a key, unless its value, or that of a key above it,
+// could not even be read.
 func (r *report) fault(key, format string, args ...any) {
-	if !r.marks[key].bad {
+	if !r.isBad(key) {
 		r.faults = append(r.faults, r.entry(key, format, args...))
 	}
+}
+
+func (r *report) isBad(key string) bool {
+	for ; key != ""; key = parent(key) {
+		if r.marks[key].bad {
+			return true
+		}
+	}
+	return r.marks[""].bad
 }
 
 // unreadable adds a fault of a key and keeps later checks of it quiet.
@@ -101,21 +116,24 @@ func (r *report) has(key string) bool {
 
 // line returns the line of a key, or of the mapping that should hold it.
 func (r *report) line(key string) int {
-	for {
-		if m, found := r.marks[key]; found || key == "" {
+	for key != "" {
+		if m, found := r.marks[key]; found {
 			return m.line
 		}
-		key = key[:max(strings.LastIndexAny(key, ".["), 0)]
+		key = parent(key)
 	}
+	return r.marks[""].line
 }
+
+// parent returns the key of the mapping or list that a key is in.
+func parent(key string) string { return key[:max(strings.LastIndexAny(key, ".["), 0)] }
 
 // err returns the faults as an error, or nil without any.
 func (r *report) err() error {
 	if len(r.faults) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(r.faults, func(a, b Error) int { return a.Line - b.Line })
-	return r.faults
+	return r.faults.sorted()
 }
 
 // quote shows a value on one short line.

@@ -124,6 +124,9 @@ func canonicalLabels(domain string) (string, error) {
 			return "", err
 		}
 		if strings.Contains(label, "*") {
+			if strings.ContainsFunc(label, func(r rune) bool { return r > unicode.MaxASCII }) {
+				return "", errors.New("star in an internationalized label")
+			}
 			plain = strings.ToLower(label)
 		}
 		labels[i] = plain

@@ -75,7 +75,7 @@ const (
 	GiB Size = 1 << 30
 )
 
-// sizeUnits are ordered so that no unit ends with one that follows it.
+// sizeUnits has the binary units first, and none before one that it ends with.
 func sizeUnits() []sizeUnit {
 	return []sizeUnit{
 		{"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB},
@@ -113,14 +113,14 @@ func parseSize(text string) (Size, bool) {
 	return 0, false
 }
 
-// String uses the largest unit that divides the size.
+// String uses the largest binary unit that divides the size, or none.
 func (s Size) String() string {
-	for _, unit := range sizeUnits() {
+	for _, unit := range sizeUnits()[:3] {
 		if s != 0 && s%unit.bytes == 0 {
 			return strconv.FormatInt(int64(s/unit.bytes), 10) + unit.suffix
 		}
 	}
-	return "0"
+	return strconv.FormatInt(int64(s), 10)
 }
 
 // MarshalText writes the form that UnmarshalText reads.

@@ -1,0 +1,256 @@
+package config
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected messages in testdata/bad")
+
+// inTestFolder makes a folder with the files that fixtures refer to, goes there
+// and copies a fixture into it.
+func inTestFolder(t *testing.T, fixture string) (name string) {
+	t.Helper()
+	data, err := os.ReadFile(fixture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	writeKeyPair(t, "relay", time.Now().AddDate(1, 0, 0))
+	writeKeyPair(t, "other", time.Now().AddDate(1, 0, 0))
+	writeKeyPair(t, "expired", time.Date(2020, 2, 1, 0, 0, 0, 0, time.UTC))
+	write(t, "contoso.secret", []byte("from-file\n"))
+	write(t, "empty.secret", []byte("\n"))
+	t.Setenv("GRAPHRELAY_TEST_SECRET", "from-environment")
+	name = filepath.Base(fixture)
+	write(t, name, data)
+	return name
+}
+
+func writeKeyPair(t *testing.T, name string, end time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "relay.contoso.test"},
+		NotBefore:    time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:     end,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, name+".crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
+	write(t, name+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+func write(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fixtures(t *testing.T, pattern string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no fixtures at %s: %v", pattern, err)
+	}
+	for i := range paths {
+		if paths[i], err = filepath.Abs(paths[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return paths
+}
+
+// TestBad compares the errors of each bad file with those that are expected.
+func TestBad(t *testing.T) {
+	for _, path := range fixtures(t, "testdata/bad/*.yaml") {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".yaml"), func(t *testing.T) {
+			_, err := Load(inTestFolder(t, path))
+			var faults Errors
+			if !errors.As(err, &faults) {
+				t.Fatalf("got %v, want Errors", err)
+			}
+			compare(t, strings.TrimSuffix(path, ".yaml")+".want", err.Error()+"\n")
+		})
+	}
+}
+
+func compare(t *testing.T, wantFile, got string) {
+	t.Helper()
+	if *update {
+		write(t, wantFile, []byte(got))
+	}
+	want, err := os.ReadFile(wantFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got:\n%swant:\n%s", got, want)
+	}
+}
+
+// TestGood loads each good file and compares its warnings with the comments
+// "# warning: " in it.
+func TestGood(t *testing.T) {
+	for _, path := range fixtures(t, "testdata/good/*.yaml") {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".yaml"), func(t *testing.T) {
+			name := inTestFolder(t, path)
+			cfg, err := Load(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for line := range strings.Lines(string(data)) {
+				if warning, ok := strings.CutPrefix(line, "# warning: "); ok {
+					want = append(want, strings.TrimSpace(warning))
+				}
+			}
+			if got := cfg.Warnings(); !slices.Equal(got, want) {
+				t.Errorf("warnings:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	}
+}
+
+// TestLoad reads the file that must always be accepted.
+func TestLoad(t *testing.T) {
+	relay := fixtures(t, "testdata/good/relay.yaml")[0]
+	inTestFolder(t, relay)
+	folder, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Load(filepath.Join(folder, "relay.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cfg.Connections[0]
+	checks := []struct{ what, got, want string }{
+		{"data_dir", cfg.DataDir, filepath.Join(folder, "data")},
+		{"cert_file", cfg.TLS.CertFile, filepath.Join(folder, "relay.crt")},
+		{"tls", string(cfg.Listeners[1].TLS), "starttls"},
+		{"default auth", string(cfg.Listeners[0].Auth), "none"},
+		{"network", cfg.Listeners[0].Networks[0].String(), "127.0.0.0/8"},
+		{"secret", c.ClientSecret.Reveal(), "simulated"},
+		{"endpoint", c.Endpoints.Graph, "http://127.0.0.1:8100"},
+		{"pattern", cfg.Senders[0].Match.String(), "*@printers.local"},
+		{"default", cfg.Limits.Timeout.String(), "5m"},
+		{"connection", cfg.ConnectionOf("Anna@CONTOSO.test").Name, "contoso"},
+	}
+	for _, check := range checks {
+		if check.got != check.want {
+			t.Errorf("%s: got %q, want %q", check.what, check.got, check.want)
+		}
+	}
+	if got := cfg.ConnectionOf("anna@fabrikam.test"); got != nil {
+		t.Errorf("connection of a foreign domain: %v", got.Name)
+	}
+}
+
+// TestSecretSources reads secrets from a file and from the environment.
+func TestSecretSources(t *testing.T) {
+	cfg, err := Load(inTestFolder(t, fixtures(t, "testdata/good/sources.yaml")[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"from-file", "from-environment"} {
+		if got := cfg.Connections[i].ClientSecret.Reveal(); got != want {
+			t.Errorf("secret %d: got %q, want %q", i, got, want)
+		}
+	}
+}
+
+// TestUnreadable covers faults that no fixture can hold.
+func TestUnreadable(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "large.yaml", bytes.Repeat([]byte("#"), maxFile+1))
+	write(t, "comments.yaml", []byte("# nothing yet\n"))
+	write(t, "control.yaml", []byte("hostname: \x01\n"))
+	for name, want := range map[string]string{
+		"none.yaml":     "none.yaml: names a file that does not exist; give the path of a configuration file with --config",
+		".":             ".: names a file that cannot be read (is a directory); give the path of a configuration file with --config",
+		"large.yaml":    "large.yaml: is larger than 1MiB; give the path of a configuration file with --config",
+		"comments.yaml": "comments.yaml: is empty; start from config.example.yaml",
+		"control.yaml":  "control.yaml:1: is not valid YAML: control characters are not allowed; check indentation, colons and quotes",
+	} {
+		if _, err := Load(name); err == nil || err.Error() != want {
+			t.Errorf("%s:\ngot:  %v\nwant: %s", name, err, want)
+		}
+	}
+}
+
+// TestWorldReadableKey warns of a key that everybody may read.
+func TestWorldReadableKey(t *testing.T) {
+	name := inTestFolder(t, fixtures(t, "testdata/good/relay.yaml")[0])
+	if err := os.Chmod("relay.key", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Warnings(); len(got) != 1 || !strings.HasPrefix(got[0], "relay.yaml:22: tls.key_file: names a file that every user") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// FuzzLoad looks for panics, endless work, and errors without text.
+func FuzzLoad(f *testing.F) {
+	for _, pattern := range []string{"testdata/*/*.yaml", "../../config.example.yaml"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, err := Parse(data, "fuzz.yaml")
+		if (cfg == nil) != (err != nil) {
+			t.Fatalf("config %v with error %v", cfg, err)
+		}
+		var faults Errors
+		if err != nil && !errors.As(err, &faults) {
+			t.Fatalf("got %T, want Errors", err)
+		}
+		for _, fault := range faults {
+			if strings.ContainsAny(fault.Error(), "\r\n\x00") || !strings.Contains(fault.Text, "; ") {
+				t.Errorf("fault is not one line with a remedy: %q", fault.Error())
+			}
+		}
+	})
+}

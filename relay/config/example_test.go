@@ -1,0 +1,115 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"testing"
+)
+
+const example = "../../config.example.yaml"
+
+// commentedKey is a line such as "  #key: value" or "  #- key: value".
+var commentedKey = regexp.MustCompile(`(?m)^( *)#((?:- )?[a-z_]+:)`)
+
+func readExample(t *testing.T) (asIs, uncommented []byte) {
+	t.Helper()
+	asIs, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return asIs, commentedKey.ReplaceAll(asIs, []byte("$1$2"))
+}
+
+// TestExampleLoads keeps the example one that a newcomer can start from.
+func TestExampleLoads(t *testing.T) {
+	path, err := filepath.Abs(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Load(inTestFolder(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Warnings()) > 0 {
+		t.Errorf("warnings: %q", cfg.Warnings())
+	}
+}
+
+// TestExampleShowsDefaults takes the # from every commented key: what it shows
+// must be what holds without it.
+func TestExampleShowsDefaults(t *testing.T) {
+	asIs, uncommented := readExample(t)
+	base, shown := decodeExample(t, asIs), decodeExample(t, uncommented)
+	plain := Default()
+	for what, pair := range map[string][2]any{
+		"data_dir":            {shown.DataDir, plain.DataDir},
+		"limits":              {shown.Limits, plain.Limits},
+		"limits as it is":     {base.Limits, plain.Limits},
+		"delivery":            {shown.Delivery, plain.Delivery},
+		"delivery as it is":   {base.Delivery, plain.Delivery},
+		"admin":               {shown.Admin, plain.Admin},
+		"log":                 {shown.Log, plain.Log},
+		"log as it is":        {base.Log, plain.Log},
+		"listener tls":        {shown.Listeners[0].TLS, base.Listeners[0].TLS},
+		"listener auth":       {shown.Listeners[0].Auth, base.Listeners[0].Auth},
+		"connection endpoint": {shown.Connections[0].Endpoints, base.Connections[0].Endpoints},
+		"senders":             {shown.Senders, base.Senders},
+		"users":               {shown.Users, base.Users},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%s: the example shows %+v, but the default is %+v", what, pair[0], pair[1])
+		}
+	}
+}
+
+// TestExampleIsComplete finds every key of the structs in the example.
+func TestExampleIsComplete(t *testing.T) {
+	_, uncommented := readExample(t)
+	r := newReport("config.example.yaml")
+	if cfg := decode(uncommented, r); cfg == nil || r.err() != nil {
+		t.Fatal(r.err())
+	}
+	list := regexp.MustCompile(`\[\d+\]`)
+	shown := map[string]bool{}
+	for key := range r.marks {
+		shown[list.ReplaceAllString(key, "[]")] = true
+	}
+	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
+		if !shown[key] {
+			t.Errorf("%s is missing", key)
+		}
+	}
+}
+
+func decodeExample(t *testing.T, data []byte) *Config {
+	t.Helper()
+	r := newReport("config.example.yaml")
+	cfg := decode(data, r)
+	if err := r.err(); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// keysOf lists the key paths of a struct, with [] for every place in a list.
+func keysOf(t reflect.Type, parent string) []string {
+	var keys []string
+	for i := range t.NumField() {
+		field := t.Field(i)
+		tag := field.Tag.Get("yaml")
+		if tag == "" {
+			continue
+		}
+		key, inner := join(parent, tag), field.Type
+		keys = append(keys, key)
+		if inner.Kind() == reflect.Slice {
+			key, inner = key+"[]", inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct && !isText(reflect.New(inner).Interface()) {
+			keys = append(keys, keysOf(inner, key)...)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,138 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+)
+
+func (v validator) listeners() {
+	v.requireList("listeners", len(v.cfg.Listeners), "add at least one, with name and address")
+	names := v.names()
+	for i, l := range v.cfg.Listeners {
+		key := fmt.Sprintf("listeners[%d]", i)
+		names.check(key+".name", l.Name, plainName, "write a name of at most 64 letters, digits, dots, dashes and underscores")
+		v.listenerTLS(key, l)
+		v.listenerNetworks(key, l)
+		if l.Auth == AuthRequired && len(v.cfg.Users) == 0 && !v.isBad("users") {
+			v.fault(key+".auth", "is required, but there are no users; add users, or set auth: none")
+		}
+		if addr, ok := v.address(key+".address", l.Address, "0.0.0.0:25"); ok {
+			v.exposure(key, l, addr)
+			v.clash(key+".address", addr, i)
+		}
+	}
+}
+
+func (v validator) listenerTLS(key string, l Listener) {
+	if l.TLS != TLSNone && !v.has("tls") {
+		v.fault(key+".tls", "is %s, but there is no certificate; add a tls section with cert_file and key_file", l.TLS)
+	}
+}
+
+// exposure keeps a listener from being open to strangers, and passwords from
+// crossing a network in plain text.
+func (v validator) exposure(key string, l Listener, addr netip.AddrPort) {
+	if addr.Addr().IsLoopback() {
+		return
+	}
+	if l.TLS == TLSNone && l.Auth != AuthNone && !v.isBad(key+".tls") {
+		v.fault(key+".auth", "is %s, but without TLS passwords cross the network in plain text; set tls: starttls or implicit, or auth: none with networks", l.Auth)
+	}
+	if l.Auth != AuthRequired && !v.has(key+".networks") {
+		v.fault(key+".networks", "is missing, so that anyone could send mail through this listener without a password; list the networks that may, or set auth: required with TLS")
+	}
+}
+
+func (v validator) listenerNetworks(key string, l Listener) {
+	if v.has(key+".networks") && len(l.Networks) == 0 {
+		v.fault(key+".networks", "is empty; list networks, or remove the key to let every network in")
+	}
+	for i, network := range l.Networks {
+		if l.Auth != AuthRequired && tooWide(network) {
+			v.fault(fmt.Sprintf("%s.networks[%d]", key, i), "is %s, so that strangers could send mail through this listener without a password; list your own networks only, or set auth: required", network)
+		}
+	}
+}
+
+// tooWide tells networks that are wider than the widest private ones, 10.0.0.0/8
+// (RFC 1918) and fc00::/7 (RFC 4193).
+func tooWide(network netip.Prefix) bool {
+	return network.IsValid() && (network.Bits() < 7 || network.Addr().Is4() && network.Bits() < 8)
+}
+
+// clash reports a listener on an address that an earlier one has.
+func (v validator) clash(key string, addr netip.AddrPort, i int) {
+	for j, other := range v.cfg.Listeners[:i] {
+		taken, err := parseAddress(other.Address)
+		if err == nil && overlap(addr, taken) {
+			v.fault(key, "is %s, where listeners[%d] listens already; choose another port", addr, j)
+			return
+		}
+	}
+}
+
+// overlap says whether two sockets cannot both listen. Port 0 is any free port,
+// and :: takes IPv4 connections too.
+func overlap(a, b netip.AddrPort) bool {
+	if a.Port() != b.Port() || a.Port() == 0 {
+		return false
+	}
+	return a.Addr() == b.Addr() || covers(a.Addr(), b.Addr()) || covers(b.Addr(), a.Addr())
+}
+
+func covers(wide, narrow netip.Addr) bool {
+	return wide.IsUnspecified() && (wide.Is6() || narrow.Is4())
+}
+
+func (v validator) admin() {
+	addr, ok := v.address("admin.address", v.cfg.Admin.Address, "127.0.0.1:9025")
+	if !ok {
+		return
+	}
+	if !addr.Addr().IsLoopback() {
+		v.fault("admin.address", "is %s, which can be reached from other machines, and the console asks for no password; choose a loopback address such as 127.0.0.1:9025", addr)
+	}
+	for i, l := range v.cfg.Listeners {
+		taken, err := parseAddress(l.Address)
+		if err == nil && overlap(addr, taken) {
+			v.fault("admin.address", "is %s, where listeners[%d] listens already; choose another port", addr, i)
+		}
+	}
+}
+
+// address reads an address that must be there. The admin section has a default,
+// so only a listener's can be missing.
+func (v validator) address(key, text, example string) (netip.AddrPort, bool) {
+	if !v.has(key) && text == "" {
+		v.fault(key, "is missing; add an IP address and a port, such as %s", example)
+		return netip.AddrPort{}, false
+	}
+	addr, err := parseAddress(text)
+	if err != nil {
+		v.fault(key, "is %s, which is no address to listen on; write an IP address and a port, such as %s", quote(text), example)
+	}
+	return addr, err == nil
+}
+
+// parseAddress reads what net.Listen takes, but host names and service names:
+// what they stand for can change after the check.
+func parseAddress(text string) (netip.AddrPort, error) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	switch host {
+	case "":
+		host = "::"
+	case "localhost":
+		host = "127.0.0.1"
+	}
+	addr, err := netip.ParseAddr(host)
+	return netip.AddrPortFrom(addr.Unmap(), uint16(number)), err
+}

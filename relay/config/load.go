@@ -1,0 +1,124 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+)
+
+// maxFile is the largest configuration file that is read.
+const maxFile = 1 << 20
+
+// Load reads and checks a configuration file and all that it refers to:
+// certificate, key, secret files and environment variables. An error is of type
+// Errors and lists every fault.
+func Load(path string) (*Config, error) {
+	r := newReport(path)
+	data, err := readFile(path, maxFile)
+	if err != nil {
+		r.fault("", "%s; give the path of a configuration file with --config", err)
+		return nil, r.err()
+	}
+	cfg := parse(data, r)
+	if cfg != nil {
+		checkFiles(cfg, r)
+	}
+	return finish(cfg, r)
+}
+
+// Parse reads and checks a configuration without opening any file that it
+// refers to and without looking at the environment, so secrets that are kept
+// there stay empty. The path serves the messages and relative paths.
+func Parse(data []byte, path string) (*Config, error) {
+	r := newReport(path)
+	return finish(parse(data, r), r)
+}
+
+func finish(cfg *Config, r *report) (*Config, error) {
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	cfg.warnings = r.warnings.sorted().lines()
+	return cfg, nil
+}
+
+// parse returns what could be read even where there were faults, or nil if that
+// is too little to check further.
+func parse(data []byte, r *report) *Config {
+	cfg := decode(data, r)
+	if cfg != nil {
+		resolvePaths(cfg, filepath.Dir(r.file))
+		validate(cfg, r)
+	}
+	return cfg
+}
+
+// decode fills the defaults with what the text says, without judging it.
+func decode(data []byte, r *report) *Config {
+	root := document(data, r)
+	if root == nil {
+		return nil
+	}
+	cfg := Default()
+	d := &decoder{report: r, left: maxValues}
+	r.marks[""] = mark{line: root.Line}
+	d.value(root, "", reflect.ValueOf(cfg).Elem())
+	if d.left < 0 {
+		r.faults = nil
+		r.fault("", "has more than %d values; write shorter lists, with fewer aliases", maxValues)
+		return nil
+	}
+	if r.marks[""].bad {
+		return nil
+	}
+	return cfg
+}
+
+// resolvePaths takes relative paths from the folder of the file.
+func resolvePaths(cfg *Config, folder string) {
+	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile}
+	for i := range cfg.Connections {
+		paths = append(paths, &cfg.Connections[i].ClientSecretFile)
+	}
+	for _, path := range paths {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+}
+
+// readFile reads a file of limited size. Its errors leave out the path, which
+// could be a secret in the wrong place.
+func readFile(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, readError(err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, readError(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("is larger than %s", Size(limit))
+	}
+	return data, nil
+}
+
+func readError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("names a file that does not exist")
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return errors.New("names a file that this user may not read")
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return fmt.Errorf("names a file that cannot be read (%w)", err)
+}

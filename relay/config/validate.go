@@ -1,0 +1,223 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// validator checks what a key alone cannot show: ranges, names that must
+// differ, and settings that depend on one another. It opens no file.
+type validator struct {
+	*report
+	cfg *Config
+}
+
+func validate(cfg *Config, r *report) {
+	v := validator{r, cfg}
+	v.general()
+	v.listeners()
+	v.limits()
+	v.users()
+	v.connections()
+	v.senders()
+	v.delivery()
+	v.admin()
+}
+
+func (v validator) general() {
+	if v.has("hostname") {
+		v.hostname()
+	}
+	if v.cfg.DataDir == "" {
+		v.fault("data_dir", "is empty; name a folder, or remove the key")
+	}
+	if v.has("tls") {
+		v.require("tls.cert_file", v.cfg.TLS.CertFile, "add the path of a PEM certificate")
+		v.require("tls.key_file", v.cfg.TLS.KeyFile, "add the path of the certificate's PEM key")
+	}
+}
+
+func (v validator) hostname() {
+	domain, err := canonicalDomain(v.cfg.Hostname)
+	if err != nil {
+		v.fault("hostname", "is %s, which is no host name; write one such as relay.contoso.test", quote(v.cfg.Hostname))
+		return
+	}
+	v.cfg.Hostname = domain
+}
+
+// require reports a key that is missing or empty, and says whether it is there.
+func (v validator) require(key, value, remedy string) bool {
+	switch {
+	case !v.has(key):
+		v.fault(key, "is missing; %s", remedy)
+	case value == "":
+		v.fault(key, "is empty; %s", remedy)
+	}
+	return value != ""
+}
+
+// requireList reports a list that is missing or empty.
+func (v validator) requireList(key string, length int, remedy string) {
+	switch {
+	case !v.has(key):
+		v.fault(key, "is missing; %s", remedy)
+	case length == 0:
+		v.fault(key, "is empty; %s", remedy)
+	}
+}
+
+// names reports names that are missing, malformed or given twice.
+type names struct {
+	validator
+	first map[string]string // the key where a name is first given
+}
+
+func (v validator) names() names { return names{v, map[string]string{}} }
+
+func (n names) check(key, name string, valid func(string) bool, remedy string) {
+	if !n.require(key, name, remedy) {
+		return
+	}
+	if !valid(name) {
+		n.fault(key, "is %s; %s", quote(name), remedy)
+		return
+	}
+	if first, taken := n.first[name]; taken {
+		n.fault(key, "is %s, as %s is already; choose another name", quote(name), first)
+		return
+	}
+	n.first[name] = key
+}
+
+// plainName keeps names fit for logs, metrics and addresses of web pages.
+func plainName(name string) bool {
+	return len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
+		return !isWordChar(r) && r != '-' && r != '.'
+	})
+}
+
+func isWordChar(r rune) bool {
+	return r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+}
+
+func loginName(name string) bool {
+	return len(name) <= 255 && !strings.ContainsFunc(name, unprintable)
+}
+
+// within reports a value that is out of its range.
+func within[T cmp.Ordered](v validator, key string, value, least, most T) {
+	if value < least || value > most {
+		v.fault(key, "is %v; choose from %v to %v", value, least, most)
+	}
+}
+
+func (v validator) limits() {
+	l := v.cfg.Limits
+	within(v, "limits.message_size", l.MessageSize, 64*KiB, 1*GiB)
+	within(v, "limits.recipients", l.Recipients, 1, 500)
+	within(v, "limits.connections", l.Connections, 1, 100_000)
+	within(v, "limits.connections_per_address", l.ConnectionsPerAddress, 1, 100_000)
+	within(v, "limits.timeout", l.Timeout, seconds(1), minutes(60))
+	within(v, "limits.message_timeout", l.MessageTimeout, seconds(1), minutes(24*60))
+	// RFC 5321, section 4.5.3.1.6, has lines of 1,000 bytes.
+	within(v, "limits.line_length", l.LineLength, 1000, 16*MiB)
+	within(v, "limits.parts", l.Parts, 1, 100_000)
+	within(v, "limits.depth", l.Depth, 1, 1000)
+	within(v, "limits.header_size", l.HeaderSize, 4*KiB, 16*MiB)
+}
+
+func (v validator) delivery() {
+	d := v.cfg.Delivery
+	within(v, "delivery.give_up_after", d.GiveUpAfter, seconds(1), minutes(30*24*60))
+	within(v, "delivery.mailbox_concurrency", d.MailboxConcurrency, 1, 4)
+	within(v, "delivery.concurrency", d.Concurrency, 1, 10_000)
+	within(v, "delivery.request_timeout", d.RequestTimeout, seconds(1), minutes(60))
+	within(v, "delivery.send_settle", d.SendSettle, seconds(1), minutes(60))
+	if len(d.RetryDelays) == 0 {
+		v.fault("delivery.retry_delays", "is empty; list at least one delay, or remove the key")
+	}
+	for i, delay := range d.RetryDelays {
+		key := fmt.Sprintf("delivery.retry_delays[%d]", i)
+		within(v, key, delay, Duration(time.Millisecond), minutes(7*24*60))
+		if delay < seconds(1) && !v.isBad(key) {
+			v.warn(key, "is %s, so that a mailbox in trouble is asked without rest; delays of 30s and more are usual", delay)
+		}
+	}
+}
+
+func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
+
+func (v validator) users() {
+	names := v.names()
+	for i, user := range v.cfg.Users {
+		key := fmt.Sprintf("users[%d]", i)
+		names.check(key+".name", user.Name, loginName, "write the name to sign in with, without spaces")
+		v.passwordHash(key+".password_hash", user.PasswordHash.Reveal())
+		v.requireList(key+".senders", len(user.Senders), `list the addresses that the user may send from, such as "*@contoso.test"`)
+	}
+}
+
+func (v validator) passwordHash(key, hash string) {
+	const remedy = "make one with: graphrelay hash-password"
+	if !v.require(key, hash, remedy) {
+		return
+	}
+	cost, err := bcrypt.Cost([]byte(hash))
+	switch {
+	case err != nil || !wellFormedHash(hash):
+		v.fault(key, "is not a bcrypt hash; %s", remedy)
+	case cost > 14:
+		v.warn(key, "has cost %d, which makes each sign-in take seconds; 10 to 12 is usual", cost)
+	case cost < 10:
+		v.warn(key, "has cost %d, which makes guessing cheap; 10 to 12 is usual", cost)
+	}
+}
+
+// wellFormedHash checks what bcrypt.Cost leaves to the first sign-in: salt and
+// sum, 53 characters of bcrypt's own base64.
+func wellFormedHash(hash string) bool {
+	const alphabet = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	sum := hash[strings.LastIndexByte(hash, '$')+1:]
+	return len(sum) == 53 && strings.Trim(sum, alphabet) == ""
+}
+
+func (v validator) senders() {
+	for i, sender := range v.cfg.Senders {
+		key := fmt.Sprintf("senders[%d]", i)
+		if !v.has(key + ".match") {
+			v.fault(key+".match", `is missing; add the senders that the rule is for, such as "*@printers.local"`)
+		}
+		v.mailbox(key+".mailbox", sender.Mailbox)
+		v.reachable(key, i)
+	}
+}
+
+func (v validator) mailbox(key, mailbox string) {
+	if !v.require(key, mailbox, "add the address of the mailbox to send from") {
+		return
+	}
+	if checkAddress(mailbox) != nil {
+		v.fault(key, "is %s, which is no mail address; write one such as scanner@contoso.test", quote(mailbox))
+		return
+	}
+	if len(v.cfg.Connections) > 0 && v.cfg.ConnectionOf(mailbox) == nil {
+		_, domain := splitAddress(mailbox)
+		v.fault(key, "is in %s, which no connection has; add %s to the domains of a connection", domain, domain)
+	}
+}
+
+// reachable warns of a rule that an earlier one always comes before.
+func (v validator) reachable(key string, i int) {
+	for j, earlier := range v.cfg.Senders[:i] {
+		same := earlier.Match == v.cfg.Senders[i].Match && earlier.Match != Pattern{}
+		if same || earlier.Match.all() {
+			v.warn(key, "is never used, since senders[%d] matches before it; move it up or remove it", j)
+			return
+		}
+	}
+}
