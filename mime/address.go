@@ -11,6 +11,23 @@ const maxAddressBytes = 1000
 // counts the entries without a usable address.
 func parseAddresses(v string) (list []Address, bad int) {
 	p := addressParser{lexer: addressLexer{s: v}}
+	p.run()
+	return p.list, p.bad
+}
+
+// parseAuthors is parseAddresses for From and Sender, where a name tells something
+// even if what stands in the brackets is no address: without any mailbox such
+// entries are returned, their Address as it came.
+func parseAuthors(v string) []Address {
+	p := addressParser{lexer: addressLexer{s: v}}
+	p.run()
+	if len(p.list) == 0 {
+		return p.odd
+	}
+	return p.list
+}
+
+func (p *addressParser) run() {
 	for {
 		t, ok := p.lexer.next()
 		if !ok {
@@ -20,13 +37,21 @@ func parseAddresses(v string) (list []Address, bad int) {
 	}
 	p.end(false)
 	p.dropPending()
-	return p.list, p.bad
+}
+
+// keepOdd remembers "name <word>".
+func (p *addressParser) keepOdd(name string) {
+	name, word := cleanName(name), cleanLine(p.angle)
+	if name != "" && word != "" && len(word) < maxAddressBytes && !strings.ContainsAny(word, " ,;:<>()\"@") {
+		p.odd = append(p.odd, Address{Name: name, Address: word})
+	}
 }
 
 // addressParser gathers the tokens of one entry.
 type addressParser struct {
 	lexer   addressLexer
 	list    []Address
+	odd     []Address // "name <word>" without an address
 	bad     int
 	words   []addressToken
 	angle   string // what stood in <...>
@@ -46,6 +71,9 @@ func (p *addressParser) take(t addressToken) {
 		p.clear()
 		p.pending = ""
 	case tokenComment:
+		if len(p.comment) > maxAddressBytes {
+			break
+		}
 		p.comment = strings.TrimSpace(p.comment + " " + t.text)
 	case tokenAngle:
 		if p.hasAddr { // a comma is missing
@@ -76,6 +104,9 @@ func (p *addressParser) end(comma bool) {
 		return
 	}
 	name := joinWords(p.words)
+	if len(p.pending) > maxAddressBytes {
+		p.dropPending()
+	}
 	if p.pending != "" {
 		name = p.pending + ", " + name
 	}
@@ -106,6 +137,7 @@ func (p *addressParser) addNamed(name string) {
 			return
 		}
 		p.bad++
+		p.keepOdd(name)
 		return
 	}
 	if name == "" {
@@ -158,7 +190,7 @@ func mergeAddresses(words []addressToken) []addressToken {
 			text = quote(w.text)
 		}
 		n := len(out)
-		joins := n > 0 && (!w.spaced || strings.HasPrefix(text, "@") || strings.HasSuffix(out[n-1].text, "@"))
+		joins := n > 0 && len(out[n-1].text) < maxAddressBytes && (!w.spaced || strings.HasPrefix(text, "@") || strings.HasSuffix(out[n-1].text, "@"))
 		if joins {
 			out[n-1].text += text
 			continue

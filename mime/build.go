@@ -13,6 +13,7 @@ type builder struct {
 	lim   Limits
 	msg   *Message
 	texts map[*part]string // the bodies read so far, UTF-8
+	order []*part          // their parts, in document order
 	html  int64            // bytes of HTML among them
 	text  int64            // bytes of text among them
 	files []*part          // the attachments, in document order
@@ -94,6 +95,7 @@ func (b *builder) read(p *part) bool {
 	}
 	*used += int64(max(len(raw), len(s)))
 	b.texts[p] = s
+	b.order = append(b.order, p)
 	return true
 }
 

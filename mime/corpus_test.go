@@ -19,7 +19,7 @@ import (
 )
 
 // corpusScore is how many messages of the corpus are read wholly right.
-const corpusScore = 59
+const corpusScore = 62
 
 const corpusDir = "../../shared/corpus"
 

@@ -68,10 +68,21 @@ func (h *Header) Fields() []Field {
 }
 
 // From returns the mailboxes of the first From field that has any
-// (RFC 5322 section 3.6.2).
-func (h *Header) From() []Address {
-	for _, v := range h.raw("From") {
-		if list, _ := parseAddresses(v); len(list) > 0 {
+// (RFC 5322 section 3.6.2). If none has, entries such as "Name <word>" are
+// returned, whose Address holds no "@".
+func (h *Header) From() []Address { return h.authors("From") }
+
+// Sender returns the first mailbox of Sender, read as From does, or nil.
+func (h *Header) Sender() *Address {
+	if list := h.authors("Sender"); len(list) > 0 {
+		return &list[0]
+	}
+	return nil
+}
+
+func (h *Header) authors(name string) []Address {
+	for _, v := range h.raw(name) {
+		if list := parseAuthors(v); len(list) > 0 {
 			return list
 		}
 	}

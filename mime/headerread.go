@@ -13,6 +13,7 @@ type headerReader struct {
 	started   bool // a line was seen
 	junkFirst bool // the block began with a line that is no field
 	known     bool // a field of a usual name was seen
+	kept      map[string]bool
 	junkAt    int64
 }
 
@@ -83,10 +84,11 @@ func (r *headerReader) skip(line []byte, off int64, first bool) {
 }
 
 func (r *headerReader) begin(name string, value []byte) {
-	r.known = r.known || isUsual(name)
+	if !r.known {
+		r.known = isUsual(name)
+	}
 	r.open = r.fits(name, len(value))
 	if !r.open {
-		r.cut = true
 		return
 	}
 	r.size += len(name) + len(value) + 3
@@ -100,7 +102,20 @@ func (r *headerReader) fits(name string, n int) bool {
 	if len(r.fields) < r.limits.HeaderFields && r.size+len(name)+n <= r.limits.HeaderBytes {
 		return true
 	}
-	return isEssential(name) && r.Count(name) == 0
+	r.cut = true
+	if !isEssential(name) {
+		return false
+	}
+	if r.kept == nil {
+		r.kept = map[string]bool{}
+		for _, f := range r.fields {
+			r.kept[strings.ToLower(f.name)] = true
+		}
+	}
+	name = strings.ToLower(name)
+	first := !r.kept[name]
+	r.kept[name] = true
+	return first
 }
 
 // extend joins a continuation line to the field before (RFC 5322 section 2.2.3).

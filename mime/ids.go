@@ -6,8 +6,7 @@ import "strings"
 const maxIDBytes = 998
 
 // scanIDs returns the "<...>" of a Message-ID, In-Reply-To or References value
-// (RFC 5322 section 3.6.4). Everything around them is ignored, in linear time. A
-// single bare id is given its brackets.
+// (RFC 5322 section 3.6.4). Everything around them is ignored, in linear time.
 func scanIDs(v string) []string {
 	var ids []string
 	rest := v
@@ -26,8 +25,20 @@ func scanIDs(v string) []string {
 		}
 		rest = after[end:]
 	}
-	if bare := strings.Trim(v, " \t<>"); len(ids) == 0 && strings.Contains(bare, "@") && !strings.ContainsAny(bare, " \t<>,;()\"") {
-		ids = appendID(ids, bare)
+	if len(ids) == 0 {
+		return bareIDs(v)
+	}
+	return ids
+}
+
+// bareIDs takes ids that have no brackets: one word, or several that all hold "@".
+func bareIDs(v string) (ids []string) {
+	words := strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune(" \t,;", r) })
+	for _, w := range words {
+		if strings.ContainsAny(w, "<>()\"") || (len(words) > 1 && !strings.Contains(w, "@")) {
+			return nil
+		}
+		ids = appendID(ids, w)
 	}
 	return ids
 }

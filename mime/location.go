@@ -10,14 +10,14 @@ import (
 // linkLocations makes references to a Content-Location (RFC 2557) references to a
 // Content-ID, which is all that Graph knows.
 func (b *builder) linkLocations() {
-	for p, s := range b.texts {
+	for _, p := range b.order {
 		if p.mediaType != "text/html" {
 			continue
 		}
 		base := p.baseLocation()
 		known := b.locations(base)
 		if len(known) > 0 {
-			b.texts[p] = rewriteRefs(s, func(ref string) string { return b.link(known, base, ref) })
+			b.texts[p] = rewriteRefs(b.texts[p], func(ref string) string { return b.link(known, base, ref) })
 		}
 	}
 }

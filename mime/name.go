@@ -13,6 +13,11 @@ func (b *builder) nameOf(p *part, n int) string {
 	if name := safeName(p.name); name != "" {
 		return name
 	}
+	if p.transfer == transferUU {
+		if name := safeName(b.uuName(p)); name != "" {
+			return name
+		}
+	}
 	ext := extensionOf(p.mediaType)
 	if p.mediaType == "message/rfc822" || p.mediaType == "message/global" {
 		if s := safeName(strings.NewReplacer("/", "-", "\\", "-", ":", "-").Replace(b.subjectOf(p))); s != "" {
@@ -31,6 +36,18 @@ func (b *builder) subjectOf(p *part) string {
 	block := make([]byte, min(int64(b.lim.HeaderBytes), 64<<10, max(0, p.end-p.start)))
 	n, _ := io.ReadFull(p.open(b.r), block)
 	return ReadHeader(block[:n], b.lim).Subject()
+}
+
+// uuName returns the name in the "begin" line of uuencoded content.
+func (b *builder) uuName(p *part) string {
+	head := make([]byte, min(4<<10, max(0, p.end-p.body)))
+	n, _ := b.r.ReadAt(head, p.body)
+	for line := range strings.Lines(string(head[:n])) {
+		if f := strings.SplitN(line, " ", 3); len(f) == 3 && f[0] == "begin" {
+			return decodeText(guessText([]byte(f[2])))
+		}
+	}
+	return ""
 }
 
 // safeName makes a file name safe: the base name only, without controls or blanks

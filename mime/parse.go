@@ -35,9 +35,7 @@ func Parse(r io.ReaderAt, size int64, lim Limits) (*Message, error) {
 func (m *Message) describe(h *Header, rep *reporter) {
 	m.Fields = h.Fields()
 	m.From = h.From()
-	if list := h.Addresses("Sender"); len(list) > 0 {
-		m.Sender = &list[0]
-	}
+	m.Sender = h.Sender()
 	m.describeLists(h, rep)
 	m.Subject = h.Subject()
 	m.Date = parseDate(h.Value("Date"))
@@ -58,14 +56,17 @@ func (m *Message) describe(h *Header, rep *reporter) {
 }
 
 func (m *Message) describeLists(h *Header, rep *reporter) {
-	for name, list := range map[string]*[]Address{
-		"Reply-To": &m.ReplyTo, "To": &m.To, "Cc": &m.Cc, "Bcc": &m.Bcc,
-		"Disposition-Notification-To": &m.ReadReceipt, "Return-Receipt-To": &m.DeliveryReceipt,
+	for _, l := range []struct {
+		name string
+		list *[]Address
+	}{
+		{"Reply-To", &m.ReplyTo}, {"To", &m.To}, {"Cc", &m.Cc}, {"Bcc", &m.Bcc},
+		{"Disposition-Notification-To", &m.ReadReceipt}, {"Return-Receipt-To", &m.DeliveryReceipt},
 	} {
-		l, bad := h.addresses(name)
-		*list = l
+		list, bad := h.addresses(l.name)
+		*l.list = list
 		if bad > 0 {
-			rep.salvaged(name, "entries that are no addresses left out")
+			rep.salvaged(l.name, "entries that are no addresses left out")
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (p *part) describe(h *Header, rep *reporter) {
 		p.contentID = contentID(v)
 	}
 	if v, ok := h.first("Content-Location"); ok {
-		p.location = cutText(strings.Join(strings.Fields(decodeText(v)), ""), maxLocationBytes)
+		p.location = keep(strings.Join(strings.Fields(decodeText(v)), ""), maxLocationBytes)
 	}
 	p.oversized = h.cut
 }
@@ -81,16 +81,16 @@ func (p *part) describe(h *Header, rep *reporter) {
 func (p *part) describeType(h *Header) {
 	v, ok := h.first("Content-Type")
 	ct := parseParams(v)
-	p.mediaType = canonicalType(ct.token)
+	p.mediaType = keep(canonicalType(ct.token), 2*maxTypeBytes+1)
 	p.hasType = ok && p.mediaType != ""
-	p.charset = cutText(ct.get("charset"), maxTypeBytes)
-	p.boundary = strings.TrimRight(rawBoundary(v, ct), " \t")
+	p.charset = keep(ct.get("charset"), maxTypeBytes)
+	p.boundary = keep(strings.TrimRight(rawBoundary(v, ct), " \t"), maxBoundaryBytes)
 	p.flowed = strings.EqualFold(ct.get("format"), "flowed")
 	p.delSp = strings.EqualFold(ct.get("delsp"), "yes")
-	p.method = cutText(ct.get("method"), maxTypeBytes)
-	p.smimeType = strings.ToLower(cutText(ct.get("smime-type"), maxTypeBytes))
-	p.protocol = strings.ToLower(cutText(ct.get("protocol"), maxTypeBytes))
-	p.name = cutText(ct.get("name"), 4*maxNameBytes)
+	p.method = keep(ct.get("method"), maxTypeBytes)
+	p.smimeType = strings.ToLower(keep(ct.get("smime-type"), maxTypeBytes))
+	p.protocol = strings.ToLower(keep(ct.get("protocol"), maxTypeBytes))
+	p.name = keep(ct.get("name"), 4*maxNameBytes)
 }
 
 // rawBoundary returns the boundary as it stands in the delimiter lines: not
@@ -117,9 +117,9 @@ func (p *part) describeDisposition(h *Header) {
 	d := parseParams(v)
 	p.attachment = d.token == "attachment"
 	if n := d.get("filename"); n != "" {
-		p.name = cutText(n, 4*maxNameBytes)
+		p.name = keep(n, 4*maxNameBytes)
 	} else if n := d.get("name"); n != "" && p.name == "" {
-		p.name = cutText(n, 4*maxNameBytes)
+		p.name = keep(n, 4*maxNameBytes)
 	}
 }
 
@@ -167,7 +167,7 @@ func contentID(v string) string {
 			v = v[:j]
 		}
 	}
-	return cutText(strings.Join(strings.Fields(strings.Trim(v, "<>\"")), ""), maxIDBytes)
+	return keep(strings.Join(strings.Fields(strings.Trim(v, "<>\"")), ""), maxIDBytes)
 }
 
 // open returns the decoded content of p from its beginning.

@@ -44,6 +44,9 @@ func isBodyControl(r rune) bool {
 	return r < ' ' && r != '\t' && r != '\r' && r != '\n' || r == 0x7f
 }
 
+// keep returns a copy of s, cut to n bytes, that does not hold on to a whole field.
+func keep(s string, n int) string { return strings.Clone(cutText(s, n)) }
+
 // cutText cuts s to n bytes of UTF-8 without cutting a rune.
 func cutText(s string, n int) string {
 	if len(s) <= n {
