@@ -104,6 +104,11 @@ func (p *addressParser) end(comma bool) {
 		return
 	}
 	name := joinWords(p.words)
+	if strings.Contains(name, "@") { // a broken address is no family name
+		p.dropPending()
+		p.bad++
+		return
+	}
 	if len(p.pending) > maxAddressBytes {
 		p.dropPending()
 	}

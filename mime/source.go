@@ -55,7 +55,7 @@ func (s *source) fill(off int64) {
 // line returns the line at off without its line end, cut to limit bytes, and the
 // offset of the line that follows. Any run of CR before LF belongs to the end.
 func (s *source) line(off int64, limit int) (line []byte, next int64) {
-	limit = min(limit, len(s.buf)/2+1)
+	limit = min(limit, windowBytes-marginBytes)
 	w := s.window(off, limit+2)
 	if i := bytes.IndexByte(w, '\n'); i >= 0 {
 		line = bytes.TrimRight(w[:i], "\r")

@@ -26,9 +26,11 @@ func cleanLine(s string) string {
 }
 
 // cleanBody removes the control characters that neither JSON readers nor mail
-// clients want (C0 except tab, CR and LF) and a byte order mark.
+// clients want (C0 except tab, CR and LF), a byte order mark, and line ends with one
+// CR too many.
 func cleanBody(s string) string {
 	s = strings.TrimPrefix(strings.ToValidUTF8(s, "\ufffd"), "\ufeff")
+	s = strings.ReplaceAll(s, "\r\r\n", "\r\n")
 	if strings.IndexFunc(s, isBodyControl) < 0 {
 		return s
 	}

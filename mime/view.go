@@ -79,12 +79,16 @@ func joinText(segs []segment) string {
 		if s.html {
 			continue
 		}
-		if out.Len() > 0 {
-			out.WriteString("\r\n")
-		}
+		startLine(&out)
 		out.WriteString(s.text)
 	}
 	return out.String()
+}
+
+func startLine(out *strings.Builder) {
+	if out.Len() > 0 && !strings.HasSuffix(out.String(), "\n") {
+		out.WriteString("\r\n")
+	}
 }
 
 // joinHTML joins the pieces that are HTML, and with texts also the others, as HTML.
@@ -95,9 +99,7 @@ func joinHTML(segs []segment, texts bool) string {
 		if !s.html && !texts {
 			continue
 		}
-		if out.Len() > 0 {
-			out.WriteString("\r\n")
-		}
+		startLine(&out)
 		if s.html {
 			out.WriteString(s.text)
 			continue
