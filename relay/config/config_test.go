@@ -87,6 +87,7 @@ func fixtures(t *testing.T, pattern string) []string {
 }
 
 // TestBad compares the errors of each bad file with those that are expected.
+// Secrets in the files are hidden-value, which no error may show.
 func TestBad(t *testing.T) {
 	for _, path := range fixtures(t, "testdata/bad/*.yaml") {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".yaml"), func(t *testing.T) {
@@ -94,6 +95,9 @@ func TestBad(t *testing.T) {
 			var faults Errors
 			if !errors.As(err, &faults) {
 				t.Fatalf("got %v, want Errors", err)
+			}
+			if strings.Contains(err.Error(), "hidden-value") {
+				t.Error("the error shows a secret")
 			}
 			compare(t, strings.TrimSuffix(path, ".yaml")+".want", err.Error()+"\n")
 		})

@@ -7,9 +7,11 @@ import (
 	"strconv"
 )
 
+// listeners checks all addresses that the relay listens on, the console's too.
 func (v validator) listeners() {
 	v.requireList("listeners", len(v.cfg.Listeners), "add at least one, with name and address")
 	names := v.names()
+	taken := make([]netip.AddrPort, len(v.cfg.Listeners))
 	for i, l := range v.cfg.Listeners {
 		key := fmt.Sprintf("listeners[%d]", i)
 		names.check(key+".name", l.Name, plainName, "write a name of at most 64 letters, digits, dots, dashes and underscores")
@@ -20,9 +22,11 @@ func (v validator) listeners() {
 		}
 		if addr, ok := v.address(key+".address", l.Address, "0.0.0.0:25"); ok {
 			v.exposure(key, l, addr)
-			v.clash(key+".address", addr, i)
+			v.clash(key+".address", addr, taken[:i])
+			taken[i] = addr
 		}
 	}
+	v.admin(taken)
 }
 
 func (v validator) listenerTLS(key string, l Listener) {
@@ -62,12 +66,11 @@ func tooWide(network netip.Prefix) bool {
 	return network.IsValid() && (network.Bits() < 7 || network.Addr().Is4() && network.Bits() < 8)
 }
 
-// clash reports a listener on an address that an earlier one has.
-func (v validator) clash(key string, addr netip.AddrPort, i int) {
-	for j, other := range v.cfg.Listeners[:i] {
-		taken, err := parseAddress(other.Address)
-		if err == nil && overlap(addr, taken) {
-			v.fault(key, "is %s, where listeners[%d] listens already; choose another port", addr, j)
+// clash reports an address where one of the listeners listens already.
+func (v validator) clash(key string, addr netip.AddrPort, listeners []netip.AddrPort) {
+	for i, taken := range listeners {
+		if overlap(addr, taken) {
+			v.fault(key, "is %s, where listeners[%d] listens already; choose another port", addr, i)
 			return
 		}
 	}
@@ -86,7 +89,7 @@ func covers(wide, narrow netip.Addr) bool {
 	return wide.IsUnspecified() && (wide.Is6() || narrow.Is4())
 }
 
-func (v validator) admin() {
+func (v validator) admin(listeners []netip.AddrPort) {
 	addr, ok := v.address("admin.address", v.cfg.Admin.Address, "127.0.0.1:9025")
 	if !ok {
 		return
@@ -94,12 +97,7 @@ func (v validator) admin() {
 	if !addr.Addr().IsLoopback() {
 		v.fault("admin.address", "is %s, which can be reached from other machines, and the console asks for no password; choose a loopback address such as 127.0.0.1:9025", addr)
 	}
-	for i, l := range v.cfg.Listeners {
-		taken, err := parseAddress(l.Address)
-		if err == nil && overlap(addr, taken) {
-			v.fault("admin.address", "is %s, where listeners[%d] listens already; choose another port", addr, i)
-		}
-	}
+	v.clash("admin.address", addr, listeners)
 }
 
 // address reads an address that must be there. The admin section has a default,

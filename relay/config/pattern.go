@@ -92,11 +92,15 @@ func splitAddress(address string) (local, domain string) {
 	return strings.ToLower(address[:at]), domain
 }
 
-// canonicalDomain returns a domain in lower case and ASCII (RFC 5891).
+// canonicalDomain returns a domain in lower case and ASCII (RFC 5891). What is
+// not UTF-8 would pass the first conversion, but not a second one.
 func canonicalDomain(domain string) (string, error) {
 	ascii, err := idna.Lookup.ToASCII(domain)
 	if err != nil {
 		return "", err
+	}
+	if again, err := idna.Lookup.ToASCII(ascii); err != nil || again != ascii {
+		return "", errors.New("domain has no ASCII form")
 	}
 	return ascii, checkLengths(ascii)
 }

@@ -25,7 +25,6 @@ func validate(cfg *Config, r *report) {
 	v.connections()
 	v.senders()
 	v.delivery()
-	v.admin()
 }
 
 func (v validator) general() {

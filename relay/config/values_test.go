@@ -184,3 +184,23 @@ func TestEditDistance(t *testing.T) {
 		}
 	}
 }
+
+// FuzzPattern looks for patterns that print as something else, and that match
+// what is no address.
+func FuzzPattern(f *testing.F) {
+	f.Add("*@*.contoso.test", "a@b.contoso.test")
+	f.Add("scan-*@bücher.test", "scan-1@xn--bcher-kva.test")
+	f.Add("*", "")
+	f.Fuzz(func(t *testing.T, text, address string) {
+		p, err := ParsePattern(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParsePattern(p.String()); err != nil || again != p {
+			t.Errorf("%q prints as %q, which reads as %v, %v", text, p, again, err)
+		}
+		if p.Match(address) && !strings.Contains(address, "@") {
+			t.Errorf("%q matches %q", text, address)
+		}
+	})
+}
