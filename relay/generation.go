@@ -119,3 +119,8 @@ func (g *generation) stop(ctx context.Context) {
 		c.Close()
 	}
 }
+
+// NewClient makes the Graph client of one connection alone, for checks.
+func NewClient(cfg *config.Config, c config.Connection) *graph.Client {
+	return graph.New(clientConfig(cfg, c, BuildInfo(), nil))
+}

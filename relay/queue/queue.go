@@ -70,6 +70,7 @@ type Entry struct {
 	Listener  string
 	User      string // empty when the client did not authenticate
 	Client    string // IP address
+	Trace     int64  // bytes in front of the message that the relay added to it
 }
 
 // Progress is what is known of a message's way into Graph. What is asked for

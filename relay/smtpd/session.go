@@ -142,9 +142,11 @@ func (s *session) accept(r io.Reader, who Identity, entry *queue.Entry) (id stri
 			_ = w.Abort() // what remains is swept at the next start
 		}
 	}()
-	if _, err := io.WriteString(w, s.received(w.ID(), entry.Envelope, who)); err != nil {
+	n, err := io.WriteString(w, s.received(w.ID(), entry.Envelope, who))
+	if err != nil {
 		return "", 0, err
 	}
+	entry.Trace = int64(n)
 	h := header{max: s.server.cfg.MaxHeaderBytes}
 	size, err = io.CopyBuffer(struct{ io.Writer }{w}, io.TeeReader(r, &h), make([]byte, 32<<10))
 	if err != nil {

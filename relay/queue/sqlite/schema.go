@@ -35,6 +35,7 @@ CREATE TABLE message (
 	listener      TEXT NOT NULL,
 	user          TEXT NOT NULL,
 	client        TEXT NOT NULL,
+	trace         INTEGER NOT NULL,
 	state         TEXT NOT NULL,
 	due           INTEGER NOT NULL,
 	reason        TEXT NOT NULL DEFAULT '',

@@ -51,10 +51,12 @@ type Store struct {
 
 var _ queue.Store = (*Store)(nil)
 
+// DatabaseName is the database's file in the store's directory.
+const DatabaseName = "queue.db"
+
 const (
-	databaseName = "queue.db"
-	bodiesName   = "bodies"
-	lockName     = "lock"
+	bodiesName = "bodies"
+	lockName   = "lock"
 )
 
 // Open opens or creates the store in o.Dir.
@@ -112,7 +114,7 @@ func dsn(path, more string) string {
 }
 
 func (s *Store) openDatabase(ctx context.Context) (err error) {
-	path := filepath.Join(s.dir, databaseName)
+	path := filepath.Join(s.dir, DatabaseName)
 	if s.write, err = sql.Open("sqlite", dsn(path, "")); err != nil {
 		return err
 	}

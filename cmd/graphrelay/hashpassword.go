@@ -1,0 +1,52 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/term"
+)
+
+// hashPasswordCommand reads the password from standard input, so that it stands
+// in no process list and no shell history.
+func hashPasswordCommand(e env, args []string) int {
+	if status, ok := noOperands(e, flags(e, "hash-password"), args); !ok {
+		return status
+	}
+	password, err := readPassword(e)
+	if err != nil {
+		return fault(e, exitFault, err)
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
+	if err != nil {
+		return fault(e, exitFault, fmt.Errorf("cannot hash the password: %w; bcrypt takes at most 72 bytes", err))
+	}
+	fmt.Fprintln(e.stdout, string(hash))
+	return exitOK
+}
+
+func readPassword(e env) (string, error) {
+	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(e.stderr, "Password: ")
+		p, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(e.stderr)
+		if err == nil && len(p) == 0 {
+			err = errors.New("the password is empty")
+		}
+		return string(p), err
+	}
+	line, err := bufio.NewReader(e.stdin).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", err
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return "", errors.New("no password on standard input; write it there, as in: printf %s SECRET | graphrelay hash-password")
+	}
+	return line, nil
+}

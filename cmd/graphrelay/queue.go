@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/sqlite"
+)
+
+func queueCommand(e env, args []string) int {
+	fs := flags(e, "queue")
+	path := fs.String("config", "", "configuration `file`")
+	asJSON := fs.Bool("json", false, "one JSON object a line")
+	operands, status, ok := parse(e, fs, args)
+	if !ok {
+		return status
+	}
+	if len(operands) == 0 {
+		return badUsage(e, fs, "say what to do: list, show, hold, release, retry, delete or export")
+	}
+	action, ids := operands[0], operands[1:]
+	if action != "list" && len(ids) == 0 {
+		return badUsage(e, fs, "name the queue ID of a message; queue list shows them")
+	}
+	store, status := openQueue(e, *path)
+	if store == nil {
+		return status
+	}
+	defer store.Close()
+	d := desk{e: e, store: store, json: *asJSON}
+	switch action {
+	case "list":
+		return d.list()
+	case "show":
+		return d.each(ids, d.show)
+	case "export":
+		return d.each(ids, d.export)
+	case "hold", "release", "retry", "delete":
+		return d.each(ids, func(id string) error { return d.steer(id, queue.Action(action)) })
+	}
+	return badUsage(e, fs, fmt.Sprintf("unknown action %q; there are list, show, hold, release, retry, delete and export", action))
+}
+
+// openQueue opens the queue of a running or stopped relay. It reads the
+// configuration without the secrets, which an operator's shell may not have.
+func openQueue(e env, path string) (*sqlite.Store, int) {
+	if path == "" {
+		_, status := loadConfig(e, path)
+		return nil, status
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault(e, exitBadUsage, err)
+	}
+	cfg, err := config.Parse(data, path)
+	if err != nil {
+		fmt.Fprintln(e.stderr, strings.TrimRight(err.Error(), "\n"))
+		return nil, exitBadUsage
+	}
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.DatabaseName)); err != nil {
+		return nil, fault(e, exitFault, fmt.Errorf("there is no queue in %s yet; start the relay once", cfg.DataDir))
+	}
+	store, err := sqlite.Open(context.Background(), sqlite.Options{Dir: cfg.DataDir})
+	if err != nil {
+		return nil, fault(e, exitFault, err)
+	}
+	return store, exitOK
+}
+
+// desk is the operator's side of the queue.
+type desk struct {
+	e     env
+	store queue.Desk
+	json  bool
+}
+
+// each does something with every ID and goes on after an error.
+func (d desk) each(ids []string, do func(id string) error) int {
+	status := exitOK
+	for _, id := range ids {
+		if err := do(id); err != nil {
+			status = fault(d.e, exitFault, fmt.Errorf("%s: %w%s", clean(id), err, hint(err)))
+		}
+	}
+	return status
+}
+
+func hint(err error) string {
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		return "; queue list shows what there is"
+	case errors.Is(err, queue.ErrState):
+		return "; queue show says more"
+	}
+	return ""
+}
+
+// view is a record as --json shows it. What carries a token is left out.
+type view struct {
+	ID         string         `json:"id"`
+	State      queue.State    `json:"state"`
+	Received   time.Time      `json:"received"`
+	Size       int64          `json:"size"`
+	From       string         `json:"envelope_from"`
+	To         []string       `json:"envelope_to"`
+	Lane       queue.Lane     `json:"lane"`
+	HeaderFrom string         `json:"from"`
+	Subject    string         `json:"subject,omitempty"`
+	MessageID  string         `json:"message_id,omitempty"`
+	Listener   string         `json:"listener"`
+	User       string         `json:"user,omitempty"`
+	Client     string         `json:"client"`
+	Due        *time.Time     `json:"due,omitempty"`
+	Reason     string         `json:"reason,omitempty"`
+	Detail     string         `json:"detail,omitempty"`
+	Attempts   int            `json:"attempts"`
+	Finished   *time.Time     `json:"finished,omitempty"`
+	Path       string         `json:"path,omitempty"`
+	Draft      string         `json:"draft,omitempty"`
+	Attached   int            `json:"attached,omitempty"`
+	Events     *[]queue.Event `json:"events,omitempty"`
+}
+
+func viewOf(r queue.Record) view {
+	v := view{
+		ID: r.ID, State: r.State, Received: r.Received, Size: r.Size, From: r.Envelope.From, To: r.Envelope.To,
+		Lane: r.Lane, HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,
+		Client: r.Client, Reason: r.Reason, Detail: r.Detail, Attempts: r.Attempts,
+		Path: r.Progress.Path, Draft: r.Progress.DraftID, Attached: r.Progress.Attached,
+	}
+	if r.State == queue.Queued || r.State == queue.Deferred {
+		v.Due = &r.Due
+	}
+	if !r.Finished.IsZero() {
+		v.Finished = &r.Finished
+	}
+	return v
+}
+
+func (d desk) list() int {
+	records, err := d.store.List(context.Background(), queue.Filter{})
+	if err != nil {
+		return fault(d.e, exitFault, err)
+	}
+	if d.json {
+		enc := json.NewEncoder(d.e.stdout)
+		for _, r := range records {
+			if err := enc.Encode(viewOf(r)); err != nil {
+				return fault(d.e, exitFault, err)
+			}
+		}
+		return exitOK
+	}
+	w := tabwriter.NewWriter(d.e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tSTATE\tRECEIVED\tSIZE\tFROM\tTO\tWHY")
+	for _, r := range records {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.ID, r.State, r.Received.Format(time.DateTime), r.Size,
+			clean(r.Envelope.From), clean(toText(r.Envelope.To)), clean(r.Reason))
+	}
+	if err := w.Flush(); err != nil {
+		return fault(d.e, exitFault, err)
+	}
+	return exitOK
+}
+
+func toText(to []string) string {
+	if len(to) > 1 {
+		return to[0] + " and " + strconv.Itoa(len(to)-1) + " more"
+	}
+	return strings.Join(to, "")
+}
+
+func (d desk) show(id string) error {
+	r, events, err := d.store.Get(context.Background(), id)
+	if err != nil {
+		return err
+	}
+	v := viewOf(r)
+	if d.json {
+		v.Events = &events
+		return json.NewEncoder(d.e.stdout).Encode(v)
+	}
+	w := tabwriter.NewWriter(d.e.stdout, 0, 0, 2, ' ', 0)
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, clean(value))
+		}
+	}
+	line("id", v.ID)
+	line("state", string(v.State))
+	line("why", strings.TrimSpace(v.Reason+" "+v.Detail))
+	if v.Due != nil {
+		line("next try", v.Due.Format(time.DateTime))
+	}
+	line("attempts", strconv.Itoa(v.Attempts))
+	line("received", v.Received.Format(time.DateTime)+" from "+v.Client+" on "+v.Listener)
+	line("user", v.User)
+	line("size", strconv.FormatInt(v.Size, 10))
+	line("envelope from", v.From)
+	line("envelope to", strings.Join(v.To, " "))
+	line("from", v.HeaderFrom)
+	line("subject", v.Subject)
+	line("message id", v.MessageID)
+	line("lane", v.Lane.String())
+	line("draft", v.Draft)
+	for _, ev := range events {
+		request := ev.RequestID
+		if request != "" {
+			request = "(request-id " + request + ")"
+		}
+		line("  "+ev.At.Format("2006-01-02 15:04:05.000"), strings.Join(strings.Fields(ev.What+" "+ev.Detail+" "+request), " "))
+	}
+	return w.Flush()
+}
+
+// export writes the message byte for byte as it was received: without the
+// Received field that the relay put in front.
+func (d desk) export(id string) error {
+	r, _, err := d.store.Get(context.Background(), id)
+	if err != nil {
+		return err
+	}
+	b, err := d.store.Open(context.Background(), id)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	_, err = io.Copy(d.e.stdout, io.NewSectionReader(b, r.Trace, b.Size()-r.Trace))
+	return err
+}
+
+func (d desk) steer(id string, a queue.Action) error {
+	if err := d.store.Steer(context.Background(), id, a, operator()); err != nil {
+		return err
+	}
+	if d.json {
+		return json.NewEncoder(d.e.stdout).Encode(map[string]string{"id": id, "done": string(a)})
+	}
+	_, err := fmt.Fprintf(d.e.stdout, "%s %s\n", a, id)
+	return err
+}
+
+func operator() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}
+
+// clean makes text from mail safe for a terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}

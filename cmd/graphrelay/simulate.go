@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"graphrelay/graph/simulator"
+)
+
+func simulateCommand(e env, args []string) int {
+	fs := flags(e, "simulate")
+	listen := fs.String("listen", "127.0.0.1:8100", "`address` to listen on")
+	var o simulator.Options
+	fs.DurationVar(&o.Latency, "latency", 0, "`time` that each call takes")
+	fs.DurationVar(&o.SendDelay, "send-delay", 0, "`time` from the answer to send until the item is in Sent Items (default 200ms)")
+	fs.BoolVar(&o.RequireContract, "strict", false, "note requests that lack what graphrelay promises to send (/_simulator/violations)")
+	quiet := fs.Bool("quiet", false, "do not log each call")
+	if status, ok := noOperands(e, fs, args); !ok {
+		return status
+	}
+	if !*quiet {
+		o.Logger = slog.New(slog.NewTextHandler(e.stderr, nil))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := simulate(ctx, e, *listen, o); err != nil {
+		return fault(e, exitFault, err)
+	}
+	return exitOK
+}
+
+// simulate serves until ctx is done.
+func simulate(ctx context.Context, e env, address string, o simulator.Options) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w; choose another address with --listen", err)
+	}
+	sim := simulator.New(o)
+	defer sim.Close()
+	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	fmt.Fprintf(e.stdout, "Graph simulator on http://%s (open it in a browser); tokens at /{tenant}/oauth2/v2.0/token, secret \"simulated\"\n", l.Addr())
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

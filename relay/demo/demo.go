@@ -1,0 +1,218 @@
+// Package demo shows graphrelay's main job on one machine: a relay and a
+// simulated Microsoft 365 start on free loopback ports, samples go in by SMTP,
+// and what became of them is shown and checked.
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/smtp"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/relay"
+	"graphrelay/relay/config"
+)
+
+// deliveryTime is how long a sample may take before the demo calls it lost.
+const deliveryTime = time.Minute
+
+const (
+	demoUser     = "demo"
+	demoPassword = "demo-secret"
+)
+
+// Options steers the demo.
+type Options struct {
+	Once bool      // end after the samples
+	Out  io.Writer // the story
+	Log  io.Writer // the relay's log
+}
+
+// ErrNotWhole tells that a sample did not arrive as it was sent.
+var ErrNotWhole = errors.New("a sample did not arrive whole")
+
+// Run shows the demo until it is over, or ctx is done.
+func Run(ctx context.Context, o Options) error {
+	dir, err := os.MkdirTemp("", "graphrelay-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	sim := simulator.New(simulator.Options{RequireContract: true})
+	defer sim.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	defer server.Close()
+
+	cfg, err := configuration(dir, l.Addr().String())
+	if err != nil {
+		return err
+	}
+	r, err := relay.Start(ctx, cfg, o.Log)
+	if err != nil {
+		return err
+	}
+	d := demo{out: o.Out, sim: sim, smtp: r.Address(cfg.Listeners[0].Address),
+		graph: "http://" + l.Addr().String(), admin: "http://" + r.Address(cfg.Admin.Address)}
+	err = d.show(ctx)
+	if err == nil && !o.Once {
+		d.invite()
+		<-ctx.Done()
+	}
+	return errors.Join(err, r.Stop())
+}
+
+// configuration is written as a file, so that the demo goes the way of every
+// other relay.
+func configuration(dir, graph string) (*config.Config, error) {
+	hash, err := bcrypt.GenerateFromPassword([]byte(demoPassword), bcrypt.DefaultCost)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf(`hostname: relay.contoso.test
+data_dir: %s
+listeners:
+  - {name: demo, address: "127.0.0.1:%d", tls: none, auth: optional, networks: [127.0.0.0/8]}
+users:
+  - {name: %s, password_hash: "%s", senders: ["*@contoso.test"]}
+connections:
+  - name: contoso
+    tenant: 11111111-1111-1111-1111-111111111111
+    client_id: 22222222-2222-2222-2222-222222222222
+    client_secret: simulated
+    domains: [contoso.test]
+    endpoints: {login: "http://%[5]s", graph: "http://%[5]s"}
+admin: {address: "127.0.0.1:%[6]d"}
+log: {level: warn, format: text}
+`, "data", ports[0], demoUser, hash, graph, ports[1])
+	path := filepath.Join(dir, "relay.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	return config.Load(path)
+}
+
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+type demo struct {
+	out                io.Writer
+	sim                *simulator.Simulator
+	smtp, graph, admin string
+}
+
+func (d demo) printf(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
+
+// show sends each sample with the stock client and tells what became of it.
+func (d demo) show(ctx context.Context) error {
+	list, err := samples()
+	if err != nil {
+		return err
+	}
+	d.printf("graphrelay takes mail at smtp://%s and delivers it to a simulated Microsoft 365.\n", d.smtp)
+	whole := 0
+	for i, s := range list {
+		d.printf("\n%d. %s: %d bytes of MIME from %s\n", i+1, s.title, len(s.raw), sender)
+		host, _, _ := net.SplitHostPort(d.smtp)
+		err := smtp.SendMail(d.smtp, smtp.PlainAuth("", demoUser, demoPassword, host), sender, s.to, s.raw)
+		if err != nil {
+			return fmt.Errorf("send %q: %w", s.title, err)
+		}
+		m, err := d.await(ctx, s.subject)
+		if err != nil {
+			return err
+		}
+		d.calls(m.ID)
+		if d.tell(s, m) {
+			whole++
+		}
+	}
+	for _, v := range d.sim.Violations() {
+		d.printf("\na request broke the contract: %s %s: %s\n", v.Operation, v.Path, v.Text)
+	}
+	d.printf("\n%d of %d samples arrived whole.\n", whole, len(list))
+	if whole < len(list) || len(d.sim.Violations()) > 0 {
+		return ErrNotWhole
+	}
+	return nil
+}
+
+// await returns the message once it is in Sent Items.
+func (d demo) await(ctx context.Context, subject string) (simulator.Message, error) {
+	deadline := time.Now().Add(deliveryTime)
+	for time.Now().Before(deadline) && ctx.Err() == nil {
+		for _, m := range d.sim.Sent() {
+			if m.Subject == subject {
+				return m, nil
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return simulator.Message{}, fmt.Errorf("%w: %q was accepted but is not in the mailbox", ErrNotWhole, subject)
+}
+
+// calls lists the requests that the message became; a run of ranges is one line.
+func (d demo) calls(id string) {
+	ranges, sent := 0, int64(0)
+	for _, c := range d.sim.Journal() {
+		if c.MessageID != id {
+			continue
+		}
+		if c.Operation == simulator.OpUpload && c.Status == http.StatusOK {
+			ranges, sent = ranges+1, sent+c.Bytes
+			continue
+		}
+		if ranges > 0 {
+			d.printf("     %-6s %-62s %d  x%d, %d bytes\n", "PUT", "the upload session's URL, range by range", http.StatusOK, ranges, sent)
+			ranges, sent = 0, 0
+		}
+		d.printf("     %-6s %-62s %d  %d bytes\n", c.Method, shorten(c, id), c.Status, c.Bytes)
+	}
+}
+
+func shorten(c simulator.Call, id string) string {
+	if c.Operation == simulator.OpUpload {
+		return "the last range"
+	}
+	path := bytes.ReplaceAll([]byte(c.Path), []byte(id), []byte("{draft}"))
+	return string(path)
+}
+
+// invite tells the visitor what to try.
+func (d demo) invite() {
+	d.printf(`
+Try it yourself, and stop with Ctrl-C:
+  mail client   smtp://%s   no TLS, no password needed (or user %s, password %s)
+                send from any address at contoso.test
+  mailboxes     %s   in a browser
+  metrics       %s/metrics
+`, d.smtp, demoUser, demoPassword, d.graph, d.admin)
+}
