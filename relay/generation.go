@@ -42,9 +42,10 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 		tlsConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	}
 	p := newPolicy(cfg)
+	room := smtpd.NewRoom(cfg.Limits.Connections, cfg.Limits.ConnectionsPerAddress)
 	for _, l := range cfg.Listeners {
 		r.smtpMetrics.Prepare(l.Name)
-		g.servers = append(g.servers, smtpd.New(listenerConfig(cfg, l, tlsConfig), r.store, p, r.smtpMetrics, g.log))
+		g.servers = append(g.servers, smtpd.New(listenerConfig(cfg, l, tlsConfig), r.store, p, room, r.smtpMetrics, g.log))
 	}
 	for _, c := range cfg.Connections {
 		g.clients[c.Name] = graph.New(clientConfig(cfg, c, r.about, r.deliveryMetrics.Observer(c.Name)))
@@ -60,7 +61,6 @@ func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config) smtpd.
 		TLS: smtpd.TLSMode(l.TLS), TLSConfig: t, Auth: smtpd.AuthMode(l.Auth), Networks: l.Networks,
 		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
 		MaxLineBytes: int(cfg.Limits.LineLength), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
-		MaxConnections: cfg.Limits.Connections, MaxConnectionsPerClient: cfg.Limits.ConnectionsPerAddress,
 		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout),
 	}
 }

@@ -197,7 +197,7 @@ func Default() *Config {
 				minutes(10), minutes(20), minutes(30), minutes(60),
 			},
 			RequestTimeout: minutes(2),
-			SendSettle:     minutes(2),
+			SendSettle:     Duration(30 * time.Second),
 		},
 		Admin: Admin{Address: "127.0.0.1:9025"},
 		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true},

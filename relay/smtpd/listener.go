@@ -100,14 +100,13 @@ func (s *Server) register(nc net.Conn) (c *conn, reply string, reason Reason) {
 	if !s.networkAllowed(client) {
 		return nil, "554 5.7.1 Your address is not in this listener's networks; ask the administrator to add it", ReasonNetwork
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping || len(s.conns) >= s.cfg.MaxConnections || s.perClient[client] >= s.cfg.MaxConnectionsPerClient {
+	if !s.room.enter(client) {
 		return nil, "421 4.7.0 Too many connections; try again later", ReasonConnections
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	c = &conn{Conn: nc, server: s, client: client}
 	s.conns[c] = struct{}{}
-	s.perClient[client]++
 	s.metrics.connections.WithLabelValues(s.cfg.Name).Inc()
 	return c, "", ""
 }
@@ -119,9 +118,7 @@ func (s *Server) unregister(c *conn) {
 		return
 	}
 	delete(s.conns, c)
-	if s.perClient[c.client]--; s.perClient[c.client] <= 0 {
-		delete(s.perClient, c.client)
-	}
+	s.room.leave(c.client)
 	s.metrics.connections.WithLabelValues(s.cfg.Name).Dec()
 	s.gone.Broadcast()
 }

@@ -44,8 +44,6 @@ type Config struct {
 	MaxRecipients           int            // of one message
 	MaxLineBytes            int
 	MaxHeaderBytes          int // of the message header that policy is shown
-	MaxConnections          int
-	MaxConnectionsPerClient int
 	Timeout                 time.Duration // longest wait for a client's next bytes
 	MessageTimeout          time.Duration // longest time for one message's data
 }
@@ -70,26 +68,25 @@ type Server struct {
 	cfg     Config
 	intake  queue.Intake
 	policy  Policy
+	room    *Room
 	metrics *Metrics
 	log     *slog.Logger
 	smtp    *smtp.Server
 
-	mu        sync.Mutex
-	gone      *sync.Cond // signalled when a connection has ended
-	conns     map[*conn]struct{}
-	perClient map[netip.Addr]int
-	stopping  bool
-	stop      chan struct{}
+	mu       sync.Mutex
+	gone     *sync.Cond // signalled when a connection has ended
+	conns    map[*conn]struct{}
+	stopping bool
+	stop     chan struct{}
 }
 
-// New makes a server; Serve starts it.
-func New(cfg Config, intake queue.Intake, policy Policy, metrics *Metrics, log *slog.Logger) *Server {
+// New makes a server; Serve starts it. Listeners may share room.
+func New(cfg Config, intake queue.Intake, policy Policy, room *Room, metrics *Metrics, log *slog.Logger) *Server {
 	s := &Server{
-		cfg: cfg, intake: intake, policy: policy, metrics: metrics,
-		log:       log.With("listener", cfg.Name),
-		conns:     map[*conn]struct{}{},
-		perClient: map[netip.Addr]int{},
-		stop:      make(chan struct{}),
+		cfg: cfg, intake: intake, policy: policy, room: room, metrics: metrics,
+		log:   log.With("listener", cfg.Name),
+		conns: map[*conn]struct{}{},
+		stop:  make(chan struct{}),
 	}
 	s.gone = sync.NewCond(&s.mu)
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
