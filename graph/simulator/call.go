@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -130,6 +131,12 @@ func (c *call) write(w http.ResponseWriter, a answer) {
 		header.Set("Client-Request-Id", c.clientRequestID)
 	}
 	header.Set("X-Ms-Ags-Diagnostic", `{"ServerInfo":{"DataCenter":"Simulated","Slice":"E","Ring":"0","ScaleUnit":"000","RoleInstance":"SIM"}}`)
+	if c.immutable() {
+		header.Set("Preference-Applied", `IdType="ImmutableId"`)
+	}
+	if a.status != http.StatusNoContent {
+		header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
 	w.WriteHeader(a.status)
 	w.Write(a.body)
 }

@@ -51,7 +51,9 @@ func (c *call) create() (answer, error) {
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.store(i, contents)
+	if err := c.store(i, contents); err != nil {
+		return answer{}, err
+	}
 	shown, _ := parseView(nil)
 	a := jsonAnswer(http.StatusCreated, c.represent(i, shown))
 	a.header.Set("Location", c.itemURL(i))
@@ -82,17 +84,21 @@ func folderName(wellKnown string) string {
 }
 
 // store puts the item and its contents into the mailbox. The caller holds s.mu.
-func (c *call) store(i *item, contents [][]byte) {
+func (c *call) store(i *item, contents [][]byte) error {
 	s := c.sim
+	if s.full() {
+		return refuse(http.StatusForbidden, "ErrorQuotaExceeded", "Mailbox has exceeded maximum mailbox size.")
+	}
 	s.add(s.box(c.mailbox), i)
 	c.itemID = i.ID
 	if i.MIME != nil {
 		i.MIME.Kept = s.content.keep(i.MIME.ID, contents[0])
-		return
+		contents = contents[1:]
 	}
 	for n := range i.Attachments {
 		i.Attachments[n].Kept = s.content.keep(i.Attachments[n].ID, contents[n])
 	}
+	return nil
 }
 
 // readMessage reads a JSON message from the request body.

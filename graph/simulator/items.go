@@ -23,8 +23,12 @@ func (s *Simulator) add(box *mailbox, i *item) {
 	s.evict()
 }
 
+// full says whether MaxItems are held and none of them is a sent item that could make
+// room. The caller holds s.mu.
+func (s *Simulator) full() bool { return s.items >= s.options.MaxItems && len(s.sent) == 0 }
+
 // evict forgets the oldest sent items beyond MaxItems. Drafts stay: their senders still
-// need them, and there are only as many as sends under way. The caller holds s.mu.
+// need them. The caller holds s.mu.
 func (s *Simulator) evict() {
 	for s.items > s.options.MaxItems && len(s.sent) > 0 {
 		oldest := s.sent[0]

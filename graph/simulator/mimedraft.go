@@ -5,14 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"io"
 	"mime"
 	"net/mail"
+	"net/textproto"
 	"strings"
 )
 
 // readMIME reads a message in MIME, base64 as one text/plain body: "Send Outlook
-// messages in MIME format". The only content it returns is the decoded message.
+// messages in MIME format". The first content that it returns is the decoded message.
 func (c *call) readMIME() (*item, [][]byte, error) {
 	body, err := c.readBody(c.sim.options.Limits.Request)
 	if err != nil {
@@ -32,14 +32,12 @@ func (c *call) readMIME() (*item, [][]byte, error) {
 	i := newMIMEItem(message.Header)
 	sum := sha256.Sum256(raw)
 	i.MIME = &MIME{ID: newID(attachmentPrefix), Size: int64(len(raw)), SHA256: hex.EncodeToString(sum[:])}
-	text, err := io.ReadAll(message.Body)
-	if err == nil && strings.HasPrefix(message.Header.Get("Content-Type"), "text/plain") {
-		i.Body.Content = string(text)
-	}
+	parts := mimeParts{item: i}
+	parts.walk(textproto.MIMEHeader(message.Header), message.Body, 0)
 	if n := len(i.Recipients()); n > maxRecipients {
 		return nil, nil, badRequest("ErrorInvalidRecipients", "The message has %d recipients, more than the %d that are allowed.", n, maxRecipients)
 	}
-	return i, [][]byte{raw}, nil
+	return i, append([][]byte{raw}, parts.contents...), nil
 }
 
 // newMIMEItem takes what Graph shows of a message from the top header.

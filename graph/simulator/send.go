@@ -62,7 +62,9 @@ func (c *call) sendMail() (answer, error) {
 	if err := s.checkSendable(i); err != nil {
 		return answer{}, err
 	}
-	c.store(i, contents)
+	if err := c.store(i, contents); err != nil {
+		return answer{}, err
+	}
 	s.submit(i, c.app)
 	return empty(http.StatusAccepted), nil
 }
@@ -167,7 +169,7 @@ func (s *Simulator) submit(i *item, app string) {
 // caller holds s.mu.
 func (s *Simulator) settle(i *item) {
 	switch {
-	case i.deleted:
+	case i.deleted || s.mailboxes[i.Mailbox] != i.box: // a Reset came between
 	case i.saveNothing:
 		s.remove(i)
 	default:

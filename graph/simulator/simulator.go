@@ -16,6 +16,7 @@
 package simulator
 
 import (
+	"html/template"
 	"net/http"
 	"sync"
 	"time"
@@ -25,7 +26,8 @@ import (
 // simulated Graph. Its methods may be called at any time from any goroutine.
 type Simulator struct {
 	options Options
-	graph   http.Handler
+	handler http.Handler
+	page    *template.Template
 	closed  chan struct{}
 	once    sync.Once
 
@@ -49,7 +51,8 @@ func New(options Options) *Simulator {
 	s := &Simulator{options: options.withDefaults(), closed: make(chan struct{})}
 	s.faults.seed(s.options.Seed)
 	s.Reset()
-	s.graph = s.routes()
+	s.page = pageTemplate()
+	s.handler = s.routes()
 	return s
 }
 
@@ -80,7 +83,7 @@ func (s *Simulator) Reset() {
 
 // ServeHTTP answers Graph's calls, the token endpoint, upload URLs, and the viewer.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.graph.ServeHTTP(w, r)
+	s.handler.ServeHTTP(w, r)
 }
 
 // sleep waits for d or until the simulator is closed. It goes on when the client

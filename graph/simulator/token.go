@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,7 +18,7 @@ const (
 	maxTokenRequest = 64 << 10
 	assertionType   = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 	graphResource   = "https://graph.microsoft.com"
-	maxTokens       = 100_000
+	maxTokens       = 100_000 // before those that expired are forgotten
 )
 
 // grant is what an access token stands for.
@@ -253,7 +254,7 @@ func (s *Simulator) issue(app App, lifetime time.Duration) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.tokens) >= maxTokens {
-		clear(s.tokens)
+		maps.DeleteFunc(s.tokens, func(_ string, held *grant) bool { return now.After(held.expires) })
 	}
 	s.tokens[token] = &grant{app: app, expires: now.Add(lifetime)}
 	return token

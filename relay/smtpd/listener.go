@@ -105,6 +105,10 @@ func (s *Server) register(nc net.Conn) (c *conn, reply string, reason Reason) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stopping {
+		s.room.leave(client)
+		return nil, "421 4.3.2 The relay is stopping; try again later", ReasonConnections
+	}
 	c = &conn{Conn: nc, server: s, client: client}
 	s.conns[c] = struct{}{}
 	s.metrics.connections.WithLabelValues(s.cfg.Name).Inc()

@@ -34,18 +34,18 @@ const (
 
 // Config is one listener's settings.
 type Config struct {
-	Name                    string
-	Hostname                string // shown in the greeting and in Received
-	TLS                     TLSMode
-	TLSConfig               *tls.Config
-	Auth                    AuthMode
-	Networks                []netip.Prefix // empty: anywhere
-	MaxMessageBytes         int64          // SIZE (RFC 1870)
-	MaxRecipients           int            // of one message
-	MaxLineBytes            int
-	MaxHeaderBytes          int // of the message header that policy is shown
-	Timeout                 time.Duration // longest wait for a client's next bytes
-	MessageTimeout          time.Duration // longest time for one message's data
+	Name            string
+	Hostname        string // shown in the greeting and in Received
+	TLS             TLSMode
+	TLSConfig       *tls.Config
+	Auth            AuthMode
+	Networks        []netip.Prefix // empty: anywhere
+	MaxMessageBytes int64          // SIZE (RFC 1870)
+	MaxRecipients   int            // of one message
+	MaxLineBytes    int
+	MaxHeaderBytes  int           // of the message header that policy is shown
+	Timeout         time.Duration // longest wait for a client's next bytes
+	MessageTimeout  time.Duration // longest time for one message's data
 }
 
 // Identity is the user that a client proved to be.
