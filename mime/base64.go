@@ -57,17 +57,23 @@ func appendLines(dst, src []byte) []byte {
 	return dst
 }
 
-// slow decodes src byte by byte, up to its end or behind padding.
+// slow decodes src byte by byte, to its end or as far as it can tell what follows
+// padding.
 func (d *base64Stepper) slow(dst, src []byte, last bool) (written, consumed int) {
 	var q quad
 	out := q.decode(dst[:0], string(d.clean[:d.carry]))
 	d.carry, d.padded = 0, false
-	for i, c := range src {
-		if c == '=' && q.n >= 2 {
-			d.padded = true
-			return len(q.flush(out)), i + 1
+	for i := 0; i < len(src); i++ {
+		if src[i] != '=' || q.n < 2 {
+			out = q.add(out, src[i])
+			continue
 		}
-		out = q.add(out, c)
+		out = q.flush(out)
+		d.padded = true
+		i += d.afterPadding(src[i+1:], last)
+		if d.padded || d.ended {
+			return len(out), i + 1
+		}
 	}
 	if last {
 		return len(q.flush(out)), len(src)
