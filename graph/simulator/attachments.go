@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -39,21 +40,30 @@ func (c *call) attach() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	location, err := c.addAttachment(&attachment, content)
+	if err != nil {
+		return answer{}, err
+	}
+	shown := representAttachment(attachment, content)
+	shown["@odata.context"] = fmt.Sprintf("https://graph.microsoft.com/v1.0/$metadata#users('%s')/messages('%s')/attachments/$entity", objectID(c.mailbox), c.itemID)
+	a := jsonAnswer(http.StatusCreated, shown)
+	a.header.Set("Location", location)
+	return a, nil
+}
+
+// addAttachment puts an attachment on the draft of the path and returns its URL.
+func (c *call) addAttachment(attachment *Attachment, content []byte) (location string, err error) {
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i, err := c.findDraft()
 	if err != nil {
-		return answer{}, err
+		return "", err
 	}
 	attachment.Kept = s.content.keep(attachment.ID, content)
-	i.Attachments = append(i.Attachments, attachment)
+	i.Attachments = append(i.Attachments, *attachment)
 	i.touch()
-	shown := representAttachment(attachment, content)
-	shown["@odata.context"] = "https://graph.microsoft.com/v1.0/$metadata#users('" + objectID(c.mailbox) + "')/messages('id')/attachments/$entity"
-	a := jsonAnswer(http.StatusCreated, shown)
-	a.header.Set("Location", c.itemURL(i)+"/attachments('"+attachment.ID+"')")
-	return a, nil
+	return c.itemURL(i) + "/attachments('" + attachment.ID + "')", nil
 }
 
 // findDraft finds the item of the path and wants it to be neither sent nor under way.

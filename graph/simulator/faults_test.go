@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"graphrelay/graph/simulator"
@@ -144,43 +145,45 @@ func TestFaultsOverHTTP(t *testing.T) {
 }
 
 func TestMailboxConcurrency(t *testing.T) {
-	c := start(t, simulator.Options{Latency: 300 * time.Millisecond})
-	get := func(token string) int {
-		req := c.request("GET", "/messages", "", nil)
-		req.Header.Set("Authorization", "Bearer "+token)
-		r, err := c.try(req)
-		if err != nil {
-			return 0
+	synctest.Test(t, func(t *testing.T) {
+		c := startDirect(t, simulator.Options{Latency: 300 * time.Millisecond})
+		get := func(token string) int {
+			req := c.request("GET", "/messages", "", nil)
+			req.Header.Set("Authorization", "Bearer "+token)
+			r, err := c.try(req)
+			if err != nil {
+				return 0
+			}
+			if r.status == 429 && (r.code() != "ApplicationThrottled" || r.header.Get("Retry-After") != "1") {
+				return -1
+			}
+			return r.status
 		}
-		if r.status == 429 && (r.code() != "ApplicationThrottled" || r.header.Get("Retry-After") != "1") {
-			return -1
+		other := c.newToken("app-2")
+		var mu sync.Mutex
+		var group sync.WaitGroup
+		counts := map[int]int{}
+		for n := range 7 {
+			token := c.token
+			if n == 6 {
+				token = other
+			}
+			group.Go(func() {
+				status := get(token)
+				mu.Lock()
+				defer mu.Unlock()
+				counts[status]++
+			})
 		}
-		return r.status
-	}
-	other := c.newToken("app-2")
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	counts := map[int]int{}
-	for n := range 7 {
-		token := c.token
-		if n == 6 {
-			token = other
+		group.Wait()
+		if counts[200] != 5 || counts[429] != 2 {
+			t.Errorf("statuses %v, want 5 times 200 (4 and another app's) and 2 times 429", counts)
 		}
-		group.Go(func() {
-			status := get(token)
-			mu.Lock()
-			defer mu.Unlock()
-			counts[status]++
-		})
-	}
-	group.Wait()
-	if counts[200] != 5 || counts[429] != 2 {
-		t.Errorf("statuses %v, want 5 times 200 (4 and another app's) and 2 times 429", counts)
-	}
-	st := c.sim.Stats()
-	if st.Throttled[mailbox] != 2 || st.MaxConcurrency[mailbox] != 5 {
-		t.Errorf("stats %+v", st)
-	}
+		st := c.sim.Stats()
+		if st.Throttled[mailbox] != 2 || st.MaxConcurrency[mailbox] != 5 {
+			t.Errorf("stats %+v", st)
+		}
+	})
 }
 
 // Four workers without pause must never meet the limit of four: a place is given back

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"slices"
 	"time"
 )
 
@@ -37,6 +38,15 @@ func (s *Simulator) evict() {
 			s.remove(oldest)
 		}
 	}
+}
+
+// noteSent remembers the order of sending, without the items that were deleted since: a
+// client may delete every copy it made. The caller holds s.mu.
+func (s *Simulator) noteSent(i *item) {
+	if len(s.sent) > 100+2*s.items {
+		s.sent = slices.DeleteFunc(s.sent, func(old *item) bool { return old.deleted })
+	}
+	s.sent = append(s.sent, i)
 }
 
 // remove deletes an item with its content. The caller holds s.mu.

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"graphrelay/graph/simulator"
@@ -66,14 +67,16 @@ func TestInFlightHidden(t *testing.T) {
 }
 
 func TestInFlightBoth(t *testing.T) {
-	c := start(t, simulator.Options{SendDelay: 400 * time.Millisecond})
-	id := c.draft(plain("s"))
-	c.want(c.send(id), 202, "")
-	c.want(c.get("/messages/"+id), 200, "")
-	time.Sleep(250 * time.Millisecond)
-	c.want(c.get("/messages/"+id), 404, "ErrorItemNotFound")
-	c.settled(1)
-	c.want(c.get("/messages/"+id), 200, "")
+	synctest.Test(t, func(t *testing.T) {
+		c := startDirect(t, simulator.Options{SendDelay: 400 * time.Millisecond})
+		id := c.draft(plain("s"))
+		c.want(c.send(id), 202, "")
+		c.want(c.get("/messages/"+id), 200, "")
+		time.Sleep(250 * time.Millisecond)
+		c.want(c.get("/messages/"+id), 404, "ErrorItemNotFound")
+		time.Sleep(200 * time.Millisecond)
+		c.want(c.get("/messages/"+id), 200, "")
+	})
 }
 
 func TestFindByPropertyAndMessageID(t *testing.T) {

@@ -177,6 +177,6 @@ func (s *Simulator) settle(i *item) {
 		i.Folder, i.ordinary = SentItems, newID(ordinaryPrefix)
 		i.box.byOrdinary[i.ordinary] = i
 		i.touch()
-		s.sent = append(s.sent, i)
+		s.noteSent(i)
 	}
 }

@@ -126,7 +126,11 @@ type outcome struct {
 
 func (c *call) carryOut(run handler) outcome {
 	fault := c.sim.takeFault(c)
-	c.sim.sleep(c.sim.options.Latency + fault.Latency)
+	latency := fault.Latency
+	if c.op != OpToken {
+		latency += c.sim.options.Latency
+	}
+	c.sim.sleep(latency)
 	if fault.ID != 0 && !fault.After {
 		if result, done := fault.instead(c); done {
 			return result

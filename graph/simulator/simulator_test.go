@@ -25,6 +25,7 @@ type client struct {
 	base   string
 	token  string
 	header http.Header // added to each mail call
+	http   *http.Client
 }
 
 // reply is an answer, read to its end.
@@ -40,9 +41,36 @@ func start(t *testing.T, options simulator.Options) *client {
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
 	t.Cleanup(sim.Close)
-	c := &client{t: t, sim: sim, base: server.URL, header: http.Header{"Prefer": {`IdType="ImmutableId"`}}}
+	return connect(t, sim, server.URL, http.DefaultClient)
+}
+
+// startDirect calls the handler without a network, so that a test in a synctest bubble
+// controls the clock.
+func startDirect(t *testing.T, options simulator.Options) *client {
+	t.Helper()
+	sim := simulator.New(options)
+	return connect(t, sim, "http://graph.test", &http.Client{Transport: direct{sim}})
+}
+
+func connect(t *testing.T, sim *simulator.Simulator, base string, over *http.Client) *client {
+	t.Helper()
+	c := &client{t: t, sim: sim, base: base, header: http.Header{"Prefer": {`IdType="ImmutableId"`}}, http: over}
 	c.token = c.newToken("app-1")
 	return c
+}
+
+type direct struct{ handler http.Handler }
+
+func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Host = req.URL.Host
+	if req.Body == nil {
+		req.Body = http.NoBody
+	}
+	req.Header.Set("Content-Length", fmt.Sprint(req.ContentLength))
+	recorder := httptest.NewRecorder()
+	d.handler.ServeHTTP(recorder, req)
+	return recorder.Result(), nil
 }
 
 func (c *client) newToken(app string) string {
@@ -73,7 +101,7 @@ func (c *client) do(req *http.Request) reply {
 }
 
 func (c *client) try(req *http.Request) (reply, error) {
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return reply{}, err
 	}
