@@ -82,7 +82,9 @@ func (b *spool) spill() error {
 		return spaceError(err)
 	}
 	b.f, b.size = f, 0
-	_, err = b.writeFile(b.mem.Bytes())
+	if b.mem.Len() > 0 {
+		_, err = b.writeFile(b.mem.Bytes())
+	}
 	b.mem = bytes.Buffer{}
 	return err
 }

@@ -68,7 +68,11 @@ func (w *writer) insert(ctx context.Context, tx *sql.Tx, e queue.Entry) error {
 	if err != nil || kind == bodyFile {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO body (id, data) VALUES (?,?)", w.id, w.mem.Bytes())
+	data := w.mem.Bytes()
+	if data == nil {
+		data = []byte{} // nil would be NULL
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO body (id, data) VALUES (?,?)", w.id, data)
 	return err
 }
 

@@ -105,17 +105,22 @@ func (s *Store) lockDir() error {
 	return nil
 }
 
-// dsn gives every connection the same pragmas. auto_vacuum must come before the
-// first table; incremental, or a backlog would never give its space back.
+// dsn names the database with what every connection needs: patience with another
+// process that writes, and a small cache.
 func dsn(path, more string) string {
-	return "file:" + filepath.ToSlash(path) +
-		"?_pragma=busy_timeout(10000)&_pragma=auto_vacuum(2)&_pragma=journal_mode(WAL)" +
-		"&_pragma=synchronous(FULL)&_pragma=cache_size(-2000)" + more
+	return "file:" + filepath.ToSlash(path) + "?_pragma=busy_timeout(10000)&_pragma=cache_size(-2000)" + more
 }
+
+// The writer's pragmas. auto_vacuum must come before the first table;
+// incremental, or a backlog would never give its space back.
+const (
+	writerPragmas = "&_pragma=auto_vacuum(2)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	readerPragmas = "&_pragma=query_only(1)"
+)
 
 func (s *Store) openDatabase(ctx context.Context) (err error) {
 	path := filepath.Join(s.dir, DatabaseName)
-	if s.write, err = sql.Open("sqlite", dsn(path, "")); err != nil {
+	if s.write, err = sql.Open("sqlite", dsn(path, writerPragmas)); err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
@@ -130,7 +135,7 @@ func (s *Store) openDatabase(ctx context.Context) (err error) {
 	if err := migrate(ctx, c); err != nil {
 		return err
 	}
-	if s.read, err = sql.Open("sqlite", dsn(path, "&_pragma=query_only(1)")); err != nil {
+	if s.read, err = sql.Open("sqlite", dsn(path, readerPragmas)); err != nil {
 		return err
 	}
 	s.read.SetMaxOpenConns(2)

@@ -1,0 +1,442 @@
+// Package queuetest is the conformance suite that every queue engine passes.
+package queuetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+// Open opens the engine on dir as the daemon does. The suite closes it.
+type Open func(t *testing.T, dir string) queue.Store
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	tests := map[string]func(*testing.T, *bench){
+		"accept and read back":         acceptAndRead,
+		"abort leaves nothing":         abort,
+		"claim in turns":               claimInTurns,
+		"claim within the lane":        claimWithinLane,
+		"claim what is due":            claimDue,
+		"progress survives":            progressSurvives,
+		"fence":                        fence,
+		"finish":                       finish,
+		"pause":                        pause,
+		"renew reclaims":               renewReclaims,
+		"steer":                        steer,
+		"restart gives claims back":    restart,
+		"stats":                        stats,
+		"many producers and consumers": concurrent,
+		"wake":                         wake,
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := &bench{T: t, dir: t.TempDir(), open: open}
+			b.store = open(t, b.dir)
+			t.Cleanup(func() { _ = b.store.Close() })
+			test(t, b)
+		})
+	}
+}
+
+type bench struct {
+	*testing.T
+	dir   string
+	open  Open
+	store queue.Store
+}
+
+func (b *bench) reopen() {
+	b.Helper()
+	b.ok(b.store.Close())
+	b.store = b.open(b.T, b.dir)
+}
+
+func (b *bench) ok(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) want(err, target error) {
+	b.Helper()
+	if !errors.Is(err, target) {
+		b.Fatalf("got %v, want %v", err, target)
+	}
+}
+
+var laneA = queue.Lane{Connection: "contoso", Mailbox: "a@contoso.test"}
+var laneB = queue.Lane{Connection: "contoso", Mailbox: "b@contoso.test"}
+
+func entry(l queue.Lane) queue.Entry {
+	return queue.Entry{
+		Envelope: queue.Envelope{From: "a@contoso.test", To: []string{"x@example.test", "Ü@example.test"}, UTF8: true},
+		Lane:     l, From: "shown@contoso.test", ReplyTo: "reply@contoso.test", Subject: "subject \x00'\"",
+		MessageID: "<1@x>", Listener: "devices", User: "crm", Client: "127.0.0.1", Trace: 3,
+	}
+}
+
+func (b *bench) put(l queue.Lane, body string) string {
+	b.Helper()
+	w, err := b.store.Create(b.Context())
+	b.ok(err)
+	_, err = io.WriteString(w, body)
+	b.ok(err)
+	b.ok(w.Commit(b.Context(), entry(l)))
+	return w.ID()
+}
+
+func (b *bench) claim(limit, perLane int) []queue.Task {
+	b.Helper()
+	tasks, _, err := b.store.Claim(b.Context(), queue.Claim{Node: "n1", Max: limit, PerLane: perLane})
+	b.ok(err)
+	return tasks
+}
+
+func (b *bench) claimOne() queue.Task {
+	b.Helper()
+	tasks := b.claim(1, 10)
+	if len(tasks) != 1 {
+		b.Fatalf("claimed %d messages, want 1", len(tasks))
+	}
+	return tasks[0]
+}
+
+func (b *bench) get(id string) (queue.Record, []queue.Event) {
+	b.Helper()
+	r, events, err := b.store.Get(b.Context(), id)
+	b.ok(err)
+	return r, events
+}
+
+func (b *bench) body(id string) string {
+	b.Helper()
+	body, err := b.store.Open(b.Context(), id)
+	b.ok(err)
+	defer body.Close()
+	data, err := io.ReadAll(io.NewSectionReader(body, 0, body.Size()))
+	b.ok(err)
+	return string(data)
+}
+
+func acceptAndRead(t *testing.T, b *bench) {
+	for _, size := range []int{0, 1, 128 << 10, 128<<10 + 1, 9 << 20} {
+		want := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+		id := b.put(laneA, want)
+		b.reopen()
+		if got := b.body(id); got != want {
+			t.Errorf("a body of %d bytes came back with %d, or changed", size, len(got))
+		}
+		r, _ := b.get(id)
+		if fmt.Sprint(r.Entry) != fmt.Sprint(entry(laneA)) || r.Size != int64(size) || r.State != queue.Queued {
+			t.Errorf("the record came back as %+v", r)
+		}
+	}
+}
+
+func abort(t *testing.T, b *bench) {
+	for _, size := range []int{10, 1 << 20} {
+		w, err := b.store.Create(t.Context())
+		b.ok(err)
+		_, err = w.Write(bytes.Repeat([]byte("x"), size))
+		b.ok(err)
+		b.ok(w.Abort())
+		b.ok(w.Abort())
+		_, _, err = b.store.Get(t.Context(), w.ID())
+		b.want(err, queue.ErrNotFound)
+		_, err = b.store.Open(t.Context(), w.ID())
+		b.want(err, queue.ErrNotFound)
+		if err := w.Commit(t.Context(), entry(laneA)); err == nil {
+			t.Error("a message was committed after its abort")
+		}
+	}
+}
+
+func claimInTurns(t *testing.T, b *bench) {
+	var bulk []string
+	for range 6 {
+		bulk = append(bulk, b.put(laneA, "bulk"))
+	}
+	single := b.put(laneB, "single")
+	ids := func(tasks []queue.Task) (out []string) {
+		for _, task := range tasks {
+			out = append(out, task.ID)
+		}
+		return out
+	}
+	got := ids(b.claim(2, 4))
+	if !slices.Contains(got, bulk[0]) || !slices.Contains(got, single) {
+		t.Fatalf("the first two claimed are %v, want one of each lane", got)
+	}
+	if got := ids(b.claim(10, 4)); !slices.Equal(got, bulk[1:4]) {
+		t.Fatalf("then %v, want the oldest of the lane, %v", got, bulk[1:4])
+	}
+}
+
+func claimWithinLane(t *testing.T, b *bench) {
+	for range 5 {
+		b.put(laneA, "x")
+	}
+	first := b.claim(10, 2)
+	if len(first) != 2 || len(b.claim(10, 2)) != 0 {
+		t.Fatalf("a lane with room for 2 gave %d, and more when asked again", len(first))
+	}
+	b.ok(b.store.Finish(t.Context(), first[0].Ref, queue.Outcome{State: queue.Sent}))
+	if got := b.claim(10, 2); len(got) != 1 {
+		t.Fatalf("after one was finished the lane gave %d, want 1", len(got))
+	}
+}
+
+func claimDue(t *testing.T, b *bench) {
+	id := b.put(laneA, "x")
+	task := b.claimOne()
+	if task.Attempts != 1 || task.Progress.DraftWanted {
+		t.Errorf("the first claim has attempts %d and draft wanted %v", task.Attempts, task.Progress.DraftWanted)
+	}
+	due := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Deferred, Due: due, Reason: "network", Progress: queue.Progress{DraftWanted: true}}))
+	tasks, next, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: 1, PerLane: 1})
+	b.ok(err)
+	if len(tasks) != 0 || !next.Equal(due) {
+		t.Errorf("claimed %d, next due %v; want 0 and %v", len(tasks), next, due)
+	}
+	b.ok(b.store.Steer(t.Context(), id, queue.Retry, "test"))
+	task = b.claimOne()
+	if task.Attempts != 2 || !task.Progress.DraftWanted {
+		t.Errorf("the second claim has attempts %d and draft wanted %v", task.Attempts, task.Progress.DraftWanted)
+	}
+	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Queued, Progress: task.Progress}))
+	if r, _ := b.get(id); r.Attempts != 1 || r.State != queue.Queued {
+		t.Errorf("given back, it is %s with %d attempts", r.State, r.Attempts)
+	}
+}
+
+func progressSurvives(t *testing.T, b *bench) {
+	id := b.put(laneA, "x")
+	task := b.claimOne()
+	now := time.Now().Truncate(time.Millisecond)
+	p := queue.Progress{Path: "draft", DraftWanted: true, DraftID: "AAk=", Attached: 2, UploadURL: "https://u", UploadOffset: 7, SendWanted: now, Settle: now.Add(time.Second)}
+	b.ok(b.store.Save(t.Context(), task.Ref, p, queue.Event{What: "one", RequestID: "r1"}, queue.Event{What: "two", Detail: "d"}))
+	b.reopen()
+	again := b.claimOne()
+	if again.ID != id || !again.Progress.SendWanted.Equal(now) || !again.Progress.Settle.Equal(p.Settle) {
+		t.Fatalf("claimed again as %+v", again)
+	}
+	again.Progress.SendWanted, again.Progress.Settle = p.SendWanted, p.Settle
+	if again.Progress != p {
+		t.Errorf("progress came back as %+v", again.Progress)
+	}
+	if _, events := b.get(id); len(events) != 2 || events[0].What != "one" || events[0].RequestID != "r1" || events[1].Detail != "d" {
+		t.Errorf("events came back as %+v", events)
+	}
+}
+
+func fence(t *testing.T, b *bench) {
+	id := b.put(laneA, "x")
+	old := b.claimOne()
+	b.ok(b.store.Steer(t.Context(), id, queue.Hold, "test"))
+	b.want(b.store.Save(t.Context(), old.Ref, queue.Progress{}), queue.ErrFenced)
+	b.ok(b.store.Steer(t.Context(), id, queue.Release, "test"))
+	current := b.claimOne()
+	b.want(b.store.Save(t.Context(), old.Ref, queue.Progress{}), queue.ErrFenced)
+	b.want(b.store.Finish(t.Context(), old.Ref, queue.Outcome{State: queue.Sent}), queue.ErrFenced)
+	b.ok(b.store.Save(t.Context(), current.Ref, queue.Progress{}))
+	b.ok(b.store.Finish(t.Context(), current.Ref, queue.Outcome{State: queue.Sent}))
+	b.want(b.store.Finish(t.Context(), current.Ref, queue.Outcome{State: queue.Sent}), queue.ErrFenced)
+}
+
+func finish(t *testing.T, b *bench) {
+	for _, size := range []int{10, 1 << 20} {
+		sent, failed := b.put(laneA, strings.Repeat("s", size)), b.put(laneA, strings.Repeat("f", size))
+		for _, task := range b.claim(2, 2) {
+			o := queue.Outcome{State: queue.Sent, Events: []queue.Event{{What: "accepted"}}}
+			if task.ID == failed {
+				o = queue.Outcome{State: queue.Failed, Reason: "invalid_recipients", Detail: "none"}
+			}
+			b.ok(b.store.Finish(t.Context(), task.Ref, o))
+		}
+		r, events := b.get(sent)
+		if r.State != queue.Sent || r.Finished.IsZero() || len(events) != 1 {
+			t.Errorf("the sent one is %+v with %v", r, events)
+		}
+		_, err := b.store.Open(t.Context(), sent)
+		b.want(err, queue.ErrNotFound)
+		r, _ = b.get(failed)
+		if r.State != queue.Failed || r.Reason != "invalid_recipients" || len(b.body(failed)) != size {
+			t.Errorf("the failed one is %+v", r)
+		}
+	}
+}
+
+func pause(t *testing.T, b *bench) {
+	b.put(laneA, "x")
+	idB := b.put(laneB, "x")
+	until := time.Now().Add(time.Hour)
+	b.ok(b.store.Pause(t.Context(), laneA, until, "throttled"))
+	b.ok(b.store.Pause(t.Context(), laneA, until.Add(-30*time.Minute), "throttled"))
+	tasks := b.claim(10, 10)
+	if len(tasks) != 1 || tasks[0].ID != idB {
+		t.Fatalf("with lane A paused, claimed %v", tasks)
+	}
+	b.ok(b.store.Finish(t.Context(), tasks[0].Ref, queue.Outcome{State: queue.Queued}))
+	b.ok(b.store.Pause(t.Context(), queue.Lane{Connection: "contoso"}, until, "sign_in"))
+	if got := b.claim(10, 10); len(got) != 0 {
+		t.Fatalf("with the connection paused, claimed %v", got)
+	}
+	_, next, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: 1, PerLane: 1})
+	b.ok(err)
+	if next.Sub(until).Abs() > time.Second {
+		t.Errorf("next due %v, want the end of the pause, %v", next, until)
+	}
+}
+
+func renewReclaims(t *testing.T, b *bench) {
+	b.put(laneA, "x")
+	task := b.claimOne() // by n1, which has no lease
+	n, err := b.store.Renew(t.Context(), "n2", time.Minute)
+	b.ok(err)
+	if n != 1 {
+		t.Fatalf("reclaimed %d of a node without a lease, want 1", n)
+	}
+	b.want(b.store.Save(t.Context(), task.Ref, queue.Progress{}), queue.ErrFenced)
+	_, err = b.store.Renew(t.Context(), "n1", time.Minute)
+	b.ok(err)
+	task = b.claimOne()
+	n, err = b.store.Renew(t.Context(), "n2", time.Minute)
+	b.ok(err)
+	if n != 0 {
+		t.Fatalf("reclaimed %d of a living node", n)
+	}
+	b.ok(b.store.Save(t.Context(), task.Ref, queue.Progress{}))
+}
+
+func steer(t *testing.T, b *bench) {
+	id := b.put(laneA, strings.Repeat("x", 1<<20))
+	do := func(a queue.Action) error { return b.store.Steer(t.Context(), id, a, "anna") }
+	b.want(do(queue.Release), queue.ErrState)
+	b.ok(do(queue.Hold))
+	if got := b.claim(1, 1); len(got) != 0 {
+		t.Fatal("a held message was claimed")
+	}
+	r, events := b.get(id)
+	if r.State != queue.Held || len(events) != 1 || !strings.Contains(events[0].Detail, "anna") {
+		t.Errorf("held as %+v with %v", r, events)
+	}
+	b.ok(do(queue.Release))
+	task := b.claimOne()
+	b.want(do(queue.Delete), queue.ErrState)
+	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed}))
+	b.ok(do(queue.Retry))
+	b.ok(do(queue.Delete))
+	b.want(do(queue.Delete), queue.ErrNotFound)
+	_, err := b.store.Open(t.Context(), id)
+	b.want(err, queue.ErrNotFound)
+	if err := b.store.Steer(t.Context(), id, "burn", "anna"); err == nil {
+		t.Error("an unknown action was taken")
+	}
+}
+
+func restart(t *testing.T, b *bench) {
+	id := b.put(laneA, "x")
+	old := b.claimOne()
+	b.reopen()
+	task := b.claimOne()
+	if task.ID != id || task.Ref.Fence <= old.Ref.Fence || !task.Progress.DraftWanted {
+		t.Errorf("after a restart it was claimed as %+v", task)
+	}
+	b.want(b.store.Save(t.Context(), old.Ref, queue.Progress{}), queue.ErrFenced)
+}
+
+func stats(t *testing.T, b *bench) {
+	b.put(laneA, "12345")
+	b.put(laneA, "123")
+	b.ok(b.store.Finish(t.Context(), b.claimOne().Ref, queue.Outcome{State: queue.Sent}))
+	st, err := b.store.Stats(t.Context())
+	b.ok(err)
+	if st.Messages[queue.Sent] != 1 || st.Messages[queue.Queued] != 1 || st.Bytes != 3 || time.Since(st.Oldest) > time.Minute {
+		t.Errorf("stats are %+v", st)
+	}
+	list, err := b.store.List(t.Context(), queue.Filter{States: []queue.State{queue.Queued}})
+	b.ok(err)
+	all, err := b.store.List(t.Context(), queue.Filter{})
+	b.ok(err)
+	if len(list) != 1 || list[0].Size != 3 || len(all) != 2 {
+		t.Errorf("listed %v and %v", list, all)
+	}
+}
+
+// concurrent has every message delivered once by somebody.
+func concurrent(t *testing.T, b *bench) {
+	const producers, each, consumers = 8, 25, 4
+	var wg sync.WaitGroup
+	for p := range producers {
+		wg.Go(func() {
+			for i := range each {
+				w, err := b.store.Create(t.Context())
+				if err == nil {
+					_, err = fmt.Fprintf(w, "%d/%d", p, i)
+				}
+				if err == nil {
+					err = w.Commit(t.Context(), entry([]queue.Lane{laneA, laneB}[i%2]))
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	var mu sync.Mutex
+	seen := map[string]int{}
+	for range consumers {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				done := len(seen) == producers*each || t.Failed()
+				mu.Unlock()
+				if done {
+					return
+				}
+				tasks, _, err := b.store.Claim(context.Background(), queue.Claim{Node: "n", Max: 5, PerLane: 1000})
+				if err != nil {
+					t.Error(err)
+				}
+				for _, task := range tasks {
+					if err := b.store.Finish(context.Background(), task.Ref, queue.Outcome{State: queue.Sent}); err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					seen[task.ID]++
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for id, n := range seen {
+		if n != 1 {
+			t.Errorf("%s was delivered %d times", id, n)
+		}
+	}
+}
+
+func wake(t *testing.T, b *bench) {
+	for len(b.store.Wake()) > 0 {
+		<-b.store.Wake()
+	}
+	b.put(laneA, "x")
+	select {
+	case <-b.store.Wake():
+	case <-time.After(10 * time.Second):
+		t.Error("a new message woke nobody")
+	}
+}

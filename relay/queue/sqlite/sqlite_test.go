@@ -1,0 +1,306 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/queuetest"
+)
+
+func TestConformance(t *testing.T) {
+	queuetest.Run(t, func(t *testing.T, dir string) queue.Store {
+		s, err := Open(t.Context(), Options{Dir: dir, Exclusive: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
+
+func open(t *testing.T, o Options) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+var testEntry = queue.Entry{Envelope: queue.Envelope{From: "a@x.test", To: []string{"b@x.test"}}, Lane: queue.Lane{Connection: "c", Mailbox: "a@x.test"}}
+
+func put(t *testing.T, s *Store, size int) (string, error) {
+	t.Helper()
+	w, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(bytes.Repeat([]byte("x"), size)); err != nil {
+		return w.ID(), errors.Join(err, w.Abort())
+	}
+	return w.ID(), w.Commit(t.Context(), testEntry)
+}
+
+func bodies(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(dir, bodiesName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestOneDaemonADirectory(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Exclusive: true})
+	if _, err := Open(t.Context(), Options{Dir: dir, Exclusive: true}); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Fatalf("a second daemon got %v", err)
+	}
+	id, err := put(t, s, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := open(t, Options{Dir: dir})
+	if err := beside.Steer(t.Context(), id, queue.Hold, "test"); err != nil {
+		t.Fatalf("steering beside the daemon: %v", err)
+	}
+	r, _, err := s.Get(t.Context(), id)
+	if err != nil || r.State != queue.Held {
+		t.Fatalf("the daemon sees %s, %v", r.State, err)
+	}
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Exclusive: true})
+	if _, err := s.write.Exec("PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	if _, err := Open(t.Context(), Options{Dir: dir, Exclusive: true}); err == nil || !strings.Contains(err.Error(), "newer graphrelay") {
+		t.Fatalf("a newer schema gave %v", err)
+	}
+}
+
+// A crash leaves files whose row was never committed; the next start removes them.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Exclusive: true})
+	kept, err := put(t, s, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close() // w is never committed
+	stranger := filepath.Join(dir, bodiesName, "README")
+	if err := os.WriteFile(stranger, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open(t, Options{Dir: dir, Exclusive: true})
+	if got := bodies(t, dir); len(got) != 2 || got[0] != kept && got[1] != kept {
+		t.Fatalf("after the sweep there are %v, want README and %s", got, kept)
+	}
+}
+
+// faultyFiles fails as a full or broken disk does.
+type faultyFiles struct {
+	osFiles
+	mu     sync.Mutex
+	writes error // after the first byte
+	syncs  error
+	dirs   error
+}
+
+func (f *faultyFiles) Create(path string) (file, error) {
+	real, err := f.osFiles.Create(path)
+	return &faultyFile{real, f}, err
+}
+
+func (f *faultyFiles) SyncDir(path string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dirs != nil {
+		return f.dirs
+	}
+	return f.osFiles.SyncDir(path)
+}
+
+type faultyFile struct {
+	file
+	f *faultyFiles
+}
+
+func (f *faultyFile) Write(p []byte) (int, error) {
+	f.f.mu.Lock()
+	defer f.f.mu.Unlock()
+	if f.f.writes != nil {
+		n, _ := f.file.Write(p[:1])
+		return n, f.f.writes
+	}
+	return f.file.Write(p)
+}
+
+func (f *faultyFile) Sync() error {
+	f.f.mu.Lock()
+	defer f.f.mu.Unlock()
+	if f.f.syncs != nil {
+		return f.f.syncs
+	}
+	return f.file.Sync()
+}
+
+func TestDiskFaults(t *testing.T) {
+	full := &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+	broken := &os.PathError{Op: "sync", Path: "x", Err: syscall.EIO}
+	tests := []struct {
+		name  string
+		set   func(*faultyFiles)
+		space bool
+	}{
+		{"write, full", func(f *faultyFiles) { f.writes = full }, true},
+		{"write, broken", func(f *faultyFiles) { f.writes = broken }, false},
+		{"sync, full", func(f *faultyFiles) { f.syncs = full }, true},
+		{"sync, broken", func(f *faultyFiles) { f.syncs = broken }, false},
+		{"directory sync, broken", func(f *faultyFiles) { f.dirs = broken }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, files := t.TempDir(), &faultyFiles{}
+			s := open(t, Options{Dir: dir, Exclusive: true, files: files})
+			tt.set(files)
+			id, err := put(t, s, 5<<20)
+			if err == nil || errors.Is(err, queue.ErrNoSpace) != tt.space {
+				t.Fatalf("got %v", err)
+			}
+			if _, _, err := s.Get(t.Context(), id); !errors.Is(err, queue.ErrNotFound) {
+				t.Errorf("a record remains: %v", err)
+			}
+			if got := bodies(t, dir); len(got) != 0 {
+				t.Errorf("files remain: %v", got)
+			}
+			files.writes, files.syncs, files.dirs = nil, nil, nil
+			if _, err := put(t, s, 5<<20); err != nil {
+				t.Errorf("once the disk is well again: %v", err)
+			}
+		})
+	}
+}
+
+// A full database refuses with ErrNoSpace, keeps what it has, and goes on when
+// there is room.
+func TestDatabaseFull(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	kept, err := put(t, s, 50<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pages int
+	if err := s.write.QueryRow("PRAGMA page_count").Scan(&pages); err != nil {
+		t.Fatal(err)
+	}
+	limit := func(n int) {
+		if _, err := s.write.Exec("PRAGMA max_page_count = " + strconv.Itoa(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(pages + 2)
+	id, err := put(t, s, 100<<10)
+	if !errors.Is(err, queue.ErrNoSpace) {
+		t.Fatalf("a full database gave %v", err)
+	}
+	if _, _, err := s.Get(t.Context(), id); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("a record remains: %v", err)
+	}
+	if err := s.Healthy(); err != nil {
+		t.Errorf("a full disk is no broken one: %v", err)
+	}
+	limit(pages + 10000)
+	if _, err := put(t, s, 100<<10); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if _, _, err := s.Get(t.Context(), kept); err != nil {
+		t.Errorf("the message before: %v", err)
+	}
+}
+
+// One operation that fails does not fail those that share its commit.
+func TestNeighboursSurvive(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			w, err := s.Create(context.Background())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if i%5 == 0 {
+				w.(*writer).id = "duplicate" // only the first of them can be inserted
+			}
+			if err := w.Commit(context.Background(), testEntry); err != nil && i%5 != 0 {
+				t.Errorf("message %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	st, err := s.Stats(t.Context())
+	if err != nil || st.Messages[queue.Queued] != 41 {
+		t.Fatalf("%d messages are queued, want 41; %v", st.Messages[queue.Queued], err)
+	}
+}
+
+func TestClosed(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	w, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	if err := w.Commit(t.Context(), testEntry); !errors.Is(err, queue.ErrClosed) {
+		t.Fatalf("a commit after Close gave %v", err)
+	}
+}
+
+func BenchmarkAccept(b *testing.B) {
+	s, err := Open(b.Context(), Options{Dir: b.TempDir(), Exclusive: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	body := bytes.Repeat([]byte("x"), 10<<10)
+	b.SetBytes(int64(len(body)))
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			w, err := s.Create(b.Context())
+			if err == nil {
+				_, err = w.Write(body)
+			}
+			if err == nil {
+				err = w.Commit(b.Context(), testEntry)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
