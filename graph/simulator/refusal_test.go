@@ -168,6 +168,23 @@ func TestTokenRefusals(t *testing.T) {
 	c.want(c.do(req), 400, "invalid_request")
 }
 
+func TestBasicAuthentication(t *testing.T) {
+	apps := []simulator.App{{ClientID: "basic", Secret: "a+b/c"}, {}}
+	c := start(t, simulator.Options{Apps: apps})
+	for secret, status := range map[string]int{"a+b/c": 200, "a b/c": 401} {
+		form := "grant_type=client_credentials&scope=" + url.QueryEscape("https://graph.microsoft.com/.default")
+		req, err := http.NewRequest("POST", c.base+"/tenant-1/oauth2/v2.0/token", strings.NewReader(form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.SetBasicAuth("basic", url.QueryEscape(secret))
+		if r := c.do(req); r.status != status {
+			t.Errorf("secret %q: %d, want %d", secret, r.status, status)
+		}
+	}
+}
+
 func TestAssertion(t *testing.T) {
 	c := start(t, simulator.Options{})
 	form := func(claims string) url.Values {

@@ -11,6 +11,20 @@
 // are built from the request that asks for one. Memory is bounded by the options,
 // never by what clients send. Nothing leaves the process: no mail is delivered.
 //
+// Beside Graph's own paths it answers, for people and for tests in other languages:
+//
+//	GET    /                                 page of mailboxes, messages and calls
+//	GET    /_simulator/messages?mailbox=     []Message, of all mailboxes if none is named
+//	GET    /_simulator/ledger                []Delivery
+//	GET    /_simulator/journal               []Call
+//	GET    /_simulator/stats                 Stats
+//	GET    /_simulator/violations            []Violation
+//	GET    /_simulator/attachments/{id}      content of an attachment or of a MIME message
+//	GET    /_simulator/faults                []Fault
+//	POST   /_simulator/faults                arms the Fault in the body, 201 {"id": n}
+//	DELETE /_simulator/faults                disarms all of them
+//	DELETE /_simulator/state                 as Reset
+//
 // Marks in comments: [documented] on a Microsoft page, [reported] in public issues
 // or questions, [assumed] by this package because no source says.
 package simulator

@@ -107,10 +107,11 @@ func (c *call) tokenForm() (url.Values, *oauthError) {
 	if err != nil {
 		return nil, missingParameter("grant_type")
 	}
-	// The client may name itself by Basic authentication instead.
+	// The client may name itself by Basic authentication instead, each part form-encoded
+	// (RFC 6749 section 2.3.1).
 	if id, secret, ok := c.r.BasicAuth(); ok {
-		form.Set("client_id", id)
-		form.Set("client_secret", secret)
+		setUnescaped(form, "client_id", id)
+		setUnescaped(form, "client_secret", secret)
 	}
 	for _, name := range []string{"grant_type", "client_id", "scope"} {
 		if form.Get(name) == "" {
@@ -122,6 +123,13 @@ func (c *call) tokenForm() (url.Values, *oauthError) {
 			"The app requested an unsupported grant type '" + form.Get("grant_type") + "'."}
 	}
 	return form, nil
+}
+
+func setUnescaped(form url.Values, name, value string) {
+	if plain, err := url.QueryUnescape(value); err == nil {
+		value = plain
+	}
+	form.Set(name, value)
 }
 
 func missingParameter(name string) *oauthError {
