@@ -2,8 +2,11 @@ package simulator_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -190,4 +193,36 @@ func TestContentBudget(t *testing.T) {
 	if used := c.sim.Stats().ContentBytes; used != 0 {
 		t.Errorf("%d bytes held after the delete", used)
 	}
+}
+
+// A file beyond the room for content is hashed on its way through and never held.
+func TestLargeUploadIsNotHeld(t *testing.T) {
+	c := start(t, simulator.Options{ContentBytes: 1 << 20})
+	const part, parts = 3_000_000, 20
+	_, url := c.open(part * parts)
+	content := bytes.Repeat([]byte("x"), part)
+	sum := sha256.New()
+	before := heap()
+	for n := range parts {
+		status := 200
+		if n == parts-1 {
+			status = 201
+		}
+		c.want(c.putRange(url, content, n*part, part*parts), status, "")
+		sum.Write(content)
+	}
+	if grown := heap() - before; grown > 8<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+	if a := c.sim.Drafts()[0].Attachments[0]; a.Kept || a.SHA256 != hex.EncodeToString(sum.Sum(nil)) || a.Size != part*parts {
+		t.Errorf("attachment %+v", a)
+	}
+}
+
+// heap is the number of bytes in use after a collection.
+func heap() int64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }
