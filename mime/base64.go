@@ -40,10 +40,14 @@ func (d *base64Stepper) step(dst, src []byte, last bool) (written, consumed int)
 	return n, len(src)
 }
 
-// appendLines appends src without its line breaks.
+// appendLines appends src without its line breaks. Lines of one length, the usual
+// case, are found without a search; a break that this misses is left to the decoder.
 func appendLines(dst, src []byte) []byte {
+	i := 0
 	for len(src) > 0 {
-		i := bytes.IndexByte(src, '\n')
+		if i == 0 || i >= len(src) || src[i] != '\n' {
+			i = bytes.IndexByte(src, '\n')
+		}
 		if i < 0 {
 			return append(dst, src...)
 		}

@@ -86,38 +86,65 @@ func newDecoder(r io.Reader, t transfer, size int64) io.Reader {
 
 func (d *decodedReader) Read(p []byte) (int, error) {
 	for len(d.out) == 0 {
-		if _, err := d.next(); err != nil {
+		if len(p) >= 2*lookAhead {
+			if n, err := d.next(p); n > 0 || err != nil {
+				return n, err
+			}
+			continue
+		}
+		n, err := d.next(d.space)
+		if err != nil {
 			return 0, err
 		}
+		d.out = d.space[:n]
 	}
 	n := copy(p, d.out)
 	d.out = d.out[n:]
 	return n, nil
 }
 
-// next decodes one piece into out and returns its length, which may be 0.
-func (d *decodedReader) next() (int, error) {
+// WriteTo spares io.Copy a buffer between.
+func (d *decodedReader) WriteTo(w io.Writer) (written int64, err error) {
+	out := d.out
+	for d.out = nil; ; {
+		n, err := w.Write(out)
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+		n, err = d.next(d.space)
+		if err == io.EOF {
+			return written, nil
+		}
+		if err != nil {
+			return written, err
+		}
+		out = d.space[:n]
+	}
+}
+
+// next decodes one piece into dst and returns its length, which may be 0.
+func (d *decodedReader) next(dst []byte) (int, error) {
 	if d.s.done() || (d.eof && d.start == d.end) {
 		return 0, io.EOF
 	}
 	if d.err != nil {
 		return 0, d.err
 	}
-	d.advance()
-	return len(d.out), nil
-}
-
-// advance decodes one piece, after filling the input if it ran low.
-func (d *decodedReader) advance() {
 	if !d.eof && d.end-d.start < lookAhead {
 		d.fill()
 	}
-	written, consumed := d.s.step(d.space, d.in[d.start:d.end], d.eof)
+	src := d.in[d.start:d.end]
+	whole := len(src) <= len(dst)
+	if !whole {
+		src = src[:len(dst)]
+	}
+	written, consumed := d.s.step(dst, src, whole && d.eof)
 	d.start += consumed
-	d.out = d.space[:written]
 	if written == 0 && consumed == 0 && !d.eof {
 		d.fill()
 	}
+	return written, nil
 }
 
 func (d *decodedReader) fill() {

@@ -192,23 +192,5 @@ func (p *part) size(r io.ReaderAt) (int64, error) {
 	if p.transfer == identity {
 		return int64(len(p.prefix)) + max(0, p.end-p.body), nil
 	}
-	return countBytes(p.open(r))
-}
-
-// countBytes reads r to its end; a decoder counts without handing bytes over.
-func countBytes(r io.Reader) (n int64, err error) {
-	d, ok := r.(*decodedReader)
-	if !ok {
-		return io.Copy(io.Discard, r)
-	}
-	for {
-		more, err := d.next()
-		if err == io.EOF {
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-		n += int64(more)
-	}
+	return io.Copy(io.Discard, p.open(r))
 }
