@@ -1,6 +1,9 @@
 package mime
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // maxAddressBytes bounds one address: RFC 5321 section 4.5.3 allows a path of 256
 // bytes; what is much longer is no address.
@@ -56,6 +59,7 @@ type addressParser struct {
 	words   []addressToken
 	angle   string // what stood in <...>
 	hasAddr bool
+	before  int // how many of the words stood before it
 	comment string
 	pending string // "Doe" of "Doe, John <x>", waiting for the entry that follows
 }
@@ -76,13 +80,22 @@ func (p *addressParser) take(t addressToken) {
 		}
 		p.comment = strings.TrimSpace(p.comment + " " + t.text)
 	case tokenAngle:
-		if p.hasAddr { // a comma is missing
-			p.end(false)
-		}
-		p.angle, p.hasAddr = t.text, true
+		p.takeAngle(t.text)
 	default:
 		p.words = append(p.words, t)
 	}
+}
+
+// takeAngle takes the address of an entry. Where an entry has two, a comma is
+// missing, and the words between are the name of the second.
+func (p *addressParser) takeAngle(text string) {
+	if p.hasAddr {
+		second := slices.Clone(p.words[p.before:])
+		p.words = p.words[:p.before]
+		p.end(false)
+		p.words = append(p.words, second...)
+	}
+	p.angle, p.hasAddr, p.before = text, true, len(p.words)
 }
 
 func (p *addressParser) clear() {

@@ -84,11 +84,24 @@ func (l *addressLexer) angle() addressToken {
 				l.i++
 			}
 			return angleToken(text)
-		case c == '<', (c == ',' || c == ';') && l.endsAngle(start):
+		case c == '<':
+			return l.cutAngle(start)
+		case (c == ',' || c == ';') && l.endsAngle(start):
 			return angleToken(l.s[start:l.i])
 		}
 	}
 	return angleToken(l.s[start:])
+}
+
+// cutAngle ends an angle that was never closed behind its first word, if that is an
+// address; what follows is the name of the next.
+func (l *addressLexer) cutAngle(start int) addressToken {
+	text := l.s[start:l.i]
+	if i := strings.IndexAny(text, " \t"); i > 0 && strings.Contains(text[:i], "@") {
+		l.i = start + i
+		text = text[:i]
+	}
+	return angleToken(text)
 }
 
 // endsAngle tells whether a separator inside "<" ends it: not in a source route.

@@ -68,6 +68,9 @@ func canonicalCharset(name string) string {
 
 // windowsCharset resolves "cp1252", "cp-1252", "windows1252" and "ansi-1252".
 func windowsCharset(name string) string {
+	if n, ok := strings.CutPrefix(name, "cp-"); ok {
+		name = "cp" + n
+	}
 	for _, p := range []string{"cp", "windows", "win", "ansi", "x-cp", "ms"} {
 		n := strings.TrimLeft(strings.TrimPrefix(name, p), "-_")
 		if strings.HasPrefix(name, p) && len(n) == 4 && strings.HasPrefix(n, "125") {

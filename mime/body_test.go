@@ -1,0 +1,111 @@
+package mime
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestToUTF8(t *testing.T) {
+	for _, c := range []struct{ charset, in, want string }{
+		{"", "caf\xe9", "café"},
+		{"us-ascii", "caf\xc3\xa9", "café"},
+		{"utf-8", "caf\xc3\xa9 \xe9", "café é"},
+		{"iso-8859-1", "\x93\xe9\x94", "“é”"},
+		{"ISO-8859-5", "\xd0", "а"},
+		{"cp1251", "\xe0", "а"},
+		{"windows1251", "\xe0", "а"},
+		{"cp-850", "\x82", "é"},
+		{"koi8-r", "\xc1", "а"},
+		{"ks_c_5601-1987", "\xb0\xa1", "가"},
+		{"big5", "\xa4\xa4", "中"},
+		{"gb2312", "\xd6\xd0", "中"},
+		{"gb18030", "\xd6\xd0", "中"},
+		{"cp932", "\x82\xa0", "あ"},
+		{"iso-2022-jp", "\x1b$B$\"\x1b(B", "あ"},
+		{"", "\x1b$B$\"\x1b(B", "あ"},
+		{"utf-16", "\xff\xfea\x00", "a"},
+		{"utf-16le", "a\x00", "a"},
+		{"utf-7", "+AOk-a+-", "éa+"},
+		{"macintosh", "\x8e", "é"},
+		{"ibm850", "\x82", "é"},
+		{"nobody-knows", "caf\xe9", "café"},
+		{"utf-16", "a", "\ufffd"},
+	} {
+		if got := toUTF8(c.charset, []byte(c.in)); got != c.want {
+			t.Errorf("%s %q: got %q, want %q", c.charset, c.in, got, c.want)
+		}
+	}
+}
+
+func TestUnflow(t *testing.T) {
+	for _, c := range []struct {
+		in, want string
+		delSp    bool
+	}{
+		{"a \r\nb\r\n", "a b\r\n", false},
+		{"a \r\nb\r\n", "ab\r\n", true},
+		{"> a \r\n> b\r\nc \r\n> d\r\n", "> a b\r\nc \r\n> d\r\n", false},
+		{" >not quoted\r\n", ">not quoted\r\n", false},
+		{"a\r\n-- \r\nb\r\n", "a\r\n-- \r\nb\r\n", false},
+		{"a \r\n-- \r\nb\r\n", "a \r\n-- \r\nb\r\n", false},
+		{"a \r\n\r\nb", "a \r\nb\r\n", false},
+		{"a ", "a \r\n", false},
+		{"", "", false},
+	} {
+		if got := unflow(c.in, c.delSp); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+func TestContentRefs(t *testing.T) {
+	for in, want := range map[string]string{
+		`<img src="cid:a@b">`:                               "a@b",
+		`<img src=cid:a@b>`:                                 "a@b",
+		`<img src='CID:a%40b'>`:                             "a@b",
+		`<td style="background: url(cid:a@b)">`:             "a@b",
+		`<td style="background: url(&quot;cid:a@b&quot;)">`: "a@b",
+		`<!--[if mso]><v:fill src="cid:a@b"/>`:              "a@b",
+		`<img src="cid:a&amp;b">`:                           "a&b",
+	} {
+		if refs := contentRefs(in); !refs[want] {
+			t.Errorf("%s: %v does not hold %q", in, refs, want)
+		}
+	}
+	for _, in := range []string{"cid:a@b", "<p>see cid:a@b</p>", `<img src="http://x/cid:a@b">`, `<img src="acid:a@b">`} {
+		if refs := contentRefs(in); len(refs) > 0 {
+			t.Errorf("%s: %v", in, refs)
+		}
+	}
+}
+
+func TestRewriteRefs(t *testing.T) {
+	in := `<p title='src="x"'><IMG alt=x SRC=x /><img src='x?a&amp;b'><a href="x">x</a><script>src="x"</script><!-- <img src="x"> --><img src=`
+	want := `<p title='src="x"'><IMG alt=x SRC=cid:y /><img src='cid:z'><a href="cid:y">x</a><script>src="x"</script><!-- <img src="x"> --><img src=`
+	got := rewriteRefs(in, func(ref string) string {
+		return map[string]string{"x": "cid:y", "x?a&b": "cid:z"}[ref]
+	})
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestKind(t *testing.T) {
+	for in, want := range map[string]Kind{
+		"text/plain": KindOrdinary,
+		"multipart/signed; boundary=b; protocol=\"application/pgp-signature\"": KindSigned,
+		"multipart/encrypted; boundary=b":                                      KindEncrypted,
+		"application/pkcs7-mime; smime-type=enveloped-data":                    KindEncrypted,
+		"application/x-pkcs7-mime":                                             KindEncrypted,
+		"application/pkcs7-mime; smime-type=signed-data":                       KindSigned,
+		"multipart/report; boundary=b":                                         KindReport,
+		"text/calendar; method=REQUEST":                                        KindCalendar,
+		"text/calendar":                                                        KindOrdinary,
+	} {
+		raw := "Content-Type: " + in + "\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n"
+		m, err := Parse(strings.NewReader(raw), int64(len(raw)), DefaultLimits())
+		if err != nil || m.Kind != want {
+			t.Errorf("%s: %v, %v, want %v", in, m.Kind, err, want)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package mime
+
+import (
+	"reflect"
+	"testing"
+)
+
+func TestParseParams(t *testing.T) {
+	for _, c := range []struct {
+		in, token string
+		want      map[string]string
+	}{
+		{"", "", nil},
+		{"text/plain", "text/plain", nil},
+		{" Text/Plain ;Charset = UTF-8 ", "text/plain", map[string]string{"charset": "UTF-8"}},
+		{`text/plain; a="x;y"; b=z`, "text/plain", map[string]string{"a": "x;y", "b": "z"}},
+		{`text/plain; a="x\"y"; b="\\"`, "text/plain", map[string]string{"a": `x"y`, "b": `\`}},
+		{`attachment; filename="C:\new\table.txt"`, "attachment", map[string]string{"filename": `C:\new\table.txt`}},
+		{`attachment; filename="C:\dir\"`, "attachment", map[string]string{"filename": `C:\dir\`}},
+		{`multipart/mixed; boundary="a=b" charset=x`, "multipart/mixed", map[string]string{"boundary": "a=b", "charset": "x"}},
+		{"filename=a.txt", "", map[string]string{"filename": "a.txt"}},
+		{"; filename=a.txt", "", map[string]string{"filename": "a.txt"}},
+		{"text/plain;; ;charset=a;", "text/plain", map[string]string{"charset": "a"}},
+		{"text/plain; charset", "text/plain", nil},
+		{"text/plain; charset=", "text/plain", map[string]string{"charset": ""}},
+		{"text/plain (c; charset=no) ; charset=yes", "text/plain", map[string]string{"charset": "no)"}},
+		{"a/b; name*=utf-8'en'x%20y", "a/b", map[string]string{"name": "x y"}},
+		{"a/b; name*99999999999999999999=x", "a/b", map[string]string{"name": "x"}},
+		{"a/b; name*1=b; name*0=a; name*1=c", "a/b", map[string]string{"name": "ab"}},
+		{"a/b; name*0*=utf-8''%C3; name*1*=%A9; name*2=%41", "a/b", map[string]string{"name": "é%41"}},
+		{"a/b; name*=it's", "a/b", map[string]string{"name": "it's"}},
+	} {
+		got := parseParams(c.in)
+		if c.want == nil {
+			c.want = map[string]string{}
+		}
+		if got.token != c.token || !reflect.DeepEqual(got.values, c.want) {
+			t.Errorf("%q:\n got %q %q\nwant %q %q", c.in, got.token, got.values, c.token, c.want)
+		}
+	}
+}
+
+func TestStripComments(t *testing.T) {
+	for in, want := range map[string]string{
+		"a (b) c":     "a  c",
+		"a (b (c) d)": "a ",
+		`"(a)" (b)`:   `"(a)" `,
+		`a (\)) b`:    "a  b",
+		"a (b":        "a (b",
+		"a) b":        "a) b",
+	} {
+		if got := stripComments(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSafeName(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                   "",
+		".":                  "",
+		"/":                  "",
+		"a/b.txt":            "b.txt",
+		`a\b.txt`:            "b.txt",
+		"dir/":               "dir",
+		" a .txt ":           "a .txt",
+		"a\u0085b\u0000.txt": "ab.txt",
+		".bashrc":            ".bashrc",
+		"\xffa":              "\ufffda",
+	} {
+		if got := safeName(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
