@@ -74,7 +74,7 @@ type Server struct {
 	smtp    *smtp.Server
 
 	mu       sync.Mutex
-	gone     *sync.Cond // signalled when a connection has ended
+	gone     *sync.Cond // signalled when a connection or a message has ended
 	conns    map[*conn]struct{}
 	stopping bool
 	stop     chan struct{}
@@ -138,6 +138,13 @@ func (s *Server) Shutdown(ctx context.Context) {
 		}
 		s.gone.Wait()
 	}
+}
+
+// received tells a Shutdown that waits for it that a message came to its end.
+func (s *Server) received() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone.Broadcast()
 }
 
 // sleep waits a moment after a failed accept; false when the server stops.

@@ -161,13 +161,15 @@ func (s *session) accept(r io.Reader, who Identity, entry *queue.Entry) (id stri
 // Reset implements smtp.Session.
 func (s *session) Reset() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.open = false
 	s.env = queue.Envelope{}
 	s.seen = nil
+	s.mu.Unlock()
 	s.conn.busy.Store(false)
-	s.conn.receives.Store(false)
 	s.conn.limitTime(0)
+	if s.conn.receives.Swap(false) {
+		s.server.received()
+	}
 }
 
 // Logout implements smtp.Session.

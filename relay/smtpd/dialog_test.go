@@ -1,0 +1,271 @@
+package smtpd
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+var errNoSpace = queue.ErrNoSpace
+
+// TestDialogs runs testdata/*.dialog: lines after "C: " are sent, lines after
+// "S: " must be the answer ("..." at the end stands for any rest), and "!" lines
+// set the listener up or act. The expectation "closed" is the connection's end.
+func TestDialogs(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.dialog")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no dialogs: %v", err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".dialog"), func(t *testing.T) {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			runDialog(t, strings.Split(strings.TrimRight(string(text), "\n"), "\n"))
+		})
+	}
+}
+
+func runDialog(t *testing.T, lines []string) {
+	t.Helper()
+	cfg := func(c *Config) {
+		for _, l := range lines {
+			switch l {
+			case "! auth required":
+				c.Auth = AuthRequired
+			case "! auth optional":
+				c.Auth = AuthOptional
+			case "! starttls":
+				c.TLS = TLSStart
+			case "! elsewhere":
+				c.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+			}
+		}
+	}
+	b := start(t, cfg)
+	c := b.dial()
+	for n, l := range lines {
+		kind, rest, _ := strings.Cut(l, " ")
+		switch kind {
+		case "C:":
+			c.send(unescape(rest) + "\r\n")
+		case "S:":
+			if !answers(c.line(), rest) {
+				t.Fatalf("line %d: want %q", n+1, rest)
+			}
+		case "!":
+			c.act(b, rest)
+		}
+	}
+}
+
+// line reads one line of a reply and remembers it for the failure's text.
+func (c *client) line() string {
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		return "closed"
+	}
+	c.Logf("S: %s", strings.TrimRight(line, "\r\n"))
+	return strings.TrimRight(line, "\r\n")
+}
+
+func answers(got, want string) bool {
+	if prefix, ok := strings.CutSuffix(want, "..."); ok {
+		return strings.HasPrefix(got, prefix)
+	}
+	return got == want
+}
+
+func (c *client) act(b *bench, what string) {
+	c.Helper()
+	switch what {
+	case "tls":
+		c.handshake()
+		c.r.Reset(c.conn)
+	case "nothing queued":
+		if got := b.queue.all(); len(got) != 0 {
+			c.Fatalf("queued: %q", got[0].data)
+		}
+	}
+}
+
+// unescape knows \0 \r \n \xff for bytes that a text file cannot hold well, and
+// {b64 text} for base64.
+func unescape(s string) string {
+	s = strings.NewReplacer(`\0`, "\x00", `\r`, "\r", `\n`, "\n", `\xff`, "\xff").Replace(s)
+	for {
+		i := strings.Index(s, "{b64 ")
+		if i < 0 {
+			return s
+		}
+		j := i + strings.IndexByte(s[i:], '}')
+		s = s[:i] + base64.StdEncoding.EncodeToString([]byte(s[i+5:j])) + s[j+1:]
+	}
+}
+
+func TestReceived(t *testing.T) {
+	b := start(t, func(c *Config) { c.TLS, c.Auth = TLSImplicit, AuthRequired })
+	c := b.dial()
+	c.expect("220")
+	c.cmd("250", "EHLO cl(ient.test")
+	c.cmd("235", "AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00crm\x00secret")))
+	c.cmd("250", "MAIL FROM:<a@contoso.test> SMTPUTF8")
+	c.cmd("250", "RCPT TO:<ü@example.test>")
+	c.cmd("250", "RCPT TO:<Ü@example.test>") // may be another mailbox, but the same to Exchange
+	c.cmd("354", "DATA")
+	c.cmd("250", "Subject: x\r\n\r\nbody\r\n.")
+	got := b.queue.all()[0]
+	trace := string(got.data[:got.Trace])
+	for _, want := range []string{"Received: from cl?ient.test ([127.0.0.1])", "by relay.test (graphrelay) with UTF8SMTPSA id 0123456789abcdef", "for <ü@example.test>", "TLS 1.3"} {
+		if !strings.Contains(trace, want) {
+			t.Errorf("%q lacks %q", trace, want)
+		}
+	}
+	if got.User != "crm" || got.Client != "127.0.0.1" || !got.Envelope.UTF8 || len(got.Envelope.To) != 1 || got.Subject != "14 bytes of header" {
+		t.Errorf("the entry is %+v", got.Entry)
+	}
+}
+
+// The header that policy sees is found wherever the reads fall, and bounded.
+func TestHeaderCapture(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"A: b\r\n\r\nbody\r\n\r\nmore", "A: b\r\n\r\n"},
+		{"A: b\n\nbody\r\n\r\n", "A: b\n\n"},
+		{"A: b\r\nno end", "A: b\r\nno end"},
+		{"A: " + strings.Repeat("x", 100), "A: " + strings.Repeat("x", 61)},
+	}
+	for _, tt := range tests {
+		for step := 1; step <= len(tt.in); step++ {
+			h := header{max: 64}
+			for rest := tt.in; rest != ""; {
+				n := min(step, len(rest))
+				if _, err := h.Write([]byte(rest[:n])); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			if string(h.bytes()) != tt.want {
+				t.Errorf("%q in steps of %d gave %q", tt.in, step, h.bytes())
+			}
+		}
+	}
+}
+
+func TestConnectionLimits(t *testing.T) {
+	b := start(t, loopback)
+	var open []*client
+	for range 20 {
+		c := b.dial()
+		c.expect("220")
+		open = append(open, c)
+	}
+	b.dial().expect("421 4.7.0")
+	open[0].cmd("221", "QUIT")
+	for range 2000 {
+		c := b.dial()
+		if strings.HasPrefix(c.reply(), "220") {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Error("a place that became free was not given to anybody")
+}
+
+// Shutdown waits for a message that is arriving, and for no idle client.
+func TestShutdown(t *testing.T) {
+	b := start(t, loopback)
+	idle, busy := b.ready(), b.ready()
+	busy.envelope()
+	busy.cmd("354", "DATA")
+	busy.send("Subject: x\r\n\r\n")
+	for !b.receiving() {
+		time.Sleep(time.Millisecond)
+	}
+	done := make(chan struct{})
+	go func() {
+		b.server.Shutdown(context.Background())
+		close(done)
+	}()
+	if got := idle.reply(); got != "" {
+		t.Errorf("the idle client was told %q", got)
+	}
+	select {
+	case <-done:
+		t.Fatal("the stop did not wait for the message")
+	default:
+	}
+	busy.cmd("250 2.0.0 queued", ".")
+	<-done
+	if len(b.queue.all()) != 1 {
+		t.Error("the message is lost")
+	}
+}
+
+// Shutdown ends what does not end by itself: go-smtp's own leaves it living.
+func TestShutdownPastItsTime(t *testing.T) {
+	b := start(t, loopback)
+	c := b.ready()
+	c.envelope()
+	c.cmd("354", "DATA")
+	c.send("Subject: x\r\n\r\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	b.server.Shutdown(ctx)
+	b.waitGone()
+	if got := c.reply(); strings.HasPrefix(got, "250") || len(b.queue.all()) != 0 {
+		t.Errorf("got %q and %d messages", got, len(b.queue.all()))
+	}
+}
+
+func (b *bench) receiving() bool {
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
+	for c := range b.server.conns {
+		if c.receives.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+func FuzzAddress(f *testing.F) {
+	for _, s := range []string{"a@b", "a@b.test", "a@[127.0.0.1]", "a@[IPv6:::1]", "ü@ä.test", "a\r\n@b", "@", "a b@c", `"q"@c`, "a@-b", "a@b..c", strings.Repeat("x", 300) + "@y"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if checkAddress(s, true) != nil {
+			return
+		}
+		if strings.ContainsAny(s, "\r\n\x00\t <>\"\\") || strings.Count(s, "@") == 0 || len(s) > maxAddress {
+			t.Errorf("%q was taken", s)
+		}
+		if checkAddress(s, false) == nil && !isASCII(s) {
+			t.Errorf("%q was taken without SMTPUTF8", s)
+		}
+	})
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\r\nb": "a??b", "\x1b[31m": "?[31m", "ü": "ü", "\xff": "?",
+		strings.Repeat("x", 300): strings.Repeat("x", 200) + "...",
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("%q gave %q", in, got)
+		}
+	}
+}
+
+func ExampleRefusal() {
+	fmt.Println(&Refusal{550, [3]int{5, 7, 1}, ReasonSender, "Not you"})
+	// Output: 550 5.7.1 Not you
+}

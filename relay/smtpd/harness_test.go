@@ -1,0 +1,288 @@
+package smtpd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"graphrelay/relay/queue"
+)
+
+// fakeQueue keeps messages in memory.
+type fakeQueue struct {
+	mu       sync.Mutex
+	messages []fakeMessage
+	open     int   // writers neither committed nor aborted
+	fail     error // of Write
+	failEnd  error // of Commit
+}
+
+type fakeMessage struct {
+	queue.Entry
+	data []byte
+}
+
+type fakeWriter struct {
+	q    *fakeQueue
+	buf  bytes.Buffer
+	over bool
+}
+
+func (q *fakeQueue) Create(context.Context) (queue.Writer, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.open++
+	return &fakeWriter{q: q}, nil
+}
+
+func (w *fakeWriter) ID() string { return "0123456789abcdef" }
+
+func (w *fakeWriter) Write(p []byte) (int, error) {
+	if w.q.fail != nil {
+		return 0, w.q.fail
+	}
+	return w.buf.Write(p)
+}
+
+func (w *fakeWriter) Commit(_ context.Context, e queue.Entry) error {
+	w.q.mu.Lock()
+	defer w.q.mu.Unlock()
+	if w.q.failEnd != nil {
+		return w.q.failEnd
+	}
+	w.over = true
+	w.q.open--
+	w.q.messages = append(w.q.messages, fakeMessage{e, w.buf.Bytes()})
+	return nil
+}
+
+func (w *fakeWriter) Abort() error {
+	w.q.mu.Lock()
+	defer w.q.mu.Unlock()
+	if !w.over {
+		w.over = true
+		w.q.open--
+	}
+	return nil
+}
+
+func (q *fakeQueue) all() []fakeMessage {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return append([]fakeMessage(nil), q.messages...)
+}
+
+// fakePolicy knows the user crm, and the domain contoso.test.
+type fakePolicy struct{}
+
+func (fakePolicy) Authenticate(_ context.Context, user, password string) error {
+	if user == "crm" && password == "secret" {
+		return nil
+	}
+	return &Refusal{535, [3]int{5, 7, 8}, ReasonAuth, "Wrong user name or password"}
+}
+
+func (fakePolicy) Sender(_ Identity, from string) error {
+	if from != "" && !strings.HasSuffix(from, "@contoso.test") {
+		return &Refusal{550, [3]int{5, 7, 1}, ReasonSender, "No mailbox sends for " + from}
+	}
+	return nil
+}
+
+func (fakePolicy) Route(_ Identity, header []byte, e *queue.Entry) error {
+	if bytes.Contains(header, []byte("X-Refuse:")) {
+		return &Refusal{550, [3]int{5, 7, 1}, ReasonSender, "Not with this header"}
+	}
+	if bytes.Contains(header, []byte("X-Break:")) {
+		return errors.New("boom\r\n250 forged")
+	}
+	e.Subject = fmt.Sprintf("%d bytes of header", len(header))
+	return nil
+}
+
+// bench is a running server.
+type bench struct {
+	*testing.T
+	queue  *fakeQueue
+	server *Server
+	addr   string
+	root   *x509.CertPool
+	mode   TLSMode
+}
+
+func start(t *testing.T, change func(*Config)) *bench {
+	t.Helper()
+	cert, root := certificate(t)
+	cfg := Config{
+		Name: "test", Hostname: "relay.test", TLS: TLSNone, Auth: AuthNone,
+		TLSConfig:       &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+		MaxMessageBytes: 1 << 20, MaxRecipients: 3, MaxLineBytes: 4096, MaxHeaderBytes: 8192,
+		Timeout: 30 * time.Second, MessageTimeout: time.Minute,
+	}
+	change(&cfg)
+	b := &bench{T: t, queue: &fakeQueue{}, root: root, mode: cfg.TLS}
+	metrics := NewMetrics(prometheus.NewRegistry())
+	metrics.Prepare(cfg.Name)
+	b.server = New(cfg, b.queue, fakePolicy{}, NewRoom(50, 20), metrics, slog.New(slog.DiscardHandler))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.addr = l.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- b.server.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		b.server.Shutdown(ctx)
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		b.queue.mu.Lock()
+		defer b.queue.mu.Unlock()
+		if b.queue.open != 0 {
+			t.Errorf("%d messages were neither committed nor aborted", b.queue.open)
+		}
+	})
+	return b
+}
+
+// secured is the change that makes a listener of the given TLS mode.
+func secured(mode TLSMode) func(*Config) { return func(c *Config) { c.TLS = mode } }
+
+func loopback(c *Config) { c.Networks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "relay.test"}, DNSNames: []string{"relay.test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := x509.NewCertPool()
+	root.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, root
+}
+
+// client is a raw SMTP client.
+type client struct {
+	*testing.T
+	tcp  *net.TCPConn
+	conn net.Conn
+	r    *bufio.Reader
+	root *x509.CertPool
+}
+
+func (b *bench) dial() *client {
+	b.Helper()
+	nc, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &client{T: b.T, tcp: nc.(*net.TCPConn), conn: nc, root: b.root}
+	b.Cleanup(func() { _ = nc.Close() })
+	_ = nc.SetDeadline(time.Now().Add(time.Minute)) // a guard, not a measure
+	if b.mode == TLSImplicit {
+		c.handshake()
+	}
+	c.r = bufio.NewReader(c.conn)
+	return c
+}
+
+// ready is dial up to the point where MAIL may come, under TLS where there is one.
+func (b *bench) ready() *client {
+	b.Helper()
+	c := b.dial()
+	c.expect("220")
+	c.cmd("250", "EHLO client.test")
+	if b.mode == TLSStart {
+		c.cmd("220", "STARTTLS")
+		c.handshake()
+		c.r = bufio.NewReader(c.conn)
+		c.cmd("250", "EHLO client.test")
+	}
+	return c
+}
+
+func (c *client) handshake() {
+	c.Helper()
+	t := tls.Client(c.conn, &tls.Config{RootCAs: c.root, ServerName: "relay.test"})
+	if err := t.Handshake(); err != nil {
+		c.Fatal(err)
+	}
+	c.conn = t
+}
+
+func (c *client) send(text string) {
+	c.Helper()
+	if _, err := c.conn.Write([]byte(text)); err != nil {
+		c.Fatalf("write: %v", err)
+	}
+}
+
+// reply reads one reply, its lines joined by newlines; "" when the connection ends.
+func (c *client) reply() string {
+	var lines []string
+	for {
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			return strings.Join(lines, "\n")
+		}
+		lines = append(lines, strings.TrimRight(line, "\r\n"))
+		if len(line) > 3 && line[3] == ' ' {
+			return strings.Join(lines, "\n")
+		}
+	}
+}
+
+func (c *client) expect(prefix string) string {
+	c.Helper()
+	got := c.reply()
+	last := got[strings.LastIndexByte(got, '\n')+1:]
+	if !strings.HasPrefix(last, prefix) {
+		c.Fatalf("got %q, want %s", got, prefix)
+	}
+	return got
+}
+
+func (c *client) cmd(prefix, line string) string {
+	c.Helper()
+	c.send(line + "\r\n")
+	return c.expect(prefix)
+}
+
+// envelope sends MAIL and RCPT.
+func (c *client) envelope() {
+	c.Helper()
+	c.cmd("250", "MAIL FROM:<a@contoso.test>")
+	c.cmd("250", "RCPT TO:<b@example.test>")
+}

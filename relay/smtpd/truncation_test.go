@@ -1,0 +1,201 @@
+package smtpd
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+var tlsModes = []TLSMode{TLSNone, TLSStart, TLSImplicit}
+
+// ends are the ways in which a client can leave in the middle.
+var ends = map[string]func(c *client){
+	"close":      func(c *client) { _ = c.tcp.Close() },
+	"half-close": func(c *client) { _ = c.tcp.CloseWrite() },
+	"reset":      func(c *client) { _ = c.tcp.SetLinger(0); _ = c.tcp.Close() },
+	"close_notify": func(c *client) {
+		if t, ok := c.conn.(*tls.Conn); ok {
+			_ = t.CloseWrite()
+		} else {
+			_ = c.tcp.CloseWrite()
+		}
+	},
+}
+
+// bodies are messages that are cut before their end.
+var cutBodies = map[string]func(c *client){
+	"DATA": func(c *client) {
+		c.cmd("354", "DATA")
+		c.send("Subject: cut\r\n\r\nhalf a li")
+	},
+	"DATA at a line's end": func(c *client) {
+		c.cmd("354", "DATA")
+		c.send("Subject: cut\r\n\r\nwhole line\r\n")
+	},
+	"DATA after the dot": func(c *client) {
+		c.cmd("354", "DATA")
+		c.send("Subject: cut\r\n\r\nwhole line\r\n.\r")
+	},
+	"BDAT LAST":            func(c *client) { c.send("BDAT 1000 LAST\r\nSubject: cut\r\n\r\nhalf") },
+	"BDAT LAST, no byte":   func(c *client) { c.send("BDAT 1000 LAST\r\n") },
+	"BDAT LAST, one short": func(c *client) { c.send("BDAT 15 LAST\r\nSubject: cut\r\n") },
+	"BDAT, then nothing": func(c *client) {
+		c.send("BDAT 16\r\nSubject: cut\r\n\r\n")
+		c.expect("250")
+	},
+	"BDAT, second chunk cut": func(c *client) {
+		c.send("BDAT 16\r\nSubject: cut\r\n\r\n")
+		c.expect("250")
+		c.send("BDAT 1000 LAST\r\nhalf")
+	},
+	"BDAT pipelined with the envelope": func(c *client) {
+		c.send("RSET\r\nMAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\nBDAT 1000 LAST\r\nSubject: cut\r\n\r\nhalf")
+	},
+}
+
+// A message that was cut is never taken, however the connection ends (go-smtp
+// takes "BDAT n LAST" cut by a close for a whole message).
+func TestTruncatedIsNeverMail(t *testing.T) {
+	for _, mode := range tlsModes {
+		for body, cut := range cutBodies {
+			for end, leave := range ends {
+				t.Run(fmt.Sprintf("%s/%s/%s", mode, body, end), func(t *testing.T) {
+					b := start(t, secured(mode))
+					c := b.ready()
+					c.envelope()
+					cut(c)
+					leave(c)
+					for reply := c.reply(); reply != ""; reply = c.reply() {
+						if strings.Contains(reply, "queued as") {
+							t.Errorf("answered %q", reply)
+						}
+					}
+					b.waitGone()
+					if got := b.queue.all(); len(got) != 0 {
+						t.Errorf("took %q", got[0].data)
+					}
+				})
+			}
+		}
+	}
+}
+
+// waitGone waits until the server has no connection left.
+func (b *bench) waitGone() {
+	b.Helper()
+	for range 2000 {
+		b.server.mu.Lock()
+		n := len(b.server.conns)
+		b.server.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	b.Fatal("a connection lives on")
+}
+
+// Whole messages are taken byte for byte, in one piece or in many.
+func TestWholeIsMail(t *testing.T) {
+	text := "Subject: whole\r\n\r\n" + strings.Repeat("..line of text\r\n", 2000) + "end without a newline"
+	for _, mode := range tlsModes {
+		t.Run(string(mode), func(t *testing.T) {
+			b := start(t, secured(mode))
+			c := b.ready()
+			c.envelope()
+			c.cmd("354", "DATA")
+			stuffed := strings.ReplaceAll(text, "\r\n.", "\r\n..")
+			c.send(stuffed + "\r\n.\r\n")
+			c.expect("250 2.0.0 queued as 0123456789abcdef")
+			c.envelope()
+			c.send(fmt.Sprintf("BDAT %d LAST\r\n%s", len(text), text))
+			c.expect("250 2.0.0 queued as")
+			c.envelope()
+			for rest := text; rest != ""; {
+				n := min(len(rest), 777)
+				last := ""
+				if n == len(rest) {
+					last = " LAST"
+				}
+				c.send(fmt.Sprintf("BDAT %d%s\r\n%s", n, last, rest[:n]))
+				c.expect("250")
+				rest = rest[n:]
+			}
+			got := b.queue.all()
+			if len(got) != 3 {
+				t.Fatalf("took %d messages, want 3", len(got))
+			}
+			for i, want := range []string{text + "\r\n", text, text} {
+				if string(got[i].data[got[i].Trace:]) != want {
+					t.Errorf("message %d differs from what was sent", i)
+				}
+			}
+		})
+	}
+}
+
+// A body that stalls ends the connection: what follows is never run as commands.
+func TestStalledBody(t *testing.T) {
+	for _, body := range []string{"DATA\r\n", "BDAT 1000 LAST\r\n"} {
+		t.Run(strings.TrimSpace(body), func(t *testing.T) {
+			b := start(t, func(c *Config) { c.Timeout = 200 * time.Millisecond })
+			c := b.ready()
+			c.envelope()
+			c.send(body + "Subject: stalled\r\n\r\n")
+			b.waitGone()
+			_, _ = c.conn.Write([]byte("MAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\nx\r\n.\r\n"))
+			for reply := c.reply(); reply != ""; reply = c.reply() {
+				if strings.HasPrefix(reply, "250") {
+					t.Errorf("went on with %q", reply)
+				}
+			}
+			if got := b.queue.all(); len(got) != 0 {
+				t.Errorf("took %q", got[0].data)
+			}
+		})
+	}
+}
+
+// A body that drips past the time for one message ends too.
+func TestSlowBody(t *testing.T) {
+	b := start(t, func(c *Config) { c.MessageTimeout = 300 * time.Millisecond })
+	c := b.ready()
+	c.envelope()
+	c.cmd("354", "DATA")
+	var err error
+	for i := 0; i < 1000 && err == nil; i++ {
+		_, err = c.conn.Write([]byte("x\r\n"))
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err == nil {
+		t.Error("a body may drip for ever")
+	}
+	b.waitGone()
+	if got := b.queue.all(); len(got) != 0 {
+		t.Errorf("took %q", got[0].data)
+	}
+}
+
+// Errors of the queue are told as 4xx and leave the session usable.
+func TestQueueFaults(t *testing.T) {
+	b := start(t, secured(TLSNone))
+	c := b.ready()
+	send := func(want string) {
+		t.Helper()
+		c.envelope()
+		c.cmd("354", "DATA")
+		c.send("Subject: x\r\n\r\n" + strings.Repeat("line\r\n", 10000) + ".\r\n")
+		c.expect(want)
+	}
+	b.queue.fail = fmt.Errorf("wrapped: %w", errNoSpace)
+	send("452 4.3.1")
+	b.queue.fail = errors.New("disk on fire\r\n250 forged")
+	send("451 4.3.0 A fault in the relay")
+	b.queue.fail, b.queue.failEnd = nil, errNoSpace
+	send("452 4.3.1")
+	b.queue.failEnd = nil
+	send("250 2.0.0 queued")
+}
