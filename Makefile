@@ -1,0 +1,31 @@
+# graphrelay: make build, make test.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build test lint demo bench clean
+
+# One static binary, for the system that GOOS and GOARCH name.
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/relay.version=$(VERSION)" -o . ./cmd/graphrelay
+
+# What needs a tool that is missing (.ci/install lists them) is skipped.
+test:
+	go test -race -shuffle=on -timeout 12m ./...
+
+lint:
+	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
+	go vet ./...
+	go mod tidy -diff
+	go run $(STATICCHECK) ./...
+
+demo:
+	go run ./cmd/graphrelay demo
+
+# The memory that a 140 MB message takes.
+bench:
+	.ci/bench-memory
+
+clean:
+	rm -rf graphrelay graphrelay.exe dist

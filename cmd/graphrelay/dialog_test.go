@@ -1,0 +1,147 @@
+package main_test
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"strings"
+	"time"
+)
+
+// dialog is an SMTP client that shows every answer, and can break off anywhere.
+type dialog struct {
+	*textproto.Conn
+	tcp *net.TCPConn
+	tls *tls.Conn // nil without TLS
+}
+
+// dial opens a dialog on a listener, as far as MAIL: with TLS and the crm user's
+// password where the listener has them.
+func (r *relayProcess) dial(listener string) (*dialog, error) {
+	d, err := r.dialOnly(listener)
+	if err != nil {
+		return nil, err
+	}
+	if listener != "devices" {
+		if _, err := d.ask(235, "AUTH PLAIN %s", plainResponse(crmUser, crmPassword)); err != nil {
+			_ = d.Close()
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// dialOnly is dial without a password.
+func (r *relayProcess) dialOnly(listener string) (d *dialog, err error) {
+	nc, err := net.DialTimeout("tcp", r.address[listener], 10*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = nc.Close()
+		}
+	}()
+	if err := nc.SetDeadline(time.Now().Add(guard)); err != nil {
+		return nil, err
+	}
+	d = &dialog{tcp: nc.(*net.TCPConn)}
+	if listener == "submissions" {
+		d.secure(nc)
+	} else {
+		d.Conn = textproto.NewConn(nc)
+	}
+	if _, _, err := d.ReadResponse(220); err != nil {
+		return nil, err
+	}
+	if _, err := d.ask(250, "EHLO client.test"); err != nil {
+		return nil, err
+	}
+	if listener == "submission" {
+		if _, err := d.ask(220, "STARTTLS"); err != nil {
+			return nil, err
+		}
+		d.secure(nc)
+		if _, err := d.ask(250, "EHLO client.test"); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (d *dialog) secure(nc net.Conn) {
+	d.tls = tls.Client(nc, clientTLS())
+	d.Conn = textproto.NewConn(d.tls)
+}
+
+func plainResponse(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
+}
+
+// ask sends a command and wants an answer whose code begins with code.
+func (d *dialog) ask(code int, format string, args ...any) (string, error) {
+	if err := d.PrintfLine(format, args...); err != nil {
+		return "", err
+	}
+	_, text, err := d.ReadResponse(code)
+	return text, err
+}
+
+// answer sends a command and returns the whole answer, whatever it says.
+func (d *dialog) answer(format string, args ...any) string {
+	if err := d.PrintfLine(format, args...); err != nil {
+		return err.Error()
+	}
+	return d.next()
+}
+
+// next reads one answer.
+func (d *dialog) next() string {
+	code, text, err := d.ReadResponse(0)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%03d %s", code, text)
+}
+
+// envelope opens a transaction.
+func (d *dialog) envelope(from string, to ...string) error {
+	if _, err := d.ask(250, "MAIL FROM:<%s>", from); err != nil {
+		return err
+	}
+	for _, a := range to {
+		if _, err := d.ask(250, "RCPT TO:<%s>", a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends one message and returns its queue ID.
+func (d *dialog) send(from string, to []string, message io.Reader) (id string, err error) {
+	if err := d.envelope(from, to...); err != nil {
+		return "", err
+	}
+	if _, err := d.ask(354, "DATA"); err != nil {
+		return "", err
+	}
+	w := d.DotWriter()
+	if _, err := io.Copy(w, message); err != nil {
+		return "", err
+	}
+	if err := w.Close(); err != nil {
+		return "", err
+	}
+	_, text, err := d.ReadResponse(250)
+	if err != nil {
+		return "", err
+	}
+	id, ok := strings.CutPrefix(text, "2.0.0 queued as ")
+	if !ok {
+		return "", fmt.Errorf("the answer to the message is %q", text)
+	}
+	return id, nil
+}
