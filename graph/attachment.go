@@ -99,5 +99,8 @@ func (c *Client) Attachments(ctx context.Context, mailbox, draft string) (int, R
 		Value []struct{} `json:"value"`
 	}
 	reply, err := c.call(ctx, r, &list)
+	if err == nil && list.Value == nil {
+		err = unreadable(r.op, reply, errNoList)
+	}
 	return len(list.Value), reply, err
 }

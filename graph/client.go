@@ -192,8 +192,7 @@ func decode(op string, reply Reply, body io.Reader, out any) error {
 	}
 	err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(out)
 	if err != nil && err != io.EOF {
-		return &Error{Op: op, Status: reply.Status, RequestID: reply.RequestID, Class: ClassPassing,
-			Reason: ReasonUnavailable, Ambiguous: true, err: fmt.Errorf("unreadable answer: %w", err)}
+		return unreadable(op, reply, err)
 	}
 	return nil
 }

@@ -86,6 +86,15 @@ func responseError(op string, resp *http.Response) *Error {
 	return e
 }
 
+// errNoList: nothing listed is an empty list. A missing one says nothing.
+var errNoList = errors.New("it has no list")
+
+// unreadable is the error of an answer that says success and nothing to go by.
+func unreadable(op string, reply Reply, err error) *Error {
+	return &Error{Op: op, Status: reply.Status, RequestID: reply.RequestID, Class: ClassPassing,
+		Reason: ReasonUnavailable, Ambiguous: true, err: fmt.Errorf("unreadable answer: %w", err)}
+}
+
 // transportError: no answer came. Only where the connection was never made is it
 // sure that nothing happened.
 func transportError(op string, err error) *Error {

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -97,6 +98,24 @@ type Item struct {
 	Properties []Property `json:"singleValueExtendedProperties"`
 }
 
+// UnmarshalJSON refuses an item that does not say whether it is a draft: taken
+// for a sent one, it would end a message that never left.
+func (i *Item) UnmarshalJSON(data []byte) error {
+	type plain Item
+	v := struct {
+		*plain
+		IsDraft *bool `json:"isDraft"`
+	}{plain: (*plain)(i)}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	if i.ID == "" || v.IsDraft == nil {
+		return errors.New("an item without id or isDraft")
+	}
+	i.IsDraft = *v.IsDraft
+	return nil
+}
+
 // Submitted tells that the store has taken the item for sending, where Graph
 // shows it: such an item leaves by itself, however long that takes.
 func (i Item) Submitted() bool {
@@ -120,11 +139,12 @@ func (c *Client) CreateDraft(ctx context.Context, mailbox string, m *Message) (s
 	if err := r.json(m); err != nil {
 		return "", Reply{}, err
 	}
-	var item Item
+	var item struct {
+		ID string `json:"id"`
+	}
 	reply, err := c.call(ctx, r, &item)
 	if err == nil && item.ID == "" {
-		err = &Error{Op: r.op, Status: reply.Status, RequestID: reply.RequestID, Class: ClassPassing,
-			Reason: ReasonUnavailable, Ambiguous: true, Message: "the answer names no id"}
+		err = unreadable(r.op, reply, errors.New("it names no id"))
 	}
 	return item.ID, reply, err
 }
@@ -141,6 +161,9 @@ func (c *Client) Find(ctx context.Context, mailbox, queueID string) ([]Item, Rep
 		Value []Item `json:"value"`
 	}
 	reply, err := c.call(ctx, r, &list)
+	if err == nil && list.Value == nil {
+		err = unreadable(r.op, reply, errNoList)
+	}
 	return list.Value, reply, err
 }
 
@@ -162,6 +185,9 @@ func (c *Client) Look(ctx context.Context, mailbox, id string) (Item, Reply, err
 func (c *Client) look(ctx context.Context, mailbox, id string, query url.Values) (item Item, reply Reply, err error) {
 	reply, err = c.call(ctx, &request{op: "get", method: http.MethodGet, mailbox: mailbox,
 		path: "/messages/" + url.PathEscape(id), query: query, success: []int{http.StatusOK}}, &item)
+	if err == nil && item.ID == "" {
+		err = unreadable("get", reply, errors.New("it is empty"))
+	}
 	return item, reply, err
 }
 
