@@ -107,9 +107,12 @@ func (r *request) json(v any) error {
 	return nil
 }
 
-// maxAnswer bounds what is read of an answer. Those that matter are small; the
-// answer to an attachment repeats its content and is not needed.
+// maxAnswer bounds what is read of an answer. The one to create repeats the
+// message, and JSON may write each of its bytes as six (\u003c); the one to an
+// attachment repeats its content and is not needed.
 const maxAnswer = 1 << 20
+
+func answerLimit(req *http.Request) int64 { return maxAnswer + 6*req.ContentLength }
 
 // call makes the request and decodes the answer into out, which may be nil. A
 // token that Graph no longer takes is renewed once: the first request had no effect.
@@ -174,7 +177,7 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 	reply := Reply{Status: resp.StatusCode, RequestID: clip(resp.Header.Get("request-id"))}
 	for _, s := range success {
 		if resp.StatusCode == s {
-			return reply, decode(op, reply, resp.Body, out)
+			return reply, decode(op, reply, io.LimitReader(resp.Body, answerLimit(req)), out)
 		}
 	}
 	e := responseError(op, resp)
@@ -190,7 +193,7 @@ func decode(op string, reply Reply, body io.Reader, out any) error {
 	if out == nil {
 		return nil
 	}
-	err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(out)
+	err := json.NewDecoder(body).Decode(out)
 	if err != nil && err != io.EOF {
 		return unreadable(op, reply, err)
 	}
