@@ -78,6 +78,7 @@ type Server struct {
 	conns    map[*conn]struct{}
 	stopping bool
 	stop     chan struct{}
+	bodies   sync.WaitGroup // messages that are being taken, with BDAT beside their connection
 }
 
 // New makes a server; Serve starts it. Listeners may share room.
@@ -126,8 +127,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 	cancel()
 	_ = s.smtp.Shutdown(ended)
 
-	wake := context.AfterFunc(ctx, s.gone.Broadcast)
+	wake := context.AfterFunc(ctx, s.received)
 	defer wake()
+	defer s.bodies.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.conns) > 0 {

@@ -104,6 +104,7 @@ func (s *session) Data(r io.Reader) error {
 	if !ok {
 		return s.refused("DATA", smtp.ErrDataReset) // reset while a chunk was on its way
 	}
+	defer s.server.bodies.Done()
 	id, size, err := s.accept(r, who, &entry)
 	s.server.metrics.seconds.WithLabelValues(s.server.cfg.Name).Observe(time.Since(start).Seconds())
 	if err != nil {
@@ -123,6 +124,7 @@ func (s *session) begin() (Identity, queue.Entry, bool) {
 	if !s.open || len(s.env.To) == 0 {
 		return Identity{}, queue.Entry{}, false
 	}
+	s.server.bodies.Add(1)
 	s.conn.receives.Store(true)
 	s.conn.limitTime(s.server.cfg.MessageTimeout)
 	return s.who, queue.Entry{
@@ -172,5 +174,8 @@ func (s *session) Reset() {
 	}
 }
 
-// Logout implements smtp.Session.
-func (s *session) Logout() error { return nil }
+// Logout implements smtp.Session. No body can begin after it.
+func (s *session) Logout() error {
+	s.Reset()
+	return nil
+}
