@@ -38,7 +38,7 @@ func (b Build) UserAgent() string { return "graphrelay/" + b.Version }
 
 func (b Build) collector() prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "graphrelay_aboutinfo", Help: "Always 1; the labels say what runs.",
+		Name: "graphrelay_build_info", Help: "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": b.GoVersion},
 	})
 	g.Set(1)
