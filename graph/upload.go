@@ -29,8 +29,8 @@ func (s uploadSession) next() (n int64, ok bool, err error) {
 	if len(s.Expected) == 0 {
 		return 0, false, nil
 	}
-	from, _, _ := strings.Cut(strings.TrimSpace(s.Expected[0]), "-")
-	n, err = strconv.ParseInt(from, 10, 64)
+	from, _, _ := strings.Cut(s.Expected[0], "-")
+	n, err = strconv.ParseInt(strings.TrimSpace(from), 10, 64)
 	if err != nil || n < 0 {
 		return 0, false, fmt.Errorf("unreadable nextExpectedRanges %q", clip(s.Expected[0]))
 	}
@@ -84,13 +84,15 @@ func (c *Client) PutRange(ctx context.Context, mailbox, uploadURL string, conten
 	var s uploadSession
 	reply, err = c.upload(ctx, mailbox, "upload", http.MethodPut, uploadURL, header, io.LimitReader(content, n), n,
 		[]int{http.StatusOK, http.StatusCreated, http.StatusAccepted}, &s)
-	if err != nil || reply.Status == http.StatusCreated {
-		return offset + n, err == nil, reply, err
+	if reply.Status == http.StatusCreated { // the file is there, whatever the answer holds
+		return offset + n, true, reply, nil
+	}
+	if err != nil {
+		return 0, false, reply, err
 	}
 	next, more, err := s.next()
 	if err != nil {
-		return 0, false, reply, &Error{Op: "upload", Status: reply.Status, RequestID: reply.RequestID,
-			Class: ClassPassing, Reason: ReasonUnavailable, Ambiguous: true, err: err}
+		return 0, false, reply, unreadable("upload", reply, err)
 	}
 	if !more {
 		return offset + n, offset+n == total, reply, nil
@@ -110,7 +112,10 @@ func (c *Client) UploadState(ctx context.Context, mailbox, uploadURL string) (ne
 	}
 	next, more, err := s.next()
 	if err == nil && !more {
-		err = errors.New("the session expects nothing")
+		err = errors.New("it expects nothing")
+	}
+	if err != nil {
+		err = unreadable("upload_state", reply, err)
 	}
 	return next, reply, err
 }
@@ -125,13 +130,13 @@ func (c *Client) CancelUpload(ctx context.Context, mailbox, uploadURL string) er
 // upload makes a request to an upload URL, which carries its own token: with an
 // Authorization header it is refused.
 func (c *Client) upload(ctx context.Context, mailbox, op, method, target string, h http.Header, body io.Reader, length int64, success []int, out *uploadSession) (Reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
 	release, err := c.gate.enter(ctx, mailbox)
 	if err != nil {
 		return Reply{}, &Error{Op: op, Class: ClassPassing, Reason: ReasonCanceled, err: err}
 	}
 	defer release()
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // of the request, not of the wait for its turn
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
 		return Reply{}, &Error{Op: op, Class: ClassPassing, Reason: ReasonUnavailable, err: scrub(err)}
@@ -146,10 +151,17 @@ func (c *Client) upload(ctx context.Context, mailbox, op, method, target string,
 }
 
 // sessionError: what an upload URL refuses, other than the file's size, is the
-// session's fault (its end, a wrong range): another one can be made.
+// session's fault (its end, a wrong range): another one can be made. Its text is
+// kept up to a URL that it repeats: the token is in there.
 func sessionError(err error) error {
 	var e *Error
-	if errors.As(err, &e) && e.Status >= 400 && e.Status < 500 && e.Reason != ReasonThrottled && e.Reason != ReasonTooLarge {
+	if !errors.As(err, &e) {
+		return err
+	}
+	if before, _, found := strings.Cut(e.Message, "://"); found {
+		e.Message = before + "://..."
+	}
+	if e.Status >= 400 && e.Status < 500 && e.Reason != ReasonThrottled && e.Reason != ReasonTooLarge {
 		e.Class, e.Reason = ClassPassing, ReasonSession
 	}
 	return err
