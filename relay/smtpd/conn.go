@@ -54,7 +54,11 @@ func (c *conn) Read(p []byte) (int, error) {
 // nextDeadline is the time by which the client has to say more: a steady client
 // may take as long as the whole message is allowed to take.
 func (c *conn) nextDeadline() time.Time {
-	idle := time.Now().Add(c.server.cfg.Timeout)
+	wait := c.server.cfg.Timeout
+	if c.server.isStopping() && !c.receives.Load() {
+		wait = quitTime
+	}
+	idle := time.Now().Add(wait)
 	if end := c.deadline.Load(); end != 0 {
 		if t := time.UnixMilli(end); t.Before(idle) {
 			return t

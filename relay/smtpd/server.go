@@ -74,10 +74,10 @@ type Server struct {
 	smtp    *smtp.Server
 
 	mu       sync.Mutex
-	gone     *sync.Cond // signalled when a connection or a message has ended
+	gone     *sync.Cond // signalled when a connection has ended
 	conns    map[*conn]struct{}
 	stopping bool
-	stop     chan struct{}
+	stop     chan struct{} // closed when stopping
 	bodies   sync.WaitGroup // messages that are being taken, with BDAT beside their connection
 }
 
@@ -112,8 +112,12 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
+// quitTime is how long a client has at a stop to say QUIT: one whose message was
+// just taken would report a failure, and send it again, if it were cut off.
+const quitTime = time.Second
+
 // Shutdown stops accepting, lets messages that are arriving come to their end
-// until ctx is done, and closes every connection.
+// until ctx is done, and ends every session.
 func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Lock()
 	if !s.stopping {
@@ -127,14 +131,19 @@ func (s *Server) Shutdown(ctx context.Context) {
 	cancel()
 	_ = s.smtp.Shutdown(ended)
 
-	wake := context.AfterFunc(ctx, s.received)
+	wake := context.AfterFunc(ctx, s.wakeShutdown)
 	defer wake()
 	defer s.bodies.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for c := range s.conns {
+		if !c.receives.Load() {
+			_ = c.SetReadDeadline(time.Now().Add(quitTime)) // of the read under way; see nextDeadline
+		}
+	}
 	for len(s.conns) > 0 {
-		for c := range s.conns {
-			if ctx.Err() != nil || !c.receives.Load() {
+		if ctx.Err() != nil {
+			for c := range s.conns {
 				_ = c.Conn.Close() // its goroutine unregisters it
 			}
 		}
@@ -142,11 +151,19 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 }
 
-// received tells a Shutdown that waits for it that a message came to its end.
-func (s *Server) received() {
+func (s *Server) wakeShutdown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone.Broadcast()
+}
+
+func (s *Server) isStopping() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // sleep waits a moment after a failed accept; false when the server stops.

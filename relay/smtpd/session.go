@@ -70,6 +70,9 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 }
 
 func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
+	if s.server.isStopping() {
+		return &Refusal{421, [3]int{4, 3, 2}, ReasonConnections, "The relay is stopping; try again later"}
+	}
 	if s.server.cfg.Auth == AuthRequired && s.who.User == "" {
 		return &Refusal{530, [3]int{5, 7, 0}, ReasonAuth, "Authenticate first"}
 	}
@@ -168,10 +171,8 @@ func (s *session) Reset() {
 	s.seen = nil
 	s.mu.Unlock()
 	s.conn.busy.Store(false)
+	s.conn.receives.Store(false)
 	s.conn.limitTime(0)
-	if s.conn.receives.Swap(false) {
-		s.server.received()
-	}
 }
 
 // Logout implements smtp.Session. No body can begin after it.
