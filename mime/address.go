@@ -3,6 +3,7 @@ package mime
 import (
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // maxAddressBytes bounds one address: RFC 5321 section 4.5.3 allows a path of 256
@@ -42,10 +43,10 @@ func (p *addressParser) run() {
 	p.dropPending()
 }
 
-// keepOdd remembers "name <word>".
-func (p *addressParser) keepOdd(name string) {
-	name, word := cleanName(name), cleanLine(p.angle)
-	if name != "" && word != "" && len(word) < maxAddressBytes && !strings.ContainsAny(word, " ,;:<>()\"@") {
+// keepOdd remembers "name <word>" and "word (name)".
+func (p *addressParser) keepOdd(name, word string) {
+	name, word = cleanName(name), cleanLine(word)
+	if word != "" && len(word) < maxAddressBytes && !strings.ContainsAny(word, " ,;:<>()[]\\\"@") {
 		p.odd = append(p.odd, Address{Name: name, Address: word})
 	}
 }
@@ -54,7 +55,7 @@ func (p *addressParser) keepOdd(name string) {
 type addressParser struct {
 	lexer   addressLexer
 	list    []Address
-	odd     []Address // "name <word>" without an address
+	odd     []Address // entries that are words but no addresses
 	bad     int
 	words   []addressToken
 	angle   string // what stood in <...>
@@ -110,11 +111,11 @@ func (p *addressParser) end(comma bool) {
 		p.addNamed(joinWords(p.words))
 		return
 	}
-	if len(p.words) == 0 {
+	if len(p.words) == 0 || p.addBare() {
 		return
 	}
-	if p.addBare() {
-		return
+	if len(p.words) == 1 { // root (Cron Daemon)
+		p.keepOdd(p.comment, p.words[0].text)
 	}
 	name := joinWords(p.words)
 	if strings.Contains(name, "@") { // a broken address is no family name
@@ -155,7 +156,9 @@ func (p *addressParser) addNamed(name string) {
 			return
 		}
 		p.bad++
-		p.keepOdd(name)
+		if name != "" {
+			p.keepOdd(name, p.angle)
+		}
 		return
 	}
 	if name == "" {
@@ -208,14 +211,22 @@ func mergeAddresses(words []addressToken) []addressToken {
 			text = quote(w.text)
 		}
 		n := len(out)
-		joins := n > 0 && len(out[n-1].text) < maxAddressBytes && (!w.spaced || strings.HasPrefix(text, "@") || strings.HasSuffix(out[n-1].text, "@"))
-		if joins {
+		if n > 0 && len(out[n-1].text) < maxAddressBytes && (!w.spaced || joinsAddress(out[n-1].text, text)) {
 			out[n-1].text += text
 			continue
 		}
 		out = append(out, addressToken{kind: tokenWord, text: text, spaced: w.spaced})
 	}
 	return out
+}
+
+// joinsAddress tells whether two words are one address in spite of the blanks
+// between: "a @ b", "a@b . c".
+func joinsAddress(left, right string) bool {
+	if strings.HasPrefix(right, "@") || strings.HasSuffix(left, "@") {
+		return true
+	}
+	return strings.Contains(left, "@") && (strings.HasPrefix(right, ".") || strings.HasSuffix(left, "."))
 }
 
 // cleanName makes the display name: encoded words decoded, one line, without the
@@ -249,7 +260,7 @@ func cleanAddress(s string) (addr string, ok bool) {
 		return "", false
 	}
 	local, ok := cleanLocal(s[:at])
-	domain := strings.Trim(s[at+1:], " \t'\".")
+	domain := strings.TrimFunc(s[at+1:], func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`'".`, r) })
 	if !ok || !isDomain(domain) {
 		return "", false
 	}
@@ -280,7 +291,7 @@ func cleanLocal(s string) (string, bool) {
 	if isDotAtom(s) {
 		return s, true
 	}
-	if !quoted && strings.ContainsAny(s, " \t,;:<>()[]\\\"@") {
+	if !quoted && (strings.ContainsFunc(s, unicode.IsSpace) || strings.ContainsAny(s, ",;:<>()[]\\\"@")) {
 		return "", false
 	}
 	return quoteIfNeeded(s, quoted), true
@@ -299,14 +310,14 @@ func isDotAtom(s string) bool {
 	if strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") || strings.Contains(s, "..") {
 		return false
 	}
-	return !strings.ContainsAny(s, " \t\"(),:;<>@[\\]")
+	return !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, "\"(),:;<>@[\\]")
 }
 
 func isDomain(s string) bool {
 	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
 		return len(s) > 2 && !strings.ContainsAny(s[1:len(s)-1], " \t[]\\<>")
 	}
-	return s != "" && !strings.ContainsAny(s, " \t\"(),:;<>@[\\]")
+	return s != "" && !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, "\"(),:;<>@[\\]")
 }
 
 func quote(s string) string {

@@ -43,11 +43,36 @@ func TestParseAddresses(t *testing.T) {
 		{"=?utf-8?Q?J=C3?= =?utf-8?Q?=B6rg?= <j@example.com>", []Address{{"Jörg", "j@example.com"}}, 0},
 		{"\"A\x00B\r\n\" <a\x01@example.com>", []Address{{"AB", "a@example.com"}}, 0},
 		{"a@example.com\r\n ,\r\n\tb@example.com", []Address{{"", "a@example.com"}, {"", "b@example.com"}}, 0},
+		{"jdoe@test   . example, a @ b", []Address{{"", "jdoe@test.example"}, {"", "a@b"}}, 0},
+		{`Pete(A wonderful \) chap) <pete(his account)@silly.test(his host)>`, []Address{{"Pete", "pete@silly.test"}}, 0},
+		{"A Group(Some people)\r\n :Chris Jones <c@(Chris's host.)public.example>,\r\n joe@example.org,\r\n John <jdoe@one.test> (my dear friend); (the end of the group)",
+			[]Address{{"Chris Jones", "c@public.example"}, {"", "joe@example.org"}, {"John", "jdoe@one.test"}}, 0},
+		{"(Empty list)(start)Undisclosed recipients  :(nobody(that I know))  ;", nil, 0},
+		{`Who? <one@y.test>, "Giant; \"Big\" Box" <s@example.net>, Joe Q. Public <j.q@example.com>`,
+			[]Address{{"Who?", "one@y.test"}, {`Giant; "Big" Box`, "s@example.net"}, {"Joe Q. Public", "j.q@example.com"}}, 0},
+		{"Mary Smith <@machine.tld:mary@example.net>, , jdoe@x", []Address{{"Mary Smith", "mary@example.net"}, {"", "jdoe@x"}}, 0},
+		{"a\u00a0b@example.com", nil, 1},
 		{"a@exa mple.com", []Address{{"", "a@exa"}}, 0},
 	} {
 		got, bad := parseAddresses(c.in)
 		if !reflect.DeepEqual(got, c.want) || bad != c.bad {
 			t.Errorf("%q:\n got %q, %d bad\nwant %q, %d bad", c.in, got, bad, c.want, c.bad)
+		}
+	}
+}
+
+func TestParseAuthors(t *testing.T) {
+	for in, want := range map[string][]Address{
+		"root (Cron Daemon)":   {{"Cron Daemon", "root"}},
+		"MAILER-DAEMON":        {{"", "MAILER-DAEMON"}},
+		`"Name" <word>`:        {{"Name", "word"}},
+		"root, a@example.com":  {{"", "a@example.com"}},
+		"two words":            nil,
+		"<>":                   nil,
+		"undisclosed-author:;": nil,
+	} {
+		if got := parseAuthors(in); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // toUTF8 converts text in the named charset. A name that says nothing, or one
@@ -96,15 +97,18 @@ func webEncoding(name string) encoding.Encoding {
 
 func decodeWith(enc encoding.Encoding, b []byte) string {
 	out, err := enc.NewDecoder().Bytes(b)
-	if err != nil {
-		return guessText(b)
+	if err != nil { // ours replace what they cannot read
+		return strings.ToValidUTF8(string(b), "\ufffd")
 	}
 	return strings.ToValidUTF8(string(out), "\ufffd")
 }
 
-// guessText reads bytes of unknown charset: ISO-2022-JP by its escapes, UTF-8
-// where valid, and each byte that is not as windows-1252.
+// guessText reads bytes of unknown charset: ISO-2022-JP by its escapes, UTF-16 by
+// its mark, UTF-8 where valid, and each byte that is not as windows-1252.
 func guessText(b []byte) string {
+	if bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
+		return decodeWith(unicode.UTF16(unicode.BigEndian, unicode.ExpectBOM), b)
+	}
 	if bytes.Contains(b, []byte("\x1b$B")) || bytes.Contains(b, []byte("\x1b$@")) {
 		if out, err := japanese.ISO2022JP.NewDecoder().Bytes(b); err == nil {
 			return string(out)

@@ -19,6 +19,7 @@ type Header struct {
 type rawField struct {
 	name  string
 	value []byte
+	cut   bool // a limit cut the value, between words where there are any
 }
 
 // ReadHeader reads the header at the beginning of block, up to the first empty
@@ -68,8 +69,8 @@ func (h *Header) Fields() []Field {
 }
 
 // From returns the mailboxes of the first From field that has any
-// (RFC 5322 section 3.6.2). If none has, entries such as "Name <word>" are
-// returned, whose Address holds no "@".
+// (RFC 5322 section 3.6.2). If none has, entries such as "Name <word>" and
+// "root (Cron Daemon)" are returned, whose Address holds no "@".
 func (h *Header) From() []Address { return h.authors("From") }
 
 // Sender returns the first mailbox of Sender, read as From does, or nil.

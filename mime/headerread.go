@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// maxFieldName bounds a field name; a line has at most 998 bytes (RFC 5322 section
+// 2.1.1).
+const maxFieldName = 1000
+
 // headerReader collects the fields of one header block, line by line.
 type headerReader struct {
 	*Header
@@ -23,7 +27,7 @@ func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*He
 	r := &headerReader{Header: &Header{limits: lim}, junkAt: -1}
 	pos, blank := off, false
 	for pos < src.size && src.err == nil {
-		line, next := src.line(pos, lim.ValueBytes)
+		line, next := src.line(pos, lim.ValueBytes+maxFieldName)
 		if stop != nil && bytes.HasPrefix(line, []byte("--")) && stop(line) {
 			break
 		}
@@ -92,8 +96,25 @@ func (r *headerReader) begin(name string, value []byte) {
 		return
 	}
 	r.size += len(name) + len(value) + 3
-	value = bytes.Clone(value[:min(len(value), r.limits.ValueBytes)])
-	r.fields = append(r.fields, rawField{name, value})
+	r.fields = append(r.fields, rawField{name: name})
+	r.put(value, r.limits.ValueBytes)
+}
+
+// put adds to the value of the last field as much as there is room for.
+func (r *headerReader) put(b []byte, room int) {
+	f := &r.fields[len(r.fields)-1]
+	if f.cut {
+		return
+	}
+	if f.cut = len(b) > room; f.cut {
+		r.cut = true
+		f.value = append(f.value, b[:max(0, room)]...)
+		if i := bytes.LastIndexAny(f.value, ", "); i >= 0 {
+			f.value = f.value[:i]
+		}
+		return
+	}
+	f.value = append(f.value, b...)
 }
 
 // fits tells whether one more field may be kept. Past the limits the first field
@@ -131,11 +152,7 @@ func (r *headerReader) extend(line []byte) {
 	if r.size+len(line) > r.limits.HeaderBytes && !isEssential(f.name) {
 		room = 0
 	}
-	if room < len(line) {
-		r.cut = true
-	}
-	line = line[:max(0, min(room, len(line)))]
-	f.value = append(f.value, line...)
+	r.put(line, room)
 	r.size += len(line) + 2
 }
 
@@ -167,7 +184,7 @@ func splitField(line []byte) (name string, value []byte, ok bool) {
 			return "", nil, false
 		}
 	}
-	return string(n), line[i+1:], len(n) > 0 && len(n) < 1000
+	return string(n), line[i+1:], len(n) > 0 && len(n) < maxFieldName
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
