@@ -18,7 +18,9 @@ type headerReader struct {
 	junkFirst bool // the block began with a line that is no field
 	known     bool // a field of a usual name was seen
 	kept      map[string]bool
-	junkAt    int64
+	junkAt    int64 // the first line behind the last field that is none, or -1
+	junkLines int   // how many such lines
+	gap       bool  // the line before held only blanks
 }
 
 // readHeader reads the header at off and returns it with the offset of the body.
@@ -41,8 +43,9 @@ func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*He
 	return r.finish(off, pos, blank)
 }
 
-// finish decides where the body begins. What holds no field is no header, and
-// without an empty line the first line that is no field begins the body.
+// finish decides where the body begins. What holds no field is no header. A stray
+// line is skipped, but several at the end, or any that no empty line follows, are
+// text whose separator was lost.
 func (r *headerReader) finish(off, pos int64, blank bool) (*Header, int64) {
 	if len(r.fields) == 0 && !r.junkFirst {
 		return r.Header, pos
@@ -50,7 +53,7 @@ func (r *headerReader) finish(off, pos int64, blank bool) (*Header, int64) {
 	if len(r.fields) == 0 || (r.junkFirst && !r.known) {
 		return &Header{limits: r.limits}, off
 	}
-	if !blank && r.junkAt >= 0 {
+	if r.junkAt >= 0 && (!blank || r.junkLines > 1 || r.gap) {
 		return r.Header, r.junkAt
 	}
 	return r.Header, pos
@@ -64,11 +67,14 @@ func (r *headerReader) add(line []byte, off int64) {
 	}
 	if !first && isBlank(line[0]) || r.isLostParameter(line) {
 		r.extend(line)
+		if r.junkAt < 0 {
+			r.gap = len(bytes.TrimLeft(line, " \t")) == 0
+		}
 		return
 	}
 	name, value, ok := splitField(bytes.TrimLeft(line, " \t"))
 	if ok {
-		r.junkAt = -1
+		r.junkAt, r.junkLines, r.gap = -1, 0, false
 		r.begin(name, value)
 		return
 	}
@@ -84,6 +90,7 @@ func (r *headerReader) skip(line []byte, off int64, first bool) {
 	if r.junkAt < 0 {
 		r.junkAt = off
 	}
+	r.junkLines++
 	r.skipped++
 }
 

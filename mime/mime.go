@@ -136,6 +136,6 @@ type Report struct {
 // Note is one finding of the conversion.
 type Note struct {
 	Kind   string `json:"kind"`             // "dropped", "mapped", "salvaged" or "limit"
-	What   string `json:"what"`             // a header name, or a part's path such as "1.2"
+	What   string `json:"what"`             // a header name, a part's path such as "1.2", or "message"
 	Detail string `json:"detail,omitempty"` // why, for the operator; never message content
 }

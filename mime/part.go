@@ -16,7 +16,7 @@ const (
 // part is one entity of the message: what its header says, bounded, and where in
 // the message it lies. The content stays where it is.
 type part struct {
-	path     string // "1.2": the numbers of RFC 3501 section 6.4.5
+	path     string // "1.2": the numbers of RFC 3501 section 6.4.5; of the whole "message"
 	parent   *part
 	children []*part
 

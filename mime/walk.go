@@ -37,7 +37,7 @@ type frame struct {
 }
 
 func (w *walker) walk() {
-	w.root = &part{path: "1"}
+	w.root = &part{path: "message"}
 	w.begin(w.root)
 	for !w.stopped && len(w.stack) > 0 && w.src.err == nil {
 		at := w.src.dashes(w.pos)
