@@ -144,6 +144,11 @@ func FuzzAddressList(f *testing.F) {
 		v = guessText([]byte(v))
 		list, bad := parseAddresses(v)
 		checkAddresses(t, list)
+		for _, a := range parseAuthors(v) {
+			if a.Valid() != (len(list) > 0) {
+				t.Errorf("%q: author %q", v, a.Address)
+			}
+		}
 		if bad < 0 || len(list)+bad > len(v)+1 {
 			t.Errorf("%q: %d addresses, %d bad", v, len(list), bad)
 		}

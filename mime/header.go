@@ -70,7 +70,7 @@ func (h *Header) Fields() []Field {
 
 // From returns the mailboxes of the first From field that has any
 // (RFC 5322 section 3.6.2). If none has, entries such as "Name <word>" and
-// "root (Cron Daemon)" are returned, whose Address holds no "@".
+// "root (Cron Daemon)" are returned, which are not Valid.
 func (h *Header) From() []Address { return h.authors("From") }
 
 // Sender returns the first mailbox of Sender, read as From does, or nil.

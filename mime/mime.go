@@ -10,6 +10,7 @@ package mime
 
 import (
 	"io"
+	"strings"
 	"time"
 )
 
@@ -36,11 +37,17 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Address is one mailbox of an address field.
+// Address is one mailbox of an address field (RFC 5322 section 3.4): the display
+// name, decoded, and "local@domain" as written, its local part quoted where it needs
+// to be. Only From and Sender can hold an Address that is not Valid.
 type Address struct {
 	Name    string `json:"name,omitempty"`
 	Address string `json:"address"`
 }
+
+// Valid tells whether the address has a domain. From and Sender of some senders have
+// none: "root (Cron Daemon)". Their name is worth showing, with another address.
+func (a Address) Valid() bool { return strings.Contains(a.Address, "@") }
 
 // Field is one header field: the name as written and the unfolded, decoded value.
 type Field struct {
