@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -24,6 +25,8 @@ func queueCommand(e env, args []string) int {
 	fs := flags(e, "queue")
 	path := fs.String("config", "", "configuration `file`")
 	asJSON := fs.Bool("json", false, "one JSON object a line")
+	states := fs.String("state", "", "list only messages in these `states`, separated by commas, or all (default: all but sent)")
+	limit := fs.Int("limit", 1000, "list so many messages at most, the oldest first")
 	operands, status, ok := parse(e, fs, args)
 	if !ok {
 		return status
@@ -35,6 +38,10 @@ func queueCommand(e env, args []string) int {
 	if action != "list" && len(ids) == 0 {
 		return badUsage(e, fs, "name the queue ID of a message; queue list shows them")
 	}
+	filter, err := listFilter(*states, *limit)
+	if err != nil {
+		return badUsage(e, fs, err.Error())
+	}
 	store, status := openQueue(e, *path)
 	if store == nil {
 		return status
@@ -43,7 +50,7 @@ func queueCommand(e env, args []string) int {
 	d := desk{e: e, store: store, json: *asJSON}
 	switch action {
 	case "list":
-		return d.list()
+		return d.list(filter)
 	case "show":
 		return d.each(ids, d.show)
 	case "export":
@@ -52,6 +59,28 @@ func queueCommand(e env, args []string) int {
 		return d.each(ids, func(id string) error { return d.steer(id, queue.Action(action)) })
 	}
 	return badUsage(e, fs, fmt.Sprintf("unknown action %q; there are list, show, hold, release, retry, delete and export", action))
+}
+
+// listFilter leaves sent messages out unless they are asked for: a queue is what
+// is still in it.
+func listFilter(states string, limit int) (queue.Filter, error) {
+	f := queue.Filter{Limit: limit}
+	for _, s := range queue.States() {
+		if states == "" && s != queue.Sent || states == "all" {
+			f.States = append(f.States, s)
+		}
+	}
+	if states == "" || states == "all" {
+		return f, nil
+	}
+	for name := range strings.SplitSeq(states, ",") {
+		s := queue.State(strings.TrimSpace(name))
+		if !slices.Contains(queue.States(), s) {
+			return f, fmt.Errorf("unknown state %q; there are %v", name, queue.States())
+		}
+		f.States = append(f.States, s)
+	}
+	return f, nil
 }
 
 // openQueue opens the queue of a running or stopped relay. It reads the
@@ -150,8 +179,8 @@ func viewOf(r queue.Record) view {
 	return v
 }
 
-func (d desk) list() int {
-	records, err := d.store.List(context.Background(), queue.Filter{})
+func (d desk) list(f queue.Filter) int {
+	records, err := d.store.List(context.Background(), f)
 	if err != nil {
 		return fault(d.e, exitFault, err)
 	}

@@ -77,7 +77,7 @@ type Server struct {
 	gone     *sync.Cond // signalled when a connection has ended
 	conns    map[*conn]struct{}
 	stopping bool
-	stop     chan struct{} // closed when stopping
+	stop     chan struct{}  // closed when stopping
 	bodies   sync.WaitGroup // messages that are being taken, with BDAT beside their connection
 }
 

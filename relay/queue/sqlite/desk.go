@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,7 +68,7 @@ func (s *Store) Get(ctx context.Context, id string) (queue.Record, []queue.Event
 	return r, events, rows.Err()
 }
 
-// transitions says from which states an action may start, and where it leads.
+// transition says from which states an action may start, and where it leads.
 func transition(a queue.Action) (from []queue.State, to queue.State, err error) {
 	switch a {
 	case queue.Hold:
@@ -95,7 +96,7 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 		if err := tx.QueryRowContext(ctx, "SELECT state, body FROM message WHERE id=?", id).Scan(&state, &kind); err != nil {
 			return notFound(err)
 		}
-		if !contains(from, state) {
+		if !slices.Contains(from, state) {
 			return fmt.Errorf("%w: it is %s", queue.ErrState, state)
 		}
 		if a == queue.Delete {
@@ -133,15 +134,6 @@ func remove(ctx context.Context, tx *sql.Tx, id string) error {
 		}
 	}
 	return nil
-}
-
-func contains(list []queue.State, s queue.State) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // Stats implements queue.Desk.
