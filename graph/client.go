@@ -13,7 +13,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -122,22 +121,24 @@ func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 		return Reply{}, &Error{Op: r.op, Class: ClassPassing, Reason: ReasonCanceled, err: err}
 	}
 	defer release()
-	reply, err := c.attempt(ctx, r, out)
-	var e *Error
-	if errors.As(err, &e) && e.Status == http.StatusUnauthorized && e.Op != opToken {
-		c.tokens.drop()
-		reply, err = c.attempt(ctx, r, out)
-	}
-	return reply, err
-}
-
-func (c *Client) attempt(ctx context.Context, r *request, out any) (Reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
-	token, err := c.tokens.get(ctx)
+	token, err := c.Token(ctx)
 	if err != nil {
 		return Reply{}, err
 	}
+	reply, err := c.attempt(ctx, r, token, out)
+	if reply.Status != http.StatusUnauthorized {
+		return reply, err
+	}
+	c.tokens.drop(token)
+	if token, err = c.Token(ctx); err != nil {
+		return reply, err
+	}
+	return c.attempt(ctx, r, token, out)
+}
+
+func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, out any) (Reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
 	target := c.cfg.GraphURL + "/v1.0/users/" + url.PathEscape(r.mailbox) + r.path
 	if len(r.query) > 0 {
 		// Graph takes %20, not every part of it takes a plus sign, for a space.

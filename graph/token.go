@@ -15,16 +15,19 @@ import (
 
 const opToken = "token"
 
-// renewAhead is how long before its end a token is renewed.
+// renewAhead is how long before its end a token is renewed, or half its life
+// where that is short.
 const renewAhead = 5 * time.Minute
 
 // tokens caches one connection's token. One request at a time asks for a new one.
 type tokens struct {
-	source oauth2.TokenSource
+	cc     clientcredentials.Config // which caches nothing by itself
+	client *http.Client
 	obs    Observer
 	lock   chan struct{} // a mutex that a context can give up on
 	mu     sync.Mutex
 	token  *oauth2.Token
+	renew  time.Time // zero: never
 }
 
 func newTokens(cfg Config, client *http.Client) *tokens {
@@ -38,18 +41,8 @@ func newTokens(cfg Config, client *http.Client) *tokens {
 		AuthStyle:    oauth2.AuthStyleInParams,
 	}
 	limited.Transport = agent{client.Transport, cfg.UserAgent}
-	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, &limited)
-	return &tokens{source: uncached{ctx, cc}, obs: cfg.Observer, lock: make(chan struct{}, 1)}
+	return &tokens{cc: cc, client: &limited, obs: cfg.Observer, lock: make(chan struct{}, 1)}
 }
-
-// uncached asks the endpoint each time: what clientcredentials caches by itself
-// cannot be dropped when Graph refuses it.
-type uncached struct {
-	ctx context.Context
-	cc  clientcredentials.Config
-}
-
-func (u uncached) Token() (*oauth2.Token, error) { return u.cc.Token(u.ctx) }
 
 // agent names us to the token endpoint as well.
 type agent struct {
@@ -72,37 +65,47 @@ func (t *tokens) get(ctx context.Context) (*oauth2.Token, error) {
 	case t.lock <- struct{}{}:
 		defer func() { <-t.lock }()
 	case <-ctx.Done():
-		return nil, &Error{Op: opToken, Class: ClassPassing, Reason: ReasonCanceled, err: ctx.Err()}
+		return nil, tokenError(ctx.Err())
 	}
 	if tok := t.cached(); tok != nil {
 		return tok, nil
 	}
-	tok, err := t.source.Token()
+	tok, err := t.cc.Token(context.WithValue(ctx, oauth2.HTTPClient, t.client))
 	if t.obs != nil {
 		t.obs.Token(err == nil)
 	}
 	if err != nil {
 		return nil, tokenError(err)
 	}
-	t.mu.Lock()
-	t.token = tok
-	t.mu.Unlock()
+	t.keep(tok)
 	return tok, nil
+}
+
+func (t *tokens) keep(tok *oauth2.Token) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.token, t.renew = tok, time.Time{}
+	if !tok.Expiry.IsZero() {
+		t.renew = tok.Expiry.Add(-min(renewAhead, time.Until(tok.Expiry)/2))
+	}
 }
 
 func (t *tokens) cached() *oauth2.Token {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.token == nil || (!t.token.Expiry.IsZero() && time.Until(t.token.Expiry) < min(renewAhead, time.Duration(t.token.ExpiresIn)*time.Second/2)) {
+	if !t.renew.IsZero() && !time.Now().Before(t.renew) {
 		return nil
 	}
 	return t.token
 }
 
-func (t *tokens) drop() {
+// drop forgets the token that Graph refused, unless another caller has renewed it.
+func (t *tokens) drop(refused *oauth2.Token) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.token = nil
+	if t.token == refused {
+		t.token = nil
+	}
 }
 
 // tokenError: what the endpoint refuses is the connection's fault; what does not
@@ -110,6 +113,10 @@ func (t *tokens) drop() {
 func tokenError(err error) error {
 	e := &Error{Op: opToken, Class: ClassConnection, Reason: ReasonAuth, err: err}
 	var r *oauth2.RetrieveError
+	if errors.Is(err, context.Canceled) { // the caller's doing
+		e.Class, e.Reason, e.err = ClassPassing, ReasonCanceled, scrub(err)
+		return e
+	}
 	if !errors.As(err, &r) {
 		e.Reason = ReasonNetwork
 		e.err = scrub(err)
