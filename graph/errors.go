@@ -36,7 +36,10 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("graph " + e.Op)
 	if e.Status != 0 {
-		fmt.Fprintf(&b, ": %d %s", e.Status, e.Code)
+		fmt.Fprintf(&b, ": %d", e.Status)
+	}
+	if e.Code != "" {
+		b.WriteString(" " + e.Code)
 	}
 	if e.Message != "" {
 		b.WriteString(": " + e.Message)
@@ -128,10 +131,10 @@ func retryAfter(h http.Header) time.Duration {
 		return 0
 	}
 	var d time.Duration
-	if s, err := strconv.ParseFloat(v, 64); err == nil && s >= 0 && s < maxRetryAfter.Seconds() {
-		d = time.Duration(s * float64(time.Second))
-	} else if err == nil && s > 0 {
+	if s, err := strconv.ParseFloat(v, 64); s >= maxRetryAfter.Seconds() { // infinite, with an error, out of range
 		d = maxRetryAfter
+	} else if err == nil && s >= 0 {
+		d = time.Duration(s * float64(time.Second))
 	} else if t, err := http.ParseTime(v); err == nil {
 		d = time.Until(t)
 	}
