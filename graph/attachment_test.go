@@ -1,0 +1,81 @@
+package graph_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"testing/iotest"
+
+	"graphrelay/graph"
+	"graphrelay/graph/simulator"
+)
+
+// content is size bytes that repeat nowhere.
+func content(size int) []byte {
+	b := make([]byte, size)
+	r := rand.NewChaCha8([32]byte{byte(size)})
+	_, _ = r.Read(b)
+	return b
+}
+
+// The content is encoded as it is sent: every size must come out as encoding/base64
+// has it, in a request of the length that was announced.
+func TestPostAttachmentEncodes(t *testing.T) {
+	_, rec, c := simulated(t, simulator.Options{})
+	id := draft(t, c)
+	const buffer = 3 << 12
+	for _, size := range []int{0, 1, 2, 3, 4, buffer - 1, buffer, buffer + 1, buffer + 2, 2 * buffer, 2*buffer + 1, 2_999_999} {
+		want := content(size)
+		a := graph.Attachment{Name: "ü \"contentBytes\":\"<&>.bin", ContentType: "text/x", ContentID: "c@x", Inline: true, Size: int64(size),
+			Open: func() io.Reader { return iotest.HalfReader(bytes.NewReader(want)) }}
+		if _, err := c.PostAttachment(t.Context(), mailbox, id, a); err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		all := rec.of("POST", "/attachments")
+		r := all[len(all)-1]
+		if r.Length != int64(len(r.Body)) {
+			t.Errorf("%d bytes: announced %d, sent %d", size, r.Length, len(r.Body))
+		}
+		var got struct {
+			Type         string `json:"@odata.type"`
+			Name         string
+			ContentType  string
+			ContentID    string
+			IsInline     bool
+			ContentBytes string
+		}
+		if err := json.Unmarshal(r.Body, &got); err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		raw, err := base64.StdEncoding.DecodeString(got.ContentBytes)
+		if err != nil || !bytes.Equal(raw, want) {
+			t.Errorf("%d bytes: the content differs (%v)", size, err)
+		}
+		if got.Type != "#microsoft.graph.fileAttachment" || got.Name != a.Name || got.ContentType != "text/x" ||
+			got.ContentID != "c@x" || !got.IsInline {
+			t.Errorf("%d bytes: %s %q %s %s %v", size, got.Type, got.Name, got.ContentType, got.ContentID, got.IsInline)
+		}
+	}
+}
+
+// A file that is shorter than announced, or cannot be read, must not arrive cut off.
+func TestPostAttachmentOfABrokenFile(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{})
+	id := draft(t, c)
+	for name, r := range map[string]io.Reader{
+		"short":      bytes.NewReader(content(50_000)),
+		"long":       bytes.NewReader(content(150_000)),
+		"unreadable": io.MultiReader(bytes.NewReader(content(50_000)), iotest.ErrReader(io.ErrClosedPipe)),
+	} {
+		a := graph.Attachment{Name: name, Size: 100_000, Open: func() io.Reader { return r }}
+		if _, err := c.PostAttachment(t.Context(), mailbox, id, a); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if got := sim.Drafts()[0].Attachments; len(got) != 0 {
+		t.Errorf("%d attachments arrived", len(got))
+	}
+}

@@ -1,0 +1,135 @@
+package graph_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"graphrelay/graph"
+)
+
+// One row for each code that Graph is known to answer with, then by status.
+func TestClassification(t *testing.T) {
+	for _, tt := range []struct {
+		status    int
+		code      string
+		class     graph.Class
+		reason    graph.Reason
+		ambiguous bool
+	}{
+		{400, "ErrorInvalidRecipients", graph.ClassMessage, graph.ReasonRecipients, false},
+		{400, "ErrorMimeContentInvalidBase64String", graph.ClassMessage, graph.ReasonInvalid, false},
+		{400, "InvalidInternetMessageHeader", graph.ClassMessage, graph.ReasonInvalid, false},
+		{400, "InvalidInternetMessageHeaderCollection", graph.ClassMessage, graph.ReasonInvalid, false},
+		{400, "ParameterValueEmpty", graph.ClassMessage, graph.ReasonInvalid, false},
+		{400, "RequestBodyRead", graph.ClassMessage, graph.ReasonInvalid, false},
+		{400, "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize", graph.ClassMessage, graph.ReasonInvalid, false},
+		{401, "InvalidAuthenticationToken", graph.ClassConnection, graph.ReasonAuth, false},
+		{401, "InvalidAudienceForResource", graph.ClassConnection, graph.ReasonAuth, false},
+		{403, "ErrorSendAsDenied", graph.ClassMessage, graph.ReasonSendDenied, false},
+		{403, "ErrorAccessDenied", graph.ClassMailbox, graph.ReasonAccessDenied, false},
+		{403, "ErrorMessageSubmissionBlocked", graph.ClassMailbox, graph.ReasonBlocked, false},
+		{403, "ErrorExceededMessageLimit", graph.ClassMailbox, graph.ReasonBlocked, false},
+		{404, "ErrorItemNotFound", graph.ClassPassing, graph.ReasonItemNotFound, false},
+		{404, "ErrorInvalidUser", graph.ClassMessage, graph.ReasonMailbox, false},
+		{404, "MailboxNotEnabledForRESTAPI", graph.ClassMessage, graph.ReasonMailbox, false},
+		{404, "ErrorNonExistentMailbox", graph.ClassPassing, graph.ReasonMailbox, false},
+		{403, "ErrorQuotaExceeded", graph.ClassMailbox, graph.ReasonMailboxFull, false},
+		{507, "ErrorQuotaExceeded", graph.ClassMailbox, graph.ReasonMailboxFull, true},
+		{413, "ErrorMessageSizeExceeded", graph.ClassMessage, graph.ReasonTooLarge, false},
+		{400, "ErrorMessageSizeExceeded", graph.ClassMessage, graph.ReasonTooLarge, false},
+		{413, "BadRequest", graph.ClassMessage, graph.ReasonTooLarge, false},
+		{400, "BadRequest", graph.ClassMessage, graph.ReasonInvalid, false},
+		{429, "ApplicationThrottled", graph.ClassPassing, graph.ReasonThrottled, false},
+		{429, "TooManyRequests", graph.ClassPassing, graph.ReasonThrottled, false},
+		{429, "activityLimitReached", graph.ClassPassing, graph.ReasonThrottled, false},
+		{429, "UnknownError", graph.ClassPassing, graph.ReasonThrottled, false},
+		{429, "", graph.ClassPassing, graph.ReasonThrottled, false},
+		{429, "ErrorSubmissionQuotaExceeded", graph.ClassMailbox, graph.ReasonBlocked, false},
+		{503, "CommandConcurrencyLimitReached", graph.ClassPassing, graph.ReasonThrottled, true},
+		{503, "ErrorServerBusy", graph.ClassPassing, graph.ReasonThrottled, true},
+		{503, "ErrorInternalServerTransientError", graph.ClassPassing, graph.ReasonUnavailable, true},
+		{503, "ServiceUnavailable", graph.ClassPassing, graph.ReasonThrottled, true},
+		{500, "ErrorTooManyObjectsOpened", graph.ClassPassing, graph.ReasonThrottled, true},
+		{500, "ErrorInternalServerError", graph.ClassPassing, graph.ReasonUnavailable, true},
+		{504, "UnknownError", graph.ClassPassing, graph.ReasonUnavailable, true},
+		{412, "", graph.ClassPassing, graph.ReasonUnavailable, false},
+
+		{400, "", graph.ClassMessage, graph.ReasonInvalid, false},
+		{401, "", graph.ClassConnection, graph.ReasonAuth, false},
+		{403, "", graph.ClassMailbox, graph.ReasonAccessDenied, false},
+		{404, "", graph.ClassPassing, graph.ReasonItemNotFound, false},
+		{408, "", graph.ClassPassing, graph.ReasonUnavailable, false},
+		{409, "", graph.ClassPassing, graph.ReasonUnavailable, false},
+		{410, "", graph.ClassPassing, graph.ReasonItemNotFound, false},
+		{418, "", graph.ClassMessage, graph.ReasonInvalid, false},
+		{423, "", graph.ClassPassing, graph.ReasonUnavailable, false},
+		{500, "", graph.ClassPassing, graph.ReasonUnavailable, true},
+		{502, "", graph.ClassPassing, graph.ReasonUnavailable, true},
+		{503, "", graph.ClassPassing, graph.ReasonThrottled, true},
+		{504, "", graph.ClassPassing, graph.ReasonUnavailable, true},
+		{509, "", graph.ClassPassing, graph.ReasonThrottled, true},
+		{200, "", graph.ClassPassing, graph.ReasonUnavailable, true},
+		{302, "", graph.ClassPassing, graph.ReasonUnavailable, true},
+	} {
+		t.Run(fmt.Sprint(tt.status, tt.code), func(t *testing.T) {
+			body := fmt.Sprintf(`{"error":{"code":%q,"message":"text","innererror":{"request-id":"x"}}}`, tt.code)
+			c := answering(t, reply(tt.status, body, "request-id", "rid"))
+			_, err := c.Send(t.Context(), mailbox, "AAQ")
+			e := graphError(t, err)
+			if e.Class != tt.class || e.Reason != tt.reason || e.Ambiguous != tt.ambiguous {
+				t.Errorf("got %s %s ambiguous %v, want %s %s %v", e.Class, e.Reason, e.Ambiguous, tt.class, tt.reason, tt.ambiguous)
+			}
+			if e.Status != tt.status || e.Code != tt.code || e.Message != "text" || e.RequestID != "rid" {
+				t.Errorf("got %d %q %q %q", e.Status, e.Code, e.Message, e.RequestID)
+			}
+		})
+	}
+}
+
+// Only an item that is not there is NotFound: a mailbox is another matter.
+func TestNotFound(t *testing.T) {
+	for code, want := range map[string]bool{"ErrorItemNotFound": true, "": true, "ErrorInvalidUser": false, "ErrorNonExistentMailbox": false} {
+		c := answering(t, reply(404, `{"error":{"code":"`+code+`"}}`))
+		_, _, err := c.Look(t.Context(), mailbox, "AAQ")
+		if got := graph.NotFound(err); got != want {
+			t.Errorf("%q: got %v", code, got)
+		}
+		if _, err := c.Delete(t.Context(), mailbox, "AAQ"); (err == nil) != want {
+			t.Errorf("%q: delete gives %v", code, err)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	const s = time.Second
+	date := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+	for _, tt := range []struct {
+		value    string
+		min, max time.Duration
+	}{
+		{"", 0, 0},
+		{"10", 10 * s, 10 * s},
+		{"2.128", 2128 * time.Millisecond, 2128 * time.Millisecond},
+		{" 7 ", 7 * s, 7 * s},
+		{"0", 0, 0},
+		{"-5", 0, 0},
+		{"3600", time.Hour, time.Hour},
+		{"86400", time.Hour, time.Hour},
+		{"99999999999999999999999", time.Hour, time.Hour},
+		{"1e999", time.Hour, time.Hour},
+		{"Inf", time.Hour, time.Hour},
+		{"NaN", 0, 0},
+		{"soon", 0, 0},
+		{date(90 * s), 80 * s, 90 * s},
+		{date(-90 * s), 0, 0},
+		{date(1000 * time.Hour), time.Hour, time.Hour},
+	} {
+		c := answering(t, reply(429, "", "Retry-After", tt.value))
+		_, err := c.Send(t.Context(), mailbox, "AAQ")
+		if got := graphError(t, err).RetryAfter; got < tt.min || got > tt.max {
+			t.Errorf("%q: got %s, want %s to %s", tt.value, got, tt.min, tt.max)
+		}
+	}
+}

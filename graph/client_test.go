@@ -1,0 +1,269 @@
+package graph_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"graphrelay/graph"
+	"graphrelay/graph/simulator"
+)
+
+func TestCallsSucceed(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{SendDelay: -1})
+	ctx := t.Context()
+	id, r, err := c.CreateDraft(ctx, mailbox, message("all calls"))
+	if err != nil || id == "" || r.Status != http.StatusCreated || r.RequestID == "" {
+		t.Fatalf("create: %q %+v %v", id, r, err)
+	}
+	if r, err := c.PostAttachment(ctx, mailbox, id, file("a.pdf", "content")); err != nil || r.Status != http.StatusCreated {
+		t.Fatalf("attach: %+v %v", r, err)
+	}
+	if n, _, err := c.Attachments(ctx, mailbox, id); err != nil || n != 1 {
+		t.Fatalf("attachments: %d %v", n, err)
+	}
+	items, _, err := c.Find(ctx, mailbox, "0q1")
+	if err != nil || len(items) != 1 || items[0].ID != id || !items[0].IsDraft {
+		t.Fatalf("find: %+v %v", items, err)
+	}
+	if item, _, err := c.Look(ctx, mailbox, id); err != nil || item.ID != id || !item.IsDraft || item.Submitted() {
+		t.Fatalf("look: %+v %v", item, err)
+	}
+	if r, err := c.Send(ctx, mailbox, id); err != nil || r.Status != http.StatusAccepted {
+		t.Fatalf("send: %+v %v", r, err)
+	}
+	if item, _, err := c.Look(ctx, mailbox, id); err != nil || item.ID != id || item.IsDraft {
+		t.Fatalf("look after send: %+v %v", item, err)
+	}
+	if _, err := c.Delete(ctx, mailbox, id); err != nil {
+		t.Fatalf("delete: %v", err)
+	}
+	if _, err := c.Delete(ctx, mailbox, id); err != nil {
+		t.Fatalf("delete of what is gone: %v", err)
+	}
+	if _, _, err := c.Look(ctx, mailbox, id); !graph.NotFound(err) {
+		t.Fatalf("look after delete: %v, want not found", err)
+	}
+	if tok, err := c.Token(ctx); err != nil || tok.AccessToken == "" {
+		t.Fatalf("token: %v", err)
+	}
+	if got := len(sim.Ledger()); got != 1 {
+		t.Fatalf("%d sends in the ledger, want 1", got)
+	}
+}
+
+// What each request has to carry on the wire.
+func TestRequestsOnTheWire(t *testing.T) {
+	_, rec, c := simulated(t, simulator.Options{SendDelay: -1})
+	id := draft(t, c)
+	if _, err := c.PostAttachment(t.Context(), mailbox, id, file("a.pdf", strings.Repeat("x", 100_000))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Send(t.Context(), mailbox, id); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]bool{}
+	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	for _, r := range rec.reqs {
+		if r.Header.Get("User-Agent") != "graphrelay/test" {
+			t.Errorf("%s: User-Agent %q", r.Path, r.Header.Get("User-Agent"))
+		}
+		cid := r.Header.Get("Client-Request-Id")
+		if !uuid.MatchString(cid) || ids[cid] {
+			t.Errorf("%s: client-request-id %q is no UUID of its own", r.Path, cid)
+		}
+		ids[cid] = true
+		if r.Chunked {
+			t.Errorf("%s: chunked", r.Path)
+		}
+		if strings.HasSuffix(r.Path, "/token") {
+			continue
+		}
+		if got := r.Header.Get("Prefer"); got != `IdType="ImmutableId"` {
+			t.Errorf("%s: Prefer %q", r.Path, got)
+		}
+		if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+			t.Errorf("%s: no bearer token", r.Path)
+		}
+	}
+	send := rec.of("POST", "/send")[0]
+	if got := send.Header["Content-Length"]; send.Length != 0 || len(got) != 1 || got[0] != "0" {
+		t.Errorf("send: Content-Length %q", got)
+	}
+	attach := rec.of("POST", "/attachments")[0]
+	if attach.Length != int64(len(attach.Body)) || attach.Length < 100_000 {
+		t.Errorf("attach: Content-Length %d of %d bytes", attach.Length, len(attach.Body))
+	}
+}
+
+func TestCreateLeavesOutWhatIsEmpty(t *testing.T) {
+	_, rec, c := simulated(t, simulator.Options{})
+	m := message("<b> & co")
+	draft := func(headers []graph.Header) map[string]any {
+		m.InternetMessageHeaders = headers
+		if _, _, err := c.CreateDraft(t.Context(), mailbox, m); err != nil {
+			t.Fatal(err)
+		}
+		all := rec.of("POST", "/messages")
+		last := all[len(all)-1]
+		if int64(len(last.Body)) != m.Size() {
+			t.Errorf("Size is %d, the request has %d", m.Size(), len(last.Body))
+		}
+		if !strings.Contains(string(last.Body), "<b> & co") {
+			t.Error("HTML is escaped, which costs room")
+		}
+		var got map[string]any
+		if err := json.Unmarshal(last.Body, &got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for _, empty := range [][]graph.Header{nil, {}} {
+		got := draft(empty)
+		for _, name := range []string{"internetMessageHeaders", "from", "sender", "ccRecipients", "bccRecipients", "replyTo", "importance"} {
+			if _, there := got[name]; there {
+				t.Errorf("%s is there though empty", name)
+			}
+		}
+	}
+	if got := draft([]graph.Header{{Name: "X-A", Value: "1"}}); len(got["internetMessageHeaders"].([]any)) != 1 {
+		t.Errorf("internetMessageHeaders: %v", got["internetMessageHeaders"])
+	}
+}
+
+// A body of megabytes comes back in the answer to create, each < of it as \u003c.
+func TestCreateOfALargeBody(t *testing.T) {
+	_, _, c := simulated(t, simulator.Options{})
+	m := message("large")
+	m.Body = graph.Body{ContentType: "html", Content: strings.Repeat("<p>", 1_200_000)}
+	id, _, err := c.CreateDraft(t.Context(), mailbox, m)
+	if err != nil || id == "" {
+		t.Fatalf("got %q, %v", id, err)
+	}
+}
+
+// Only the documented status is success; what is unknown may have had its effect.
+func TestOnlyTheDocumentedStatusIsSuccess(t *testing.T) {
+	item := `{"id":"AAQ","isDraft":true}`
+	create := func(c *graph.Client) error {
+		_, _, err := c.CreateDraft(t.Context(), mailbox, message("s"))
+		return err
+	}
+	send := func(c *graph.Client) error { _, err := c.Send(t.Context(), mailbox, "AAQ"); return err }
+	attach := func(c *graph.Client) error {
+		_, err := c.PostAttachment(t.Context(), mailbox, "AAQ", file("a", "b"))
+		return err
+	}
+	look := func(c *graph.Client) error { _, _, err := c.Look(t.Context(), mailbox, "AAQ"); return err }
+	find := func(c *graph.Client) error { _, _, err := c.Find(t.Context(), mailbox, "q"); return err }
+	count := func(c *graph.Client) error { _, _, err := c.Attachments(t.Context(), mailbox, "AAQ"); return err }
+	session := func(c *graph.Client) error {
+		_, _, err := c.CreateUploadSession(t.Context(), mailbox, "AAQ", file("a", "b"))
+		return err
+	}
+	for _, tt := range []struct {
+		name   string
+		call   func(*graph.Client) error
+		status int
+		body   string
+		ok     bool
+	}{
+		{"create 201", create, 201, item, true},
+		{"create 200 with the item", create, 200, item, false},
+		{"create 200 empty", create, 200, "", false},
+		{"create 201 empty", create, 201, "", false},
+		{"create 201 without id", create, 201, `{"isDraft":true}`, false},
+		{"create 201 no JSON", create, 201, "<html>", false},
+		{"create 202", create, 202, item, false},
+		{"create 302", create, 302, "", false},
+		{"send 202", send, 202, "", true},
+		{"send 200 empty", send, 200, "", false},
+		{"send 201", send, 201, "", false},
+		{"send 204", send, 204, "", false},
+		{"attach 201", attach, 201, `{"id":"x"}`, true},
+		{"attach 201 no JSON", attach, 201, `oops`, true}, // the answer is not needed
+		{"attach 200", attach, 200, `{"id":"x"}`, false},
+		{"look 200", look, 200, item, true},
+		{"look 200 empty", look, 200, "", false},
+		{"look 200 without isDraft", look, 200, `{"id":"AAQ"}`, false},
+		{"look 200 null", look, 200, `null`, false},
+		{"find 200", find, 200, `{"value":[` + item + `]}`, true},
+		{"find 200 none", find, 200, `{"value":[]}`, true},
+		{"find 200 empty", find, 200, "", false},
+		{"find 200 without value", find, 200, `{}`, false},
+		{"find 200 without isDraft", find, 200, `{"value":[{"id":"AAQ"}]}`, false},
+		{"attachments 200 none", count, 200, `{"value":[]}`, true},
+		{"attachments 200 empty", count, 200, "", false},
+		{"attachments 200 without value", count, 200, `{}`, false},
+		{"session 201 empty", session, 201, "", false},
+		{"session 201 ftp", session, 201, `{"uploadUrl":"ftp://a/b"}`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := tt.call(answering(t, reply(tt.status, tt.body)))
+			if tt.ok {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			e := graphError(t, err)
+			if e.Class != graph.ClassPassing {
+				t.Errorf("class %s, want passing", e.Class)
+			}
+			if strings.HasPrefix(tt.name, "create") || strings.HasPrefix(tt.name, "send") {
+				if !e.Ambiguous {
+					t.Error("it may have had its effect, but is not ambiguous")
+				}
+			}
+		})
+	}
+}
+
+// 202 with Retry-After was seen, and retrying it sent twice.
+func TestSendAcceptedWithRetryAfter(t *testing.T) {
+	c := answering(t, reply(202, "", "Retry-After", "10"))
+	if _, err := c.Send(t.Context(), mailbox, "AAQ"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLookDoesWithoutTheFlags(t *testing.T) {
+	var queries []string
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		queries = append(queries, r.URL.RawQuery)
+		if strings.Contains(r.URL.RawQuery, "expand") {
+			reply(400, `{"error":{"code":"BadRequest"}}`)(w, r)
+			return
+		}
+		reply(200, `{"id":"AAQ","isDraft":true}`)(w, r)
+	})
+	if item, _, err := c.Look(t.Context(), mailbox, "AAQ"); err != nil || !item.IsDraft || len(queries) != 2 {
+		t.Fatalf("%+v %v after %q", item, err, queries)
+	}
+	for _, q := range queries {
+		if strings.Contains(q, "+") {
+			t.Errorf("a plus sign for a space in %s", q)
+		}
+	}
+}
+
+func TestSubmitted(t *testing.T) {
+	for _, tt := range []struct {
+		id, value string
+		want      bool
+	}{
+		{"Integer 0x0E07", "4", true},
+		{"Integer 0xe07", "13", true},
+		{"Integer 0xe07", "9", false},
+		{"Integer 0xe07", "", false},
+		{"Integer 0xe07", "four", false},
+		{"Integer 0x36", "4", false},
+	} {
+		i := graph.Item{Properties: []graph.Property{{ID: tt.id, Value: tt.value}}}
+		if got := i.Submitted(); got != tt.want {
+			t.Errorf("%s = %q: got %v", tt.id, tt.value, got)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package graph_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"graphrelay/graph"
+	"graphrelay/graph/simulator"
+)
+
+// No mailbox sees more requests at a time than it allows, uploads among them.
+func TestGateHoldsTheLimit(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{Latency: 2 * time.Millisecond, Concurrency: -1})
+	others := []string{mailbox, "BEN@contoso.test", "ben@contoso.test", "eve@contoso.test"}
+	_, a := large(graph.MaxPostAttachment)
+	together(40, func(i int) {
+		box := others[i%len(others)]
+		id, _, err := c.CreateDraft(t.Context(), box, message("gate"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, _, err := c.Look(t.Context(), box, id); err != nil {
+			t.Error(err)
+		}
+		url, _, err := c.CreateUploadSession(t.Context(), box, id, a)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, _, err := c.UploadState(t.Context(), box, url); err != nil {
+			t.Error(err)
+		}
+	})
+	for box, n := range sim.Stats().MaxConcurrency {
+		if n > 4 {
+			t.Errorf("%s had %d requests at a time", box, n)
+		}
+	}
+}
+
+// busy is a Graph whose calls wait until they are released, counted by mailbox.
+type busy struct {
+	mu      sync.Mutex
+	running map[string]int
+	release chan struct{}
+}
+
+func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	box := strings.Split(r.URL.Path, "/")[3]
+	b.mu.Lock()
+	b.running[box]++
+	b.mu.Unlock()
+	select {
+	case <-b.release:
+	case <-r.Context().Done():
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (b *busy) count(box string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.running[box]
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
+// A mailbox that is full of requests holds up no other, and those who wait for it
+// can give up without leaving anything behind.
+func TestGateWaiters(t *testing.T) {
+	b := &busy{running: map[string]int{}, release: make(chan struct{})}
+	c := newClient(t, serve(t, withTokens(b)), func(cfg *graph.Config) { cfg.Concurrency = 2 })
+	send := func(ctx context.Context, box string) error { _, err := c.Send(ctx, box, "AAQ"); return err }
+
+	var in sync.WaitGroup
+	for range 2 {
+		in.Go(func() {
+			if err := send(t.Context(), "full@x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "two at full@x", func() bool { return b.count("full@x") == 2 })
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	var gaveUp atomic.Int32
+	for range 20 {
+		waiting.Go(func() {
+			if e := graphError(t, send(ctx, "full@x")); e.Reason == graph.ReasonCanceled && !e.Ambiguous {
+				gaveUp.Add(1)
+			}
+		})
+	}
+	in.Go(func() {
+		if err := send(t.Context(), "other@x"); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "one at other@x", func() bool { return b.count("other@x") == 1 })
+	cancel()
+	waiting.Wait()
+	if gaveUp.Load() != 20 || b.count("full@x") != 2 {
+		t.Errorf("%d of 20 gave up, %d requests at full@x", gaveUp.Load(), b.count("full@x"))
+	}
+	close(b.release)
+	in.Wait()
+	if err := send(t.Context(), "full@x"); err != nil {
+		t.Errorf("after all: %v", err)
+	}
+}

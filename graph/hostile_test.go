@@ -1,0 +1,144 @@
+package graph_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"graphrelay/graph"
+)
+
+// endless writes until the client has enough, and counts.
+func endless(status int, start string, n *atomic.Int64) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, start)
+		chunk := []byte(strings.Repeat("a", 64<<10))
+		for n.Load() < 1<<30 {
+			m, err := w.Write(chunk)
+			if n.Add(int64(m)); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// However much an answer holds, little of it is read.
+func TestEndlessAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		status int
+		start  string
+	}{
+		{"error", 500, `{"error":{"code":"`},
+		{"no JSON", 400, ""},
+		{"success", 200, `{"id":"`},
+		{"nested", 200, strings.Repeat(`{"a":`, 100_000)},
+		{"array", 200, `{"value":["`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var sent atomic.Int64
+			c := answering(t, endless(tt.status, tt.start, &sent))
+			_, _, err := c.Look(within(t, 20*time.Second), mailbox, "AAQ")
+			e := graphError(t, err)
+			if len(e.Error()) > 2000 {
+				t.Errorf("%d bytes of error text", len(e.Error()))
+			}
+			if errors.Is(err, t.Context().Err()) && t.Context().Err() != nil {
+				t.Error("read until the time was over")
+			}
+			c.Close()
+			if n := sent.Load(); n > 64<<20 {
+				t.Errorf("%d bytes were read", n)
+			}
+		})
+	}
+}
+
+func TestNestedAnswers(t *testing.T) {
+	deep := strings.Repeat(`{"error":`, 20_000) + "1" + strings.Repeat("}", 20_000)
+	for _, status := range []int{200, 400, 500} {
+		_, _, err := answering(t, reply(status, deep)).Look(t.Context(), mailbox, "AAQ")
+		if e := graphError(t, err); e.Status != status || e.Code != "" {
+			t.Errorf("%d: got %+v", status, e)
+		}
+	}
+}
+
+// What comes from outside ends up in logs: one line, printable, short.
+func TestTextFromOutsideIsCleaned(t *testing.T) {
+	dirty := `a\u0000b\r\nlevel=error\u001b[31m\u202e\ud800` + strings.Repeat("x", 5000)
+	body := `{"error":{"code":"` + dirty + `","message":"` + dirty + `"}}`
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["request-id"] = []string{"id\tvalue\x80" + strings.Repeat("y", 5000)}
+		reply(400, body)(w, r)
+	})
+	r, err := c.Send(t.Context(), mailbox, "AAQ")
+	e := graphError(t, err)
+	for _, s := range []string{e.Code, e.Message, e.RequestID, e.Error(), r.RequestID} {
+		if strings.ContainsAny(s, "\x00\r\n\t\x1b\u202e") || len(s) > 2000 {
+			t.Errorf("got %q", s)
+		}
+	}
+}
+
+// A redirect would carry the token, and the mail, to wherever it points.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	var strayed atomic.Int32
+	elsewhere := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { strayed.Add(1) }))
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		h := reply(status, "", "Location", elsewhere)
+		c := answering(t, h)
+		if _, err := c.Send(t.Context(), mailbox, "AAQ"); err == nil {
+			t.Errorf("%d on send is a success", status)
+		}
+		if _, _, err := c.Look(t.Context(), mailbox, "AAQ"); err == nil {
+			t.Errorf("%d on get is a success", status)
+		}
+		if _, err := newClient(t, serve(t, h)).Token(t.Context()); err == nil {
+			t.Errorf("%d on token is a success", status)
+		}
+		c, url := session(t, status, "")
+		if _, _, _, err := c.PutRange(t.Context(), mailbox, url, strings.NewReader("x"), 0, 1, 2); err == nil {
+			t.Errorf("%d on upload is a success", status)
+		}
+	}
+	if n := strayed.Load(); n != 0 {
+		t.Errorf("%d requests went elsewhere", n)
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	short := func(cfg *graph.Config) { cfg.Timeout = 100 * time.Millisecond }
+	hang := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	trickle := func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(200)
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, " ")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	for name, h := range map[string]http.HandlerFunc{"no answer": hang, "no end": trickle} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := answering(t, h, short).Look(within(t, 20*time.Second), mailbox, "AAQ")
+			if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassPassing || e.Reason == graph.ReasonCanceled {
+				t.Errorf("got %+v", e)
+			}
+		})
+	}
+}
+
+// Where no connection was made, nothing can have happened.
+func TestUnreachable(t *testing.T) {
+	login := serve(t, withTokens(reply(404, "")))
+	c := newClient(t, "http://127.0.0.1:1", func(cfg *graph.Config) { cfg.LoginURL = login })
+	_, err := c.Send(t.Context(), mailbox, "AAQ")
+	if e := graphError(t, err); e.Ambiguous || e.Reason != graph.ReasonNetwork || e.Class != graph.ClassPassing {
+		t.Errorf("got %+v", e)
+	}
+}

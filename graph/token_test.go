@@ -1,0 +1,240 @@
+package graph_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"graphrelay/graph"
+	"graphrelay/graph/simulator"
+)
+
+func TestTokenRequest(t *testing.T) {
+	_, rec, c := simulated(t, simulator.Options{})
+	if _, err := c.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := rec.of("POST", "/contoso/oauth2/v2.0/token")
+	if len(r) != 1 {
+		t.Fatalf("%d requests", len(r))
+	}
+	form, err := url.ParseQuery(string(r[0].Body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(form.Get("scope"), "/.default") || form.Get("client_id") != "app" ||
+		form.Get("client_secret") != secret || form.Get("grant_type") != "client_credentials" {
+		t.Errorf("form %v", form)
+	}
+}
+
+// One request for a token serves all who ask, and it is kept.
+func TestTokenIsShared(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{Latency: time.Millisecond})
+	together(50, func(int) {
+		if _, err := c.Token(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if n := sim.Stats().Calls[simulator.OpToken]; n != 1 {
+		t.Errorf("%d token requests", n)
+	}
+}
+
+func together(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+// A refused token is renewed once, and by one request however many met the refusal.
+func TestTokenIsRenewedWhenRefused(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{Concurrency: -1, SendDelay: -1})
+	id := draft(t, c)
+	sim.RevokeTokens()
+	together(50, func(int) {
+		if _, _, err := c.Look(t.Context(), mailbox, id); err != nil {
+			t.Error(err)
+		}
+	})
+	if n := sim.Stats().Calls[simulator.OpToken]; n != 2 {
+		t.Errorf("%d token requests, want 2", n)
+	}
+}
+
+// When Graph refuses every token, the client asks once more and gives up.
+func TestTokenRefusedForGood(t *testing.T) {
+	var calls atomic.Int32
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		reply(401, `{"error":{"code":"InvalidAuthenticationToken"}}`)(w, r)
+	})
+	_, err := c.Send(t.Context(), mailbox, "AAQ")
+	if e := graphError(t, err); e.Class != graph.ClassConnection || e.Reason != graph.ReasonAuth || calls.Load() != 2 {
+		t.Errorf("%v after %d calls", e, calls.Load())
+	}
+}
+
+// A token is renewed before its end: half of a short life ahead, at most five minutes.
+func TestTokenIsRenewedAhead(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{TokenLifetime: 2 * time.Second})
+	first, err := c.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		next, err := c.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if next.AccessToken != first.AccessToken {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if !time.Now().Before(first.Expiry) {
+		t.Error("the first token was used to its end")
+	}
+	if n := sim.Stats().Calls[simulator.OpToken]; n != 2 {
+		t.Errorf("%d token requests, want 2", n)
+	}
+}
+
+func TestTokenFailures(t *testing.T) {
+	sim, _, _ := simulated(t, simulator.Options{})
+	down := "http://127.0.0.1:1"
+	for _, tt := range []struct {
+		name   string
+		login  string
+		secret string
+		fault  simulator.Fault
+		reason graph.Reason
+		after  time.Duration
+	}{
+		{"wrong secret", "", "wr0ng~secret", simulator.Fault{}, graph.ReasonAuth, 0},
+		{"endpoint down", down, secret, simulator.Fault{}, graph.ReasonNetwork, 0},
+		{"429", "", secret, simulator.Fault{Status: 429, RetryAfter: "7"}, graph.ReasonUnavailable, 7 * time.Second},
+		{"503", "", secret, simulator.Fault{Status: 503}, graph.ReasonUnavailable, 0},
+		{"reset", "", secret, simulator.Fault{Reset: true}, graph.ReasonNetwork, 0},
+		{"hangs", "", secret, simulator.Fault{Hang: 2 * time.Second}, graph.ReasonNetwork, 0},
+		{"redirect", "", secret, simulator.Fault{Status: 302}, graph.ReasonAuth, 0},
+		{"empty 200", "", secret, simulator.Fault{Status: 200}, graph.ReasonNetwork, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sim.ClearFaults()
+			if tt.fault != (simulator.Fault{}) {
+				tt.fault.Operation = simulator.OpToken
+				if _, err := sim.AddFault(tt.fault); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := newClient(t, serve(t, sim), func(cfg *graph.Config) {
+				cfg.ClientSecret, cfg.Timeout = tt.secret, time.Second
+				if tt.login != "" {
+					cfg.LoginURL = tt.login
+				}
+			})
+			_, err := c.Send(t.Context(), mailbox, "AAQ")
+			e := graphError(t, err)
+			if e.Class != graph.ClassConnection || e.Reason != tt.reason || e.RetryAfter != tt.after || e.Ambiguous {
+				t.Errorf("got %s %s %s ambiguous %v", e.Class, e.Reason, e.RetryAfter, e.Ambiguous)
+			}
+			if strings.Contains(err.Error(), tt.secret) {
+				t.Errorf("the secret is in %q", err)
+			}
+		})
+	}
+}
+
+// Whoever gives up waits for nobody: not for the endpoint, nor for another caller.
+func TestTokenRequestCanBeGivenUp(t *testing.T) {
+	release := make(chan struct{})
+	var asked atomic.Int32
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	defer close(release)
+	c := newClient(t, url)
+	ctx, cancel := context.WithCancel(within(t, 20*time.Second))
+	done := make(chan error, 2)
+	for range 2 {
+		go func() { _, err := c.Send(ctx, mailbox, "AAQ"); done <- err }()
+	}
+	for asked.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	for range 2 {
+		select {
+		case err := <-done:
+			if e := graphError(t, err); e.Reason != graph.ReasonCanceled || e.Class != graph.ClassPassing {
+				t.Errorf("got %s %s: %v", e.Class, e.Reason, e)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("still waiting")
+		}
+	}
+}
+
+// No error shows the bearer token, even where Graph repeats it.
+func TestErrorsKeepTheBearerToken(t *testing.T) {
+	for _, h := range []http.HandlerFunc{
+		reply(401, ""), reply(500, ""), reply(302, "", "Location", "http://127.0.0.1:1/"),
+		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		_, err := answering(t, h).Send(t.Context(), mailbox, "AAQ")
+		if err == nil || strings.Contains(err.Error(), token) || strings.Contains(err.Error(), secret) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+type observed struct {
+	mu       sync.Mutex
+	requests map[string]int
+	throttle int
+	tokens   map[bool]int
+}
+
+func (o *observed) Request(op string, status int, _ time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.requests[op+" "+http.StatusText(status)]++
+}
+
+func (o *observed) Throttled() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.throttle++
+}
+
+func (o *observed) Token(ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tokens[ok]++
+}
+
+func TestObserver(t *testing.T) {
+	o := &observed{requests: map[string]int{}, tokens: map[bool]int{}}
+	watch := func(cfg *graph.Config) { cfg.Observer = o }
+	c := answering(t, reply(429, ""), watch)
+	_, _ = c.Send(t.Context(), mailbox, "AAQ")
+	c = answering(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, watch)
+	_, _, _ = c.Look(t.Context(), mailbox, "AAQ")
+	c = newClient(t, "http://127.0.0.1:1", watch)
+	_, _ = c.Send(t.Context(), mailbox, "AAQ")
+	if o.requests["send Too Many Requests"] != 1 || o.requests["get "] != 1 || o.throttle != 1 || o.tokens[true] != 2 || o.tokens[false] != 1 {
+		t.Errorf("got %+v", o)
+	}
+}

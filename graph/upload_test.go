@@ -1,0 +1,232 @@
+package graph_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"graphrelay/graph"
+	"graphrelay/graph/simulator"
+)
+
+func large(size int) ([]byte, graph.Attachment) {
+	b := content(size)
+	return b, graph.Attachment{Name: "large.bin", ContentType: "application/zip", Size: int64(size),
+		Open: func() io.Reader { return bytes.NewReader(b) }}
+}
+
+func TestUpload(t *testing.T) {
+	for _, form := range []simulator.RangeForm{simulator.RangeBare, simulator.RangeOpen, simulator.RangeClosed} {
+		t.Run(fmt.Sprint(form), func(t *testing.T) {
+			sim, rec, c := simulated(t, simulator.Options{Ranges: form})
+			id := draft(t, c)
+			raw, a := large(graph.RangeBytes + 12_345)
+			url, _, err := c.CreateUploadSession(t.Context(), mailbox, id, a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := bytes.NewReader(raw)
+			next, done, _, err := c.PutRange(t.Context(), mailbox, url, r, 0, graph.RangeBytes, a.Size)
+			if err != nil || done || next != graph.RangeBytes {
+				t.Fatalf("first range: %d %v %v", next, done, err)
+			}
+			if state, _, err := c.UploadState(t.Context(), mailbox, url); err != nil || state != graph.RangeBytes {
+				t.Fatalf("state: %d %v", state, err)
+			}
+			if _, done, _, err = c.PutRange(t.Context(), mailbox, url, r, next, 12_345, a.Size); err != nil || !done {
+				t.Fatalf("last range: %v %v", done, err)
+			}
+			got := sim.Drafts()[0].Attachments
+			sum := sha256.Sum256(raw)
+			if len(got) != 1 || got[0].SHA256 != hex.EncodeToString(sum[:]) || !got[0].BySession || got[0].ContentType != "application/zip" {
+				t.Fatalf("attachments: %+v", got)
+			}
+			for _, r := range append(rec.of("PUT", ""), rec.of("GET", "')")...) {
+				if strings.Contains(r.Path, "AttachmentSessions") && r.Header.Get("Authorization") != "" {
+					t.Errorf("%s to the upload URL carries the bearer token", r.Method)
+				}
+				if r.Chunked || r.Length != int64(len(r.Body)) {
+					t.Errorf("%s: Content-Length %d of %d", r.Method, r.Length, len(r.Body))
+				}
+			}
+		})
+	}
+}
+
+func TestCancelUpload(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{})
+	_, a := large(graph.MaxPostAttachment)
+	url, _, err := c.CreateUploadSession(t.Context(), mailbox, draft(t, c), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CancelUpload(t.Context(), mailbox, url); err != nil {
+		t.Fatal(err)
+	}
+	if n := sim.Stats().OpenSessions; n != 0 {
+		t.Fatalf("%d sessions open", n)
+	}
+	_, _, err = c.UploadState(t.Context(), mailbox, url)
+	if e := graphError(t, err); e.Reason != graph.ReasonSession || e.Class != graph.ClassPassing {
+		t.Errorf("got %s %s", e.Class, e.Reason)
+	}
+}
+
+// session is a client, and an upload URL whose PUT and GET get this answer.
+func session(t *testing.T, status int, body string) (*graph.Client, string) {
+	t.Helper()
+	url := serve(t, withTokens(reply(status, body)))
+	return newClient(t, url), url + "/up?authtoken=" + uploadToken
+}
+
+const uploadToken = "eyJhbGciOiJ.upload.token"
+
+func TestNextExpectedRanges(t *testing.T) {
+	const total = 30
+	for _, tt := range []struct {
+		name   string
+		status int
+		body   string
+		next   int64
+		done   bool
+		fails  bool
+	}{
+		{"bare", 200, `{"nextExpectedRanges":["10"]}`, 10, false, false},
+		{"open", 200, `{"nextExpectedRanges":["10-"]}`, 10, false, false},
+		{"closed", 200, `{"nextExpectedRanges":["10-29"]}`, 10, false, false},
+		{"several", 200, `{"nextExpectedRanges":["10-14","20-"]}`, 10, false, false},
+		{"spaces", 200, `{"nextExpectedRanges":[" 10 - 29 "]}`, 10, false, false},
+		{"capitals", 200, `{"ExpirationDateTime":"x","NextExpectedRanges":["10"]}`, 10, false, false},
+		{"lower case", 200, `{"nextexpectedranges":["10"]}`, 10, false, false},
+		{"part was taken", 200, `{"nextExpectedRanges":["4"]}`, 4, false, false},
+		{"202", 202, `{"nextExpectedRanges":["10"]}`, 10, false, false},
+		{"none", 200, `{"nextExpectedRanges":[]}`, 10, false, false},
+		{"null", 200, `{"nextExpectedRanges":null}`, 10, false, false},
+		{"missing", 200, `{}`, 10, false, false},
+		{"empty body", 200, ``, 10, false, false},
+		{"empty text", 200, `{"nextExpectedRanges":[""]}`, 0, false, true},
+		{"garbage", 200, `{"nextExpectedRanges":["ten"]}`, 0, false, true},
+		{"negative", 200, `{"nextExpectedRanges":["-5"]}`, 0, false, true},
+		{"too large", 200, `{"nextExpectedRanges":["99999999999999999999"]}`, 0, false, true},
+		{"not a list", 200, `{"nextExpectedRanges":"10-"}`, 0, false, true},
+		{"no JSON", 200, `<html>`, 0, false, true},
+		{"created", 201, ``, 10, true, false},
+		{"created with a body", 201, `{"id":"x"}`, 10, true, false},
+		{"created with another body", 201, `<html>`, 10, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, url := session(t, tt.status, tt.body)
+			next, done, _, err := c.PutRange(t.Context(), mailbox, url, bytes.NewReader(make([]byte, 10)), 0, 10, total)
+			if tt.fails {
+				if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassPassing || done {
+					t.Fatalf("got %+v", e)
+				}
+				return
+			}
+			if err != nil || next != tt.next || done != tt.done {
+				t.Fatalf("got %d %v %v, want %d %v", next, done, err, tt.next, tt.done)
+			}
+		})
+	}
+}
+
+// With the last range sent, a session that expects nothing has the whole file.
+func TestLastRangeWithout201(t *testing.T) {
+	c, url := session(t, 200, `{"nextExpectedRanges":[]}`)
+	_, done, _, err := c.PutRange(t.Context(), mailbox, url, bytes.NewReader(make([]byte, 10)), 20, 10, 30)
+	if err != nil || !done {
+		t.Fatalf("got %v %v", done, err)
+	}
+}
+
+func TestUploadRefused(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		code   string
+		class  graph.Class
+		reason graph.Reason
+	}{
+		{401, "InvalidAudienceForResource", graph.ClassPassing, graph.ReasonSession},
+		{404, "uploadSessionNotFound", graph.ClassPassing, graph.ReasonSession},
+		{409, "conflict", graph.ClassPassing, graph.ReasonSession},
+		{410, "gone", graph.ClassPassing, graph.ReasonSession},
+		{416, "fragmentOverlap", graph.ClassPassing, graph.ReasonSession},
+		{400, "ErrorMessageSizeExceeded", graph.ClassMessage, graph.ReasonTooLarge},
+		{413, "", graph.ClassMessage, graph.ReasonTooLarge},
+		{429, "TooManyRequests", graph.ClassPassing, graph.ReasonThrottled},
+		{503, "", graph.ClassPassing, graph.ReasonThrottled},
+		{500, "", graph.ClassPassing, graph.ReasonUnavailable},
+	} {
+		t.Run(fmt.Sprint(tt.status, tt.code), func(t *testing.T) {
+			c, url := session(t, tt.status, `{"error":{"code":"`+tt.code+`","message":"no"}}`)
+			_, _, _, err := c.PutRange(t.Context(), mailbox, url, bytes.NewReader([]byte("x")), 0, 1, 2)
+			if e := graphError(t, err); e.Class != tt.class || e.Reason != tt.reason {
+				t.Errorf("got %s %s, want %s %s", e.Class, e.Reason, tt.class, tt.reason)
+			}
+		})
+	}
+}
+
+// An upload URL's token is a secret: no error may show it, whatever went wrong.
+func TestUploadErrorsKeepTheToken(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		reply(404, `{"error":{"code":"x","message":"No resource was found that matches 'http://`+r.Host+r.URL.String()+`'."}}`)(w, r)
+	}
+	hangUp := func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }
+	garbage := func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_, _ = io.WriteString(conn, "no HTTP\r\n\r\n")
+			conn.Close()
+		}
+	}
+	urls := map[string]string{
+		"echo":      serve(t, http.HandlerFunc(echo)),
+		"hang up":   serve(t, http.HandlerFunc(hangUp)),
+		"garbage":   serve(t, http.HandlerFunc(garbage)),
+		"redirect":  serve(t, reply(307, "", "Location", "http://127.0.0.1:1/")),
+		"down":      "http://127.0.0.1:1",
+		"bad host":  "http://[::1",
+		"bad query": "http://127.0.0.1:1/\x7f",
+	}
+	c := newClient(t, "http://127.0.0.1:1")
+	for name, base := range urls {
+		url := base + "/up?authtoken=" + uploadToken
+		_, _, _, put := c.PutRange(t.Context(), mailbox, url, bytes.NewReader([]byte("x")), 0, 1, 2)
+		_, _, get := c.UploadState(t.Context(), mailbox, url)
+		del := c.CancelUpload(t.Context(), mailbox, url)
+		for what, err := range map[string]error{"put": put, "get": get, "delete": del} {
+			for e := err; e != nil; e = unwrap(e) {
+				if strings.Contains(e.Error(), uploadToken) {
+					t.Errorf("%s, %s: the token is in %q", name, what, e)
+				}
+			}
+			if err == nil {
+				t.Errorf("%s, %s: no error", name, what)
+			}
+		}
+	}
+}
+
+func unwrap(err error) error {
+	if u, ok := err.(interface{ Unwrap() error }); ok {
+		return u.Unwrap()
+	}
+	return nil
+}
+
+// Content goes where TLS protects it, or where Graph itself is configured without.
+func TestUploadURLMustBeUsable(t *testing.T) {
+	for _, raw := range []string{"", "https://", "/relative", "ftp://host/x", "javascript:x", "http://[::1"} {
+		c := answering(t, reply(201, fmt.Sprintf(`{"uploadUrl":%q}`, raw)))
+		_, _, err := c.CreateUploadSession(t.Context(), mailbox, "AAQ", file("a", "b"))
+		if e := graphError(t, err); e.Class != graph.ClassPassing {
+			t.Errorf("%q: %v", raw, e)
+		}
+	}
+}
