@@ -313,9 +313,17 @@ func isDotAtom(s string) bool {
 	return !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, "\"(),:;<>@[\\]")
 }
 
+// isLiteral checks what stands in the brackets of a domain literal: an address of
+// IPv4 or "IPv6:..." (RFC 5321 section 4.1.3).
+func isLiteral(s string) bool {
+	return len(s) < 80 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),;<>@[\]`, r)
+	})
+}
+
 func isDomain(s string) bool {
 	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
-		return len(s) > 2 && !strings.ContainsAny(s[1:len(s)-1], " \t[]\\<>")
+		return len(s) > 2 && isLiteral(s[1:len(s)-1])
 	}
 	return s != "" && !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, "\"(),:;<>@[\\]")
 }

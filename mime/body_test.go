@@ -58,7 +58,13 @@ func TestUnflow(t *testing.T) {
 	}
 }
 
-func TestContentRefs(t *testing.T) {
+func refsOf(html string) map[string]bool {
+	refs := map[string]bool{}
+	eachRef(html, func(id string) { refs[id] = true })
+	return refs
+}
+
+func TestEachRef(t *testing.T) {
 	for in, want := range map[string]string{
 		`<img src="cid:a@b">`:                               "a@b",
 		`<img src=cid:a@b>`:                                 "a@b",
@@ -68,12 +74,12 @@ func TestContentRefs(t *testing.T) {
 		`<!--[if mso]><v:fill src="cid:a@b"/>`:              "a@b",
 		`<img src="cid:a&amp;b">`:                           "a&b",
 	} {
-		if refs := contentRefs(in); !refs[want] {
+		if refs := refsOf(in); !refs[want] {
 			t.Errorf("%s: %v does not hold %q", in, refs, want)
 		}
 	}
 	for _, in := range []string{"cid:a@b", "<p>see cid:a@b</p>", `<img src="http://x/cid:a@b">`, `<img src="acid:a@b">`} {
-		if refs := contentRefs(in); len(refs) > 0 {
+		if refs := refsOf(in); len(refs) > 0 {
 			t.Errorf("%s: %v", in, refs)
 		}
 	}

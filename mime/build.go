@@ -135,15 +135,23 @@ func attachedNote(names []string) string {
 
 // attach makes the attachments of the parts that are none of the bodies.
 func (b *builder) attach() error {
-	refs := contentRefs(b.msg.HTML)
+	ids := map[string][]*Attachment{}
 	for i, p := range b.files {
 		a, err := b.attachment(p, i+1)
 		if err != nil {
 			return err
 		}
-		a.Inline = a.ContentID != "" && refs[a.ContentID]
 		b.msg.Attachments = append(b.msg.Attachments, a)
+		if a.ContentID != "" {
+			ids[a.ContentID] = append(ids[a.ContentID], a)
+		}
 	}
+	eachRef(b.msg.HTML, func(id string) {
+		for _, a := range ids[id] {
+			a.Inline = true
+		}
+		delete(ids, id)
+	})
 	return nil
 }
 

@@ -171,7 +171,7 @@ func (c *faultList) bodies(m *Message, f corpusFacts) {
 		c.check("body is html", m.Body.HTML, true)
 	}
 	if f.HTMLCIDs != nil {
-		refs := contentRefs(m.HTML)
+		refs := refsOf(m.HTML)
 		for _, id := range f.HTMLCIDs {
 			c.check("html refers to "+id, refs[id], true)
 		}

@@ -41,14 +41,13 @@ func metaCharset(raw []byte) string {
 	}
 }
 
-// contentRefs returns the Content-IDs that HTML refers to by cid: (RFC 2392): the
-// scheme in any case, the id percent-decoded and as it stands.
-func contentRefs(s string) map[string]bool {
-	refs := map[string]bool{}
+// eachRef calls found with the Content-IDs that HTML refers to by cid: (RFC 2392):
+// the scheme in any case, the id percent-decoded and as it stands.
+func eachRef(s string, found func(id string)) {
 	for {
 		i := indexCID(s)
 		if i < 0 {
-			return refs
+			return
 		}
 		quoted := i > 0 && isRefStart(s[:i])
 		s = s[i+4:]
@@ -60,7 +59,7 @@ func contentRefs(s string) map[string]bool {
 			end = min(len(s), 2*maxIDBytes)
 		}
 		for _, id := range refForms(s[:end]) {
-			refs[id] = true
+			found(id)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -168,6 +170,24 @@ func TestLimits(t *testing.T) {
 				t.Errorf("no limit in the report: %+v", m.Report)
 			}
 		})
+	}
+}
+
+// TestTinyLimits reads all golden messages within next to nothing.
+func TestTinyLimits(t *testing.T) {
+	files, _ := filepath.Glob("testdata/golden/*.eml")
+	for _, lim := range []Limits{{}, {1, 1, 1, 1, 1, 1}, smallLimits()} {
+		for _, file := range files {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := Parse(bytes.NewReader(raw), int64(len(raw)), lim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkMessage(t, m)
+		}
 	}
 }
 
