@@ -30,6 +30,17 @@ func TestToUTF8(t *testing.T) {
 		{"ibm850", "\x82", "é"},
 		{"nobody-knows", "caf\xe9", "café"},
 		{"utf-16", "a", "\ufffd"},
+		{"utf-16", "a\x00\xe9\x00", "aé"},
+		{"utf-16", "\x00a", "a"},
+		{"utf-16be", "\x00a", "a"},
+		{"utf-32", "\x00\x00\x00a", "a"},
+		{"", "\xff\xfea\x00", "a"},
+		{"cp858", "\xd5", "€"},
+		{"iso-8859-1:1987", "\xe9", "é"},
+		{"euc_jp", "\xa4\xa2", "あ"},
+		{"cp50221", "\x1b$B$\"\x1b(B", "あ"},
+		{"unknown-8bit", "\xe9", "é"},
+		{"''", "\xe9", "é"},
 	} {
 		if got := toUTF8(c.charset, []byte(c.in)); got != c.want {
 			t.Errorf("%s %q: got %q, want %q", c.charset, c.in, got, c.want)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/encoding/unicode/utf32"
 )
 
 // toUTF8 converts text in the named charset. A name that says nothing, or one
@@ -25,7 +26,7 @@ func toUTF8(name string, b []byte) string {
 	case "utf-7":
 		return decodeUTF7(b)
 	}
-	if enc := webEncoding(name); enc != nil {
+	if enc := mailEncoding(name, b); enc != nil {
 		return decodeWith(enc, b)
 	}
 	r, err := charset.Reader(name, bytes.NewReader(b))
@@ -39,55 +40,44 @@ func toUTF8(name string, b []byte) string {
 	return strings.ToValidUTF8(string(out), "\ufffd")
 }
 
-// canonicalCharset trims what senders put around a charset name and resolves the
-// names that no registry has. "" stands for "not known".
-func canonicalCharset(name string) string {
-	name, _, _ = strings.Cut(name, "*") // a language: RFC 2231 section 5
-	name = strings.ToLower(strings.Trim(name, " \t\"'`<>;,"))
+// mailEncoding returns the encodings that mail names otherwise than browsers do, and
+// for the rest those of browsers; nil leaves the name to the registered ones.
+func mailEncoding(name string, b []byte) encoding.Encoding {
 	switch name {
-	case "utf-8", "utf8", "utf8mb4", "utf8mb3", "utf_8", "x-utf-8", "utf-8n", "us-ascii", "ascii",
-		"unknown-8bit", "x-unknown", "unknown", "default", "none", "8bit", "7bit", "binary", "iso-10646-ucs-utf-8",
-		"ansi_x3.4-1968", "646", "x-user-defined", "unicode-1-1-utf-8":
-		return ""
-	case "utf7", "unicode-1-1-utf-7", "x-utf-7", "csunicode11utf7", "unicode-2-0-utf-7":
-		return "utf-7"
-	case "latin1", "latin-1", "iso8859-1", "iso-latin-1", "iso_8859-1", "iso-8859-1-windows-1252":
-		return "windows-1252"
-	case "gb2312", "gbk", "x-gbk", "cp936", "ms936", "windows-936", "euc-cn", "gb_2312-80":
-		return "gb18030"
-	case "cp932", "ms932", "windows-31j", "sjis", "shift-jis", "x-sjis", "windows-932":
-		return "shift_jis"
-	case "cp949", "ks_c_5601", "uhc", "x-windows-949", "ksc5601":
-		return "euc-kr"
-	case "cp950", "big5-hkscs", "x-big5", "ms950":
-		return "big5"
-	case "iso-8859-8-e", "iso-8859-8-i":
-		return "iso-8859-8"
+	case "utf-16":
+		return unicode.UTF16(byteOrder(b), unicode.UseBOM)
+	case "utf-32":
+		return utf32.UTF32(utf32.BigEndian, utf32.UseBOM)
+	case "utf-32le":
+		return utf32.UTF32(utf32.LittleEndian, utf32.IgnoreBOM)
+	case "utf-32be":
+		return utf32.UTF32(utf32.BigEndian, utf32.IgnoreBOM)
+	case "cp858":
+		return charmap.CodePage858
+	case "utf-16le", "utf-16be":
+		return nil
 	}
-	return windowsCharset(name)
+	return webEncoding(name)
 }
 
-// windowsCharset resolves "cp1252", "cp-1252", "windows1252" and "ansi-1252".
-func windowsCharset(name string) string {
-	if n, ok := strings.CutPrefix(name, "cp-"); ok {
-		name = "cp" + n
-	}
-	for _, p := range []string{"cp", "windows", "win", "ansi", "x-cp", "ms"} {
-		n := strings.TrimLeft(strings.TrimPrefix(name, p), "-_")
-		if strings.HasPrefix(name, p) && len(n) == 4 && strings.HasPrefix(n, "125") {
-			return "windows-" + n
+// byteOrder guesses the order of UTF-16 without a mark from where the zeros of
+// Latin letters stand; RFC 2781 section 4.3 wants big endian.
+func byteOrder(b []byte) unicode.Endianness {
+	zeros := [2]int{}
+	for i, c := range b[:min(len(b), 1000)] {
+		if c == 0 {
+			zeros[i%2]++
 		}
 	}
-	return name
+	if zeros[1] > zeros[0] {
+		return unicode.LittleEndian
+	}
+	return unicode.BigEndian
 }
 
 // webEncoding returns the encoding that browsers use for a name: they read the
-// ISO names as the Windows supersets that senders mean. Names with another meaning
-// in mail are left to the registered one.
+// ISO names as the Windows supersets that senders mean.
 func webEncoding(name string) encoding.Encoding {
-	if strings.HasPrefix(name, "utf-16") || strings.HasPrefix(name, "utf-32") {
-		return nil
-	}
 	enc, err := htmlindex.Get(name)
 	if err != nil || enc == encoding.Replacement {
 		return nil
