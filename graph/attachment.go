@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -41,26 +40,54 @@ type attachmentItem struct {
 	ContentID   string `json:"contentId,omitempty"`
 }
 
-// PostAttachment adds a file in one request (message-post-attachments); its
-// content is encoded as it is sent and never held.
-func (c *Client) PostAttachment(ctx context.Context, mailbox, draft string, a Attachment) (Reply, error) {
-	const placeholder = `"contentBytes":"`
-	head, err := json.Marshal(fileAttachment{Type: "#microsoft.graph.fileAttachment", Name: a.Name,
-		ContentType: a.ContentType, IsInline: a.Inline, ContentID: a.ContentID})
+// emptyContent stands in the JSON where a file's content is to be put.
+const emptyContent = `"contentBytes":""`
+
+func fileAttachmentOf(a Attachment) fileAttachment {
+	return fileAttachment{Type: "#microsoft.graph.fileAttachment", Name: a.Name,
+		ContentType: a.ContentType, IsInline: a.Inline, ContentID: a.ContentID}
+}
+
+// withContent makes the body of r from v, the JSON of which has an empty
+// contentBytes for each of the files in turn: their content is encoded there as
+// it is sent, and never held. (No string of JSON can look like emptyContent: its
+// quotes would be escaped.)
+func (r *request) withContent(v any, files ...Attachment) error {
+	if err := r.json(v); err != nil {
+		return err
+	}
+	rest, err := io.ReadAll(r.body())
 	if err != nil {
+		return err
+	}
+	var pieces []func() io.Reader
+	text := func(b []byte) { pieces = append(pieces, func() io.Reader { return bytes.NewReader(b) }) }
+	for _, f := range files {
+		cut := bytes.Index(rest, []byte(emptyContent)) + len(emptyContent) - 1
+		text(rest[:cut])
+		pieces = append(pieces, func() io.Reader { return &base64Reader{src: f.Open()} })
+		r.length += int64(base64.StdEncoding.EncodedLen(int(f.Size)))
+		rest = rest[cut:]
+	}
+	text(rest)
+	r.body = func() io.Reader {
+		readers := make([]io.Reader, len(pieces))
+		for i, open := range pieces {
+			readers[i] = open()
+		}
+		return io.MultiReader(readers...)
+	}
+	return nil
+}
+
+// PostAttachment adds a file in one request (message-post-attachments).
+func (c *Client) PostAttachment(ctx context.Context, mailbox, draft string, a Attachment) (Reply, error) {
+	r := &request{op: "attach", method: http.MethodPost, mailbox: mailbox,
+		path: "/messages/" + url.PathEscape(draft) + "/attachments", success: []int{http.StatusCreated}}
+	if err := r.withContent(fileAttachmentOf(a), a); err != nil {
 		return Reply{}, err
 	}
-	cut := bytes.LastIndex(head, []byte(placeholder)) + len(placeholder)
-	tail := head[cut:]
-	return c.call(ctx, &request{
-		op: "attach", method: http.MethodPost, mailbox: mailbox, path: "/messages/" + url.PathEscape(draft) + "/attachments",
-		contentType: "application/json",
-		length:      int64(len(head)) + int64(base64.StdEncoding.EncodedLen(int(a.Size))),
-		body: func() io.Reader {
-			return io.MultiReader(bytes.NewReader(head[:cut]), &base64Reader{src: a.Open()}, bytes.NewReader(tail))
-		},
-		success: []int{http.StatusCreated},
-	}, nil)
+	return c.call(ctx, r, nil)
 }
 
 // base64Reader encodes what it reads from src.

@@ -139,6 +139,10 @@ func (c *Client) CreateDraft(ctx context.Context, mailbox string, m *Message) (s
 	if err := r.json(m); err != nil {
 		return "", Reply{}, err
 	}
+	return c.create(ctx, r)
+}
+
+func (c *Client) create(ctx context.Context, r *request) (string, Reply, error) {
 	var item struct {
 		ID string `json:"id"`
 	}
@@ -151,12 +155,13 @@ func (c *Client) CreateDraft(ctx context.Context, mailbox string, m *Message) (s
 
 // Find returns the items of the mailbox that carry the queue ID, at most ten.
 func (c *Client) Find(ctx context.Context, mailbox, queueID string) ([]Item, Reply, error) {
-	quoted := strings.ReplaceAll(queueID, "'", "''")
-	r := &request{op: "find", method: http.MethodGet, mailbox: mailbox, path: "/messages", success: []int{http.StatusOK}, query: url.Values{
-		"$filter": {"singleValueExtendedProperties/Any(ep: ep/id eq '" + PropertyQueueID + "' and ep/value eq '" + quoted + "')"},
-		"$select": {"id,isDraft"},
-		"$top":    {"10"},
-	}}
+	return c.find(ctx, mailbox, "singleValueExtendedProperties/Any(ep: ep/id eq '"+PropertyQueueID+
+		"' and ep/value eq '"+strings.ReplaceAll(queueID, "'", "''")+"')")
+}
+
+func (c *Client) find(ctx context.Context, mailbox, filter string) ([]Item, Reply, error) {
+	r := &request{op: "find", method: http.MethodGet, mailbox: mailbox, path: "/messages", success: []int{http.StatusOK},
+		query: url.Values{"$filter": {filter}, "$select": {"id,isDraft"}, "$top": {"10"}}}
 	var list struct {
 		Value []Item `json:"value"`
 	}

@@ -1,0 +1,76 @@
+package graph
+
+import (
+	"context"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// MIME is a whole RFC 5322 message that Graph takes as it is. Its Bcc field names
+// those who get it unseen.
+type MIME struct {
+	Size int64            // bytes
+	Open func() io.Reader // from the beginning, Size bytes
+}
+
+// encoded is its length in a request, which is base64.
+func (m MIME) encoded() int64 { return int64(base64.StdEncoding.EncodedLen(int(m.Size))) }
+
+// Fits tells whether it can be sent as one request (user-post-messages: 4 MB).
+func (m MIME) Fits() bool { return m.encoded() < MaxRequestBytes }
+
+func (m MIME) body() io.Reader { return &base64Reader{src: m.Open()} }
+
+// CreateMIMEDraft makes a draft of a MIME message (user-post-messages, MIME) and
+// returns its immutable id. Such a draft cannot carry an extended property from
+// its creation; its Message-ID has to find it, see FindMessageID.
+func (c *Client) CreateMIMEDraft(ctx context.Context, mailbox string, m MIME) (string, Reply, error) {
+	return c.create(ctx, &request{op: "create_mime", method: http.MethodPost, mailbox: mailbox, path: "/messages",
+		contentType: "text/plain", body: m.body, length: m.encoded(), success: []int{http.StatusCreated}})
+}
+
+// FindMessageID returns the items with this Message-ID, at most ten.
+func (c *Client) FindMessageID(ctx context.Context, mailbox, messageID string) ([]Item, Reply, error) {
+	return c.find(ctx, mailbox, "internetMessageId eq '"+strings.ReplaceAll(messageID, "'", "''")+"'")
+}
+
+// SendMIME sends a MIME message without a draft (user-sendmail). It needs no right
+// but Mail.Send. A copy is kept in Sent Items.
+func (c *Client) SendMIME(ctx context.Context, mailbox string, m MIME) (Reply, error) {
+	return c.call(ctx, &request{op: "sendmail", method: http.MethodPost, mailbox: mailbox, path: "/sendMail",
+		contentType: "text/plain", body: m.body, length: m.encoded(), success: []int{http.StatusAccepted}}, nil)
+}
+
+// SendMail sends a message with its files in one request (user-sendmail, JSON),
+// with or without a copy in Sent Items.
+func (c *Client) SendMail(ctx context.Context, mailbox string, m *Message, files []Attachment, keepCopy bool) (Reply, error) {
+	r, err := sendMailRequest(mailbox, m, files, keepCopy)
+	if err != nil {
+		return Reply{}, err
+	}
+	return c.call(ctx, r, nil)
+}
+
+func sendMailRequest(mailbox string, m *Message, files []Attachment, keepCopy bool) (*request, error) {
+	r := &request{op: "sendmail", method: http.MethodPost, mailbox: mailbox, path: "/sendMail", success: []int{http.StatusAccepted}}
+	list := make([]fileAttachment, len(files))
+	for i, f := range files {
+		list[i] = fileAttachmentOf(f)
+	}
+	type message struct {
+		*Message
+		Attachments []fileAttachment `json:"attachments,omitempty"`
+	}
+	return r, r.withContent(struct {
+		Message message `json:"message"`
+		Keep    bool    `json:"saveToSentItems"`
+	}{message{m, list}, keepCopy}, files...)
+}
+
+// FitsSendMail tells whether SendMail can send the message as one request.
+func FitsSendMail(m *Message, files []Attachment) bool {
+	r, err := sendMailRequest("", m, files, false)
+	return err == nil && r.length < MaxRequestBytes
+}

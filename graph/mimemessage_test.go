@@ -1,0 +1,100 @@
+package graph_test
+
+import (
+	"context"
+	"encoding/base64"
+	"io"
+	"strings"
+	"testing"
+
+	"graphrelay/graph"
+	"graphrelay/graph/simulator"
+)
+
+func mimeOf(text string) graph.MIME {
+	return graph.MIME{Size: int64(len(text)), Open: func() io.Reader { return strings.NewReader(text) }}
+}
+
+const mimeText = "From: anna@contoso.test\r\nTo: b@example.test\r\nBcc: c@example.test\r\nMessage-ID: <o'clock@contoso.test>\r\nSubject: signed\r\n\r\nbody\r\n"
+
+func TestMIMEDraft(t *testing.T) {
+	sim, rec, c := simulated(t, simulator.Options{SendDelay: -1})
+	ctx := context.Background()
+	id, _, err := c.CreateMIMEDraft(ctx, mailbox, mimeOf(mimeText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	items, _, err := c.FindMessageID(ctx, mailbox, "<o'clock@contoso.test>")
+	if err != nil || len(items) != 1 || items[0].ID != id || !items[0].IsDraft {
+		t.Fatalf("found %+v, %v", items, err)
+	}
+	if _, err := c.Send(ctx, mailbox, id); err != nil {
+		t.Fatal(err)
+	}
+	sent := sim.Sent()
+	if len(sent) != 1 || sent[0].MIME == nil || len(sent[0].Bcc) != 1 {
+		t.Fatalf("sent %+v", sent)
+	}
+	got := rec.of("POST", "/messages")[0]
+	if got.Header.Get("Content-Type") != "text/plain" || got.Chunked || string(got.Body) != base64.StdEncoding.EncodeToString([]byte(mimeText)) {
+		t.Errorf("the request was %s with %d bytes", got.Header.Get("Content-Type"), len(got.Body))
+	}
+}
+
+func TestMIMEFits(t *testing.T) {
+	for size, want := range map[int64]bool{0: true, 2_999_997: true, 3_000_000: false, 150 << 20: false} {
+		if got := (graph.MIME{Size: size}).Fits(); got != want {
+			t.Errorf("%d bytes fit: %v", size, got)
+		}
+	}
+}
+
+func TestSendMail(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{SendDelay: -1})
+	files := []graph.Attachment{
+		{Name: `a"contentBytes":"".txt`, ContentType: "text/plain", Size: 3, Open: func() io.Reader { return strings.NewReader("one") }},
+		{Name: "empty", Open: func() io.Reader { return strings.NewReader("") }},
+		{Name: "b.png", ContentType: "image/png", ContentID: "b@x", Inline: true, Size: 50000, Open: func() io.Reader { return strings.NewReader(strings.Repeat("x", 50000)) }},
+	}
+	m := &graph.Message{Subject: `"contentBytes":""`, Body: graph.Body{ContentType: "text", Content: `{"contentBytes":""}`},
+		ToRecipients: []graph.Recipient{{EmailAddress: graph.EmailAddress{Address: "b@example.test"}}}, Properties: []graph.Property{{ID: graph.PropertyQueueID, Value: "q1"}}}
+	if _, err := c.SendMail(context.Background(), mailbox, m, files, true); err != nil {
+		t.Fatal(err)
+	}
+	got := sim.Sent()
+	if len(got) != 1 || got[0].Subject != m.Subject || got[0].Body.Content != m.Body.Content || len(got[0].Attachments) != 3 {
+		t.Fatalf("sent %+v", got)
+	}
+	for i, f := range files {
+		a := got[0].Attachments[i]
+		content, _ := sim.Content(a.ID)
+		want, _ := io.ReadAll(f.Open())
+		if a.Name != f.Name || a.IsInline != f.Inline || string(content) != string(want) {
+			t.Errorf("attachment %d is %+v", i, a)
+		}
+	}
+	if _, err := c.SendMail(context.Background(), mailbox, m, nil, false); err != nil {
+		t.Fatal(err)
+	}
+	if n, kept := len(sim.Ledger()), len(sim.Sent()); n != 2 || kept != 1 {
+		t.Errorf("%d sent, %d kept; want 2 and 1", n, kept)
+	}
+}
+
+func TestSendMIME(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{SendDelay: -1})
+	if _, err := c.SendMIME(context.Background(), mailbox, mimeOf(mimeText)); err != nil {
+		t.Fatal(err)
+	}
+	if got := sim.Ledger(); len(got) != 1 || got[0].Path != simulator.PathSendMail {
+		t.Fatalf("the ledger holds %+v", got)
+	}
+}
+
+func TestFitsSendMail(t *testing.T) {
+	m := &graph.Message{Subject: "x"}
+	file := func(size int64) []graph.Attachment { return []graph.Attachment{{Name: "f", Size: size}} }
+	if !graph.FitsSendMail(m, file(2_990_000)) || graph.FitsSendMail(m, file(3_000_000)) {
+		t.Error("the line is not at 4,000,000 bytes of request")
+	}
+}
