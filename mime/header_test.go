@@ -60,10 +60,11 @@ func TestDecodeWords(t *testing.T) {
 		"=?=?utf-8?q?a?=":                    "=?a",
 		"=?iso-8859-1?q?=A3?= =?utf-8?q?x?=": "£x",
 		"=?utf-8?b?Y2Fm?= =?utf-8?b?w6k=?=":  "café",
-		"=?utf-8?b?Y2Fmw6?= =?utf-8?b?k=?=":  "café",
-		"=?utf-8?q?=ED=A0=80?=":              "í\u00a0€",
-		"a =?utf-8?q?=09=00b?= c":            "a  b c",
-		"=?utf-8?":                           "=?utf-8?",
+		"=?gb2312?b?1tDO?= =?gb2312?b?xLK?= =?gb2312?b?4srU?=": "中文测试",
+		"=?utf-8?b?Y2Fmw6?= =?utf-8?b?k=?=":                    "café",
+		"=?utf-8?q?=ED=A0=80?=":                                "í\u00a0€",
+		"a =?utf-8?q?=09=00b?= c":                              "a  b c",
+		"=?utf-8?":                                             "=?utf-8?",
 	} {
 		if got := decodeText(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)

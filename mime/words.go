@@ -89,6 +89,9 @@ func (d *wordDecoder) word(w encodedWord) {
 	}
 	d.inRun, d.charset = true, charset
 	if w.base64 {
+		if len(w.text)%4 == 0 { // whole by itself: the word before lacks its padding
+			d.bytes = d.quad.flush(d.bytes)
+		}
 		d.bytes = d.quad.decode(d.bytes, w.text)
 		return
 	}
