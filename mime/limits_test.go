@@ -100,7 +100,7 @@ func hostile(div int) map[string][]byte {
 // TestHostile reads inputs that are made to be costly and compares the heap in use
 // with what the limits allow. Time is left to the benchmark.
 func TestHostile(t *testing.T) {
-	for name, raw := range hostile(8) {
+	for name, raw := range hostile(16) {
 		t.Run(name, func(t *testing.T) {
 			before := heap()
 			m, err := Parse(bytes.NewReader(raw), int64(len(raw)), DefaultLimits())
