@@ -214,7 +214,7 @@ func (w *walker) suggest(line []byte, at, next int64) {
 		return
 	}
 	b := strings.TrimRight(string(line[2:]), " \t")
-	if !w.beginsPart(b, next) {
+	if !isBoundary(b) || !w.beginsPart(next, w.blankBetween(f.part.body, at)) {
 		return
 	}
 	if f.boundary == "" {
@@ -226,18 +226,30 @@ func (w *walker) suggest(line []byte, at, next int64) {
 	f.wrong, f.wrongAt = b, at
 }
 
-// beginsPart tells whether b can be the boundary in front of a part: a header field
-// or an empty line follows.
-func (w *walker) beginsPart(b string, next int64) bool {
-	if len(b) > 200 || strings.ContainsAny(b, " \t") || strings.Trim(b, "-") == "" {
-		return false
-	}
+// isBoundary tells whether a multipart may have the boundary b; "-- " and rules of
+// dashes are text.
+func isBoundary(b string) bool {
+	return len(b) <= 200 && !strings.ContainsAny(b, " \t") && strings.Trim(b, "-") != ""
+}
+
+// beginsPart tells whether a part may begin at next: with a header field, or where
+// no text stood before (first) with an empty line.
+func (w *walker) beginsPart(next int64, first bool) bool {
 	line, _ := w.src.line(next, delimiterBytes)
 	if len(line) == 0 {
-		return next < w.src.size
+		return first && next < w.src.size
 	}
 	name, _, ok := splitField(line)
 	return ok && isUsual(name)
+}
+
+// blankBetween tells whether only a few blanks and line ends stand between.
+func (w *walker) blankBetween(from, to int64) bool {
+	if to-from > 64 {
+		return false
+	}
+	b := w.src.window(from, 64)
+	return len(bytes.TrimSpace(b[:min(int64(len(b)), to-from)])) == 0
 }
 
 // guessAgain goes back to the preamble of the innermost multipart at level or
