@@ -72,42 +72,65 @@ func safeName(s string) string {
 	return strings.TrimSpace(cutText(s[:len(s)-len(ext)], maxNameBytes-len(ext))) + ext
 }
 
-// extensionOf returns the file name extension for a media type, ".bin" for those
-// that have none of note.
+// extensionOf returns the file name extension for a media type: ".bin" where none is
+// of note.
 func extensionOf(mediaType string) string {
-	known := map[string]string{
-		"text/plain": ".txt", "text/html": ".html", "text/calendar": ".ics", "text/csv": ".csv",
-		"text/enriched": ".txt", "text/richtext": ".rtx", "text/xml": ".xml", "text/markdown": ".md",
-		"text/vcard": ".vcf", "text/x-vcard": ".vcf", "text/directory": ".vcf", "text/css": ".css",
-		"text/x-amp-html": ".html", "text/rtf": ".rtf", "text/rfc822-headers": ".txt",
-		"image/jpeg": ".jpg", "image/jpg": ".jpg", "image/pjpeg": ".jpg", "image/png": ".png",
-		"image/x-png": ".png", "image/gif": ".gif", "image/bmp": ".bmp", "image/tiff": ".tif",
-		"image/svg+xml": ".svg", "image/webp": ".webp", "image/x-icon": ".ico", "image/heic": ".heic",
-		"audio/mpeg": ".mp3", "audio/basic": ".au", "audio/wav": ".wav", "audio/x-wav": ".wav",
-		"audio/ogg": ".ogg", "audio/mp4": ".m4a", "video/mp4": ".mp4", "video/mpeg": ".mpg",
-		"video/quicktime": ".mov", "application/pdf": ".pdf", "application/zip": ".zip",
-		"application/x-zip-compressed": ".zip", "application/gzip": ".gz", "application/x-gzip": ".gz",
-		"application/json": ".json", "application/xml": ".xml", "application/rtf": ".rtf",
-		"application/ics": ".ics", "application/msword": ".doc", "application/vnd.ms-excel": ".xls",
-		"application/vnd.ms-powerpoint":                                             ".ppt",
-		"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   ".docx",
-		"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         ".xlsx",
-		"application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
-		"application/pgp-signature":                                                 ".asc", "application/pgp-encrypted": ".asc",
-		"application/pgp-keys": ".asc", "application/pkcs7-signature": ".p7s",
-		"application/x-pkcs7-signature": ".p7s", "application/pkcs7-mime": ".p7m",
-		"application/x-pkcs7-mime": ".p7m", "application/ms-tnef": ".dat",
-		"application/vnd.ms-tnef": ".dat", "application/postscript": ".ps",
-		"application/javascript": ".js", "message/rfc822": ".eml", "message/global": ".eml",
-		"message/delivery-status": ".txt", "message/global-delivery-status": ".txt",
-		"message/disposition-notification": ".txt", "message/feedback-report": ".txt",
-		"message/external-body": ".txt", "message/partial": ".txt",
-	}
-	if e, ok := known[mediaType]; ok {
-		return e
-	}
-	if strings.HasPrefix(mediaType, "text/") {
+	typ, sub, _ := strings.Cut(mediaType, "/")
+	sub, _, _ = strings.Cut(strings.TrimPrefix(sub, "x-"), "+")
+	switch typ {
+	case "text":
+		return extension(textExtensions, sub, ".txt")
+	case "application":
+		return extension(applicationExtensions, sub, ".bin")
+	case "message":
+		if sub == "rfc822" || sub == "global" {
+			return ".eml"
+		}
 		return ".txt"
+	case "audio":
+		return extension("mpeg=.mp3 basic=.au mp4=.m4a", sub, mediaExtension(sub))
+	case "image", "video":
+		return extension(mediaExtensions, sub, mediaExtension(sub))
 	}
 	return ".bin"
 }
+
+// mediaExtension makes an extension of a subtype such as "png".
+func mediaExtension(sub string) string {
+	for i := range len(sub) {
+		if c := sub[i]; c-'a' >= 26 && c-'0' >= 10 {
+			return ".bin"
+		}
+	}
+	if len(sub) < 2 || len(sub) > 5 {
+		return ".bin"
+	}
+	return "." + sub
+}
+
+// extension looks up sub in "sub=.ext ..." and returns other when it is not there.
+func extension(table, sub, other string) string {
+	for entry := range strings.FieldsSeq(table) {
+		if name, ext, _ := strings.Cut(entry, "="); name == sub {
+			return ext
+		}
+	}
+	return other
+}
+
+const (
+	textExtensions = `html=.html calendar=.ics csv=.csv xml=.xml markdown=.md vcard=.vcf
+		directory=.vcf css=.css amp-html=.html rtf=.rtf richtext=.rtx javascript=.js`
+
+	mediaExtensions = `jpeg=.jpg pjpeg=.jpg tiff=.tif icon=.ico mpeg=.mpg quicktime=.mov
+		vnd.microsoft.icon=.ico`
+
+	applicationExtensions = `pdf=.pdf zip=.zip zip-compressed=.zip gzip=.gz json=.json xml=.xml
+		rtf=.rtf ics=.ics javascript=.js postscript=.ps msword=.doc
+		vnd.ms-excel=.xls vnd.ms-powerpoint=.ppt vnd.ms-outlook=.msg
+		vnd.openxmlformats-officedocument.wordprocessingml.document=.docx
+		vnd.openxmlformats-officedocument.spreadsheetml.sheet=.xlsx
+		vnd.openxmlformats-officedocument.presentationml.presentation=.pptx
+		pgp-signature=.asc pgp-encrypted=.asc pgp-keys=.asc pkcs7-signature=.p7s
+		pkcs7-mime=.p7m ms-tnef=.dat vnd.ms-tnef=.dat`
+)

@@ -73,3 +73,17 @@ func TestSafeName(t *testing.T) {
 		}
 	}
 }
+
+func TestExtensionOf(t *testing.T) {
+	for in, want := range map[string]string{
+		"text/plain": ".txt", "text/html": ".html", "text/x-log": ".txt", "image/jpeg": ".jpg",
+		"image/png": ".png", "image/x-png": ".png", "image/svg+xml": ".svg", "audio/basic": ".au", "audio/mpeg": ".mp3", "video/mpeg": ".mpg",
+		"video/mp4": ".mp4", "image/vnd.dwg": ".bin", "application/pdf": ".pdf", "application/x-gzip": ".gz",
+		"application/octet-stream": ".bin", "message/rfc822": ".eml", "message/delivery-status": ".txt",
+		"font/woff": ".bin", "": ".bin",
+	} {
+		if got := extensionOf(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}

@@ -24,25 +24,23 @@ type part struct {
 	body  int64 // of the content
 	end   int64 // behind the content
 
-	mediaType   string // "type/subtype" in lower case
-	hasType     bool   // the header said so
-	charset     string
-	boundary    string
-	flowed      bool
-	delSp       bool
-	method      string // of text/calendar
-	smimeType   string
-	protocol    string
-	name        string // as sent, decoded
-	attachment  bool   // Content-Disposition: attachment
-	transfer    transfer
-	contentID   string
-	location    string
-	locationID  string // the Content-ID made for a Content-Location
-	prefix      string // stands before the content of a branch past a limit
-	raw         bool   // the content is the whole entity, header included
-	oversized   bool   // the header exceeds the limits
-	headerBytes int
+	mediaType  string // "type/subtype" in lower case
+	hasType    bool   // the header said so
+	charset    string
+	boundary   string
+	flowed     bool
+	delSp      bool
+	method     string // of text/calendar
+	smimeType  string
+	name       string // as sent, decoded
+	attachment bool   // Content-Disposition: attachment
+	transfer   transfer
+	contentID  string
+	location   string
+	locationID string // the Content-ID made for a Content-Location
+	prefix     string // stands before the content of a branch past a limit
+	raw        bool   // the content is the whole entity, header included
+	oversized  bool   // the header exceeds the limits
 }
 
 func (p *part) isMultipart() bool {
@@ -89,7 +87,6 @@ func (p *part) describeType(h *Header) {
 	p.delSp = strings.EqualFold(ct.get("delsp"), "yes")
 	p.method = keep(ct.get("method"), maxTypeBytes)
 	p.smimeType = strings.ToLower(keep(ct.get("smime-type"), maxTypeBytes))
-	p.protocol = strings.ToLower(keep(ct.get("protocol"), maxTypeBytes))
 	p.name = keep(ct.get("name"), 4*maxNameBytes)
 }
 
