@@ -14,8 +14,7 @@ const maxAddressBytes = 1000
 // that one bad entry costs no other. v is UTF-8 with encoded words untouched. bad
 // counts the entries without a usable address.
 func parseAddresses(v string) (list []Address, bad int) {
-	p := addressParser{lexer: addressLexer{s: v}}
-	p.run()
+	p := readAddresses(v)
 	return p.list, p.bad
 }
 
@@ -23,12 +22,27 @@ func parseAddresses(v string) (list []Address, bad int) {
 // even if what stands in the brackets is no address: without any mailbox such
 // entries are returned, their Address as it came.
 func parseAuthors(v string) []Address {
-	p := addressParser{lexer: addressLexer{s: v}}
-	p.run()
+	p := readAddresses(v)
 	if len(p.list) == 0 {
 		return p.odd
 	}
 	return p.list
+}
+
+// readAddresses parses a list. Where that finds no address, the sender may have
+// encoded the whole of it, which RFC 2047 section 5 forbids.
+func readAddresses(v string) *addressParser {
+	p := &addressParser{lexer: addressLexer{s: v}}
+	p.run()
+	if len(p.list) > 0 || !strings.Contains(v, "=?") {
+		return p
+	}
+	decoded := &addressParser{lexer: addressLexer{s: decodeText(v)}}
+	decoded.run()
+	if len(decoded.list) > 0 {
+		return decoded
+	}
+	return p
 }
 
 func (p *addressParser) run() {

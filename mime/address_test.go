@@ -51,6 +51,9 @@ func TestParseAddresses(t *testing.T) {
 		{`Who? <one@y.test>, "Giant; \"Big\" Box" <s@example.net>, Joe Q. Public <j.q@example.com>`,
 			[]Address{{"Who?", "one@y.test"}, {`Giant; "Big" Box`, "s@example.net"}, {"Joe Q. Public", "j.q@example.com"}}, 0},
 		{"Mary Smith <@machine.tld:mary@example.net>, , jdoe@x", []Address{{"Mary Smith", "mary@example.net"}, {"", "jdoe@x"}}, 0},
+		{"=?utf-8?B?Rm9vIDxmb29AZXhhbXBsZS5jb20+?=", []Address{{"Foo", "foo@example.com"}}, 0},
+		{`=?utf-8?Q?"Foo,_Bar"_=3Cfoo=40example.com=3E?=`, []Address{{"Foo, Bar", "foo@example.com"}}, 0},
+		{"=?utf-8?Q?Foo?=<foo@example.com>", []Address{{"Foo", "foo@example.com"}}, 0},
 		{"a\u00a0b@example.com", nil, 1},
 		{"a@exa mple.com", []Address{{"", "a@exa"}}, 0},
 	} {

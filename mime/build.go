@@ -159,7 +159,8 @@ func (b *builder) attachment(p *part, n int) (*Attachment, error) {
 	if p.raw {
 		p.mediaType = "message/rfc822"
 	}
-	a := &Attachment{ContentType: p.mediaType, ContentID: p.contentID, open: func() io.Reader { return p.open(b.r) }}
+	r := b.r // not b, which holds the bodies
+	a := &Attachment{ContentType: p.mediaType, ContentID: p.contentID, open: func() io.Reader { return p.open(r) }}
 	if a.ContentID == "" {
 		a.ContentID = p.locationID
 	}
