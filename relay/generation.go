@@ -79,6 +79,13 @@ func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), SendSettle: time.Duration(cfg.Delivery.SendSettle),
 		MIME: mimeLimits(cfg), MessageIDHost: cfg.Hostname,
 	}
+	d.XHeaders = cfg.Delivery.XHeaders
+	d.BreakSignatures = cfg.Delivery.LargeSigned == config.LargeSignedConvert
+	d.ResendUnknown = cfg.Delivery.OnUnknown == config.OnUnknownResend
+	d.Connections = map[string]delivery.Connection{}
+	for _, c := range cfg.Connections {
+		d.Connections[c.Name] = delivery.Connection{SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems}
+	}
 	for _, delay := range cfg.Delivery.RetryDelays {
 		d.RetryDelays = append(d.RetryDelays, time.Duration(delay))
 	}

@@ -83,6 +83,8 @@ type Connection struct {
 	ClientSecretEnv  string    `yaml:"client_secret_env"`
 	Domains          []string  `yaml:"domains"` // lower case, in their ASCII form
 	Endpoints        Endpoints `yaml:"endpoints"`
+	MailReadWrite    bool      `yaml:"mail_readwrite"` // the application may write mailboxes, not only send
+	SentItems        bool      `yaml:"sent_items"`     // copies are kept in Sent Items
 }
 
 // Endpoints are base URLs without a slash at the end.
@@ -100,12 +102,15 @@ type Sender struct {
 
 // Delivery steers how queued messages go to Graph.
 type Delivery struct {
-	GiveUpAfter        Duration   `yaml:"give_up_after"`
-	MailboxConcurrency int        `yaml:"mailbox_concurrency"` // requests at a time to one mailbox
-	Concurrency        int        `yaml:"concurrency"`         // messages in delivery at a time, in all
-	RetryDelays        []Duration `yaml:"retry_delays"`        // the last one repeats
-	RequestTimeout     Duration   `yaml:"request_timeout"`     // longest wait for the answer to one request
-	SendSettle         Duration   `yaml:"send_settle"`         // watch of a send whose answer was lost
+	GiveUpAfter        Duration    `yaml:"give_up_after"`
+	MailboxConcurrency int         `yaml:"mailbox_concurrency"` // requests at a time to one mailbox
+	Concurrency        int         `yaml:"concurrency"`         // messages in delivery at a time, in all
+	RetryDelays        []Duration  `yaml:"retry_delays"`        // the last one repeats
+	RequestTimeout     Duration    `yaml:"request_timeout"`     // longest wait for the answer to one request
+	SendSettle         Duration    `yaml:"send_settle"`         // watch of a send whose answer was lost
+	OnUnknown          OnUnknown   `yaml:"on_unknown"`
+	LargeSigned        LargeSigned `yaml:"large_signed"`
+	XHeaders           []string    `yaml:"x_headers"` // patterns of X- fields to carry
 }
 
 // Admin is the console, the admin API, health and metrics.
@@ -147,6 +152,25 @@ type ReplyTo string
 const (
 	ReplyToOriginal ReplyTo = "original"
 	ReplyToNone     ReplyTo = "none"
+)
+
+// OnUnknown says what becomes of a message of which nobody can tell whether it was sent.
+type OnUnknown string
+
+// The choices for a message whose fate is unknown.
+const (
+	OnUnknownHold   OnUnknown = "hold"   // for the operator
+	OnUnknownResend OnUnknown = "resend" // rather twice than never
+)
+
+// LargeSigned says what becomes of a signed or encrypted message that is too large
+// to be sent as it is.
+type LargeSigned string
+
+// The choices for a large signed or encrypted message.
+const (
+	LargeSignedFail    LargeSigned = "fail"
+	LargeSignedConvert LargeSigned = "convert" // its parts as attachments, the signature void
 )
 
 // LogLevel is the least severity that is logged.
@@ -198,6 +222,9 @@ func Default() *Config {
 			},
 			RequestTimeout: minutes(2),
 			SendSettle:     Duration(30 * time.Second),
+			OnUnknown:      OnUnknownHold,
+			LargeSigned:    LargeSignedFail,
+			XHeaders:       []string{"X-*"},
 		},
 		Admin: Admin{Address: "127.0.0.1:9025"},
 		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true},
@@ -208,6 +235,7 @@ func Default() *Config {
 func (l *Listener) setDefaults() { l.TLS, l.Auth = TLSNone, AuthRequired }
 
 func (c *Connection) setDefaults() {
+	c.MailReadWrite, c.SentItems = true, true
 	c.Endpoints = Endpoints{
 		Login: "https://login.microsoftonline.com",
 		Graph: "https://graph.microsoft.com",

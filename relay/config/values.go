@@ -183,6 +183,16 @@ func (r *ReplyTo) UnmarshalText(text []byte) error {
 	return oneOf(r, text, ReplyToOriginal, ReplyToNone)
 }
 
+// UnmarshalText reads a choice.
+func (o *OnUnknown) UnmarshalText(text []byte) error {
+	return oneOf(o, text, OnUnknownHold, OnUnknownResend)
+}
+
+// UnmarshalText reads a choice.
+func (l *LargeSigned) UnmarshalText(text []byte) error {
+	return oneOf(l, text, LargeSignedFail, LargeSignedConvert)
+}
+
 // UnmarshalText reads a log level.
 func (l *LogLevel) UnmarshalText(text []byte) error {
 	return oneOf(l, text, LevelDebug, LevelInfo, LevelWarn, LevelError)

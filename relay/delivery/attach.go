@@ -12,15 +12,15 @@ import (
 // attachAll adds what the draft does not have yet, one file after another:
 // parallel ones conflict in Exchange.
 func (j *job) attachAll(ctx context.Context) error {
-	for j.p.Attached < len(j.files) {
-		f := j.files[j.p.Attached]
+	for j.p.Attached < len(j.plan.files) {
+		f := j.plan.files[j.p.Attached]
 		reply, err := j.attach(ctx, f)
 		if err != nil {
-			return fmt.Errorf("attachment %d of %d (%d bytes): %w", j.p.Attached+1, len(j.files), f.Size, err)
+			return fmt.Errorf("attachment %d of %d (%d bytes): %w", j.p.Attached+1, len(j.plan.files), f.Size, err)
 		}
 		j.p.Attached++
 		j.p.UploadURL, j.p.UploadOffset = "", 0
-		if err := j.save(ctx, "attached", fmt.Sprintf("%d of %d, %d bytes", j.p.Attached, len(j.files), f.Size), reply); err != nil {
+		if err := j.save(ctx, "attached", fmt.Sprintf("%d of %d, %d bytes", j.p.Attached, len(j.plan.files), f.Size), reply); err != nil {
 			return err
 		}
 	}

@@ -12,15 +12,16 @@ import (
 
 // convert makes the draft that Graph is given from the description and the
 // envelope. notes name what could not be carried.
-func convert(m *mime.Message, rec queue.Record, idHost string) (*graph.Message, []graph.Attachment, []string) {
+func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []graph.Attachment, []string) {
+	chosen, left := chooseHeaders(m.Fields, cfg.XHeaders)
 	g := &graph.Message{
 		Subject:                    m.Subject,
 		Body:                       body(m.Body),
 		From:                       from(m, rec),
 		ReplyTo:                    recipients(m.ReplyTo),
 		Importance:                 string(m.Importance),
-		InternetMessageID:          messageID(m, rec, idHost),
-		InternetMessageHeaders:     headers(m.Fields),
+		InternetMessageID:          messageID(rec, cfg.MessageIDHost),
+		InternetMessageHeaders:     chosen,
 		IsReadReceiptRequested:     len(m.ReadReceipt) > 0,
 		IsDeliveryReceiptRequested: len(m.DeliveryReceipt) > 0,
 		Properties:                 properties(m, rec.ID),
@@ -31,6 +32,9 @@ func convert(m *mime.Message, rec queue.Record, idHost string) (*graph.Message, 
 	g.Sender = sender(m, g.From)
 	var notes []string
 	g.ToRecipients, g.CcRecipients, g.BccRecipients, notes = deliverTo(m, rec.Envelope.To)
+	if len(left) > 0 {
+		notes = append(notes, "not carried: "+strings.Join(left, ", "))
+	}
 	for _, n := range m.Report.Notes {
 		notes = append(notes, strings.TrimSuffix(n.Kind+" "+n.What+": "+n.Detail, ": "))
 	}
@@ -76,11 +80,12 @@ func sender(m *mime.Message, from *graph.Recipient) *graph.Recipient {
 
 func domain(a string) string { return a[strings.LastIndexByte(a, '@')+1:] }
 
-func messageID(m *mime.Message, rec queue.Record, host string) string {
-	if m.MessageID != "" {
-		return m.MessageID
+// messageID is the message's own, or one that is the same in every try.
+func messageID(rec queue.Record, host string) string {
+	if rec.MessageID != "" {
+		return rec.MessageID
 	}
-	return "<" + rec.ID + "@" + host + ">" // the same in every try
+	return "<" + rec.ID + "@" + host + ">"
 }
 
 // deliverTo obeys the envelope: exactly its recipients get the mail. Those that
@@ -125,26 +130,6 @@ func recipients(list []mime.Address) []graph.Recipient {
 	var out []graph.Recipient
 	for _, a := range list {
 		out = append(out, recipient(a))
-	}
-	return out
-}
-
-// maxHeaderValue keeps a header within what Exchange stores as one property.
-const maxHeaderValue = 995
-
-// headers picks the first X- fields as far as Graph takes them. Those that have
-// a place of their own, and those that Exchange keeps to itself, are left out.
-func headers(fields []mime.Field) []graph.Header {
-	var out []graph.Header
-	for _, f := range fields {
-		name := strings.ToLower(f.Name)
-		if !strings.HasPrefix(name, "x-") || name == "x-priority" || name == "x-msmail-priority" ||
-			strings.HasPrefix(name, "x-ms-exchange-") || f.Value == "" || len(f.Value) > maxHeaderValue {
-			continue
-		}
-		if out = append(out, graph.Header{Name: f.Name, Value: f.Value}); len(out) == graph.MaxHeaders {
-			break
-		}
 	}
 	return out
 }

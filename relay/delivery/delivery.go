@@ -30,8 +30,15 @@ type Config struct {
 	GiveUpAfter   time.Duration   // from receipt
 	SendSettle    time.Duration   // how long a doubtful send is watched before it is repeated
 	MIME          mime.Limits
-	LogSubject    bool
-	MessageIDHost string // right side of the Message-ID given to a message that has none
+	MessageIDHost string                // right side of the Message-ID given to a message that has none
+	Connections   map[string]Connection // by name; one that is not named is the zero value
+	XHeaders      []string              // patterns of the X- fields to carry, the most wanted first
+	// BreakSignatures sends a signed or encrypted message that is too large for
+	// MIME as JSON, its signature lost, instead of failing it.
+	BreakSignatures bool
+	// ResendUnknown sends again where it cannot be looked up whether a message was
+	// sent, instead of holding it: a duplicate rather than a loss.
+	ResendUnknown bool
 }
 
 // Deliverer delivers from one queue. Its fields do not change while it runs.

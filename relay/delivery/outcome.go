@@ -30,6 +30,7 @@ func (j *job) later(due time.Time, reason, detail string) queue.Outcome {
 func (j *job) outcome(err error) queue.Outcome {
 	var wait pending
 	var never unknowable
+	var whole unsendable
 	var e *graph.Error
 	switch {
 	case err == nil, errors.Is(err, errSent):
@@ -40,6 +41,8 @@ func (j *job) outcome(err error) queue.Outcome {
 		o := j.later(wait.until, "confirming", err.Error())
 		o.Uncount = true
 		return o
+	case errors.As(err, &whole):
+		return j.fail(string(graph.ReasonTooLarge), whole.detail)
 	case errors.As(err, &never):
 		j.forgetDraft() // a release means: make a new one
 		return j.end(queue.Held, "send_unknown", never.detail)

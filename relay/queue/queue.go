@@ -84,6 +84,7 @@ type Progress struct {
 	UploadOffset int64     // bytes of that attachment which Graph has
 	SendWanted   time.Time // when the send was last asked for; zero: not yet
 	Settle       time.Time // until then an item that still is a draft may yet leave
+	Accepted     bool      // it was sent; only its copy is still to be removed
 }
 
 // Event is one line of a message's history.

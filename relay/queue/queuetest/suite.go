@@ -203,7 +203,7 @@ func claimDue(t *testing.T, b *bench) {
 	if task.Attempts != 1 || task.Progress.DraftWanted {
 		t.Errorf("the first claim has attempts %d and draft wanted %v", task.Attempts, task.Progress.DraftWanted)
 	}
-	due := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	due := time.Now().Add(time.Hour).Truncate(time.Microsecond)
 	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Deferred, Due: due, Reason: "network", Progress: queue.Progress{DraftWanted: true}}))
 	tasks, next, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: 1, PerLane: 1})
 	b.ok(err)
@@ -224,8 +224,8 @@ func claimDue(t *testing.T, b *bench) {
 func progressSurvives(t *testing.T, b *bench) {
 	id := b.put(laneA, "x")
 	task := b.claimOne()
-	now := time.Now().Truncate(time.Millisecond)
-	p := queue.Progress{Path: "draft", DraftWanted: true, DraftID: "AAk=", Attached: 2, UploadURL: "https://u", UploadOffset: 7, SendWanted: now, Settle: now.Add(time.Second)}
+	now := time.Now().Truncate(time.Microsecond)
+	p := queue.Progress{Path: "draft", DraftWanted: true, DraftID: "AAk=", Attached: 2, UploadURL: "https://u", UploadOffset: 7, SendWanted: now, Settle: now.Add(time.Second), Accepted: true}
 	b.ok(b.store.Save(t.Context(), task.Ref, p, queue.Event{What: "one", RequestID: "r1"}, queue.Event{What: "two", Detail: "d"}))
 	b.reopen()
 	again := b.claimOne()

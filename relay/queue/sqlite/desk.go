@@ -62,7 +62,7 @@ func (s *Store) Get(ctx context.Context, id string) (queue.Record, []queue.Event
 		if err := rows.Scan(&at, &e.What, &e.Detail, &e.RequestID); err != nil {
 			return r, nil, err
 		}
-		e.At = fromMillis(at)
+		e.At = fromMicros(at)
 		events = append(events, e)
 	}
 	return r, events, rows.Err()
@@ -120,7 +120,7 @@ func move(ctx context.Context, tx *sql.Tx, id string, to queue.State, e queue.Ev
 		reason = "operator"
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE message SET state=?, due=?, reason=?, detail=?, owner='', fence=fence+1, finished=0
-		WHERE id=?`, to, millis(time.Now()), reason, e.Detail, id)
+		WHERE id=?`, to, micros(time.Now()), reason, e.Detail, id)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 			continue
 		}
 		st.Bytes += bytes
-		if t := fromMillis(oldest); state != queue.Failed && (st.Oldest.IsZero() || t.Before(st.Oldest)) {
+		if t := fromMicros(oldest); state != queue.Failed && (st.Oldest.IsZero() || t.Before(st.Oldest)) {
 			st.Oldest = t
 		}
 	}

@@ -59,7 +59,7 @@ func (w *writer) insert(ctx context.Context, tx *sql.Tx, e queue.Entry) error {
 	if w.f != nil {
 		kind = bodyFile
 	}
-	now := time.Now().UnixMilli()
+	now := time.Now().UnixMicro()
 	_, err = tx.ExecContext(ctx, `INSERT INTO message (id, received, size, body, lane, mail_from, recipients, utf8,
 		header_from, reply_to, subject, message_id, listener, user, client, trace, state, due)
 		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?)`,

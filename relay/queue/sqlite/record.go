@@ -15,7 +15,7 @@ const (
 	recordColumns = `m.id, m.received, m.size, lane.connection, lane.mailbox, m.mail_from, m.recipients, m.utf8,
 	m.header_from, m.reply_to, m.subject, m.message_id, m.listener, m.user, m.client, m.trace,
 	m.state, m.due, m.reason, m.detail, m.attempts, m.fence, m.finished,
-	m.path, m.draft_wanted, m.draft_id, m.attached, m.upload_url, m.upload_offset, m.send_wanted, m.settle`
+	m.path, m.draft_wanted, m.draft_id, m.attached, m.upload_url, m.upload_offset, m.send_wanted, m.settle, m.accepted`
 	recordTables = `message m JOIN lane ON lane.id = m.lane`
 )
 
@@ -28,12 +28,12 @@ func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
 	err = row.Scan(&r.ID, &received, &r.Size, &r.Lane.Connection, &r.Lane.Mailbox, &r.Envelope.From, &to, &r.Envelope.UTF8,
 		&r.From, &r.ReplyTo, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace,
 		&r.State, &due, &r.Reason, &r.Detail, &r.Attempts, &fence, &finished,
-		&p.Path, &p.DraftWanted, &p.DraftID, &p.Attached, &p.UploadURL, &p.UploadOffset, &sendWanted, &settle)
+		&p.Path, &p.DraftWanted, &p.DraftID, &p.Attached, &p.UploadURL, &p.UploadOffset, &sendWanted, &settle, &p.Accepted)
 	if err != nil {
 		return r, 0, notFound(err)
 	}
-	r.Received, r.Due, r.Finished = fromMillis(received), fromMillis(due), fromMillis(finished)
-	p.SendWanted, p.Settle = fromMillis(sendWanted), fromMillis(settle)
+	r.Received, r.Due, r.Finished = fromMicros(received), fromMicros(due), fromMicros(finished)
+	p.SendWanted, p.Settle = fromMicros(sendWanted), fromMicros(settle)
 	if err := json.Unmarshal([]byte(to), &r.Envelope.To); err != nil {
 		return r, 0, fmt.Errorf("recipients of %s: %w", r.ID, err)
 	}
@@ -41,10 +41,10 @@ func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
 }
 
 // progressColumns and progressValues belong together.
-const progressColumns = `path=?, draft_wanted=?, draft_id=?, attached=?, upload_url=?, upload_offset=?, send_wanted=?, settle=?`
+const progressColumns = `path=?, draft_wanted=?, draft_id=?, attached=?, upload_url=?, upload_offset=?, send_wanted=?, settle=?, accepted=?`
 
 func progressValues(p queue.Progress) []any {
-	return []any{p.Path, p.DraftWanted, p.DraftID, p.Attached, p.UploadURL, p.UploadOffset, millis(p.SendWanted), millis(p.Settle)}
+	return []any{p.Path, p.DraftWanted, p.DraftID, p.Attached, p.UploadURL, p.UploadOffset, micros(p.SendWanted), micros(p.Settle), p.Accepted}
 }
 
 func addEvents(ctx context.Context, tx *sql.Tx, id string, events ...queue.Event) error {
@@ -55,7 +55,7 @@ func addEvents(ctx context.Context, tx *sql.Tx, id string, events ...queue.Event
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO event (id, seq, at, what, detail, request_id)
 			SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3, ?4, ?5 FROM event WHERE id=?1`,
-			id, millis(at), e.What, e.Detail, e.RequestID)
+			id, micros(at), e.What, e.Detail, e.RequestID)
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 // schemaVersion is kept in user_version. A newer one than ours is refused.
 const schemaVersion = 1
 
-// schema: times are Unix milliseconds, 0 for none. A body of up to inlineBody
+// schema: times are Unix microseconds, 0 for none. A body of up to inlineBody
 // bytes is a row of body, a larger one the file bodies/ID; message.body says which.
 const schema = `
 CREATE TABLE lane (
@@ -51,7 +51,8 @@ CREATE TABLE message (
 	upload_url    TEXT NOT NULL DEFAULT '',
 	upload_offset INTEGER NOT NULL DEFAULT 0,
 	send_wanted   INTEGER NOT NULL DEFAULT 0,
-	settle        INTEGER NOT NULL DEFAULT 0
+	settle        INTEGER NOT NULL DEFAULT 0,
+	accepted      INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX message_ready ON message(lane, due) WHERE state IN ('queued', 'deferred');
 CREATE INDEX message_delivering ON message(lane) WHERE state = 'delivering';

@@ -147,7 +147,7 @@ func (s *Store) openDatabase(ctx context.Context) (err error) {
 func (s *Store) recover(ctx context.Context) error {
 	err := s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE message SET state='queued', owner='', fence=fence+1, due=?
-			WHERE state='delivering'`, millis(time.Now()))
+			WHERE state='delivering'`, micros(time.Now()))
 		return err
 	})
 	if err != nil {
@@ -202,16 +202,16 @@ func (s *Store) release() error {
 	return errors.Join(errs...)
 }
 
-func millis(t time.Time) int64 {
+func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return t.UnixMilli()
+	return t.UnixMicro()
 }
 
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
+func fromMicros(us int64) time.Time {
+	if us == 0 {
 		return time.Time{}
 	}
-	return time.UnixMilli(ms)
+	return time.UnixMicro(us)
 }

@@ -30,10 +30,10 @@ FROM lane`
 
 // Claim implements queue.Work.
 func (s *Store) Claim(ctx context.Context, c queue.Claim) (tasks []queue.Task, next time.Time, err error) {
-	now := time.Now().UnixMilli()
+	now := time.Now().UnixMicro()
 	idle, due, err := s.nothingDue(ctx, now)
 	if err != nil || idle {
-		return nil, fromMillis(due), err
+		return nil, fromMicros(due), err
 	}
 	err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		tasks = nil
@@ -53,7 +53,7 @@ func (s *Store) Claim(ctx context.Context, c queue.Claim) (tasks []queue.Task, n
 		return nil, time.Time{}, err
 	}
 	_, due, err = s.nothingDue(ctx, now)
-	return tasks, fromMillis(due), err
+	return tasks, fromMicros(due), err
 }
 
 // nothingDue spares the writer a transaction when no message is due.
@@ -176,7 +176,7 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 func finish(ctx context.Context, tx *sql.Tx, ref queue.Ref, o queue.Outcome, kind int) error {
 	var finished int64
 	if o.State == queue.Sent || o.State == queue.Failed {
-		finished = time.Now().UnixMilli()
+		finished = time.Now().UnixMicro()
 	}
 	if o.State == queue.Sent {
 		kind = bodyNone
@@ -188,7 +188,7 @@ func finish(ctx context.Context, tx *sql.Tx, ref queue.Ref, o queue.Outcome, kin
 	if o.Uncount {
 		uncount = 1
 	}
-	args := append(progressValues(o.Progress), o.State, millis(o.Due), o.Reason, o.Detail, uncount, finished, kind, ref.ID)
+	args := append(progressValues(o.Progress), o.State, micros(o.Due), o.Reason, o.Detail, uncount, finished, kind, ref.ID)
 	_, err := tx.ExecContext(ctx, "UPDATE message SET "+progressColumns+
 		", state=?, due=?, reason=?, detail=?, attempts=max(attempts-?, 0), finished=?, body=?, owner='' WHERE id=?", args...)
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *Store) Pause(ctx context.Context, l queue.Lane, until time.Time, reason
 	return s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO pause (connection, mailbox, until, reason) VALUES (?,?,?,?)
 			ON CONFLICT DO UPDATE SET until=excluded.until, reason=excluded.reason WHERE excluded.until > until`,
-			l.Connection, l.Mailbox, millis(until), reason)
+			l.Connection, l.Mailbox, micros(until), reason)
 		return err
 	})
 }
@@ -212,12 +212,12 @@ func (s *Store) Renew(ctx context.Context, node string, lease time.Duration) (re
 	err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now := time.Now()
 		_, err := tx.ExecContext(ctx, `INSERT INTO node (name, lease) VALUES (?,?)
-			ON CONFLICT DO UPDATE SET lease=excluded.lease`, node, millis(now.Add(lease)))
+			ON CONFLICT DO UPDATE SET lease=excluded.lease`, node, micros(now.Add(lease)))
 		if err != nil {
 			return err
 		}
 		res, err := tx.ExecContext(ctx, `UPDATE message SET state='queued', owner='', fence=fence+1, due=?1
-			WHERE state='delivering' AND owner NOT IN (SELECT name FROM node WHERE lease > ?1)`, millis(now))
+			WHERE state='delivering' AND owner NOT IN (SELECT name FROM node WHERE lease > ?1)`, micros(now))
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,146 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"graphrelay/graph"
+	"graphrelay/relay/queue"
+)
+
+// prepare makes the draft and its attachments complete. A draft that vanished
+// before its send was ever asked for can be made anew, once a try.
+func (j *job) prepare(ctx context.Context) error {
+	err := j.ensureDraft(ctx)
+	if err == nil {
+		err = j.attachAll(ctx)
+	}
+	if !graph.NotFound(err) || j.p.DraftID == "" {
+		return err
+	}
+	j.event("draft vanished", "making it anew", graph.Reply{})
+	j.forgetDraft()
+	if err := j.ensureDraft(ctx); err != nil {
+		return err
+	}
+	return j.attachAll(ctx)
+}
+
+func (j *job) forgetDraft() {
+	j.p = queue.Progress{Path: j.p.Path}
+}
+
+// errSent tells ensureDraft's caller that the look-up found the message sent.
+var errSent = errors.New("the message was sent before")
+
+// ensureDraft creates the draft, or finds the one that an earlier try may have
+// made without learning its id.
+func (j *job) ensureDraft(ctx context.Context) error {
+	if j.p.DraftID != "" {
+		return j.recount(ctx)
+	}
+	if j.p.DraftWanted {
+		found, err := j.findDraft(ctx)
+		if found || err != nil {
+			return err
+		}
+	}
+	j.p.DraftWanted = true // recorded by the claim
+	id, reply, err := j.createDraft(ctx)
+	if err != nil {
+		j.p.DraftWanted = ambiguous(err)
+		return err
+	}
+	j.p.DraftID = id
+	return j.save(ctx, "draft created", fmt.Sprintf("%d attachments to come", len(j.plan.files)), reply)
+}
+
+// find looks the message up by the queue ID that it carries, or by its Message-ID
+// where it was made from MIME and can carry nothing.
+func (j *job) find(ctx context.Context) ([]graph.Item, graph.Reply, error) {
+	if j.p.Path == pathMIME {
+		return j.client.FindMessageID(ctx, j.mailbox(), messageID(j.task.Record, j.d.cfg.MessageIDHost))
+	}
+	return j.client.Find(ctx, j.mailbox(), j.task.ID)
+}
+
+// createDraft makes the draft. A sender whom the mailbox may not name is left out:
+// From says who wrote.
+func (j *job) createDraft(ctx context.Context) (string, graph.Reply, error) {
+	if j.plan.whole != nil {
+		return j.client.CreateMIMEDraft(ctx, j.mailbox(), *j.plan.whole)
+	}
+	id, reply, err := j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
+	if sendDenied(err) && j.plan.draft.Sender != nil {
+		j.event("sender dropped", "the mailbox may not name "+j.plan.draft.Sender.EmailAddress.Address+" as sender", reply)
+		j.plan.draft.Sender = nil
+		id, reply, err = j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
+	}
+	return id, reply, err
+}
+
+// findDraft looks for the draft. Copies beyond the first are drafts that nobody
+// knows of: they are removed.
+func (j *job) findDraft(ctx context.Context) (found bool, err error) {
+	items, reply, err := j.find(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, item := range items {
+		if !item.IsDraft {
+			j.event("found sent", "", reply)
+			return true, errSent
+		}
+	}
+	if len(items) == 0 {
+		j.event("no draft found", "", reply)
+		return false, nil
+	}
+	for _, extra := range items[1:] {
+		if reply, err := j.client.Delete(ctx, j.mailbox(), extra.ID); err == nil {
+			j.event("extra draft removed", "", reply)
+		}
+	}
+	j.p.DraftID = items[0].ID
+	if err := j.save(ctx, "draft found", "", reply); err != nil {
+		return true, err
+	}
+	return true, j.recount(ctx)
+}
+
+// recount asks the draft how many attachments it has: the answer to the last one
+// may have been lost. They are added one after another, so the count says which.
+func (j *job) recount(ctx context.Context) error {
+	if len(j.plan.files) == 0 {
+		return nil
+	}
+	n, reply, err := j.client.Attachments(ctx, j.mailbox(), j.p.DraftID)
+	if err != nil {
+		return err
+	}
+	if n == j.p.Attached {
+		return nil
+	}
+	if n < j.p.Attached || n > len(j.plan.files) {
+		return j.discard(ctx, fmt.Sprintf("the draft has %d attachments, %d were recorded", n, j.p.Attached))
+	}
+	j.p.Attached, j.p.UploadURL, j.p.UploadOffset = n, "", 0
+	return j.save(ctx, "attachments counted", fmt.Sprintf("%d of %d are there", n, len(j.plan.files)), reply)
+}
+
+// discard removes a draft that cannot be gone on with and makes another.
+func (j *job) discard(ctx context.Context, why string) error {
+	reply, err := j.client.Delete(ctx, j.mailbox(), j.p.DraftID)
+	if err != nil {
+		return err
+	}
+	j.event("draft removed", why, reply)
+	j.forgetDraft()
+	return j.ensureDraft(ctx)
+}
+
+func sendDenied(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && e.Reason == graph.ReasonSendDenied
+}

@@ -1,0 +1,130 @@
+package delivery
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"graphrelay/graph"
+	"graphrelay/mime"
+	"graphrelay/relay/queue"
+)
+
+// The paths to Graph.
+const (
+	pathDraft    = "draft"    // JSON draft, attachments, send
+	pathMIME     = "mime"     // draft of the message as it is, send
+	pathSendMail = "sendmail" // one request, no draft
+)
+
+// Connection says what the application of a connection may do, and how its
+// operator wants copies to be kept. The zero value may write mailboxes and keeps
+// a copy in Sent Items.
+type Connection struct {
+	SendOnly   bool // Mail.Send without Mail.ReadWrite: no drafts, no looking
+	DropCopies bool // no copy in Sent Items
+}
+
+// plan is how one message goes.
+type plan struct {
+	path      string
+	draft     *graph.Message     // draft, and sendmail without whole
+	files     []graph.Attachment // of draft
+	whole     *graph.MIME        // mime, and sendmail of what JSON would break
+	messageID string
+	notes     []string // what was changed or lost, for the operator
+}
+
+// unsendable is a message that no path takes whole.
+type unsendable struct{ detail string }
+
+func (u unsendable) Error() string { return u.detail }
+
+// makePlan chooses the path: MIME for what JSON would break, sendMail where a
+// draft is not allowed or no copy is wanted, else a draft. What does not fit the
+// first choice takes the next, unless that would break a signature or a cipher.
+func makePlan(m *mime.Message, body queue.Body, rec queue.Record, cfg *Config) (*plan, error) {
+	conn := cfg.Connections[rec.Lane.Connection]
+	p := &plan{path: pathDraft, messageID: messageID(rec, cfg.MessageIDHost)}
+	if m.Kind != mime.KindOrdinary {
+		err := p.asMIME(m, body, rec, cfg)
+		if err == nil {
+			if conn.SendOnly {
+				p.path = pathSendMail
+			}
+			return p, nil
+		}
+		if breaksAsJSON(m.Kind) && !cfg.BreakSignatures {
+			return nil, unsendable{fmt.Sprintf("a %s message can only go as it is, and %v", m.Kind, err)}
+		}
+		p.notes = append(p.notes, fmt.Sprintf("goes as a draft although it is %s: %v", m.Kind, err))
+	}
+	var notes []string
+	p.draft, p.files, notes = convert(m, rec, cfg)
+	p.notes = append(p.notes, notes...)
+	fits := graph.FitsSendMail(p.draft, p.files)
+	if conn.SendOnly && !fits {
+		return nil, unsendable{"the connection may only send up to 4 MB in one request; grant its application Mail.ReadWrite for larger messages"}
+	}
+	if conn.SendOnly || conn.DropCopies && fits {
+		p.path = pathSendMail
+	}
+	return p, nil
+}
+
+// breaksAsJSON: a signature or a cipher means nothing once its parts are taken
+// apart; an invitation or a report can still be read.
+func breaksAsJSON(k mime.Kind) bool { return k == mime.KindSigned || k == mime.KindEncrypted }
+
+// asMIME keeps the stored message but for its top header's recipients, which
+// become the envelope's, and for what a sender rule says.
+func (p *plan) asMIME(m *mime.Message, body queue.Body, rec queue.Record, cfg *Config) error {
+	set, notes := p.header(m, rec)
+	head, offset, err := mime.EditHeader(body, body.Size(), cfg.MIME, set)
+	if err != nil {
+		return err
+	}
+	whole := graph.MIME{
+		Size: int64(len(head)) + body.Size() - offset,
+		Open: func() io.Reader {
+			return io.MultiReader(bytes.NewReader(head), io.NewSectionReader(body, offset, body.Size()-offset))
+		},
+	}
+	if !whole.Fits() {
+		return fmt.Errorf("its %d bytes are more than Graph takes as MIME in one request (4 MB in base64)", whole.Size)
+	}
+	p.path, p.whole, p.notes = pathMIME, &whole, notes
+	return nil
+}
+
+// header lists the fields that are replaced. Resent fields would name recipients
+// too, and Return-Path is the last server's to write (RFC 5321 section 4.4).
+func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, notes []string) {
+	put := func(name string, value string) { set = append(set, mime.Field{Name: name, Value: value}) }
+	to, cc, bcc, notes := deliverTo(m, rec.Envelope.To)
+	put("To", mime.FormatAddresses(addresses(to)))
+	put("Cc", mime.FormatAddresses(addresses(cc)))
+	put("Bcc", mime.FormatAddresses(addresses(bcc)))
+	for _, name := range []string{"Return-Path", "Resent-To", "Resent-Cc", "Resent-Bcc"} {
+		put(name, "")
+	}
+	if f := from(m, rec); len(m.From) == 0 || f.EmailAddress.Address != m.From[0].Address {
+		put("From", mime.FormatAddresses(addresses([]graph.Recipient{*f})))
+		put("Sender", "") // Exchange lets nobody else stand there
+	}
+	if len(m.ReplyTo) == 0 && rec.ReplyTo != "" {
+		put("Reply-To", mime.FormatAddresses([]mime.Address{{Address: rec.ReplyTo}}))
+	}
+	if m.MessageID == "" {
+		put("Message-ID", p.messageID)
+	}
+	return set, notes
+}
+
+func addresses(list []graph.Recipient) []mime.Address {
+	out := make([]mime.Address, len(list))
+	for i, r := range list {
+		out[i] = mime.Address{Name: r.EmailAddress.Name, Address: r.EmailAddress.Address}
+	}
+	return out
+}

@@ -1,0 +1,171 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"graphrelay/graph"
+)
+
+// send asks for the send once it is recorded that it will be.
+func (j *job) send(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := j.wantSend(ctx); err != nil {
+		return err
+	}
+	reply, err := j.client.Send(ctx, j.mailbox(), j.p.DraftID)
+	if err == nil {
+		return j.accepted(ctx, "send accepted", "", reply)
+	}
+	if !ambiguous(err) {
+		j.p.Settle = time.Now() // a clear refusal: an item that still is a draft then may be sent again
+	}
+	return err
+}
+
+// wantSend records durably that the send will be asked for.
+func (j *job) wantSend(ctx context.Context) error {
+	now := time.Now()
+	j.p.SendWanted, j.p.Settle = now, now.Add(j.d.cfg.SendSettle)
+	return j.save(ctx, "send wanted", "", graph.Reply{})
+}
+
+// sendMail sends without a draft. Nothing can be looked up afterwards: either the
+// application may not read mailboxes, or no copy is kept.
+func (j *job) sendMail(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := j.wantSend(ctx); err != nil {
+		return err
+	}
+	var reply graph.Reply
+	var err error
+	if j.plan.whole != nil {
+		reply, err = j.client.SendMIME(ctx, j.mailbox(), *j.plan.whole)
+	} else {
+		reply, err = j.client.SendMail(ctx, j.mailbox(), j.plan.draft, j.plan.files, !j.connection().DropCopies)
+	}
+	if err == nil {
+		j.event("send accepted", "", reply)
+		return nil
+	}
+	if !ambiguous(err) {
+		j.p.SendWanted, j.p.Settle = time.Time{}, time.Time{} // a clear refusal: nothing was sent
+	}
+	return err
+}
+
+// resolve finds out about a send that was asked for.
+func (j *job) resolve(ctx context.Context) (sent bool, err error) {
+	if j.p.Path != pathSendMail {
+		return j.resolveSend(ctx)
+	}
+	if j.d.cfg.ResendUnknown {
+		j.event("sending again", "the answer was lost; on_unknown says resend", graph.Reply{})
+		return false, nil
+	}
+	return false, unknowable{"the message was sent without a draft and the answer was lost: ask a recipient, then release it to send it again or delete it"}
+}
+
+// accepted ends the message, or has its copy removed first.
+func (j *job) accepted(ctx context.Context, what, detail string, r graph.Reply) error {
+	if !j.connection().DropCopies {
+		j.event(what, detail, r)
+		return nil
+	}
+	j.p.Accepted = true
+	if err := j.save(ctx, what, detail, r); err != nil {
+		return err
+	}
+	return j.removeCopy(ctx)
+}
+
+// removeCopy removes the sent copy once the item has left: a draft that is removed
+// before would not be sent. The message counts as sent whatever becomes of it.
+func (j *job) removeCopy(ctx context.Context) error {
+	item, reply, err := j.client.Look(ctx, j.mailbox(), j.p.DraftID)
+	if err == nil && !item.IsDraft {
+		if reply, err = j.client.Delete(ctx, j.mailbox(), j.p.DraftID); err == nil {
+			j.event("sent copy removed", "", reply)
+			return nil
+		}
+	}
+	switch {
+	case err == nil, graph.NotFound(err):
+		if time.Now().Before(j.p.Settle) {
+			return pending{j.nextLook()}
+		}
+		err = errors.New("it did not come to Sent Items")
+	case passing(err) && time.Since(j.task.Received) < j.d.cfg.GiveUpAfter:
+		return err
+	}
+	j.event("sent copy not removed", err.Error(), reply)
+	return nil
+}
+
+// resolveSend finds out whether a send that was asked for happened. Only an item
+// that still is a draft when all doubt has settled may be sent again.
+func (j *job) resolveSend(ctx context.Context) (sent bool, err error) {
+	item, reply, err := j.client.Look(ctx, j.mailbox(), j.p.DraftID)
+	switch {
+	case graph.NotFound(err):
+		return j.resolveMissing(ctx)
+	case err != nil:
+		return false, err
+	case !item.IsDraft:
+		return true, j.accepted(ctx, "found sent", "", reply)
+	case item.Submitted():
+		return false, pending{time.Now().Add(maxLook)}
+	case time.Now().Before(j.p.Settle):
+		return false, pending{j.nextLook()}
+	}
+	j.event("found unsent", "sending it again", reply)
+	return false, nil
+}
+
+// resolveMissing: an item is also missing for a while as it moves to Sent Items,
+// and its id may have changed.
+func (j *job) resolveMissing(ctx context.Context) (bool, error) {
+	if time.Now().Before(j.p.Settle) {
+		return false, pending{j.nextLook()}
+	}
+	items, reply, err := j.find(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, item := range items {
+		if !item.IsDraft {
+			j.p.DraftID = item.ID
+			return true, j.accepted(ctx, "found sent", "under another id", reply)
+		}
+	}
+	if len(items) > 0 {
+		j.p.DraftID = items[0].ID
+		return false, nil
+	}
+	return false, unknowable{"the send was asked for, its answer was lost, and the item is in the mailbox no more: it was sent and removed, or removed unsent; look at the recipient's side, then release it to make a new draft or delete it"}
+}
+
+const (
+	minLook = 500 * time.Millisecond
+	maxLook = 10 * time.Second
+)
+
+// nextLook waits longer the longer it takes, and not past the end of the doubt.
+func (j *job) nextLook() time.Time {
+	now := time.Now()
+	wait := min(max(now.Sub(j.p.SendWanted)/2, minLook), maxLook)
+	if t := now.Add(wait); t.Before(j.p.Settle) {
+		return t
+	}
+	return j.p.Settle.Add(time.Millisecond)
+}
+
+func passing(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && e.Class == graph.ClassPassing
+}
