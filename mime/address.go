@@ -268,6 +268,9 @@ func cleanAddress(s string) (addr string, ok bool) {
 	if len(s) > 7 && strings.EqualFold(s[:7], "mailto:") {
 		s = s[7:]
 	}
+	if len(s) > 2 && s[0] == '\'' && s[len(s)-1] == '\'' {
+		s = s[1 : len(s)-1]
+	}
 	s = dropRoute(s)
 	at := strings.LastIndexByte(s, '@')
 	if at < 0 {
@@ -297,7 +300,7 @@ func cleanLocal(s string) (string, bool) {
 	if quoted {
 		s = unquote(s[1 : len(s)-1])
 	} else {
-		s = strings.TrimLeft(s, "'\"")
+		s = strings.TrimLeft(s, `"`)
 	}
 	if s == "" {
 		return "", false
