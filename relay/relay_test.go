@@ -45,7 +45,12 @@ func send(t *testing.T, r *Relay, address, subject string) error {
 
 func sim(t *testing.T) (*simulator.Simulator, string) {
 	t.Helper()
-	s := simulator.New(simulator.Options{RequireContract: true})
+	return simWith(t, simulator.Options{RequireContract: true})
+}
+
+func simWith(t *testing.T, o simulator.Options) (*simulator.Simulator, string) {
+	t.Helper()
+	s := simulator.New(o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
