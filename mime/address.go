@@ -281,7 +281,8 @@ func cleanAddress(s string) (addr string, ok bool) {
 	if !ok || !isDomain(domain) {
 		return "", false
 	}
-	return local + "@" + domain, true
+	addr = local + "@" + domain
+	return addr, decodeText(addr) == addr // encoded twice is no address
 }
 
 // dropRoute removes the source route "@a,@b:" (RFC 5322 section 4.4).
