@@ -282,7 +282,7 @@ func cleanAddress(s string) (addr string, ok bool) {
 		return "", false
 	}
 	addr = local + "@" + domain
-	return addr, decodeText(addr) == addr // encoded twice is no address
+	return addr, len(addr) <= maxAddressBytes && decodeText(addr) == addr // not encoded twice
 }
 
 // dropRoute removes the source route "@a,@b:" (RFC 5322 section 4.4).
