@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"graphrelay/graph"
 )
@@ -63,14 +64,15 @@ func (j *job) upload(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 	for {
 		offset := j.p.UploadOffset
 		if offset >= f.Size {
-			return graph.Reply{}, j.dropSession(fmt.Errorf("the upload session did not end after %d bytes", f.Size))
+			return graph.Reply{}, j.dropSession(sessionError("it did not end after %d bytes", f.Size))
 		}
 		content, err := src.at(offset)
 		if err != nil {
 			return graph.Reply{}, err
 		}
 		n := min(graph.RangeBytes, f.Size-offset)
-		next, done, reply, err := j.client.PutRange(ctx, j.mailbox(), j.p.UploadURL, content, offset, n, f.Size)
+		part := &counted{r: content}
+		next, done, reply, err := j.client.PutRange(ctx, j.mailbox(), j.p.UploadURL, part, offset, n, f.Size)
 		if err != nil {
 			return reply, j.uploadFailed(err)
 		}
@@ -78,9 +80,9 @@ func (j *job) upload(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 			return reply, nil
 		}
 		if next <= offset {
-			return reply, j.dropSession(fmt.Errorf("the upload session took bytes from %d and still expects %d", offset, next))
+			return reply, j.dropSession(sessionError("it was sent bytes from %d and still expects %d", offset, next))
 		}
-		src.moved(n)
+		src.moved(part.n.Load(), n)
 		j.p.UploadOffset = next
 		if err := j.save(ctx, "uploaded", fmt.Sprintf("%d of %d bytes", next, f.Size), reply); err != nil {
 			return reply, err
@@ -88,16 +90,21 @@ func (j *job) upload(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 	}
 }
 
-// ensureSession goes on with the recorded session where it can be asked how far
-// it is, and starts another where not: a session that never ends adds nothing.
+func sessionError(format string, args ...any) error {
+	return &graph.Error{Op: "upload", Class: graph.ClassPassing, Reason: graph.ReasonSession, Message: fmt.Sprintf(format, args...)}
+}
+
+// ensureSession goes on with the recorded session where it tells how far it is,
+// and starts another where not: Graph documents no such question for mail, and a
+// session that never ends adds nothing.
 func (j *job) ensureSession(ctx context.Context, f graph.Attachment) error {
 	if j.p.UploadURL != "" {
 		next, reply, err := j.client.UploadState(ctx, j.mailbox(), j.p.UploadURL)
-		if err == nil {
+		if err == nil && next < f.Size {
 			j.p.UploadOffset = next
 			return j.save(ctx, "upload resumed", fmt.Sprintf("from byte %d", next), reply)
 		}
-		if !sessionLost(err) {
+		if unanswered(err) {
 			return err
 		}
 		j.p.UploadURL, j.p.UploadOffset = "", 0
@@ -130,6 +137,24 @@ func sessionLost(err error) bool {
 	return errors.As(err, &e) && e.Reason == graph.ReasonSession
 }
 
+// unanswered: no answer came, or one that asks to be left alone.
+func unanswered(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && (e.Status == 0 || e.Reason == graph.ReasonThrottled)
+}
+
+// counted tells how much of a range the request has read.
+type counted struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
 // source reads a file from any offset, going on where it is when it can.
 type source struct {
 	file graph.Attachment
@@ -149,4 +174,11 @@ func (s *source) at(offset int64) (io.Reader, error) {
 	return s.r, nil
 }
 
-func (s *source) moved(n int64) { s.pos += n }
+// moved goes on behind a range of n bytes. Where the answer came before they were
+// read, the request may still be reading: then its reader is left to it.
+func (s *source) moved(read, n int64) {
+	s.pos += n
+	if read != n {
+		s.r = nil
+	}
+}
