@@ -29,11 +29,13 @@ func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []
 	if len(g.ReplyTo) == 0 && rec.ReplyTo != "" {
 		g.ReplyTo = recipients([]mime.Address{{Address: rec.ReplyTo}})
 	}
-	g.Sender = sender(m, g.From)
 	var notes []string
 	g.ToRecipients, g.CcRecipients, g.BccRecipients, notes = deliverTo(m, rec.Envelope.To)
 	if len(left) > 0 {
 		notes = append(notes, "not carried: "+strings.Join(left, ", "))
+	}
+	if m.Sender != nil && !strings.EqualFold(m.Sender.Address, g.From.EmailAddress.Address) {
+		notes = append(notes, "dropped the sender "+m.Sender.Address+": Graph names the mailbox")
 	}
 	for _, n := range m.Report.Notes {
 		notes = append(notes, strings.TrimSuffix(n.Kind+" "+n.What+": "+n.Detail, ": "))
@@ -66,19 +68,6 @@ func from(m *mime.Message, rec queue.Record) *graph.Recipient {
 	r := recipient(a)
 	return &r
 }
-
-// sender is named only where it differs from From and belongs to the same
-// domain: Exchange knows no other.
-func sender(m *mime.Message, from *graph.Recipient) *graph.Recipient {
-	if m.Sender == nil || strings.EqualFold(m.Sender.Address, from.EmailAddress.Address) ||
-		!strings.EqualFold(domain(m.Sender.Address), domain(from.EmailAddress.Address)) {
-		return nil
-	}
-	r := recipient(*m.Sender)
-	return &r
-}
-
-func domain(a string) string { return a[strings.LastIndexByte(a, '@')+1:] }
 
 // messageID is the message's own, or one that is the same in every try.
 func messageID(rec queue.Record, host string) string {

@@ -65,19 +65,11 @@ func (j *job) find(ctx context.Context) ([]graph.Item, graph.Reply, error) {
 	return j.client.Find(ctx, j.mailbox(), j.task.ID)
 }
 
-// createDraft makes the draft. A sender whom the mailbox may not name is left out:
-// From says who wrote.
 func (j *job) createDraft(ctx context.Context) (string, graph.Reply, error) {
 	if j.plan.whole != nil {
 		return j.client.CreateMIMEDraft(ctx, j.mailbox(), *j.plan.whole)
 	}
-	id, reply, err := j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
-	if sendDenied(err) && j.plan.draft.Sender != nil {
-		j.event("sender dropped", "the mailbox may not name "+j.plan.draft.Sender.EmailAddress.Address+" as sender", reply)
-		j.plan.draft.Sender = nil
-		id, reply, err = j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
-	}
-	return id, reply, err
+	return j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
 }
 
 // findDraft looks for the draft. Copies beyond the first are drafts that nobody
@@ -138,9 +130,4 @@ func (j *job) discard(ctx context.Context, why string) error {
 	j.event("draft removed", why, reply)
 	j.forgetDraft()
 	return j.ensureDraft(ctx)
-}
-
-func sendDenied(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Reason == graph.ReasonSendDenied
 }
