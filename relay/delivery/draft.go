@@ -10,18 +10,32 @@ import (
 )
 
 // prepare makes the draft and its attachments complete. A draft that vanished
-// before its send was ever asked for can be made anew, once a try.
+// before its send was ever asked for can be made anew; one that this try made may
+// only be late to appear.
 func (j *job) prepare(ctx context.Context) error {
-	err := j.ensureDraft(ctx)
-	if err == nil {
-		err = j.attachAll(ctx)
-	}
-	if !graph.NotFound(err) || j.p.DraftID == "" {
+	made := j.p.DraftID != ""
+	err := j.complete(ctx)
+	if !made || !graph.NotFound(err) {
 		return err
 	}
 	j.event("draft vanished", "making it anew", graph.Reply{})
 	j.forgetDraft()
+	return j.complete(ctx)
+}
+
+// complete counts the files once more after an earlier try, which may have asked
+// for one whose effect came late.
+func (j *job) complete(ctx context.Context) error {
 	if err := j.ensureDraft(ctx); err != nil {
+		return err
+	}
+	if err := j.attachAll(ctx); err != nil {
+		return err
+	}
+	if !j.task.Progress.DraftWanted {
+		return nil
+	}
+	if err := j.recount(ctx); err != nil {
 		return err
 	}
 	return j.attachAll(ctx)
