@@ -73,37 +73,53 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(drain, abandon) })
 	defer stop()
 
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	p := &pool{slots: make(chan struct{}, d.cfg.Concurrency), freed: make(chan struct{}, 1)}
+	defer p.wg.Wait()
 	go d.keepLease(hard)
-	slots := make(chan struct{}, d.cfg.Concurrency)
 	for ctx.Err() == nil {
-		wait, err := d.claim(ctx, hard, slots, &wg)
+		wait, err := d.claim(ctx, hard, p)
 		if err != nil && ctx.Err() == nil {
 			d.log.Error("cannot claim from the queue", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 		case <-d.work.Wake():
+		case <-p.freed:
 		case <-time.After(wait):
 		}
 	}
 	return nil
 }
 
+// pool runs so many deliveries at a time. freed receives when one has ended: the
+// queue's own wake-up comes while it still holds its slot.
+type pool struct {
+	wg    sync.WaitGroup
+	slots chan struct{}
+	freed chan struct{}
+}
+
+func (p *pool) start(run func()) {
+	p.slots <- struct{}{}
+	p.wg.Go(func() {
+		run()
+		<-p.slots
+		select {
+		case p.freed <- struct{}{}:
+		default:
+		}
+	})
+}
+
 // claim starts what is due as far as there is room, and returns how long to wait.
-func (d *Deliverer) claim(ctx, hard context.Context, slots chan struct{}, wg *sync.WaitGroup) (time.Duration, error) {
-	room := cap(slots) - len(slots)
+func (d *Deliverer) claim(ctx, hard context.Context, p *pool) (time.Duration, error) {
+	room := cap(p.slots) - len(p.slots)
 	if room == 0 {
 		return pollEvery, nil // the end of any delivery wakes us
 	}
 	tasks, next, err := d.work.Claim(ctx, queue.Claim{Node: d.cfg.Node, Max: room, PerLane: d.cfg.PerLane})
 	for _, t := range tasks {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			d.deliver(hard, t)
-		})
+		p.start(func() { d.deliver(hard, t) })
 	}
 	if until := time.Until(next); err == nil && !next.IsZero() && until > 0 && until < pollEvery {
 		return until, nil
