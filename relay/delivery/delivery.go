@@ -10,6 +10,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -155,13 +156,27 @@ func (d *Deliverer) keepLease(ctx context.Context) {
 func (d *Deliverer) deliver(ctx context.Context, t queue.Task) {
 	j := &job{d: d, task: t, p: t.Progress, log: d.log.With("id", t.ID)}
 	o := j.guarded(ctx)
-	// The outcome must be written even when the program stops.
-	err := d.work.Finish(context.WithoutCancel(ctx), t.Ref, o)
-	if err != nil {
+	if err := j.finish(ctx, o); err != nil {
 		j.log.Warn("the outcome was not recorded", "state", o.State, "error", err)
 		return
 	}
 	j.report(o)
+}
+
+// finish records the outcome, also when the program stops. It goes on trying while
+// the store cannot write: a claim that is not ended is nobody else's to take up.
+func (j *job) finish(ctx context.Context, o queue.Outcome) error {
+	for {
+		err := j.d.work.Finish(context.WithoutCancel(ctx), j.task.Ref, o)
+		if err == nil || ctx.Err() != nil || errors.Is(err, queue.ErrFenced) || errors.Is(err, queue.ErrClosed) {
+			return err
+		}
+		j.log.Error("cannot record the outcome, trying again", "state", o.State, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pollEvery):
+		}
+	}
 }
 
 func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
