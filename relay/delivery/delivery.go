@@ -192,7 +192,12 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 	}
 	j.client = client
 	defer j.close()
-	return j.outcome(j.run(ctx))
+	o = j.outcome(ctx, j.run(ctx))
+	if o.State == queue.Failed {
+		j.removeDraft(ctx)
+		o.Progress, o.Events = j.p, j.events
+	}
+	return o
 }
 
 // report logs the change of state and counts it.

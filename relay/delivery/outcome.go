@@ -26,8 +26,9 @@ func (j *job) later(due time.Time, reason, detail string) queue.Outcome {
 	return o
 }
 
-// outcome turns what happened into what becomes of the message.
-func (j *job) outcome(err error) queue.Outcome {
+// outcome turns what happened into what becomes of the message. A worker that
+// lost its claim, or has to stop, decides nothing.
+func (j *job) outcome(ctx context.Context, err error) queue.Outcome {
 	var wait pending
 	var never unknowable
 	var whole unsendable
@@ -35,14 +36,14 @@ func (j *job) outcome(err error) queue.Outcome {
 	switch {
 	case err == nil, errors.Is(err, errSent):
 		return j.end(queue.Sent, "", "")
-	case errors.Is(err, context.Canceled):
+	case ctx.Err() != nil, errors.Is(err, queue.ErrFenced):
 		return j.end(queue.Queued, "", "")
 	case errors.As(err, &wait):
 		o := j.later(wait.until, "confirming", err.Error())
 		o.Uncount = true
-		return o
+		return j.orGiveUp(o)
 	case errors.As(err, &whole):
-		return j.fail(string(graph.ReasonTooLarge), whole.detail)
+		return j.end(queue.Failed, string(graph.ReasonTooLarge), whole.detail)
 	case errors.As(err, &never):
 		j.forgetDraft() // a release means: make a new one
 		return j.end(queue.Held, "send_unknown", never.detail)
@@ -58,7 +59,10 @@ func (j *job) refused(e *graph.Error, err error) queue.Outcome {
 	reason, detail := string(e.Reason), err.Error()
 	switch e.Class {
 	case graph.ClassMessage:
-		return j.fail(reason, detail)
+		if j.doubtful() {
+			return j.retry(reason, detail) // it may have been sent: that has to be seen first
+		}
+		return j.end(queue.Failed, reason, detail)
 	case graph.ClassConnection:
 		o := j.pause(queue.Lane{Connection: j.task.Lane.Connection}, e, connectionPause, detail)
 		o.Uncount = true // it is nobody's fault but the connection's
@@ -66,7 +70,7 @@ func (j *job) refused(e *graph.Error, err error) queue.Outcome {
 	case graph.ClassMailbox:
 		return j.pause(j.task.Lane, e, mailboxPause, detail)
 	}
-	if e.Reason == graph.ReasonThrottled {
+	if e.Reason == graph.ReasonThrottled || e.RetryAfter > 0 {
 		o := j.pause(j.task.Lane, e, throttlePause, detail)
 		o.Uncount = true
 		return o
@@ -94,27 +98,48 @@ func (j *job) retry(reason, detail string) queue.Outcome {
 // orGiveUp fails a message that has waited too long, unless it may have been
 // sent: then it is held for somebody to look.
 func (j *job) orGiveUp(o queue.Outcome) queue.Outcome {
-	if time.Since(j.task.Received) < j.d.cfg.GiveUpAfter {
+	if time.Since(j.task.Received) < j.d.cfg.GiveUpAfter || time.Now().Before(j.p.Settle) || j.p.Accepted {
 		return o
 	}
-	if !j.p.SendWanted.IsZero() {
+	if j.doubtful() {
 		return j.end(queue.Held, "send_unknown", "gave up while it was unknown whether the message was sent; last: "+o.Detail)
 	}
-	return j.fail(o.Reason, "gave up after "+j.d.cfg.GiveUpAfter.String()+"; last: "+o.Detail)
+	return j.end(queue.Failed, o.Reason, "gave up after "+j.d.cfg.GiveUpAfter.String()+"; last: "+o.Detail)
 }
 
-// fail removes the draft that nobody will send.
-func (j *job) fail(reason, detail string) queue.Outcome {
+// removeDraft removes the draft that nobody will send, also one whose id was
+// never learned.
+func (j *job) removeDraft(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	ids, err := j.drafts(ctx)
+	for _, id := range ids {
+		reply, failed := j.client.Delete(ctx, j.mailbox(), id)
+		if failed != nil {
+			err = failed
+			continue
+		}
+		j.event("draft removed", "", reply)
+	}
+	if err != nil {
+		j.event("draft left behind", err.Error(), graph.Reply{})
+		return
+	}
+	j.forgetDraft()
+}
+
+func (j *job) drafts(ctx context.Context) (ids []string, err error) {
 	if j.p.DraftID != "" {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		reply, err := j.client.Delete(ctx, j.mailbox(), j.p.DraftID)
-		if err != nil {
-			j.event("draft left behind", err.Error(), reply)
-		} else {
-			j.event("draft removed", "", reply)
-			j.forgetDraft()
+		return []string{j.p.DraftID}, nil
+	}
+	if !j.p.DraftWanted || j.p.Path == pathSendMail {
+		return nil, nil
+	}
+	items, _, err := j.find(ctx)
+	for _, item := range items {
+		if item.IsDraft {
+			ids = append(ids, item.ID)
 		}
 	}
-	return j.end(queue.Failed, reason, detail)
+	return ids, err
 }

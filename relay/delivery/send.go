@@ -13,6 +13,7 @@ func (j *job) send(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	doubtful := j.doubtful()
 	if err := j.wantSend(ctx); err != nil {
 		return err
 	}
@@ -20,10 +21,22 @@ func (j *job) send(ctx context.Context) error {
 	if err == nil {
 		return j.accepted(ctx, "send accepted", "", reply)
 	}
-	if !ambiguous(err) {
-		j.p.Settle = time.Now() // a clear refusal: an item that still is a draft then may be sent again
+	if refusesMessage(err) || !ambiguous(err) && !doubtful {
+		j.p.Settle = j.p.SendWanted // a clear refusal: it was not sent
 	}
 	return err
+}
+
+// doubtful: a send was asked for, and nothing clearly refused it. A later request
+// that is refused for another reason, as one for an item on its way is, says
+// nothing of the earlier one.
+func (j *job) doubtful() bool { return !j.p.Accepted && j.p.Settle.After(j.p.SendWanted) }
+
+// refusesMessage: Graph says what is wrong with the message, which it does not
+// say of one that it has taken.
+func refusesMessage(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && e.Class == graph.ClassMessage && e.Reason != graph.ReasonInvalid
 }
 
 // wantSend records durably that the send will be asked for.
@@ -128,10 +141,17 @@ func (j *job) resolveSend(ctx context.Context) (sent bool, err error) {
 }
 
 // resolveMissing: an item is also missing for a while as it moves to Sent Items,
-// and its id may have changed.
+// and its id may have changed. A draft that shows up in its place is none that a
+// send was asked for.
 func (j *job) resolveMissing(ctx context.Context) (bool, error) {
 	if time.Now().Before(j.p.Settle) {
 		return false, pending{j.nextLook()}
+	}
+	if !j.doubtful() {
+		j.event("draft vanished", "making it anew", graph.Reply{})
+		j.forgetDraft()
+		j.p.DraftWanted = true
+		return false, nil
 	}
 	items, reply, err := j.find(ctx)
 	if err != nil {
@@ -143,9 +163,10 @@ func (j *job) resolveMissing(ctx context.Context) (bool, error) {
 			return true, j.accepted(ctx, "found sent", "under another id", reply)
 		}
 	}
-	if len(items) > 0 {
-		j.p.DraftID = items[0].ID
-		return false, nil
+	for _, item := range items {
+		if item.ID == j.p.DraftID {
+			return false, pending{time.Now().Add(maxLook)}
+		}
 	}
 	return false, unknowable{"the send was asked for, its answer was lost, and the item is in the mailbox no more: it was sent and removed, or removed unsent; look at the recipient's side, then release it to make a new draft or delete it"}
 }
