@@ -64,7 +64,7 @@ func (p *policy) Route(who smtpd.Identity, header []byte, e *queue.Entry) error 
 	}
 	author := e.Envelope.From
 	for _, a := range h.From() {
-		if strings.Contains(a.Address, "@") {
+		if a.Valid() {
 			author = a.Address
 			break
 		}

@@ -60,7 +60,10 @@ func body(b mime.Body) graph.Body {
 func from(m *mime.Message, rec queue.Record) *graph.Recipient {
 	a := mime.Address{Address: rec.Envelope.From}
 	if len(m.From) > 0 {
-		a = m.From[0]
+		a.Name = m.From[0].Name
+		if m.From[0].Valid() {
+			a.Address = m.From[0].Address
+		}
 	}
 	if rec.From != "" && !strings.EqualFold(rec.From, a.Address) {
 		a.Address = rec.From
