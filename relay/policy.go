@@ -133,5 +133,6 @@ func senderRefusal(text string) *smtpd.Refusal {
 func mimeLimits(cfg *config.Config) mime.Limits {
 	l := mime.DefaultLimits()
 	l.Depth, l.Parts, l.HeaderBytes = cfg.Limits.Depth, cfg.Limits.Parts, int(cfg.Limits.HeaderSize)
+	l.HeaderFields, l.ValueBytes = cfg.Limits.HeaderFields, int(cfg.Limits.HeaderValue)
 	return l
 }

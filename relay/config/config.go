@@ -59,9 +59,11 @@ type Limits struct {
 	Timeout               Duration `yaml:"timeout"`         // longest wait for a client's next bytes
 	MessageTimeout        Duration `yaml:"message_timeout"` // longest time for one message's data
 	LineLength            Size     `yaml:"line_length"`
-	Parts                 int      `yaml:"parts"` // MIME parts of one message
-	Depth                 int      `yaml:"depth"` // nesting of MIME parts
-	HeaderSize            Size     `yaml:"header_size"`
+	Parts                 int      `yaml:"parts"`         // MIME parts of one message
+	Depth                 int      `yaml:"depth"`         // nesting of MIME parts
+	HeaderSize            Size     `yaml:"header_size"`   // of the message and of each part
+	HeaderFields          int      `yaml:"header_fields"` // likewise
+	HeaderValue           Size     `yaml:"header_value"`  // of one field, as far as it is read
 }
 
 // User is an account that mail clients sign in with (RFC 4954).
@@ -211,6 +213,8 @@ func Default() *Config {
 			Parts:                 1000,
 			Depth:                 100,
 			HeaderSize:            256 * KiB,
+			HeaderFields:          2000,
+			HeaderValue:           64 * KiB,
 		},
 		Delivery: Delivery{
 			GiveUpAfter:        minutes(48 * 60),

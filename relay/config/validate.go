@@ -129,6 +129,8 @@ func (v validator) limits() {
 	within(v, "limits.parts", l.Parts, 1, 100_000)
 	within(v, "limits.depth", l.Depth, 1, 1000)
 	within(v, "limits.header_size", l.HeaderSize, 4*KiB, 16*MiB)
+	within(v, "limits.header_fields", l.HeaderFields, 100, 100_000)
+	within(v, "limits.header_value", l.HeaderValue, 1*KiB, 16*MiB)
 }
 
 func (v validator) delivery() {
