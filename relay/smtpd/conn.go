@@ -2,12 +2,12 @@ package smtpd
 
 import (
 	"crypto/tls"
-	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"github.com/emersion/go-smtp"
 )
 
 // conn is one client's connection as go-smtp reads it: decrypted, with a
@@ -42,14 +42,18 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
-	if err != nil {
-		if errors.Is(err, io.EOF) && c.busy.Load() {
-			err = io.ErrUnexpectedEOF
-		}
-		c.failed = err
+	if err != nil && c.busy.Load() {
+		err = errCut
 	}
+	c.failed = err
 	return n, err
 }
+
+// errCut is how a read fails in a mail transaction. It is no io.EOF, which ends a
+// BDAT chunk as if it were whole, and it is of the one type that go-smtp makes a
+// 4xx of where it writes the answer itself: the client is to try again.
+var errCut = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2},
+	Message: "The connection broke or was silent for too long within the message; try again"}
 
 // nextDeadline is the time by which the client has to say more: a steady client
 // may take as long as the whole message is allowed to take.
