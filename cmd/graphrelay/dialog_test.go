@@ -35,45 +35,52 @@ func (r *relayProcess) dial(listener string) (*dialog, error) {
 }
 
 // dialOnly is dial without a password.
-func (r *relayProcess) dialOnly(listener string) (d *dialog, err error) {
-	nc, err := net.DialTimeout("tcp", r.address[listener], 10*time.Second)
-	if err != nil {
+func (r *relayProcess) dialOnly(listener string) (*dialog, error) {
+	d, err := dialAddress(r.address[listener], listener == "submissions")
+	if err != nil || listener != "submission" {
+		return d, err
+	}
+	if err := d.startTLS(); err != nil {
+		_ = d.Close()
 		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = nc.Close()
-		}
-	}()
-	if err := nc.SetDeadline(time.Now().Add(guard)); err != nil {
-		return nil, err
-	}
-	d = &dialog{tcp: nc.(*net.TCPConn)}
-	if listener == "submissions" {
-		d.secure(nc)
-	} else {
-		d.Conn = textproto.NewConn(nc)
-	}
-	if _, _, err := d.ReadResponse(220); err != nil {
-		return nil, err
-	}
-	if _, err := d.ask(250, "EHLO client.test"); err != nil {
-		return nil, err
-	}
-	if listener == "submission" {
-		if _, err := d.ask(220, "STARTTLS"); err != nil {
-			return nil, err
-		}
-		d.secure(nc)
-		if _, err := d.ask(250, "EHLO client.test"); err != nil {
-			return nil, err
-		}
 	}
 	return d, nil
 }
 
-func (d *dialog) secure(nc net.Conn) {
-	d.tls = tls.Client(nc, clientTLS())
+// dialAddress opens a dialog with any server, and says EHLO.
+func dialAddress(address string, implicitTLS bool) (*dialog, error) {
+	nc, err := net.DialTimeout("tcp", address, 10*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	d := &dialog{tcp: nc.(*net.TCPConn), Conn: textproto.NewConn(nc)}
+	if implicitTLS {
+		d.secure()
+	}
+	if err = nc.SetDeadline(time.Now().Add(guard)); err == nil {
+		_, _, err = d.ReadResponse(220)
+	}
+	if err == nil {
+		_, err = d.ask(250, "EHLO client.test")
+	}
+	if err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *dialog) startTLS() error {
+	if _, err := d.ask(220, "STARTTLS"); err != nil {
+		return err
+	}
+	d.secure()
+	_, err := d.ask(250, "EHLO client.test")
+	return err
+}
+
+func (d *dialog) secure() {
+	d.tls = tls.Client(d.tcp, clientTLS())
 	d.Conn = textproto.NewConn(d.tls)
 }
 
@@ -120,8 +127,8 @@ func (d *dialog) envelope(from string, to ...string) error {
 	return nil
 }
 
-// send sends one message and returns its queue ID.
-func (d *dialog) send(from string, to []string, message io.Reader) (id string, err error) {
+// send sends one message and returns what the server said to it.
+func (d *dialog) send(from string, to []string, message io.Reader) (answer string, err error) {
 	if err := d.envelope(from, to...); err != nil {
 		return "", err
 	}
@@ -135,13 +142,19 @@ func (d *dialog) send(from string, to []string, message io.Reader) (id string, e
 	if err := w.Close(); err != nil {
 		return "", err
 	}
-	_, text, err := d.ReadResponse(250)
+	_, answer, err = d.ReadResponse(250)
+	return answer, err
+}
+
+// submit sends one message to a relay and returns its queue ID.
+func (d *dialog) submit(from string, to []string, message io.Reader) (id string, err error) {
+	answer, err := d.send(from, to, message)
 	if err != nil {
 		return "", err
 	}
-	id, ok := strings.CutPrefix(text, "2.0.0 queued as ")
+	id, ok := strings.CutPrefix(answer, "2.0.0 queued as ")
 	if !ok {
-		return "", fmt.Errorf("the answer to the message is %q", text)
+		return "", fmt.Errorf("the answer to the message is %q", answer)
 	}
 	return id, nil
 }

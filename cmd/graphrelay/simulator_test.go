@@ -90,6 +90,14 @@ func (s *simProcess) sent(t *testing.T, mailbox, subject string) simulator.Messa
 	return found
 }
 
+// moved waits until all that was accepted for sending is in Sent Items.
+func (s *simProcess) moved(t *testing.T) {
+	t.Helper()
+	waitFor(t, "the moves to Sent Items", func() bool {
+		return !slices.ContainsFunc(s.messages(t, ""), func(m simulator.Message) bool { return m.Submitted && m.Folder == simulator.Drafts })
+	})
+}
+
 // fault makes calls go wrong from now on.
 func (s *simProcess) fault(t *testing.T, f simulator.Fault) {
 	t.Helper()

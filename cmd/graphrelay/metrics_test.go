@@ -1,0 +1,105 @@
+package main_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"graphrelay/graph/simulator"
+)
+
+// notYet is in the contract and comes with the credentials that expire.
+const notYet = "graphrelay_credential_expiry_timestamp_seconds"
+
+// TestMetrics brings about everything that is counted, has promtool read the
+// result, and looks for each metric of the contract.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	sim := startSim(t)
+	relay := startRelay(t, sim)
+	one := tenKilobytes("metrics")(1)
+	relay.sendOne(t, one)
+	sim.sent(t, one.From, one.Subject)
+	relay.sendOne(t, sample{From: "someone@elsewhere.test", To: []string{"anna@example.com"}})
+	relay.signIn(t, crmUser, "wrong")
+	relay.signIn(t, crmUser, crmPassword)
+	sim.fault(t, simulator.Fault{Operation: simulator.OpCreate, Count: 1, Status: http.StatusTooManyRequests, RetryAfter: "1"})
+	throttled := tenKilobytes("metrics")(2)
+	relay.sendOne(t, throttled)
+	sim.sent(t, throttled.From, throttled.Subject)
+	missing := tenKilobytes("metrics")(3)
+	missing.From = "missing-metrics@contoso.test" // no such mailbox
+	relay.sendOne(t, missing)
+	sim.fault(t, simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusBadRequest, Code: "ErrorInvalidRecipients"})
+	failing := tenKilobytes("metrics")(4)
+	relay.sendOne(t, failing)
+	waitFor(t, "a failure", func() bool { return relay.metric(t, "graphrelay_messages_failed_total") > 0 })
+
+	status, text := relay.get("/metrics")
+	if status != http.StatusOK {
+		t.Fatalf("/metrics: %d", status)
+	}
+	checkContractMetrics(t, text)
+	tool(t, text, needTool(t, "promtool"), "check", "metrics")
+}
+
+// checkContractMetrics compares names, types and labels with the contract's list.
+func checkContractMetrics(t *testing.T, text string) {
+	t.Helper()
+	types, labels := readMetrics(text)
+	for line := range strings.Lines(readFile(t, "testdata/metrics.txt")) {
+		fields := strings.Fields(line)
+		if strings.HasPrefix(line, "#") || len(fields) < 2 || fields[0] == notYet {
+			continue
+		}
+		name, kind := fields[0], fields[1]
+		if types[name] != kind {
+			t.Errorf("%s is of type %q, want %s", name, types[name], kind)
+			continue
+		}
+		var want []string
+		if len(fields) > 2 {
+			want = strings.Split(fields[2], ",")
+		}
+		slices.Sort(want)
+		if !slices.Equal(labels[name], want) {
+			t.Errorf("%s has the labels %q, want %q", name, labels[name], want)
+		}
+	}
+}
+
+// readMetrics returns the types, and the labels in their order, of what is
+// exposed. "le" belongs to the histograms.
+func readMetrics(text string) (types map[string]string, labels map[string][]string) {
+	types, labels = map[string]string{}, map[string][]string{}
+	current := ""
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); strings.HasPrefix(line, "# TYPE ") {
+			current = f[2]
+			types[current] = f[3]
+			continue
+		}
+		if _, inside, ok := strings.Cut(line, "{"); ok && !strings.HasPrefix(line, "#") {
+			labels[current] = labelNames(inside[:strings.LastIndexByte(inside, '}')])
+		}
+	}
+	return types, labels
+}
+
+// labelNames reads a="x",b="y".
+func labelNames(s string) (names []string) {
+	for s != "" {
+		name, rest, _ := strings.Cut(s, `="`)
+		if name != "le" {
+			names = append(names, name)
+		}
+		end := strings.Index(rest, `"`)
+		for end > 0 && rest[end-1] == '\\' {
+			end += 1 + strings.Index(rest[end+1:], `"`)
+		}
+		s = strings.TrimPrefix(rest[end+1:], ",")
+	}
+	slices.Sort(names)
+	return names
+}
