@@ -94,7 +94,7 @@ func TestFullDisk(t *testing.T) {
 	relay.start(t)
 
 	big := tenKilobytes("full disk")(1)
-	big.Text = wrappedText(noise("big", 12_000_000))
+	big.Text = wrappedText(noise("big", 3_000_000))
 	relay.putOff(t, big)
 	relay.checkEmpty(t)
 
@@ -118,11 +118,11 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// mountSmallDisk is a file system of 8 MB.
+// mountSmallDisk is a file system of 4 MB.
 func mountSmallDisk(t *testing.T, dir string) {
 	t.Helper()
 	tool := needTool(t, "mount")
-	if out, err := commandOutput(tool, "-t", "tmpfs", "-o", "size=8m", "tmpfs", dir); err != nil {
+	if out, err := commandOutput(tool, "-t", "tmpfs", "-o", "size=4m", "tmpfs", dir); err != nil {
 		skipUnlessCI(t, "cannot mount: %v %s", err, out)
 	}
 	// Registered before the relay starts, so it runs after the relay has ended.
