@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 
 	"graphrelay/graph"
 )
@@ -71,8 +70,7 @@ func (j *job) upload(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 			return graph.Reply{}, err
 		}
 		n := min(graph.RangeBytes, f.Size-offset)
-		part := &counted{r: content}
-		next, done, reply, err := j.client.PutRange(ctx, j.mailbox(), j.p.UploadURL, part, offset, n, f.Size)
+		next, done, reply, err := j.client.PutRange(ctx, j.mailbox(), j.p.UploadURL, content, offset, n, f.Size)
 		if err != nil {
 			return reply, j.uploadFailed(err)
 		}
@@ -82,7 +80,7 @@ func (j *job) upload(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 		if next <= offset {
 			return reply, j.dropSession(sessionError("it was sent bytes from %d and still expects %d", offset, next))
 		}
-		src.moved(part.n.Load(), n)
+		src.moved(n)
 		j.p.UploadOffset = next
 		if err := j.save(ctx, "uploaded", fmt.Sprintf("%d of %d bytes", next, f.Size), reply); err != nil {
 			return reply, err
@@ -143,18 +141,6 @@ func unanswered(err error) bool {
 	return errors.As(err, &e) && (e.Status == 0 || e.Reason == graph.ReasonThrottled)
 }
 
-// counted tells how much of a range the request has read.
-type counted struct {
-	r io.Reader
-	n atomic.Int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n.Add(int64(n))
-	return n, err
-}
-
 // source reads a file from any offset, going on where it is when it can.
 type source struct {
 	file graph.Attachment
@@ -174,11 +160,4 @@ func (s *source) at(offset int64) (io.Reader, error) {
 	return s.r, nil
 }
 
-// moved goes on behind a range of n bytes. Where the answer came before they were
-// read, the request may still be reading: then its reader is left to it.
-func (s *source) moved(read, n int64) {
-	s.pos += n
-	if read != n {
-		s.r = nil
-	}
-}
+func (s *source) moved(n int64) { s.pos += n }
