@@ -132,7 +132,7 @@ func (j *job) resolveSend(ctx context.Context) (sent bool, err error) {
 	case !item.IsDraft:
 		return true, j.accepted(ctx, "found sent", "", reply)
 	case item.Submitted():
-		return false, pending{time.Now().Add(maxLook)}
+		return false, pending{j.nextLook()} // it leaves by itself
 	case time.Now().Before(j.p.Settle):
 		return false, pending{j.nextLook()}
 	}
@@ -165,7 +165,7 @@ func (j *job) resolveMissing(ctx context.Context) (bool, error) {
 	}
 	for _, item := range items {
 		if item.ID == j.p.DraftID {
-			return false, pending{time.Now().Add(maxLook)}
+			return false, pending{j.nextLook()}
 		}
 	}
 	return false, unknowable{"the send was asked for, its answer was lost, and the item is in the mailbox no more: it was sent and removed, or removed unsent; look at the recipient's side, then release it to make a new draft or delete it"}
@@ -176,14 +176,14 @@ const (
 	maxLook = 10 * time.Second
 )
 
-// nextLook waits longer the longer it takes, and not past the end of the doubt.
+// nextLook waits longer the longer it takes, but looks when the watch is over.
 func (j *job) nextLook() time.Time {
 	now := time.Now()
-	wait := min(max(now.Sub(j.p.SendWanted)/2, minLook), maxLook)
-	if t := now.Add(wait); t.Before(j.p.Settle) {
-		return t
+	next := now.Add(min(max(now.Sub(j.p.SendWanted)/2, minLook), maxLook))
+	if now.Before(j.p.Settle) && next.After(j.p.Settle) {
+		return j.p.Settle.Add(time.Millisecond)
 	}
-	return j.p.Settle.Add(time.Millisecond)
+	return next
 }
 
 func passing(err error) bool {
