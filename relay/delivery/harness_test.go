@@ -1,0 +1,357 @@
+package delivery_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"graphrelay/graph"
+	"graphrelay/graph/simulator"
+	"graphrelay/mime"
+	"graphrelay/relay/delivery"
+	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/sqlite"
+)
+
+const (
+	anna   = "anna@contoso.test"
+	secret = "s3cret~value"
+	guard  = 30 * time.Second // of every wait; none is expected to take a tenth of it
+)
+
+// rig is a real queue, a real client and a simulated Graph.
+type rig struct {
+	t       *testing.T
+	sim     *simulator.Simulator
+	front   http.HandlerFunc // in front of the simulator; may be replaced before a run
+	dir     string
+	store   *sqlite.Store
+	cfg     delivery.Config
+	clients map[string]*graph.Client
+	timeout time.Duration // of the next connection's requests
+	log     *syncBuffer
+	url     string
+}
+
+// syncBuffer keeps the log, in which no secret may appear.
+type syncBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func newRig(t *testing.T, o simulator.Options) *rig {
+	t.Helper()
+	t.Parallel()
+	o.RequireContract = true
+	if o.SendDelay == 0 {
+		o.SendDelay = 30 * time.Millisecond
+	}
+	if o.Apps == nil {
+		o.Apps = []simulator.App{{Secret: secret}}
+	}
+	r := &rig{t: t, sim: simulator.New(o), dir: t.TempDir(), clients: map[string]*graph.Client{}, timeout: guard, log: &syncBuffer{}}
+	r.front = r.sim.ServeHTTP
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.front(w, req) }))
+	r.url = srv.URL
+	r.connect("main", secret)
+	r.cfg = delivery.Config{
+		Node: "test", Concurrency: 16, PerLane: 4, RetryDelays: []time.Duration{20 * time.Millisecond},
+		GiveUpAfter: time.Hour, SendSettle: time.Second, MIME: mime.DefaultLimits(), MessageIDHost: "relay.test",
+		XHeaders: []string{"X-*"},
+	}
+	r.open()
+	t.Cleanup(func() {
+		r.sim.Close()
+		srv.Close()
+		_ = r.store.Close()
+		r.checkContract()
+	})
+	return r
+}
+
+// connect adds a connection with its own client.
+func (r *rig) connect(name, secret string) {
+	c := graph.New(graph.Config{Tenant: "contoso", ClientID: "app-" + name, ClientSecret: secret, LoginURL: r.url, GraphURL: r.url,
+		UserAgent: "graphrelay/test", Concurrency: 4, Timeout: r.timeout})
+	r.clients[name] = c
+	r.t.Cleanup(c.Close)
+}
+
+func (r *rig) open() {
+	r.t.Helper()
+	s, err := sqlite.Open(r.t.Context(), sqlite.Options{Dir: r.dir, Exclusive: true})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.store = s
+}
+
+// reopen does what a new process does after the old one died.
+func (r *rig) reopen() {
+	r.t.Helper()
+	if err := r.store.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.open()
+}
+
+// checkContract: no request broke the contract, and no secret came to light.
+func (r *rig) checkContract() {
+	r.t.Helper()
+	for _, v := range r.sim.Violations() {
+		r.t.Errorf("contract: %s %s: %s", v.Operation, v.Path, v.Text)
+	}
+	for _, s := range []string{"authtoken", secret, "Bearer "} {
+		if strings.Contains(r.log.String(), s) {
+			r.t.Errorf("the log holds %q", s)
+		}
+	}
+}
+
+// submit queues a message as it would be accepted for this mailbox.
+func (r *rig) submit(raw string, e queue.Entry) string {
+	r.t.Helper()
+	if e.Lane == (queue.Lane{}) {
+		e.Lane = queue.Lane{Connection: "main", Mailbox: anna}
+	}
+	if e.Envelope.From == "" {
+		e.Envelope.From = e.Lane.Mailbox
+	}
+	if e.From == "" {
+		e.From = e.Lane.Mailbox
+	}
+	head, _, _ := strings.Cut(raw, "\r\n\r\n")
+	e.MessageID = mime.ReadHeader([]byte(head+"\r\n\r\n"), mime.DefaultLimits()).MessageID()
+	w, err := r.store.Create(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := w.Write([]byte(raw)); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := w.Commit(r.t.Context(), e); err != nil {
+		r.t.Fatal(err)
+	}
+	return w.ID()
+}
+
+func (r *rig) to(mailbox string, recipients ...string) queue.Entry {
+	return queue.Entry{Lane: queue.Lane{Connection: "main", Mailbox: mailbox}, Envelope: queue.Envelope{To: recipients}}
+}
+
+// start runs a deliverer on work, which is the store's own if nil; stop ends it
+// and waits for it.
+func (r *rig) start(work queue.Work) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := r.run(ctx, work, guard)
+	return sync.OnceFunc(func() {
+		r.t.Helper()
+		cancel()
+		r.ended(done)
+	})
+}
+
+func (r *rig) run(ctx context.Context, work queue.Work, drain time.Duration) <-chan error {
+	if work == nil {
+		work = r.store
+	}
+	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	d := delivery.New(r.cfg, work, r.clients, delivery.NewMetrics(prometheus.NewRegistry()), log)
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx, drain) }()
+	return done
+}
+
+func (r *rig) ended(done <-chan error) {
+	r.t.Helper()
+	select {
+	case err := <-done:
+		if err != nil {
+			r.t.Errorf("run: %v", err)
+		}
+	case <-time.After(2 * guard):
+		r.t.Fatal("the deliverer does not stop")
+	}
+}
+
+// await waits until the message is in one of these states.
+func (r *rig) await(id string, states ...queue.State) queue.Record {
+	r.t.Helper()
+	var rec queue.Record
+	ok := r.eventually(func() bool {
+		rec = r.get(id)
+		return slices.Contains(append(states, queue.Sent, queue.Failed, queue.Held), rec.State)
+	})
+	if !ok || !slices.Contains(states, rec.State) {
+		r.t.Fatalf("%s is %s, %s: %s; want %v\n%s", id, rec.State, rec.Reason, rec.Detail, states, r.history(id))
+	}
+	return rec
+}
+
+func (r *rig) eventually(ok func() bool) bool {
+	for end := time.Now().Add(guard); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *rig) get(id string) queue.Record {
+	r.t.Helper()
+	rec, _, err := r.store.Get(r.t.Context(), id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rec
+}
+
+// history is what an operator is shown; it names no upload URL.
+func (r *rig) history(id string) string {
+	r.t.Helper()
+	rec, events, err := r.store.Get(r.t.Context(), id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	lines := []string{rec.Detail}
+	for _, e := range events {
+		lines = append(lines, e.What+": "+e.Detail)
+	}
+	text := strings.Join(lines, "\n")
+	if n := len(lines); n > 40 {
+		text = strings.Join(append(lines[:20:20], append([]string{"..."}, lines[n-20:]...)...), "\n")
+	}
+	if strings.Contains(text, "authtoken") || strings.Contains(text, secret) {
+		r.t.Errorf("a secret is in the history:\n%s", text)
+	}
+	return text
+}
+
+// deliveries are the sends that carry this queue ID.
+func (r *rig) deliveries(id string) (found []simulator.Delivery) {
+	for _, d := range r.sim.Ledger() {
+		if d.QueueID == id {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+// sentOnce waits for the message to be sent and returns what was, once.
+func (r *rig) sentOnce(id string) simulator.Delivery {
+	r.t.Helper()
+	r.await(id, queue.Sent)
+	found := r.deliveries(id)
+	if len(found) != 1 {
+		r.t.Fatalf("%s was sent %d times\n%s", id, len(found), r.history(id))
+	}
+	r.history(id)
+	return found[0]
+}
+
+// noDrafts: what is sent has left Drafts, and nothing was forgotten there.
+func (r *rig) noDrafts() {
+	r.t.Helper()
+	if !r.eventually(func() bool { return len(r.sim.Drafts()) == 0 }) {
+		for _, m := range r.sim.Drafts() {
+			r.t.Errorf("left in Drafts of %s: %q with %d attachments, submitted %v", m.Mailbox, m.Subject, len(m.Attachments), m.Submitted)
+		}
+	}
+}
+
+// message returns the item that was sent.
+func (r *rig) message(d simulator.Delivery) simulator.Message {
+	r.t.Helper()
+	for _, m := range r.sim.Messages(d.Mailbox) {
+		if m.ID == d.MessageID {
+			return m
+		}
+	}
+	r.t.Fatalf("no message %s", d.MessageID)
+	return simulator.Message{}
+}
+
+func (r *rig) fault(f simulator.Fault) int {
+	r.t.Helper()
+	id, err := r.sim.AddFault(f)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return id
+}
+
+func (r *rig) acted(fault int) int {
+	for _, f := range r.sim.Faults() {
+		if f.ID == fault {
+			return f.Acted
+		}
+	}
+	return 0
+}
+
+// attached is a file of a message.
+type attached struct {
+	name, kind, cid string
+	inline          bool
+	data            []byte
+}
+
+// compose builds a message: body is HTML if it starts with a tag.
+func compose(header, body string, files ...attached) string {
+	var b strings.Builder
+	kind := "text/plain"
+	if strings.HasPrefix(body, "<") {
+		kind = "text/html"
+	}
+	b.WriteString(strings.ReplaceAll(strings.TrimSpace(header), "\n", "\r\n"))
+	b.WriteString("\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=BB\r\n\r\n")
+	fmt.Fprintf(&b, "--BB\r\nContent-Type: %s; charset=utf-8\r\n\r\n%s\r\n", kind, body)
+	for _, f := range files {
+		fmt.Fprintf(&b, "--BB\r\nContent-Type: %s\r\nContent-Transfer-Encoding: base64\r\n", f.kind)
+		disposition := "attachment"
+		if f.inline {
+			disposition = "inline"
+		}
+		if f.cid != "" {
+			fmt.Fprintf(&b, "Content-ID: <%s>\r\n", f.cid)
+		}
+		fmt.Fprintf(&b, "Content-Disposition: %s; filename=\"%s\"\r\n\r\n", disposition, f.name)
+		text := base64.StdEncoding.EncodeToString(f.data)
+		for len(text) > 0 {
+			n := min(76, len(text))
+			b.WriteString(text[:n] + "\r\n")
+			text = text[n:]
+		}
+	}
+	b.WriteString("--BB--\r\n")
+	return b.String()
+}
+
+func header(subject string) string {
+	return "From: Anna <" + anna + ">\nTo: bob@example.org\nSubject: " + subject + "\nMessage-ID: <" + subject + "@client.test>\n"
+}
+
+// random is size bytes that repeat nowhere.
+func random(size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{byte(size), byte(size >> 8), byte(size >> 16)}).Read(b)
+	return b
+}

@@ -1,0 +1,211 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/relay/delivery"
+	"graphrelay/relay/queue"
+)
+
+// odd is a queue whose Open and Finish go wrong.
+type odd struct {
+	queue.Work
+	open   func(id string) (queue.Body, error)
+	mu     sync.Mutex
+	fails  int // how often Finish does
+	failed int
+}
+
+func (o *odd) Open(ctx context.Context, id string) (queue.Body, error) {
+	if o.open != nil {
+		if b, err := o.open(id); b != nil || err != nil {
+			return b, err
+		}
+	}
+	return o.Work.Open(ctx, id)
+}
+
+func (o *odd) Finish(ctx context.Context, ref queue.Ref, out queue.Outcome) error {
+	o.mu.Lock()
+	fail := o.failed < o.fails
+	if fail {
+		o.failed++
+	}
+	o.mu.Unlock()
+	if fail {
+		return queue.ErrNoSpace
+	}
+	return o.Work.Finish(ctx, ref, out)
+}
+
+type panicking struct{ queue.Body }
+
+func (panicking) ReadAt([]byte, int64) (int, error) { panic("unreadable: secret content") }
+func (panicking) Size() int64                       { return 100 }
+func (panicking) Close() error                      { return nil }
+
+// A message that makes the program panic is held; the others go on.
+func TestPanicIsHeld(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	bad := r.submit(compose(header("bad"), "text"), r.to(anna, "bob@example.org"))
+	good := r.submit(compose(header("good"), "text"), r.to(anna, "bob@example.org"))
+	w := &odd{Work: r.store, open: func(id string) (queue.Body, error) {
+		if id == bad {
+			return panicking{}, nil
+		}
+		return nil, nil
+	}}
+	defer r.start(w)()
+	if rec := r.await(bad, queue.Held); rec.Reason != "internal_error" {
+		t.Errorf("%s: %s", rec.Reason, rec.Detail)
+	}
+	r.sentOnce(good)
+}
+
+func TestUnreadableBody(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	id := r.submit(compose(header("s"), "text"), r.to(anna, "bob@example.org"))
+	w := &odd{Work: r.store, open: func(string) (queue.Body, error) { return nil, errors.New("disk on fire") }}
+	stop := r.start(w)
+	if rec := r.await(id, queue.Deferred); rec.Reason != "storage" {
+		t.Errorf("%s: %s", rec.Reason, rec.Detail)
+	}
+	stop()
+	defer r.start(nil)()
+	r.sentOnce(id)
+}
+
+// An outcome that cannot be written, as on a full disk, is written later: a claim
+// that nobody ends would last as long as the process.
+func TestOutcomeIsWrittenLater(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	id := r.submit(compose(header("s"), "text"), r.to(anna, "bob@example.org"))
+	w := &odd{Work: r.store, fails: 2}
+	defer r.start(w)()
+	r.sentOnce(id)
+}
+
+// A stop lets what is under way come to its end.
+func TestDrain(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var once sync.Once
+	r.front = func(w http.ResponseWriter, req *http.Request) {
+		if requests["create"](req) {
+			once.Do(cancel)
+		}
+		r.sim.ServeHTTP(w, req)
+	}
+	r.cfg.Concurrency = 1
+	id := r.submit(compose(header("s"), "text", smallFiles...), r.to(anna, "bob@example.org"))
+	next := r.submit(compose(header("s"), "text"), r.to(anna, "bob@example.org"))
+	r.ended(r.run(ctx, nil, guard))
+	if rec := r.get(id); rec.State != queue.Sent {
+		t.Errorf("the message under way is %s", rec.State)
+	}
+	if rec := r.get(next); rec.State != queue.Queued || rec.Attempts != 0 {
+		t.Errorf("the next one is %s after %d attempts", rec.State, rec.Attempts)
+	}
+}
+
+// But not for longer than the drain allows, and what is cut off is not sent twice.
+func TestDrainIsOver(t *testing.T) {
+	for name, matches := range requests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Options{Limits: smallLimits()})
+			ctx, cancel := context.WithCancel(t.Context())
+			hang := true
+			r.front = func(w http.ResponseWriter, req *http.Request) {
+				if !matches(req) || !hang {
+					r.sim.ServeHTTP(w, req)
+					return
+				}
+				_, _ = io.Copy(io.Discard, req.Body)
+				cancel()
+				<-req.Context().Done()
+			}
+			id := r.submit(compose(header("s"), "text", smallFiles...), r.to(anna, "bob@example.org"))
+			r.ended(r.run(ctx, nil, 10*time.Millisecond))
+			if rec := r.get(id); rec.State != queue.Queued || rec.Attempts != 0 {
+				t.Errorf("%s after %d attempts, %s", rec.State, rec.Attempts, rec.Reason)
+			}
+			r.clients["main"].Close()
+			hang = false
+			defer r.start(nil)()
+			sameFiles(t, r.message(r.sentOnce(id)).Attachments, smallFiles)
+		})
+	}
+}
+
+// idle is a queue in memory of messages that no connection can deliver.
+type idle struct {
+	queue.Work
+	mu    sync.Mutex
+	left  int
+	ended int
+	wake  chan struct{}
+}
+
+func (w *idle) Claim(_ context.Context, c queue.Claim) (tasks []queue.Task, _ time.Time, _ error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ; w.left > 0 && len(tasks) < c.Max; w.left-- {
+		tasks = append(tasks, queue.Task{Record: queue.Record{ID: "x", Entry: queue.Entry{Lane: queue.Lane{Connection: "none"}}}})
+	}
+	return tasks, time.Now().Add(-time.Second), nil
+}
+
+func (w *idle) Finish(context.Context, queue.Ref, queue.Outcome) error {
+	w.mu.Lock()
+	w.ended++
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	time.Sleep(time.Millisecond) // the slot is given back only after
+	return nil
+}
+
+func (w *idle) Renew(context.Context, string, time.Duration) (int, error) { return 0, nil }
+func (w *idle) Wake() <-chan struct{}                                     { return w.wake }
+
+// The end of a delivery makes room at once, not at the next look into the queue.
+func TestSlotsAreUsedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 100
+		w := &idle{left: n, wake: make(chan struct{}, 1)}
+		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1}, w, nil, delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		start := time.Now()
+		go func() { done <- d.Run(ctx, time.Minute) }()
+		for {
+			time.Sleep(time.Millisecond)
+			w.mu.Lock()
+			ended := w.ended
+			w.mu.Unlock()
+			if ended == n {
+				break
+			}
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%d messages that take 1 ms each took %s", n, took)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
