@@ -45,26 +45,53 @@ func EditHeader(r io.ReaderAt, size int64, lim Limits, set []Field) (head []byte
 	return out.Bytes(), body, nil
 }
 
-// copyFields copies the lines of raw but for the fields of set, the empty line at
-// the end, and a "From " line of an mbox in front.
+// copyFields copies the fields of raw but for those of set. Lines are told apart
+// as headerReader does: what is no field, and what continues it, is left out, lest
+// a part of a field that was removed stays behind (a Bcc list that lost the
+// indentation of its second line), or another reader takes it for the end of the
+// header.
 func copyFields(out *bytes.Buffer, raw []byte, set []Field) {
-	keep := true
-	for i, line := range bytes.SplitAfter(raw, []byte("\n")) {
-		text := bytes.TrimRight(line, "\r\n")
-		if i == 0 { // as headerReader.add reads it
+	keep := false
+	var last []byte // line written
+	for i, line := range bytes.Split(raw, []byte("\n")) {
+		text := bytes.TrimRight(line, "\r")
+		if i == 0 {
 			text = bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), " \t")
 		}
-		if len(text) == 0 || i == 0 && isMboxLine(text) {
+		switch {
+		case len(text) == 0 || i == 0 && isMboxLine(text):
 			continue
-		}
-		if i == 0 || !isBlank(text[0]) {
+		case i > 0 && isBlank(text[0]):
+		case isField(text):
 			keep = !named(text, set)
+		case keep && lostParameter(last, text):
+			text = append([]byte("\t"), text...)
+		default:
+			keep = false
 		}
 		if keep {
-			out.Write(text)
+			last = blankControls(text)
+			out.Write(last)
 			out.WriteString("\r\n")
 		}
 	}
+}
+
+// blankControls takes away what another reader may take for a line's end. It goes
+// by bytes: a header may be in Latin-1.
+func blankControls(line []byte) []byte {
+	out := bytes.Clone(line)
+	for i, c := range out {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			out[i] = ' '
+		}
+	}
+	return out
+}
+
+func isField(line []byte) bool {
+	_, _, ok := splitField(line)
+	return ok
 }
 
 func named(line []byte, set []Field) bool {

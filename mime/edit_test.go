@@ -14,6 +14,12 @@ func TestEditHeader(t *testing.T) {
 			"Received: from x\r\n\tby y\r\nReturn-Path: <r@x>\r\nTo: one@x,\r\n two@x\r\nSUBJECT:  odd   spacing \r\nbcc : hidden@x\r\nDKIM-Signature: v=1;\r\n\tb=abc\r\n\r\nBcc: this is body\r\n",
 			"Received: from x\r\n\tby y\r\nSUBJECT:  odd   spacing \r\nDKIM-Signature: v=1;\r\n\tb=abc\r\nBcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|Bcc: this is body\r\n",
 		},
+		{
+			"lines that are no fields go, a lost parameter is mended",
+			"Subject: x\r\nBcc: a@x,\r\nhidden@x\r\n other@x\r\nContent-Type: multipart/mixed;\r\nboundary=b\r\njunk line\r\n\tmore junk\r\nX-A: caf\xe9\rBcc: smuggled@x\r\n\r\nbody",
+			"Subject: x\r\nContent-Type: multipart/mixed;\r\n\tboundary=b\r\nX-A: caf\xe9 Bcc: smuggled@x\r\nBcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|body",
+		},
+		{"BOM", "\xef\xbb\xbfBcc: hidden@x\r\nSubject: x\r\n\r\n", "Subject: x\r\nBcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|"},
 		{"no header", "\r\nbody", "Bcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|body"},
 		{"no body", "Subject: x\r\n", "Subject: x\r\nBcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|"},
 		{"mbox line, bare LF", "From a@b Mon Jan 1\nSubject: x\nTo: y@z\n\nbody\n", "Subject: x\r\nBcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|body\n"},
@@ -45,6 +51,7 @@ func FuzzEditHeader(f *testing.F) {
 	f.Add("no header at all")
 	f.Add("\xef\xbb\xbfBcc: hidden@x\r\n\r\n")
 	f.Add("Bcc:\r\n hidden@x\r\n : y\r\n\r\n")
+	f.Add("Bcc: a@x,\r\nhidden@x\r\n\r\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		lim := DefaultLimits()
 		head, body, err := EditHeader(strings.NewReader(in), int64(len(in)), lim, []Field{{Name: "Bcc", Value: "<new@x.test>"}})
@@ -57,6 +64,11 @@ func FuzzEditHeader(f *testing.F) {
 		h := ReadHeader(head, lim)
 		if got := h.Addresses("Bcc"); len(got) != 1 || got[0].Address != "new@x.test" {
 			t.Errorf("Bcc reads as %v in %q", got, head)
+		}
+		for line := range strings.SplitSeq(strings.TrimSuffix(string(head), "\r\n\r\n"), "\r\n") {
+			if !isField([]byte(line)) && (line == "" || !isBlank(line[0])) || strings.ContainsAny(line, "\r\n\x00") {
+				t.Errorf("%q is neither a field nor its continuation", line)
+			}
 		}
 	})
 }

@@ -166,10 +166,11 @@ func (r *headerReader) extend(line []byte) {
 // isLostParameter recognises a parameter whose line lost its indentation:
 // "boundary=x" behind a field that ends in ";".
 func (r *headerReader) isLostParameter(line []byte) bool {
-	if !r.open {
-		return false
-	}
-	v := bytes.TrimRight(r.fields[len(r.fields)-1].value, " \t")
+	return r.open && lostParameter(r.fields[len(r.fields)-1].value, line)
+}
+
+func lostParameter(value, line []byte) bool {
+	v := bytes.TrimRight(value, " \t")
 	if len(v) == 0 || v[len(v)-1] != ';' {
 		return false
 	}

@@ -93,15 +93,14 @@ type MIME struct {
 // item is a message in a mailbox. The simulator's mutex guards it.
 type item struct {
 	Message
-	ordinary       string // the id that changes with the folder
-	conversation   string
-	changes        int // counts modifications, for changeKey
-	path           string
-	undisclosed    bool // MIME with a recipient field that is an empty group
-	deleted        bool
-	saveNothing    bool // sendMail without a copy
-	box            *mailbox
-	attachedLength int64
+	ordinary     string // the id that changes with the folder
+	conversation string
+	changes      int // counts modifications, for changeKey
+	path         string
+	undisclosed  bool // MIME with a recipient field that is an empty group
+	deleted      bool
+	saveNothing  bool // sendMail without a copy
+	box          *mailbox
 }
 
 // clone is a copy that shares no slice with the item.

@@ -68,11 +68,15 @@ func (j *job) read(ctx context.Context) error {
 		return fmt.Errorf("read the stored message: %w", err)
 	}
 	j.body = body
-	msg, err := mime.Parse(body, body.Size(), j.d.cfg.MIME)
+	s, err := openStored(body, j.task.Trace)
 	if err != nil {
 		return fmt.Errorf("read the stored message: %w", err)
 	}
-	if j.plan, err = makePlan(msg, body, j.task.Record, &j.d.cfg); err != nil {
+	msg, err := mime.Parse(s.message, s.message.Size(), j.d.cfg.MIME)
+	if err != nil {
+		return fmt.Errorf("read the stored message: %w", err)
+	}
+	if j.plan, err = makePlan(msg, s, j.task.Record, &j.d.cfg); err != nil {
 		return err
 	}
 	j.p.Path = j.plan.path

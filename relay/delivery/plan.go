@@ -43,11 +43,11 @@ func (u unsendable) Error() string { return u.detail }
 // makePlan chooses the path: MIME for what JSON would break, sendMail where a
 // draft is not allowed or no copy is wanted, else a draft. What does not fit the
 // first choice takes the next, unless that would break a signature or a cipher.
-func makePlan(m *mime.Message, body queue.Body, rec queue.Record, cfg *Config) (*plan, error) {
+func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, error) {
 	conn := cfg.Connections[rec.Lane.Connection]
 	p := &plan{path: pathDraft, messageID: messageID(rec, cfg.MessageIDHost)}
 	if m.Kind != mime.KindOrdinary {
-		err := p.asMIME(m, body, rec, cfg)
+		err := p.asMIME(m, s, rec, cfg)
 		if err == nil {
 			if conn.SendOnly {
 				p.path = pathSendMail
@@ -72,22 +72,37 @@ func makePlan(m *mime.Message, body queue.Body, rec queue.Record, cfg *Config) (
 	return p, nil
 }
 
+// stored is a message as it came, apart from the Received field that the relay put
+// in front: behind that, the message's own first line would not be read as one.
+type stored struct {
+	trace   []byte
+	message *io.SectionReader
+}
+
+func openStored(body queue.Body, trace int64) (stored, error) {
+	s := stored{make([]byte, trace), io.NewSectionReader(body, trace, body.Size()-trace)}
+	_, err := io.ReadFull(io.NewSectionReader(body, 0, trace), s.trace)
+	return s, err
+}
+
 // breaksAsJSON: a signature or a cipher means nothing once its parts are taken
 // apart; an invitation or a report can still be read.
 func breaksAsJSON(k mime.Kind) bool { return k == mime.KindSigned || k == mime.KindEncrypted }
 
 // asMIME keeps the stored message but for its top header's recipients, which
 // become the envelope's, and for what a sender rule says.
-func (p *plan) asMIME(m *mime.Message, body queue.Body, rec queue.Record, cfg *Config) error {
+func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) error {
 	set, notes := p.header(m, rec)
-	head, offset, err := mime.EditHeader(body, body.Size(), cfg.MIME, set)
+	head, offset, err := mime.EditHeader(s.message, s.message.Size(), cfg.MIME, set)
 	if err != nil {
 		return err
 	}
+	head = append(s.trace, head...)
+	rest := s.message.Size() - offset
 	whole := graph.MIME{
-		Size: int64(len(head)) + body.Size() - offset,
+		Size: int64(len(head)) + rest,
 		Open: func() io.Reader {
-			return io.MultiReader(bytes.NewReader(head), io.NewSectionReader(body, offset, body.Size()-offset))
+			return io.MultiReader(bytes.NewReader(head), io.NewSectionReader(s.message, offset, rest))
 		},
 	}
 	if !whole.Fits() {
