@@ -1,0 +1,116 @@
+package relay
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/textproto"
+	"strings"
+	"time"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/relay/queue"
+)
+
+// transaction is an SMTP client that shows the answers.
+func (p *pathRig) transaction() *textproto.Conn {
+	p.Helper()
+	c, err := textproto.Dial("tcp", p.relay.Address("127.0.0.1:0"))
+	if err == nil {
+		_, _, err = c.ReadResponse(220)
+	}
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.ask(c, 250, "EHLO client.test")
+	return c
+}
+
+func (p *pathRig) ask(c *textproto.Conn, code int, format string, args ...any) string {
+	p.Helper()
+	if err := c.PrintfLine(format, args...); err != nil {
+		p.Fatal(err)
+	}
+	_, text, err := c.ReadResponse(code)
+	if err != nil {
+		p.Fatalf("%s: %v", fmt.Sprintf(format, args...), err)
+	}
+	return text
+}
+
+// submit hands over one message in a session of its own and returns its queue ID.
+func (p *pathRig) submit(from string, to []string, raw []byte) (id string) {
+	p.Helper()
+	c := p.transaction()
+	defer c.Close()
+	p.ask(c, 250, "MAIL FROM:<%s>", from)
+	for _, a := range to {
+		p.ask(c, 250, "RCPT TO:<%s>", a)
+	}
+	return p.data(c, raw)
+}
+
+// data sends the message of an open transaction.
+func (p *pathRig) data(c *textproto.Conn, raw []byte) (id string) {
+	p.Helper()
+	p.ask(c, 354, "DATA")
+	w := c.DotWriter()
+	_, err := io.Copy(w, bytes.NewReader(raw))
+	if err == nil {
+		err = w.Close()
+	}
+	text := ""
+	if err == nil {
+		_, text, err = c.ReadResponse(250)
+	}
+	id, ok := strings.CutPrefix(text, "2.0.0 queued as ")
+	if err != nil || !ok {
+		p.Fatalf("after the message: %q, %v", text, err)
+	}
+	return id
+}
+
+// finished waits for the message's end.
+func (p *pathRig) finished(id string) queue.Record {
+	p.Helper()
+	for range 6000 {
+		r, _, err := p.relay.Store().Get(p.Context(), id)
+		if err != nil {
+			p.Fatal(err)
+		}
+		switch r.State {
+		case queue.Sent, queue.Failed, queue.Held:
+			return r
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	p.Fatal("the message came to no end")
+	return queue.Record{}
+}
+
+// wantSent is finished for a message that has to go by a certain path.
+func (p *pathRig) wantSent(id, path string) queue.Record {
+	p.Helper()
+	r := p.finished(id)
+	if r.State != queue.Sent || r.Progress.Path != path {
+		p.Fatalf("%s by %q, want sent by %q: %s %s\n%s", r.State, r.Progress.Path, path, r.Reason, r.Detail, p.notes(id))
+	}
+	return r
+}
+
+// lastSend is the newest entry of the ledger, of which there must be n, and the item
+// that was sent; found is false if it is gone.
+func (p *pathRig) lastSend(n int) (d simulator.Delivery, item simulator.Message, found bool) {
+	p.Helper()
+	ledger := p.sim.Ledger()
+	if len(ledger) != n {
+		p.Fatalf("%d sends, want %d", len(ledger), n)
+	}
+	d = ledger[n-1]
+	for _, m := range p.sim.Messages(d.Mailbox) {
+		if m.ID == d.MessageID {
+			return d, m, true
+		}
+	}
+	return d, item, false
+}
