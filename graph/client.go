@@ -109,7 +109,7 @@ func (r *request) json(v any) error {
 // maxAnswer bounds what is read of an answer. The one to create repeats the
 // message, and JSON may write each of its bytes as six (\u003c); the one to an
 // attachment repeats its content and is not needed.
-const maxAnswer = 1 << 20
+const maxAnswer = 4 << 20
 
 func answerLimit(req *http.Request) int64 { return maxAnswer + 6*req.ContentLength }
 

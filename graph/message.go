@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -93,9 +94,12 @@ func (m *Message) Size() int64 {
 
 // Item is what is looked at of a message in a mailbox.
 type Item struct {
-	ID         string     `json:"id"`
-	IsDraft    bool       `json:"isDraft"`
-	Properties []Property `json:"singleValueExtendedProperties"`
+	ID         string      `json:"id"`
+	IsDraft    bool        `json:"isDraft"`
+	Properties []Property  `json:"singleValueExtendedProperties"`
+	To         []Recipient `json:"toRecipients"` // these three by FindMessageID alone
+	Cc         []Recipient `json:"ccRecipients"`
+	Bcc        []Recipient `json:"bccRecipients"`
 }
 
 // UnmarshalJSON refuses an item that does not say whether it is a draft: taken
@@ -155,13 +159,13 @@ func (c *Client) create(ctx context.Context, r *request) (string, Reply, error) 
 
 // Find returns the items of the mailbox that carry the queue ID, at most ten.
 func (c *Client) Find(ctx context.Context, mailbox, queueID string) ([]Item, Reply, error) {
-	return c.find(ctx, mailbox, "singleValueExtendedProperties/Any(ep: ep/id eq '"+PropertyQueueID+
+	return c.find(ctx, mailbox, "id,isDraft", 10, "singleValueExtendedProperties/Any(ep: ep/id eq '"+PropertyQueueID+
 		"' and ep/value eq '"+strings.ReplaceAll(queueID, "'", "''")+"')")
 }
 
-func (c *Client) find(ctx context.Context, mailbox, filter string) ([]Item, Reply, error) {
+func (c *Client) find(ctx context.Context, mailbox, fields string, top int, filter string) ([]Item, Reply, error) {
 	r := &request{op: "find", method: http.MethodGet, mailbox: mailbox, path: "/messages", success: []int{http.StatusOK},
-		query: url.Values{"$filter": {filter}, "$select": {"id,isDraft"}, "$top": {"10"}}}
+		query: url.Values{"$filter": {filter}, "$select": {fields}, "$top": {strconv.Itoa(top)}}}
 	var list struct {
 		Value []Item `json:"value"`
 	}

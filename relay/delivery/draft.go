@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"graphrelay/graph"
 	"graphrelay/relay/queue"
@@ -71,12 +74,32 @@ func (j *job) ensureDraft(ctx context.Context) error {
 }
 
 // find looks the message up by the queue ID that it carries, or by its Message-ID
-// where it was made from MIME and can carry nothing.
+// and recipients where it was made from MIME and can carry nothing: a client may
+// send one message, under one Message-ID, to each recipient alone.
 func (j *job) find(ctx context.Context) ([]graph.Item, graph.Reply, error) {
-	if j.p.Path == pathMIME {
-		return j.client.FindMessageID(ctx, j.mailbox(), messageID(j.task.Record, j.d.cfg.MessageIDHost))
+	if j.p.Path != pathMIME {
+		return j.client.Find(ctx, j.mailbox(), j.task.ID)
 	}
-	return j.client.Find(ctx, j.mailbox(), j.task.ID)
+	items, reply, err := j.client.FindMessageID(ctx, j.mailbox(), messageID(j.task.Record, j.d.cfg.MessageIDHost))
+	others := func(i graph.Item) bool { return !maps.Equal(recipientsOf(i), addressSet(j.task.Envelope.To)) }
+	return slices.DeleteFunc(items, others), reply, err
+}
+
+func recipientsOf(i graph.Item) map[string]bool {
+	var all []string
+	for _, r := range slices.Concat(i.To, i.Cc, i.Bcc) {
+		all = append(all, r.EmailAddress.Address)
+	}
+	return addressSet(all)
+}
+
+// addressSet is without regard to case, as addresses are compared everywhere.
+func addressSet(list []string) map[string]bool {
+	set := make(map[string]bool, len(list))
+	for _, a := range list {
+		set[strings.ToLower(a)] = true
+	}
+	return set
 }
 
 func (j *job) createDraft(ctx context.Context) (string, graph.Reply, error) {
@@ -87,11 +110,17 @@ func (j *job) createDraft(ctx context.Context) (string, graph.Reply, error) {
 }
 
 // findDraft looks for the draft. Copies beyond the first are drafts that nobody
-// knows of: they are removed.
+// knows of: they are removed. What has only the Message-ID and the recipients may
+// be another submission of the same mail: one that was sent is not this one, the
+// send of which nobody asked for yet, and its draft is not ours to remove.
 func (j *job) findDraft(ctx context.Context) (found bool, err error) {
 	items, reply, err := j.find(ctx)
 	if err != nil {
 		return false, err
+	}
+	if j.p.Path == pathMIME {
+		items = slices.DeleteFunc(items, func(i graph.Item) bool { return !i.IsDraft })
+		items = items[:min(len(items), 1)]
 	}
 	for _, item := range items {
 		if !item.IsDraft {

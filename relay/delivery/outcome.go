@@ -132,8 +132,8 @@ func (j *job) drafts(ctx context.Context) (ids []string, err error) {
 	if j.p.DraftID != "" {
 		return []string{j.p.DraftID}, nil
 	}
-	if !j.p.DraftWanted || j.p.Path == pathSendMail {
-		return nil, nil
+	if !j.p.DraftWanted || j.p.Path != pathDraft {
+		return nil, nil // what only looks like this message's draft may be another's
 	}
 	items, _, err := j.find(ctx)
 	for _, item := range items {
