@@ -245,10 +245,12 @@ func (r *rig) history(id string) string {
 	return text
 }
 
-// deliveries are the sends that carry this queue ID.
+// deliveries are the sends that carry this queue ID, or as MIME carry none and are
+// of its mailbox and Message-ID.
 func (r *rig) deliveries(id string) (found []simulator.Delivery) {
+	rec := r.get(id)
 	for _, d := range r.sim.Ledger() {
-		if d.QueueID == id {
+		if d.QueueID == id || d.QueueID == "" && d.Mailbox == rec.Lane.Mailbox && d.InternetMessageID == rec.MessageID {
 			found = append(found, d)
 		}
 	}
