@@ -22,8 +22,7 @@ type conn struct {
 	pending  []byte               // read ahead while TLS was negotiated, or to be replayed
 	mute     muter                // what go-smtp says again after the negotiation
 	failed   error
-	busy     atomic.Bool // a transaction is open: an end of the stream is an error
-	receives atomic.Bool // a message body is arriving: a shutdown waits for it
+	busy     atomic.Bool // a transaction is open: a stop waits for it, and an end of the stream is an error
 	deadline atomic.Int64
 }
 
@@ -59,7 +58,7 @@ var errCut = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2}
 // may take as long as the whole message is allowed to take.
 func (c *conn) nextDeadline() time.Time {
 	wait := c.server.cfg.Timeout
-	if c.server.isStopping() && !c.receives.Load() {
+	if c.server.isStopping() && !c.busy.Load() {
 		wait = quitTime
 	}
 	idle := time.Now().Add(wait)

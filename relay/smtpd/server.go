@@ -78,6 +78,7 @@ type Server struct {
 	conns    map[*conn]struct{}
 	stopping bool
 	stop     chan struct{}  // closed when stopping
+	stopAt   time.Time      // set before stop is closed
 	bodies   sync.WaitGroup // messages that are being taken, with BDAT beside their connection
 }
 
@@ -112,16 +113,20 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
-// quitTime is how long a client has at a stop to say QUIT: one whose message was
-// just taken would report a failure, and send it again, if it were cut off.
-const quitTime = time.Second
+// At a stop or a reload a client that is between messages has quitTime to go on
+// or to say QUIT: one whose message was just taken would report a failure, and
+// send it again, if it were cut off. New messages are taken for mailTime.
+const (
+	quitTime = 2 * time.Second
+	mailTime = 10 * time.Second
+)
 
 // Shutdown stops accepting, lets messages that are arriving come to their end
 // until ctx is done, and ends every session.
 func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Lock()
 	if !s.stopping {
-		s.stopping = true
+		s.stopping, s.stopAt = true, time.Now()
 		close(s.stop)
 	}
 	s.mu.Unlock()
@@ -137,7 +142,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if !c.receives.Load() {
+		if !c.busy.Load() {
 			_ = c.SetReadDeadline(time.Now().Add(quitTime)) // of the read under way; see nextDeadline
 		}
 	}

@@ -70,7 +70,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 }
 
 func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
-	if s.server.isStopping() {
+	if s.server.isStopping() && time.Since(s.server.stopAt) > mailTime {
 		return &Refusal{421, [3]int{4, 3, 2}, ReasonConnections, "The relay is stopping; try again later"}
 	}
 	if s.server.cfg.Auth == AuthRequired && s.who.User == "" {
@@ -128,7 +128,6 @@ func (s *session) begin() (Identity, queue.Entry, bool) {
 		return Identity{}, queue.Entry{}, false
 	}
 	s.server.bodies.Add(1)
-	s.conn.receives.Store(true)
 	s.conn.limitTime(s.server.cfg.MessageTimeout)
 	return s.who, queue.Entry{
 		Envelope: s.env, Listener: s.server.cfg.Name, User: s.who.User, Client: s.conn.client.String(),
@@ -171,7 +170,6 @@ func (s *session) Reset() {
 	s.seen = nil
 	s.mu.Unlock()
 	s.conn.busy.Store(false)
-	s.conn.receives.Store(false)
 	s.conn.limitTime(0)
 }
 
