@@ -70,6 +70,7 @@ type Message struct {
 	Subject                    string      `json:"subject"`
 	Body                       Body        `json:"body"`
 	From                       *Recipient  `json:"from,omitempty"`
+	Sender                     *Recipient  `json:"sender,omitempty"`
 	ToRecipients               []Recipient `json:"toRecipients,omitempty"`
 	CcRecipients               []Recipient `json:"ccRecipients,omitempty"`
 	BccRecipients              []Recipient `json:"bccRecipients,omitempty"`

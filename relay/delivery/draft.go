@@ -106,7 +106,11 @@ func (j *job) createDraft(ctx context.Context) (string, graph.Reply, error) {
 	if j.plan.whole != nil {
 		return j.client.CreateMIMEDraft(ctx, j.mailbox(), *j.plan.whole)
 	}
-	return j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
+	id, reply, err := j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
+	if sendDenied(err) && j.dropSender(err) {
+		id, reply, err = j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
+	}
+	return id, reply, err
 }
 
 // findDraft looks for the draft. Copies beyond the first are drafts that nobody

@@ -24,7 +24,51 @@ func (j *job) send(ctx context.Context) error {
 	if refusesMessage(err) || !ambiguous(err) && !doubtful {
 		j.p.Settle = j.p.SendWanted // a clear refusal: it was not sent
 	}
+	if sendDenied(err) {
+		return j.withoutSender(ctx, err)
+	}
 	return err
+}
+
+func sendDenied(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && e.Reason == graph.ReasonSendDenied
+}
+
+// withoutSender makes the draft anew without the Sender that Exchange did not let
+// stand there, and sends that: From says who wrote. refused is why.
+func (j *job) withoutSender(ctx context.Context, refused error) error {
+	if j.plan == nil {
+		if err := j.read(ctx); err != nil {
+			return err
+		}
+	}
+	if !j.dropSender(refused) {
+		return refused
+	}
+	old := j.p.DraftID
+	j.forgetDraft()
+	j.p.DraftWanted = true // until the old one is gone, a search would find it
+	if err := j.save(ctx, "making the draft anew", "", graph.Reply{}); err != nil {
+		return err
+	}
+	if _, err := j.client.Delete(ctx, j.mailbox(), old); err != nil {
+		return err
+	}
+	if err := j.prepare(ctx); err != nil {
+		return err
+	}
+	return j.send(ctx)
+}
+
+// dropSender tells whether there was a Sender to drop.
+func (j *job) dropSender(refused error) bool {
+	if j.plan.draft == nil || j.plan.draft.Sender == nil {
+		return false
+	}
+	j.event("sender dropped", j.plan.draft.Sender.EmailAddress.Address+": "+refused.Error(), graph.Reply{})
+	j.plan.draft.Sender = nil
+	return true
 }
 
 // doubtful: a send was asked for, and nothing clearly refused it. A later request
@@ -55,12 +99,9 @@ func (j *job) sendMail(ctx context.Context) error {
 	if err := j.wantSend(ctx); err != nil {
 		return err
 	}
-	var reply graph.Reply
-	var err error
-	if j.plan.whole != nil {
-		reply, err = j.client.SendMIME(ctx, j.mailbox(), *j.plan.whole)
-	} else {
-		reply, err = j.client.SendMail(ctx, j.mailbox(), j.plan.draft, j.plan.files, !j.connection().DropCopies)
+	reply, err := j.post(ctx)
+	if sendDenied(err) && j.dropSender(err) {
+		reply, err = j.post(ctx)
 	}
 	if err == nil {
 		j.event("send accepted", "", reply)
@@ -70,6 +111,13 @@ func (j *job) sendMail(ctx context.Context) error {
 		j.p.SendWanted, j.p.Settle = time.Time{}, time.Time{} // a clear refusal: nothing was sent
 	}
 	return err
+}
+
+func (j *job) post(ctx context.Context) (graph.Reply, error) {
+	if j.plan.whole != nil {
+		return j.client.SendMIME(ctx, j.mailbox(), *j.plan.whole)
+	}
+	return j.client.SendMail(ctx, j.mailbox(), j.plan.draft, j.plan.files, !j.connection().DropCopies)
 }
 
 // resolve finds out about a send that was asked for.

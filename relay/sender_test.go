@@ -1,0 +1,47 @@
+package relay
+
+import (
+	"strings"
+	"testing"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+)
+
+// A Sender of the same domain is named; where Exchange does not let it stand
+// there, the message goes without, and the history says so.
+func TestSenderField(t *testing.T) {
+	const raw = "From: a@contoso.test\r\nSender: Assistant <assistant@contoso.test>\r\nTo: b@example.test\r\nSubject: s\r\n\r\ntext\r\n"
+	tests := []struct {
+		name   string
+		sim    simulator.Options
+		change func(*config.Config)
+		raw    string
+		sender string // "" where it is the mailbox, or nobody
+		note   string
+	}{
+		{"may stand there", simulator.Options{}, nil, raw, "assistant@contoso.test", ""},
+		{"may not", simulator.Options{SendAs: map[string][]string{}}, nil, raw, "", "sender dropped"},
+		{"may not, without drafts", simulator.Options{SendAs: map[string][]string{}}, sendOnly, raw, "", "sender dropped"},
+		{"of another domain", simulator.Options{}, nil, strings.Replace(raw, "assistant@contoso", "assistant@vendor", 1), "", "dropped the sender"},
+		{"no address", simulator.Options{}, nil, strings.Replace(raw, "<assistant@contoso.test>", "", 1), "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := startPaths(t, tt.sim, tt.change)
+			r := p.deliver([]string{"b@example.test"}, tt.raw)
+			if r.State != queue.Sent || len(p.sim.Ledger()) != 1 {
+				t.Fatalf("%s %s %s after %d sends:\n%s", r.State, r.Reason, r.Detail, len(p.sim.Ledger()), p.notes(r.ID))
+			}
+			p.copies(1)
+			got := ""
+			if s := p.sim.Sent()[0].Sender; s != nil && s.Address != "a@contoso.test" {
+				got = s.Address
+			}
+			if got != tt.sender || !strings.Contains(p.notes(r.ID), tt.note) {
+				t.Errorf("the sender is %q:\n%s", got, p.notes(r.ID))
+			}
+		})
+	}
+}
