@@ -54,8 +54,10 @@ func carried(name string) bool {
 	switch name {
 	case "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "message-id", "in-reply-to", "references",
 		"importance", "x-priority", "x-msmail-priority", "priority", "sensitivity", "list-unsubscribe",
-		"disposition-notification-to", "return-receipt-to", "mime-version", "return-path":
+		"disposition-notification-to", "return-receipt-to", "mime-version", "return-path",
+		"content-type", "content-transfer-encoding", "content-disposition", "content-id", "content-description",
+		"content-location", "content-md5":
 		return true
 	}
-	return strings.HasPrefix(name, "content-")
+	return false
 }
