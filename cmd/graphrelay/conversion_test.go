@@ -150,6 +150,7 @@ func sendFile(t *testing.T, relay *relayProcess, name, from string, to ...string
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw = bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n")) // as a checkout may have it
 	sendRaw(t, relay, bytes.ReplaceAll(raw, []byte("\n"), []byte("\r\n")), from, to...)
 }
 
