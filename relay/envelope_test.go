@@ -20,19 +20,20 @@ type route struct {
 	body   string        // with the MIME fields of the top header
 	path   string
 	gone   bool // no copy remains to be looked at
+	large  bool // one message takes long
 }
 
 // routes are all the paths. Where a sent item would go at once, it is looked at
 // before it does.
 func routes() []route {
-	large := "Content-Type: application/x-large\r\nContent-Disposition: attachment\r\n\r\n" + strings.Repeat("0123456789abcdef\r\n", 200_000)
+	large := "Content-Type: application/x-large\r\nContent-Disposition: attachment\r\n\r\n" + strings.Repeat("0123456789abcdef\r\n", 170_000)
 	return []route{
-		{"draft", nil, -1, "\r\ntext\r\n", "draft", false},
-		{"mime", nil, -1, signedBody, "mime", false},
-		{"sendmail", sendOnly, -1, "\r\ntext\r\n", "sendmail", false},
-		{"sendmail of MIME", sendOnly, -1, signedBody, "sendmail", false},
-		{"sendmail without a copy", dropCopies, time.Hour, "\r\ntext\r\n", "sendmail", false},
-		{"draft without a copy", dropCopies, -1, large, "draft", true},
+		{"draft", nil, -1, "\r\ntext\r\n", "draft", false, false},
+		{"mime", nil, -1, signedBody, "mime", false, false},
+		{"sendmail", sendOnly, -1, "\r\ntext\r\n", "sendmail", false, false},
+		{"sendmail of MIME", sendOnly, -1, signedBody, "sendmail", false, false},
+		{"sendmail without a copy", dropCopies, time.Hour, "\r\ntext\r\n", "sendmail", false, false},
+		{"draft without a copy", dropCopies, -1, large, "draft", true, true},
 	}
 }
 
@@ -110,8 +111,10 @@ func TestEnvelopeIsLaw(t *testing.T) {
 					p.checkEnvelope(tt, sends, way.gone)
 				})
 			}
-			for _, tt := range envelopeTests {
-				run(tt, usual+tt.head)
+			for i, tt := range envelopeTests {
+				if !way.large || i%4 == 0 {
+					run(tt, usual+tt.head)
+				}
 			}
 			for _, tt := range firstTests {
 				run(tt, tt.head+usual)

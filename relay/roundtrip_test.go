@@ -31,7 +31,7 @@ type reading struct {
 // What is generated at random arrives as its author, our own parser and another one
 // read it.
 func TestRoundTrip(t *testing.T) {
-	const messages, withLarge = 300, 100
+	const messages, withLarge = 250, 100
 	seed := *roundTripSeed
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net/textproto"
 	"strings"
 	"time"
@@ -54,10 +53,13 @@ func (p *pathRig) submit(from string, to []string, raw []byte) (id string) {
 func (p *pathRig) data(c *textproto.Conn, raw []byte) (id string) {
 	p.Helper()
 	p.ask(c, 354, "DATA")
-	w := c.DotWriter()
-	_, err := io.Copy(w, bytes.NewReader(raw))
+	raw = bytes.ReplaceAll(raw, []byte("\r\n."), []byte("\r\n..")) // RFC 5321 section 4.5.2
+	if !bytes.HasSuffix(raw, []byte("\r\n")) {
+		raw = append(raw, "\r\n"...)
+	}
+	_, err := c.W.Write(append(raw, ".\r\n"...))
 	if err == nil {
-		err = w.Close()
+		err = c.W.Flush()
 	}
 	text := ""
 	if err == nil {
