@@ -65,6 +65,7 @@ var envelopeTests = []envelopeTest{
 	{"undisclosed in Cc too", "To: Undisclosed recipients: ;\r\nCc: Nobody:;\r\n", hidden + " b@example.test", "", "", hidden + " b@example.test"},
 	{"duplicates", "To: B@Example.TEST, b@example.test\r\nCc: B <b@EXAMPLE.test>\r\nCc: c@example.test\r\n",
 		"b@example.test B@EXAMPLE.TEST c@example.test C@example.test", "b@example.test", "c@example.test", ""},
+	{"another case", "To: B <B@Example.TEST>\r\nCc: C@example.test\r\n", "b@example.test c@EXAMPLE.test", "b@example.test", "c@example.test", ""},
 	{"groups", "To: Team: b@example.test, \"Chen, D\" <c@example.test>, ghost@example.test;, d@example.test\r\nCc: Empty:;, Others: e@example.test;\r\n",
 		"b@example.test c@example.test d@example.test e@example.test", "b@example.test c@example.test d@example.test", "e@example.test", ""},
 	{"no To", "Cc: c@example.test\r\n", "c@example.test hidden@example.test", "", "c@example.test", hidden},
@@ -220,6 +221,13 @@ func TestSenderRuleOnEveryPath(t *testing.T) {
 				}
 				if found && (item.From.Name != "Floor 3" || !slices.Equal(item.ReplyTo, want)) {
 					t.Errorf("From is %+v, Reply-To %+v", item.From, item.ReplyTo)
+				}
+				if item.MIME == nil {
+					continue
+				}
+				// Exchange takes a Sender that is not the mailbox for a right to send as it.
+				if raw, _ := p.sim.Content(item.MIME.ID); strings.Contains(string(raw), "\r\nSender:") {
+					t.Errorf("the Sender stays:\n%s", raw)
 				}
 			}
 		})
