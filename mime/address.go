@@ -350,7 +350,7 @@ func quote(s string) string {
 	if !strings.ContainsAny(s, `\"`) {
 		return `"` + s + `"`
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	return `"` + quoteEscapes.Replace(s) + `"`
 }
 
 // unquote resolves quoted pairs (RFC 5322 section 3.2.1).
@@ -367,3 +367,5 @@ func unquote(s string) string {
 	}
 	return b.String()
 }
+
+var quoteEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"strings"
+	"sync"
 )
 
 // transfer is a Content-Transfer-Encoding (RFC 2045 section 6).
@@ -16,6 +17,8 @@ const (
 	transferUU
 )
 
+var transferNoise = strings.NewReplacer("-", "", "_", "", " ", "")
+
 // parseTransfer reads a Content-Transfer-Encoding value through quotes, comments
 // and trailing junk; ok is false when the name means nothing.
 func parseTransfer(v string) (t transfer, ok bool) {
@@ -24,7 +27,7 @@ func parseTransfer(v string) (t transfer, ok bool) {
 	if i := strings.IndexAny(v, " \t;,\"'"); i >= 0 {
 		v = v[:i]
 	}
-	v = strings.NewReplacer("-", "", "_", "", " ", "").Replace(v)
+	v = transferNoise.Replace(v)
 	switch v {
 	case "", "7bit", "8bit", "binary", "7bits", "8bits", "7", "8", "none", "plain":
 		return identity, true
@@ -58,7 +61,8 @@ const (
 type decodedReader struct {
 	r     io.Reader
 	s     stepper
-	in    []byte // undecoded bytes: buf[start:end]
+	b     *decodeBuffers // back in the pool, and nil, at the end
+	in    []byte         // undecoded bytes: buf[start:end]
 	start int
 	end   int
 	out   []byte // decoded bytes not yet read
@@ -67,21 +71,41 @@ type decodedReader struct {
 	err   error
 }
 
+// decodeBuffers are what a decoder works in. Every part is decoded twice, and most
+// are small: to make new ones each time would cost more than decoding.
+type decodeBuffers struct {
+	in    [decodeBytes + lookAhead]byte
+	clean [decodeBytes + lookAhead + 8]byte
+	space [decodeBytes + lookAhead + 64]byte
+}
+
+var decodePool = sync.Pool{New: func() any { return new(decodeBuffers) }}
+
 // newDecoder returns a reader of the decoded section of size bytes.
 func newDecoder(r io.Reader, t transfer, size int64) io.Reader {
-	n := int(min(decodeBytes, size)) + lookAhead
-	var s stepper
-	switch t {
-	case transferBase64:
-		s = &base64Stepper{clean: make([]byte, 0, n+8)}
-	case transferQP:
-		s = qpStepper{}
-	case transferUU:
-		s = &uuStepper{}
-	default:
+	if t == identity {
 		return r
 	}
-	return &decodedReader{r: r, s: s, in: make([]byte, n), space: make([]byte, n+64)}
+	b := decodePool.Get().(*decodeBuffers)
+	n := int(min(decodeBytes, size)) + lookAhead
+	d := &decodedReader{r: r, b: b, in: b.in[:n], space: b.space[:n+64]}
+	switch t {
+	case transferBase64:
+		d.s = &base64Stepper{clean: b.clean[: 0 : n+8]}
+	case transferQP:
+		d.s = qpStepper{}
+	case transferUU:
+		d.s = &uuStepper{}
+	}
+	return d
+}
+
+// release gives the buffers back. A reader that is left before its end keeps them.
+func (d *decodedReader) release() {
+	if d.b != nil {
+		decodePool.Put(d.b)
+		d.b, d.in, d.space, d.s = nil, nil, nil, nil
+	}
 }
 
 func (d *decodedReader) Read(p []byte) (int, error) {
@@ -125,7 +149,11 @@ func (d *decodedReader) WriteTo(w io.Writer) (written int64, err error) {
 
 // next decodes one piece into dst and returns its length, which may be 0.
 func (d *decodedReader) next(dst []byte) (int, error) {
+	if d.b == nil {
+		return 0, io.EOF
+	}
 	if d.s.done() || (d.eof && d.start == d.end) {
+		d.release()
 		return 0, io.EOF
 	}
 	if d.err != nil {

@@ -153,7 +153,7 @@ func unescape(v string) string {
 	if !strings.Contains(v, `\`) {
 		return v
 	}
-	return strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(v)
+	return unescapes.Replace(v)
 }
 
 // unquoted reads up to the semicolon, blanks included, or to the next parameter. A
@@ -297,3 +297,5 @@ func stripComments(v string) string {
 	}
 	return out.String()
 }
+
+var unescapes = strings.NewReplacer(`\\`, `\`, `\"`, `"`)

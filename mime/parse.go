@@ -82,7 +82,7 @@ func joinIDs(values []string) string {
 // parseDate reads a date as RFC 5322 section 3.3 and its obsolete forms have it.
 func parseDate(v string) time.Time {
 	v = strings.TrimSpace(stripComments(v))
-	if len(v) > 100 {
+	if v == "" || len(v) > 100 {
 		return time.Time{}
 	}
 	if t, err := mail.ParseDate(v); err == nil {
