@@ -185,7 +185,7 @@ func sendFlowed(t *testing.T, relay *relayProcess, from string) arrival {
 			{Name: "Prüfbericht 2026.pdf", ContentType: "application/pdf", SHA256: sha256Hex(samplePDF)},
 			{Name: "line.log", ContentType: "text/x-log", SHA256: sha256Hex([]byte("Zeile 1: gr\xf6\xdfer\nZeile 2\n"))},
 		},
-		path: "draft", report: []string{"not carried: ", "Date", "User-Agent", "Organization"},
+		path: "draft", report: []string{"not carried: ", "Date", "User-Agent", "Organization", "Content-Language"},
 		more: func(t *testing.T, _ *simProcess, got simulator.Message) {
 			wantProperties(t, got, map[string]string{
 				graph.PropertyInReplyTo: "<second@example.com>", graph.PropertyReferences: "<first@example.com> <second@example.com>"})
