@@ -120,13 +120,6 @@ func (c *Client) UploadState(ctx context.Context, mailbox, uploadURL string) (ne
 	return next, reply, err
 }
 
-// CancelUpload ends a session that is no longer wanted.
-func (c *Client) CancelUpload(ctx context.Context, mailbox, uploadURL string) error {
-	_, err := c.upload(ctx, mailbox, "cancel_upload", http.MethodDelete, uploadURL, http.Header{}, http.NoBody, 0,
-		[]int{http.StatusNoContent}, nil)
-	return err
-}
-
 // upload makes a request to an upload URL, which carries its own token: with an
 // Authorization header it is refused.
 func (c *Client) upload(ctx context.Context, mailbox, op, method, target string, h http.Header, body io.Reader, length int64, success []int, out *uploadSession) (Reply, error) {

@@ -58,25 +58,6 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-func TestCancelUpload(t *testing.T) {
-	sim, _, c := simulated(t, simulator.Options{})
-	_, a := large(graph.MaxPostAttachment)
-	url, _, err := c.CreateUploadSession(t.Context(), mailbox, draft(t, c), a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.CancelUpload(t.Context(), mailbox, url); err != nil {
-		t.Fatal(err)
-	}
-	if n := sim.Stats().OpenSessions; n != 0 {
-		t.Fatalf("%d sessions open", n)
-	}
-	_, _, err = c.UploadState(t.Context(), mailbox, url)
-	if e := graphError(t, err); e.Reason != graph.ReasonSession || e.Class != graph.ClassPassing {
-		t.Errorf("got %s %s", e.Class, e.Reason)
-	}
-}
-
 // session is a client, and an upload URL whose PUT and GET get this answer.
 func session(t *testing.T, status int, body string) (*graph.Client, string) {
 	t.Helper()
@@ -199,8 +180,7 @@ func TestUploadErrorsKeepTheToken(t *testing.T) {
 		url := base + "/up?authtoken=" + uploadToken
 		_, _, _, put := c.PutRange(t.Context(), mailbox, url, bytes.NewReader([]byte("x")), 0, 1, 2)
 		_, _, get := c.UploadState(t.Context(), mailbox, url)
-		del := c.CancelUpload(t.Context(), mailbox, url)
-		for what, err := range map[string]error{"put": put, "get": get, "delete": del} {
+		for what, err := range map[string]error{"put": put, "get": get} {
 			for e := err; e != nil; e = unwrap(e) {
 				if strings.Contains(e.Error(), uploadToken) {
 					t.Errorf("%s, %s: the token is in %q", name, what, e)

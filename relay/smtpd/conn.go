@@ -15,7 +15,8 @@ import (
 // every later one fails too, so the rest of a body that timed out is never run
 // as commands (RFC 5321 has no way to resynchronise within DATA).
 type conn struct {
-	net.Conn // the TCP connection, or the TLS connection above it
+	net.Conn          // the TCP connection, or the TLS connection above it
+	tcp      net.Conn // for Shutdown, while TLS may be coming up
 	server   *Server
 	client   netip.Addr
 	tls      *tls.ConnectionState // nil without TLS

@@ -143,13 +143,13 @@ func (s *Server) Shutdown(ctx context.Context) {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		if !c.busy.Load() {
-			_ = c.SetReadDeadline(time.Now().Add(quitTime)) // of the read under way; see nextDeadline
+			_ = c.tcp.SetReadDeadline(time.Now().Add(quitTime)) // of the read under way; see nextDeadline
 		}
 	}
 	for len(s.conns) > 0 {
 		if ctx.Err() != nil {
 			for c := range s.conns {
-				_ = c.Conn.Close() // its goroutine unregisters it
+				_ = c.tcp.Close() // its goroutine unregisters it
 			}
 		}
 		s.gone.Wait()
