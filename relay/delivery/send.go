@@ -207,8 +207,9 @@ func (j *job) resolveMissing(ctx context.Context) (bool, error) {
 	}
 	for _, item := range items {
 		if !item.IsDraft {
-			j.p.DraftID = item.ID
-			return true, j.accepted(ctx, "found sent", "under another id", reply)
+			// It may be what a mail to oneself left in the inbox: no copy is removed.
+			j.event("found sent", "under another id", reply)
+			return true, nil
 		}
 	}
 	for _, item := range items {
