@@ -140,6 +140,8 @@ func kindOf(root *part) Kind {
 			return KindSigned
 		}
 		return KindEncrypted
+	case t == "application/octet-stream" && strings.HasSuffix(strings.ToLower(root.name), ".p7m"):
+		return KindEncrypted // a gateway lost the type (RFC 8551 section 3.10)
 	case t == "multipart/report":
 		return KindReport
 	}

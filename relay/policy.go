@@ -77,11 +77,26 @@ func (p *policy) Route(who smtpd.Identity, header []byte, e *queue.Entry) error 
 		return err
 	}
 	e.Lane, e.From, e.ReplyTo = r.lane, r.from, r.replyTo
+	e.Sender = p.sender(who, h, r)
 	e.MessageID = h.MessageID()
 	if p.cfg.Log.Subjects {
 		e.Subject = h.Subject()
 	}
 	return nil
+}
+
+// sender is the Sender field's address where the client might as well have sent
+// from it, through the same connection and as itself; "" otherwise.
+func (p *policy) sender(who smtpd.Identity, h *mime.Header, author routed) string {
+	s := h.Sender()
+	if s == nil || !s.Valid() {
+		return ""
+	}
+	r, err := p.route(who, s.Address)
+	if err != nil || r.lane.Connection != author.lane.Connection || r.from != s.Address {
+		return ""
+	}
+	return s.Address
 }
 
 // routed is whose mailbox sends, and what is shown.

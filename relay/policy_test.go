@@ -75,6 +75,23 @@ func TestRoute(t *testing.T) {
 	}
 }
 
+// A Sender counts only where the client might as well have sent from it.
+func TestSenderOfAnother(t *testing.T) {
+	p := testPolicy(t)
+	for sender, want := range map[string]string{
+		"assistant@contoso.test": "assistant@contoso.test", // crm may use all of contoso.test
+		"x@fabrikam.test":        "",                       // not crm's, and another connection's
+		"legacy@printers.local":  "",                       // a rule would show another address
+		"root":                   "",
+	} {
+		e := queue.Entry{Envelope: queue.Envelope{From: "anna@contoso.test"}}
+		err := p.Route(smtpd.Identity{User: "crm"}, []byte("From: anna@contoso.test\r\nSender: "+sender+"\r\n\r\n"), &e)
+		if err != nil || e.Sender != want {
+			t.Errorf("%q gave %q, %v", sender, e.Sender, err)
+		}
+	}
+}
+
 func TestSender(t *testing.T) {
 	p := testPolicy(t)
 	for from, user := range map[string]string{"": "crm", "a@contoso.test": "", "b@contoso.test": "crm", "x@printers.local": ""} {

@@ -34,9 +34,9 @@ func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []
 	if len(left) > 0 {
 		notes = append(notes, "not carried: "+strings.Join(left, ", "))
 	}
-	g.Sender = sender(m, g.From)
+	g.Sender = sender(m, rec, g.From)
 	if m.Sender != nil && g.Sender == nil && !strings.EqualFold(m.Sender.Address, g.From.EmailAddress.Address) {
-		notes = append(notes, "dropped the sender "+m.Sender.Address+": it is not of the From's domain")
+		notes = append(notes, "dropped the sender "+m.Sender.Address+": the client may not send from it")
 	}
 	for _, n := range m.Report.Notes {
 		notes = append(notes, strings.TrimSuffix(n.Kind+" "+n.What+": "+n.Detail, ": "))
@@ -73,19 +73,16 @@ func from(m *mime.Message, rec queue.Record) *graph.Recipient {
 	return &r
 }
 
-// sender is who wrote in From's name. Exchange knows nobody of another domain, and
-// whether this one has the right it says when the message is made or sent; see
+// sender is who wrote in From's name, if the client may use that address. Whether
+// Exchange lets it stand there shows when the message is made or sent; see
 // withoutSender.
-func sender(m *mime.Message, from *graph.Recipient) *graph.Recipient {
-	if m.Sender == nil || !m.Sender.Valid() || strings.EqualFold(m.Sender.Address, from.EmailAddress.Address) ||
-		!strings.EqualFold(domain(m.Sender.Address), domain(from.EmailAddress.Address)) {
+func sender(m *mime.Message, rec queue.Record, from *graph.Recipient) *graph.Recipient {
+	if m.Sender == nil || m.Sender.Address != rec.Sender || strings.EqualFold(rec.Sender, from.EmailAddress.Address) {
 		return nil
 	}
 	r := recipient(*m.Sender)
 	return &r
 }
-
-func domain(a string) string { return a[strings.LastIndexByte(a, '@')+1:] }
 
 // messageID is the message's own, or one that is the same in every try.
 func messageID(rec queue.Record, host string) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 
 	"graphrelay/graph"
 	"graphrelay/mime"
@@ -123,9 +124,13 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, note
 	for _, name := range []string{"Return-Path", "Resent-To", "Resent-Cc", "Resent-Bcc"} {
 		put(name, "")
 	}
-	if f := from(m, rec); len(m.From) == 0 || f.EmailAddress.Address != m.From[0].Address {
+	f := from(m, rec)
+	if !onlyAuthor(m, f.EmailAddress.Address) {
 		put("From", mime.FormatAddresses(addresses([]graph.Recipient{*f})))
-		put("Sender", "") // Exchange lets nobody else stand there
+	}
+	put("Sender", "") // it would name somebody else, and Exchange refuses that at the send
+	if m.Sender != nil && !strings.EqualFold(m.Sender.Address, f.EmailAddress.Address) {
+		notes = append(notes, "dropped the sender "+m.Sender.Address)
 	}
 	if len(m.ReplyTo) == 0 && rec.ReplyTo != "" {
 		put("Reply-To", mime.FormatAddresses([]mime.Address{{Address: rec.ReplyTo}}))
@@ -134,6 +139,18 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, note
 		put("Message-ID", p.messageID)
 	}
 	return set, notes
+}
+
+// onlyAuthor tells whether the header names this author and nobody beside: only he
+// was checked, and which of several Exchange would show is its own affair.
+func onlyAuthor(m *mime.Message, address string) bool {
+	fields := 0
+	for _, f := range m.Fields {
+		if strings.EqualFold(f.Name, "From") {
+			fields++
+		}
+	}
+	return fields == 1 && len(m.From) == 1 && m.From[0].Address == address
 }
 
 func addresses(list []graph.Recipient) []mime.Address {

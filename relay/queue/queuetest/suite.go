@@ -81,7 +81,7 @@ var laneB = queue.Lane{Connection: "contoso", Mailbox: "b@contoso.test"}
 func entry(l queue.Lane) queue.Entry {
 	return queue.Entry{
 		Envelope: queue.Envelope{From: "a@contoso.test", To: []string{"x@example.test", "Ü@example.test"}, UTF8: true},
-		Lane:     l, From: "shown@contoso.test", ReplyTo: "reply@contoso.test", Subject: "subject \x00'\"",
+		Lane:     l, From: "shown@contoso.test", Sender: "sender@contoso.test", ReplyTo: "reply@contoso.test", Subject: "subject \x00'\"",
 		MessageID: "<1@x>", Listener: "devices", User: "crm", Client: "127.0.0.1", Trace: 3,
 	}
 }

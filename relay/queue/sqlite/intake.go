@@ -61,10 +61,10 @@ func (w *writer) insert(ctx context.Context, tx *sql.Tx, e queue.Entry) error {
 	}
 	now := time.Now().UnixMicro()
 	_, err = tx.ExecContext(ctx, `INSERT INTO message (id, received, size, body, lane, mail_from, recipients, utf8,
-		header_from, reply_to, subject, message_id, listener, user, client, trace, state, due)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?)`,
+		header_from, sender, reply_to, subject, message_id, listener, user, client, trace, state, due)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?)`,
 		w.id, now, w.size, kind, lane, e.Envelope.From, string(to), e.Envelope.UTF8,
-		e.From, e.ReplyTo, e.Subject, e.MessageID, e.Listener, e.User, e.Client, e.Trace, now)
+		e.From, e.Sender, e.ReplyTo, e.Subject, e.MessageID, e.Listener, e.User, e.Client, e.Trace, now)
 	if err != nil || kind == bodyFile {
 		return err
 	}

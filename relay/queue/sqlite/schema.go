@@ -29,6 +29,7 @@ CREATE TABLE message (
 	recipients    TEXT NOT NULL,    -- JSON array
 	utf8          INTEGER NOT NULL,
 	header_from   TEXT NOT NULL,
+	sender        TEXT NOT NULL,
 	reply_to      TEXT NOT NULL,
 	subject       TEXT NOT NULL,
 	message_id    TEXT NOT NULL,

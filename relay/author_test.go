@@ -1,0 +1,48 @@
+package relay
+
+import (
+	"strings"
+	"testing"
+
+	"graphrelay/graph/simulator"
+)
+
+// Nobody is shown as an author, or as the sender, whom the policy has not checked, on
+// whatever path and however the header says it.
+func TestAuthors(t *testing.T) {
+	for _, way := range routes()[:4] {
+		t.Run(way.name, func(t *testing.T) {
+			p := startPaths(t, simulator.Options{SendDelay: way.delay}, way.change)
+			for n, authors := range []string{
+				"From: Anna <a@contoso.test>\r\nFrom: chief@contoso.test\r\n",
+				"From: Anna <a@contoso.test>, Chief <chief@contoso.test>\r\n",
+				"From: Anna <a@contoso.test>\r\nSender: chief@contoso.test\r\n",
+				"From: Anna <a@contoso.test>,\r\nchief@contoso.test\r\n",
+				"From: Anna <a@contoso.test>\r\nfrom : chief@contoso.test\r\nSender : chief@contoso.test\r\n",
+			} {
+				head := authors + "To: b@example.test\r\nSubject: s\r\nMIME-Version: 1.0\r\n"
+				p.wantSent(p.submit("a@contoso.test", []string{"b@example.test"}, []byte(head+way.body)), way.path)
+				_, item, _ := p.lastSend(n + 1)
+				if want := (simulator.Address{Name: "Anna", Address: "a@contoso.test"}); *item.From != want {
+					t.Errorf("%q: From is %+v", authors, *item.From)
+				}
+				if item.MIME == nil {
+					continue
+				}
+				if raw, _ := p.sim.Content(item.MIME.ID); strings.Contains(string(raw), "chief@") {
+					t.Errorf("%q: the MIME still names the chief:\n%s", authors, raw)
+				}
+			}
+		})
+	}
+}
+
+// S/MIME whose media type a gateway has lost is known by its name (RFC 8551 section
+// 3.10), and stays whole.
+func TestSMIMEByName(t *testing.T) {
+	p := startPaths(t, simulator.Options{SendDelay: -1}, nil)
+	const head = "From: a@contoso.test\r\nTo: b@example.test\r\nSubject: s\r\nMIME-Version: 1.0\r\n"
+	p.wantSent(p.submit("a@contoso.test", []string{"b@example.test"}, []byte(head+
+		"Content-Type: application/octet-stream; name=\"smime.p7m\"\r\nContent-Disposition: attachment; filename=\"smime.p7m\"\r\n"+
+		"Content-Transfer-Encoding: base64\r\n\r\nMIIB\r\n")), "mime")
+}
