@@ -123,7 +123,12 @@ func TestPaths(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := startPaths(t, simulator.Options{}, tt.change)
+			p := startPaths(t, simulator.Options{}, func(c *config.Config) {
+				c.Delivery.SendSettle = config.Duration(10 * time.Second) // no answer is lost here
+				if tt.change != nil {
+					tt.change(c)
+				}
+			})
 			r := p.deliver([]string{"b@example.test", "c@example.test"}, headers+tt.body)
 			if tt.path == "" {
 				if r.State != queue.Failed || !strings.Contains(r.Detail, tt.note) || len(p.sim.Ledger()) != 0 || len(p.sim.Drafts()) != 0 {
@@ -214,7 +219,10 @@ func TestLostAnswersOnOtherPaths(t *testing.T) {
 	for _, op := range ops {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s after=%v", op, after), func(t *testing.T) {
-				p := startPaths(t, simulator.Options{SendDelay: 50 * time.Millisecond}, dropCopies)
+				p := startPaths(t, simulator.Options{SendDelay: 50 * time.Millisecond}, func(c *config.Config) {
+					dropCopies(c)
+					c.Delivery.SendSettle = config.Duration(2 * time.Second) // far more than the item takes to move
+				})
 				if _, err := p.sim.AddFault(simulator.Fault{Operation: op, Count: 2, After: after, Status: http.StatusGatewayTimeout}); err != nil {
 					t.Fatal(err)
 				}

@@ -155,13 +155,15 @@ func (j *job) removeCopy(ctx context.Context) error {
 			return nil
 		}
 	}
+	patient := time.Since(j.task.Received) < j.d.cfg.GiveUpAfter
 	switch {
-	case err == nil, graph.NotFound(err):
-		if time.Now().Before(j.p.Settle) {
-			return pending{j.nextLook()}
-		}
-		err = errors.New("it did not come to Sent Items")
-	case passing(err) && time.Since(j.task.Received) < j.d.cfg.GiveUpAfter:
+	case time.Now().Before(j.p.Settle) && (err == nil || graph.NotFound(err)):
+		return pending{j.nextLook()}
+	case err == nil && patient: // a mailbox with much to send takes its time
+		return pending{time.Now().Add(maxLook)}
+	case err == nil:
+		err = errors.New("it is still on its way")
+	case passing(err) && !graph.NotFound(err) && patient:
 		return err
 	}
 	j.event("sent copy not removed", err.Error(), reply)
