@@ -45,6 +45,7 @@ func (d *base64Stepper) step(dst, src []byte, last bool) (written, consumed int)
 func appendLines(dst, src []byte) []byte {
 	i := 0
 	for len(src) > 0 {
+		dst, src = appendUsual(dst, src)
 		if i == 0 || i >= len(src) || src[i] != '\n' {
 			i = bytes.IndexByte(src, '\n')
 		}
@@ -59,6 +60,22 @@ func appendLines(dst, src []byte) []byte {
 		src = src[i+1:]
 	}
 	return dst
+}
+
+// usualLine is the length of nearly all lines (RFC 2045 section 6.8 allows no
+// longer ones). A copy of a known size needs no call.
+const usualLine = 76
+
+// appendUsual appends the lines of that length at the beginning of src, and returns
+// what of src follows them.
+func appendUsual(dst, src []byte) (out, rest []byte) {
+	n, room := len(dst), dst[:cap(dst)]
+	for len(src) >= usualLine+2 && src[usualLine] == '\r' && src[usualLine+1] == '\n' && len(room)-n >= usualLine {
+		*(*[usualLine]byte)(room[n:]) = *(*[usualLine]byte)(src)
+		n += usualLine
+		src = src[usualLine+2:]
+	}
+	return room[:n], src
 }
 
 // slow decodes src byte by byte, to its end or as far as it can tell what follows
