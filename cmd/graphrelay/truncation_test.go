@@ -76,28 +76,34 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// truncate sends what there is of the body, ends, and reads on.
-func truncate(t *testing.T, relay *relayProcess, listener string, c cut, body string) {
+// beginBody sends the envelope and what there is of the body, which begins with its
+// command.
+func beginBody(t *testing.T, relay *relayProcess, listener, body string) *dialog {
+	t.Helper()
 	d, err := relay.dial(listener)
+	if err == nil {
+		err = d.envelope("crm@contoso.test", "anna@example.com")
+	}
+	if rest, ok := strings.CutPrefix(body, "DATA\r\n"); ok && err == nil {
+		_, err = d.ask(354, "DATA")
+		body = rest
+	}
+	if err == nil {
+		_, err = io.WriteString(d.W, body)
+	}
+	if err == nil {
+		err = d.W.Flush()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	return d
+}
+
+// truncate sends what there is of the body, ends, and reads on.
+func truncate(t *testing.T, relay *relayProcess, listener string, c cut, body string) {
+	d := beginBody(t, relay, listener, body)
 	defer d.Close()
-	if err := d.envelope("crm@contoso.test", "anna@example.com"); err != nil {
-		t.Fatal(err)
-	}
-	if rest, ok := strings.CutPrefix(body, "DATA\r\n"); ok {
-		if _, err := d.ask(354, "DATA"); err != nil {
-			t.Fatal(err)
-		}
-		body = rest
-	}
-	if _, err := io.WriteString(d.W, body); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.W.Flush(); err != nil {
-		t.Fatal(err)
-	}
 	if err := c.end(d); err != nil {
 		t.Fatal(err)
 	}
@@ -151,26 +157,8 @@ func TestStalled(t *testing.T) {
 }
 
 func stall(t *testing.T, relay *relayProcess, listener, start string) {
-	d, err := relay.dial(listener)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := beginBody(t, relay, listener, start)
 	defer d.Close()
-	if err := d.envelope("crm@contoso.test", "anna@example.com"); err != nil {
-		t.Fatal(err)
-	}
-	if rest, ok := strings.CutPrefix(start, "DATA\r\n"); ok {
-		if _, err := d.ask(354, "DATA"); err != nil {
-			t.Fatal(err)
-		}
-		start = rest
-	}
-	if _, err := io.WriteString(d.W, start); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.W.Flush(); err != nil {
-		t.Fatal(err)
-	}
 	// From now on, one line each moment, in the hope that the relay has gone back to
 	// commands. It has to wait for the relay's patience to be over.
 	go keepTalking(d, time.Now().Add(1500*time.Millisecond))
