@@ -64,7 +64,7 @@ func (p *pathRig) deliver(to []string, raw string) queue.Record {
 		p.Fatal(err)
 	}
 	for range 3000 {
-		list, err := p.relay.Store().List(p.Context(), queue.Filter{States: []queue.State{queue.Sent, queue.Failed, queue.Held}})
+		list, err := p.relay.store.List(p.Context(), queue.Filter{States: []queue.State{queue.Sent, queue.Failed, queue.Held}})
 		if err != nil {
 			p.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func (p *pathRig) deliver(to []string, raw string) queue.Record {
 // notes are the details of what the conversion reported.
 func (p *pathRig) notes(id string) string {
 	p.Helper()
-	_, events, err := p.relay.Store().Get(p.Context(), id)
+	_, events, err := p.relay.store.Get(p.Context(), id)
 	if err != nil {
 		p.Fatal(err)
 	}

@@ -211,9 +211,6 @@ func (r *Relay) failed(err error) {
 // Failed receives when a part of the relay ended by itself.
 func (r *Relay) Failed() <-chan error { return r.fault }
 
-// Store is the queue, for the commands of the same process.
-func (r *Relay) Store() queue.Store { return r.store }
-
 // Stop ends the relay: no new connections, messages under way finish within
 // drainTime, the rest waits in the queue.
 func (r *Relay) Stop() error {

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -152,7 +153,7 @@ type serverLog struct{ log *slog.Logger }
 
 func (l serverLog) Printf(format string, v ...any) {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("smtp", "message", printable(sprintf(format, v...)))
+		l.log.Debug("smtp", "message", printable(fmt.Sprintf(format, v...)))
 	}
 }
 

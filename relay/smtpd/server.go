@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -184,5 +183,3 @@ func (s *Server) sleep() bool {
 func (s *Server) greeting() string { return s.cfg.Hostname + " ESMTP Service Ready" }
 
 func soon() time.Time { return time.Now().Add(5 * time.Second) }
-
-func sprintf(format string, v ...any) string { return fmt.Sprintf(format, v...) }
