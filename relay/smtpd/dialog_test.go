@@ -3,13 +3,19 @@ package smtpd
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"graphrelay/relay/queue"
 )
@@ -224,6 +230,30 @@ func TestShutdownPastItsTime(t *testing.T) {
 	b.waitGone()
 	if got := c.reply(); strings.HasPrefix(got, "250") || len(b.queue.all()) != 0 {
 		t.Errorf("got %q and %d messages", got, len(b.queue.all()))
+	}
+}
+
+// A stop that overtakes the start ends it, whichever of them comes first.
+func TestShutdownBeforeServe(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		s := New(Config{Name: "test", Timeout: time.Second}, &fakeQueue{}, fakePolicy{}, NewRoom(1, 1),
+			NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stop sync.WaitGroup
+		stop.Go(func() { s.Shutdown(t.Context()) })
+		if first {
+			stop.Wait()
+		}
+		if err := s.Serve(l); err != nil {
+			t.Error(err)
+		}
+		stop.Wait()
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the listener was left open: %v", err)
+		}
 	}
 }
 

@@ -73,6 +73,7 @@ type Server struct {
 	smtp    *smtp.Server
 
 	mu       sync.Mutex
+	listener *listener  // nil before Serve
 	gone     *sync.Cond // signalled when a connection has ended
 	conns    map[*conn]struct{}
 	stopping bool
@@ -101,9 +102,17 @@ func New(cfg Config, intake queue.Intake, policy Policy, room *Room, metrics *Me
 	return s
 }
 
-// Serve accepts connections on l until Shutdown; then it returns nil.
+// Serve accepts connections on l until Shutdown; then it returns nil. It does so
+// too when Shutdown came first: a stop may overtake a start.
 func (s *Server) Serve(l net.Listener) error {
 	w := newListener(l, s)
+	s.mu.Lock()
+	s.listener = w
+	stopping := s.stopping
+	s.mu.Unlock()
+	if stopping {
+		return w.Close()
+	}
 	go w.run()
 	err := s.smtp.Serve(w)
 	if errors.Is(err, net.ErrClosed) {
@@ -128,12 +137,13 @@ func (s *Server) Shutdown(ctx context.Context) {
 		s.stopping, s.stopAt = true, time.Now()
 		close(s.stop)
 	}
+	l := s.listener
 	s.mu.Unlock()
-	// go-smtp's Shutdown closes the listener and then waits for connections
-	// without ever ending one: the waiting and closing is ours.
-	ended, cancel := context.WithCancel(ctx)
-	cancel()
-	_ = s.smtp.Shutdown(ended)
+	// Not go-smtp's Shutdown: that one waits for connections without ever ending
+	// one, and misses a listener which its Serve has not come to yet.
+	if l != nil {
+		_ = l.Close()
+	}
 
 	wake := context.AfterFunc(ctx, s.wakeShutdown)
 	defer wake()
