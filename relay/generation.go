@@ -12,6 +12,7 @@ import (
 	"graphrelay/relay/admin"
 	"graphrelay/relay/config"
 	"graphrelay/relay/delivery"
+	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
 )
 
@@ -27,6 +28,7 @@ type generation struct {
 
 	stopDelivery context.CancelFunc
 	delivering   chan struct{} // closed when the deliverer has stopped
+	stopTidying  context.CancelFunc
 	wg           sync.WaitGroup
 }
 
@@ -62,7 +64,12 @@ func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config) smtpd.
 		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
 		MaxLineBytes: int(cfg.Limits.LineLength), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
 		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout),
+		Queue: queueLimits(cfg),
 	}
+}
+
+func queueLimits(cfg *config.Config) queue.Limits {
+	return queue.Limits{Messages: int64(cfg.Queue.MaxMessages), Bytes: int64(cfg.Queue.MaxSize), FreeSpace: int64(cfg.Queue.MinFreeSpace)}
 }
 
 func clientConfig(cfg *config.Config, c config.Connection, b Build, obs graph.Observer) graph.Config {
@@ -102,6 +109,9 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	v := sockets[g.cfg.Admin.Address].view()
 	g.log.Info("admin", "address", v.Addr().String())
 	g.wg.Go(func() { r.failed(g.admin.Serve(v)) })
+	tidying, cancel := context.WithCancel(context.Background())
+	g.stopTidying = cancel
+	g.wg.Go(func() { g.tidy(tidying, r.store) })
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopDelivery = cancel
 	go func() {
@@ -110,9 +120,32 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	}()
 }
 
+const tidyEvery = time.Minute
+
+// tidy removes what the configuration keeps no longer.
+func (g *generation) tidy(ctx context.Context, desk queue.Desk) {
+	q := g.cfg.Queue
+	keep := queue.Retention{Sent: time.Duration(q.KeepSent), SentMessages: int64(q.KeepSentMessages), Failed: time.Duration(q.KeepFailed)}
+	for {
+		n, err := desk.Expire(ctx, keep)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			g.log.Error("cannot remove old records from the queue", "error", err)
+		case n > 0:
+			g.log.Info("removed old records from the queue", "messages", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(tidyEvery):
+		}
+	}
+}
+
 // stop ends the generation: listeners at once, messages on their way in and out
 // when they are done or ctx is.
 func (g *generation) stop(ctx context.Context) {
+	g.stopTidying()
 	g.stopDelivery()
 	var wg sync.WaitGroup
 	for _, s := range g.servers {

@@ -195,7 +195,12 @@ func (r *Relay) Address(configured string) string {
 }
 
 // ready says why no mail can be taken.
-func (r *Relay) ready() error { return r.store.Healthy() }
+func (r *Relay) ready() error {
+	r.mu.Lock()
+	limits := queueLimits(r.current.cfg)
+	r.mu.Unlock()
+	return r.store.Room(context.Background(), 0, limits)
+}
 
 // failed reports the end of a part that should not end.
 func (r *Relay) failed(err error) {

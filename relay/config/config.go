@@ -28,6 +28,7 @@ type Config struct {
 	Users       []User       `yaml:"users"`
 	Connections []Connection `yaml:"connections"`
 	Senders     []Sender     `yaml:"senders"` // the first match wins
+	Queue       Queue        `yaml:"queue"`
 	Delivery    Delivery     `yaml:"delivery"`
 	Admin       Admin        `yaml:"admin"`
 	Log         Log          `yaml:"log"`
@@ -100,6 +101,16 @@ type Sender struct {
 	Match   Pattern `yaml:"match"`
 	Mailbox string  `yaml:"mailbox"`
 	ReplyTo ReplyTo `yaml:"reply_to"`
+}
+
+// Queue bounds what is kept: mail that waits, and what has ended.
+type Queue struct {
+	MaxMessages      int      `yaml:"max_messages"` // that are not sent
+	MaxSize          Size     `yaml:"max_size"`     // of those together
+	MinFreeSpace     Size     `yaml:"min_free_space"`
+	KeepSent         Duration `yaml:"keep_sent"` // the delivery log
+	KeepSentMessages int      `yaml:"keep_sent_messages"`
+	KeepFailed       Duration `yaml:"keep_failed"` // failed messages, with their content
 }
 
 // Delivery steers how queued messages go to Graph.
@@ -215,6 +226,14 @@ func Default() *Config {
 			HeaderSize:            256 * KiB,
 			HeaderFields:          2000,
 			HeaderValue:           64 * KiB,
+		},
+		Queue: Queue{
+			MaxMessages:      100_000,
+			MaxSize:          20 * GiB,
+			MinFreeSpace:     256 * MiB,
+			KeepSent:         minutes(30 * 24 * 60),
+			KeepSentMessages: 100_000,
+			KeepFailed:       minutes(30 * 24 * 60),
 		},
 		Delivery: Delivery{
 			GiveUpAfter:        minutes(48 * 60),

@@ -25,6 +25,7 @@ func validate(cfg *Config, r *report) {
 	v.users()
 	v.connections()
 	v.senders()
+	v.queue()
 	v.delivery()
 }
 
@@ -131,6 +132,16 @@ func (v validator) limits() {
 	within(v, "limits.header_size", l.HeaderSize, 4*KiB, 16*MiB)
 	within(v, "limits.header_fields", l.HeaderFields, 100, 100_000)
 	within(v, "limits.header_value", l.HeaderValue, 1*KiB, 16*MiB)
+}
+
+func (v validator) queue() {
+	q := v.cfg.Queue
+	within(v, "queue.max_messages", q.MaxMessages, 1, 10_000_000)
+	within(v, "queue.max_size", q.MaxSize, v.cfg.Limits.MessageSize, 1<<20*GiB) // or some mail never fits
+	within(v, "queue.min_free_space", q.MinFreeSpace, 0, 1<<20*GiB)
+	within(v, "queue.keep_sent", q.KeepSent, 0, minutes(3650*24*60))
+	within(v, "queue.keep_sent_messages", q.KeepSentMessages, 0, 10_000_000)
+	within(v, "queue.keep_failed", q.KeepFailed, minutes(60), minutes(3650*24*60))
 }
 
 func (v validator) delivery() {

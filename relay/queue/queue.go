@@ -20,6 +20,7 @@ var (
 	ErrNotFound = errors.New("no such message")
 	ErrFenced   = errors.New("the message was claimed or changed by somebody else")
 	ErrNoSpace  = errors.New("no space left for the queue")
+	ErrFull     = errors.New("the queue holds as much as it may")
 	ErrClosed   = errors.New("the queue is closed")
 	ErrState    = errors.New("not possible in the message's present state")
 )
@@ -152,9 +153,20 @@ type Body interface {
 	Size() int64
 }
 
+// Limits bounds what the queue takes; a zero field bounds nothing.
+type Limits struct {
+	Messages  int64 // that are not sent
+	Bytes     int64 // of those
+	FreeSpace int64 // bytes that stay free on the disk
+}
+
 // Intake accepts messages.
 type Intake interface {
 	Create(ctx context.Context) (Writer, error)
+	// Room tells whether a message of so many bytes may be taken: ErrFull, or
+	// ErrNoSpace, says no. Sessions that ask at the same time may together exceed
+	// the limits by what they bring.
+	Room(ctx context.Context, size int64, l Limits) error
 }
 
 // Claim asks for work.
@@ -183,12 +195,28 @@ type Work interface {
 	Renew(ctx context.Context, node string, lease time.Duration) (int, error)
 	// Wake receives when new work may be there.
 	Wake() <-chan struct{}
+	// Orphans lists deleted messages that may have left a draft in a mailbox.
+	Orphans(ctx context.Context) ([]Orphan, error)
+	// Forget ends an orphan.
+	Forget(ctx context.Context, id string) error
 }
 
-// Filter selects records; zero fields select everything.
+// Orphan is a message that was deleted after a draft was asked for.
+type Orphan struct {
+	Record
+	Deleted time.Time
+}
+
+// Filter selects records; zero fields select everything. Texts are compared
+// without regard to case, From and To as a part of the address.
 type Filter struct {
 	States []State
-	Limit  int // 0: 1,000
+	From   string // in the envelope's sender
+	To     string // in a recipient of the envelope
+	Lane   string // connection/mailbox, or a connection alone
+	Reason string
+	Before time.Time // received before
+	Limit  int       // 0: 1,000
 }
 
 // Action is what an operator may do with a message.
@@ -201,6 +229,27 @@ const (
 	Retry   Action = "retry"   // deferred, held or failed -> queued now
 	Delete  Action = "delete"  // anything but delivering; nothing remains
 )
+
+// LaneStatus is a lane as an operator sees it. A pause of a whole connection is
+// shown as a lane without a mailbox.
+type LaneStatus struct {
+	Lane
+	Messages    map[State]int64 // that have not ended
+	Oldest      time.Time       // receipt of the oldest of them
+	PausedUntil time.Time       // zero: not paused
+	PausedFor   string          // the reason
+}
+
+// Forever is the end of a pause that somebody has to end.
+var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Retention says what is kept of messages that have ended, as long as their count
+// and age stay within it.
+type Retention struct {
+	Sent         time.Duration // the delivery log, by age
+	SentMessages int64         // and by count
+	Failed       time.Duration // failed messages, with their content
+}
 
 // Stats counts the queue.
 type Stats struct {
@@ -216,6 +265,14 @@ type Desk interface {
 	Open(ctx context.Context, id string) (Body, error)
 	Steer(ctx context.Context, id string, a Action, by string) error
 	Stats(ctx context.Context) (Stats, error)
+	Lanes(ctx context.Context) ([]LaneStatus, error)
+	// Pause is Work's.
+	Pause(ctx context.Context, lane Lane, until time.Time, reason string) error
+	// Resume ends a pause, and with it the wait of the messages that it deferred;
+	// ErrNotFound if there is none.
+	Resume(ctx context.Context, lane Lane) error
+	// Expire removes what has ended and is beyond r, and says how much it was.
+	Expire(ctx context.Context, r Retention) (int, error)
 }
 
 // Store is a queue engine.

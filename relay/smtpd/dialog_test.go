@@ -97,6 +97,12 @@ func (c *client) act(b *bench, what string) {
 	case "tls":
 		c.handshake()
 		c.r.Reset(c.conn)
+	case "full":
+		b.queue.setRoom(fmt.Errorf("%w: 1 messages", queue.ErrFull))
+	case "no space":
+		b.queue.setRoom(queue.ErrNoSpace)
+	case "room":
+		b.queue.setRoom(nil)
 	case "nothing queued":
 		if got := b.queue.all(); len(got) != 0 {
 			c.Fatalf("queued: %q", got[0].data)

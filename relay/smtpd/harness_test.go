@@ -33,6 +33,7 @@ type fakeQueue struct {
 	open     int   // writers neither committed nor aborted
 	fail     error // of Write
 	failEnd  error // of Commit
+	noRoom   error // of Room
 }
 
 type fakeMessage struct {
@@ -51,6 +52,18 @@ func (q *fakeQueue) Create(context.Context) (queue.Writer, error) {
 	defer q.mu.Unlock()
 	q.open++
 	return &fakeWriter{q: q}, nil
+}
+
+func (q *fakeQueue) Room(context.Context, int64, queue.Limits) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.noRoom
+}
+
+func (q *fakeQueue) setRoom(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.noRoom = err
 }
 
 func (w *fakeWriter) ID() string { return "0123456789abcdef" }

@@ -16,6 +16,7 @@ const (
 	ReasonSize        Reason = "size"        // larger than SIZE
 	ReasonContent     Reason = "content"     // the message itself is not acceptable
 	ReasonStorage     Reason = "storage"     // no room on the disk
+	ReasonFull        Reason = "full"        // the queue holds as much as it may
 	ReasonAborted     Reason = "aborted"     // the client did not finish the message
 	ReasonInternal    Reason = "internal"    // a fault of ours
 )
@@ -62,7 +63,7 @@ func (m *Metrics) Prepare(listener string) {
 		m.auth.WithLabelValues(listener, result)
 	}
 	for _, reason := range []Reason{ReasonNetwork, ReasonConnections, ReasonAuth, ReasonSender, ReasonRecipient,
-		ReasonSize, ReasonContent, ReasonStorage, ReasonAborted, ReasonInternal} {
+		ReasonSize, ReasonContent, ReasonStorage, ReasonFull, ReasonAborted, ReasonInternal} {
 		m.refused.WithLabelValues(listener, string(reason))
 	}
 }

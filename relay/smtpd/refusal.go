@@ -37,6 +37,8 @@ func refusalOf(err error) *Refusal {
 		return r
 	case errors.Is(err, queue.ErrNoSpace):
 		return &Refusal{452, [3]int{4, 3, 1}, ReasonStorage, "The relay's disk is full; try again later"}
+	case errors.Is(err, queue.ErrFull):
+		return &Refusal{452, [3]int{4, 3, 1}, ReasonFull, "The relay's queue is full; try again later"}
 	case errors.Is(err, smtp.ErrDataTooLarge):
 		return &Refusal{552, [3]int{5, 3, 4}, ReasonSize, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
 	case errors.Is(err, errCut):

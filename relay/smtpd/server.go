@@ -45,6 +45,7 @@ type Config struct {
 	MaxHeaderBytes  int           // of the message header that policy is shown
 	Timeout         time.Duration // longest wait for a client's next bytes
 	MessageTimeout  time.Duration // longest time for one message's data
+	Queue           queue.Limits  // beyond which no mail is taken
 }
 
 // Identity is the user that a client proved to be.

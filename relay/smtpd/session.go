@@ -47,7 +47,7 @@ func (s *session) refused(what string, err error) error {
 	r := refusalOf(err)
 	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
 	level := slog.LevelInfo
-	if r.Reason == ReasonInternal || r.Reason == ReasonStorage {
+	if r.Reason == ReasonInternal || r.Reason == ReasonStorage || r.Reason == ReasonFull {
 		level = slog.LevelError
 	}
 	s.log.Log(context.Background(), level, "refused", "command", what, "reason", r.Reason, "answer", printable(r.Error()), "error", printable(err.Error()))
@@ -59,7 +59,11 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	s.Reset() // go-smtp lets a second MAIL through
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.checkSender(from, opts); err != nil {
+	err := s.checkSender(from, opts)
+	if err == nil {
+		err = s.room(opts.Size)
+	}
+	if err != nil {
 		return s.refused("MAIL", err)
 	}
 	s.env = queue.Envelope{From: from, UTF8: opts.UTF8}
@@ -83,6 +87,12 @@ func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
 		}
 	}
 	return s.server.policy.Sender(s.who, from)
+}
+
+// room is asked for before the message comes, so that the client need not send it for
+// nothing, and again once its size is known: until then others may have come.
+func (s *session) room(size int64) error {
+	return s.server.intake.Room(context.Background(), size, s.server.cfg.Queue)
 }
 
 // Rcpt implements smtp.Session.
@@ -157,6 +167,9 @@ func (s *session) accept(r io.Reader, who Identity, entry *queue.Entry) (id stri
 		return "", 0, err
 	}
 	if err := s.server.policy.Route(who, h.bytes(), entry); err != nil {
+		return "", 0, err
+	}
+	if err := s.room(0); err != nil { // its bytes are on the disk already
 		return "", 0, err
 	}
 	return w.ID(), size, w.Commit(ctx, *entry)

@@ -35,6 +35,11 @@ func Run(t *testing.T, open Open) {
 		"steer":                        steer,
 		"restart gives claims back":    restart,
 		"stats":                        stats,
+		"filters":                      filters,
+		"lanes":                        lanes,
+		"room":                         room,
+		"expire":                       expire,
+		"orphans":                      orphans,
 		"many producers and consumers": concurrent,
 		"wake":                         wake,
 	}

@@ -35,6 +35,7 @@ type file interface {
 type fileSystem interface {
 	Create(path string) (file, error)
 	SyncDir(path string) error
+	Free(path string) (int64, error) // bytes that we may still write
 }
 
 type osFiles struct{}
@@ -46,6 +47,8 @@ func (osFiles) Create(path string) (file, error) {
 // SyncDir makes a new directory entry durable. Windows has no such call and
 // needs none: NTFS journals its metadata.
 func (osFiles) SyncDir(path string) error { return syncDir(path) }
+
+func (osFiles) Free(path string) (int64, error) { return freeSpace(path) }
 
 func (s *Store) bodyPath(id string) string {
 	return filepath.Join(s.dir, bodiesName, id)
@@ -167,6 +170,13 @@ func openFile(path string) (queue.Body, error) {
 		return nil, err
 	}
 	return fileBody{f, st.Size()}, nil
+}
+
+// removeFiles removes bodies whose rows are gone. What remains is swept at the next start.
+func (s *Store) removeFiles(ids []string) {
+	for _, id := range ids {
+		_ = os.Remove(s.bodyPath(id))
+	}
 }
 
 // sweepBodies removes the files whose message was never committed, or is gone.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -16,19 +15,12 @@ const defaultListLimit = 1000
 
 // List implements queue.Desk: oldest first.
 func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Record, error) {
-	query := "SELECT " + recordColumns + " FROM " + recordTables
-	var args []any
-	if len(f.States) > 0 {
-		query += " WHERE m.state IN (?" + strings.Repeat(",?", len(f.States)-1) + ")"
-		for _, st := range f.States {
-			args = append(args, st)
-		}
-	}
+	where, args := conditions(f)
 	limit := f.Limit
 	if limit <= 0 {
 		limit = defaultListLimit
 	}
-	rows, err := s.read.QueryContext(ctx, query+" ORDER BY m.id LIMIT ?", append(args, limit)...)
+	rows, err := s.read.QueryContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+where+" ORDER BY m.id LIMIT ?", append(args, limit)...)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +34,42 @@ func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Record, error
 		list = append(list, r)
 	}
 	return list, rows.Err()
+}
+
+// conditions is the WHERE clause of a filter. instr rather than LIKE: an address may
+// hold a wildcard.
+func conditions(f queue.Filter) (where string, args []any) {
+	var all []string
+	add := func(condition string, values ...any) {
+		all = append(all, condition)
+		args = append(args, values...)
+	}
+	if len(f.States) > 0 {
+		var states []any
+		for _, st := range f.States {
+			states = append(states, st)
+		}
+		add("m.state IN (?"+strings.Repeat(",?", len(f.States)-1)+")", states...)
+	}
+	if f.From != "" {
+		add("instr(lower(m.mail_from), lower(?)) > 0", f.From)
+	}
+	if f.To != "" {
+		add("EXISTS (SELECT 1 FROM json_each(m.recipients) WHERE instr(lower(value), lower(?)) > 0)", f.To)
+	}
+	if f.Lane != "" {
+		add("? IN (lane.connection, lane.connection || '/' || lane.mailbox)", f.Lane)
+	}
+	if f.Reason != "" {
+		add("m.reason = ?", f.Reason)
+	}
+	if !f.Before.IsZero() {
+		add("m.received < ?", micros(f.Before))
+	}
+	if len(all) == 0 {
+		return "", nil
+	}
+	return " WHERE " + strings.Join(all, " AND "), args
 }
 
 // Get implements queue.Desk.
@@ -100,6 +128,9 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 			return fmt.Errorf("%w: it is %s", queue.ErrState, state)
 		}
 		if a == queue.Delete {
+			if err := leaveOrphan(ctx, tx, id); err != nil {
+				return err
+			}
 			return remove(ctx, tx, id)
 		}
 		return move(ctx, tx, id, to, queue.Event{What: string(a), Detail: "by " + by})
@@ -108,7 +139,7 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 		return err
 	}
 	if a == queue.Delete && kind == bodyFile {
-		_ = os.Remove(s.bodyPath(id)) // else the next start sweeps it
+		s.removeFiles([]string{id})
 	}
 	s.signal()
 	return nil

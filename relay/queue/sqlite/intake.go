@@ -42,6 +42,7 @@ func (w *writer) Commit(ctx context.Context, e queue.Entry) error {
 		return err // whether the row is there is unknown: the next start sweeps a file that has none
 	}
 	w.over = true
+	w.s.took(w.size)
 	w.s.signal()
 	return nil
 }

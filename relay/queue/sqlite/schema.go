@@ -78,6 +78,11 @@ CREATE TABLE pause (
 	reason     TEXT NOT NULL,
 	PRIMARY KEY (connection, mailbox)
 ) WITHOUT ROWID;
+CREATE TABLE orphan (
+	id      TEXT PRIMARY KEY,
+	deleted INTEGER NOT NULL,
+	record  TEXT NOT NULL -- queue.Record as JSON
+) WITHOUT ROWID;
 CREATE TABLE node (
 	name  TEXT PRIMARY KEY,
 	lease INTEGER NOT NULL

@@ -41,6 +41,7 @@ type Store struct {
 	lock   *flock.Flock
 	write  *sql.DB // one connection, used by the committer alone
 	read   *sql.DB
+	room   room
 	ops    chan *op
 	wake   chan struct{}
 	broken atomic.Pointer[error]

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/queuetest"
@@ -128,6 +129,7 @@ type faultyFiles struct {
 	writes error // after the first byte
 	syncs  error
 	dirs   error
+	free   int64 // bytes; 0: what there is
 }
 
 func (f *faultyFiles) Create(path string) (file, error) {
@@ -142,6 +144,15 @@ func (f *faultyFiles) SyncDir(path string) error {
 		return f.dirs
 	}
 	return f.osFiles.SyncDir(path)
+}
+
+func (f *faultyFiles) Free(path string) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.free > 0 {
+		return f.free, nil
+	}
+	return f.osFiles.Free(path)
 }
 
 type faultyFile struct {
@@ -303,4 +314,53 @@ func BenchmarkAccept(b *testing.B) {
 			}
 		}
 	})
+}
+
+func TestFreeSpaceFloor(t *testing.T) {
+	files := &faultyFiles{free: 1000}
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true, files: files})
+	for size, want := range map[int64]error{900: nil, 901: queue.ErrNoSpace} {
+		if err := s.Room(t.Context(), size, queue.Limits{FreeSpace: 100}); !errors.Is(err, want) {
+			t.Errorf("%d bytes with 1,000 free, 100 of them to stay: %v", size, err)
+		}
+	}
+	if _, err := put(t, s, 600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Room(t.Context(), 500, queue.Limits{FreeSpace: 100}); !errors.Is(err, queue.ErrNoSpace) {
+		t.Errorf("what was taken since the last count does not count: %v", err)
+	}
+}
+
+// A backlog gives its pages back once it is sent.
+func TestSpaceComesBack(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	pages := func(pragma string) (n int) {
+		t.Helper()
+		if err := s.write.QueryRow("PRAGMA " + pragma).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for range 20 {
+		if _, err := put(t, s, 100<<10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := pages("page_count")
+	tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 20, PerLane: 20})
+	if err != nil || len(tasks) != 20 {
+		t.Fatalf("claimed %d, %v", len(tasks), err)
+	}
+	for _, task := range tasks {
+		if err := s.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Sent}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Renew(t.Context(), "n", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if after := pages("page_count"); after > before/4 || pages("freelist_count") > before/4 {
+		t.Errorf("%d pages with the backlog, %d after it, %d of them free", before, after, pages("freelist_count"))
+	}
 }

@@ -2,10 +2,25 @@ package sqlite
 
 import (
 	"errors"
+	"os"
 	"syscall"
+
+	"golang.org/x/sys/windows"
 )
 
 func syncDir(string) error { return nil }
+
+func freeSpace(path string) (int64, error) {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return 0, err
+	}
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(name, &free, nil, nil); err != nil {
+		return 0, &os.PathError{Op: "GetDiskFreeSpaceEx", Path: path, Err: err}
+	}
+	return int64(free), nil
+}
 
 // diskFull knows ERROR_HANDLE_DISK_FULL and ERROR_DISK_FULL (winerror.h).
 func diskFull(err error) bool {

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"os"
 	"time"
 
 	"graphrelay/relay/queue"
@@ -166,8 +165,7 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 		return err
 	}
 	if o.State == queue.Sent && kind == bodyFile {
-		// A failure leaves a file that the next start sweeps.
-		_ = os.Remove(s.bodyPath(ref.ID))
+		s.removeFiles([]string{ref.ID})
 	}
 	s.signal() // the lane has room again
 	return nil

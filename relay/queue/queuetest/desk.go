@@ -1,0 +1,187 @@
+package queuetest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+func (b *bench) finish(ref queue.Ref, o queue.Outcome) {
+	b.Helper()
+	b.ok(b.store.Finish(b.Context(), ref, o))
+}
+
+func filters(t *testing.T, b *bench) {
+	first := b.put(laneA, "x")
+	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Deferred, Reason: "network", Due: time.Now().Add(time.Hour)})
+	between := time.Now()
+	time.Sleep(time.Millisecond)
+	second := b.put(laneB, "x")
+	both := []string{first, second}
+	for _, tt := range []struct {
+		f    queue.Filter
+		want []string
+	}{
+		{queue.Filter{}, both},
+		{queue.Filter{States: []queue.State{queue.Deferred, queue.Held}}, both[:1]},
+		{queue.Filter{From: "A@Contoso"}, both},
+		{queue.Filter{From: "%"}, nil},
+		{queue.Filter{To: "X@EXAMPLE.test"}, both},
+		{queue.Filter{To: `"x@example.test"`}, nil},
+		{queue.Filter{Lane: laneB.String()}, both[1:]},
+		{queue.Filter{Lane: "contoso"}, both},
+		{queue.Filter{Lane: "contos"}, nil},
+		{queue.Filter{Reason: "network"}, both[:1]},
+		{queue.Filter{Before: between}, both[:1]},
+		{queue.Filter{Before: between, Reason: "network", Lane: laneA.String(), From: "a@", To: "x@", States: queue.States()}, both[:1]},
+		{queue.Filter{Limit: 1}, both[:1]},
+	} {
+		list, err := b.store.List(t.Context(), tt.f)
+		b.ok(err)
+		var got []string
+		for _, r := range list {
+			got = append(got, r.ID)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%+v lists %q, want %q", tt.f, got, tt.want)
+		}
+	}
+}
+
+func lanes(t *testing.T, b *bench) {
+	b.put(laneA, "x")
+	b.put(laneA, "x")
+	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent})
+	task := b.claimOne()
+	until := time.Now().Add(time.Hour).Truncate(time.Microsecond)
+	b.ok(b.store.Pause(t.Context(), laneA, until, "throttled"))
+	b.ok(b.store.Pause(t.Context(), queue.Lane{Connection: "other"}, queue.Forever, "operator"))
+	b.finish(task.Ref, queue.Outcome{State: queue.Deferred, Reason: "throttled", Due: until})
+	list, err := b.store.Lanes(t.Context())
+	b.ok(err)
+	if len(list) != 2 || list[0].Lane != laneA || list[0].Messages[queue.Deferred] != 1 || list[0].Messages[queue.Sent] != 0 ||
+		!list[0].PausedUntil.Equal(until) || list[0].PausedFor != "throttled" || time.Since(list[0].Oldest) > time.Minute {
+		t.Fatalf("the lanes are %+v", list)
+	}
+	if list[1].Connection != "other" || list[1].Mailbox != "" || !list[1].PausedUntil.Equal(queue.Forever) || len(list[1].Messages) != 0 {
+		t.Errorf("the paused connection is %+v", list[1])
+	}
+	if got := b.claim(1, 1); len(got) != 0 {
+		t.Error("claimed from a paused lane")
+	}
+	b.ok(b.store.Resume(t.Context(), laneA))
+	b.want(b.store.Resume(t.Context(), laneA), queue.ErrNotFound)
+	if got := b.claimOne(); got.ID != task.ID {
+		t.Error("what the pause deferred was not claimed after it")
+	}
+	b.ok(b.store.Resume(t.Context(), queue.Lane{Connection: "other"}))
+}
+
+func room(t *testing.T, b *bench) {
+	ask := func(size int64, l queue.Limits) error { return b.store.Room(t.Context(), size, l) }
+	b.ok(ask(1<<40, queue.Limits{}))
+	b.ok(ask(5, queue.Limits{Messages: 1, Bytes: 5, FreeSpace: 1}))
+	b.put(laneA, "12345")
+	b.want(ask(1, queue.Limits{Messages: 1}), queue.ErrFull)
+	b.ok(ask(1, queue.Limits{Messages: 2}))
+	b.want(ask(1, queue.Limits{Bytes: 5}), queue.ErrFull)
+	b.ok(ask(1, queue.Limits{Bytes: 6}))
+	b.want(ask(1, queue.Limits{FreeSpace: 1 << 60}), queue.ErrNoSpace)
+	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent})
+	b.eventually("room after the message was sent", func() bool { return ask(5, queue.Limits{Messages: 1, Bytes: 5}) == nil })
+	b.put(laneA, "x")
+	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Failed})
+	b.reopen()
+	b.want(ask(1, queue.Limits{Messages: 1}), queue.ErrFull) // its content is kept
+}
+
+func (b *bench) eventually(what string, is func() bool) {
+	b.Helper()
+	for range 3000 {
+		if is() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	b.Fatalf("no %s", what)
+}
+
+func expire(t *testing.T, b *bench) {
+	const messages = 450 // more than one step removes
+	large := strings.Repeat("x", 200<<10)
+	end := func(state queue.State, body string) string {
+		id := b.put(laneA, body)
+		b.finish(b.claimOne().Ref, queue.Outcome{State: state, Events: []queue.Event{{What: "ended"}}})
+		return id
+	}
+	var sent []string
+	for range messages {
+		sent = append(sent, end(queue.Sent, "x"))
+	}
+	failed := end(queue.Failed, large)
+	waiting := b.put(laneA, "x")
+	gone := func(id string) bool {
+		_, _, err := b.store.Get(t.Context(), id)
+		if err == nil {
+			return false
+		}
+		b.want(err, queue.ErrNotFound)
+		return true
+	}
+	count := func(r queue.Retention, want int) {
+		t.Helper()
+		n, err := b.store.Expire(t.Context(), r)
+		b.ok(err)
+		if n != want {
+			t.Fatalf("%+v removed %d, want %d", r, n, want)
+		}
+	}
+	long := queue.Retention{Sent: time.Hour, SentMessages: messages, Failed: time.Hour}
+	count(long, 0)
+	long.SentMessages = 10
+	count(long, messages-10)
+	if !gone(sent[messages-11]) || gone(sent[messages-10]) || gone(failed) {
+		t.Error("not the oldest were removed")
+	}
+	count(queue.Retention{Sent: 0, SentMessages: 10, Failed: time.Hour}, 10)
+	count(queue.Retention{Sent: time.Hour, SentMessages: 10}, 1)
+	_, err := b.store.Open(t.Context(), failed)
+	b.want(err, queue.ErrNotFound)
+	if !gone(failed) || gone(waiting) {
+		t.Error("a message that waits was removed, or one that failed long ago was not")
+	}
+}
+
+func orphans(t *testing.T, b *bench) {
+	want := func(n int) []queue.Orphan {
+		t.Helper()
+		list, err := b.store.Orphans(t.Context())
+		b.ok(err)
+		if len(list) != n {
+			t.Fatalf("the orphans are %+v, want %d", list, n)
+		}
+		return list
+	}
+	id := b.put(laneA, "x")
+	b.ok(b.store.Steer(t.Context(), id, queue.Delete, "anna"))
+	want(0) // nothing was ever asked for
+	id = b.put(laneA, "x")
+	p := queue.Progress{Path: "draft", DraftWanted: true, DraftID: "AAk="}
+	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Held, Progress: p})
+	b.ok(b.store.Steer(t.Context(), id, queue.Delete, "anna"))
+	b.reopen()
+	o := want(1)[0]
+	if o.ID != id || o.Lane != laneA || o.Progress != p || time.Since(o.Deleted) > time.Minute {
+		t.Errorf("the orphan is %+v", o)
+	}
+	b.ok(b.store.Forget(t.Context(), id))
+	want(0)
+	b.put(laneA, "x")
+	task := b.claimOne()
+	b.finish(task.Ref, queue.Outcome{State: queue.Sent, Progress: p})
+	b.ok(b.store.Steer(t.Context(), task.ID, queue.Delete, "anna"))
+	want(0) // it was sent: what is there is no draft
+}

@@ -1,0 +1,157 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+// expireBatch bounds how long one step keeps others from the writer.
+const expireBatch = 200
+
+// Expire implements queue.Desk.
+func (s *Store) Expire(ctx context.Context, r queue.Retention) (removed int, err error) {
+	beyond, err := s.beyondCount(ctx, r.SentMessages)
+	if err != nil {
+		return 0, err
+	}
+	for _, ended := range []struct {
+		state  queue.State
+		before time.Time
+	}{
+		{queue.Sent, later(time.Now().Add(-r.Sent), beyond)},
+		{queue.Failed, time.Now().Add(-r.Failed)},
+	} {
+		n, err := s.expire(ctx, ended.state, micros(ended.before))
+		removed += n
+		if err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// beyondCount is the receipt of the newest of the messages that are sent and too many.
+func (s *Store) beyondCount(ctx context.Context, keep int64) (time.Time, error) {
+	var received int64
+	err := s.read.QueryRowContext(ctx, "SELECT received FROM message WHERE state=? ORDER BY received DESC LIMIT 1 OFFSET ?",
+		queue.Sent, keep).Scan(&received)
+	if err == sql.ErrNoRows {
+		return time.Time{}, nil
+	}
+	return fromMicros(received), err
+}
+
+// expire removes the messages in a state that were received up to a time and ended
+// by then.
+func (s *Store) expire(ctx context.Context, state queue.State, until int64) (removed int, err error) {
+	for {
+		ids, err := s.ids(ctx, "SELECT id FROM message WHERE state=? AND received<=? AND (finished<=?2 OR ?1='sent') ORDER BY received LIMIT ?",
+			state, until, expireBatch)
+		if err != nil || len(ids) == 0 {
+			return removed, err
+		}
+		var files []string
+		err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+			files = files[:0]
+			for _, id := range ids {
+				var kind int
+				err := tx.QueryRowContext(ctx, "SELECT body FROM message WHERE id=? AND state=?", id, state).Scan(&kind)
+				if err == sql.ErrNoRows { // steered meanwhile
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				if kind == bodyFile {
+					files = append(files, id)
+				}
+				if err := remove(ctx, tx, id); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return removed, err
+		}
+		s.removeFiles(files)
+		removed += len(ids)
+	}
+}
+
+func (s *Store) ids(ctx context.Context, query string, args ...any) (ids []string, err error) {
+	rows, err := s.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// leaveOrphan notes what a deleted message may have left in its mailbox.
+func leaveOrphan(ctx context.Context, tx *sql.Tx, id string) error {
+	r, _, err := scanRecord(tx.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+" WHERE m.id=?", id))
+	if err != nil || !r.Progress.DraftWanted || r.State == queue.Sent {
+		return err
+	}
+	record, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO orphan (id, deleted, record) VALUES (?,?,?)", id, micros(time.Now()), string(record))
+	return err
+}
+
+// maxOrphans bounds what Orphans returns.
+const maxOrphans = 100
+
+// Orphans implements queue.Work.
+func (s *Store) Orphans(ctx context.Context) ([]queue.Orphan, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT deleted, record FROM orphan ORDER BY id LIMIT ?", maxOrphans)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []queue.Orphan
+	for rows.Next() {
+		var o queue.Orphan
+		var deleted int64
+		var record string
+		if err := rows.Scan(&deleted, &record); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(record), &o.Record); err != nil {
+			return nil, fmt.Errorf("a deleted message: %w", err)
+		}
+		o.Deleted = fromMicros(deleted)
+		list = append(list, o)
+	}
+	return list, rows.Err()
+}
+
+// Forget implements queue.Work.
+func (s *Store) Forget(ctx context.Context, id string) error {
+	return s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM orphan WHERE id=?", id)
+		return err
+	})
+}
