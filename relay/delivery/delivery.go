@@ -77,6 +77,7 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
 	p := &pool{slots: make(chan struct{}, d.cfg.Concurrency), freed: make(chan struct{}, 1)}
 	defer p.wg.Wait()
 	go d.keepLease(hard)
+	p.wg.Go(func() { d.sweep(ctx) })
 	for ctx.Err() == nil {
 		wait, err := d.claim(ctx, hard, p)
 		if err != nil && ctx.Err() == nil {

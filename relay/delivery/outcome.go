@@ -132,7 +132,7 @@ func (j *job) drafts(ctx context.Context) (ids []string, err error) {
 	if j.p.DraftID != "" {
 		return []string{j.p.DraftID}, nil
 	}
-	if !j.p.DraftWanted || j.p.Path != pathDraft {
+	if !j.p.DraftWanted || j.p.Path == pathMIME || j.p.Path == pathSendMail {
 		return nil, nil // what only looks like this message's draft may be another's
 	}
 	items, _, err := j.find(ctx)
