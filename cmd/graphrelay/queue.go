@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -25,32 +26,42 @@ func queueCommand(e env, args []string) int {
 	fs := flags(e, "queue")
 	path := fs.String("config", "", "configuration `file`")
 	asJSON := fs.Bool("json", false, "one JSON object a line")
-	states := fs.String("state", "", "list only messages in these `states`, separated by commas, or all (default: all but sent)")
-	limit := fs.Int("limit", 1000, "list so many messages at most, the oldest first")
+	var f listFlags
+	f.add(fs)
+	pauseFor := fs.Duration("for", 0, "pause for so long (default: until resume)")
 	operands, status, ok := parse(e, fs, args)
 	if !ok {
 		return status
 	}
 	if len(operands) == 0 {
-		return badUsage(e, fs, "say what to do: list, show, hold, release, retry, delete or export")
+		return badUsage(e, fs, "say what to do: "+queueActions)
 	}
 	action, ids := operands[0], operands[1:]
-	if action != "list" && len(ids) == 0 {
-		return badUsage(e, fs, "name the queue ID of a message; queue list shows them")
+	if action != "list" && action != "lanes" && len(ids) == 0 {
+		return badUsage(e, fs, "name the queue ID of a message, which queue list shows, or with pause and resume a lane, which queue lanes shows")
 	}
-	filter, err := listFilter(*states, *limit)
+	filter, err := f.filter()
 	if err != nil {
 		return badUsage(e, fs, err.Error())
 	}
-	store, status := openQueue(e, *path)
+	cfg, store, status := openQueue(e, *path)
 	if store == nil {
 		return status
 	}
 	defer store.Close()
 	d := desk{e: e, store: store, json: *asJSON}
+	for _, c := range cfg.Connections {
+		d.connections = append(d.connections, c.Name)
+	}
 	switch action {
 	case "list":
 		return d.list(filter)
+	case "lanes":
+		return d.lanes()
+	case "pause":
+		return d.each(ids, func(name string) error { return d.pause(name, *pauseFor) })
+	case "resume":
+		return d.each(ids, d.resume)
 	case "show":
 		return d.each(ids, d.show)
 	case "export":
@@ -58,22 +69,44 @@ func queueCommand(e env, args []string) int {
 	case "hold", "release", "retry", "delete":
 		return d.each(ids, func(id string) error { return d.steer(id, queue.Action(action)) })
 	}
-	return badUsage(e, fs, fmt.Sprintf("unknown action %q; there are list, show, hold, release, retry, delete and export", action))
+	return badUsage(e, fs, fmt.Sprintf("unknown action %q; choose from %s", action, queueActions))
 }
 
-// listFilter leaves sent messages out unless they are asked for: a queue is what
-// is still in it.
-func listFilter(states string, limit int) (queue.Filter, error) {
-	f := queue.Filter{Limit: limit}
+const queueActions = "list, show, hold, release, retry, delete, export, lanes, pause or resume"
+
+// listFlags choose what queue list shows.
+type listFlags struct {
+	states, from, to, lane, reason string
+	older                          time.Duration
+	limit                          int
+}
+
+func (l *listFlags) add(fs *flag.FlagSet) {
+	fs.StringVar(&l.states, "state", "", "list only messages in these `states`, separated by commas, or all (default: all but sent)")
+	fs.StringVar(&l.from, "from", "", "list only messages whose envelope sender contains this `text`")
+	fs.StringVar(&l.to, "to", "", "list only messages with a recipient that contains this `text`")
+	fs.StringVar(&l.lane, "lane", "", "list only messages of this `lane`, connection/mailbox, or of a connection")
+	fs.StringVar(&l.reason, "reason", "", "list only messages that wait or failed for this `reason`")
+	fs.DurationVar(&l.older, "older", 0, "list only messages that came longer ago than this")
+	fs.IntVar(&l.limit, "limit", 1000, "list so many messages at most, the oldest first")
+}
+
+// filter leaves sent messages out unless they are asked for: a queue is what is still
+// in it.
+func (l *listFlags) filter() (queue.Filter, error) {
+	f := queue.Filter{From: l.from, To: l.to, Lane: l.lane, Reason: l.reason, Limit: l.limit}
+	if l.older > 0 {
+		f.Before = time.Now().Add(-l.older)
+	}
 	for _, s := range queue.States() {
-		if states == "" && s != queue.Sent || states == "all" {
+		if l.states == "" && s != queue.Sent || l.states == "all" {
 			f.States = append(f.States, s)
 		}
 	}
-	if states == "" || states == "all" {
+	if l.states == "" || l.states == "all" {
 		return f, nil
 	}
-	for name := range strings.SplitSeq(states, ",") {
+	for name := range strings.SplitSeq(l.states, ",") {
 		s := queue.State(strings.TrimSpace(name))
 		if !slices.Contains(queue.States(), s) {
 			return f, fmt.Errorf("unknown state %q; there are %v", name, queue.States())
@@ -85,28 +118,28 @@ func listFilter(states string, limit int) (queue.Filter, error) {
 
 // openQueue opens the queue of a running or stopped relay. It reads the
 // configuration without the secrets, which an operator's shell may not have.
-func openQueue(e env, path string) (*sqlite.Store, int) {
+func openQueue(e env, path string) (*config.Config, *sqlite.Store, int) {
 	if path == "" {
 		_, status := loadConfig(e, path)
-		return nil, status
+		return nil, nil, status
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fault(e, exitBadUsage, err)
+		return nil, nil, fault(e, exitBadUsage, err)
 	}
 	cfg, err := config.Parse(data, path)
 	if err != nil {
 		fmt.Fprintln(e.stderr, strings.TrimRight(err.Error(), "\n"))
-		return nil, exitBadUsage
+		return nil, nil, exitBadUsage
 	}
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.DatabaseName)); err != nil {
-		return nil, fault(e, exitFault, fmt.Errorf("there is no queue in %s yet; start the relay once", cfg.DataDir))
+		return nil, nil, fault(e, exitFault, fmt.Errorf("there is no queue in %s yet; start the relay once", cfg.DataDir))
 	}
 	store, err := sqlite.Open(context.Background(), sqlite.Options{Dir: cfg.DataDir})
 	if err != nil {
-		return nil, fault(e, exitFault, err)
+		return nil, nil, fault(e, exitFault, err)
 	}
-	return store, exitOK
+	return cfg, store, exitOK
 }
 
 // desk is the operator's side of the queue.
@@ -114,6 +147,8 @@ type desk struct {
 	e     env
 	store queue.Desk
 	json  bool
+
+	connections []string // of the configuration, by name
 }
 
 // each does something with every ID and goes on after an error.
@@ -275,10 +310,15 @@ func (d desk) steer(id string, a queue.Action) error {
 	if err := d.store.Steer(context.Background(), id, a, operator()); err != nil {
 		return err
 	}
+	return d.done(string(a), "id", id)
+}
+
+// done says what was done to the message or lane that kind and name tell.
+func (d desk) done(action, kind, name string) error {
 	if d.json {
-		return json.NewEncoder(d.e.stdout).Encode(map[string]string{"id": id, "done": string(a)})
+		return json.NewEncoder(d.e.stdout).Encode(map[string]string{kind: name, "done": action})
 	}
-	_, err := fmt.Fprintf(d.e.stdout, "%s %s\n", a, id)
+	_, err := fmt.Fprintf(d.e.stdout, "%s %s\n", action, clean(name))
 	return err
 }
 

@@ -1,0 +1,67 @@
+package main_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestLanes pauses and resumes a lane of a running relay by hand, and lists its mail
+// in every way.
+func TestLanes(t *testing.T) {
+	t.Parallel()
+	sim := startSim(t)
+	relay := startRelay(t, sim)
+	const lane = "contoso/crm@contoso.test"
+	ok := func(args ...string) string {
+		t.Helper()
+		got := relay.queueCommand(t, args...)
+		if got.status != 0 || got.stderr != "" {
+			t.Fatalf("queue %q: status %d, %s", args, got.status, got.stderr)
+		}
+		return got.stdout
+	}
+	ok("pause", "--for", "1h", lane)
+	d, err := relay.dial("submission")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	id, err := d.submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader(oddMessage("paused")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown struct {
+		Lane        struct{ Connection, Mailbox string }
+		Messages    map[string]int
+		PausedUntil time.Time `json:"paused_until"`
+		PausedFor   string    `json:"paused_for"`
+	}
+	if err := json.Unmarshal([]byte(ok("lanes", "--json")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if shown.Lane.Mailbox != "crm@contoso.test" || shown.Messages["queued"] != 1 || shown.PausedFor != "operator" || time.Until(shown.PausedUntil) > time.Hour {
+		t.Errorf("the lane is %+v", shown)
+	}
+	if text := ok("lanes"); !strings.Contains(text, lane) || !strings.Contains(text, "operator") {
+		t.Errorf("the lanes are\n%s", text)
+	}
+	for args, listed := range map[string]bool{
+		"--lane " + lane: true, "--lane contoso": true, "--lane other": false, "--from CRM@": true, "--from anna": false,
+		"--to anna": true, "--to crm": false, "--reason network": false, "--older 1h": false, "--older 1ns": true, "--state queued": true, "--state held": false,
+	} {
+		if out := ok(append([]string{"list"}, strings.Fields(args)...)...); strings.Contains(out, id) != listed {
+			t.Errorf("queue list %s:\n%s", args, out)
+		}
+	}
+	for _, args := range [][]string{{"resume", "contoso"}, {"resume", "nowhere"}, {"pause", "nowhere/x@y"}, {"pause", "--for", "-1h", lane}} {
+		if got := relay.queueCommand(t, args...); got.status != 1 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
+			t.Errorf("queue %q: status %d, %q, %q", args, got.status, got.stdout, got.stderr)
+		}
+	}
+	ok("resume", "--json", lane)
+	sim.sent(t, "crm@contoso.test", "paused")
+	relay.settled(t)
+	relay.wantState(t, id, "sent")
+}
