@@ -84,8 +84,8 @@ func (c *Client) PutRange(ctx context.Context, mailbox, uploadURL string, conten
 	var s uploadSession
 	reply, err = c.upload(ctx, mailbox, "upload", http.MethodPut, uploadURL, header, io.LimitReader(content, n), n,
 		[]int{http.StatusOK, http.StatusCreated, http.StatusAccepted}, &s)
-	if reply.Status == http.StatusCreated { // the file is there, whatever the answer holds
-		return offset + n, true, reply, nil
+	if reply.Status == http.StatusCreated && offset+n == total { // the file is there, whatever the answer holds
+		return total, true, reply, nil
 	}
 	if err != nil {
 		return 0, false, reply, err

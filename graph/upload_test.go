@@ -96,9 +96,9 @@ func TestNextExpectedRanges(t *testing.T) {
 		{"too large", 200, `{"nextExpectedRanges":["99999999999999999999"]}`, 0, false, true},
 		{"not a list", 200, `{"nextExpectedRanges":"10-"}`, 0, false, true},
 		{"no JSON", 200, `<html>`, 0, false, true},
-		{"created", 201, ``, 10, true, false},
-		{"created with a body", 201, `{"id":"x"}`, 10, true, false},
-		{"created with another body", 201, `<html>`, 10, true, false},
+		{"created too early", 201, ``, 10, false, false},
+		{"created too early, with a body", 201, `{"nextExpectedRanges":["10-"]}`, 10, false, false},
+		{"created too early, unreadable", 201, `<html>`, 0, false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, url := session(t, tt.status, tt.body)
@@ -116,12 +116,18 @@ func TestNextExpectedRanges(t *testing.T) {
 	}
 }
 
-// With the last range sent, a session that expects nothing has the whole file.
-func TestLastRangeWithout201(t *testing.T) {
-	c, url := session(t, 200, `{"nextExpectedRanges":[]}`)
-	_, done, _, err := c.PutRange(t.Context(), mailbox, url, bytes.NewReader(make([]byte, 10)), 20, 10, 30)
-	if err != nil || !done {
-		t.Fatalf("got %v %v", done, err)
+// With the last range sent, a session that expects nothing has the whole file, and
+// so has one that says 201, whatever else it says. Before, 201 says nothing.
+func TestLastRange(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		body   string
+	}{{200, `{"nextExpectedRanges":[]}`}, {201, ``}, {201, `{"id":"x"}`}, {201, `<html>`}} {
+		c, url := session(t, tt.status, tt.body)
+		next, done, _, err := c.PutRange(t.Context(), mailbox, url, bytes.NewReader(make([]byte, 10)), 20, 10, 30)
+		if err != nil || !done || next != 30 {
+			t.Errorf("%d %s: got %d %v %v", tt.status, tt.body, next, done, err)
+		}
 	}
 }
 
