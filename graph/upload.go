@@ -23,18 +23,20 @@ type uploadSession struct {
 	Expected  []string `json:"nextExpectedRanges"`
 }
 
-// next reads the first expected byte from "n", "n-" or "n-m"; ok is false when
-// the session expects nothing more.
+// next reads the first expected byte from "n", "n-" or "n-m", of several ranges the
+// lowest; ok is false when the session expects nothing more.
 func (s uploadSession) next() (n int64, ok bool, err error) {
-	if len(s.Expected) == 0 {
-		return 0, false, nil
+	for _, r := range s.Expected {
+		from, _, _ := strings.Cut(r, "-")
+		first, err := strconv.ParseInt(strings.TrimSpace(from), 10, 64)
+		if err != nil || first < 0 {
+			return 0, false, fmt.Errorf("unreadable nextExpectedRanges %q", clip(r))
+		}
+		if !ok || first < n {
+			n, ok = first, true
+		}
 	}
-	from, _, _ := strings.Cut(s.Expected[0], "-")
-	n, err = strconv.ParseInt(strings.TrimSpace(from), 10, 64)
-	if err != nil || n < 0 {
-		return 0, false, fmt.Errorf("unreadable nextExpectedRanges %q", clip(s.Expected[0]))
-	}
-	return n, true, nil
+	return n, ok, nil
 }
 
 // CreateUploadSession starts the upload of a file of 3 MB or more

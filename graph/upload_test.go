@@ -81,6 +81,8 @@ func TestNextExpectedRanges(t *testing.T) {
 		{"open", 200, `{"nextExpectedRanges":["10-"]}`, 10, false, false},
 		{"closed", 200, `{"nextExpectedRanges":["10-29"]}`, 10, false, false},
 		{"several", 200, `{"nextExpectedRanges":["10-14","20-"]}`, 10, false, false},
+		{"several out of order", 200, `{"nextExpectedRanges":["20-","10-14"]}`, 10, false, false},
+		{"one of several is garbage", 200, `{"nextExpectedRanges":["10-14","ten"]}`, 0, false, true},
 		{"spaces", 200, `{"nextExpectedRanges":[" 10 - 29 "]}`, 10, false, false},
 		{"capitals", 200, `{"ExpirationDateTime":"x","NextExpectedRanges":["10"]}`, 10, false, false},
 		{"lower case", 200, `{"nextexpectedranges":["10"]}`, 10, false, false},
