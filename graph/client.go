@@ -157,15 +157,21 @@ func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, o
 		req.Header.Set("Content-Type", r.contentType)
 	}
 	token.SetAuthHeader(req)
-	req.Header.Set("Prefer", `IdType="ImmutableId"`)
 	req.Header.Set("Accept", "application/json")
 	return c.roundTrip(req, r.op, r.success, out)
 }
 
-// roundTrip is the one way to the wire, with the headers that every request has.
+// identify sets the headers that every request has, those for a token and to an
+// upload URL too.
+func identify(h http.Header, userAgent string) {
+	h.Set("User-Agent", userAgent)
+	h.Set("client-request-id", newUUID())
+	h.Set("Prefer", `IdType="ImmutableId"`)
+}
+
+// roundTrip is the one way to the wire, but for tokens.
 func (c *Client) roundTrip(req *http.Request, op string, success []int, out any) (Reply, error) {
-	req.Header.Set("User-Agent", c.cfg.UserAgent)
-	req.Header.Set("client-request-id", newUUID())
+	identify(req.Header, c.cfg.UserAgent)
 	start := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {

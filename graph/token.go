@@ -52,8 +52,7 @@ type agent struct {
 
 func (a agent) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.Header.Set("User-Agent", a.name)
-	r.Header.Set("client-request-id", newUUID())
+	identify(r.Header, a.name)
 	return a.RoundTripper.RoundTrip(r)
 }
 

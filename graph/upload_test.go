@@ -50,6 +50,9 @@ func TestUpload(t *testing.T) {
 				if strings.Contains(r.Path, "AttachmentSessions") && r.Header.Get("Authorization") != "" {
 					t.Errorf("%s to the upload URL carries the bearer token", r.Method)
 				}
+				if strings.Contains(r.Path, "AttachmentSessions") && r.Header.Get("Prefer") != `IdType="ImmutableId"` {
+					t.Errorf("%s to the upload URL: Prefer %q", r.Method, r.Header.Get("Prefer"))
+				}
 				if r.Chunked || r.Length != int64(len(r.Body)) {
 					t.Errorf("%s: Content-Length %d of %d", r.Method, r.Length, len(r.Body))
 				}
