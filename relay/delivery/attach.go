@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"graphrelay/graph"
 )
@@ -75,7 +76,7 @@ func (j *job) upload(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 			return reply, j.uploadFailed(err)
 		}
 		if done {
-			return reply, nil
+			return reply, j.uploaded(ctx, f, reply)
 		}
 		if next <= offset {
 			return reply, j.dropSession(sessionError("it was sent bytes from %d and still expects %d", offset, next))
@@ -86,6 +87,19 @@ func (j *job) upload(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 			return reply, err
 		}
 	}
+}
+
+// uploaded counts the draft's files where the last range was not answered with the
+// documented 201: a 200 has been seen for what was refused.
+func (j *job) uploaded(ctx context.Context, f graph.Attachment, last graph.Reply) error {
+	if last.Status == http.StatusCreated {
+		return nil
+	}
+	n, _, err := j.client.Attachments(ctx, j.mailbox(), j.p.DraftID)
+	if err == nil && n != j.p.Attached+1 {
+		err = j.dropSession(sessionError("%d bytes were sent, the last answer was %d, and the draft has %d attachments", f.Size, last.Status, n))
+	}
+	return err
 }
 
 func sessionError(format string, args ...any) error {

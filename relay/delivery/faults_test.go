@@ -42,6 +42,7 @@ var faults = map[string]simulator.Fault{
 	"500":                {Status: 500},
 	"503 Retry-After":    {Status: 503, RetryAfter: "0.05"},
 	"429 Retry-After":    {Status: 429, Code: "ApplicationThrottled", RetryAfter: "0.05"},
+	"200":                {Status: 200},
 	"reset":              {Reset: true},
 	"answer reset":       {Reset: true, After: true},
 	"answer held back":   {Hang: 10 * time.Second, After: true},
