@@ -32,22 +32,29 @@ func (j *job) attachAll(ctx context.Context) error {
 // 3,000,000 bytes or 3 MiB, is not documented: what one side of it refuses for
 // its size, the other one may take.
 func (j *job) attach(ctx context.Context, f graph.Attachment) (graph.Reply, error) {
+	var refused error
 	if f.Size < graph.MaxPostAttachment && j.p.UploadURL == "" {
 		reply, err := j.client.PostAttachment(ctx, j.mailbox(), j.p.DraftID, f)
-		if !tooLargeForPost(err) {
+		if !maybeTooLarge(err) {
 			return reply, err
 		}
+		refused = err
 	}
 	reply, err := j.upload(ctx, f)
-	if tooSmallForSession(err) {
-		return j.client.PostAttachment(ctx, j.mailbox(), j.p.DraftID, f)
+	if !tooSmallForSession(err) {
+		return reply, err
 	}
-	return reply, err
+	if refused != nil { // neither way: the first refusal says more
+		return graph.Reply{}, refused
+	}
+	return j.client.PostAttachment(ctx, j.mailbox(), j.p.DraftID, f)
 }
 
-func tooLargeForPost(err error) bool {
+// maybeTooLarge: a request over the limit has also been refused with 400 BadRequest,
+// where only the text says why.
+func maybeTooLarge(err error) bool {
 	var e *graph.Error
-	return errors.As(err, &e) && e.Reason == graph.ReasonTooLarge
+	return errors.As(err, &e) && (e.Reason == graph.ReasonTooLarge || e.Reason == graph.ReasonInvalid)
 }
 
 func tooSmallForSession(err error) bool {

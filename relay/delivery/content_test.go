@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/relay/queue"
 )
 
 func sum(b []byte) string {
@@ -100,6 +101,24 @@ func TestLineBetweenPostAndSession(t *testing.T) {
 			r.noDrafts()
 		})
 	}
+}
+
+// What is too large for one request is not always refused with 413; what a session
+// refuses then, too, fails with the first reason.
+func TestAttachmentRefusedWith400(t *testing.T) {
+	limits := simulator.DecimalLimits()
+	limits.SessionMin = 20_000
+	r := newRig(t, simulator.Options{Limits: limits})
+	r.fault(simulator.Fault{Operation: simulator.OpAttachment, Status: 400, Code: "BadRequest", Message: "Maximum request length exceeded."})
+	files := []attached{{"a.bin", "application/zip", "", false, random(20_000)}}
+	taken := r.submit(compose(header("large"), "text", files...), r.to(anna, "bob@example.org"))
+	refused := r.submit(compose(header("small"), "text", attached{"b.bin", "application/zip", "", false, random(10_000)}), r.to(anna, "bob@example.org"))
+	defer r.start(nil)()
+	sameFiles(t, r.message(r.sentOnce(taken)).Attachments, files)
+	if rec := r.await(refused, queue.Failed); !strings.Contains(rec.Detail, "Maximum request length exceeded.") {
+		t.Errorf("%s: %s", rec.Reason, rec.Detail)
+	}
+	r.noDrafts()
 }
 
 // A body that Graph's request has no room for goes as a file.
