@@ -87,8 +87,12 @@ func (c *call) find() (*item, error) {
 	return i, nil
 }
 
-// hidden says whether an accepted item is out of sight until it is in Sent Items.
+// hidden says whether an item is out of sight: a new one for a moment, an accepted one
+// until it is in Sent Items.
 func (s *Simulator) hidden(i *item) bool {
+	if time.Since(i.Created) < s.options.AppearDelay {
+		return true
+	}
 	if !i.Submitted || i.Folder == SentItems {
 		return false
 	}

@@ -16,6 +16,9 @@ func (j *job) attachAll(ctx context.Context) error {
 	for j.p.Attached < len(j.plan.files) {
 		f := j.plan.files[j.p.Attached]
 		reply, err := j.attach(ctx, f)
+		if j.notYet(ctx, err) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("attachment %d of %d (%d bytes): %w", j.p.Attached+1, len(j.plan.files), f.Size, err)
 		}

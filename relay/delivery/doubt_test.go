@@ -104,6 +104,25 @@ func TestDraftThatVanishes(t *testing.T) {
 	}
 }
 
+// A draft that cannot be found for a moment is waited for, at its files and at the
+// send: one made in its place would leave it behind.
+func TestDraftThatAppearsLate(t *testing.T) {
+	r := newRig(t, simulator.Options{Limits: smallLimits(), AppearDelay: 300 * time.Millisecond})
+	ids := map[string][]attached{
+		r.submit(compose(header("none"), "text"), r.to(anna, "bob@example.org")):                               nil,
+		r.submit(compose(header("small"), "text", smallFiles[0]), r.to(anna, "bob@example.org")):               smallFiles[:1],
+		r.submit(compose(header("large"), "text", smallFiles[1]), r.to("max@contoso.test", "bob@example.org")): smallFiles[1:2],
+	}
+	defer r.start(nil)()
+	for id, files := range ids {
+		sameFiles(t, r.message(r.sentOnce(id)).Attachments, files)
+		if rec := r.get(id); rec.Attempts != 1 {
+			t.Errorf("%d attempts\n%s", rec.Attempts, r.history(id))
+		}
+	}
+	r.noDrafts()
+}
+
 // An item that is on its way for longer than it is watched refuses a second send.
 // It was sent: the refusal must not fail it, nor remove it.
 func TestSecondSendIsRefused(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"graphrelay/graph"
 	"graphrelay/relay/queue"
@@ -69,8 +70,28 @@ func (j *job) ensureDraft(ctx context.Context) error {
 		j.p.DraftWanted = ambiguous(err)
 		return err
 	}
-	j.p.DraftID = id
+	j.p.DraftID, j.made = id, time.Now()
 	return j.save(ctx, "draft created", fmt.Sprintf("%d attachments to come", len(j.plan.files)), reply)
+}
+
+const (
+	appearStep   = 250 * time.Millisecond
+	appearWithin = 8 * time.Second
+)
+
+// notYet tells, after a wait, whether the draft that this try has just made may be
+// asked for again: it may not be found for a moment (reported). Given up at once, it
+// would be left behind and another made.
+func (j *job) notYet(ctx context.Context, err error) bool {
+	age := time.Since(j.made)
+	if !graph.NotFound(err) || age > appearWithin {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(max(age, appearStep), 2*time.Second)):
+	}
+	return ctx.Err() == nil
 }
 
 // find looks the message up by the queue ID that it carries, or by its Message-ID

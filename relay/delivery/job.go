@@ -22,7 +22,8 @@ type job struct {
 	log    *slog.Logger
 
 	body queue.Body
-	plan *plan // nil when the message is only being looked for
+	plan *plan     // nil when the message is only being looked for
+	made time.Time // when this try made the draft; zero: it did not
 }
 
 // pending is no failure: whether a send happened cannot be told yet.

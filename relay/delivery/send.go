@@ -27,6 +27,9 @@ func (j *job) send(ctx context.Context) error {
 	if sendDenied(err) {
 		return j.withoutSender(ctx, err)
 	}
+	if !doubtful && j.notYet(ctx, err) {
+		return j.send(ctx)
+	}
 	return err
 }
 
