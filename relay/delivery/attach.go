@@ -126,6 +126,9 @@ func (j *job) ensureSession(ctx context.Context, f graph.Attachment) error {
 			j.p.UploadOffset = next
 			return j.save(ctx, "upload resumed", fmt.Sprintf("from byte %d", next), reply)
 		}
+		if silent(err) { // as it may stay for good: the next try does not ask again
+			return j.dropSession(err)
+		}
 		if unanswered(err) {
 			return err
 		}
@@ -163,6 +166,12 @@ func sessionLost(err error) bool {
 func unanswered(err error) bool {
 	var e *graph.Error
 	return errors.As(err, &e) && (e.Status == 0 || e.Reason == graph.ReasonThrottled)
+}
+
+// silent: somebody was reached and did not answer in time, or hung up.
+func silent(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && e.Status == 0 && e.Ambiguous && e.Reason != graph.ReasonCanceled
 }
 
 // source reads a file from any offset, going on where it is when it can.

@@ -146,10 +146,10 @@ func TestPartOfARangeIsTaken(t *testing.T) {
 func TestUploadStateUnknown(t *testing.T) {
 	r := newRig(t, simulator.Options{Limits: smallLimits()})
 	ids := map[int]string{}
-	for _, status := range []int{200, 400, 404, 405, 500, 501} {
+	for _, status := range []int{0, 200, 400, 404, 405, 500, 501} { // 0: it hangs up
 		mailbox := fmt.Sprintf("s%d@contoso.test", status)
 		r.fault(simulator.Fault{Operation: simulator.OpUpload, Mailbox: mailbox, Nth: 1, Reset: true})
-		r.fault(simulator.Fault{Operation: simulator.OpGetUpload, Mailbox: mailbox, Status: status})
+		r.fault(simulator.Fault{Operation: simulator.OpGetUpload, Mailbox: mailbox, Status: status, Reset: status == 0})
 		ids[status] = r.submit(compose(header("state"), "text", smallFiles...), r.to(mailbox, "bob@example.org"))
 	}
 	defer r.start(nil)()
