@@ -42,7 +42,10 @@ func (j *job) complete(ctx context.Context) error {
 	if err := j.recount(ctx); err != nil {
 		return err
 	}
-	return j.attachAll(ctx)
+	if err := j.attachAll(ctx); err != nil {
+		return err
+	}
+	return j.removeOthers(ctx)
 }
 
 func (j *job) forgetDraft() {
@@ -157,11 +160,7 @@ func (j *job) findDraft(ctx context.Context) (found bool, err error) {
 		j.event("no draft found", "", reply)
 		return false, nil
 	}
-	for _, extra := range items[1:] {
-		if reply, err := j.client.Delete(ctx, j.mailbox(), extra.ID); err == nil {
-			j.event("extra draft removed", "", reply)
-		}
-	}
+	j.removeExtra(ctx, items[1:])
 	j.p.DraftID = items[0].ID
 	if err := j.save(ctx, "draft found", "", reply); err != nil {
 		return true, err
@@ -187,6 +186,33 @@ func (j *job) recount(ctx context.Context) error {
 	}
 	j.p.Attached, j.p.UploadURL, j.p.UploadOffset = n, "", 0
 	return j.save(ctx, "attachments counted", fmt.Sprintf("%d of %d are there", n, len(j.plan.files)), reply)
+}
+
+// removeOthers removes drafts that an earlier try asked for and a search did not find
+// then, as one whose making took longer than the wait for it. Nothing else carries
+// this queue ID, and their send was never asked for.
+func (j *job) removeOthers(ctx context.Context) error {
+	if j.made.IsZero() || j.p.Path != pathDraft {
+		return nil
+	}
+	items, _, err := j.find(ctx)
+	ours := func(i graph.Item) bool { return i.ID == j.p.DraftID }
+	if err != nil || !slices.ContainsFunc(items, ours) { // its id may be written otherwise there
+		return err
+	}
+	j.removeExtra(ctx, slices.DeleteFunc(items, ours))
+	return nil
+}
+
+func (j *job) removeExtra(ctx context.Context, items []graph.Item) {
+	for _, extra := range items {
+		if !extra.IsDraft {
+			continue
+		}
+		if reply, err := j.client.Delete(ctx, j.mailbox(), extra.ID); err == nil {
+			j.event("extra draft removed", "", reply)
+		}
+	}
 }
 
 // discard removes a draft that cannot be gone on with and makes another.
