@@ -226,7 +226,7 @@ type Action string
 const (
 	Hold    Action = "hold"    // queued, deferred or delivering -> held
 	Release Action = "release" // held -> queued
-	Retry   Action = "retry"   // deferred, held or failed -> queued now
+	Retry   Action = "retry"   // deferred, held or failed -> queued now; ends the pauses of its lane
 	Delete  Action = "delete"  // anything but delivering; nothing remains
 )
 

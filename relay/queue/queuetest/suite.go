@@ -284,7 +284,7 @@ func finish(t *testing.T, b *bench) {
 }
 
 func pause(t *testing.T, b *bench) {
-	b.put(laneA, "x")
+	idA := b.put(laneA, "x")
 	idB := b.put(laneB, "x")
 	until := time.Now().Add(time.Hour)
 	b.ok(b.store.Pause(t.Context(), laneA, until, "throttled"))
@@ -302,6 +302,12 @@ func pause(t *testing.T, b *bench) {
 	b.ok(err)
 	if next.Sub(until).Abs() > time.Second {
 		t.Errorf("next due %v, want the end of the pause, %v", next, until)
+	}
+	b.ok(b.store.Pause(t.Context(), laneB, until, "throttled"))
+	b.ok(b.store.Steer(t.Context(), idA, queue.Retry, "test"))
+	tasks = b.claim(10, 10)
+	if len(tasks) != 1 || tasks[0].ID != idA {
+		t.Fatalf("after a retry in lane A, claimed %v", tasks)
 	}
 }
 

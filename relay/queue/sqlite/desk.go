@@ -133,6 +133,11 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 			}
 			return remove(ctx, tx, id)
 		}
+		if a == queue.Retry {
+			if err := resume(ctx, tx, id); err != nil {
+				return err
+			}
+		}
 		return move(ctx, tx, id, to, queue.Event{What: string(a), Detail: "by " + by})
 	})
 	if err != nil {
@@ -143,6 +148,13 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 	}
 	s.signal()
 	return nil
+}
+
+// resume ends what pauses the message's lane: whoever asks for a retry has mended it.
+func resume(ctx context.Context, tx *sql.Tx, id string) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM pause WHERE EXISTS (SELECT 1 FROM message JOIN lane ON lane.id = message.lane
+		WHERE message.id=? AND lane.connection = pause.connection AND pause.mailbox IN ('', lane.mailbox))`, id)
+	return err
 }
 
 func move(ctx context.Context, tx *sql.Tx, id string, to queue.State, e queue.Event) error {
