@@ -95,7 +95,7 @@ func (d desk) pause(name string, length time.Duration) error {
 	if length > 0 {
 		until = time.Now().Add(length)
 	}
-	if err := d.store.Pause(context.Background(), l, until, "operator"); err != nil {
+	if err := d.store.Pause(context.Background(), l, until, queue.PausedByHand); err != nil {
 		return err
 	}
 	return d.done("pause", "lane", name)

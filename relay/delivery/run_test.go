@@ -180,6 +180,7 @@ func (w *idle) Finish(context.Context, queue.Ref, queue.Outcome) error {
 
 func (w *idle) Renew(context.Context, string, time.Duration) (int, error) { return 0, nil }
 func (w *idle) Wake() <-chan struct{}                                     { return w.wake }
+func (w *idle) Orphans(context.Context) ([]queue.Orphan, error)           { return nil, nil }
 
 // The end of a delivery makes room at once, not at the next look into the queue.
 func TestSlotsAreUsedAtOnce(t *testing.T) {

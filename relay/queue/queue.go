@@ -226,7 +226,7 @@ type Action string
 const (
 	Hold    Action = "hold"    // queued, deferred or delivering -> held
 	Release Action = "release" // held -> queued
-	Retry   Action = "retry"   // deferred, held or failed -> queued now; ends the pauses of its lane
+	Retry   Action = "retry"   // deferred, held or failed -> queued now; ends the pauses of its lane that nobody asked for
 	Delete  Action = "delete"  // anything but delivering; nothing remains
 )
 
@@ -239,6 +239,9 @@ type LaneStatus struct {
 	PausedUntil time.Time       // zero: not paused
 	PausedFor   string          // the reason
 }
+
+// PausedByHand is the reason of a pause that an operator asked for.
+const PausedByHand = "operator"
 
 // Forever is the end of a pause that somebody has to end.
 var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -58,7 +58,7 @@ func lanes(t *testing.T, b *bench) {
 	task := b.claimOne()
 	until := time.Now().Add(time.Hour).Truncate(time.Microsecond)
 	b.ok(b.store.Pause(t.Context(), laneA, until, "throttled"))
-	b.ok(b.store.Pause(t.Context(), queue.Lane{Connection: "other"}, queue.Forever, "operator"))
+	b.ok(b.store.Pause(t.Context(), queue.Lane{Connection: "other"}, queue.Forever, queue.PausedByHand))
 	b.finish(task.Ref, queue.Outcome{State: queue.Deferred, Reason: "throttled", Due: until})
 	list, err := b.store.Lanes(t.Context())
 	b.ok(err)
@@ -78,6 +78,11 @@ func lanes(t *testing.T, b *bench) {
 		t.Error("what the pause deferred was not claimed after it")
 	}
 	b.ok(b.store.Resume(t.Context(), queue.Lane{Connection: "other"}))
+	b.ok(b.store.Pause(t.Context(), laneB, queue.Forever, queue.PausedByHand))
+	b.ok(b.store.Steer(t.Context(), b.put(laneB, "x"), queue.Retry, "anna"))
+	if got := b.claim(1, 1); len(got) != 0 {
+		t.Error("a retry ended a pause by hand")
+	}
 }
 
 func room(t *testing.T, b *bench) {

@@ -150,10 +150,12 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 	return nil
 }
 
-// resume ends what pauses the message's lane: whoever asks for a retry has mended it.
+// resume ends what pauses the message's lane, but for a pause by hand: whoever asks
+// for a retry has mended it.
 func resume(ctx context.Context, tx *sql.Tx, id string) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM pause WHERE EXISTS (SELECT 1 FROM message JOIN lane ON lane.id = message.lane
-		WHERE message.id=? AND lane.connection = pause.connection AND pause.mailbox IN ('', lane.mailbox))`, id)
+		WHERE message.id=? AND lane.connection = pause.connection AND pause.mailbox IN ('', lane.mailbox))
+		AND reason != ?`, id, queue.PausedByHand)
 	return err
 }
 
