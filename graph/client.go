@@ -33,6 +33,7 @@ type Config struct {
 	GraphURL     string // such as https://graph.microsoft.com
 	UserAgent    string
 	Concurrency  int           // requests at a time to one mailbox; Graph allows 4
+	Budgets      Budgets       // of each mailbox
 	Timeout      time.Duration // longest wait for the answer to one request
 	Observer     Observer      // may be nil
 }
@@ -69,7 +70,7 @@ func New(cfg Config) *Client {
 		// A redirect would carry the token to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return &Client{cfg: cfg, http: client, tokens: newTokens(cfg, client), gate: newGate(cfg.Concurrency)}
+	return &Client{cfg: cfg, http: client, tokens: newTokens(cfg, client), gate: newGate(cfg.Concurrency, cfg.Budgets)}
 }
 
 // Close drops idle connections.
@@ -94,6 +95,14 @@ type request struct {
 	success     []int // every other status is an error
 }
 
+func (r *request) cost() cost {
+	c := cost{upload: r.length}
+	if r.op == opSend || r.op == opSendMail {
+		c.sends = 1
+	}
+	return c
+}
+
 func (r *request) json(v any) error {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -116,9 +125,9 @@ func answerLimit(req *http.Request) int64 { return maxAnswer + 6*req.ContentLeng
 // call makes the request and decodes the answer into out, which may be nil. A
 // token that Graph no longer takes is renewed once: the first request had no effect.
 func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
-	release, err := c.gate.enter(ctx, r.mailbox)
+	release, err := c.gate.enter(ctx, r.op, r.mailbox, r.cost())
 	if err != nil {
-		return Reply{}, &Error{Op: r.op, Class: ClassPassing, Reason: ReasonCanceled, err: err}
+		return Reply{}, err
 	}
 	defer release()
 	token, err := c.Token(ctx)

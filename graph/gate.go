@@ -2,51 +2,111 @@ package graph
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
+	"time"
 )
 
-// gate lets so many requests at a time through to each mailbox. Graph counts
-// them for each pair of application and mailbox (throttling-limits, Outlook).
+// gate keeps what is asked of each mailbox within Graph's limits: so many requests at
+// a time, and the budgets. Graph counts them for each pair of application and mailbox
+// (throttling-limits, Outlook).
 type gate struct {
-	limit int
-	mu    sync.Mutex
-	open  map[string]*turnstile
+	limit   int
+	budgets Budgets
+	mu      sync.Mutex
+	open    map[string]*turnstile
+	swept   time.Time
 }
 
 type turnstile struct {
-	slots chan struct{}
-	users int // in or waiting; the last one removes the turnstile
+	slots                   chan struct{}
+	users                   int // in or waiting
+	requests, upload, sends window
 }
 
-func newGate(limit int) *gate {
-	return &gate{limit: max(limit, 1), open: map[string]*turnstile{}}
+// cost is what a request takes of the budgets.
+type cost struct {
+	upload int64
+	sends  int64
 }
 
-// enter waits for a place; the caller must call leave.
-func (g *gate) enter(ctx context.Context, mailbox string) (leave func(), err error) {
-	key := strings.ToLower(mailbox)
+func newGate(limit int, b Budgets) *gate {
+	return &gate{limit: max(limit, 1), budgets: b, open: map[string]*turnstile{}, swept: time.Now()}
+}
+
+// enter waits for a place; the caller must call leave. Where a budget is used up it
+// does not wait but says how long it would take, as Graph would: whoever waits holds
+// up others.
+func (g *gate) enter(ctx context.Context, op, mailbox string, c cost) (leave func(), err error) {
+	t := g.turnstile(mailbox)
+	select {
+	case t.slots <- struct{}{}:
+		leave = func() { <-t.slots; g.leave(t) }
+	case <-ctx.Done():
+		g.leave(t)
+		return nil, &Error{Op: op, Class: ClassPassing, Reason: ReasonCanceled, err: ctx.Err()}
+	}
+	if err := g.spend(t, op, c); err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
+}
+
+func (g *gate) turnstile(mailbox string) *turnstile {
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sweep(time.Now())
+	key := strings.ToLower(mailbox)
 	t := g.open[key]
 	if t == nil {
-		t = &turnstile{slots: make(chan struct{}, g.limit)}
+		t = &turnstile{slots: make(chan struct{}, g.limit), requests: window{budget: g.budgets.Requests},
+			upload: window{budget: g.budgets.Upload}, sends: window{budget: g.budgets.Sends}}
 		g.open[key] = t
 	}
 	t.users++
-	g.mu.Unlock()
-	select {
-	case t.slots <- struct{}{}:
-		return func() { <-t.slots; g.forget(key, t) }, nil
-	case <-ctx.Done():
-		g.forget(key, t)
-		return nil, ctx.Err()
-	}
+	return t
 }
 
-func (g *gate) forget(key string, t *turnstile) {
+// spend takes the cost of one request off the budgets, all of it or nothing.
+func (g *gate) spend(t *turnstile, op string, c cost) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t.users--; t.users == 0 {
-		delete(g.open, key)
+	now := time.Now()
+	for _, b := range []struct {
+		window *window
+		n      int64
+		what   string
+	}{{&t.requests, 1, "requests"}, {&t.upload, c.upload, "uploaded bytes"}, {&t.sends, c.sends, "messages"}} {
+		if wait := b.window.wait(now, b.n); wait > 0 {
+			return &Error{Op: op, Class: ClassPassing, Reason: ReasonThrottled, RetryAfter: wait,
+				Message: fmt.Sprintf("the mailbox has had its %d %s in %s", b.window.budget.Amount, b.what, b.window.budget.Per)}
+		}
+	}
+	t.requests.spend(1)
+	t.upload.spend(c.upload)
+	t.sends.spend(c.sends)
+	return nil
+}
+
+func (g *gate) leave(t *turnstile) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t.users--
+}
+
+const sweepEvery = time.Minute
+
+// sweep forgets the mailboxes that nobody uses and whose budgets are whole.
+func (g *gate) sweep(now time.Time) {
+	if now.Sub(g.swept) < sweepEvery {
+		return
+	}
+	g.swept = now
+	for key, t := range g.open {
+		if t.users == 0 && t.requests.idle(now) && t.upload.idle(now) && t.sends.idle(now) {
+			delete(g.open, key)
+		}
 	}
 }

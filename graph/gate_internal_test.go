@@ -2,25 +2,128 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestGateForgetsMailboxes(t *testing.T) {
-	g := newGate(1)
-	leave, err := g.enter(t.Context(), "A@x")
-	if err != nil {
-		t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, Budgets{Requests: Budget{10, 10 * time.Minute}})
+		leave, err := g.enter(t.Context(), "get", "A@x", cost{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := g.enter(ctx, "get", "a@X", cost{}); err == nil {
+			t.Fatal("a second one came in")
+		}
+		forgotten := func(after time.Duration) bool {
+			time.Sleep(after)
+			leave, err := g.enter(t.Context(), "get", "b@x", cost{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer leave()
+			return g.open["a@x"] == nil
+		}
+		if forgotten(time.Hour) {
+			t.Error("a mailbox in use was forgotten")
+		}
+		leave()
+		if g.open["a@x"] == nil {
+			t.Error("forgotten at once, with its budgets")
+		}
+		if !forgotten(11 * time.Minute) {
+			t.Error("a mailbox that nobody uses was kept")
+		}
+	})
+}
+
+// throttled returns how long to wait, 0 if the request may go.
+func throttled(t *testing.T, g *gate, c cost) time.Duration {
+	t.Helper()
+	leave, err := g.enter(t.Context(), "send", "a@x", c)
+	var e *Error
+	switch {
+	case err == nil:
+		leave()
+		return 0
+	case errors.As(err, &e) && e.Reason == ReasonThrottled && e.RetryAfter > 0 && !e.Ambiguous:
+		return e.RetryAfter
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := g.enter(ctx, "a@X"); err == nil {
-		t.Fatal("a second one came in")
+	t.Fatalf("got %v", err)
+	return 0
+}
+
+func TestBudgets(t *testing.T) {
+	for name, tt := range map[string]struct {
+		budgets Budgets
+		cost    cost
+		fit     int // requests at once
+	}{
+		"requests":          {Budgets{Requests: Budget{7, time.Minute}}, cost{upload: 1 << 40, sends: 9}, 7},
+		"upload":            {Budgets{Upload: Budget{100, time.Minute}}, cost{upload: 30, sends: 9}, 3},
+		"one is too large":  {Budgets{Upload: Budget{100, time.Minute}}, cost{upload: 300}, 1},
+		"sends":             {Budgets{Sends: Budget{2, time.Minute}, Requests: Budget{100, time.Hour}}, cost{upload: 1 << 40, sends: 1}, 2},
+		"the scarcest rule": {Budgets{Sends: Budget{3, time.Second}, Requests: Budget{2, time.Minute}}, cost{sends: 1}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGate(4, tt.budgets)
+				time.Sleep(1234567 * time.Microsecond) // not at the beginning of a step
+				for i := range tt.fit {
+					if throttled(t, g, tt.cost) > 0 {
+						t.Fatalf("request %d was held back", i+1)
+					}
+				}
+				wait := throttled(t, g, tt.cost)
+				if wait < time.Minute || wait > time.Minute+time.Minute/steps {
+					t.Fatalf("the next one waits %v", wait)
+				}
+				if leave, err := g.enter(t.Context(), "send", "b@x", tt.cost); err != nil {
+					t.Errorf("another mailbox: %v", err)
+				} else {
+					leave()
+				}
+				time.Sleep(wait - time.Millisecond)
+				if throttled(t, g, tt.cost) == 0 {
+					t.Error("let through before its time")
+				}
+				time.Sleep(time.Millisecond)
+				if wait := throttled(t, g, tt.cost); wait > 0 {
+					t.Errorf("after the wait, %v more", wait)
+				}
+			})
+		})
 	}
-	if len(g.open) != 1 {
-		t.Fatalf("%d turnstiles", len(g.open))
-	}
-	leave()
-	if len(g.open) != 0 {
-		t.Fatalf("%d turnstiles left behind", len(g.open))
-	}
+}
+
+// In no stretch of a window's length is more spent than the budget, and in the long run
+// nearly all of it can be.
+func TestBudgetInEveryStretch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := Budget{50, time.Minute}
+		g := newGate(4, Budgets{Requests: b})
+		var at []time.Time
+		start := time.Now()
+		for time.Since(start) < time.Hour {
+			if wait := throttled(t, g, cost{}); wait > 0 {
+				time.Sleep(wait)
+				continue
+			}
+			at = append(at, time.Now())
+			time.Sleep(time.Duration(len(at)*len(at)%2500) * time.Millisecond)
+		}
+		for i := int(b.Amount); i < len(at); i++ {
+			if stretch := at[i].Sub(at[i-int(b.Amount)]); stretch < b.Per {
+				t.Fatalf("51 requests within %v", stretch)
+			}
+		}
+		if want := int(50 * 60 * 8 / 10); len(at) < want {
+			t.Errorf("%d requests in an hour, want %d", len(at), want)
+		}
+	})
 }

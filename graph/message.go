@@ -200,10 +200,16 @@ func (c *Client) look(ctx context.Context, mailbox, id string, query url.Values)
 	return item, reply, err
 }
 
+// The operations that send, which the pace of a mailbox counts.
+const (
+	opSend     = "send"
+	opSendMail = "sendmail"
+)
+
 // Send submits the draft (message-send). Only 202 is success, also with a
 // Retry-After, and it means accepted, not delivered.
 func (c *Client) Send(ctx context.Context, mailbox, id string) (Reply, error) {
-	return c.call(ctx, &request{op: "send", method: http.MethodPost, mailbox: mailbox,
+	return c.call(ctx, &request{op: opSend, method: http.MethodPost, mailbox: mailbox,
 		path: "/messages/" + url.PathEscape(id) + "/send", success: []int{http.StatusAccepted}}, nil)
 }
 

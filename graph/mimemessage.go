@@ -40,7 +40,7 @@ func (c *Client) FindMessageID(ctx context.Context, mailbox, messageID string) (
 // SendMIME sends a MIME message without a draft (user-sendmail). It needs no right
 // but Mail.Send. A copy is kept in Sent Items.
 func (c *Client) SendMIME(ctx context.Context, mailbox string, m MIME) (Reply, error) {
-	return c.call(ctx, &request{op: "sendmail", method: http.MethodPost, mailbox: mailbox, path: "/sendMail",
+	return c.call(ctx, &request{op: opSendMail, method: http.MethodPost, mailbox: mailbox, path: "/sendMail",
 		contentType: "text/plain", body: m.body, length: m.encoded(), success: []int{http.StatusAccepted}}, nil)
 }
 
@@ -55,7 +55,7 @@ func (c *Client) SendMail(ctx context.Context, mailbox string, m *Message, files
 }
 
 func sendMailRequest(mailbox string, m *Message, files []Attachment, keepCopy bool) (*request, error) {
-	r := &request{op: "sendmail", method: http.MethodPost, mailbox: mailbox, path: "/sendMail", success: []int{http.StatusAccepted}}
+	r := &request{op: opSendMail, method: http.MethodPost, mailbox: mailbox, path: "/sendMail", success: []int{http.StatusAccepted}}
 	list := make([]fileAttachment, len(files))
 	for i, f := range files {
 		list[i] = fileAttachmentOf(f)

@@ -125,9 +125,9 @@ func (c *Client) UploadState(ctx context.Context, mailbox, uploadURL string) (ne
 // upload makes a request to an upload URL, which carries its own token: with an
 // Authorization header it is refused.
 func (c *Client) upload(ctx context.Context, mailbox, op, method, target string, h http.Header, body io.Reader, length int64, success []int, out *uploadSession) (Reply, error) {
-	release, err := c.gate.enter(ctx, mailbox)
+	release, err := c.gate.enter(ctx, op, mailbox, cost{upload: length})
 	if err != nil {
-		return Reply{}, &Error{Op: op, Class: ClassPassing, Reason: ReasonCanceled, err: err}
+		return Reply{}, err
 	}
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // of the request, not of the wait for its turn

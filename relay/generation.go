@@ -76,7 +76,16 @@ func clientConfig(cfg *config.Config, c config.Connection, b Build, obs graph.Ob
 	return graph.Config{
 		Tenant: c.Tenant, ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(),
 		LoginURL: c.Endpoints.Login, GraphURL: c.Endpoints.Graph, UserAgent: b.UserAgent(),
-		Concurrency: cfg.Delivery.MailboxConcurrency, Timeout: time.Duration(cfg.Delivery.RequestTimeout), Observer: obs,
+		Concurrency: cfg.Delivery.MailboxConcurrency, Budgets: budgets(cfg.Delivery), Timeout: time.Duration(cfg.Delivery.RequestTimeout), Observer: obs,
+	}
+}
+
+// budgets have the stretches of time in which Graph counts.
+func budgets(d config.Delivery) graph.Budgets {
+	return graph.Budgets{
+		Requests: graph.Budget{Amount: int64(d.MailboxRequests), Per: 10 * time.Minute},
+		Upload:   graph.Budget{Amount: int64(d.MailboxUpload), Per: 5 * time.Minute},
+		Sends:    graph.Budget{Amount: int64(d.MailboxPace), Per: time.Minute},
 	}
 }
 

@@ -117,6 +117,9 @@ type Queue struct {
 type Delivery struct {
 	GiveUpAfter        Duration    `yaml:"give_up_after"`
 	MailboxConcurrency int         `yaml:"mailbox_concurrency"` // requests at a time to one mailbox
+	MailboxPace        int         `yaml:"mailbox_pace"`        // messages of one mailbox in a minute; 0: any
+	MailboxRequests    int         `yaml:"mailbox_requests"`    // to one mailbox in 10 minutes; 0: any
+	MailboxUpload      Size        `yaml:"mailbox_upload"`      // to one mailbox in 5 minutes; 0: any
 	Concurrency        int         `yaml:"concurrency"`         // messages in delivery at a time, in all
 	RetryDelays        []Duration  `yaml:"retry_delays"`        // the last one repeats
 	RequestTimeout     Duration    `yaml:"request_timeout"`     // longest wait for the answer to one request
@@ -238,6 +241,8 @@ func Default() *Config {
 		Delivery: Delivery{
 			GiveUpAfter:        minutes(48 * 60),
 			MailboxConcurrency: 4,
+			MailboxRequests:    10_000,
+			MailboxUpload:      150_000_000,
 			Concurrency:        32,
 			RetryDelays: []Duration{
 				Duration(30 * time.Second), minutes(1), minutes(2), minutes(5),

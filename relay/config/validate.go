@@ -148,6 +148,9 @@ func (v validator) delivery() {
 	d := v.cfg.Delivery
 	within(v, "delivery.give_up_after", d.GiveUpAfter, seconds(1), minutes(30*24*60))
 	within(v, "delivery.mailbox_concurrency", d.MailboxConcurrency, 1, 4)
+	within(v, "delivery.mailbox_pace", d.MailboxPace, 0, 10_000)
+	within(v, "delivery.mailbox_requests", d.MailboxRequests, 0, 1_000_000)
+	within(v, "delivery.mailbox_upload", d.MailboxUpload, 0, 1024*GiB)
 	within(v, "delivery.concurrency", d.Concurrency, 1, 10_000)
 	within(v, "delivery.request_timeout", d.RequestTimeout, seconds(1), minutes(60))
 	within(v, "delivery.send_settle", d.SendSettle, seconds(1), minutes(60))

@@ -40,6 +40,7 @@ type rig struct {
 	store   *sqlite.Store
 	cfg     delivery.Config
 	clients map[string]*graph.Client
+	budgets graph.Budgets // of the next connection
 	timeout time.Duration // of the next connection's requests
 	log     *syncBuffer
 	url     string
@@ -90,7 +91,7 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 // connect adds a connection with its own client.
 func (r *rig) connect(name, secret string) {
 	c := graph.New(graph.Config{Tenant: "contoso", ClientID: "app-" + name, ClientSecret: secret, LoginURL: r.url, GraphURL: r.url,
-		UserAgent: "graphrelay/test", Concurrency: 4, Timeout: r.timeout})
+		UserAgent: "graphrelay/test", Concurrency: 4, Timeout: r.timeout, Budgets: r.budgets})
 	r.clients[name] = c
 	r.t.Cleanup(c.Close)
 }

@@ -3,9 +3,11 @@ package delivery_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"graphrelay/graph"
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
@@ -209,4 +212,37 @@ func TestSlotsAreUsedAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A mailbox that is out of its budget waits without burning tries, and holds up no
+// other: theirs go while it does.
+func TestBudgetHoldsUpOneLane(t *testing.T) {
+	const messages = 5
+	r := newRig(t, simulator.Options{})
+	r.budgets = graph.Budgets{Sends: graph.Budget{Amount: 2, Per: 3 * time.Second}}
+	r.connect("main", secret)
+	r.cfg.Concurrency = 4 // one lane could take all
+	var bulk, others []string
+	for i := range messages {
+		bulk = append(bulk, r.submit(compose(header(fmt.Sprint("bulk", i)), "text"), r.to(anna, "bob@example.org")))
+	}
+	for i := range messages {
+		others = append(others, r.submit(compose(header(fmt.Sprint("other", i)), "text"), r.to(fmt.Sprintf("other%d@contoso.test", i), "bob@example.org")))
+	}
+	defer r.start(nil)()
+	for _, id := range others {
+		r.sentOnce(id)
+	}
+	held := 0
+	for _, id := range bulk {
+		r.sentOnce(id)
+		held += strings.Count(r.history(id), "has had its 2 messages")
+		if rec := r.get(id); rec.Attempts != 1 {
+			t.Errorf("%d tries\n%s", rec.Attempts, r.history(id))
+		}
+	}
+	if held == 0 {
+		t.Error("the bulk was not held back")
+	}
+	r.noDrafts()
 }

@@ -27,6 +27,7 @@ func Run(t *testing.T, open Open) {
 		"claim in turns":               claimInTurns,
 		"claim within the lane":        claimWithinLane,
 		"claim what is due":            claimDue,
+		"new and deferred in turns":    claimNewAndDeferred,
 		"progress survives":            progressSurvives,
 		"fence":                        fence,
 		"finish":                       finish,
@@ -449,5 +450,35 @@ func wake(t *testing.T, b *bench) {
 	case <-b.store.Wake():
 	case <-time.After(10 * time.Second):
 		t.Error("a new message woke nobody")
+	}
+}
+
+// claimNewAndDeferred has both of a lane claimed, whichever came first.
+func claimNewAndDeferred(t *testing.T, b *bench) {
+	kinds := map[string]string{}
+	for range 6 {
+		kinds[b.put(laneA, "x")] = "deferred"
+	}
+	for _, task := range b.claim(6, 6) {
+		b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Deferred, Due: time.Now()}))
+	}
+	for range 6 {
+		kinds[b.put(laneA, "x")] = "new"
+	}
+	for _, n := range []int{1, 3, 4} { // alone and together
+		got := map[string]int{}
+		var refs []queue.Ref
+		for range 4 / n {
+			for _, task := range b.claim(n, 6) {
+				got[kinds[task.ID]]++
+				refs = append(refs, task.Ref)
+			}
+		}
+		if len(got) != 2 || got["new"]-got["deferred"] > 1 || got["deferred"]-got["new"] > 1 {
+			t.Errorf("claimed %d at a time: %v", n, got)
+		}
+		for _, ref := range refs {
+			b.ok(b.store.Finish(t.Context(), ref, queue.Outcome{State: queue.Sent}))
+		}
 	}
 }

@@ -17,6 +17,7 @@ CREATE TABLE lane (
 	connection TEXT NOT NULL,
 	mailbox    TEXT NOT NULL,
 	served     INTEGER NOT NULL DEFAULT 0, -- when it was last claimed from: lanes take turns
+	retries    INTEGER NOT NULL DEFAULT 0, -- whose turn it is in the lane: 0 new mail, 1 deferred
 	UNIQUE (connection, mailbox)
 );
 CREATE TABLE message (
@@ -55,7 +56,8 @@ CREATE TABLE message (
 	settle        INTEGER NOT NULL DEFAULT 0,
 	accepted      INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE INDEX message_ready ON message(lane, due) WHERE state IN ('queued', 'deferred');
+CREATE INDEX message_new ON message(lane, due) WHERE state = 'queued';
+CREATE INDEX message_retry ON message(lane, due) WHERE state = 'deferred';
 CREATE INDEX message_delivering ON message(lane) WHERE state = 'delivering';
 CREATE INDEX message_state ON message(state, received, size);
 CREATE TABLE body (

@@ -3,28 +3,37 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"math"
+	"slices"
 	"time"
 
 	"graphrelay/relay/queue"
 )
 
+// firstDue is when the first message of a lane falls due, never if it has none. It
+// reads one entry of each index, so its cost does not grow with the queue.
+const (
+	never    = "9223372036854775807"
+	firstDue = "min(" +
+		"coalesce((SELECT due FROM message WHERE lane = lane.id AND state = 'queued' ORDER BY due LIMIT 1), " + never + "), " +
+		"coalesce((SELECT due FROM message WHERE lane = lane.id AND state = 'deferred' ORDER BY due LIMIT 1), " + never + "))"
+)
+
 // readyLanes lists the lanes that have a message due and no pause, longest
-// unserved first. The sub-select reads one entry of message_ready for each lane,
-// so its cost does not grow with the queue.
+// unserved first.
 const readyLanes = `
-SELECT lane.id, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering')
+SELECT lane.id, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), lane.retries
 FROM lane
-WHERE (SELECT due FROM message WHERE lane = lane.id AND state IN ('queued','deferred') ORDER BY due LIMIT 1) <= ?1
+WHERE ` + firstDue + ` <= ?1
   AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.connection = lane.connection
                   AND pause.mailbox IN ('', lane.mailbox) AND pause.until > ?1)
 ORDER BY lane.served`
 
 // nextDue is when the first message falls due in a lane that is not paused then.
 const nextDue = `
-SELECT coalesce(min(max(
-	(SELECT due FROM message WHERE lane = lane.id AND state IN ('queued','deferred') ORDER BY due LIMIT 1),
+SELECT coalesce(min(max(` + firstDue + `,
 	coalesce((SELECT max(until) FROM pause WHERE pause.connection = lane.connection
-	          AND pause.mailbox IN ('', lane.mailbox)), 0))), 0)
+	          AND pause.mailbox IN ('', lane.mailbox)), 0))), ` + never + `)
 FROM lane`
 
 // Claim implements queue.Work.
@@ -59,12 +68,16 @@ func (s *Store) Claim(ctx context.Context, c queue.Claim) (tasks []queue.Task, n
 func (s *Store) nothingDue(ctx context.Context, now int64) (bool, int64, error) {
 	var due int64
 	err := s.read.QueryRowContext(ctx, nextDue).Scan(&due)
-	return due == 0 || due > now, due, err
+	if due == math.MaxInt64 {
+		return true, 0, err
+	}
+	return due > now, due, err
 }
 
 type laneRoom struct {
-	id   int64
-	room int // tasks that may still be claimed
+	id      int64
+	room    int  // tasks that may still be claimed
+	retries bool // deferred mail comes next
 }
 
 func claimable(ctx context.Context, tx *sql.Tx, now int64, perLane int) ([]laneRoom, error) {
@@ -77,7 +90,7 @@ func claimable(ctx context.Context, tx *sql.Tx, now int64, perLane int) ([]laneR
 	for rows.Next() {
 		var l laneRoom
 		var busy int
-		if err := rows.Scan(&l.id, &busy); err != nil {
+		if err := rows.Scan(&l.id, &busy, &l.retries); err != nil {
 			return nil, err
 		}
 		if l.room = perLane - busy; l.room > 0 {
@@ -95,7 +108,7 @@ func claimRound(ctx context.Context, tx *sql.Tx, c queue.Claim, now int64, lanes
 		if len(*tasks) >= c.Max {
 			break
 		}
-		t, err := claimOne(ctx, tx, c.Node, now, l.id)
+		t, err := claimOne(ctx, tx, c.Node, now, &l)
 		if err == queue.ErrNotFound {
 			continue
 		}
@@ -111,13 +124,24 @@ func claimRound(ctx context.Context, tx *sql.Tx, c queue.Claim, now int64, lanes
 }
 
 // claimOne marks the draft as wanted in the same commit: a claim is the durable
-// record that a draft may exist from now on.
-func claimOne(ctx context.Context, tx *sql.Tx, node string, now, lane int64) (t queue.Task, err error) {
-	row := tx.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+`
-		WHERE m.lane=? AND m.state IN ('queued','deferred') AND m.due<=? ORDER BY m.due LIMIT 1`, lane, now)
-	if t.Record, t.Ref.Fence, err = scanRecord(row); err != nil {
+// record that a draft may exist from now on. New and deferred mail take turns, so
+// that neither a backlog of retries nor a stream of new mail keeps the other waiting.
+func claimOne(ctx context.Context, tx *sql.Tx, node string, now int64, l *laneRoom) (t queue.Task, err error) {
+	states := []queue.State{queue.Queued, queue.Deferred}
+	if l.retries {
+		slices.Reverse(states)
+	}
+	for _, state := range states {
+		t.Record, t.Ref.Fence, err = scanRecord(tx.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+
+			" WHERE m.lane=? AND m.state='"+string(state)+"' AND m.due<=? ORDER BY m.due LIMIT 1", l.id, now))
+		if err != queue.ErrNotFound {
+			break
+		}
+	}
+	if err != nil {
 		return t, err
 	}
+	l.retries = t.State == queue.Queued
 	t.Ref.ID = t.ID
 	t.Ref.Fence++
 	t.Attempts++
@@ -127,7 +151,7 @@ func claimOne(ctx context.Context, tx *sql.Tx, node string, now, lane int64) (t 
 	if err != nil {
 		return t, err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE lane SET served=? WHERE id=?", now, lane)
+	_, err = tx.ExecContext(ctx, "UPDATE lane SET served=?, retries=? WHERE id=?", now, l.retries, l.id)
 	return t, err
 }
 
