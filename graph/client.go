@@ -196,7 +196,7 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 			return reply, decode(op, reply, io.LimitReader(resp.Body, answerLimit(req)), out)
 		}
 	}
-	e := responseError(op, resp)
+	e := responseError(op, resp, secretsOf(req)...)
 	if e.throttled() && c.cfg.Observer != nil {
 		c.cfg.Observer.Throttled()
 	}

@@ -71,15 +71,15 @@ type errorBody struct {
 
 const maxErrorBody = 64 << 10
 
-func responseError(op string, resp *http.Response) *Error {
+func responseError(op string, resp *http.Response, secrets ...string) *Error {
 	var b errorBody
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	_ = json.Unmarshal(raw, &b) // a proxy's page is no JSON: the status has to do
 	e := &Error{
 		Op:         op,
 		Status:     resp.StatusCode,
-		Code:       clip(b.Error.Code),
-		Message:    clip(b.Error.Message),
+		Code:       clip(redact(b.Error.Code, secrets...)),
+		Message:    clip(redact(b.Error.Message, secrets...)),
 		RequestID:  clip(resp.Header.Get("request-id")),
 		RetryAfter: retryAfter(resp.Header),
 	}
@@ -119,6 +119,31 @@ func scrub(err error) error {
 		return u.Err
 	}
 	return err
+}
+
+// secretsOf are what a server was given to be let in, and may repeat: the token of
+// the header, or the long values in an upload URL, one of which is a token.
+func secretsOf(r *http.Request) (list []string) {
+	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return []string{token}
+	}
+	for _, values := range r.URL.Query() {
+		for _, v := range values {
+			if len(v) >= 16 {
+				list = append(list, v)
+			}
+		}
+	}
+	return list
+}
+
+func redact(text string, secrets ...string) string {
+	for _, s := range secrets {
+		if s != "" {
+			text = strings.ReplaceAll(text, s, "[redacted]")
+		}
+	}
+	return text
 }
 
 // maxRetryAfter bounds what a server may ask us to wait.

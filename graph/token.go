@@ -64,7 +64,7 @@ func (t *tokens) get(ctx context.Context) (*oauth2.Token, error) {
 	case t.lock <- struct{}{}:
 		defer func() { <-t.lock }()
 	case <-ctx.Done():
-		return nil, tokenError(ctx.Err())
+		return nil, tokenError(ctx.Err(), t.cc.ClientSecret)
 	}
 	if tok := t.cached(); tok != nil {
 		return tok, nil
@@ -74,7 +74,7 @@ func (t *tokens) get(ctx context.Context) (*oauth2.Token, error) {
 		t.obs.Token(err == nil)
 	}
 	if err != nil {
-		return nil, tokenError(err)
+		return nil, tokenError(err, t.cc.ClientSecret)
 	}
 	t.keep(tok)
 	return tok, nil
@@ -108,8 +108,8 @@ func (t *tokens) drop(refused *oauth2.Token) {
 }
 
 // tokenError: what the endpoint refuses is the connection's fault; what does not
-// answer passes. The text of an AADSTS error names no secret.
-func tokenError(err error) error {
+// answer passes. The text of an AADSTS error names no secret, another server's may.
+func tokenError(err error, secret string) error {
 	e := &Error{Op: opToken, Class: ClassConnection, Reason: ReasonAuth, err: err}
 	var r *oauth2.RetrieveError
 	if errors.Is(err, context.Canceled) { // the caller's doing
@@ -121,9 +121,9 @@ func tokenError(err error) error {
 		e.err = scrub(err)
 		return e
 	}
-	e.Code = clip(r.ErrorCode)
+	e.Code = clip(redact(r.ErrorCode, secret))
 	first, _, _ := strings.Cut(r.ErrorDescription, "\n")
-	e.Message = clip(first)
+	e.Message = clip(redact(first, secret))
 	e.err = nil
 	if r.Response != nil {
 		e.Status = r.Response.StatusCode

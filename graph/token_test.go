@@ -191,12 +191,22 @@ func TestTokenRequestCanBeGivenUp(t *testing.T) {
 func TestErrorsKeepTheBearerToken(t *testing.T) {
 	for _, h := range []http.HandlerFunc{
 		reply(401, ""), reply(500, ""), reply(302, "", "Location", "http://127.0.0.1:1/"),
+		reply(403, `{"error":{"code":"`+token+`","message":"the token '`+token+`' may not"}}`),
 		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		_, err := answering(t, h).Send(t.Context(), mailbox, "AAQ")
 		if err == nil || strings.Contains(err.Error(), token) || strings.Contains(err.Error(), secret) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// Nor does one show the client secret, which the token endpoint was sent.
+func TestErrorsKeepTheClientSecret(t *testing.T) {
+	echo := reply(400, `{"error":"`+secret+`","error_description":"client_secret=`+secret+` is wrong"}`, "Content-Type", "application/json")
+	_, err := newClient(t, serve(t, echo)).Token(t.Context())
+	if e := graphError(t, err); strings.Contains(e.Error(), secret) || !strings.Contains(e.Error(), "client_secret=[redacted] is wrong") {
+		t.Errorf("got %v", e)
 	}
 }
 

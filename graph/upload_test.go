@@ -169,6 +169,7 @@ func TestUploadErrorsKeepTheToken(t *testing.T) {
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		reply(404, `{"error":{"code":"x","message":"No resource was found that matches 'http://`+r.Host+r.URL.String()+`'."}}`)(w, r)
 	}
+	bare := reply(404, `{"error":{"code":"x","message":"the authtoken `+uploadToken+` is over"}}`)
 	hangUp := func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }
 	garbage := func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -179,6 +180,7 @@ func TestUploadErrorsKeepTheToken(t *testing.T) {
 	}
 	urls := map[string]string{
 		"echo":      serve(t, http.HandlerFunc(echo)),
+		"bare":      serve(t, bare),
 		"hang up":   serve(t, http.HandlerFunc(hangUp)),
 		"garbage":   serve(t, http.HandlerFunc(garbage)),
 		"redirect":  serve(t, reply(307, "", "Location", "http://127.0.0.1:1/")),
