@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -16,6 +17,7 @@ type Metrics struct {
 	took      *prometheus.HistogramVec
 	throttled *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
+	expiry    *prometheus.GaugeVec
 }
 
 var (
@@ -39,8 +41,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		took:      histogram("graphrelay_graph_request_seconds", "Time to Graph's answer.", requestBuckets, "operation"),
 		throttled: counter("graphrelay_graph_throttled_total", "Answers of Graph that asked to slow down.", "connection"),
 		tokens:    counter("graphrelay_token_requests_total", "Requests for a token by result.", "connection", "result"),
+		expiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "graphrelay_credential_expiry_timestamp_seconds",
+			Help: "When the connection's credential expires; NaN where nobody says, as of a client secret."}, []string{"connection"}),
 	}
-	r.MustRegister(m.delivered, m.failed, m.seconds, m.requests, m.took, m.throttled, m.tokens)
+	r.MustRegister(m.delivered, m.failed, m.seconds, m.requests, m.took, m.throttled, m.tokens, m.expiry)
 	return m
 }
 
@@ -56,6 +60,7 @@ func (m *Metrics) Observer(connection string) *Observer {
 	m.throttled.WithLabelValues(connection)
 	m.tokens.WithLabelValues(connection, "ok")
 	m.tokens.WithLabelValues(connection, "failed")
+	m.expiry.WithLabelValues(connection).Set(math.NaN())
 	return &Observer{m, connection}
 }
 
