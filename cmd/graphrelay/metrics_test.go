@@ -41,6 +41,17 @@ func TestMetrics(t *testing.T) {
 	tool(t, text, needTool(t, "promtool"), "check", "metrics")
 }
 
+// Each metric is there from the start, before anything has happened to be counted.
+func TestMetricsOfAFreshStart(t *testing.T) {
+	t.Parallel()
+	relay := startRelay(t, startSim(t))
+	status, text := relay.get("/metrics")
+	if status != http.StatusOK {
+		t.Fatalf("/metrics: %d", status)
+	}
+	checkContractMetrics(t, text)
+}
+
 // checkContractMetrics compares names, types and labels with the contract's list.
 func checkContractMetrics(t *testing.T, text string) {
 	t.Helper()

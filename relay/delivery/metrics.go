@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"graphrelay/graph"
 )
 
 // Metrics counts deliveries and the requests to Graph behind them.
@@ -53,6 +55,10 @@ func (m *Metrics) sent(connection, path string, took time.Duration) {
 	m.seconds.WithLabelValues(connection).Observe(took.Seconds())
 }
 
+// failures are the reasons for which Graph's answers fail a message at once. Their
+// series start at 0, so that the first failure is seen to be one.
+var failures = []graph.Reason{graph.ReasonInvalid, graph.ReasonRecipients, graph.ReasonTooLarge, graph.ReasonMailbox, graph.ReasonSendDenied}
+
 // Observer returns the graph.Observer of a connection and makes its series appear.
 func (m *Metrics) Observer(connection string) *Observer {
 	m.delivered.WithLabelValues(connection, pathDraft)
@@ -61,6 +67,11 @@ func (m *Metrics) Observer(connection string) *Observer {
 	m.tokens.WithLabelValues(connection, "ok")
 	m.tokens.WithLabelValues(connection, "failed")
 	m.expiry.WithLabelValues(connection).Set(math.NaN())
+	for _, reason := range failures {
+		m.failed.WithLabelValues(connection, string(reason))
+	}
+	m.requests.WithLabelValues("send", "202")
+	m.took.WithLabelValues("send")
 	return &Observer{m, connection}
 }
 
