@@ -86,6 +86,11 @@ func (r *headerReader) skip(line []byte, off int64, first bool) {
 	if first && isMboxLine(line) {
 		return
 	}
+	if len(r.fields) > 0 && isDamagedField(line) {
+		r.junkAt, r.junkLines, r.gap = -1, 0, false
+		r.skipped++
+		return
+	}
 	r.junkFirst = r.junkFirst || first
 	if r.junkAt < 0 {
 		r.junkAt = off
@@ -197,6 +202,13 @@ func splitField(line []byte) (name string, value []byte, ok bool) {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
+// isDamagedField recognises a line that is no text, though its name is none either:
+// "X-Score (all): 5".
+func isDamagedField(line []byte) bool {
+	i := bytes.IndexByte(line, ':')
+	return i > 0 && hasUsualPrefix(string(line[:min(i, maxFieldName)]))
+}
+
 // isMboxLine recognises the separator of mbox files (RFC 4155).
 func isMboxLine(line []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(line, "> \t"), []byte("From "))
@@ -205,17 +217,21 @@ func isMboxLine(line []byte) bool {
 // isUsual tells whether a name is one that real headers have, to tell a header
 // from text that happens to hold a colon.
 func isUsual(name string) bool {
+	switch strings.ToLower(name) {
+	case "received", "return-path", "delivered-to", "authentication-results", "comments", "keywords":
+		return true
+	}
+	return hasUsualPrefix(name) || isEssential(name)
+}
+
+func hasUsualPrefix(name string) bool {
 	n := strings.ToLower(name)
 	for _, p := range []string{"content-", "x-", "list-", "resent-", "arc-", "dkim-"} {
 		if strings.HasPrefix(n, p) {
 			return true
 		}
 	}
-	switch n {
-	case "received", "return-path", "delivered-to", "authentication-results", "comments", "keywords":
-		return true
-	}
-	return isEssential(name)
+	return false
 }
 
 // isEssential names the fields that are kept even past the limits.
