@@ -21,6 +21,8 @@ type headerReader struct {
 	junkAt    int64 // the first line behind the last field that is none, or -1
 	junkLines int   // how many such lines
 	gap       bool  // the line before held only blanks
+	typeAt    int   // which of the fields is the Content-Type, from 1
+	boundary  *string
 }
 
 // readHeader reads the header at off and returns it with the offset of the body.
@@ -30,7 +32,7 @@ func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*He
 	pos, blank := off, false
 	for pos < src.size && src.err == nil {
 		line, next := src.line(pos, lim.ValueBytes+maxFieldName)
-		if stop != nil && bytes.HasPrefix(line, []byte("--")) && stop(line) {
+		if bytes.HasPrefix(line, []byte("--")) && (r.delimits(line) || stop != nil && stop(line)) {
 			break
 		}
 		if len(line) == 0 {
@@ -81,6 +83,21 @@ func (r *headerReader) add(line []byte, off int64) {
 	r.skip(line, off, first)
 }
 
+// delimits tells whether line is a delimiter that the header itself has named: the
+// empty line in front of the parts was lost.
+func (r *headerReader) delimits(line []byte) bool {
+	if r.typeAt == 0 {
+		return false
+	}
+	if r.boundary == nil { // named once and for all: no line continues the field now
+		v := guessText(r.fields[r.typeAt-1].value)
+		b := boundaryOf(v, parseParams(v))
+		r.boundary = &b
+	}
+	ok, _ := isDelimiter(line, *r.boundary)
+	return ok
+}
+
 func (r *headerReader) skip(line []byte, off int64, first bool) {
 	r.open = false
 	if first && isMboxLine(line) {
@@ -109,6 +126,9 @@ func (r *headerReader) begin(name string, value []byte) {
 	}
 	r.size += len(name) + len(value) + 3
 	r.fields = append(r.fields, rawField{name: name})
+	if r.typeAt == 0 && strings.EqualFold(name, "Content-Type") {
+		r.typeAt = len(r.fields)
+	}
 	r.put(value, r.limits.ValueBytes)
 }
 

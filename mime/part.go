@@ -82,12 +82,17 @@ func (p *part) describeType(h *Header) {
 	p.mediaType = keep(canonicalType(ct.token), 2*maxTypeBytes+1)
 	p.hasType = ok && p.mediaType != ""
 	p.charset = keep(ct.get("charset"), maxTypeBytes)
-	p.boundary = keep(strings.TrimRight(rawBoundary(v, ct), " \t"), maxBoundaryBytes)
+	p.boundary = boundaryOf(v, ct)
 	p.flowed = strings.EqualFold(ct.get("format"), "flowed")
 	p.delSp = strings.EqualFold(ct.get("delsp"), "yes")
 	p.method = keep(ct.get("method"), maxTypeBytes)
 	p.smimeType = strings.ToLower(keep(ct.get("smime-type"), maxTypeBytes))
 	p.name = keep(ct.get("name"), 4*maxNameBytes)
+}
+
+// boundaryOf returns the boundary that the Content-Type v, read as ct, names.
+func boundaryOf(v string, ct params) string {
+	return keep(strings.TrimRight(rawBoundary(v, ct), " \t"), maxBoundaryBytes)
 }
 
 // rawBoundary returns the boundary as it stands in the delimiter lines: not
