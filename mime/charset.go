@@ -93,6 +93,24 @@ func decodeWith(enc encoding.Encoding, b []byte) string {
 	return strings.ToValidUTF8(string(out), "\ufffd")
 }
 
+// inCharset puts s into the named charset again, if that is one of single bytes. A
+// header is made UTF-8 before its escapes are looked at; what stands raw between
+// escapes of another charset has to be like them.
+func inCharset(name, s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return s
+	}
+	enc, ok := mailEncoding(canonicalCharset(name), nil).(*charmap.Charmap)
+	if !ok {
+		return s
+	}
+	out, err := enc.NewEncoder().String(s)
+	if err != nil { // it was UTF-8
+		return s
+	}
+	return out
+}
+
 // guessText reads bytes of unknown charset: ISO-2022-JP by its escapes, UTF-16 by
 // its mark, UTF-8 where valid, and each byte that is not as windows-1252.
 func guessText(b []byte) string {

@@ -65,6 +65,8 @@ func TestDecodeWords(t *testing.T) {
 		"=?utf-8?q?=ED=A0=80?=":                                "í\u00a0€",
 		"a =?utf-8?q?=09=00b?= c":                              "a  b c",
 		"=?utf-8?":                                             "=?utf-8?",
+		"=?iso-8859-1?q?caf=E9_crème?=":                        "café crème",
+		"=?utf-8?q?caf=C3=A9_crème?=":                          "café crème",
 	} {
 		if got := decodeText(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)

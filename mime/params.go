@@ -200,7 +200,7 @@ func joinSections(secs []section) string {
 			numbered = append(numbered, s)
 		} else if s.encoded {
 			charset, v := splitCharset(s.value)
-			return decodeText(toUTF8(charset, unpercent(nil, v)))
+			return decodeText(toUTF8(charset, unpercent(nil, inCharset(charset, v))))
 		}
 	}
 	if len(numbered) > 0 {
@@ -221,14 +221,14 @@ func joinNumbered(secs []section) string {
 		}
 		v := s.value
 		if !s.encoded {
-			raw = append(raw, v...)
+			raw = append(raw, inCharset(charset, v)...)
 			continue
 		}
 		if !extended {
 			charset, v = splitCharset(v)
 		}
 		extended = true
-		raw = unpercent(raw, v)
+		raw = unpercent(raw, inCharset(charset, v))
 	}
 	return decodeText(toUTF8(charset, raw))
 }

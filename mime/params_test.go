@@ -29,6 +29,8 @@ func TestParseParams(t *testing.T) {
 		{"a/b; name*1=b; name*0=a; name*1=c", "a/b", map[string]string{"name": "ab"}},
 		{"a/b; name*0*=utf-8''%C3; name*1*=%A9; name*2=%41", "a/b", map[string]string{"name": "é%41"}},
 		{"a/b; name*=it's", "a/b", map[string]string{"name": "it's"}},
+		{"a/b; name*=iso-8859-1''caf%E9%20crème", "a/b", map[string]string{"name": "café crème"}},
+		{"a/b; name*0*=iso-8859-1''caf%E9; name*1=crème", "a/b", map[string]string{"name": "cafécrème"}},
 	} {
 		got := parseParams(c.in)
 		if c.want == nil {
