@@ -7,14 +7,16 @@ import (
 )
 
 // base64Stepper decodes base64 (RFC 2045 section 6.8): clean pieces at the speed
-// of memory, others byte by byte. Junk is skipped, the URL alphabet is understood,
-// missing padding is no fault. Padding ends the data unless the next line is
-// base64 again, as when each piece of a file was encoded on its own.
+// of memory, others byte by byte. Junk is skipped, the URL alphabet is understood
+// where no junk stands before it in the line, missing padding is no fault. Padding
+// ends the data unless the next line is base64 again, as when each piece of a file
+// was encoded on its own.
 type base64Stepper struct {
 	clean  []byte // a piece without line breaks, after the 0 to 3 characters carried over
 	carry  int
 	padded bool
 	ended  bool
+	junk   bool // the line so far holds what is no base64
 }
 
 func (d *base64Stepper) done() bool { return d.ended }
@@ -37,6 +39,7 @@ func (d *base64Stepper) step(dst, src []byte, last bool) (written, consumed int)
 		return d.slow(dst, src, last)
 	}
 	d.carry = copy(d.clean[:3], clean[whole:])
+	d.junk = d.junk && bytes.IndexByte(src, '\n') < 0
 	return n, len(src)
 }
 
@@ -86,7 +89,9 @@ func (d *base64Stepper) slow(dst, src []byte, last bool) (written, consumed int)
 	d.carry, d.padded = 0, false
 	for i := 0; i < len(src); i++ {
 		if src[i] != '=' || q.n < 2 {
-			out = q.add(out, src[i])
+			if !d.isJunk(src[i]) {
+				out = q.add(out, src[i])
+			}
 			continue
 		}
 		out = q.flush(out)
@@ -106,6 +111,18 @@ func (d *base64Stepper) slow(dst, src []byte, last bool) (written, consumed int)
 	return len(out), len(src)
 }
 
+// isJunk tells whether c is to be skipped: hyphens and underscores in what seems to
+// be prose are none of the URL alphabet.
+func (d *base64Stepper) isJunk(c byte) bool {
+	switch {
+	case c == '\n':
+		d.junk = false
+	case c != '\r' && c != '=' && base64Value(c) > 63:
+		d.junk = true
+	}
+	return d.junk && (c == '-' || c == '_')
+}
+
 // afterPadding skips what follows padding up to the next line that holds anything
 // and ends the data if that is no base64.
 func (d *base64Stepper) afterPadding(src []byte, last bool) (consumed int) {
@@ -121,7 +138,7 @@ func (d *base64Stepper) afterPadding(src []byte, last bool) (consumed int) {
 	if i >= 0 {
 		line = line[:i]
 	}
-	d.padded = false
+	d.padded, d.junk = false, false
 	d.ended = len(line) == 0 || !isBase64Line(line)
 	return skip
 }

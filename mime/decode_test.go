@@ -92,6 +92,7 @@ func decodeSeeds() []decodeSeed {
 		{"YQ==\r\nYWI=\r\n", transferBase64, "aab"},
 		{"YQ==\r\n-- \r\nfooter text", transferBase64, "a"},
 		{"Pz8_", transferBase64, "???"},
+		{"YW J-j_\r\nPz8_", transferBase64, "abc???"},
 		{"a=3Db=\r\nc", transferQP, "a=bc"},
 		{"=C3=a9", transferQP, "é"},
 		{"= \t\r\nx", transferQP, "x"},
