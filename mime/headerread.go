@@ -42,12 +42,28 @@ func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*He
 		r.add(line, pos)
 		pos = next
 	}
-	return r.finish(off, pos, blank)
+	return r.finish(off, pos, blank && !r.endsAt(src, pos, stop))
+}
+
+// endsAt tells whether nothing follows the header: then a stray line in it was the
+// content.
+func (r *headerReader) endsAt(src *source, pos int64, stop func([]byte) bool) bool {
+	for range 10 {
+		if r.junkAt < 0 || pos >= src.size {
+			break
+		}
+		line, next := src.line(pos, delimiterBytes)
+		if len(line) > 0 {
+			return stop != nil && bytes.HasPrefix(line, []byte("--")) && stop(line)
+		}
+		pos = next
+	}
+	return r.junkAt >= 0 && pos >= src.size
 }
 
 // finish decides where the body begins. What holds no field is no header. A stray
-// line is skipped, but several at the end, or any that no empty line follows, are
-// text whose separator was lost.
+// line is skipped, but several at the end, or any that no empty line with a body
+// (blank) follows, are text whose separator was lost.
 func (r *headerReader) finish(off, pos int64, blank bool) (*Header, int64) {
 	if len(r.fields) == 0 && !r.junkFirst {
 		return r.Header, pos
