@@ -164,6 +164,9 @@ func (p *addressParser) addNamed(name string) {
 	}
 	p.dropPending()
 	addr, ok := cleanAddress(p.angle)
+	if words := strings.Fields(p.angle); !ok && len(words) > 1 { // <bob@example.com for Bob>
+		addr, ok = cleanAddress(words[0])
+	}
 	if !ok { // bob@example.com <Bob>
 		if a, ok := cleanAddress(name); ok {
 			p.list = append(p.list, Address{Name: cleanName(p.angle), Address: a})

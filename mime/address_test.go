@@ -56,6 +56,7 @@ func TestParseAddresses(t *testing.T) {
 		{"=?utf-8?Q?Foo?=<foo@example.com>", []Address{{"Foo", "foo@example.com"}}, 0},
 		{"a\u00a0b@example.com", nil, 1},
 		{"a@exa mple.com", []Address{{"", "a@exa"}}, 0},
+		{"A <a@example.com on holiday>, <for b@example.com>", []Address{{"A", "a@example.com"}}, 1},
 	} {
 		got, bad := parseAddresses(c.in)
 		if !reflect.DeepEqual(got, c.want) || bad != c.bad {
