@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 NO_RACE = -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test lint demo bench clean
+.PHONY: build test lint demo bench crash clean
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
@@ -28,6 +28,10 @@ demo:
 # The memory that a 140 MB message takes.
 bench:
 	.ci/bench-memory
+
+# Kills the relay 500 times while mail flows, and compares what arrived.
+crash:
+	go test -count=1 -timeout 2h -v -run '^TestCrashMatrix$$' ./cmd/graphrelay -kills 500
 
 clean:
 	rm -rf graphrelay graphrelay.exe dist

@@ -1,0 +1,190 @@
+package main_test
+
+import (
+	"flag"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var kills = flag.Int("kills", 26, "how often TestCrashMatrix kills the relay")
+
+// crossing is a kind of request at whose start or end the relay is killed.
+type crossing struct {
+	name  string
+	match func(r *http.Request) bool
+	after bool // once it has had its effect, before the answer arrives
+}
+
+// crossings come in such an order that what only follows a crash is asked after the one
+// that makes it so.
+func crossings() (list []crossing) {
+	in := func(method, suffix string) func(*http.Request) bool {
+		return func(r *http.Request) bool { return r.Method == method && strings.HasSuffix(r.URL.Path, suffix) }
+	}
+	for _, kind := range []struct {
+		name  string
+		match func(*http.Request) bool
+	}{
+		{"token", in("POST", "/token")},
+		{"create", in("POST", "/messages")},
+		{"find", in("GET", "/messages")},
+		{"attach", in("POST", "/attachments")},
+		{"count", in("GET", "/attachments")},
+		{"create session", in("POST", "/createUploadSession")},
+		{"upload", func(r *http.Request) bool { return r.Method == http.MethodPut }},
+		{"upload state", func(r *http.Request) bool {
+			return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "AttachmentSessions")
+		}},
+		{"send", in("POST", "/send")},
+		{"look", func(r *http.Request) bool {
+			return r.Method == http.MethodGet && strings.Contains(r.URL.RawQuery, "expand")
+		}},
+	} {
+		list = append(list, crossing{kind.name, kind.match, false}, crossing{kind.name, kind.match, true})
+	}
+	return list
+}
+
+// guillotine stands between relay and simulator and kills the relay at a crossing.
+type guillotine struct {
+	*httptest.Server
+	kill func()
+
+	mu    sync.Mutex
+	armed *crossing
+	fell  chan struct{}
+}
+
+func newGuillotine(t *testing.T, target string) *guillotine {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &guillotine{}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host // upload URLs lead back here
+		},
+		ModifyResponse: func(r *http.Response) error { g.cross(r.Request, true); return nil },
+		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
+	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.cross(r, false)
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(g.Close)
+	return g
+}
+
+// cross kills the relay if that is what is waited for.
+func (g *guillotine) cross(r *http.Request, after bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.armed; c != nil && c.after == after && c.match(r) {
+		g.armed = nil
+		g.kill()
+		close(g.fell)
+	}
+}
+
+func (g *guillotine) arm(c crossing) (fell <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.armed, g.fell = &c, make(chan struct{})
+	return g.fell
+}
+
+func (g *guillotine) disarm() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.armed = nil
+}
+
+// TestCrashMatrix kills the relay before and after every kind of request to Graph, and
+// at random instants, while mail with attachments flows. Everything that had a 250 is
+// sent once, and no draft remains.
+func TestCrashMatrix(t *testing.T) {
+	t.Parallel()
+	sim := startSim(t)
+	g := newGuillotine(t, sim.url)
+	through := *sim
+	through.url = g.URL
+	relay := newRelay(t, &through, deliveryKey("send_settle: 3s"), deliveryKey("retry_delays: [100ms, 500ms]"))
+	relay.start(t)
+	large := newFile(t, "large.bin", "application/octet-stream", noise("large", 8_000_000))
+	small := newFile(t, "small.bin", "application/octet-stream", noise("small", 20_000))
+	plain := tenKilobytes("matrix")
+	const perKill = 6
+	flow := make(chan struct{}, perKill*(*kills+1))
+	o := &outbox{
+		dial:        func() (*dialog, error) { return relay.dial("devices") },
+		connections: 4, messages: perKill * (*kills + 1),
+		make: func(n int) sample {
+			s := plain(n)
+			switch {
+			case n%7 == 0:
+				s.Files = []sampleFile{small, large}
+			case n%2 == 0:
+				s.Files = []sampleFile{small, small}
+			}
+			return s
+		},
+	}
+	made := o.make
+	var once sync.Map
+	o.make = func(n int) sample { // so much mail for each life of the relay
+		if _, again := once.LoadOrStore(n, true); !again {
+			<-flow
+		}
+		return made(n)
+	}
+	more := func() {
+		for range perKill {
+			flow <- struct{}{}
+		}
+	}
+	more()
+	done := o.start()
+	defer o.stop.Store(true)
+	fell := map[string]int{}
+	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
+	list := crossings()
+	g.kill = func() {
+		relay.signal(syscall.SIGKILL)
+		<-relay.done
+	}
+	for k := range *kills {
+		if i := k % (len(list) + 6); i < len(list) {
+			select {
+			case <-g.arm(list[i]):
+				fell[list[i].name]++
+			case <-time.After(8 * time.Second): // nothing of the kind is left to be asked
+				g.disarm()
+			}
+		} else {
+			time.Sleep(time.Duration(random.IntN(800)) * time.Millisecond)
+		}
+		relay.kill(t)
+		relay.start(t)
+		more()
+	}
+	o.await(t, done)
+	relay.settled(t)
+	o.check(t, sim)
+	t.Logf("killed at %v, else at random; %d tries had no answer", fell, len(o.doubtful))
+	for _, c := range list { // the check would prove little
+		if *kills >= len(list) && fell[c.name] == 0 {
+			t.Errorf("the relay was never killed at: %s", c.name)
+		}
+	}
+}
