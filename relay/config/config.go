@@ -233,7 +233,7 @@ func Default() *Config {
 		Queue: Queue{
 			MaxMessages:      100_000,
 			MaxSize:          20 * GiB,
-			MinFreeSpace:     256 * MiB,
+			MinFreeSpace:     128 * MiB,
 			KeepSent:         minutes(30 * 24 * 60),
 			KeepSentMessages: 100_000,
 			KeepFailed:       minutes(30 * 24 * 60),

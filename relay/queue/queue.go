@@ -153,11 +153,12 @@ type Body interface {
 	Size() int64
 }
 
-// Limits bounds what the queue takes; a zero field bounds nothing.
+// Limits bounds what the queue takes; a zero field bounds nothing. What the disk has no
+// room for is never taken.
 type Limits struct {
 	Messages  int64 // that are not sent
 	Bytes     int64 // of those
-	FreeSpace int64 // bytes that stay free on the disk
+	FreeSpace int64 // bytes that stay free on the disk, at most a tenth of it
 }
 
 // Intake accepts messages.

@@ -87,14 +87,14 @@ func lanes(t *testing.T, b *bench) {
 
 func room(t *testing.T, b *bench) {
 	ask := func(size int64, l queue.Limits) error { return b.store.Room(t.Context(), size, l) }
-	b.ok(ask(1<<40, queue.Limits{}))
+	b.ok(ask(1, queue.Limits{}))
 	b.ok(ask(5, queue.Limits{Messages: 1, Bytes: 5, FreeSpace: 1}))
 	b.put(laneA, "12345")
 	b.want(ask(1, queue.Limits{Messages: 1}), queue.ErrFull)
 	b.ok(ask(1, queue.Limits{Messages: 2}))
 	b.want(ask(1, queue.Limits{Bytes: 5}), queue.ErrFull)
 	b.ok(ask(1, queue.Limits{Bytes: 6}))
-	b.want(ask(1, queue.Limits{FreeSpace: 1 << 60}), queue.ErrNoSpace)
+	b.want(ask(1<<60, queue.Limits{}), queue.ErrNoSpace)
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent})
 	b.eventually("room after the message was sent", func() bool { return ask(5, queue.Limits{Messages: 1, Bytes: 5}) == nil })
 	b.put(laneA, "x")

@@ -35,7 +35,7 @@ type file interface {
 type fileSystem interface {
 	Create(path string) (file, error)
 	SyncDir(path string) error
-	Free(path string) (int64, error) // bytes that we may still write
+	Free(path string) (free, size int64, err error) // bytes that we may still write, and of the file system
 }
 
 type osFiles struct{}
@@ -48,7 +48,7 @@ func (osFiles) Create(path string) (file, error) {
 // needs none: NTFS journals its metadata.
 func (osFiles) SyncDir(path string) error { return syncDir(path) }
 
-func (osFiles) Free(path string) (int64, error) { return freeSpace(path) }
+func (osFiles) Free(path string) (free, size int64, err error) { return freeSpace(path) }
 
 func (s *Store) bodyPath(id string) string {
 	return filepath.Join(s.dir, bodiesName, id)

@@ -18,6 +18,7 @@ type room struct {
 	messages int64
 	bytes    int64
 	free     int64
+	size     int64 // of the file system
 }
 
 const (
@@ -40,7 +41,7 @@ func (s *Store) Room(ctx context.Context, size int64, l queue.Limits) error {
 		return fmt.Errorf("%w: %d messages", queue.ErrFull, r.messages)
 	case l.Bytes > 0 && r.bytes+size > l.Bytes:
 		return fmt.Errorf("%w: %d bytes", queue.ErrFull, r.bytes)
-	case l.FreeSpace > 0 && r.free-size < l.FreeSpace:
+	case r.free-size < min(l.FreeSpace, r.size/10): // all of a small disk would be too little
 		return fmt.Errorf("%w: %d bytes are free on the disk", queue.ErrNoSpace, r.free)
 	}
 	return nil
@@ -56,11 +57,11 @@ func (s *Store) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	free, err := s.files.Free(s.dir)
+	free, total, err := s.files.Free(s.dir)
 	if err != nil {
 		return fmt.Errorf("ask for the free space: %w", err)
 	}
-	s.room.messages, s.room.bytes, s.room.free = 0, st.Bytes, free
+	s.room.messages, s.room.bytes, s.room.free, s.room.size = 0, st.Bytes, free, total
 	for state, n := range st.Messages {
 		if state != queue.Sent {
 			s.room.messages += n

@@ -146,11 +146,11 @@ func (f *faultyFiles) SyncDir(path string) error {
 	return f.osFiles.SyncDir(path)
 }
 
-func (f *faultyFiles) Free(path string) (int64, error) {
+func (f *faultyFiles) Free(path string) (free, size int64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.free > 0 {
-		return f.free, nil
+		return f.free, 10_000, nil
 	}
 	return f.osFiles.Free(path)
 }
@@ -319,6 +319,12 @@ func BenchmarkAccept(b *testing.B) {
 func TestFreeSpaceFloor(t *testing.T) {
 	files := &faultyFiles{free: 1000}
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true, files: files})
+	if err := s.Room(t.Context(), 1000, queue.Limits{}); err != nil {
+		t.Errorf("without a floor: %v", err)
+	}
+	if err := s.Room(t.Context(), 0, queue.Limits{FreeSpace: 1 << 40}); err != nil {
+		t.Errorf("with a floor that the disk cannot have: %v", err)
+	}
 	for size, want := range map[int64]error{900: nil, 901: queue.ErrNoSpace} {
 		if err := s.Room(t.Context(), size, queue.Limits{FreeSpace: 100}); !errors.Is(err, want) {
 			t.Errorf("%d bytes with 1,000 free, 100 of them to stay: %v", size, err)

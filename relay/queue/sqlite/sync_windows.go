@@ -10,16 +10,16 @@ import (
 
 func syncDir(string) error { return nil }
 
-func freeSpace(path string) (int64, error) {
+func freeSpace(path string) (free, size int64, err error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var free uint64
-	if err := windows.GetDiskFreeSpaceEx(name, &free, nil, nil); err != nil {
-		return 0, &os.PathError{Op: "GetDiskFreeSpaceEx", Path: path, Err: err}
+	var available, total uint64
+	if err := windows.GetDiskFreeSpaceEx(name, &available, &total, nil); err != nil {
+		return 0, 0, &os.PathError{Op: "GetDiskFreeSpaceEx", Path: path, Err: err}
 	}
-	return int64(free), nil
+	return int64(available), int64(total), nil
 }
 
 // diskFull knows ERROR_HANDLE_DISK_FULL and ERROR_DISK_FULL (winerror.h).
