@@ -39,6 +39,9 @@ func TestToUTF8(t *testing.T) {
 		{"iso-8859-1:1987", "\xe9", "é"},
 		{"euc_jp", "\xa4\xa2", "あ"},
 		{"cp50221", "\x1b$B$\"\x1b(B", "あ"},
+		{"iso-2022-jp", "\x1b$B$\"\r\na\n\x1b$B$\"", "あ\r\na\nあ"},
+		{"iso-2022-jp", "\xe3\x81\x82", "あ"},
+		{"shift_jis", "caf\xc3\xa9 \xe3\x81\x82", "café あ"},
 		{"unknown-8bit", "\xe9", "é"},
 		{"''", "\xe9", "é"},
 	} {

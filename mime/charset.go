@@ -17,14 +17,29 @@ import (
 
 // toUTF8 converts text in the named charset. A name that says nothing, or one
 // that nobody knows, leaves the text to guessText, which also takes what is called
-// UTF-8 or ASCII and is not.
+// UTF-8 or ASCII and is not. UTF-8 that the named charset cannot be is UTF-8.
 func toUTF8(name string, b []byte) string {
 	name = canonicalCharset(name)
-	switch name {
-	case "":
+	if name == "" {
 		return guessText(b)
+	}
+	s := decodeNamed(name, b)
+	if strings.Contains(s, "\ufffd") && utf8.Valid(b) && !isASCII(b) {
+		return string(b)
+	}
+	return s
+}
+
+func isASCII(b []byte) bool {
+	return bytes.IndexFunc(b, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+}
+
+func decodeNamed(name string, b []byte) string {
+	switch name {
 	case "utf-7":
 		return decodeUTF7(b)
+	case "iso-2022-jp":
+		b = []byte(japaneseLines.Replace(string(b)))
 	}
 	if enc := mailEncoding(name, b); enc != nil {
 		return decodeWith(enc, b)
@@ -39,6 +54,9 @@ func toUTF8(name string, b []byte) string {
 	}
 	return strings.ToValidUTF8(string(out), "\ufffd")
 }
+
+// japaneseLines lets each line end in ASCII, which RFC 1468 wants of the sender.
+var japaneseLines = strings.NewReplacer("\r\n", "\x1b(B\r\n", "\n", "\x1b(B\n")
 
 // mailEncoding returns the encodings that mail names otherwise than browsers do, and
 // for the rest those of browsers; nil leaves the name to the registered ones.
