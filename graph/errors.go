@@ -103,11 +103,11 @@ func unreadable(op string, reply Reply, err error) *Error {
 func transportError(op string, err error) *Error {
 	e := &Error{Op: op, Class: ClassPassing, Reason: ReasonNetwork, Ambiguous: true, err: scrub(err)}
 	var d *net.OpError
-	if errors.As(err, &d) && d.Op == "dial" {
-		e.Ambiguous = false
+	if errors.As(err, &d) && d.Op == "dial" { // every mailbox's requests go to that address
+		e.Ambiguous, e.Class = false, ClassConnection
 	}
 	if errors.Is(err, context.Canceled) {
-		e.Reason = ReasonCanceled
+		e.Class, e.Reason = ClassPassing, ReasonCanceled
 	}
 	return e
 }

@@ -133,12 +133,17 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// Where no connection was made, nothing can have happened.
+// Where no connection was made, nothing can have happened, and no mailbox is at fault.
+// An upload URL's address is another matter than Graph's.
 func TestUnreachable(t *testing.T) {
 	login := serve(t, withTokens(reply(404, "")))
 	c := newClient(t, "http://127.0.0.1:1", func(cfg *graph.Config) { cfg.LoginURL = login })
 	_, err := c.Send(t.Context(), mailbox, "AAQ")
-	if e := graphError(t, err); e.Ambiguous || e.Reason != graph.ReasonNetwork || e.Class != graph.ClassPassing {
+	if e := graphError(t, err); e.Ambiguous || e.Reason != graph.ReasonNetwork || e.Class != graph.ClassConnection {
+		t.Errorf("got %+v", e)
+	}
+	_, _, err = c.UploadState(t.Context(), mailbox, "http://127.0.0.1:1/upload")
+	if e := graphError(t, err); e.Class != graph.ClassPassing {
 		t.Errorf("got %+v", e)
 	}
 }

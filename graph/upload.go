@@ -156,6 +156,9 @@ func sessionError(err error) error {
 	if before, _, found := strings.Cut(e.Message, "://"); found {
 		e.Message = before + "://..."
 	}
+	if e.Class == ClassConnection && e.Status == 0 { // the address is the session's
+		e.Class = ClassPassing
+	}
 	if e.Status >= 400 && e.Status < 500 && e.Reason != ReasonThrottled && e.Reason != ReasonTooLarge {
 		e.Class, e.Reason = ClassPassing, ReasonSession
 	}

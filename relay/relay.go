@@ -135,8 +135,23 @@ func (r *Relay) swap(cfg *config.Config) error {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
 		previous.stop(ctx)
+		if err := r.resumeConnections(ctx); err != nil {
+			next.log.Error("cannot end the pauses of connections", "error", err)
+		}
 	}
 	return r.closeSockets(cfg)
+}
+
+// resumeConnections lets connections that were refused go on at once: a reload may
+// have brought what they lacked.
+func (r *Relay) resumeConnections(ctx context.Context) error {
+	lanes, err := r.store.Lanes(ctx)
+	for _, l := range lanes {
+		if l.Mailbox == "" && l.PausedFor != queue.PausedByHand {
+			err = errors.Join(err, r.store.Resume(ctx, l.Lane))
+		}
+	}
+	return err
 }
 
 func addresses(cfg *config.Config) map[string]bool {

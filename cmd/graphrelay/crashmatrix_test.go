@@ -65,25 +65,31 @@ type guillotine struct {
 
 func newGuillotine(t *testing.T, target string) *guillotine {
 	t.Helper()
-	to, err := url.Parse(target)
-	if err != nil {
-		t.Fatal(err)
-	}
 	g := &guillotine{}
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(to)
-			r.Out.Host = r.In.Host // upload URLs lead back here
-		},
-		ModifyResponse: func(r *http.Response) error { g.cross(r.Request, true); return nil },
-		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}
+	proxy := proxyTo(t, target)
+	proxy.ModifyResponse = func(r *http.Response) error { g.cross(r.Request, true); return nil }
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.cross(r, false)
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(g.Close)
 	return g
+}
+
+// proxyTo passes requests on; upload URLs lead back to it.
+func proxyTo(t *testing.T, target string) *httputil.ReverseProxy {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}
 }
 
 // cross kills the relay if that is what is waited for.

@@ -116,9 +116,14 @@ func (s *simProcess) fault(t *testing.T, f simulator.Fault) {
 }
 
 // clearFaults makes all calls go right again.
-func (s *simProcess) clearFaults(t *testing.T) {
+func (s *simProcess) clearFaults(t *testing.T) { s.remove(t, "faults") }
+
+// reset forgets what all mailboxes hold.
+func (s *simProcess) reset(t *testing.T) { s.remove(t, "state") }
+
+func (s *simProcess) remove(t *testing.T, what string) {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodDelete, s.url+"/_simulator/faults", nil)
+	request, err := http.NewRequest(http.MethodDelete, s.url+"/_simulator/"+what, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

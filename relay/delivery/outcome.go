@@ -11,9 +11,10 @@ import (
 
 // Pauses where Graph does not say how long.
 const (
-	throttlePause   = 10 * time.Second
-	mailboxPause    = 5 * time.Minute
-	connectionPause = 30 * time.Second
+	throttlePause = 10 * time.Second
+	outagePause   = 10 * time.Second
+	mailboxPause  = 5 * time.Minute
+	signInPause   = 30 * time.Second
 )
 
 func (j *job) end(s queue.State, reason, detail string) queue.Outcome {
@@ -64,7 +65,11 @@ func (j *job) refused(e *graph.Error, err error) queue.Outcome {
 		}
 		return j.end(queue.Failed, reason, detail)
 	case graph.ClassConnection:
-		o := j.pause(queue.Lane{Connection: j.task.Lane.Connection}, e, connectionPause, detail)
+		length := outagePause
+		if e.Reason == graph.ReasonAuth {
+			length = signInPause
+		}
+		o := j.pause(queue.Lane{Connection: j.task.Lane.Connection}, e, length, detail)
 		o.Uncount = true // it is nobody's fault but the connection's
 		return o
 	case graph.ClassMailbox:
