@@ -119,7 +119,7 @@ func (j *job) removeDraft(ctx context.Context) {
 	defer cancel()
 	ids, err := j.drafts(ctx)
 	for _, id := range ids {
-		reply, failed := j.client.Delete(ctx, j.mailbox(), id)
+		reply, failed := j.deleteDraft(ctx, id)
 		if failed != nil {
 			err = failed
 			continue
@@ -131,6 +131,21 @@ func (j *job) removeDraft(ctx context.Context) {
 		return
 	}
 	j.forgetDraft()
+}
+
+// deleteDraft removes a draft; one whose send was refused only if it is one still:
+// neither a copy in Sent Items nor an item on its way is removed.
+func (j *job) deleteDraft(ctx context.Context, id string) (graph.Reply, error) {
+	if !j.p.SendWanted.IsZero() {
+		item, reply, err := j.client.Look(ctx, j.mailbox(), id)
+		if err == nil && (!item.IsDraft || item.Submitted()) {
+			err = errors.New("it was sent although Graph refused it")
+		}
+		if err != nil && !graph.NotFound(err) {
+			return reply, err
+		}
+	}
+	return j.client.Delete(ctx, j.mailbox(), id)
 }
 
 func (j *job) drafts(ctx context.Context) (ids []string, err error) {

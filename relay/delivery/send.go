@@ -28,9 +28,25 @@ func (j *job) send(ctx context.Context) error {
 		return j.withoutSender(ctx, err)
 	}
 	if !doubtful && j.notYet(ctx, err) {
-		return j.send(ctx)
+		return j.sendOnceFound(ctx)
 	}
 	return err
+}
+
+// sendOnceFound waits for the new draft that the send did not find, and asks again
+// only if it is a draft still.
+func (j *job) sendOnceFound(ctx context.Context) error {
+	_, _, err := j.client.Look(ctx, j.mailbox(), j.p.DraftID)
+	for j.notYet(ctx, err) {
+		_, _, err = j.client.Look(ctx, j.mailbox(), j.p.DraftID)
+	}
+	if err != nil {
+		return err
+	}
+	if sent, err := j.resolveSend(ctx); sent || err != nil {
+		return err
+	}
+	return j.send(ctx)
 }
 
 func sendDenied(err error) bool {
