@@ -223,3 +223,20 @@ func TestSenderThatMayNotBeNamed(t *testing.T) {
 	r.sentOnce(id)
 	r.noDrafts()
 }
+
+// A subject that is too long for Exchange is cut, but only if Graph refuses it.
+func TestLongSubject(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	r.fault(simulator.Fault{Operation: simulator.OpCreate, Mailbox: "strict@contoso.test", Nth: 1, Status: 400, Code: "ErrorInvalidRequest"})
+	long := strings.Repeat("ä", 300)
+	lengths := map[string]int{
+		r.submit(compose(header(long), "text"), r.to("strict@contoso.test", "bob@example.org")): 255,
+		r.submit(compose(header(long), "text"), r.to(anna, "bob@example.org")):                  300,
+	}
+	defer r.start(nil)()
+	for id, length := range lengths {
+		if got := r.message(r.sentOnce(id)).Subject; got != strings.Repeat("ä", length) {
+			t.Errorf("the subject is %q, want %d characters", got, length)
+		}
+	}
+}

@@ -131,10 +131,27 @@ func (j *job) createDraft(ctx context.Context) (string, graph.Reply, error) {
 		return j.client.CreateMIMEDraft(ctx, j.mailbox(), *j.plan.whole)
 	}
 	id, reply, err := j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
-	if sendDenied(err) && j.dropSender(err) {
+	if sendDenied(err) && j.dropSender(err) || invalid(err) && j.cutSubject(err) {
 		id, reply, err = j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
 	}
 	return id, reply, err
+}
+
+func invalid(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && e.Reason == graph.ReasonInvalid
+}
+
+// cutSubject tells whether the subject was longer than Exchange promises to take.
+// One that it takes all the same stays whole.
+func (j *job) cutSubject(refused error) bool {
+	text := []rune(j.plan.draft.Subject)
+	if len(text) <= graph.MaxSubject {
+		return false
+	}
+	j.event("subject cut", fmt.Sprintf("after %d of %d characters: %v", graph.MaxSubject, len(text), refused), graph.Reply{})
+	j.plan.draft.Subject = string(text[:graph.MaxSubject])
+	return true
 }
 
 // findDraft looks for the draft. Copies beyond the first are drafts that nobody

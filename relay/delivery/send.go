@@ -119,7 +119,7 @@ func (j *job) sendMail(ctx context.Context) error {
 		return err
 	}
 	reply, err := j.post(ctx)
-	if sendDenied(err) && j.dropSender(err) {
+	if sendDenied(err) && j.dropSender(err) || j.plan.draft != nil && invalid(err) && j.cutSubject(err) {
 		reply, err = j.post(ctx)
 	}
 	if err == nil {
