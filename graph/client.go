@@ -187,6 +187,9 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 		c.observe(op, 0, start)
 		return Reply{}, transportError(op, err)
 	}
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		defer c.http.CloseIdleConnections() // to be tried again on a new one (best-practices-concept)
+	}
 	defer resp.Body.Close()
 	defer func() { _, _ = io.CopyN(io.Discard, resp.Body, 8<<20) }() // so that the connection can be used again
 	c.observe(op, resp.StatusCode, start)

@@ -98,6 +98,23 @@ func TestRequestsOnTheWire(t *testing.T) {
 	}
 }
 
+// After 503 a request goes over another connection, which may end at another server.
+func TestNewConnectionAfter503(t *testing.T) {
+	var peers []string
+	status := 503
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		peers = append(peers, r.RemoteAddr)
+		reply(status, "")(w, r)
+		status = 202
+	})
+	for range 3 {
+		_, _ = c.Send(t.Context(), mailbox, "AAQ")
+	}
+	if len(peers) != 3 || peers[0] == peers[1] || peers[1] != peers[2] {
+		t.Errorf("connections from %q", peers)
+	}
+}
+
 func TestCreateLeavesOutWhatIsEmpty(t *testing.T) {
 	_, rec, c := simulated(t, simulator.Options{})
 	m := message("<b> & co")
