@@ -98,6 +98,24 @@ func TestRequestsOnTheWire(t *testing.T) {
 	}
 }
 
+// An empty page is not an empty list while it names another one.
+func TestFindTurnsEmptyPages(t *testing.T) {
+	pages := map[string]string{
+		"":    `{"value":[],"@odata.nextLink":"http://elsewhere.test/v1.0/users/x/messages?$filter=f&$skiptoken=a%2Bb"}`,
+		"a+b": `{"value":[{"id":"AAQ","isDraft":true}]}`,
+		"end": `{"value":[],"@odata.nextLink":"http://elsewhere.test/?$skiptoken=end"}`,
+	}
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) { reply(200, pages[r.URL.Query().Get("$skiptoken")])(w, r) })
+	items, _, err := c.Find(t.Context(), mailbox, "0q1")
+	if err != nil || len(items) != 1 || items[0].ID != "AAQ" {
+		t.Errorf("got %+v %v", items, err)
+	}
+	pages[""] = pages["end"]
+	if _, _, err = c.Find(t.Context(), mailbox, "0q1"); !graphError(t, err).Ambiguous {
+		t.Errorf("pages without end: %v", err)
+	}
+}
+
 // After 503 a request goes over another connection, which may end at another server.
 func TestNewConnectionAfter503(t *testing.T) {
 	var peers []string

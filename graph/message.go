@@ -166,15 +166,30 @@ func (c *Client) Find(ctx context.Context, mailbox, queueID string) ([]Item, Rep
 func (c *Client) find(ctx context.Context, mailbox, fields string, top int, filter string) ([]Item, Reply, error) {
 	r := &request{op: "find", method: http.MethodGet, mailbox: mailbox, path: "/messages", success: []int{http.StatusOK},
 		query: url.Values{"$filter": {filter}, "$select": {fields}, "$top": {strconv.Itoa(top)}}}
-	var list struct {
-		Value []Item `json:"value"`
+	for range maxPages {
+		var list struct {
+			Value []Item `json:"value"`
+			Next  string `json:"@odata.nextLink"`
+		}
+		reply, err := c.call(ctx, r, &list)
+		if err == nil && list.Value == nil {
+			err = unreadable(r.op, reply, errNoList)
+		}
+		if err != nil || len(list.Value) > 0 || list.Next == "" {
+			return list.Value, reply, err
+		}
+		next, err := url.Parse(list.Next)
+		if err != nil {
+			return nil, reply, unreadable(r.op, reply, errors.New("its next page has no readable link"))
+		}
+		r.query = next.Query() // of the same list: no link says where the token goes
 	}
-	reply, err := c.call(ctx, r, &list)
-	if err == nil && list.Value == nil {
-		err = unreadable(r.op, reply, errNoList)
-	}
-	return list.Value, reply, err
+	return nil, Reply{}, unreadable(r.op, Reply{}, errors.New("its pages are empty and do not end"))
 }
+
+// maxPages bounds how many empty pages of a list are turned. OData allows them
+// before one that is not.
+const maxPages = 20
 
 // Look returns the item as it is now. NotFound(err) tells that it is not there,
 // which is also the answer for some time while an item is being sent.
