@@ -9,8 +9,13 @@ type contentStore struct {
 }
 
 // reserve sets room aside for size bytes and says whether there was any.
-func (c *contentStore) reserve(size int64) bool {
-	if c.used+size > c.limit {
+func (c *contentStore) reserve(size int64) bool { return c.reserveUpTo(c.limit, size) }
+
+// reserveFile leaves some of the room to the texts of messages.
+func (c *contentStore) reserveFile(size int64) bool { return c.reserveUpTo(c.limit-c.limit/8, size) }
+
+func (c *contentStore) reserveUpTo(limit, size int64) bool {
+	if c.used+size > limit {
 		return false
 	}
 	c.used += size
@@ -19,9 +24,9 @@ func (c *contentStore) reserve(size int64) bool {
 
 func (c *contentStore) release(size int64) { c.used -= size }
 
-// keep holds content under id if there is room.
+// keep holds a file's content under id if there is room.
 func (c *contentStore) keep(id string, content []byte) bool {
-	if !c.reserve(int64(len(content))) {
+	if !c.reserveFile(int64(len(content))) {
 		return false
 	}
 	c.kept[id] = content

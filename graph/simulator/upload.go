@@ -67,7 +67,7 @@ func (c *call) createSession() (answer, error) {
 	}
 	opened.app, opened.mailbox = c.app, c.mailbox
 	s.expireSessions()
-	opened.kept = s.content.reserve(opened.size)
+	opened.kept = s.content.reserveFile(opened.size)
 	opened.holding = opened.kept
 	s.sessions[opened.id] = opened
 	return jsonAnswer(http.StatusCreated, map[string]any{

@@ -1,0 +1,15 @@
+package simulator
+
+import "testing"
+
+// Files that fill the store do not take the texts' room.
+func TestContentRoom(t *testing.T) {
+	c := contentStore{limit: 800, kept: map[string][]byte{}}
+	if !c.keep("file", make([]byte, 700)) || c.keep("another", make([]byte, 1)) || !c.reserve(100) || c.reserve(1) {
+		t.Errorf("%d of 800 bytes are used", c.used)
+	}
+	c.drop("file")
+	if !c.keep("another", make([]byte, 600)) || c.used != 700 {
+		t.Errorf("after a file was dropped, %d of 800 bytes are used", c.used)
+	}
+}
