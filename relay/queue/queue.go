@@ -48,6 +48,21 @@ type Envelope struct {
 	From string   `json:"from"`
 	To   []string `json:"to"`
 	UTF8 bool     `json:"utf8,omitempty"` // SMTPUTF8 was asked for (RFC 6531)
+	DSN  DSN      `json:"dsn,omitzero"`
+}
+
+// DSN is what the client asked about delivery status notifications (RFC 3461).
+// The zero value asks for nothing in particular.
+type DSN struct {
+	Return     string                  `json:"ret,omitempty"`   // RET, section 4.3: FULL or HDRS
+	EnvelopeID string                  `json:"envid,omitempty"` // ENVID, section 4.4, decoded
+	Recipients map[string]RecipientDSN `json:"recipients,omitempty"`
+}
+
+// RecipientDSN is what the client asked for one recipient, named as in Envelope.To.
+type RecipientDSN struct {
+	Notify   []string `json:"notify,omitempty"` // NOTIFY, section 4.1: NEVER, or of SUCCESS, FAILURE and DELAY
+	Original string   `json:"orcpt,omitempty"`  // ORCPT, section 4.2: "type;address", the address decoded
 }
 
 // Lane is one mailbox of one connection: the stream of deliveries that shares
@@ -108,6 +123,7 @@ type Record struct {
 	Reason   string    // of the closed list in graph, or empty
 	Detail   string
 	Attempts int
+	Warned   bool // the sender was told of the delay
 	Finished time.Time
 	Progress Progress
 }
@@ -131,8 +147,20 @@ type Outcome struct {
 	Reason   string
 	Detail   string
 	Uncount  bool // the try does not count as an attempt
+	Warned   bool // the sender is told of the delay; the record keeps it
 	Progress Progress
 	Events   []Event
+	// Follow is a message that the relay itself has to say about this one. It is
+	// queued in the commit that ends the claim: with it or not at all.
+	Follow *Submission
+}
+
+// Submission is a small message of the relay's own, whole in memory.
+type Submission struct {
+	ID string // from NewID
+	Entry
+	Body   []byte
+	Events []Event
 }
 
 // Writer takes the bytes of one message. Nothing of it is visible until Commit.

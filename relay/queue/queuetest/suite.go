@@ -31,6 +31,9 @@ func Run(t *testing.T, open Open) {
 		"progress survives":            progressSurvives,
 		"fence":                        fence,
 		"finish":                       finish,
+		"a message that follows":       follow,
+		"follow is all or nothing":     followAtomic,
+		"warned once":                  warned,
 		"pause":                        pause,
 		"renew reclaims":               renewReclaims,
 		"steer":                        steer,
@@ -86,8 +89,10 @@ var laneB = queue.Lane{Connection: "contoso", Mailbox: "b@contoso.test"}
 
 func entry(l queue.Lane) queue.Entry {
 	return queue.Entry{
-		Envelope: queue.Envelope{From: "a@contoso.test", To: []string{"x@example.test", "Ü@example.test"}, UTF8: true},
-		Lane:     l, From: "shown@contoso.test", Sender: "sender@contoso.test", ReplyTo: "reply@contoso.test", Subject: "subject \x00'\"",
+		Envelope: queue.Envelope{From: "a@contoso.test", To: []string{"x@example.test", "Ü@example.test"}, UTF8: true, DSN: queue.DSN{
+			Return: "FULL", EnvelopeID: "id +=\"", Recipients: map[string]queue.RecipientDSN{"Ü@example.test": {Notify: []string{"SUCCESS", "DELAY"}, Original: "utf-8;Ü@old.test"}},
+		}},
+		Lane: l, From: "shown@contoso.test", Sender: "sender@contoso.test", ReplyTo: "reply@contoso.test", Subject: "subject \x00'\"",
 		MessageID: "<1@x>", Listener: "devices", User: "crm", Client: "127.0.0.1", Trace: 3,
 	}
 }

@@ -56,15 +56,19 @@ func (w *writer) insert(ctx context.Context, tx *sql.Tx, e queue.Entry) error {
 	if err != nil {
 		return err
 	}
+	dsn, err := dsnText(e.Envelope.DSN)
+	if err != nil {
+		return err
+	}
 	kind := bodyRow
 	if w.f != nil {
 		kind = bodyFile
 	}
 	now := time.Now().UnixMicro()
-	_, err = tx.ExecContext(ctx, `INSERT INTO message (id, received, size, body, lane, mail_from, recipients, utf8,
+	_, err = tx.ExecContext(ctx, `INSERT INTO message (id, received, size, body, lane, mail_from, recipients, utf8, dsn,
 		header_from, sender, reply_to, subject, message_id, listener, user, client, trace, state, due)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?)`,
-		w.id, now, w.size, kind, lane, e.Envelope.From, string(to), e.Envelope.UTF8,
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?)`,
+		w.id, now, w.size, kind, lane, e.Envelope.From, string(to), e.Envelope.UTF8, dsn,
 		e.From, e.Sender, e.ReplyTo, e.Subject, e.MessageID, e.Listener, e.User, e.Client, e.Trace, now)
 	if err != nil || kind == bodyFile {
 		return err
@@ -75,6 +79,14 @@ func (w *writer) insert(ctx context.Context, tx *sql.Tx, e queue.Entry) error {
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO body (id, data) VALUES (?,?)", w.id, data)
 	return err
+}
+
+func dsnText(d queue.DSN) (string, error) {
+	if d.Return == "" && d.EnvelopeID == "" && len(d.Recipients) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(d)
+	return string(text), err
 }
 
 func (w *writer) Abort() error {

@@ -12,9 +12,9 @@ import (
 
 // recordColumns are read by scanRecord, in this order, from recordTables.
 const (
-	recordColumns = `m.id, m.received, m.size, lane.connection, lane.mailbox, m.mail_from, m.recipients, m.utf8,
+	recordColumns = `m.id, m.received, m.size, lane.connection, lane.mailbox, m.mail_from, m.recipients, m.utf8, m.dsn,
 	m.header_from, m.sender, m.reply_to, m.subject, m.message_id, m.listener, m.user, m.client, m.trace,
-	m.state, m.due, m.reason, m.detail, m.attempts, m.fence, m.finished,
+	m.state, m.due, m.reason, m.detail, m.attempts, m.warned, m.fence, m.finished,
 	m.path, m.draft_wanted, m.draft_id, m.attached, m.upload_url, m.upload_offset, m.send_wanted, m.settle, m.accepted`
 	recordTables = `message m JOIN lane ON lane.id = m.lane`
 )
@@ -23,11 +23,11 @@ type scanner interface{ Scan(...any) error }
 
 func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
 	var received, due, finished, sendWanted, settle int64
-	var to string
+	var to, dsn string
 	p := &r.Progress
-	err = row.Scan(&r.ID, &received, &r.Size, &r.Lane.Connection, &r.Lane.Mailbox, &r.Envelope.From, &to, &r.Envelope.UTF8,
+	err = row.Scan(&r.ID, &received, &r.Size, &r.Lane.Connection, &r.Lane.Mailbox, &r.Envelope.From, &to, &r.Envelope.UTF8, &dsn,
 		&r.From, &r.Sender, &r.ReplyTo, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace,
-		&r.State, &due, &r.Reason, &r.Detail, &r.Attempts, &fence, &finished,
+		&r.State, &due, &r.Reason, &r.Detail, &r.Attempts, &r.Warned, &fence, &finished,
 		&p.Path, &p.DraftWanted, &p.DraftID, &p.Attached, &p.UploadURL, &p.UploadOffset, &sendWanted, &settle, &p.Accepted)
 	if err != nil {
 		return r, 0, notFound(err)
@@ -36,6 +36,12 @@ func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
 	p.SendWanted, p.Settle = fromMicros(sendWanted), fromMicros(settle)
 	if err := json.Unmarshal([]byte(to), &r.Envelope.To); err != nil {
 		return r, 0, fmt.Errorf("recipients of %s: %w", r.ID, err)
+	}
+	if dsn == "" {
+		return r, fence, nil
+	}
+	if err := json.Unmarshal([]byte(dsn), &r.Envelope.DSN); err != nil {
+		return r, 0, fmt.Errorf("dsn of %s: %w", r.ID, err)
 	}
 	return r, fence, nil
 }

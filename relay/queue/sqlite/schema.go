@@ -10,7 +10,8 @@ import (
 const schemaVersion = 1
 
 // schema: times are Unix microseconds, 0 for none. A body of up to inlineBody
-// bytes is a row of body, a larger one the file bodies/ID; message.body says which.
+// bytes, or of a message of the relay's own, is a row of body, a larger one the file
+// bodies/ID; message.body says which.
 const schema = `
 CREATE TABLE lane (
 	id         INTEGER PRIMARY KEY,
@@ -29,6 +30,7 @@ CREATE TABLE message (
 	mail_from     TEXT NOT NULL,
 	recipients    TEXT NOT NULL,    -- JSON array
 	utf8          INTEGER NOT NULL,
+	dsn           TEXT NOT NULL,    -- JSON, empty for none
 	header_from   TEXT NOT NULL,
 	sender        TEXT NOT NULL,
 	reply_to      TEXT NOT NULL,
@@ -43,6 +45,7 @@ CREATE TABLE message (
 	reason        TEXT NOT NULL DEFAULT '',
 	detail        TEXT NOT NULL DEFAULT '',
 	attempts      INTEGER NOT NULL DEFAULT 0,
+	warned        INTEGER NOT NULL DEFAULT 0,
 	owner         TEXT NOT NULL DEFAULT '',
 	fence         INTEGER NOT NULL DEFAULT 0,
 	finished      INTEGER NOT NULL DEFAULT 0,

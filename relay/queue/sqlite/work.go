@@ -183,13 +183,20 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 		if err != nil {
 			return err
 		}
-		return finish(ctx, tx, ref, o, kind)
+		err = finish(ctx, tx, ref, o, kind)
+		if err != nil || o.Follow == nil {
+			return err
+		}
+		return s.submit(ctx, tx, o.Follow)
 	})
 	if err != nil {
 		return err
 	}
 	if o.State == queue.Sent && kind == bodyFile {
 		s.removeFiles([]string{ref.ID})
+	}
+	if o.Follow != nil { // which no limit refuses: it would be lost
+		s.took(int64(len(o.Follow.Body)))
 	}
 	s.signal() // the lane has room again
 	return nil
@@ -210,13 +217,24 @@ func finish(ctx context.Context, tx *sql.Tx, ref queue.Ref, o queue.Outcome, kin
 	if o.Uncount {
 		uncount = 1
 	}
-	args := append(progressValues(o.Progress), o.State, micros(o.Due), o.Reason, o.Detail, uncount, finished, kind, ref.ID)
+	args := append(progressValues(o.Progress), o.State, micros(o.Due), o.Reason, o.Detail, uncount, o.Warned, finished, kind, ref.ID)
 	_, err := tx.ExecContext(ctx, "UPDATE message SET "+progressColumns+
-		", state=?, due=?, reason=?, detail=?, attempts=max(attempts-?, 0), finished=?, body=?, owner='' WHERE id=?", args...)
+		", state=?, due=?, reason=?, detail=?, attempts=max(attempts-?, 0), warned=max(warned, ?), finished=?, body=?, owner='' WHERE id=?", args...)
 	if err != nil {
 		return err
 	}
 	return addEvents(ctx, tx, ref.ID, o.Events...)
+}
+
+// submit queues a message of the relay's own within the transaction of another
+// one's end. Its body is a row whatever its size: a file could not be undone.
+func (s *Store) submit(ctx context.Context, tx *sql.Tx, m *queue.Submission) error {
+	w := &writer{spool: spool{s: s, id: m.ID, size: int64(len(m.Body))}}
+	w.mem.Write(m.Body)
+	if err := w.insert(ctx, tx, m.Entry); err != nil {
+		return err
+	}
+	return addEvents(ctx, tx, m.ID, m.Events...)
 }
 
 // Pause implements queue.Work.

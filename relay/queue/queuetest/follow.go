@@ -1,0 +1,84 @@
+package queuetest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+func submission(body string) *queue.Submission {
+	return &queue.Submission{ID: queue.NewID(time.Now()), Entry: queue.Entry{Lane: laneB, Envelope: queue.Envelope{To: []string{"a@contoso.test"}}},
+		Body: []byte(body), Events: []queue.Event{{What: "bounce of"}}}
+}
+
+// follow: the message that follows another one's end is a message like any other.
+func follow(t *testing.T, b *bench) {
+	for _, size := range []int{0, 10, 1 << 20} {
+		b.put(laneA, "x")
+		task := b.claimOne()
+		next := submission(strings.Repeat("b", size))
+		b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Reason: "too_large", Follow: next}))
+		b.reopen()
+		r, events := b.get(next.ID)
+		if r.State != queue.Queued || r.Envelope.From != "" || r.Lane != laneB || r.Size != int64(size) || len(events) != 1 || events[0].What != "bounce of" {
+			t.Errorf("the one that follows is %+v with %v", r, events)
+		}
+		if got := b.body(next.ID); got != string(next.Body) {
+			t.Errorf("its %d bytes came back as %d", size, len(got))
+		}
+		claimed := b.claimOne()
+		if claimed.ID != next.ID {
+			t.Fatalf("claimed %s, want %s", claimed.ID, next.ID)
+		}
+		b.ok(b.store.Finish(t.Context(), claimed.Ref, queue.Outcome{State: queue.Sent}))
+		_, err := b.store.Open(t.Context(), next.ID)
+		b.want(err, queue.ErrNotFound)
+	}
+}
+
+// followAtomic: the end of a message and what follows are there both, or neither.
+func followAtomic(t *testing.T, b *bench) {
+	id := b.put(laneA, "x")
+	old := b.claimOne()
+	b.ok(b.store.Steer(t.Context(), id, queue.Hold, "test"))
+	lost := submission("lost")
+	b.want(b.store.Finish(t.Context(), old.Ref, queue.Outcome{State: queue.Failed, Follow: lost}), queue.ErrFenced)
+	_, _, err := b.store.Get(t.Context(), lost.ID)
+	b.want(err, queue.ErrNotFound)
+
+	b.ok(b.store.Steer(t.Context(), id, queue.Release, "test"))
+	task := b.claimOne()
+	impossible := submission("its ID is taken")
+	impossible.ID = id
+	if err := b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Follow: impossible}); err == nil {
+		t.Fatal("a message was queued under an ID that is taken")
+	}
+	if r, events := b.get(id); r.State != queue.Delivering || r.Reason != "" || len(events) != 2 {
+		t.Errorf("without what follows it ended: %+v with %v", r, events)
+	}
+	next := submission("next")
+	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Follow: next}))
+	b.want(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Follow: submission("again")}), queue.ErrFenced)
+	all, err := b.store.List(t.Context(), queue.Filter{})
+	b.ok(err)
+	if len(all) != 2 || all[0].State != queue.Failed || all[1].ID != next.ID {
+		t.Errorf("the queue holds %+v", all)
+	}
+}
+
+// warned: that the sender was told of a delay is not forgotten by a later end.
+func warned(t *testing.T, b *bench) {
+	id := b.put(laneA, "x")
+	for i, warn := range []bool{false, true, false} {
+		task := b.claimOne()
+		if task.Warned != (i == 2) {
+			t.Errorf("claim %d: warned %v", i+1, task.Warned)
+		}
+		b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Deferred, Due: time.Now(), Warned: warn}))
+	}
+	if r, _ := b.get(id); !r.Warned {
+		t.Error("that it was warned of is forgotten")
+	}
+}
