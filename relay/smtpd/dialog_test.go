@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,7 +25,8 @@ var errNoSpace = queue.ErrNoSpace
 
 // TestDialogs runs testdata/*.dialog: lines after "C: " are sent, lines after
 // "S: " must be the answer ("..." at the end stands for any rest), and "!" lines
-// set the listener up or act. The expectation "closed" is the connection's end.
+// set the listener up, act, or say what must be queued. The expectation "closed" is
+// the connection's end.
 func TestDialogs(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.dialog")
 	if err != nil || len(files) == 0 {
@@ -93,6 +95,7 @@ func answers(got, want string) bool {
 
 func (c *client) act(b *bench, what string) {
 	c.Helper()
+	what, rest, _ := strings.Cut(what, ": ")
 	switch what {
 	case "tls":
 		c.handshake()
@@ -103,6 +106,11 @@ func (c *client) act(b *bench, what string) {
 		b.queue.setRoom(queue.ErrNoSpace)
 	case "room":
 		b.queue.setRoom(nil)
+	case "envelope":
+		got, err := json.Marshal(b.queue.all()[0].Envelope)
+		if want := strings.TrimSpace(rest); err != nil || string(got) != want {
+			c.Fatalf("the envelope is %s, %v; want %s", got, err, want)
+		}
 	case "nothing queued":
 		if got := b.queue.all(); len(got) != 0 {
 			c.Fatalf("queued: %q", got[0].data)

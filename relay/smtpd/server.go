@@ -98,6 +98,7 @@ func New(cfg Config, intake queue.Intake, policy Policy, room *Room, metrics *Me
 	s.smtp.MaxRecipients = cfg.MaxRecipients
 	s.smtp.MaxLineLength = cfg.MaxLineBytes
 	s.smtp.EnableSMTPUTF8 = true
+	s.smtp.EnableDSN = true
 	s.smtp.AllowInsecureAuth = true // the session decides, see AuthMechanisms: go-smtp does not see our TLS
 	s.smtp.ErrorLog = serverLog{s.log}
 	return s

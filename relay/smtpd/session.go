@@ -66,7 +66,11 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	if err != nil {
 		return s.refused("MAIL", err)
 	}
-	s.env = queue.Envelope{From: from, UTF8: opts.UTF8}
+	dsn, err := mailDSN(opts)
+	if err != nil {
+		return s.refused("MAIL", err)
+	}
+	s.env = queue.Envelope{From: from, UTF8: opts.UTF8, DSN: dsn}
 	s.seen = map[string]bool{}
 	s.open = true
 	s.conn.busy.Store(true)
@@ -96,17 +100,31 @@ func (s *session) room(size int64) error {
 }
 
 // Rcpt implements smtp.Session.
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := checkAddress(to, s.env.UTF8); err != nil {
 		return s.refused("RCPT", err)
 	}
+	dsn, asked, err := rcptDSN(opts)
+	if err != nil {
+		return s.refused("RCPT", err)
+	}
 	if key := strings.ToLower(to); !s.seen[key] {
 		s.seen[key] = true
 		s.env.To = append(s.env.To, to)
+		if asked {
+			s.askDSN(to, dsn)
+		}
 	}
 	return nil
+}
+
+func (s *session) askDSN(to string, dsn queue.RecipientDSN) {
+	if s.env.DSN.Recipients == nil {
+		s.env.DSN.Recipients = map[string]queue.RecipientDSN{}
+	}
+	s.env.DSN.Recipients[to] = dsn
 }
 
 // Data implements smtp.Session. It answers nil never: success is a 250 that

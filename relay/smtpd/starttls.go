@@ -127,7 +127,7 @@ func (p *plaintext) hello(line string, extended bool, arg string) {
 	}
 	cfg := p.c.server.cfg
 	p.reply("250-Hello "+printable(name),
-		"250-PIPELINING", "250-8BITMIME", "250-ENHANCEDSTATUSCODES", "250-CHUNKING", "250-STARTTLS", "250-SMTPUTF8",
+		"250-PIPELINING", "250-8BITMIME", "250-ENHANCEDSTATUSCODES", "250-CHUNKING", "250-STARTTLS", "250-SMTPUTF8", "250-DSN",
 		fmt.Sprintf("250-SIZE %d", cfg.MaxMessageBytes), fmt.Sprintf("250 LIMITS RCPTMAX=%d", cfg.MaxRecipients))
 }
 

@@ -1,0 +1,52 @@
+package smtpd
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/emersion/go-smtp"
+
+	"graphrelay/relay/queue"
+)
+
+// Lengths of RFC 3461 sections 4.4 and 4.2, as far as they can be told of decoded
+// text.
+const (
+	maxEnvelopeID        = 100
+	maxOriginalRecipient = 500
+)
+
+// mailDSN is what MAIL asks of notifications. go-smtp has read the syntax; it
+// bounds no length.
+func mailDSN(opts *smtp.MailOptions) (queue.DSN, error) {
+	if len(opts.EnvelopeID) > maxEnvelopeID || strings.ContainsFunc(opts.EnvelopeID, unsafeInDSN) {
+		return queue.DSN{}, dsnRefusal("The ENVID is too long or holds control characters; use at most 100 printable ones")
+	}
+	return queue.DSN{Return: string(opts.Return), EnvelopeID: opts.EnvelopeID}, nil
+}
+
+// rcptDSN is what RCPT asks of notifications, and whether it asks for anything.
+// In the form for UTF-8 addresses (RFC 6533 section 3) go-smtp lets control
+// characters through.
+func rcptDSN(opts *smtp.RcptOptions) (r queue.RecipientDSN, asked bool, err error) {
+	if opts == nil {
+		return r, false, nil
+	}
+	for _, n := range opts.Notify {
+		r.Notify = append(r.Notify, string(n))
+	}
+	if a := opts.OriginalRecipient; a != "" {
+		if len(a) > maxOriginalRecipient || !utf8.ValidString(a) || strings.ContainsFunc(a, unsafeInDSN) {
+			return r, false, dsnRefusal("The ORCPT is too long or holds characters that are not allowed")
+		}
+		r.Original = strings.ToLower(string(opts.OriginalRecipientType)) + ";" + a
+	}
+	return r, r.Original != "" || len(r.Notify) > 0, nil
+}
+
+func unsafeInDSN(r rune) bool { return r != ' ' && !unicode.IsGraphic(r) }
+
+func dsnRefusal(text string) *Refusal {
+	return &Refusal{501, [3]int{5, 5, 4}, ReasonContent, text}
+}
