@@ -117,6 +117,13 @@ func (j *job) orGiveUp(o queue.Outcome) queue.Outcome {
 func (j *job) removeDraft(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	if !j.p.SendWanted.IsZero() {
+		// Without this record, a crash before the failure's own would leave a send in
+		// doubt, and no item to look at.
+		if err := j.save(ctx, "not sent", "", graph.Reply{}); err != nil {
+			return
+		}
+	}
 	ids, err := j.drafts(ctx)
 	for _, id := range ids {
 		reply, failed := j.deleteDraft(ctx, id)
