@@ -31,7 +31,7 @@ type Config struct {
 	GiveUpAfter   time.Duration   // from receipt
 	SendSettle    time.Duration   // how long a doubtful send is watched before it is repeated
 	MIME          mime.Limits
-	MessageIDHost string                // right side of the Message-ID given to a message that has none
+	MessageIDHost string                // this relay's name: in bounces, and in the Message-ID given to a message that has none
 	Connections   map[string]Connection // by name; one that is not named is the zero value
 	XHeaders      []string              // patterns of the X- fields to carry, the most wanted first
 	// BreakSignatures sends a signed or encrypted message that is too large for
@@ -40,6 +40,12 @@ type Config struct {
 	// ResendUnknown sends again where it cannot be looked up whether a message was
 	// sent, instead of holding it: a duplicate rather than a loss.
 	ResendUnknown bool
+	// Postmaster is the lane that bounces go by; the zero value stands for the lane of
+	// the message that they are about.
+	Postmaster queue.Lane
+	// BounceTo says where the bounces to an envelope sender go; nil: to itself.
+	BounceTo  func(sender string) string
+	WarnAfter time.Duration // when the sender is told of a delay; 0: never
 }
 
 // Deliverer delivers from one queue. Its fields do not change while it runs.
@@ -196,8 +202,9 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 	o = j.outcome(ctx, j.run(ctx))
 	if o.State == queue.Failed {
 		j.removeDraft(ctx)
-		o.Progress, o.Events = j.p, j.events
 	}
+	o = j.tell(o)
+	o.Progress, o.Events = j.p, j.events
 	return o
 }
 
@@ -205,6 +212,10 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 func (j *job) report(o queue.Outcome) {
 	lane := j.task.Lane
 	args := []any{"lane", lane.String(), "attempts", j.task.Attempts}
+	if o.Follow != nil {
+		args = append(args, "notification", o.Follow.ID)
+	}
+	j.d.metrics.ended(lane.Connection, o, j.unbounced)
 	switch o.State {
 	case queue.Sent:
 		took := time.Since(j.task.Received)
@@ -212,7 +223,6 @@ func (j *job) report(o queue.Outcome) {
 		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
 			"size", j.task.Size, "path", o.Progress.Path, "seconds", took.Seconds())...)
 	case queue.Failed:
-		j.d.metrics.failed.WithLabelValues(lane.Connection, o.Reason).Inc()
 		j.log.Error("failed", append(args, "reason", o.Reason, "detail", o.Detail)...)
 	case queue.Held:
 		j.log.Error("held", append(args, "reason", o.Reason, "detail", o.Detail)...)

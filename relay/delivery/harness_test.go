@@ -28,7 +28,9 @@ import (
 const (
 	anna   = "anna@contoso.test"
 	secret = "s3cret~value"
-	guard  = 30 * time.Second // of every wait; none is expected to take a tenth of it
+
+	nullSender = "<>"             // for submit, which fills in a sender where there is none
+	guard      = 30 * time.Second // of every wait; none is expected to take a tenth of it
 )
 
 // rig is a real queue, a real client and a simulated Graph.
@@ -44,6 +46,7 @@ type rig struct {
 	timeout time.Duration // of the next connection's requests
 	log     *syncBuffer
 	url     string
+	metrics *prometheus.Registry // of the latest run
 }
 
 // syncBuffer keeps the log, in which no secret may appear.
@@ -133,8 +136,11 @@ func (r *rig) submit(raw string, e queue.Entry) string {
 	if e.Lane == (queue.Lane{}) {
 		e.Lane = queue.Lane{Connection: "main", Mailbox: anna}
 	}
-	if e.Envelope.From == "" {
+	switch e.Envelope.From {
+	case "":
 		e.Envelope.From = e.Lane.Mailbox
+	case nullSender:
+		e.Envelope.From = ""
 	}
 	if e.From == "" {
 		e.From = e.Lane.Mailbox
@@ -175,7 +181,8 @@ func (r *rig) run(ctx context.Context, work queue.Work, drain time.Duration) <-c
 		work = r.store
 	}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	d := delivery.New(r.cfg, work, r.clients, delivery.NewMetrics(prometheus.NewRegistry()), log)
+	r.metrics = prometheus.NewRegistry()
+	d := delivery.New(r.cfg, work, r.clients, delivery.NewMetrics(r.metrics), log)
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx, drain) }()
 	return done

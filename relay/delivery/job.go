@@ -24,6 +24,10 @@ type job struct {
 	body queue.Body
 	plan *plan     // nil when the message is only being looked for
 	made time.Time // when this try made the draft; zero: it did not
+
+	refusal   *graph.Error // Graph's last one
+	gaveUp    bool
+	unbounced bool // it failed, and nobody can be told
 }
 
 // pending is no failure: whether a send happened cannot be told yet.

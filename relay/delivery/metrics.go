@@ -8,12 +8,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"graphrelay/graph"
+	"graphrelay/relay/queue"
 )
 
 // Metrics counts deliveries and the requests to Graph behind them.
 type Metrics struct {
 	delivered *prometheus.CounterVec
 	failed    *prometheus.CounterVec
+	bounces   *prometheus.CounterVec
+	unbounced *prometheus.CounterVec
 	seconds   *prometheus.HistogramVec
 	requests  *prometheus.CounterVec
 	took      *prometheus.HistogramVec
@@ -38,6 +41,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		delivered: counter("graphrelay_messages_delivered_total", "Messages that Graph accepted for sending.", "connection", "path"),
 		failed:    counter("graphrelay_messages_failed_total", "Messages that were given up.", "connection", "reason"),
+		bounces:   counter("graphrelay_bounces_total", "Notifications to senders that were queued: failed, delayed, relayed.", "connection", "kind"),
+		unbounced: counter("graphrelay_bounces_impossible_total", "Messages that failed and are held since nobody can be told.", "connection"),
 		seconds:   histogram("graphrelay_delivery_seconds", "Time from receipt to Graph's acceptance.", deliveryBuckets, "connection"),
 		requests:  counter("graphrelay_graph_requests_total", "Requests to Graph; status 0: no answer.", "operation", "status"),
 		took:      histogram("graphrelay_graph_request_seconds", "Time to Graph's answer.", requestBuckets, "operation"),
@@ -46,7 +51,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		expiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "graphrelay_credential_expiry_timestamp_seconds",
 			Help: "When the connection's credential expires; NaN where nobody says, as of a client secret."}, []string{"connection"}),
 	}
-	r.MustRegister(m.delivered, m.failed, m.seconds, m.requests, m.took, m.throttled, m.tokens, m.expiry)
+	r.MustRegister(m.delivered, m.failed, m.bounces, m.unbounced, m.seconds, m.requests, m.took, m.throttled, m.tokens, m.expiry)
 	return m
 }
 
@@ -59,11 +64,29 @@ func (m *Metrics) sent(connection, path string, took time.Duration) {
 // series start at 0, so that the first failure is seen to be one.
 var failures = []graph.Reason{graph.ReasonInvalid, graph.ReasonRecipients, graph.ReasonTooLarge, graph.ReasonMailbox, graph.ReasonSendDenied}
 
+// ended counts failures, and what is said of any end.
+func (m *Metrics) ended(connection string, o queue.Outcome, unbounced bool) {
+	if o.State == queue.Failed || unbounced {
+		m.failed.WithLabelValues(connection, o.Reason).Inc()
+	}
+	if unbounced {
+		m.unbounced.WithLabelValues(connection).Inc()
+	}
+	if o.Follow != nil {
+		kind := map[queue.State]string{queue.Failed: actionFailed, queue.Deferred: actionDelayed, queue.Sent: actionRelayed}[o.State]
+		m.bounces.WithLabelValues(connection, kind).Inc()
+	}
+}
+
 // Observer returns the graph.Observer of a connection and makes its series appear.
 func (m *Metrics) Observer(connection string) *Observer {
 	m.delivered.WithLabelValues(connection, pathDraft)
 	m.seconds.WithLabelValues(connection)
 	m.throttled.WithLabelValues(connection)
+	m.unbounced.WithLabelValues(connection)
+	for _, kind := range []string{actionFailed, actionDelayed, actionRelayed} {
+		m.bounces.WithLabelValues(connection, kind)
+	}
 	m.tokens.WithLabelValues(connection, "ok")
 	m.tokens.WithLabelValues(connection, "failed")
 	m.expiry.WithLabelValues(connection).Set(math.NaN())

@@ -17,6 +17,9 @@ const (
 	signInPause   = 30 * time.Second
 )
 
+// reasonStorage: the queue itself could not be read or written.
+const reasonStorage = "storage"
+
 func (j *job) end(s queue.State, reason, detail string) queue.Outcome {
 	return queue.Outcome{State: s, Reason: reason, Detail: detail, Progress: j.p, Events: j.events}
 }
@@ -49,11 +52,12 @@ func (j *job) outcome(ctx context.Context, err error) queue.Outcome {
 		j.forgetDraft() // a release means: make a new one
 		return j.end(queue.Held, "send_unknown", never.detail)
 	case errors.As(err, &e):
+		j.refusal = e
 		j.event("refused", err.Error(), graph.Reply{RequestID: e.RequestID})
 		return j.refused(e, err)
 	}
 	// The queue itself could not be read or written.
-	return j.retry("storage", err.Error())
+	return j.retry(reasonStorage, err.Error())
 }
 
 func (j *job) refused(e *graph.Error, err error) queue.Outcome {
@@ -109,6 +113,7 @@ func (j *job) orGiveUp(o queue.Outcome) queue.Outcome {
 	if j.doubtful() {
 		return j.end(queue.Held, "send_unknown", "gave up while it was unknown whether the message was sent; last: "+o.Detail)
 	}
+	j.gaveUp = true
 	return j.end(queue.Failed, o.Reason, "gave up after "+j.d.cfg.GiveUpAfter.String()+"; last: "+o.Detail)
 }
 

@@ -1,0 +1,197 @@
+package delivery
+
+import (
+	"bytes"
+	"fmt"
+	stdmime "mime"
+	"mime/quotedprintable"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"graphrelay/mime"
+	"graphrelay/relay/queue"
+)
+
+// What a notification says of a message: the actions of RFC 3464 section 2.3.3.
+const (
+	actionFailed  = "failed"
+	actionDelayed = "delayed"
+	actionRelayed = "relayed" // to a system that will not tell more (RFC 3461 section 5.2.2)
+)
+
+// bounceField marks what the relay itself says of a message, with the queue ID of
+// that message.
+const bounceField = "X-Graphrelay-Bounce"
+
+// notice is a delivery status notification (RFC 3464). What of it comes from
+// outside is made safe where it is written.
+type notice struct {
+	id         string // its own queue ID
+	action     string
+	host       string // the relay's name
+	from, to   string
+	now        time.Time
+	about      queue.Record
+	recipients []string // of about, those that the sender is told of
+	reason     string   // "" of a message that was sent
+	gaveUp     time.Duration
+	until      time.Time // end of the tries for a message that is delayed
+	detail     string    // of what went wrong, for an administrator
+	diagnostic string    // what Graph answered
+	original   original
+}
+
+// message writes the notification in its three parts (RFC 6522 section 3).
+func (n *notice) message() []byte {
+	returned, encoding := n.original.part()
+	boundary := "=_graphrelay_" + n.id // whoever wrote the original could not know it
+	var b bytes.Buffer
+	n.header(&b)
+	fmt.Fprintf(&b, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n", boundary)
+	if encoding != "7bit" {
+		fmt.Fprintf(&b, "Content-Transfer-Encoding: %s\r\n", encoding)
+	}
+	fmt.Fprintf(&b, "\r\n--%s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n", boundary)
+	b.Write(quoted([]byte(strings.ReplaceAll(n.text(), "\n", "\r\n"))))
+	fmt.Fprintf(&b, "\r\n--%s\r\nContent-Type: message/delivery-status\r\n\r\n", boundary)
+	n.status(&b)
+	if returned != nil {
+		fmt.Fprintf(&b, "\r\n--%s\r\n%s", boundary, returned)
+	}
+	fmt.Fprintf(&b, "\r\n--%s--\r\n", boundary)
+	return b.Bytes()
+}
+
+// header marks the message as an answer that nobody wrote (RFC 3834 section 5), so
+// that nobody's program answers it.
+func (n *notice) header(b *bytes.Buffer) {
+	field(b, "From", mime.FormatAddresses([]mime.Address{{Name: "Mail Delivery System", Address: n.from}}))
+	field(b, "To", mime.FormatAddresses([]mime.Address{{Address: n.to}}))
+	words := stdmime.QEncoding.Encode("utf-8", n.subject(n.original.subject))
+	b.WriteString("Subject: " + strings.ReplaceAll(words, "?= =?", "?=\r\n =?") + "\r\n")
+	field(b, "Date", n.now.Format(time.RFC1123Z))
+	field(b, "Message-ID", n.messageID())
+	if id := n.original.messageID; id != "" {
+		field(b, "In-Reply-To", ascii(id))
+	}
+	field(b, "Auto-Submitted", "auto-replied")
+	field(b, bounceField, n.about.ID)
+	field(b, "MIME-Version", "1.0")
+}
+
+func (n *notice) messageID() string { return "<" + n.id + "@" + n.host + ">" }
+
+// subject is bounded: the original's may be as long as a field can be.
+func (n *notice) subject(of string) string {
+	title := map[string]string{actionFailed: "Undelivered Mail", actionDelayed: "Delayed Mail", actionRelayed: "Relayed Mail"}[n.action]
+	if of = clip(oneLine(of), 200); of != "" {
+		title += ": " + of
+	}
+	return title
+}
+
+// status is the part for programs (RFC 3464 section 2).
+func (n *notice) status(b *bytes.Buffer) {
+	field(b, "Reporting-MTA", "dns; "+ascii(n.host))
+	if id := n.about.Envelope.DSN.EnvelopeID; id != "" {
+		field(b, "Original-Envelope-Id", ascii(id))
+	}
+	field(b, "X-Graphrelay-Queue-ID", n.about.ID)
+	field(b, "Arrival-Date", n.about.Received.Format(time.RFC1123Z))
+	for _, r := range n.recipients {
+		b.WriteString("\r\n")
+		if o := n.about.Envelope.DSN.Recipients[r].Original; o != "" {
+			kind, address, _ := strings.Cut(o, ";")
+			field(b, "Original-Recipient", typed(kind, address))
+		}
+		field(b, "Final-Recipient", typed("rfc822", r))
+		field(b, "Action", n.action)
+		field(b, "Status", n.statusCode())
+		if n.diagnostic != "" {
+			field(b, "Diagnostic-Code", "x-graph; "+ascii(n.diagnostic))
+		}
+		field(b, "Last-Attempt-Date", n.now.Format(time.RFC1123Z))
+		if n.action == actionDelayed {
+			field(b, "Will-Retry-Until", n.until.Format(time.RFC1123Z))
+		}
+	}
+}
+
+func (n *notice) statusCode() string {
+	switch {
+	case n.action == actionRelayed:
+		return "2.0.0"
+	case n.action == actionDelayed:
+		return "4." + adviceFor(n.reason).status
+	case n.gaveUp > 0:
+		return "5.4.7" // delivery time expired
+	}
+	return "5." + adviceFor(n.reason).status
+}
+
+// typed writes an address with its type. The part is ASCII: an address that is not
+// has a form of its own (RFC 6533 section 3).
+func typed(kind, address string) string {
+	address = oneLine(address)
+	if isASCII(address) && kind != "utf-8" {
+		return ascii(kind) + ";" + address
+	}
+	var b strings.Builder
+	for _, r := range address {
+		if r > ' ' && r < 0x7f && !strings.ContainsRune(`\+=`, r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\x{%02X}`, r)
+		}
+	}
+	return "utf-8;" + b.String()
+}
+
+// maxField keeps a line below the 998 characters of RFC 5322 section 2.1.1.
+const maxField = 900
+
+// field writes one line, whatever is in the value.
+func field(b *bytes.Buffer, name, value string) {
+	fmt.Fprintf(b, "%s: %s\r\n", name, clip(oneLine(value), maxField))
+}
+
+// oneLine takes away what could end a line, or show as something else.
+func oneLine(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsGraphic(r) {
+			return ' '
+		}
+		return r
+	}, s))
+}
+
+func ascii(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r > '~' || r < ' ' {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+// clip cuts between characters.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
+
+func quoted(text []byte) []byte {
+	var b bytes.Buffer
+	w := quotedprintable.NewWriter(&b)
+	_, _ = w.Write(text) // into memory
+	_ = w.Close()
+	return b.Bytes()
+}

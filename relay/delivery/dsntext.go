@@ -1,0 +1,71 @@
+package delivery
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// text is the part for people: what happened to whom, why, and what to do.
+func (n *notice) text() string {
+	var b strings.Builder
+	a := adviceFor(n.reason)
+	fmt.Fprintf(&b, "This is the mail relay %s.\n\n", n.host)
+	switch n.action {
+	case actionFailed:
+		n.list(&b, "Your message was not sent to:")
+		fmt.Fprintf(&b, "Why: %s\n", a.why)
+		if n.gaveUp > 0 {
+			fmt.Fprintf(&b, "The relay tried for %s and then gave up.\n", plainly(n.gaveUp))
+		}
+		fmt.Fprintf(&b, "\nWhat you can do: %s\n", a.do)
+	case actionDelayed:
+		n.list(&b, "Your message could not be sent yet to:")
+		fmt.Fprintf(&b, "Why: %s\n", a.why)
+		fmt.Fprintf(&b, "\nWhat you can do: Nothing for now. The relay goes on trying until %s.\nPlease do not send the message again: it would arrive twice.\n",
+			n.until.Format(time.RFC1123Z))
+	case actionRelayed:
+		n.list(&b, "Your message was handed over to Microsoft 365, which delivers it to:")
+		b.WriteString("Microsoft 365 does not tell the relay when it arrives, so that no other notice of it will follow.\n")
+	}
+	n.particulars(&b)
+	return b.String()
+}
+
+func (n *notice) list(b *strings.Builder, title string) {
+	b.WriteString(title + "\n\n")
+	for _, r := range n.recipients {
+		b.WriteString("    " + oneLine(r) + "\n")
+	}
+	b.WriteString("\n")
+}
+
+// particulars say which message it is, and what an administrator will ask for.
+func (n *notice) particulars(b *strings.Builder) {
+	line := func(name, value string) {
+		if value = clip(oneLine(value), maxField); value != "" {
+			fmt.Fprintf(b, "    %-11s %s\n", name+":", value)
+		}
+	}
+	b.WriteString("\nThe message:\n\n")
+	line("Subject", n.original.subject)
+	line("Date", n.original.date)
+	line("Message-ID", n.original.messageID)
+	line("Received", n.about.Received.Format(time.RFC1123Z))
+	b.WriteString("\nFor your administrator:\n\n")
+	line("Queue ID", n.about.ID)
+	line("Mailbox", n.about.Lane.Mailbox)
+	line("Reason", n.reason)
+	line("Details", n.detail)
+}
+
+// plainly leaves out the zero units that time.Duration prints.
+func plainly(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}

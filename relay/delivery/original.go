@@ -1,0 +1,88 @@
+package delivery
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"graphrelay/mime"
+)
+
+// What a notification returns of a message at most.
+const (
+	maxReturnedHeader = 64 << 10
+	maxReturned       = 1 << 20 // with RET=FULL; it has to fit into one request as MIME
+)
+
+// original is what a notification says of the message that it is about. The zero
+// value is one that could not be read.
+type original struct {
+	subject, date, messageID string
+	report                   bool   // it is a notification itself, ours or another's
+	header                   []byte // without those who got it unseen
+	body                     []byte // nil: the header alone is returned
+}
+
+// readOriginal reads the header, and the body too where it is wanted and small.
+func readOriginal(s stored, lim mime.Limits, whole bool) (original, error) {
+	head, offset, err := mime.EditHeader(s.message, s.message.Size(), lim, []mime.Field{{Name: "Bcc"}, {Name: "Resent-Bcc"}})
+	if err != nil {
+		return original{}, err
+	}
+	h := mime.ReadHeader(head, lim)
+	o := original{subject: h.Subject(), date: h.Value("Date"), messageID: h.MessageID(), report: isReport(h), header: head}
+	if !whole || s.message.Size() > maxReturned {
+		return o, nil
+	}
+	o.body = make([]byte, s.message.Size()-offset)
+	_, err = io.ReadFull(io.NewSectionReader(s.message, offset, int64(len(o.body))), o.body)
+	return o, err
+}
+
+// isReport finds what no bounce may answer even though it came with a sender.
+func isReport(h *mime.Header) bool {
+	kind := strings.ToLower(h.Value("Content-Type"))
+	return h.Count(bounceField) > 0 ||
+		strings.HasPrefix(kind, "multipart/report") && strings.Contains(kind, "delivery-status")
+}
+
+// part is the third part of a notification (RFC 6522 section 3) with its own
+// header, and the encoding that all around it must have too.
+func (o original) part() (text []byte, encoding string) {
+	switch {
+	case o.header == nil:
+		return nil, "7bit"
+	case o.body == nil:
+		return o.headerPart(), "7bit"
+	}
+	content := append(bytes.Clone(o.header), o.body...)
+	encoding = encodingOf(content)
+	return fmt.Appendf(nil, "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: %s\r\n\r\n%s", encoding, content), encoding
+}
+
+func (o original) headerPart() []byte {
+	head := bytes.TrimSuffix(o.header, []byte("\r\n")) // the empty line
+	if len(head) > maxReturnedHeader {
+		head = head[:bytes.LastIndexByte(head[:maxReturnedHeader], '\n')+1]
+	}
+	encoding := "7bit"
+	if encodingOf(head) != encoding {
+		encoding, head = "quoted-printable", quoted(head)
+	}
+	return fmt.Appendf(nil, "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: %s\r\n\r\n%s", encoding, head)
+}
+
+// encodingOf is the least that the content needs (RFC 2045 section 2.7 and on).
+func encodingOf(content []byte) string {
+	encoding := "7bit"
+	for line := range bytes.SplitSeq(content, []byte("\r\n")) {
+		if len(line) > 998 || bytes.ContainsAny(line, "\r\n\x00") {
+			return "binary"
+		}
+		if bytes.ContainsFunc(line, func(r rune) bool { return r >= 0x80 }) {
+			encoding = "8bit"
+		}
+	}
+	return encoding
+}
