@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +53,9 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	for _, c := range cfg.Connections {
 		g.clients[c.Name] = graph.New(clientConfig(cfg, c, r.about, r.deliveryMetrics.Observer(c.Name)))
 	}
-	g.deliverer = delivery.New(deliveryConfig(cfg, r.node), r.store, g.clients, r.deliveryMetrics, g.log)
+	d := deliveryConfig(cfg, r.node)
+	d.BounceTo = p.bounceTo
+	g.deliverer = delivery.New(d, r.store, g.clients, r.deliveryMetrics, g.log)
 	g.admin = admin.New(r.registry, r.ready, g.log)
 	return g, nil
 }
@@ -97,6 +100,10 @@ func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 	}
 	d.XHeaders = cfg.Delivery.XHeaders
 	d.BreakSignatures = cfg.Delivery.LargeSigned == config.LargeSignedConvert
+	d.WarnAfter = time.Duration(cfg.Delivery.WarnAfter)
+	if c := cfg.ConnectionOf(cfg.Delivery.Postmaster); c != nil {
+		d.Postmaster = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(cfg.Delivery.Postmaster)}
+	}
 	d.ResendUnknown = cfg.Delivery.OnUnknown == config.OnUnknownResend
 	d.Connections = map[string]delivery.Connection{}
 	for _, c := range cfg.Connections {

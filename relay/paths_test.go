@@ -131,8 +131,12 @@ func TestPaths(t *testing.T) {
 			})
 			r := p.deliver([]string{"b@example.test", "c@example.test"}, headers+tt.body)
 			if tt.path == "" {
-				if r.State != queue.Failed || !strings.Contains(r.Detail, tt.note) || len(p.sim.Ledger()) != 0 || len(p.sim.Drafts()) != 0 {
-					t.Fatalf("%s: %s %s; %d sent, %d drafts", r.State, r.Reason, r.Detail, len(p.sim.Ledger()), len(p.sim.Drafts()))
+				if r.State != queue.Failed || !strings.Contains(r.Detail, tt.note) {
+					t.Fatalf("%s: %s %s", r.State, r.Reason, r.Detail)
+				}
+				p.copies(1) // of the bounce
+				if d := p.sim.Ledger(); len(d) != 1 || strings.Join(d[0].Recipients(), " ") != "a@contoso.test" || !strings.HasPrefix(d[0].Subject, "Undelivered Mail") {
+					t.Errorf("the ledger holds %+v", d)
 				}
 				return
 			}

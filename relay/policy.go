@@ -115,13 +115,10 @@ func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
 	}
 	r := routed{from: address}
 	mailbox := address
-	for _, rule := range p.cfg.Senders {
-		if rule.Match.Match(address) {
-			mailbox, r.from = rule.Mailbox, rule.Mailbox
-			if rule.ReplyTo == config.ReplyToOriginal && !strings.EqualFold(rule.Mailbox, address) {
-				r.replyTo = address
-			}
-			break
+	if rule := p.rule(address); rule != nil {
+		mailbox, r.from = rule.Mailbox, rule.Mailbox
+		if rule.ReplyTo == config.ReplyToOriginal && !strings.EqualFold(rule.Mailbox, address) {
+			r.replyTo = address
 		}
 	}
 	c := p.cfg.ConnectionOf(mailbox)
@@ -130,6 +127,25 @@ func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
 	}
 	r.lane = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(mailbox)}
 	return r, nil
+}
+
+// rule is the first sender rule that matches, or nil.
+func (p *policy) rule(address string) *config.Sender {
+	for i := range p.cfg.Senders {
+		if p.cfg.Senders[i].Match.Match(address) {
+			return &p.cfg.Senders[i]
+		}
+	}
+	return nil
+}
+
+// bounceTo is who learns what became of an envelope sender's mail: of a device,
+// whose address receives none, the mailbox that sends for it.
+func (p *policy) bounceTo(sender string) string {
+	if rule := p.rule(sender); rule != nil && p.cfg.ConnectionOf(sender) == nil {
+		return rule.Mailbox
+	}
+	return sender
 }
 
 func mayUse(u *config.User, address string) bool {

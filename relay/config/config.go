@@ -126,7 +126,9 @@ type Delivery struct {
 	SendSettle         Duration    `yaml:"send_settle"`         // watch of a send whose answer was lost
 	OnUnknown          OnUnknown   `yaml:"on_unknown"`
 	LargeSigned        LargeSigned `yaml:"large_signed"`
-	XHeaders           []string    `yaml:"x_headers"` // patterns of X- fields to carry
+	XHeaders           []string    `yaml:"x_headers"`  // patterns of X- fields to carry
+	Postmaster         string      `yaml:"postmaster"` // the mailbox that bounces come from; empty: the message's own
+	WarnAfter          Duration    `yaml:"warn_after"` // when the sender is told of a delay; 0: never
 }
 
 // Admin is the console, the admin API, health and metrics.

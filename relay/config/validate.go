@@ -154,6 +154,10 @@ func (v validator) delivery() {
 	within(v, "delivery.concurrency", d.Concurrency, 1, 10_000)
 	within(v, "delivery.request_timeout", d.RequestTimeout, seconds(1), minutes(60))
 	within(v, "delivery.send_settle", d.SendSettle, seconds(1), minutes(60))
+	within(v, "delivery.warn_after", d.WarnAfter, 0, d.GiveUpAfter)
+	if d.Postmaster != "" {
+		v.mailbox("delivery.postmaster", d.Postmaster)
+	}
 	for i, pattern := range d.XHeaders {
 		if _, err := path.Match(pattern, ""); err != nil || !strings.HasPrefix(strings.ToLower(pattern), "x-") {
 			v.fault(fmt.Sprintf("delivery.x_headers[%d]", i), "is %s; write the name of a header that begins with X-, with * for any characters", quote(pattern))

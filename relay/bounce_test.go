@@ -1,0 +1,70 @@
+package relay
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+)
+
+func TestBounceTo(t *testing.T) {
+	p := testPolicy(t)
+	for sender, want := range map[string]string{
+		"anna@contoso.test":     "anna@contoso.test",
+		"HP@printers.local":     "scanner@contoso.test",
+		"quiet@old.local":       "Quiet@fabrikam.test",
+		"someone@elsewhere.net": "someone@elsewhere.net",
+	} {
+		if got := p.bounceTo(sender); got != want {
+			t.Errorf("%s: %s, want %s", sender, got, want)
+		}
+	}
+}
+
+// A device's mail that fails is told to the mailbox that sends for it, by the
+// postmaster, as the DSN parameters of its client want it.
+func TestBounceOfDevice(t *testing.T) {
+	p := startPaths(t, simulator.Options{SendDelay: -1}, func(c *config.Config) {
+		pattern, err := config.ParsePattern("*@printers.local")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Senders = []config.Sender{{Match: pattern, Mailbox: "scanner@contoso.test", ReplyTo: config.ReplyToOriginal}}
+		c.Delivery.Postmaster = "Postmaster@contoso.test"
+	})
+	if _, err := p.sim.AddFault(simulator.Fault{Operation: simulator.OpCreate, Status: 400, Code: "ErrorInvalidRecipients"}); err != nil {
+		t.Fatal(err)
+	}
+	c := p.transaction()
+	defer c.Close()
+	p.ask(c, 250, "MAIL FROM:<hp@printers.local> RET=FULL ENVID=scan+2B7")
+	p.ask(c, 250, "RCPT TO:<b@example.test> NOTIFY=NEVER")
+	p.ask(c, 250, "RCPT TO:<c@example.test> NOTIFY=FAILURE ORCPT=rfc822;old+2Bc@example.test")
+	id := p.data(c, []byte("From: HP <hp@printers.local>\r\nSubject: Scan\r\n\r\nthe page\r\n"))
+	if r := p.finished(id); r.State != queue.Failed {
+		t.Fatalf("%s: %s", r.State, r.Detail)
+	}
+	for range 1000 {
+		if len(p.sim.Sent()) > 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	d, item, found := p.lastSend(1)
+	if !found || d.Mailbox != "postmaster@contoso.test" || strings.Join(d.Recipients(), " ") != "scanner@contoso.test" {
+		t.Fatalf("sent: %+v", d)
+	}
+	raw, _ := p.sim.Content(item.MIME.ID)
+	for _, want := range []string{"Original-Envelope-Id: scan+7\r\n", "Original-Recipient: rfc822;old+c@example.test\r\nFinal-Recipient: rfc822;c@example.test\r\n",
+		"Content-Type: message/rfc822\r\n", "\r\nthe page\r\n", "X-Graphrelay-Bounce: " + id + "\r\n"} {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("the bounce lacks %q:\n%s", want, raw)
+		}
+	}
+	if strings.Contains(string(raw), "b@example.test") {
+		t.Errorf("a recipient of whom nothing is to be told is reported:\n%s", raw)
+	}
+}
