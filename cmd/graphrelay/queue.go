@@ -180,6 +180,7 @@ type view struct {
 	Size       int64          `json:"size"`
 	From       string         `json:"envelope_from"`
 	To         []string       `json:"envelope_to"`
+	DSN        queue.DSN      `json:"dsn,omitzero"` // RFC 3461
 	Lane       queue.Lane     `json:"lane"`
 	HeaderFrom string         `json:"from"`
 	Subject    string         `json:"subject,omitempty"`
@@ -200,7 +201,7 @@ type view struct {
 
 func viewOf(r queue.Record) view {
 	v := view{
-		ID: r.ID, State: r.State, Received: r.Received, Size: r.Size, From: r.Envelope.From, To: r.Envelope.To,
+		ID: r.ID, State: r.State, Received: r.Received, Size: r.Size, From: r.Envelope.From, To: r.Envelope.To, DSN: r.Envelope.DSN,
 		Lane: r.Lane, HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,
 		Client: r.Client, Reason: r.Reason, Detail: r.Detail, Attempts: r.Attempts,
 		Path: r.Progress.Path, Draft: r.Progress.DraftID, Attached: r.Progress.Attached,
@@ -232,12 +233,20 @@ func (d desk) list(f queue.Filter) int {
 	fmt.Fprintln(w, "ID\tSTATE\tRECEIVED\tSIZE\tFROM\tTO\tWHY")
 	for _, r := range records {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.ID, r.State, r.Received.Format(time.DateTime), r.Size,
-			clean(r.Envelope.From), clean(toText(r.Envelope.To)), clean(r.Reason))
+			clean(sender(r.Envelope)), clean(toText(r.Envelope.To)), clean(r.Reason))
 	}
 	if err := w.Flush(); err != nil {
 		return fault(d.e, exitFault, err)
 	}
 	return exitOK
+}
+
+// sender shows the null reverse-path of a bounce as SMTP does.
+func sender(e queue.Envelope) string {
+	if e.From == "" {
+		return "<>"
+	}
+	return e.From
 }
 
 func toText(to []string) string {
@@ -270,11 +279,12 @@ func (d desk) show(id string) error {
 		line("next try", v.Due.Format(time.DateTime))
 	}
 	line("attempts", strconv.Itoa(v.Attempts))
-	line("received", v.Received.Format(time.DateTime)+" from "+v.Client+" on "+v.Listener)
+	line("received", v.Received.Format(time.DateTime)+" "+origin(r))
 	line("user", v.User)
 	line("size", strconv.FormatInt(v.Size, 10))
-	line("envelope from", v.From)
+	line("envelope from", sender(r.Envelope))
 	line("envelope to", strings.Join(v.To, " "))
+	showDSN(line, r.Envelope)
 	line("from", v.HeaderFrom)
 	line("subject", v.Subject)
 	line("message id", v.MessageID)
@@ -288,6 +298,30 @@ func (d desk) show(id string) error {
 		line("  "+ev.At.Format("2006-01-02 15:04:05.000"), strings.Join(strings.Fields(ev.What+" "+ev.Detail+" "+request), " "))
 	}
 	return w.Flush()
+}
+
+// origin is where the message came from; a bounce came from nobody.
+func origin(r queue.Record) string {
+	if r.Client == "" {
+		return "from the relay itself"
+	}
+	return "from " + r.Client + " on " + r.Listener
+}
+
+// showDSN shows the parameters as the client wrote them (RFC 3461), but decoded.
+func showDSN(line func(name, value string), e queue.Envelope) {
+	pair := func(name, value string) string {
+		if value == "" {
+			return ""
+		}
+		return " " + name + "=" + value
+	}
+	line("notifications", strings.TrimSpace(pair("RET", e.DSN.Return)+pair("ENVID", e.DSN.EnvelopeID)))
+	for _, to := range e.To {
+		if r, ok := e.DSN.Recipients[to]; ok {
+			line("  "+to, strings.TrimSpace(pair("NOTIFY", strings.Join(r.Notify, ","))+pair("ORCPT", r.Original)))
+		}
+	}
 }
 
 // export writes the message byte for byte as it was received: without the
