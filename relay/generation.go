@@ -48,26 +48,26 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	room := smtpd.NewRoom(cfg.Limits.Connections, cfg.Limits.ConnectionsPerAddress)
 	for _, l := range cfg.Listeners {
 		r.smtpMetrics.Prepare(l.Name)
-		g.servers = append(g.servers, smtpd.New(listenerConfig(cfg, l, tlsConfig), r.store, p, room, r.smtpMetrics, g.log))
+		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, tlsConfig), r.store, p, room, r.smtpMetrics, g.log))
 	}
 	for _, c := range cfg.Connections {
 		g.clients[c.Name] = graph.New(clientConfig(cfg, c, r.about, r.deliveryMetrics.Observer(c.Name)))
 	}
 	d := deliveryConfig(cfg, r.node)
-	d.BounceTo = p.bounceTo
+	d.BounceTo, d.Waiters = p.bounceTo, r.waiters
 	g.deliverer = delivery.New(d, r.store, g.clients, r.deliveryMetrics, g.log)
 	g.admin = admin.New(r.registry, r.ready, g.log)
 	return g, nil
 }
 
-func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config) smtpd.Config {
+func (r *Relay) listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config) smtpd.Config {
 	return smtpd.Config{
 		Name: l.Name, Hostname: cfg.Hostname,
 		TLS: smtpd.TLSMode(l.TLS), TLSConfig: t, Auth: smtpd.AuthMode(l.Auth), Networks: l.Networks,
 		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
 		MaxLineBytes: int(cfg.Limits.LineLength), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
 		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout),
-		Queue: queueLimits(cfg),
+		Queue: queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: r.waiters,
 	}
 }
 

@@ -36,6 +36,7 @@ type Relay struct {
 	about           Build
 	node            string
 	store           queue.Store
+	waiters         *queue.Waiters // over a reload too
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics
@@ -55,7 +56,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: BuildInfo(), node: node(), store: store,
+		logTo: logTo, about: BuildInfo(), node: node(), store: store, waiters: queue.NewWaiters(),
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()

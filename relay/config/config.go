@@ -43,6 +43,7 @@ type Listener struct {
 	TLS      TLSMode        `yaml:"tls"`
 	Auth     AuthMode       `yaml:"auth"`
 	Networks []netip.Prefix `yaml:"networks"` // who may connect; empty: anyone
+	Wait     Duration       `yaml:"wait_for_delivery"`
 }
 
 // TLS names the certificate of all listeners with TLS; it is empty without one.

@@ -16,6 +16,7 @@ func (v validator) listeners() {
 		key := fmt.Sprintf("listeners[%d]", i)
 		names.check(key+".name", l.Name, plainName, "write a name of at most 64 letters, digits, dots, dashes and underscores")
 		v.listenerTLS(key, l)
+		within(v, key+".wait_for_delivery", l.Wait, 0, minutes(9)) // clients wait ten for the answer (RFC 5321 section 4.5.3.2.6)
 		v.listenerNetworks(key, l)
 		if l.Auth == AuthRequired && len(v.cfg.Users) == 0 && !v.isBad("users") {
 			v.fault(key+".auth", "is required, but there are no users; add users, or set auth: none")

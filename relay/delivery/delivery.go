@@ -31,6 +31,7 @@ type Config struct {
 	GiveUpAfter   time.Duration   // from receipt
 	SendSettle    time.Duration   // how long a doubtful send is watched before it is repeated
 	MIME          mime.Limits
+	Waiters       *queue.Waiters        // sessions that wait for the fate of their message; may be nil
 	MessageIDHost string                // this relay's name: in bounces, and in the Message-ID given to a message that has none
 	Connections   map[string]Connection // by name; one that is not named is the zero value
 	XHeaders      []string              // patterns of the X- fields to carry, the most wanted first
@@ -163,7 +164,9 @@ func (d *Deliverer) keepLease(ctx context.Context) {
 func (d *Deliverer) deliver(ctx context.Context, t queue.Task) {
 	j := &job{d: d, task: t, p: t.Progress, log: d.log.With("id", t.ID)}
 	o := j.guarded(ctx)
-	if err := j.finish(ctx, o); err != nil {
+	err := j.finish(ctx, o)
+	j.answer(o, err)
+	if err != nil {
 		j.log.Warn("the outcome was not recorded", "state", o.State, "error", err)
 		return
 	}
@@ -203,7 +206,7 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 	if o.State == queue.Failed {
 		j.removeDraft(ctx)
 	}
-	o = j.tell(o)
+	o = j.tellClient(o)
 	o.Progress, o.Events = j.p, j.events
 	return o
 }

@@ -28,6 +28,7 @@ type job struct {
 	refusal   *graph.Error // Graph's last one
 	gaveUp    bool
 	unbounced bool // it failed, and nobody can be told
+	waiter    *queue.Waiter
 }
 
 // pending is no failure: whether a send happened cannot be told yet.

@@ -148,6 +148,7 @@ type Outcome struct {
 	Detail   string
 	Uncount  bool // the try does not count as an attempt
 	Warned   bool // the sender is told of the delay; the record keeps it
+	Discard  bool // the content of a failed message goes: its client keeps it
 	Progress Progress
 	Events   []Event
 	// Follow is a message that the relay itself has to say about this one. It is

@@ -291,7 +291,7 @@ func FuzzAddress(f *testing.F) {
 func TestPrintable(t *testing.T) {
 	for in, want := range map[string]string{
 		"a\r\nb": "a??b", "\x1b[31m": "?[31m", "ü": "ü", "\xff": "?",
-		strings.Repeat("x", 300): strings.Repeat("x", 200) + "...",
+		strings.Repeat("x", 500): strings.Repeat("x", 400) + "...",
 	} {
 		if got := printable(in); got != want {
 			t.Errorf("%q gave %q", in, got)

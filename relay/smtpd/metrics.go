@@ -17,6 +17,7 @@ const (
 	ReasonContent     Reason = "content"     // the message itself is not acceptable
 	ReasonStorage     Reason = "storage"     // no room on the disk
 	ReasonFull        Reason = "full"        // the queue holds as much as it may
+	ReasonGraph       Reason = "graph"       // Graph refused it while the client waited
 	ReasonAborted     Reason = "aborted"     // the client did not finish the message
 	ReasonInternal    Reason = "internal"    // a fault of ours
 )
@@ -63,7 +64,7 @@ func (m *Metrics) Prepare(listener string) {
 		m.auth.WithLabelValues(listener, result)
 	}
 	for _, reason := range []Reason{ReasonNetwork, ReasonConnections, ReasonAuth, ReasonSender, ReasonRecipient,
-		ReasonSize, ReasonContent, ReasonStorage, ReasonFull, ReasonAborted, ReasonInternal} {
+		ReasonSize, ReasonContent, ReasonStorage, ReasonFull, ReasonGraph, ReasonAborted, ReasonInternal} {
 		m.refused.WithLabelValues(listener, string(reason))
 	}
 }

@@ -53,8 +53,17 @@ func refusalOf(err error) *Refusal {
 	return &Refusal{451, [3]int{4, 3, 0}, ReasonInternal, "A fault in the relay; try again later"}
 }
 
+// verdictRefusal is what the client of a message is told that Graph has refused.
+func verdictRefusal(id string, v queue.Verdict) *Refusal {
+	code := 550
+	if v.Enhanced == [3]int{5, 3, 4} {
+		code = 552
+	}
+	return &Refusal{code, v.Enhanced, ReasonGraph, id + ": " + v.Text}
+}
+
 // maxPrintable bounds what of a client's text is repeated to it or logged.
-const maxPrintable = 200
+const maxPrintable = 400
 
 // printable makes text from outside safe for one line of an answer or a log.
 func printable(s string) string {

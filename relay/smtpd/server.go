@@ -46,6 +46,10 @@ type Config struct {
 	Timeout         time.Duration // longest wait for a client's next bytes
 	MessageTimeout  time.Duration // longest time for one message's data
 	Queue           queue.Limits  // beyond which no mail is taken
+	// Wait is how long the answer to a message waits for Graph's word, so that the
+	// client learns of a refusal in its session; 0: not at all. Waiters is needed then.
+	Wait    time.Duration
+	Waiters *queue.Waiters
 }
 
 // Identity is the user that a client proved to be.

@@ -190,7 +190,33 @@ func (s *session) accept(r io.Reader, who Identity, entry *queue.Entry) (id stri
 	if err := s.room(0); err != nil { // its bytes are on the disk already
 		return "", 0, err
 	}
-	return w.ID(), size, w.Commit(ctx, *entry)
+	if s.server.cfg.Wait == 0 {
+		return w.ID(), size, w.Commit(ctx, *entry)
+	}
+	return w.ID(), size, s.commitAndWait(ctx, w, *entry)
+}
+
+// commitAndWait returns the refusal that Graph answers with in time. The message is
+// safe all the while; a stop does not wait for Graph.
+func (s *session) commitAndWait(ctx context.Context, w queue.Writer, e queue.Entry) error {
+	waiter := s.server.cfg.Waiters.Expect(w.ID())
+	ctx, cancel := context.WithTimeout(ctx, s.server.cfg.Wait)
+	defer cancel()
+	if err := w.Commit(ctx, e); err != nil {
+		s.server.cfg.Waiters.Claim(w.ID())
+		return err
+	}
+	go func() {
+		select {
+		case <-s.server.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if v := waiter.Await(ctx); v.Refused {
+		return verdictRefusal(w.ID(), v)
+	}
+	return nil
 }
 
 // Reset implements smtp.Session.

@@ -268,6 +268,12 @@ func fence(t *testing.T, b *bench) {
 
 func finish(t *testing.T, b *bench) {
 	for _, size := range []int{10, 1 << 20} {
+		told := b.put(laneA, strings.Repeat("t", size))
+		b.ok(b.store.Finish(t.Context(), b.claimOne().Ref, queue.Outcome{State: queue.Failed, Reason: "too_large", Discard: true}))
+		_, err := b.store.Open(t.Context(), told)
+		b.want(err, queue.ErrNotFound)
+		b.want(b.store.Steer(t.Context(), told, queue.Retry, "anna"), queue.ErrState)
+		b.ok(b.store.Steer(t.Context(), told, queue.Delete, "anna"))
 		sent, failed := b.put(laneA, strings.Repeat("s", size)), b.put(laneA, strings.Repeat("f", size))
 		for _, task := range b.claim(2, 2) {
 			o := queue.Outcome{State: queue.Sent, Events: []queue.Event{{What: "accepted"}}}
@@ -280,7 +286,7 @@ func finish(t *testing.T, b *bench) {
 		if r.State != queue.Sent || r.Finished.IsZero() || len(events) != 1 {
 			t.Errorf("the sent one is %+v with %v", r, events)
 		}
-		_, err := b.store.Open(t.Context(), sent)
+		_, err = b.store.Open(t.Context(), sent)
 		b.want(err, queue.ErrNotFound)
 		r, _ = b.get(failed)
 		if r.State != queue.Failed || r.Reason != "invalid_recipients" || len(b.body(failed)) != size {

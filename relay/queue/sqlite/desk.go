@@ -133,6 +133,9 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 			}
 			return remove(ctx, tx, id)
 		}
+		if kind == bodyNone {
+			return fmt.Errorf("%w: its content is gone, the client was told of the failure", queue.ErrState)
+		}
 		if a == queue.Retry {
 			if err := resume(ctx, tx, id); err != nil {
 				return err

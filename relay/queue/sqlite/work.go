@@ -192,7 +192,7 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 	if err != nil {
 		return err
 	}
-	if o.State == queue.Sent && kind == bodyFile {
+	if bodyGoes(o) && kind == bodyFile {
 		s.removeFiles([]string{ref.ID})
 	}
 	if o.Follow != nil { // which no limit refuses: it would be lost
@@ -202,12 +202,14 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 	return nil
 }
 
+func bodyGoes(o queue.Outcome) bool { return o.State == queue.Sent || o.Discard }
+
 func finish(ctx context.Context, tx *sql.Tx, ref queue.Ref, o queue.Outcome, kind int) error {
 	var finished int64
 	if o.State == queue.Sent || o.State == queue.Failed {
 		finished = time.Now().UnixMicro()
 	}
-	if o.State == queue.Sent {
+	if bodyGoes(o) {
 		kind = bodyNone
 		if _, err := tx.ExecContext(ctx, "DELETE FROM body WHERE id=?", ref.ID); err != nil {
 			return err
