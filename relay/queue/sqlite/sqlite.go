@@ -19,7 +19,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"graphrelay/relay/queue"
 )
@@ -81,8 +82,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 	}
 	if err := s.openDatabase(ctx); err != nil {
-		s.release()
-		return nil, fmt.Errorf("open the queue in %s: %w", o.Dir, err)
+		_ = s.release()
+		return nil, fmt.Errorf("open the queue in %s: %w", o.Dir, damage(err))
 	}
 	go s.commitLoop()
 	if o.Exclusive {
@@ -143,9 +144,36 @@ func (s *Store) openDatabase(ctx context.Context) (err error) {
 	return nil
 }
 
+// damage says what to do about a database that is none, or no longer.
+func damage(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB) {
+		err = fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return err
+}
+
+var errDamaged = errors.New("the database " + DatabaseName + " is damaged; move the directory away to go on with an empty queue, and get what can be read out of it with: sqlite3 " + DatabaseName + " .recover")
+
+// checkDatabase reads the whole database once: what is damaged would otherwise show
+// when it is needed, with newer mail beside it.
+func (s *Store) checkDatabase(ctx context.Context) error {
+	var result string
+	if err := s.read.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
+		return damage(err)
+	}
+	if result != "ok" {
+		return fmt.Errorf("%w: %s", errDamaged, result)
+	}
+	return nil
+}
+
 // recover gives back what a dead process had claimed (the directory lock says
 // that there is no live one) and sweeps bodies that never got their row.
 func (s *Store) recover(ctx context.Context) error {
+	if err := s.checkDatabase(ctx); err != nil {
+		return err
+	}
 	err := s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE message SET state='queued', owner='', fence=fence+1, due=?
 			WHERE state='delivering'`, micros(time.Now()))
