@@ -203,8 +203,8 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 	j.client = client
 	defer j.close()
 	o = j.outcome(ctx, j.run(ctx))
-	if o.State == queue.Failed {
-		j.removeDraft(ctx)
+	if o.State == queue.Failed && j.removeDraft(ctx) {
+		o = j.afterAll()
 	}
 	o = j.tellClient(o)
 	o.Progress, o.Events = j.p, j.events

@@ -118,17 +118,10 @@ func (j *job) orGiveUp(o queue.Outcome) queue.Outcome {
 }
 
 // removeDraft removes the draft that nobody will send, also one whose id was
-// never learned.
-func (j *job) removeDraft(ctx context.Context) {
+// never learned. It tells if the message was sent after all.
+func (j *job) removeDraft(ctx context.Context) (sent bool) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if !j.p.SendWanted.IsZero() {
-		// Without this record, a crash before the failure's own would leave a send in
-		// doubt, and no item to look at.
-		if err := j.save(ctx, "not sent", "", graph.Reply{}); err != nil {
-			return
-		}
-	}
 	ids, err := j.drafts(ctx)
 	for _, id := range ids {
 		reply, failed := j.deleteDraft(ctx, id)
@@ -140,9 +133,22 @@ func (j *job) removeDraft(ctx context.Context) {
 	}
 	if err != nil {
 		j.event("draft left behind", err.Error(), graph.Reply{})
-		return
+		return errors.Is(err, errSentAfterAll)
 	}
 	j.forgetDraft()
+	return false
+}
+
+var errSentAfterAll = errors.New("it was sent although Graph refused it")
+
+// afterAll is what becomes of a message that Graph refused to send and that has left,
+// or is leaving, nonetheless: a bounce would be untrue. It is watched as after a lost
+// answer, and the next try finds it sent.
+func (j *job) afterAll() queue.Outcome {
+	j.p.Settle = time.Now().Add(j.d.cfg.SendSettle)
+	o := j.later(j.nextLook(), "confirming", errSentAfterAll.Error())
+	o.Uncount = true
+	return o
 }
 
 // deleteDraft removes a draft; one whose send was refused only if it is one still:
@@ -151,9 +157,14 @@ func (j *job) deleteDraft(ctx context.Context, id string) (graph.Reply, error) {
 	if !j.p.SendWanted.IsZero() {
 		item, reply, err := j.client.Look(ctx, j.mailbox(), id)
 		if err == nil && (!item.IsDraft || item.Submitted()) {
-			err = errors.New("it was sent although Graph refused it")
+			err = errSentAfterAll
 		}
 		if err != nil && !graph.NotFound(err) {
+			return reply, err
+		}
+		// Without this record, a crash before the failure's own would leave a send in
+		// doubt, and no item to look at.
+		if err := j.save(ctx, "not sent", "", reply); err != nil {
 			return reply, err
 		}
 	}

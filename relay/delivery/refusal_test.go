@@ -37,13 +37,17 @@ func TestRefusedForGood(t *testing.T) {
 	r.noDrafts()
 }
 
-// A refusal of the send that was none: what was sent is not removed.
+// A refusal of the send that was none: what was sent is not removed, nor is its
+// sender told that it was not sent.
 func TestRefusedAndSent(t *testing.T) {
 	r := newRig(t, simulator.Options{SendDelay: -1})
 	r.fault(simulator.Fault{Operation: simulator.OpSend, Status: 400, Code: "ErrorInvalidRecipients", After: true})
 	id := r.submit(compose(header("both"), "text"), r.to(anna, "bob@example.org"))
 	defer r.start(nil)()
-	r.await(id, queue.Failed)
+	r.sentOnce(id)
+	if len(r.notifications(id)) != 0 {
+		t.Errorf("the sender got a bounce\n%s", r.history(id))
+	}
 	if n := r.sim.Stats().Calls[simulator.OpDelete]; n != 0 || !strings.Contains(r.history(id), "was sent although Graph refused it") {
 		t.Errorf("%d deletes\n%s", n, r.history(id))
 	}
