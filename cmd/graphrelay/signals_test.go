@@ -54,7 +54,7 @@ func TestStopWithClients(t *testing.T) {
 // relay goes on with the upload where it was.
 func TestStopDuringUpload(t *testing.T) {
 	t.Parallel()
-	const size = 24_000_000 // seven ranges
+	const size = 18_000_000 // five ranges
 	sim := startSim(t)
 	relay := startRelay(t, sim)
 	sim.fault(t, simulator.Fault{Operation: simulator.OpUpload, Latency: 7 * time.Second})
@@ -91,7 +91,7 @@ func TestStopDuringUpload(t *testing.T) {
 	if !relay.ends() || relay.status() != 0 {
 		t.Fatalf("serve ended with status %d after SIGTERM", relay.status())
 	}
-	if n, _, _ := uploads(); n >= 7 {
+	if n, _, _ := uploads(); n >= 5 {
 		t.Fatalf("%d ranges were uploaded before the stop: it met no upload", n)
 	}
 	sim.clearFaults(t)
