@@ -120,7 +120,6 @@ func TestCrashMatrix(t *testing.T) {
 	through := *sim
 	through.url = g.URL
 	relay := newRelay(t, &through, deliveryKey("send_settle: 5s"), deliveryKey("retry_delays: [100ms, 500ms]"))
-	relay.start(t)
 	large := newFile(t, "large.bin", "application/octet-stream", noise("large", 8_000_000))
 	small := newFile(t, "small.bin", "application/octet-stream", noise("small", 20_000))
 	plain := tenKilobytes("matrix")
@@ -151,7 +150,6 @@ func TestCrashMatrix(t *testing.T) {
 			return s
 		},
 	}
-	more()
 	done := o.start()
 	defer o.stop.Store(true)
 	fell := map[string]int{}
@@ -162,8 +160,10 @@ func TestCrashMatrix(t *testing.T) {
 		<-relay.done
 	}
 	for k := range *kills {
+		more()
 		if i := k % (len(list) + 6); i < len(list) {
 			fallen := g.arm(list[i])
+			relay.begin(t)
 			waitFor(t, "a request of the kind "+list[i].name, func() bool {
 				select {
 				case <-fallen:
@@ -175,12 +175,12 @@ func TestCrashMatrix(t *testing.T) {
 			})
 			fell[list[i].name]++
 		} else {
-			time.Sleep(time.Duration(random.IntN(800)) * time.Millisecond)
+			relay.begin(t)
+			time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
 		}
 		relay.kill(t)
-		relay.start(t)
-		more()
 	}
+	relay.start(t)
 	o.stop.Store(true)
 	close(flow)
 	<-done

@@ -94,7 +94,7 @@ func startRelay(t *testing.T, sim *simProcess, edits ...edit) *relayProcess {
 // start returns when the relay takes mail.
 func (r *relayProcess) start(t *testing.T) {
 	t.Helper()
-	r.process = startProcess(t, r.program, "serve", "--config", r.config)
+	r.begin(t)
 	waitFor(t, "/readyz", func() bool {
 		if !r.running() {
 			t.Fatalf("serve ended with status %d", r.status())
@@ -102,6 +102,12 @@ func (r *relayProcess) start(t *testing.T) {
 		status, _ := r.get("/readyz")
 		return status == http.StatusOK
 	})
+}
+
+// begin does not wait.
+func (r *relayProcess) begin(t *testing.T) {
+	t.Helper()
+	r.process = startProcess(t, r.program, "serve", "--config", r.config)
 }
 
 // kill is kill -9.
@@ -143,6 +149,11 @@ func (r *relayProcess) get(path string) (status int, body string) {
 func (r *relayProcess) metric(t *testing.T, series string) float64 {
 	t.Helper()
 	_, text := r.get("/metrics")
+	return sumOf(t, text, series)
+}
+
+func sumOf(t *testing.T, text, series string) float64 {
+	t.Helper()
 	var sum float64
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, series) {
