@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,8 +111,11 @@ func (s *Store) lockDir() error {
 // dsn names the database with what every connection needs: patience with another
 // process that writes, and a small cache.
 func dsn(path, more string) string {
-	return "file:" + filepath.ToSlash(path) + "?_pragma=busy_timeout(10000)&_pragma=cache_size(-2000)" + more
+	return "file:" + uriPath.Replace(filepath.ToSlash(path)) + "?_pragma=busy_timeout(10000)&_pragma=cache_size(-2000)" + more
 }
+
+// uriPath keeps what would end the path of a URI (sqlite.org/uri.html).
+var uriPath = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23")
 
 // The writer's pragmas. auto_vacuum must come before the first table;
 // incremental, or a backlog would never give its space back.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -81,6 +82,20 @@ func TestOneDaemonADirectory(t *testing.T) {
 	r, _, err := s.Get(t.Context(), id)
 	if err != nil || r.State != queue.Held {
 		t.Fatalf("the daemon sees %s, %v", r.State, err)
+	}
+}
+
+// A directory may have any name.
+func TestDirectoryName(t *testing.T) {
+	for _, name := range []string{"a#b", "a?b", "a%20b", "a b"} {
+		if runtime.GOOS == "windows" && strings.Contains(name, "?") {
+			continue
+		}
+		dir := filepath.Join(t.TempDir(), name)
+		open(t, Options{Dir: dir, Exclusive: true})
+		if _, err := os.Stat(filepath.Join(dir, DatabaseName)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -229,7 +244,7 @@ func TestDatabaseFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	limit := func(n int) {
-		if _, err := s.write.Exec("PRAGMA max_page_count = " + strconv.Itoa(n)); err != nil {
+		if _, err := s.write.Exec("PRAGMA max_page_count = "+strconv.Itoa(n)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -343,7 +358,7 @@ func TestSpaceComesBack(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
 	pages := func(pragma string) (n int) {
 		t.Helper()
-		if err := s.write.QueryRow("PRAGMA " + pragma).Scan(&n); err != nil {
+		if err := s.write.QueryRow("PRAGMA "+pragma).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
