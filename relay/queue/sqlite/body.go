@@ -130,12 +130,13 @@ func spaceError(err error) error {
 	return err
 }
 
+const selectBody = "SELECT message.body, body.data FROM message LEFT JOIN body USING (id) WHERE id=?"
+
 // Open implements queue.Work and queue.Desk.
 func (s *Store) Open(ctx context.Context, id string) (queue.Body, error) {
 	var kind int
 	var data []byte
-	err := s.read.QueryRowContext(ctx, `SELECT message.body, body.data FROM message
-		LEFT JOIN body USING (id) WHERE id=?`, id).Scan(&kind, &data)
+	err := s.bodyOf.QueryRowContext(ctx, id).Scan(&kind, &data)
 	if err != nil {
 		return nil, notFound(err)
 	}

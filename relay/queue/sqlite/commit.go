@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -19,7 +18,7 @@ const maxBatch = 512
 // changes the database and its own captured results.
 type op struct {
 	ctx  context.Context
-	run  func(ctx context.Context, tx *sql.Tx) error
+	run  func(ctx context.Context, tx *transaction) error
 	done chan error
 	err  error
 }
@@ -27,7 +26,7 @@ type op struct {
 // do has the committer run fn in a transaction and returns when it is durable.
 // Errors of package queue (ErrFenced, ErrNotFound, ErrState) must be returned
 // before fn changed anything: they fail this operation, not the transaction.
-func (s *Store) do(ctx context.Context, fn func(context.Context, *sql.Tx) error) error {
+func (s *Store) do(ctx context.Context, fn func(context.Context, *transaction) error) error {
 	o := &op{ctx: context.WithoutCancel(ctx), run: fn, done: make(chan error, 1)}
 	s.mu.RLock()
 	if s.closed {
@@ -88,19 +87,18 @@ func (s *Store) transact(batch []*op) (err error) {
 		return err
 	}
 	ctx := context.Background()
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
+	if err := s.writer.begin(ctx); err != nil {
 		return s.fault(err)
 	}
 	for _, o := range batch {
-		o.err = o.run(o.ctx, tx)
+		o.err = o.run(o.ctx, s.writer)
 		if o.err != nil && !refusal(o.err) {
-			_ = tx.Rollback()
+			s.writer.rollback(ctx)
 			return s.fault(o.err)
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		_ = tx.Rollback()
+	if err := s.writer.commit(ctx); err != nil {
+		s.writer.rollback(ctx)
 		return s.fault(err)
 	}
 	return nil

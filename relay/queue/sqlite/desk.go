@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -119,7 +118,7 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 		return err
 	}
 	var kind int
-	err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		var state queue.State
 		if err := tx.QueryRowContext(ctx, "SELECT state, body FROM message WHERE id=?", id).Scan(&state, &kind); err != nil {
 			return notFound(err)
@@ -155,14 +154,14 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 
 // resume ends what pauses the message's lane, but for a pause by hand: whoever asks
 // for a retry has mended it.
-func resume(ctx context.Context, tx *sql.Tx, id string) error {
+func resume(ctx context.Context, tx *transaction, id string) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM pause WHERE EXISTS (SELECT 1 FROM message JOIN lane ON lane.id = message.lane
 		WHERE message.id=? AND lane.connection = pause.connection AND pause.mailbox IN ('', lane.mailbox))
 		AND reason != ?`, id, queue.PausedByHand)
 	return err
 }
 
-func move(ctx context.Context, tx *sql.Tx, id string, to queue.State, e queue.Event) error {
+func move(ctx context.Context, tx *transaction, id string, to queue.State, e queue.Event) error {
 	reason := ""
 	if to == queue.Held {
 		reason = "operator"
@@ -175,7 +174,7 @@ func move(ctx context.Context, tx *sql.Tx, id string, to queue.State, e queue.Ev
 	return addEvents(ctx, tx, id, e)
 }
 
-func remove(ctx context.Context, tx *sql.Tx, id string) error {
+func remove(ctx context.Context, tx *transaction, id string) error {
 	for _, table := range []string{"body", "event", "message"} {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE id=?", id); err != nil {
 			return err

@@ -34,7 +34,7 @@ func (w *writer) Commit(ctx context.Context, e queue.Entry) error {
 	if err := w.sync(); err != nil {
 		return errors.Join(err, w.Abort())
 	}
-	err := w.s.do(ctx, func(ctx context.Context, tx *sql.Tx) error { return w.insert(ctx, tx, e) })
+	err := w.s.do(ctx, func(ctx context.Context, tx *transaction) error { return w.insert(ctx, tx, e) })
 	if errors.Is(err, queue.ErrNoSpace) {
 		return errors.Join(err, w.Abort())
 	}
@@ -47,7 +47,7 @@ func (w *writer) Commit(ctx context.Context, e queue.Entry) error {
 	return nil
 }
 
-func (w *writer) insert(ctx context.Context, tx *sql.Tx, e queue.Entry) error {
+func (w *writer) insert(ctx context.Context, tx *transaction, e queue.Entry) error {
 	lane, err := laneID(ctx, tx, e.Lane)
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (w *writer) Abort() error {
 	return w.remove()
 }
 
-func laneID(ctx context.Context, tx *sql.Tx, l queue.Lane) (int64, error) {
+func laneID(ctx context.Context, tx *transaction, l queue.Lane) (int64, error) {
 	var id int64
 	err := tx.QueryRowContext(ctx, "SELECT id FROM lane WHERE connection=? AND mailbox=?", l.Connection, l.Mailbox).Scan(&id)
 	if !errors.Is(err, sql.ErrNoRows) {

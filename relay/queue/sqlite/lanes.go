@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"graphrelay/relay/queue"
@@ -47,7 +46,7 @@ func (s *Store) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 
 // Resume implements queue.Desk.
 func (s *Store) Resume(ctx context.Context, l queue.Lane) error {
-	err := s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		var reason string
 		err := tx.QueryRowContext(ctx, "SELECT reason FROM pause WHERE connection=? AND mailbox=? AND until>?",
 			l.Connection, l.Mailbox, micros(time.Now())).Scan(&reason)

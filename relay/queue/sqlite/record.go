@@ -53,7 +53,7 @@ func progressValues(p queue.Progress) []any {
 	return []any{p.Path, p.DraftWanted, p.DraftID, p.Attached, p.UploadURL, p.UploadOffset, micros(p.SendWanted), micros(p.Settle), p.Accepted}
 }
 
-func addEvents(ctx context.Context, tx *sql.Tx, id string, events ...queue.Event) error {
+func addEvents(ctx context.Context, tx *transaction, id string, events ...queue.Event) error {
 	for _, e := range events {
 		at := e.At
 		if at.IsZero() {

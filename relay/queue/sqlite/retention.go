@@ -63,7 +63,7 @@ func (s *Store) expire(ctx context.Context, state queue.State, until int64) (rem
 			return removed, err
 		}
 		var files []string
-		err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		err = s.do(ctx, func(ctx context.Context, tx *transaction) error {
 			files = files[:0]
 			for _, id := range ids {
 				var kind int
@@ -108,7 +108,7 @@ func (s *Store) ids(ctx context.Context, query string, args ...any) (ids []strin
 }
 
 // leaveOrphan notes what a deleted message may have left in its mailbox.
-func leaveOrphan(ctx context.Context, tx *sql.Tx, id string) error {
+func leaveOrphan(ctx context.Context, tx *transaction, id string) error {
 	r, _, err := scanRecord(tx.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+" WHERE m.id=?", id))
 	if err != nil || !r.Progress.DraftWanted || r.State == queue.Sent {
 		return err
@@ -150,7 +150,7 @@ func (s *Store) Orphans(ctx context.Context) ([]queue.Orphan, error) {
 
 // Forget implements queue.Work.
 func (s *Store) Forget(ctx context.Context, id string) error {
-	return s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM orphan WHERE id=?", id)
 		return err
 	})

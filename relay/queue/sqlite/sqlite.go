@@ -41,8 +41,11 @@ type Store struct {
 	dir    string
 	files  fileSystem
 	lock   *flock.Flock
-	write  *sql.DB // one connection, used by the committer alone
+	write  *sql.DB
+	writer *transaction // on the one connection of write, used by the committer alone
 	read   *sql.DB
+	due    *sql.Stmt // nextDue, and bodyOf, on read
+	bodyOf *sql.Stmt
 	room   room
 	ops    chan *op
 	wake   chan struct{}
@@ -120,7 +123,7 @@ var uriPath = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23")
 // The writer's pragmas. auto_vacuum must come before the first table;
 // incremental, or a backlog would never give its space back.
 const (
-	writerPragmas = "&_pragma=auto_vacuum(2)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	writerPragmas = "&_pragma=auto_vacuum(2)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 	readerPragmas = "&_pragma=query_only(1)"
 )
 
@@ -134,7 +137,7 @@ func (s *Store) openDatabase(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	s.writer = newTransaction(c)
 	if err := checkPragmas(ctx, c); err != nil {
 		return err
 	}
@@ -145,7 +148,11 @@ func (s *Store) openDatabase(ctx context.Context) (err error) {
 		return err
 	}
 	s.read.SetMaxOpenConns(2)
-	return nil
+	if s.due, err = s.read.PrepareContext(ctx, nextDue); err != nil {
+		return err
+	}
+	s.bodyOf, err = s.read.PrepareContext(ctx, selectBody)
+	return err
 }
 
 // damage says what to do about a database that is none, or no longer.
@@ -178,7 +185,7 @@ func (s *Store) recover(ctx context.Context) error {
 	if err := s.checkDatabase(ctx); err != nil {
 		return err
 	}
-	err := s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `UPDATE message SET state='queued', owner='', fence=fence+1, due=?
 			WHERE state='delivering'`, micros(time.Now()))
 		return err
@@ -224,6 +231,9 @@ func (s *Store) Close() error {
 
 func (s *Store) release() error {
 	var errs []error
+	if s.writer != nil {
+		errs = append(errs, s.writer.close())
+	}
 	for _, db := range []*sql.DB{s.read, s.write} {
 		if db != nil {
 			errs = append(errs, db.Close())

@@ -43,7 +43,7 @@ func (s *Store) Claim(ctx context.Context, c queue.Claim) (tasks []queue.Task, n
 	if err != nil || idle {
 		return nil, fromMicros(due), err
 	}
-	err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		tasks = nil
 		lanes, err := claimable(ctx, tx, now, c.PerLane)
 		if err != nil {
@@ -67,7 +67,7 @@ func (s *Store) Claim(ctx context.Context, c queue.Claim) (tasks []queue.Task, n
 // nothingDue spares the writer a transaction when no message is due.
 func (s *Store) nothingDue(ctx context.Context, now int64) (bool, int64, error) {
 	var due int64
-	err := s.read.QueryRowContext(ctx, nextDue).Scan(&due)
+	err := s.due.QueryRowContext(ctx).Scan(&due)
 	if due == math.MaxInt64 {
 		return true, 0, err
 	}
@@ -80,7 +80,7 @@ type laneRoom struct {
 	retries bool // deferred mail comes next
 }
 
-func claimable(ctx context.Context, tx *sql.Tx, now int64, perLane int) ([]laneRoom, error) {
+func claimable(ctx context.Context, tx *transaction, now int64, perLane int) ([]laneRoom, error) {
 	rows, err := tx.QueryContext(ctx, readyLanes, now)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func claimable(ctx context.Context, tx *sql.Tx, now int64, perLane int) ([]laneR
 
 // claimRound takes one message from each lane, so that lanes share what is
 // asked for, and returns the lanes that may have more.
-func claimRound(ctx context.Context, tx *sql.Tx, c queue.Claim, now int64, lanes []laneRoom, tasks *[]queue.Task) ([]laneRoom, error) {
+func claimRound(ctx context.Context, tx *transaction, c queue.Claim, now int64, lanes []laneRoom, tasks *[]queue.Task) ([]laneRoom, error) {
 	var rest []laneRoom
 	for _, l := range lanes {
 		if len(*tasks) >= c.Max {
@@ -126,7 +126,7 @@ func claimRound(ctx context.Context, tx *sql.Tx, c queue.Claim, now int64, lanes
 // claimOne marks the draft as wanted in the same commit: a claim is the durable
 // record that a draft may exist from now on. New and deferred mail take turns, so
 // that neither a backlog of retries nor a stream of new mail keeps the other waiting.
-func claimOne(ctx context.Context, tx *sql.Tx, node string, now int64, l *laneRoom) (t queue.Task, err error) {
+func claimOne(ctx context.Context, tx *transaction, node string, now int64, l *laneRoom) (t queue.Task, err error) {
 	states := []queue.State{queue.Queued, queue.Deferred}
 	if l.retries {
 		slices.Reverse(states)
@@ -157,7 +157,7 @@ func claimOne(ctx context.Context, tx *sql.Tx, node string, now int64, l *laneRo
 
 // Save implements queue.Work.
 func (s *Store) Save(ctx context.Context, ref queue.Ref, p queue.Progress, events ...queue.Event) error {
-	return s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		args := append(progressValues(p), ref.ID, ref.Fence)
 		res, err := tx.ExecContext(ctx, "UPDATE message SET "+progressColumns+
 			" WHERE id=? AND fence=? AND state='delivering'", args...)
@@ -174,7 +174,7 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 		o.Due, o.Uncount = time.Now(), true
 	}
 	var kind int
-	err := s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		err := tx.QueryRowContext(ctx, "SELECT body FROM message WHERE id=? AND fence=? AND state='delivering'",
 			ref.ID, ref.Fence).Scan(&kind)
 		if err == sql.ErrNoRows {
@@ -204,7 +204,7 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 
 func bodyGoes(o queue.Outcome) bool { return o.State == queue.Sent || o.Discard }
 
-func finish(ctx context.Context, tx *sql.Tx, ref queue.Ref, o queue.Outcome, kind int) error {
+func finish(ctx context.Context, tx *transaction, ref queue.Ref, o queue.Outcome, kind int) error {
 	var finished int64
 	if o.State == queue.Sent || o.State == queue.Failed {
 		finished = time.Now().UnixMicro()
@@ -230,7 +230,7 @@ func finish(ctx context.Context, tx *sql.Tx, ref queue.Ref, o queue.Outcome, kin
 
 // submit queues a message of the relay's own within the transaction of another
 // one's end. Its body is a row whatever its size: a file could not be undone.
-func (s *Store) submit(ctx context.Context, tx *sql.Tx, m *queue.Submission) error {
+func (s *Store) submit(ctx context.Context, tx *transaction, m *queue.Submission) error {
 	w := &writer{spool: spool{s: s, id: m.ID, size: int64(len(m.Body))}}
 	w.mem.Write(m.Body)
 	if err := w.insert(ctx, tx, m.Entry); err != nil {
@@ -241,7 +241,7 @@ func (s *Store) submit(ctx context.Context, tx *sql.Tx, m *queue.Submission) err
 
 // Pause implements queue.Work.
 func (s *Store) Pause(ctx context.Context, l queue.Lane, until time.Time, reason string) error {
-	return s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO pause (connection, mailbox, until, reason) VALUES (?,?,?,?)
 			ON CONFLICT DO UPDATE SET until=excluded.until, reason=excluded.reason WHERE excluded.until > until`,
 			l.Connection, l.Mailbox, micros(until), reason)
@@ -251,7 +251,7 @@ func (s *Store) Pause(ctx context.Context, l queue.Lane, until time.Time, reason
 
 // Renew implements queue.Work.
 func (s *Store) Renew(ctx context.Context, node string, lease time.Duration) (reclaimed int, err error) {
-	err = s.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		now := time.Now()
 		_, err := tx.ExecContext(ctx, `INSERT INTO node (name, lease) VALUES (?,?)
 			ON CONFLICT DO UPDATE SET lease=excluded.lease`, node, micros(now.Add(lease)))
