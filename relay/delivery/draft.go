@@ -74,6 +74,11 @@ func (j *job) ensureDraft(ctx context.Context) error {
 		return err
 	}
 	j.p.DraftID, j.made = id, time.Now()
+	if len(j.plan.files) == 0 && j.p.Path == pathDraft {
+		// The record that the send is wanted holds it too; until then, its queue ID finds it.
+		j.event("draft created", "", reply)
+		return nil
+	}
 	return j.save(ctx, "draft created", fmt.Sprintf("%d attachments to come", len(j.plan.files)), reply)
 }
 
