@@ -59,7 +59,7 @@ func New(cfg Config) *Client {
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   64,
+		MaxIdleConnsPerHost:   1024, // without HTTP/2, as many as requests at a time: each new one costs a handshake
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: cfg.Timeout,
@@ -71,6 +71,15 @@ func New(cfg Config) *Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &Client{cfg: cfg, http: client, tokens: newTokens(cfg, client), gate: newGate(cfg.Concurrency, cfg.Budgets)}
+}
+
+// Follow takes over what another client of the same application has under way and has
+// spent: Graph counts both as one. It is called before the first request.
+func (c *Client) Follow(other *Client) {
+	a, b := c.cfg, other.cfg
+	if a.Tenant == b.Tenant && a.ClientID == b.ClientID && a.Concurrency == b.Concurrency && a.Budgets == b.Budgets {
+		c.gate = other.gate
+	}
 }
 
 // Close drops idle connections.
@@ -92,11 +101,12 @@ type request struct {
 	contentType string
 	body        func() io.Reader // nil: none
 	length      int64
-	success     []int // every other status is an error
+	success     []int        // every other status is an error
+	record      func() error // called before the request is made; may be nil
 }
 
 func (r *request) cost() cost {
-	c := cost{upload: r.length}
+	c := cost{upload: r.length, post: r.method == http.MethodPost}
 	if r.op == opSend || r.op == opSendMail {
 		c.sends = 1
 	}
@@ -131,6 +141,9 @@ func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 	}
 	defer release()
 	token, err := c.Token(ctx)
+	if err == nil && r.record != nil {
+		err = r.record()
+	}
 	if err != nil {
 		return Reply{}, err
 	}
@@ -167,7 +180,9 @@ func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, o
 	}
 	token.SetAuthHeader(req)
 	req.Header.Set("Accept", "application/json")
-	return c.roundTrip(req, r.op, r.success, out)
+	reply, err := c.roundTrip(req, r.op, r.success, out)
+	c.gate.heed(r.mailbox, err)
+	return reply, err
 }
 
 // identify sets the headers that every request has, those for a token and to an

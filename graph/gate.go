@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -23,12 +24,14 @@ type turnstile struct {
 	slots                   chan struct{}
 	users                   int // in or waiting
 	requests, upload, sends window
+	closed                  time.Time // until then Graph wants to be left alone
 }
 
 // cost is what a request takes of the budgets.
 type cost struct {
 	upload int64
 	sends  int64
+	post   bool // it goes on with a message, rather than look or clean up
 }
 
 func newGate(limit int, b Budgets) *gate {
@@ -74,6 +77,9 @@ func (g *gate) spend(t *turnstile, op string, c cost) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
+	if wait := t.closed.Sub(now); c.post && wait > 0 {
+		return &Error{Op: op, Class: ClassPassing, Reason: ReasonThrottled, RetryAfter: wait, Message: "Graph has asked to wait for the mailbox"}
+	}
 	for _, b := range []struct {
 		window *window
 		n      int64
@@ -88,6 +94,20 @@ func (g *gate) spend(t *turnstile, op string, c cost) error {
 	t.upload.spend(c.upload)
 	t.sends.spend(c.sends)
 	return nil
+}
+
+// heed closes the mailbox for as long as Graph asks for: requests that wait for their
+// turn would not know of it.
+func (g *gate) heed(mailbox string, err error) {
+	var e *Error
+	if !errors.As(err, &e) || e.RetryAfter <= 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t := g.open[strings.ToLower(mailbox)]; t != nil {
+		t.closed = time.Now().Add(e.RetryAfter)
+	}
 }
 
 func (g *gate) leave(t *turnstile) {
@@ -105,7 +125,7 @@ func (g *gate) sweep(now time.Time) {
 	}
 	g.swept = now
 	for key, t := range g.open {
-		if t.users == 0 && t.requests.idle(now) && t.upload.idle(now) && t.sends.idle(now) {
+		if t.users == 0 && now.After(t.closed) && t.requests.idle(now) && t.upload.idle(now) && t.sends.idle(now) {
 			delete(g.open, key)
 		}
 	}

@@ -127,3 +127,35 @@ func TestBudgetInEveryStretch(t *testing.T) {
 		}
 	})
 }
+
+// A mailbox that Graph wants to be left alone takes no more messages until then, also
+// none that waited for their turn; what cleans up goes on.
+func TestGateHeedsRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4, Budgets{})
+		enter := func(mailbox string, c cost) error {
+			leave, err := g.enter(t.Context(), "create", mailbox, c)
+			if err == nil {
+				defer leave()
+				g.heed(mailbox, &Error{Reason: ReasonThrottled, RetryAfter: time.Minute})
+			}
+			return err
+		}
+		if err := enter("a@x", cost{post: true}); err != nil {
+			t.Fatal(err)
+		}
+		var e *Error
+		if err := enter("A@x", cost{post: true}); !errors.As(err, &e) || e.Reason != ReasonThrottled || e.RetryAfter != time.Minute {
+			t.Errorf("a message: %v, want to be told to wait a minute", err)
+		}
+		for mailbox, c := range map[string]cost{"a@x": {}, "b@x": {post: true}} {
+			if err := enter(mailbox, c); err != nil {
+				t.Errorf("%s, %+v: %v", mailbox, c, err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if err := enter("a@x", cost{post: true}); err != nil {
+			t.Errorf("after the minute: %v", err)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -120,5 +121,45 @@ func TestGateWaiters(t *testing.T) {
 	in.Wait()
 	if err := send(t.Context(), "full@x"); err != nil {
 		t.Errorf("after all: %v", err)
+	}
+}
+
+// Two clients of one application, as at a reload, share what the mailbox allows.
+func TestClientFollows(t *testing.T) {
+	b := &busy{running: map[string]int{}, release: make(chan struct{})}
+	server := serve(t, withTokens(b))
+	one := func(cfg *graph.Config) { cfg.Concurrency = 1 }
+	before, after := newClient(t, server, one), newClient(t, server, one)
+	after.Follow(before)
+	var in sync.WaitGroup
+	in.Go(func() {
+		if _, err := before.Send(t.Context(), mailbox, "AAQ"); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "the first request", func() bool { return b.count(mailbox) == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := after.Send(ctx, mailbox, "AAQ"); graphError(t, err).Reason != graph.ReasonCanceled {
+		t.Errorf("beside the first request: %v", err)
+	}
+	close(b.release)
+	in.Wait()
+}
+
+// What is to be recorded before a send is recorded in its turn, and without it there
+// is none.
+func TestSendRecorded(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{})
+	id, _, err := c.CreateDraft(t.Context(), mailbox, message("recorded"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("the disk is broken")
+	if _, err := c.SendRecorded(t.Context(), mailbox, id, func() error { return broken }); !errors.Is(err, broken) || len(sim.Ledger()) != 0 {
+		t.Errorf("%v, %d sends", err, len(sim.Ledger()))
+	}
+	if _, err := c.SendRecorded(t.Context(), mailbox, id, func() error { return nil }); err != nil || len(sim.Ledger()) != 1 {
+		t.Errorf("%v, %d sends", err, len(sim.Ledger()))
 	}
 }

@@ -224,7 +224,13 @@ const (
 // Send submits the draft (message-send). Only 202 is success, also with a
 // Retry-After, and it means accepted, not delivered.
 func (c *Client) Send(ctx context.Context, mailbox, id string) (Reply, error) {
-	return c.call(ctx, &request{op: opSend, method: http.MethodPost, mailbox: mailbox,
+	return c.SendRecorded(ctx, mailbox, id, nil)
+}
+
+// SendRecorded is Send that calls record when the request's turn has come, and goes no
+// further if that fails: what is recorded of the time is then true.
+func (c *Client) SendRecorded(ctx context.Context, mailbox, id string, record func() error) (Reply, error) {
+	return c.call(ctx, &request{op: opSend, method: http.MethodPost, mailbox: mailbox, record: record,
 		path: "/messages/" + url.PathEscape(id) + "/send", success: []int{http.StatusAccepted}}, nil)
 }
 

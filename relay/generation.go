@@ -93,8 +93,10 @@ func budgets(d config.Delivery) graph.Budgets {
 }
 
 func deliveryConfig(cfg *config.Config, node string) delivery.Config {
+	perLane := cfg.Delivery.MailboxConcurrency
+	perLane += perLane / 2 // some are ready when a request ends; the gate in graph counts those
 	d := delivery.Config{
-		Node: node, Concurrency: cfg.Delivery.Concurrency, PerLane: cfg.Delivery.MailboxConcurrency,
+		Node: node, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
 		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), SendSettle: time.Duration(cfg.Delivery.SendSettle),
 		MIME: mimeLimits(cfg), MessageIDHost: cfg.Hostname,
 	}
@@ -134,6 +136,15 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 		defer close(g.delivering)
 		r.failed(g.deliverer.Run(ctx, drainTime))
 	}()
+}
+
+// follow keeps both within Graph's limits while they overlap.
+func (g *generation) follow(previous *generation) {
+	for name, c := range g.clients {
+		if other := previous.clients[name]; other != nil {
+			c.Follow(other)
+		}
+	}
 }
 
 const tidyEvery = time.Minute

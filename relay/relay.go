@@ -116,7 +116,7 @@ func (r *Relay) Reload(cfg *config.Config) error {
 func (r *Relay) ReloadFailed() { r.reloaded.Set(0) }
 
 // swap builds the next generation, and only when all of it stands ends the one
-// before. For a moment both deliver; the queue holds them to one limit a lane.
+// before. For a moment both deliver, within one limit for each mailbox.
 func (r *Relay) swap(cfg *config.Config) error {
 	next, err := r.build(cfg)
 	if err != nil {
@@ -127,6 +127,9 @@ func (r *Relay) swap(cfg *config.Config) error {
 	if err := r.openSockets(cfg); err != nil {
 		r.mu.Unlock()
 		return err
+	}
+	if previous != nil {
+		next.follow(previous)
 	}
 	r.current = next
 	next.start(r, r.sockets)

@@ -14,10 +14,7 @@ func (j *job) send(ctx context.Context) error {
 		return ctx.Err()
 	}
 	doubtful := j.doubtful()
-	if err := j.wantSend(ctx); err != nil {
-		return err
-	}
-	reply, err := j.client.Send(ctx, j.mailbox(), j.p.DraftID)
+	reply, err := j.client.SendRecorded(ctx, j.mailbox(), j.p.DraftID, func() error { return j.wantSend(ctx) })
 	if err == nil {
 		return j.accepted(ctx, "send accepted", "", reply)
 	}
