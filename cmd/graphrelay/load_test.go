@@ -46,7 +46,8 @@ func TestPostfix(t *testing.T) {
 // postfixServer is a Postfix with a configuration and a queue of its own.
 type postfixServer struct{ dir, address string }
 
-func startPostfix(t *testing.T, relayhost string) *postfixServer {
+// startPostfix starts one that relays to relayhost; settings are more lines of its main.cf.
+func startPostfix(t *testing.T, relayhost string, settings ...string) *postfixServer {
 	t.Helper()
 	program := needTool(t, "postfix")
 	if os.Geteuid() != 0 {
@@ -74,7 +75,7 @@ alias_database =
 relayhost = [`+host+`]:`+port+`
 smtp_connection_cache_destinations = `+host+`
 smtp_connection_cache_on_demand = yes
-`)
+`+strings.Join(settings, "\n")+"\n")
 	p.write(t, "master.cf", p.address+` inet n - n - - smtpd
 pickup     unix       n - n 60  1 pickup
 cleanup    unix       n - n -   0 cleanup

@@ -1,0 +1,59 @@
+package main_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"graphrelay/graph/simulator"
+)
+
+// graphLatency is what the simulator adds to every call.
+const graphLatency = 150 * time.Millisecond
+
+// TestDeliveryRate prints how much of what Graph allows is reached when each of its
+// calls takes 150 ms: 4 requests at a time to one mailbox, two for each message.
+func TestDeliveryRate(t *testing.T) {
+	needCompare(t)
+	for _, c := range []struct{ mailboxes, each int }{{1, 200}, {50, 40}} {
+		bound := time.Duration(c.each) * 2 * graphLatency / 4
+		var shares []float64
+		for range *rounds {
+			t.Run(fmt.Sprintf("%d mailboxes", c.mailboxes), func(t *testing.T) {
+				shares = append(shares, float64(bound)/float64(deliveryTime(t, c.mailboxes, c.each)))
+			})
+		}
+		t.Logf("%d mailboxes: %s of what Graph allows", c.mailboxes, percents(shares))
+	}
+}
+
+// deliveryTime is how long it takes from the first request to Graph to the last send.
+func deliveryTime(t *testing.T, mailboxes, each int) time.Duration {
+	sim := releasedSim(t, "--latency", graphLatency.String())
+	relay := releasedRelay(t, sim, deliveryKey("concurrency: 300"))
+	relay.start(t)
+	relay.pauseAll(t)
+	o := &outbox{
+		dial: func() (*dialog, error) { return relay.dial("devices") }, connections: 16, messages: mailboxes * each,
+		make: func(n int) sample {
+			s := tenKilobytes("rate")(n)
+			s.From = fmt.Sprintf("rate-%d@contoso.test", n%mailboxes)
+			return s
+		},
+	}
+	o.await(t, o.start())
+	if got := relay.queueCommand(t, "resume", "contoso"); got.status != 0 {
+		t.Fatalf("queue resume: %s", got.stderr)
+	}
+	time.Sleep(time.Duration(each) * graphLatency / 2) // undisturbed by who asks how far it is
+	waitFor(t, "all messages", func() bool {
+		return relay.metric(t, "graphrelay_messages_delivered_total") >= float64(o.messages)
+	})
+	o.check(t, sim)
+	isCreate := func(c simulator.Call) bool { return c.Operation == simulator.OpCreate }
+	calls := slices.DeleteFunc(read[[]simulator.Call](t, sim, "journal"), func(c simulator.Call) bool { return !isCreate(c) })
+	first := slices.MinFunc(calls, func(a, b simulator.Call) int { return a.Time.Compare(b.Time) })
+	ledger := sim.ledger(t)
+	return ledger[len(ledger)-1].Time.Sub(first.Time)
+}
