@@ -11,10 +11,9 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/relay.version=$(VERSION)" -o . ./cmd/graphrelay
 
-# Many tests wait for a relay or for Graph most of the time: more of them run at once
-# than there are processors. What needs a tool that is missing (.ci/install lists them) is skipped.
+# What needs a tool that is missing (.ci/install lists them) is skipped.
 test:
-	go test -race $(NO_RACE) -shuffle=on -parallel 6 -timeout 20m ./...
+	go test -race $(NO_RACE) -shuffle=on -timeout 20m ./...
 
 lint:
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

@@ -75,7 +75,7 @@ func (p *pathRig) data(c *textproto.Conn, raw []byte) (id string) {
 // finished waits for the message's end.
 func (p *pathRig) finished(id string) queue.Record {
 	p.Helper()
-	for range 6000 {
+	for range 24000 {
 		r, _, err := p.relay.store.Get(p.Context(), id)
 		if err != nil {
 			p.Fatal(err)

@@ -56,10 +56,10 @@ func crossings() (list []crossing) {
 // guillotine stands between relay and simulator and kills the relay at a crossing.
 type guillotine struct {
 	*httptest.Server
-	kill func()
 
 	mu    sync.Mutex
 	armed *crossing
+	relay *process // that is to be killed
 	fell  chan struct{}
 }
 
@@ -98,15 +98,19 @@ func (g *guillotine) cross(r *http.Request, after bool) {
 	defer g.mu.Unlock()
 	if c := g.armed; c != nil && c.after == after && c.match(r) {
 		g.armed = nil
-		g.kill()
+		g.relay.signal(syscall.SIGKILL)
+		<-g.relay.done
 		close(g.fell)
 	}
 }
 
-func (g *guillotine) arm(c crossing) (fell <-chan struct{}) {
-	g.mu.Lock()
+// begin starts the relay, to be killed at the crossing; nil waits for none.
+func (g *guillotine) begin(t *testing.T, relay *relayProcess, c *crossing) (fell <-chan struct{}) {
+	t.Helper()
+	g.mu.Lock() // its first request waits until it can be killed
 	defer g.mu.Unlock()
-	g.armed, g.fell = &c, make(chan struct{})
+	relay.begin(t)
+	g.relay, g.armed, g.fell = relay.process, c, make(chan struct{})
 	return g.fell
 }
 
@@ -155,15 +159,10 @@ func TestCrashMatrix(t *testing.T) {
 	fell := map[string]int{}
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	list := crossings()
-	g.kill = func() {
-		relay.signal(syscall.SIGKILL)
-		<-relay.done
-	}
 	for k := range *kills {
 		more()
 		if i := k % (len(list) + 6); i < len(list) {
-			fallen := g.arm(list[i])
-			relay.begin(t)
+			fallen := g.begin(t, relay, &list[i])
 			waitFor(t, "a request of the kind "+list[i].name, func() bool {
 				select {
 				case <-fallen:
@@ -175,7 +174,7 @@ func TestCrashMatrix(t *testing.T) {
 			})
 			fell[list[i].name]++
 		} else {
-			relay.begin(t)
+			g.begin(t, relay, nil)
 			time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
 		}
 		relay.kill(t)

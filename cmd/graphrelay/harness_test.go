@@ -6,12 +6,15 @@ package main_test
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +24,9 @@ import (
 
 // guard ends a test that hangs. Nothing is expected to take that long.
 const guard = 4 * time.Minute
+
+// atOnce is how many tests run at a time, at least.
+const atOnce = 5
 
 // workDir holds what all tests share. TestMain removes it.
 var workDir string
@@ -32,6 +38,12 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	workDir = dir
+	flag.Parse()
+	if runtime.GOMAXPROCS(0) < atOnce { // they wait for processes most of the time
+		if err := flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil {
+			panic(err)
+		}
+	}
 	status := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(status)

@@ -29,8 +29,8 @@ const (
 	anna   = "anna@contoso.test"
 	secret = "s3cret~value"
 
-	nullSender = "<>"             // for submit, which fills in a sender where there is none
-	guard      = 30 * time.Second // of every wait; none is expected to take a tenth of it
+	nullSender = "<>"            // for submit, which fills in a sender where there is none
+	guard      = 2 * time.Minute // of every wait; none is expected to take a tenth of it
 )
 
 // rig is a real queue, a real client and a simulated Graph.
