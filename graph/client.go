@@ -221,13 +221,21 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 	return reply, e
 }
 
+// answerReader is an answer that is not decoded whole.
+type answerReader interface{ readAnswer(body io.Reader) error }
+
 // decode reads a successful answer; an empty one leaves out as it is. One that
 // cannot be read still had its effect.
 func decode(op string, reply Reply, body io.Reader, out any) error {
 	if out == nil {
 		return nil
 	}
-	err := json.NewDecoder(body).Decode(out)
+	var err error
+	if r, ok := out.(answerReader); ok {
+		err = r.readAnswer(body)
+	} else {
+		err = json.NewDecoder(body).Decode(out)
+	}
 	if err != nil && err != io.EOF {
 		return unreadable(op, reply, err)
 	}

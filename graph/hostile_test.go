@@ -147,3 +147,36 @@ func TestUnreachable(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 }
+
+// Whatever stands around it in the answer to create, the id is the message's own.
+func TestCreatedID(t *testing.T) {
+	for _, tt := range []struct{ name, answer, want string }{
+		{"first", `{"id":"AAQ","subject":"s"}`, "AAQ"},
+		{"last", `{"body":{"id":"other"},"list":[{"id":"other"}],"id":"AAQ"}`, "AAQ"},
+		{"then cut off", `{"id":"AAQ","body":{"content":"a`, "AAQ"},
+		{"then no JSON", `{"id":"AAQ",]`, "AAQ"},
+		{"cut off", `{"id":"AA`, ""},
+		{"cut off before", `{"subject":"s"`, ""},
+		{"no text", `{"id":5}`, ""},
+		{"null", `{"id":null}`, ""},
+		{"deeper only", `{"message":{"id":"AAQ"}}`, ""},
+		{"no object", `["id","AAQ"]`, ""},
+		{"empty", ``, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			id, _, err := answering(t, reply(201, tt.answer)).CreateDraft(t.Context(), mailbox, message("s"))
+			if id != tt.want {
+				t.Errorf("id %q, want %q", id, tt.want)
+			}
+			if tt.want != "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if e := graphError(t, err); !e.Ambiguous {
+				t.Errorf("%v is not ambiguous: the draft may exist", err)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -147,14 +148,37 @@ func (c *Client) CreateDraft(ctx context.Context, mailbox string, m *Message) (s
 }
 
 func (c *Client) create(ctx context.Context, r *request) (string, Reply, error) {
-	var item struct {
-		ID string `json:"id"`
-	}
+	var item createdItem
 	reply, err := c.call(ctx, r, &item)
-	if err == nil && item.ID == "" {
+	if err == nil && item.id == "" {
 		err = unreadable(r.op, reply, errors.New("it names no id"))
 	}
-	return item.ID, reply, err
+	return item.id, reply, err
+}
+
+// createdItem is the answer to create, of which only the id is read: the rest repeats
+// the message, and usually stands behind.
+type createdItem struct{ id string }
+
+func (i *createdItem) readAnswer(body io.Reader) error {
+	dec := json.NewDecoder(body)
+	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+		return err
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		if name == "id" {
+			return dec.Decode(&i.id)
+		}
+		var skipped json.RawMessage
+		if err := dec.Decode(&skipped); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Find returns the items of the mailbox that carry the queue ID, at most ten.

@@ -63,11 +63,14 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 	var notes []string
 	p.draft, p.files, notes = convert(m, rec, cfg)
 	p.notes = append(p.notes, notes...)
+	if !conn.SendOnly && !conn.DropCopies {
+		return p, nil
+	}
 	fits := graph.FitsSendMail(p.draft, p.files)
 	if conn.SendOnly && !fits {
 		return nil, unsendable{"the connection may only send up to 4 MB in one request; grant its application Mail.ReadWrite for larger messages"}
 	}
-	if conn.SendOnly || conn.DropCopies && fits {
+	if fits {
 		p.path = pathSendMail
 	}
 	return p, nil
