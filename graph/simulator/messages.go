@@ -2,7 +2,9 @@ package simulator
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -67,9 +69,32 @@ func (c *call) delete() (answer, error) {
 	return empty(http.StatusNoContent), nil
 }
 
+// shownItem is an item's JSON: as Graph's, it begins with the annotations and the id,
+// so that a client need not read past a long body for them.
+type shownItem map[string]any
+
+// MarshalJSON implements json.Marshaler.
+func (m shownItem) MarshalJSON() ([]byte, error) {
+	rest := maps.Clone(m)
+	out := []byte{'{'}
+	for _, name := range []string{"@odata.etag", "id"} {
+		value, err := json.Marshal(m[name])
+		if err != nil {
+			return nil, err
+		}
+		delete(rest, name)
+		out = append(fmt.Appendf(out, "%q:", name), append(value, ',')...)
+	}
+	tail, err := json.Marshal(map[string]any(rest))
+	if err != nil || len(rest) == 0 {
+		return append(out[:len(out)-1], '}'), err
+	}
+	return append(out, tail[1:]...), nil
+}
+
 // represent gives the JSON of an item as Graph shows it. The caller holds s.mu.
-func (c *call) represent(i *item, v view) map[string]any {
-	shown := c.properties(i)
+func (c *call) represent(i *item, v view) shownItem {
+	shown := shownItem(c.properties(i))
 	if len(v.selected) > 0 {
 		for name := range shown {
 			if !slices.Contains(v.selected, name) && name != "id" {
