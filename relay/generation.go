@@ -66,8 +66,9 @@ func (r *Relay) listenerConfig(cfg *config.Config, l config.Listener, t *tls.Con
 		TLS: smtpd.TLSMode(l.TLS), TLSConfig: t, Auth: smtpd.AuthMode(l.Auth), Networks: l.Networks,
 		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
 		MaxLineBytes: int(cfg.Limits.LineLength), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
-		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout),
-		Queue: queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: r.waiters,
+		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
+		LineEndings: smtpd.LineEndings(l.LineEndings),
+		Queue:       queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: r.waiters,
 	}
 }
 

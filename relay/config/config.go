@@ -44,6 +44,8 @@ type Listener struct {
 	Auth     AuthMode       `yaml:"auth"`
 	Networks []netip.Prefix `yaml:"networks"` // who may connect; empty: anyone
 	Wait     Duration       `yaml:"wait_for_delivery"`
+	// LineEndings says what becomes of messages with bare CRs and LFs.
+	LineEndings LineEndings `yaml:"line_endings"`
 }
 
 // TLS names the certificate of all listeners with TLS; it is empty without one.
@@ -60,6 +62,7 @@ type Limits struct {
 	ConnectionsPerAddress int      `yaml:"connections_per_address"`
 	Timeout               Duration `yaml:"timeout"`         // longest wait for a client's next bytes
 	MessageTimeout        Duration `yaml:"message_timeout"` // longest time for one message's data
+	MinRate               Size     `yaml:"min_rate"`        // of it in a second, on average; 0: any
 	LineLength            Size     `yaml:"line_length"`
 	Parts                 int      `yaml:"parts"`         // MIME parts of one message
 	Depth                 int      `yaml:"depth"`         // nesting of MIME parts
@@ -164,6 +167,16 @@ const (
 	AuthRequired AuthMode = "required"
 )
 
+// LineEndings says what becomes of a message with a CR or LF that is not part of a
+// CRLF (RFC 5321 section 2.3.8).
+type LineEndings string
+
+// The choices for bare line endings.
+const (
+	LineEndingsNormalize LineEndings = "normalize" // LF becomes CRLF, CR a space
+	LineEndingsReject    LineEndings = "reject"
+)
+
 // ReplyTo says what becomes of a sender's address that a rule replaced.
 type ReplyTo string
 
@@ -226,6 +239,7 @@ func Default() *Config {
 			ConnectionsPerAddress: 100,
 			Timeout:               minutes(5),
 			MessageTimeout:        minutes(30),
+			MinRate:               500,
 			LineLength:            64 * KiB,
 			Parts:                 1000,
 			Depth:                 100,
@@ -263,7 +277,9 @@ func Default() *Config {
 }
 
 // setDefaults is called on each element of a list before the file's keys.
-func (l *Listener) setDefaults() { l.TLS, l.Auth = TLSNone, AuthRequired }
+func (l *Listener) setDefaults() {
+	l.TLS, l.Auth, l.LineEndings = TLSNone, AuthRequired, LineEndingsNormalize
+}
 
 func (c *Connection) setDefaults() {
 	c.MailReadWrite, c.SentItems = true, true

@@ -125,6 +125,7 @@ func (v validator) limits() {
 	within(v, "limits.connections_per_address", l.ConnectionsPerAddress, 1, 100_000)
 	within(v, "limits.timeout", l.Timeout, seconds(1), minutes(60))
 	within(v, "limits.message_timeout", l.MessageTimeout, seconds(1), minutes(24*60))
+	within(v, "limits.min_rate", l.MinRate, 0, 1*MiB)
 	// RFC 5321, section 4.5.3.1.6, has lines of 1,000 bytes.
 	within(v, "limits.line_length", l.LineLength, 1000, 16*MiB)
 	within(v, "limits.parts", l.Parts, 1, 100_000)

@@ -178,6 +178,11 @@ func (m *AuthMode) UnmarshalText(text []byte) error {
 	return oneOf(m, text, AuthNone, AuthOptional, AuthRequired)
 }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (e *LineEndings) UnmarshalText(text []byte) error {
+	return oneOf(e, text, LineEndingsNormalize, LineEndingsReject)
+}
+
 // UnmarshalText reads a choice for Reply-To.
 func (r *ReplyTo) UnmarshalText(text []byte) error {
 	return oneOf(r, text, ReplyToOriginal, ReplyToNone)

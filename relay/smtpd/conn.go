@@ -1,9 +1,14 @@
 package smtpd
 
 import (
+	"bytes"
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,39 +19,161 @@ import (
 // deadline for each read, and with errors that last. After a read has failed,
 // every later one fails too, so the rest of a body that timed out is never run
 // as commands (RFC 5321 has no way to resynchronise within DATA).
+//
+// It gives out one command line at a time, so that nothing of a body is with go-smtp
+// when DATA is answered: from there on it gives out what lines makes of the body.
 type conn struct {
 	net.Conn          // the TCP connection, or the TLS connection above it
 	tcp      net.Conn // for Shutdown, while TLS may be coming up
 	server   *Server
 	client   netip.Addr
 	tls      *tls.ConnectionState // nil without TLS
-	pending  []byte               // read ahead while TLS was negotiated, or to be replayed
+	pending  []byte               // read ahead, or to be replayed
 	mute     muter                // what go-smtp says again after the negotiation
 	failed   error
 	busy     atomic.Bool // a transaction is open: a stop waits for it, and an end of the stream is an error
-	deadline atomic.Int64
+	clock    clock
+
+	command []byte // the beginning of the command line that was given out last
+	whole   bool   // it was given out to its end
+	chunk   int64  // bytes of a BDAT chunk that are still to be given out as they are
+	body    *body  // of DATA; nil outside
+	bare    bare   // what the last body had
 }
+
+// body is what is under way of a DATA command.
+type body struct {
+	lines
+	raw, buf []byte
+	out      []byte // of buf, not given out yet
+}
+
+var bodyPool = sync.Pool{New: func() any { return &body{raw: make([]byte, 16<<10)} }}
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
-	if c.failed != nil {
-		return 0, c.failed
+	switch {
+	case c.body != nil:
+		return c.readBody(p)
+	case c.chunk > 0:
+		n, err := c.raw(p[:min(int64(len(p)), c.chunk)])
+		c.chunk -= int64(n)
+		return n, err
 	}
+	return c.readCommand(p)
+}
+
+// readCommand reads up to the end of one line.
+func (c *conn) readCommand(p []byte) (n int, err error) {
+	if len(c.pending) == 0 {
+		n, err = c.raw(p)
+		if i := bytes.IndexByte(p[:n], '\n'); i >= 0 && i+1 < n {
+			c.pending = bytes.Clone(p[i+1 : n])
+			n = i + 1
+		}
+	} else {
+		line := c.pending
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			line = line[:i+1]
+		}
+		n = copy(p, line)
+		c.pending = c.pending[n:]
+	}
+	c.follow(p[:n])
+	return n, err
+}
+
+// follow remembers the command line that was given out.
+func (c *conn) follow(p []byte) {
+	if c.whole {
+		c.command, c.whole = c.command[:0], false
+	}
+	c.command = append(c.command, p[:min(len(p), maxFollowed-len(c.command))]...)
+	if len(p) > 0 && p[len(p)-1] == '\n' {
+		c.whole = true
+		c.chunk = chunkSize(string(c.command))
+	}
+}
+
+// maxFollowed is longer than any BDAT command; of a longer line, the rest does not matter.
+const maxFollowed = 64
+
+// chunkSize is what go-smtp reads behind a BDAT command (RFC 3030 section 2); 0 where
+// it goes on with the next line.
+func chunkSize(line string) int64 {
+	fields := strings.Fields(line)
+	if len(fields) < 2 || len(fields) > 3 || !strings.EqualFold(fields[0], "BDAT") ||
+		len(fields) == 3 && !strings.EqualFold(fields[2], "LAST") {
+		return 0
+	}
+	size, err := strconv.ParseUint(fields[1], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int64(size)
+}
+
+// beginBody is called when go-smtp asks for the body of DATA. Were anything behind the
+// command with it already, lines would miss the beginning.
+func (c *conn) beginBody() error {
+	if !c.whole || c.chunk > 0 || !strings.EqualFold(strings.TrimSpace(string(c.command)), "DATA") {
+		c.failed = errCut
+		return errCut
+	}
+	b := bodyPool.Get().(*body)
+	*b = body{lines: lines{dots: true}, raw: b.raw, buf: b.buf[:0]}
+	c.body = b
+	return nil
+}
+
+func (c *conn) readBody(p []byte) (int, error) {
+	b := c.body
+	for len(b.out) == 0 {
+		n, err := c.raw(b.raw)
+		if err != nil {
+			return 0, err
+		}
+		var used int
+		b.buf, used = b.next(b.buf[:0], b.raw[:n])
+		b.out = b.buf
+		if used < n {
+			c.pending = slices.Concat(b.raw[used:n], c.pending)
+		}
+	}
+	n := copy(p, b.out)
+	b.out = b.out[n:]
+	if len(b.out) == 0 && b.done {
+		c.bare = b.bare
+		c.body = nil
+		bodyPool.Put(b)
+	}
+	return n, nil
+}
+
+// raw reads what the client sends. A read may bring both bytes and the end (TLS does,
+// with a close_notify): how it ended counts once the bytes are used up, since only then
+// it shows whether that is within a message.
+func (c *conn) raw(p []byte) (int, error) {
 	if len(c.pending) > 0 {
 		n := copy(p, c.pending)
 		c.pending = c.pending[n:]
 		return n, nil
 	}
-	if err := c.SetReadDeadline(c.nextDeadline()); err != nil {
-		c.failed = err
-		return 0, err
+	if c.failed == nil {
+		c.failed = c.SetReadDeadline(c.nextDeadline())
 	}
-	n, err := c.Conn.Read(p)
-	if err != nil && c.busy.Load() {
-		err = errCut
+	var n int
+	if c.failed == nil {
+		n, c.failed = c.Conn.Read(p)
+		c.clock.received.Add(int64(n))
 	}
-	c.failed = err
-	return n, err
+	if n > 0 || c.failed == nil {
+		return n, nil
+	}
+	if c.busy.Load() {
+		c.failed = errCut
+	}
+	return 0, c.failed
 }
 
 // errCut is how a read fails in a mail transaction. It is no io.EOF, which ends a
@@ -63,22 +190,44 @@ func (c *conn) nextDeadline() time.Time {
 		wait = quitTime
 	}
 	idle := time.Now().Add(wait)
-	if end := c.deadline.Load(); end != 0 {
-		if t := time.UnixMilli(end); t.Before(idle) {
-			return t
-		}
+	if end := c.clock.end(); !end.IsZero() && end.Before(idle) {
+		return end
 	}
 	return idle
 }
 
 // limitTime starts the clock for all that is read from now on (a negotiation, one
-// message's data); 0 stops it.
-func (c *conn) limitTime(d time.Duration) {
-	if d == 0 {
-		c.deadline.Store(0)
-		return
+// message's data), of which at least rate bytes a second have to come; 0 stops it.
+func (c *conn) limitTime(d time.Duration, rate int64) {
+	c.clock.set(d, min(c.server.cfg.Timeout, rateGrace), rate)
+}
+
+// clock bounds the time that a stretch of reading takes. A message with BDAT is read
+// beside its connection, hence the atomics.
+type clock struct{ limit, grace, rate, started, received atomic.Int64 }
+
+func (c *clock) set(limit, grace time.Duration, rate int64) {
+	c.limit.Store(int64(limit))
+	c.grace.Store(int64(grace))
+	c.rate.Store(rate)
+	c.started.Store(time.Now().UnixNano())
+	c.received.Store(0)
+}
+
+// rateGrace is how long a client may be slower than the least rate, at most: it may
+// have to wake up a disk, or find its file.
+const rateGrace = time.Minute
+
+// end is when the client has to be done, or to have sent more; zero without a limit.
+func (c *clock) end() time.Time {
+	limit := time.Duration(c.limit.Load())
+	if limit == 0 {
+		return time.Time{}
 	}
-	c.deadline.Store(time.Now().Add(d).UnixMilli())
+	if rate := c.rate.Load(); rate > 0 {
+		limit = min(limit, time.Duration(c.grace.Load())+time.Duration(float64(c.received.Load())/float64(rate)*float64(time.Second)))
+	}
+	return time.Unix(0, c.started.Load()).Add(limit)
 }
 
 // Write implements net.Conn.
@@ -86,6 +235,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	rest := c.mute.filter(p)
 	if len(rest) == 0 {
 		return len(p), nil
+	}
+	if bytes.HasPrefix(rest, []byte("354 ")) {
+		if err := c.beginBody(); err != nil {
+			return 0, err
+		}
 	}
 	if err := c.SetWriteDeadline(time.Now().Add(c.server.cfg.Timeout)); err != nil {
 		return 0, err

@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -103,6 +104,15 @@ func (q *fakeQueue) all() []fakeMessage {
 	return append([]fakeMessage(nil), q.messages...)
 }
 
+// take is all, and forgets them.
+func (q *fakeQueue) take() []fakeMessage {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.messages
+	q.messages = nil
+	return taken
+}
+
 // fakePolicy knows the user crm, and the domain contoso.test.
 type fakePolicy struct{}
 
@@ -139,6 +149,30 @@ type bench struct {
 	addr   string
 	root   *x509.CertPool
 	mode   TLSMode
+
+	registry *prometheus.Registry
+}
+
+// counted is the value of a counter with the label values, in the order of their names.
+func (b *bench) counted(name string, labels ...string) float64 {
+	b.Helper()
+	families, err := b.registry.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var values []string
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			if f.GetName() == name && slices.Equal(values, labels) {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	b.Fatalf("no series %s %q", name, labels)
+	return 0
 }
 
 func start(t *testing.T, change func(*Config)) *bench {
@@ -152,7 +186,8 @@ func start(t *testing.T, change func(*Config)) *bench {
 	}
 	change(&cfg)
 	b := &bench{T: t, queue: &fakeQueue{}, root: root, mode: cfg.TLS}
-	metrics := NewMetrics(prometheus.NewRegistry())
+	b.registry = prometheus.NewRegistry()
+	metrics := NewMetrics(b.registry)
 	metrics.Prepare(cfg.Name)
 	b.server = New(cfg, b.queue, fakePolicy{}, NewRoom(50, 20), metrics, slog.New(slog.DiscardHandler))
 	l, err := net.Listen("tcp", "127.0.0.1:0")

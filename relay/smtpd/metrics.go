@@ -30,6 +30,7 @@ type Metrics struct {
 	refused     *prometheus.CounterVec
 	seconds     *prometheus.HistogramVec
 	bytes       *prometheus.HistogramVec
+	bare        *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics with r.
@@ -50,7 +51,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "graphrelay_message_bytes", Help: "Size of accepted messages.",
 			Buckets: prometheus.ExponentialBuckets(1<<10, 4, 10)}, []string{"listener"}),
 	}
-	r.MustRegister(m.connections, m.auth, m.accepted, m.refused, m.seconds, m.bytes)
+	m.bare = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "graphrelay_smtp_bare_line_endings_total", Help: "Messages with a CR or LF that is not part of a CRLF."}, []string{"listener", "kind", "action"})
+	r.MustRegister(m.connections, m.auth, m.accepted, m.refused, m.seconds, m.bytes, m.bare)
 	return m
 }
 
@@ -60,6 +63,10 @@ func (m *Metrics) Prepare(listener string) {
 	m.accepted.WithLabelValues(listener)
 	m.seconds.WithLabelValues(listener)
 	m.bytes.WithLabelValues(listener)
+	for _, kind := range []string{"cr", "lf"} {
+		m.bare.WithLabelValues(listener, kind, "normalized")
+		m.bare.WithLabelValues(listener, kind, "rejected")
+	}
 	for _, result := range []string{"ok", "failed"} {
 		m.auth.WithLabelValues(listener, result)
 	}

@@ -45,7 +45,9 @@ type Config struct {
 	MaxHeaderBytes  int           // of the message header that policy is shown
 	Timeout         time.Duration // longest wait for a client's next bytes
 	MessageTimeout  time.Duration // longest time for one message's data
-	Queue           queue.Limits  // beyond which no mail is taken
+	MinRate         int64         // bytes a second of it, on average; 0: any
+	LineEndings     LineEndings
+	Queue           queue.Limits // beyond which no mail is taken
 	// Wait is how long the answer to a message waits for Graph's word, so that the
 	// client learns of a refusal in its session; 0: not at all. Waiters is needed then.
 	Wait    time.Duration

@@ -29,8 +29,8 @@ var (
 
 // secure brings TLS up as the listener wants it.
 func (c *conn) secure() error {
-	c.limitTime(c.server.cfg.Timeout) // for the negotiation as a whole
-	defer c.limitTime(0)
+	c.limitTime(c.server.cfg.Timeout, 0) // for the negotiation as a whole
+	defer c.limitTime(0, 0)
 	switch c.server.cfg.TLS {
 	case TLSImplicit:
 		return c.handshake()
@@ -133,7 +133,7 @@ func (p *plaintext) hello(line string, extended bool, arg string) {
 
 // startTLS refuses what was sent along in plain text (CVE-2011-0411).
 func (p *plaintext) startTLS() (bool, error) {
-	if p.r.Buffered() > 0 {
+	if len(p.c.pending) > 0 {
 		p.reply("554 5.5.1 Nothing may follow STARTTLS before TLS is up")
 		return false, errInjected
 	}
@@ -161,8 +161,7 @@ func (p *plaintext) other(line, verb string) (bool, error) {
 		p.reply("503 5.5.1 Say who you are first: EHLO name")
 		return false, nil
 	}
-	rest, _ := p.r.Peek(p.r.Buffered())
-	p.c.pending = append([]byte(p.helo+"\r\n"+line+"\r\n"), rest...)
+	p.c.pending = append([]byte(p.helo+"\r\n"+line+"\r\n"), p.c.pending...)
 	p.c.mute.replies = 2 // the greeting and the answer to the replayed EHLO
 	return true, nil
 }

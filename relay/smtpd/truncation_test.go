@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -179,6 +181,65 @@ func TestSlowBody(t *testing.T) {
 	b.waitGone()
 	if got := b.queue.all(); len(got) != 0 {
 		t.Errorf("took %q", got[0].data)
+	}
+}
+
+// lastRead brings the end together with the last bytes, as TLS does where a
+// close_notify comes with them.
+type lastRead struct {
+	net.Conn
+	text string
+}
+
+func (c *lastRead) Read(p []byte) (int, error) {
+	n := copy(p, c.text)
+	if c.text = c.text[n:]; c.text == "" {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// An end that was read before the message began is an end within the message all the same.
+func TestTruncatedInOneRead(t *testing.T) {
+	for body, text := range map[string]string{"BDAT": "BDAT 1000 LAST\r\nSubject: cut\r\n\r\nhalf", "DATA": "DATA\r\nSubject: cut\r\n\r\nhalf\r\n"} {
+		t.Run(body, func(t *testing.T) {
+			b := start(t, func(*Config) {})
+			client, server := net.Pipe()
+			go b.listener().admit(&lastRead{server, "EHLO client.test\r\nMAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\n" + text})
+			if replies, _ := io.ReadAll(client); !strings.Contains(string(replies), "451 4.4.2") {
+				t.Errorf("answered %q", replies)
+			}
+			if got := b.queue.all(); len(got) != 0 {
+				t.Errorf("took %q", got[0].data)
+			}
+		})
+	}
+}
+
+// A body that drips is cut off once it is slower than the least rate allows, and one
+// that is faster is not.
+func TestLeastRate(t *testing.T) {
+	for _, tt := range []struct {
+		rate int64
+		cut  bool
+	}{{100_000, true}, {10, false}} {
+		t.Run(fmt.Sprint(tt.rate), func(t *testing.T) {
+			b := start(t, func(c *Config) { c.Timeout, c.MinRate = 200*time.Millisecond, tt.rate })
+			c := b.ready()
+			c.envelope()
+			c.cmd("354", "DATA")
+			for range 100 {
+				if _, err := c.conn.Write([]byte("x\r\n")); err != nil {
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			_, _ = c.conn.Write([]byte(".\r\n"))
+			answer := c.reply()
+			if got := b.queue.all(); (len(got) == 0) != tt.cut || strings.HasPrefix(answer, "250") == tt.cut {
+				t.Errorf("took %d messages and answered %q", len(got), answer)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,251 @@
+package smtpd
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// reference says what a body stands for, from the words of RFC 5321 alone: it ends at
+// CRLF.CRLF, and a line that begins with a dot loses it. rest is what follows the end;
+// ok is false where there is none.
+func reference(raw string) (content, rest string, ok bool) {
+	text, rest, ok := strings.Cut("\r\n"+raw, "\r\n.\r\n")
+	text += "\r\n"
+	text = strings.ReplaceAll(text, "\r\n.", "\r\n")
+	return plainLines(text[2:]), rest, ok
+}
+
+var lineEnd = regexp.MustCompile(`\r*\n|\r+`)
+
+func plainLines(text string) string {
+	return lineEnd.ReplaceAllStringFunc(text, func(end string) string {
+		if strings.HasSuffix(end, "\n") {
+			return "\r\n"
+		}
+		return " "
+	})
+}
+
+var endsOfData = []string{
+	"\r\n.\r\n", "\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r.\r\n", "\r\n.\r", "\n.\r", "\r.\n",
+	"\r\n\x00.\r\n", "\r\n.\x00\r\n", "\r\n\x00.\x00\r\n", "\x00\r\n.\r\n", "\r\n.\r\x00\n", "\r\n .\r\n", "\r\n. \r\n",
+	"\r\r\n.\r\n", "\r\n.\r\r\n", "\r\n\r.\r\n", "\n\r\n.\r\n", "\r\n..\r\n", "\r\n.\r\r.\r\n", "\n\n.\r\n", "\r\n.\n\r\n",
+	"\r\n.\r\n.\r\n", "\u2028.\u2028", "\x0b.\x0b", "\x0c.\x0c", "\u0085.\u0085", "\r\n\t.\r\n", "\r\n.\x1a\r\n",
+}
+
+// smuggled is a message within one, if an end of data ends it.
+const smuggled = "MAIL FROM:<a@contoso.test>\r\nRCPT TO:<evil@example.test>\r\nDATA\r\nSubject: smuggled\r\n\r\n.\r\n"
+
+// A body ends where the standard says, whatever stands before: what looks like an end
+// to others neither ends it nor begins a second message, wherever the packets are cut.
+func TestSmugglingData(t *testing.T) {
+	for _, end := range endsOfData {
+		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
+			raw := "Subject: s\r\n\r\nbody" + end + smuggled
+			if _, _, ended := reference(raw[:len(raw)-len(smuggled)]); !ended {
+				raw += "still the first\r\n.\r\n"
+			}
+			wantContent, rest, _ := reference(raw)
+			want := []string{wantContent}
+			if strings.Contains(rest, smuggled) {
+				want = append(want, "Subject: smuggled\r\n\r\n") // a second message of an honest client
+			}
+			b := start(t, func(*Config) {})
+			for split := 0; split <= len(raw); split++ {
+				got, _ := b.dialogue("DATA\r\n", raw[:split], raw[split:])
+				if !slices.Equal(got, want) {
+					t.Fatalf("split at %d: took %q, want %q", split, got, want)
+				}
+			}
+		})
+	}
+}
+
+// The end of a chunk is its length, whatever stands in it.
+func TestSmugglingBDAT(t *testing.T) {
+	for _, end := range endsOfData {
+		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
+			raw := "Subject: s\r\n\r\nbody" + end + smuggled
+			want := []string{plainLines(raw)}
+			whole := fmt.Sprintf("BDAT %d LAST\r\n%s", len(raw), raw)
+			b := start(t, func(*Config) {})
+			for split := range len(whole) {
+				if got, _ := b.dialogue(whole[:split], whole[split:]); !slices.Equal(got, want) {
+					t.Fatalf("split at %d: took %q, want %q", split, got, want)
+				}
+			}
+			for split := range len(raw) {
+				got, _ := b.dialogue(fmt.Sprintf("BDAT %d\r\n%sBDAT %d LAST\r\n%s", split, raw[:split], len(raw)-split, raw[split:]))
+				if !slices.Equal(got, want) {
+					t.Fatalf("chunks of %d and the rest: took %q, want %q", split, got, want)
+				}
+			}
+		})
+	}
+}
+
+// A client that does not wait for the answer to DATA is read all the same.
+func TestBodyBeforeAnswer(t *testing.T) {
+	got, _ := dialogue(t, LineEndingsNormalize, "DATA\r\nSubject: s\r\n\r\n..a\r\r\n.\r\nNOOP\r\n")
+	if want := []string{"Subject: s\r\n\r\n.a\r\n"}; !slices.Equal(got, want) {
+		t.Errorf("took %q, want %q", got, want)
+	}
+}
+
+// Commands that look like a chunk to one reader and not to the other cannot bring a
+// body past the connection.
+func TestChunkThatIsNone(t *testing.T) {
+	for _, command := range []string{"BDAT 6 FIRST", "BDAT 6 LAST x", "BDAT -6", "BDAT 6.0 LAST", "BDAT", "BDAT\t6 LAST", " BDAT 6 LAST", "BDAT 4294967296 LAST", "XBDAT 6"} {
+		t.Run(command, func(t *testing.T) {
+			got, _ := dialogue(t, LineEndingsNormalize, command+"\r\nDATA\r\nSubject: s\r\n\r\nx\n.\n"+smuggled+".\r\n")
+			for _, m := range got {
+				if strings.HasPrefix(m, "Subject: smuggled") {
+					t.Errorf("took %q", got)
+				}
+			}
+		})
+	}
+}
+
+func TestLineEndingsRejected(t *testing.T) {
+	for body, found := range map[string]string{"a\nb": "LF", "a\rb": "CR", "a\r\r\nb": "CR", ".\rb": "CR"} {
+		raw := "Subject: s\r\n\r\n" + body + "\r\n"
+		for verb, sent := range map[string]string{"DATA": "DATA\r\n" + raw + ".\r\n", "BDAT": fmt.Sprintf("BDAT %d LAST\r\n%s", len(raw), raw)} {
+			got, replies := dialogue(t, LineEndingsReject, sent)
+			if len(got) != 0 {
+				t.Errorf("%s %q: took %q", verb, body, got)
+			}
+			if !strings.Contains(replies, "554 5.6.0 The message has a bare "+found) {
+				t.Errorf("%s %q: answered %q", verb, body, replies)
+			}
+		}
+	}
+	if got, _ := dialogue(t, LineEndingsReject, "DATA\r\nSubject: s\r\n\r\na\r\n..b\r\n.\r\n"); len(got) != 1 {
+		t.Errorf("took %q", got)
+	}
+}
+
+func TestLineEndingsCounted(t *testing.T) {
+	b := start(t, func(*Config) {})
+	c := b.ready()
+	for _, body := range []string{"a\nb", "a\rb", "a\r\nb", "a\nb\rc"} {
+		c.envelope()
+		c.cmd("354", "DATA")
+		c.send("Subject: s\r\n\r\n" + body + "\r\n.\r\n")
+		c.expect("250")
+	}
+	for _, kind := range []string{"lf", "cr"} {
+		if n := b.counted("graphrelay_smtp_bare_line_endings_total", "normalized", kind, "test"); n != 2 {
+			t.Errorf("%s: counted %v messages, want 2", kind, n)
+		}
+	}
+}
+
+// dialogue sends the pieces behind an envelope, each as one packet, then QUIT, and
+// returns the messages that were taken, without the Received field, and all replies.
+func dialogue(t *testing.T, endings LineEndings, pieces ...string) (taken []string, replies string) {
+	t.Helper()
+	b := start(t, func(c *Config) { c.LineEndings = endings })
+	return b.dialogue(pieces...)
+}
+
+func (b *bench) listener() *listener {
+	for {
+		b.server.mu.Lock()
+		l := b.server.listener
+		b.server.mu.Unlock()
+		if l != nil {
+			return l
+		}
+		runtime.Gosched()
+	}
+}
+
+func (b *bench) dialogue(pieces ...string) (taken []string, replies string) {
+	b.Helper()
+	client, server := net.Pipe()
+	go b.listener().admit(server)
+	var got bytes.Buffer
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_, _ = io.Copy(&got, client)
+	}()
+	pieces = append([]string{"EHLO client.test\r\nMAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\n"}, pieces...)
+	for _, p := range append(pieces, "QUIT\r\n") {
+		if p == "" {
+			continue
+		}
+		if _, err := io.WriteString(client, p); err != nil {
+			break // it was closed
+		}
+	}
+	<-over
+	for _, m := range b.queue.take() {
+		content := bufio.NewReader(bytes.NewReader(m.data[m.Trace:]))
+		text, _ := io.ReadAll(content)
+		taken = append(taken, string(text))
+	}
+	return taken, got.String()
+}
+
+// FuzzLines compares what is read of a body with the reference, and reads what is given
+// out a second time: it must be a body that every reader reads alike.
+func FuzzLines(f *testing.F) {
+	for _, end := range endsOfData {
+		f.Add([]byte("a" + end + "b\r\n.\r\nQUIT\r\n"))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		want, rest, ended := reference(string(raw))
+		l := lines{dots: true}
+		var out []byte
+		used := 0
+		for _, c := range raw { // one at a time, as the worst network brings them
+			var n int
+			if out, n = l.next(out, []byte{c}); n == 1 {
+				used++
+			}
+			if l.done {
+				break
+			}
+		}
+		if l.done != ended || ended && string(raw[used:]) != rest {
+			t.Fatalf("ended %v after %d of %d bytes; the reference %v, with %q behind", l.done, used, len(raw), ended, rest)
+		}
+		whole := lines{dots: true}
+		at := len(raw)
+		again, n := whole.next(nil, raw)
+		if ended {
+			at = used
+		}
+		if !bytes.Equal(again, out) || n != at {
+			t.Fatalf("read at once %q (%d), in bytes %q (%d)", again, n, out, at)
+		}
+		if !ended {
+			return
+		}
+		if plain := plainLines(string(out)); plain != string(out) {
+			t.Fatalf("bare line endings in %q", out)
+		}
+		content, behind, _ := reference(string(out))
+		if content != want || behind != "" {
+			t.Fatalf("read %q, want %q", content, want)
+		}
+		if bare := strings.ReplaceAll(string(raw[:used]), "\r\n", ""); l.bare.cr != strings.Contains(bare, "\r") || l.bare.lf != strings.Contains(bare, "\n") {
+			t.Fatalf("found %+v in %q", l.bare, raw[:used])
+		}
+		c := newChunks(iotest.OneByteReader(bytes.NewReader(raw)))
+		if chunk, err := io.ReadAll(c); err != nil || string(chunk) != plainLines(string(raw)) {
+			t.Fatalf("chunk %q, want %q (%v)", chunk, plainLines(string(raw)), err)
+		}
+	})
+}

@@ -1,0 +1,107 @@
+package smtpd
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// A message that is too large is refused whole, however it comes, and the session goes on.
+func TestTooLarge(t *testing.T) {
+	text := "Subject: large\r\n\r\n" + strings.Repeat(strings.Repeat("x", 1022)+"\r\n", 4<<10) // four times the limit
+	for name, send := range map[string]func(c *client){
+		"DATA": func(c *client) {
+			c.cmd("354", "DATA")
+			c.send(text + ".\r\n")
+			c.expect("552 5.3.4")
+		},
+		"BDAT in one": func(c *client) {
+			c.send(fmt.Sprintf("BDAT %d LAST\r\n%s", len(text), text))
+			c.expect("552 5.3.4")
+		},
+		"BDAT in chunks": func(c *client) {
+			refused := false
+			for rest := text; rest != ""; {
+				n := min(len(rest), 200_000)
+				last := ""
+				if n == len(rest) {
+					last = " LAST"
+				}
+				c.send(fmt.Sprintf("BDAT %d%s\r\n%s", n, last, rest[:n]))
+				switch answer := c.reply(); {
+				case strings.HasPrefix(answer, "552 5.3.4"):
+					refused = true
+				case !refused && !strings.HasPrefix(answer, "250"), refused && !strings.HasPrefix(answer, "502"):
+					c.Fatalf("answered %q", answer)
+				}
+				rest = rest[n:]
+			}
+			if !refused {
+				c.Error("was not refused")
+			}
+		},
+		"BDAT that grows": func(c *client) { // its bare LFs take two bytes
+			body := strings.Repeat("\n", 600<<10)
+			c.send(fmt.Sprintf("BDAT %d LAST\r\n%s", len(body), body))
+			c.expect("552 5.3.4")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(*Config) {})
+			c := b.ready()
+			c.envelope()
+			send(c)
+			c.envelope()
+			c.cmd("354", "DATA")
+			c.send("Subject: next\r\n\r\n.\r\n")
+			c.expect("250")
+			if got := b.queue.all(); len(got) != 1 || !strings.Contains(string(got[0].data), "Subject: next") {
+				t.Errorf("took %d messages, want the second alone", len(got))
+			}
+		})
+	}
+}
+
+// A line that never ends costs next to nothing, and ends the connection.
+func TestEndlessLine(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*Config)
+		before func(c *client)
+	}{
+		"before anything":   {func(c *Config) { c.Auth = AuthRequired }, func(*client) {}},
+		"before STARTTLS":   {secured(TLSStart), func(*client) {}},
+		"as MAIL":           {func(*Config) {}, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("MAIL FROM:<") }},
+		"as AUTH":           {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("AUTH PLAIN ") }},
+		"as a password":     {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.cmd("334", "AUTH LOGIN Y3Jt") }},
+		"in a body":         {func(*Config) {}, func(c *client) { c.cmd("250", "EHLO client.test"); c.envelope(); c.cmd("354", "DATA") }},
+		"in a body, as CRs": {func(*Config) {}, func(c *client) { c.cmd("250", "EHLO client.test"); c.envelope(); c.cmd("354", "DATA"); c.send("x\r\r") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, tt.change)
+			c := b.dial()
+			c.expect("220")
+			tt.before(c)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			chunk := []byte(strings.Repeat("a", 64<<10))
+			sent := 0
+			for ; sent < 256<<20; sent += len(chunk) {
+				if _, err := c.conn.Write(chunk); err != nil {
+					break
+				}
+			}
+			runtime.ReadMemStats(&after)
+			if sent >= 256<<20 {
+				t.Error("all of it was read")
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+				t.Errorf("took %d KiB of memory", used>>10)
+			}
+			b.waitGone()
+			if got := b.queue.all(); len(got) != 0 {
+				t.Errorf("took %q", got[0].data[:100])
+			}
+		})
+	}
+}
