@@ -210,8 +210,10 @@ type Claim struct {
 // is no longer the caller's.
 type Work interface {
 	// Claim takes messages that are due, the lanes in turn, and marks them
-	// Delivering with DraftWanted as it was and one more attempt. It also
-	// returns when the next message falls due (zero: none waits).
+	// Delivering with DraftWanted as it was and one more attempt. In a lane new and
+	// deferred ones take turns, and the new ones' senders (an account, its address
+	// and MAIL FROM), whose own messages stay in order. It also returns when the
+	// next message falls due (zero: none waits).
 	Claim(ctx context.Context, c Claim) ([]Task, time.Time, error)
 	Open(ctx context.Context, id string) (Body, error)
 	// Save records progress; it is durable on return.

@@ -28,6 +28,8 @@ func Run(t *testing.T, open Open) {
 		"claim within the lane":        claimWithinLane,
 		"claim what is due":            claimDue,
 		"new and deferred in turns":    claimNewAndDeferred,
+		"senders in turns":             sendersInTurns,
+		"runs in turns":                runsInTurns,
 		"progress survives":            progressSurvives,
 		"fence":                        fence,
 		"finish":                       finish,
@@ -99,11 +101,16 @@ func entry(l queue.Lane) queue.Entry {
 
 func (b *bench) put(l queue.Lane, body string) string {
 	b.Helper()
+	return b.putEntry(entry(l), body)
+}
+
+func (b *bench) putEntry(e queue.Entry, body string) string {
+	b.Helper()
 	w, err := b.store.Create(b.Context())
 	b.ok(err)
 	_, err = io.WriteString(w, body)
 	b.ok(err)
-	b.ok(w.Commit(b.Context(), entry(l)))
+	b.ok(w.Commit(b.Context(), e))
 	return w.ID()
 }
 

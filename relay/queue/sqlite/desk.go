@@ -140,6 +140,11 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 				return err
 			}
 		}
+		if to == queue.Queued && state != queue.Queued {
+			if err := takeTurnAgain(ctx, tx, id); err != nil {
+				return err
+			}
+		}
 		return move(ctx, tx, id, to, queue.Event{What: string(a), Detail: "by " + by})
 	})
 	if err != nil {

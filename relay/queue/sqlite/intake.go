@@ -52,6 +52,10 @@ func (w *writer) insert(ctx context.Context, tx *transaction, e queue.Entry) err
 	if err != nil {
 		return err
 	}
+	turn, err := takeTurn(ctx, tx, lane, &e)
+	if err != nil {
+		return err
+	}
 	to, err := json.Marshal(e.Envelope.To)
 	if err != nil {
 		return err
@@ -66,10 +70,10 @@ func (w *writer) insert(ctx context.Context, tx *transaction, e queue.Entry) err
 	}
 	now := time.Now().UnixMicro()
 	_, err = tx.ExecContext(ctx, `INSERT INTO message (id, received, size, body, lane, mail_from, recipients, utf8, dsn,
-		header_from, sender, reply_to, subject, message_id, listener, user, client, trace, state, due)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?)`,
+		header_from, sender, reply_to, subject, message_id, listener, user, client, trace, state, due, turn)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?,?)`,
 		w.id, now, w.size, kind, lane, e.Envelope.From, string(to), e.Envelope.UTF8, dsn,
-		e.From, e.Sender, e.ReplyTo, e.Subject, e.MessageID, e.Listener, e.User, e.Client, e.Trace, now)
+		e.From, e.Sender, e.ReplyTo, e.Subject, e.MessageID, e.Listener, e.User, e.Client, e.Trace, now, turn)
 	if err != nil || kind == bodyFile {
 		return err
 	}

@@ -32,7 +32,7 @@ func (s *Store) Expire(ctx context.Context, r queue.Retention) (removed int, err
 			return removed, err
 		}
 	}
-	return removed, nil
+	return removed, s.forgetTurns(ctx)
 }
 
 func later(a, b time.Time) time.Time {

@@ -18,7 +18,8 @@ CREATE TABLE lane (
 	connection TEXT NOT NULL,
 	mailbox    TEXT NOT NULL,
 	served     INTEGER NOT NULL DEFAULT 0, -- when it was last claimed from: lanes take turns
-	retries    INTEGER NOT NULL DEFAULT 0, -- whose turn it is in the lane: 0 new mail, 1 deferred
+	retries    INTEGER NOT NULL DEFAULT 0, -- what is claimed next: 0 new mail, 1 deferred
+	turn       INTEGER NOT NULL DEFAULT 0, -- the highest turn of a message that was claimed
 	UNIQUE (connection, mailbox)
 );
 CREATE TABLE message (
@@ -41,7 +42,8 @@ CREATE TABLE message (
 	client        TEXT NOT NULL,
 	trace         INTEGER NOT NULL,
 	state         TEXT NOT NULL,
-	due           INTEGER NOT NULL,
+	due           INTEGER NOT NULL, -- a queued message is due at once
+	turn          INTEGER NOT NULL, -- the order among the queued ones of its lane
 	reason        TEXT NOT NULL DEFAULT '',
 	detail        TEXT NOT NULL DEFAULT '',
 	attempts      INTEGER NOT NULL DEFAULT 0,
@@ -59,10 +61,16 @@ CREATE TABLE message (
 	settle        INTEGER NOT NULL DEFAULT 0,
 	accepted      INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE INDEX message_new ON message(lane, due) WHERE state = 'queued';
+CREATE INDEX message_new ON message(lane, turn) WHERE state = 'queued';
 CREATE INDEX message_retry ON message(lane, due) WHERE state = 'deferred';
 CREATE INDEX message_delivering ON message(lane) WHERE state = 'delivering';
 CREATE INDEX message_state ON message(state, received, size);
+CREATE TABLE turn (
+	lane   INTEGER NOT NULL REFERENCES lane(id),
+	source TEXT NOT NULL,    -- a client, or one of its senders
+	last   INTEGER NOT NULL, -- the turn of its latest message
+	PRIMARY KEY (lane, source)
+) WITHOUT ROWID;
 CREATE TABLE body (
 	id   TEXT PRIMARY KEY,
 	data BLOB NOT NULL

@@ -10,13 +10,14 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// firstDue is when the first message of a lane falls due, never if it has none. It
-// reads one entry of each index, so its cost does not grow with the queue.
+// firstDue is when the first message of a lane falls due: long ago if one is queued,
+// never if it has none. It reads one entry of an index, so its cost does not grow with
+// the queue.
 const (
+	longAgo  = "1"
 	never    = "9223372036854775807"
-	firstDue = "min(" +
-		"coalesce((SELECT due FROM message WHERE lane = lane.id AND state = 'queued' ORDER BY due LIMIT 1), " + never + "), " +
-		"coalesce((SELECT due FROM message WHERE lane = lane.id AND state = 'deferred' ORDER BY due LIMIT 1), " + never + "))"
+	firstDue = "CASE WHEN EXISTS (SELECT 1 FROM message WHERE lane = lane.id AND state = 'queued') THEN " + longAgo +
+		" ELSE coalesce((SELECT due FROM message WHERE lane = lane.id AND state = 'deferred' ORDER BY due LIMIT 1), " + never + ") END"
 )
 
 // readyLanes lists the lanes that have a message due and no pause, longest
@@ -35,6 +36,15 @@ SELECT coalesce(min(max(` + firstDue + `,
 	coalesce((SELECT max(until) FROM pause WHERE pause.connection = lane.connection
 	          AND pause.mailbox IN ('', lane.mailbox)), 0))), ` + never + `)
 FROM lane`
+
+// The first of a lane ?1 at the time ?2: of what is new by turn, of what was deferred by
+// when it was due.
+const (
+	nextNew = "SELECT " + recordColumns + " FROM " + recordTables +
+		" WHERE m.lane=?1 AND m.state='queued' ORDER BY m.turn, m.id LIMIT 1"
+	nextDeferred = "SELECT " + recordColumns + " FROM " + recordTables +
+		" WHERE m.lane=?1 AND m.state='deferred' AND m.due<=?2 ORDER BY m.due LIMIT 1"
+)
 
 // Claim implements queue.Work.
 func (s *Store) Claim(ctx context.Context, c queue.Claim) (tasks []queue.Task, next time.Time, err error) {
@@ -127,13 +137,12 @@ func claimRound(ctx context.Context, tx *transaction, c queue.Claim, now int64, 
 // record that a draft may exist from now on. New and deferred mail take turns, so
 // that neither a backlog of retries nor a stream of new mail keeps the other waiting.
 func claimOne(ctx context.Context, tx *transaction, node string, now int64, l *laneRoom) (t queue.Task, err error) {
-	states := []queue.State{queue.Queued, queue.Deferred}
+	next := []string{nextNew, nextDeferred}
 	if l.retries {
-		slices.Reverse(states)
+		slices.Reverse(next)
 	}
-	for _, state := range states {
-		t.Record, t.Ref.Fence, err = scanRecord(tx.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+
-			" WHERE m.lane=? AND m.state='"+string(state)+"' AND m.due<=? ORDER BY m.due LIMIT 1", l.id, now))
+	for _, query := range next {
+		t.Record, t.Ref.Fence, err = scanRecord(tx.QueryRowContext(ctx, query, l.id, now))
 		if err != queue.ErrNotFound {
 			break
 		}
@@ -151,7 +160,8 @@ func claimOne(ctx context.Context, tx *transaction, node string, now int64, l *l
 	if err != nil {
 		return t, err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE lane SET served=?, retries=? WHERE id=?", now, l.retries, l.id)
+	_, err = tx.ExecContext(ctx, "UPDATE lane SET served=?, retries=?, turn=max(turn, (SELECT turn FROM message WHERE id=?)) WHERE id=?",
+		now, l.retries, t.ID, l.id)
 	return t, err
 }
 

@@ -1,0 +1,102 @@
+package queuetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"graphrelay/relay/queue"
+)
+
+// from is an entry of one lane, by who sends it.
+func from(lane, user, client, sender string) queue.Entry {
+	e := entry(queue.Lane{Connection: "contoso", Mailbox: lane})
+	e.User, e.Client, e.Envelope.From = user, client, sender
+	return e
+}
+
+// sendersInTurns: who sends one message passes by a run of many that was queued
+// before, whatever the run consists of and whichever way it came into the queue; the
+// run keeps its order.
+func sendersInTurns(t *testing.T, b *bench) {
+	const many = 30
+	run := func(lane string, _ int) queue.Entry { return from(lane, "", "10.0.0.1", "run@x") }
+	madeUp := func(lane string, n int) queue.Entry {
+		return from(lane, "", "10.0.0.1", fmt.Sprintf("%d@x", n))
+	}
+	for name, c := range map[string]struct {
+		run    func(lane string, n int) queue.Entry
+		single queue.Entry
+		before func(ids []string) // claims the run
+	}{
+		"a sender":                    {run, from("a", "", "10.0.0.1", "single@x"), nil},
+		"a client":                    {run, from("b", "", "10.0.0.2", "run@x"), nil},
+		"an account":                  {run, from("c", "crm", "10.0.0.1", "run@x"), nil},
+		"senders made up by the run":  {madeUp, from("d", "", "10.0.0.2", "single@x"), nil},
+		"a run given back at a start": {run, from("e", "", "10.0.0.2", "single@x"), func([]string) { b.claim(3, 10); b.reopen() }},
+		"a run that was released": {run, from("f", "", "10.0.0.2", "single@x"), func(ids []string) {
+			for _, id := range ids {
+				b.ok(b.store.Steer(t.Context(), id, queue.Hold, "anna"))
+			}
+			for range many { // the lane goes on meanwhile
+				b.putEntry(from("f", "", "10.0.0.3", "other@x"), "other")
+			}
+			b.claimIDs(many)
+			for _, id := range ids {
+				b.ok(b.store.Steer(t.Context(), id, queue.Release, "anna"))
+			}
+		}},
+	} {
+		var ids []string
+		for n := range many {
+			ids = append(ids, b.putEntry(c.run(c.single.Lane.Mailbox, n), "run"))
+		}
+		if c.before != nil {
+			c.before(ids)
+		}
+		got := b.claimIDs(3)
+		single := b.putEntry(c.single, "single")
+		got = append(got, b.claimIDs(2)...)
+		if !slices.Contains(got, single) {
+			t.Errorf("%s: claimed %v, and not %s that came after the first three", name, got, single)
+		}
+		got = append(got, b.claimIDs(many)...)
+		if got = slices.DeleteFunc(got, func(id string) bool { return id == single }); !slices.Equal(got, ids) {
+			t.Errorf("%s: the run was claimed as %v, want %v", name, got, ids)
+		}
+	}
+}
+
+// runsInTurns: a run that comes later neither waits for an earlier one nor makes up for
+// the time that it was not there.
+func runsInTurns(t *testing.T, b *bench) {
+	const many = 20
+	whose := map[string]string{}
+	put := func(sender string) {
+		for range many {
+			whose[b.putEntry(from("a", "", "10.0.0.1", sender), "run")] = sender
+		}
+	}
+	put("first@x")
+	b.claimIDs(many / 2)
+	put("second@x")
+	got := map[string]int{}
+	for _, id := range b.claimIDs(many / 2) {
+		got[whose[id]]++
+	}
+	if diff := got["first@x"] - got["second@x"]; diff < -2 || diff > 2 {
+		t.Errorf("of %d that were claimed next, %v", many/2, got)
+	}
+}
+
+// claimIDs claims and ends so many at most, one after another.
+func (b *bench) claimIDs(limit int) (ids []string) {
+	b.Helper()
+	for range limit {
+		for _, task := range b.claim(1, 10) {
+			b.finish(task.Ref, queue.Outcome{State: queue.Sent})
+			ids = append(ids, task.ID)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,78 @@
+package sqlite
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+// What a claim asks is answered from an index, in its order: its cost must not grow
+// with the queue.
+func TestClaimsReadIndexes(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	for _, query := range []string{nextNew, nextDeferred, readyLanes, nextDue} {
+		rows, err := s.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, 1, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plan []string
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+				t.Fatal(err)
+			}
+			plan = append(plan, step)
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(plan, "\n")
+		sorts := strings.Contains(text, "TEMP B-TREE") && query != readyLanes // that sorts lanes
+		if text == "" || sorts || strings.Contains(text, "SCAN m") {
+			t.Errorf("%s\nis answered by\n%s", query, text)
+		}
+	}
+}
+
+// Nothing is kept of senders whose mail is done with, and what is kept of one who has
+// mail waiting stays.
+func TestTurnsAreForgotten(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	for n := range 2*expireBatch + 10 {
+		putFrom(t, s, fmt.Sprintf("%d@x.test", n))
+	}
+	tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 1000, PerLane: 1000})
+	if err != nil || len(tasks) != 2*expireBatch+10 {
+		t.Fatalf("claimed %d, %v", len(tasks), err)
+	}
+	putFrom(t, s, "waits@x.test")
+	putFrom(t, s, "waits@x.test")
+	if _, err := s.Expire(t.Context(), queue.Retention{Sent: time.Hour, SentMessages: 1 << 20, Failed: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	var rows, waiting int
+	err = s.read.QueryRowContext(t.Context(), "SELECT count(*), coalesce(sum(source LIKE '% waits@x.test'), 0) FROM turn").Scan(&rows, &waiting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows > 3 || waiting != 1 {
+		t.Errorf("%d are remembered, %d of them with mail that waits", rows, waiting)
+	}
+}
+
+func putFrom(t *testing.T, s *Store, sender string) {
+	t.Helper()
+	w, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := testEntry
+	e.Envelope.From = sender
+	if err := w.Commit(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+}
