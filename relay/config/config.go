@@ -124,7 +124,7 @@ type Delivery struct {
 	MailboxPace        int         `yaml:"mailbox_pace"`        // messages of one mailbox in a minute; 0: any
 	MailboxRequests    int         `yaml:"mailbox_requests"`    // to one mailbox in 10 minutes; 0: any
 	MailboxUpload      Size        `yaml:"mailbox_upload"`      // to one mailbox in 5 minutes; 0: any
-	Concurrency        int         `yaml:"concurrency"`         // messages in delivery at a time, in all
+	Concurrency        int         `yaml:"concurrency"`         // messages in delivery at a time, in all, of mailboxes that answer
 	RetryDelays        []Duration  `yaml:"retry_delays"`        // the last one repeats
 	RequestTimeout     Duration    `yaml:"request_timeout"`     // longest wait for the answer to one request
 	SendSettle         Duration    `yaml:"send_settle"`         // watch of a send whose answer was lost

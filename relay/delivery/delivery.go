@@ -25,8 +25,8 @@ import (
 // Config is what an operator sets.
 type Config struct {
 	Node          string          // names this process's claims
-	Concurrency   int             // messages in delivery at a time
-	PerLane       int             // of one lane
+	Concurrency   int             // messages in delivery at a time, of lanes that answer
+	PerLane       int             // of one of them; see places for the others
 	RetryDelays   []time.Duration // between tries; the last one repeats
 	GiveUpAfter   time.Duration   // from receipt
 	SendSettle    time.Duration   // how long a doubtful send is watched before it is repeated
@@ -56,11 +56,12 @@ type Deliverer struct {
 	clients map[string]*graph.Client // by connection
 	metrics *Metrics
 	log     *slog.Logger
+	places  *places
 }
 
 // New makes a deliverer; clients are by connection name.
 func New(cfg Config, work queue.Work, clients map[string]*graph.Client, m *Metrics, log *slog.Logger) *Deliverer {
-	return &Deliverer{cfg: cfg, work: work, clients: clients, metrics: m, log: log}
+	return &Deliverer{cfg: cfg, work: work, clients: clients, metrics: m, log: log, places: newPlaces(cfg)}
 }
 
 const (
@@ -81,54 +82,38 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(drain, abandon) })
 	defer stop()
 
-	p := &pool{slots: make(chan struct{}, d.cfg.Concurrency), freed: make(chan struct{}, 1)}
-	defer p.wg.Wait()
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	go d.keepLease(hard)
-	p.wg.Go(func() { d.sweep(ctx) })
+	wg.Go(func() { d.sweep(ctx) })
 	for ctx.Err() == nil {
-		wait, err := d.claim(ctx, hard, p)
+		wait, err := d.claim(ctx, hard, &wg)
 		if err != nil && ctx.Err() == nil {
 			d.log.Error("cannot claim from the queue", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 		case <-d.work.Wake():
-		case <-p.freed:
+		case <-d.places.changed:
 		case <-time.After(wait):
 		}
 	}
 	return nil
 }
 
-// pool runs so many deliveries at a time. freed receives when one has ended: the
-// queue's own wake-up comes while it still holds its slot.
-type pool struct {
-	wg    sync.WaitGroup
-	slots chan struct{}
-	freed chan struct{}
-}
-
-func (p *pool) start(run func()) {
-	p.slots <- struct{}{}
-	p.wg.Go(func() {
-		run()
-		<-p.slots
-		select {
-		case p.freed <- struct{}{}:
-		default:
-		}
-	})
-}
-
 // claim starts what is due as far as there is room, and returns how long to wait.
-func (d *Deliverer) claim(ctx, hard context.Context, p *pool) (time.Duration, error) {
-	room := cap(p.slots) - len(p.slots)
-	if room == 0 {
+func (d *Deliverer) claim(ctx, hard context.Context, wg *sync.WaitGroup) (time.Duration, error) {
+	c := d.places.claim(time.Now())
+	if c.Max <= 0 && c.Probes <= 0 {
 		return pollEvery, nil // the end of any delivery wakes us
 	}
-	tasks, next, err := d.work.Claim(ctx, queue.Claim{Node: d.cfg.Node, Max: room, PerLane: d.cfg.PerLane})
+	tasks, next, err := d.work.Claim(ctx, c)
 	for _, t := range tasks {
-		p.start(func() { d.deliver(hard, t) })
+		d.places.take(t.Lane)
+		wg.Go(func() {
+			defer d.places.leave(t.Lane) // which wakes us: the queue's own wake-up comes before
+			d.deliver(hard, t)
+		})
 	}
 	if until := time.Until(next); err == nil && !next.IsZero() && until > 0 && until < pollEvery {
 		return until, nil

@@ -105,7 +105,11 @@ func (j *job) mailbox() string { return j.task.Lane.Mailbox }
 func (j *job) connection() Connection { return j.d.cfg.Connections[j.task.Lane.Connection] }
 
 func (j *job) event(what, detail string, r graph.Reply) {
-	j.events = append(j.events, queue.Event{At: time.Now(), What: what, Detail: detail, RequestID: r.RequestID})
+	now := time.Now()
+	if r.Status != 0 { // an answer, and of success
+		j.d.places.answered(j.task.Lane, now)
+	}
+	j.events = append(j.events, queue.Event{At: now, What: what, Detail: detail, RequestID: r.RequestID})
 }
 
 // save records progress and the events so far; a worker that lost its claim

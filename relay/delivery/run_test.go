@@ -151,7 +151,8 @@ func TestDrainIsOver(t *testing.T) {
 	}
 }
 
-// idle is a queue in memory of messages that no connection can deliver.
+// idle is a queue in memory of messages that no connection can deliver, in no lane that
+// answers.
 type idle struct {
 	queue.Work
 	mu    sync.Mutex
@@ -163,7 +164,7 @@ type idle struct {
 func (w *idle) Claim(_ context.Context, c queue.Claim) (tasks []queue.Task, _ time.Time, _ error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for ; w.left > 0 && len(tasks) < c.Max; w.left-- {
+	for ; w.left > 0 && len(tasks) < c.Probes; w.left-- {
 		tasks = append(tasks, queue.Task{Record: queue.Record{ID: "x", Entry: queue.Entry{Lane: queue.Lane{Connection: "none"}}}})
 	}
 	return tasks, time.Now().Add(-time.Second), nil
@@ -177,7 +178,7 @@ func (w *idle) Finish(context.Context, queue.Ref, queue.Outcome) error {
 	case w.wake <- struct{}{}:
 	default:
 	}
-	time.Sleep(time.Millisecond) // the slot is given back only after
+	time.Sleep(time.Millisecond) // the place is given back only after
 	return nil
 }
 
@@ -186,7 +187,7 @@ func (w *idle) Wake() <-chan struct{}                                     { retu
 func (w *idle) Orphans(context.Context) ([]queue.Orphan, error)           { return nil, nil }
 
 // The end of a delivery makes room at once, not at the next look into the queue.
-func TestSlotsAreUsedAtOnce(t *testing.T) {
+func TestPlacesAreUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 100
 		w := &idle{left: n, wake: make(chan struct{}, 1)}

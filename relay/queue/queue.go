@@ -202,14 +202,19 @@ type Intake interface {
 // Claim asks for work.
 type Claim struct {
 	Node    string
-	Max     int // tasks at most
-	PerLane int // tasks of one lane that may be in delivery at a time
+	Max     int // tasks at most, of the lanes that answer
+	PerLane int // tasks of one such lane that may be in delivery at a time
+	// Answers tells which lanes answer; nil: all do. Of any other lane one task may be
+	// in delivery at a time.
+	Answers func(Lane) bool
+	Probes  int // tasks at most, of those other lanes
 }
 
 // Work is the deliverer's view. Save and Finish answer ErrFenced when the claim
 // is no longer the caller's.
 type Work interface {
-	// Claim takes messages that are due, the lanes in turn, and marks them
+	// Claim takes messages that are due, the lanes in turn and those with the fewest
+	// in delivery first, and marks them
 	// Delivering with DraftWanted as it was and one more attempt. In a lane new and
 	// deferred ones take turns, and the new ones' senders (an account, its address
 	// and MAIL FROM), whose own messages stay in order. It also returns when the

@@ -28,6 +28,8 @@ func Run(t *testing.T, open Open) {
 		"claim within the lane":        claimWithinLane,
 		"claim what is due":            claimDue,
 		"new and deferred in turns":    claimNewAndDeferred,
+		"the fewest in delivery first": fewestFirst,
+		"lanes that do not answer":     probes,
 		"senders in turns":             sendersInTurns,
 		"runs in turns":                runsInTurns,
 		"progress survives":            progressSurvives,

@@ -23,7 +23,7 @@ const (
 // readyLanes lists the lanes that have a message due and no pause, longest
 // unserved first.
 const readyLanes = `
-SELECT lane.id, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), lane.retries
+SELECT lane.id, connection, mailbox, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), retries
 FROM lane
 WHERE ` + firstDue + ` <= ?1
   AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.connection = lane.connection
@@ -54,18 +54,11 @@ func (s *Store) Claim(ctx context.Context, c queue.Claim) (tasks []queue.Task, n
 		return nil, fromMicros(due), err
 	}
 	err = s.do(ctx, func(ctx context.Context, tx *transaction) error {
-		tasks = nil
-		lanes, err := claimable(ctx, tx, now, c.PerLane)
-		if err != nil {
-			return err
+		lanes, err := claimable(ctx, tx, now, c)
+		if err == nil {
+			tasks, err = claimEvenly(ctx, tx, now, c, lanes)
 		}
-		for len(lanes) > 0 && len(tasks) < c.Max {
-			lanes, err = claimRound(ctx, tx, c, now, lanes, &tasks)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, time.Time{}, err
@@ -84,13 +77,16 @@ func (s *Store) nothingDue(ctx context.Context, now int64) (bool, int64, error) 
 	return due > now, due, err
 }
 
+// laneRoom is a lane that has a message due and may have one more in delivery.
 type laneRoom struct {
 	id      int64
-	room    int  // tasks that may still be claimed
+	busy    int // tasks in delivery
+	most    int // that may be
+	answers bool
 	retries bool // deferred mail comes next
 }
 
-func claimable(ctx context.Context, tx *transaction, now int64, perLane int) ([]laneRoom, error) {
+func claimable(ctx context.Context, tx *transaction, now int64, c queue.Claim) ([]laneRoom, error) {
 	rows, err := tx.QueryContext(ctx, readyLanes, now)
 	if err != nil {
 		return nil, err
@@ -98,39 +94,47 @@ func claimable(ctx context.Context, tx *transaction, now int64, perLane int) ([]
 	defer rows.Close()
 	var lanes []laneRoom
 	for rows.Next() {
-		var l laneRoom
-		var busy int
-		if err := rows.Scan(&l.id, &busy, &l.retries); err != nil {
+		var name queue.Lane
+		l := laneRoom{most: 1}
+		if err := rows.Scan(&l.id, &name.Connection, &name.Mailbox, &l.busy, &l.retries); err != nil {
 			return nil, err
 		}
-		if l.room = perLane - busy; l.room > 0 {
+		if l.answers = c.Answers == nil || c.Answers(name); l.answers {
+			l.most = c.PerLane
+		}
+		if l.busy < l.most {
 			lanes = append(lanes, l)
 		}
 	}
 	return lanes, rows.Err()
 }
 
-// claimRound takes one message from each lane, so that lanes share what is
-// asked for, and returns the lanes that may have more.
-func claimRound(ctx context.Context, tx *transaction, c queue.Claim, now int64, lanes []laneRoom, tasks *[]queue.Task) ([]laneRoom, error) {
-	var rest []laneRoom
-	for _, l := range lanes {
-		if len(*tasks) >= c.Max {
-			break
+// claimEvenly gives each task to a lane that has the fewest: one whose messages take
+// longer would otherwise come to have more and more of what may be in delivery.
+func claimEvenly(ctx context.Context, tx *transaction, now int64, c queue.Claim, lanes []laneRoom) (tasks []queue.Task, err error) {
+	room := map[bool]int{true: c.Max, false: c.Probes} // for lanes that answer or not
+	for busy := 0; len(lanes) > 0; busy++ {
+		rest := lanes[:0]
+		for _, l := range lanes {
+			if l.busy == busy && room[l.answers] > 0 {
+				t, err := claimOne(ctx, tx, c.Node, now, &l)
+				if err == queue.ErrNotFound {
+					continue
+				}
+				if err != nil {
+					return nil, err
+				}
+				tasks = append(tasks, t)
+				l.busy++
+				room[l.answers]--
+			}
+			if l.busy < l.most && room[l.answers] > 0 {
+				rest = append(rest, l)
+			}
 		}
-		t, err := claimOne(ctx, tx, c.Node, now, &l)
-		if err == queue.ErrNotFound {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		*tasks = append(*tasks, t)
-		if l.room--; l.room > 0 {
-			rest = append(rest, l)
-		}
+		lanes = rest
 	}
-	return rest, nil
+	return tasks, nil
 }
 
 // claimOne marks the draft as wanted in the same commit: a claim is the durable

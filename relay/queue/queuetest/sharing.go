@@ -2,11 +2,66 @@ package queuetest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
 	"graphrelay/relay/queue"
 )
+
+// fewestFirst: a lane that keeps its messages longer comes to have no more of them.
+func fewestFirst(t *testing.T, b *bench) {
+	for range 6 {
+		b.put(laneA, "x")
+	}
+	b.claim(3, 6)
+	for range 6 {
+		b.put(laneB, "x")
+	}
+	got := b.claim(5, 6)
+	for i, want := range []queue.Lane{laneB, laneB, laneB} {
+		if got[i].Lane != want {
+			t.Errorf("number %d that was claimed is of %s, which has three and the other one fewer", i+1, got[i].Lane)
+		}
+	}
+	if got[3].Lane == got[4].Lane {
+		t.Errorf("then two of %s, and none of the other, which has as many", got[3].Lane)
+	}
+}
+
+// probes: one task at a time of a lane that does not answer, and those that answer
+// and those that do not take nothing from each other.
+func probes(t *testing.T, b *bench) {
+	var others []queue.Lane
+	for n := range 4 {
+		others = append(others, queue.Lane{Connection: "contoso", Mailbox: fmt.Sprint(n)})
+	}
+	for _, l := range append(others, laneA) {
+		for range 4 {
+			b.put(l, "x")
+		}
+	}
+	for i, c := range []struct {
+		room, probes int
+		want         map[bool]int // by whether the lane answers
+	}{
+		{2, 3, map[bool]int{true: 2, false: 3}},
+		{0, 9, map[bool]int{false: 1}},
+		{-1, -1, map[bool]int{}},
+		{9, 9, map[bool]int{true: 1}},
+	} {
+		tasks, _, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: c.room, PerLane: 3, Probes: c.probes,
+			Answers: func(l queue.Lane) bool { return l == laneA }})
+		b.ok(err)
+		got := map[bool]int{}
+		for _, task := range tasks {
+			got[task.Lane == laneA]++
+		}
+		if !maps.Equal(got, c.want) {
+			t.Errorf("claim %d took %v, want %v", i+1, got, c.want)
+		}
+	}
+}
 
 // from is an entry of one lane, by who sends it.
 func from(lane, user, client, sender string) queue.Entry {
