@@ -1,0 +1,225 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/graph/simulator"
+)
+
+// The lanes of these tests: few messages may be in delivery at a time, and there are
+// more bad lanes than that. Each of Graph's calls takes its time, so that it, rather
+// than the machine, is what limits the pace.
+const (
+	placesInAll = 4
+	badLanes    = 12
+	badMail     = badLanes * 3
+	wellLanes   = 5
+	wellMail    = wellLanes * 6
+	callTime    = "100ms"
+)
+
+// mailFrom is an outbox of messages from so many mailboxes in turn, named after title.
+func mailFrom(relay *relayProcess, title string, mailboxes, messages int) *outbox {
+	plain := tenKilobytes(title)
+	return &outbox{
+		dial: func() (*dialog, error) { return relay.dial("devices") }, connections: 4, messages: messages,
+		make: func(n int) sample {
+			s := plain(n)
+			s.From = fmt.Sprintf("%s-%d@contoso.test", strings.ReplaceAll(title, " ", "-"), n%mailboxes)
+			return s
+		},
+	}
+}
+
+// queueAll has all of it accepted.
+func (o *outbox) queueAll(t *testing.T) {
+	t.Helper()
+	o.await(t, o.start())
+}
+
+// arrived lists what of a title was sent, in order.
+func (s *simProcess) arrived(t *testing.T, title string) []simulator.Delivery {
+	t.Helper()
+	return slices.DeleteFunc(s.ledger(t), func(d simulator.Delivery) bool { return !strings.HasPrefix(d.Subject, title+" ") })
+}
+
+// begun is when the first call for one of the title's mailboxes came.
+func (s *simProcess) begun(t *testing.T, title string) time.Time {
+	t.Helper()
+	calls := read[[]simulator.Call](t, s, "journal")
+	calls = slices.DeleteFunc(calls, func(c simulator.Call) bool {
+		return !strings.HasPrefix(c.Mailbox, strings.ReplaceAll(title, " ", "-")+"-")
+	})
+	return slices.MinFunc(calls, func(a, b simulator.Call) int { return a.Time.Compare(b.Time) }).Time
+}
+
+func (r *relayProcess) resumeAll(t *testing.T) {
+	t.Helper()
+	if got := r.queueCommand(t, "resume", "contoso"); got.status != 0 {
+		t.Fatalf("queue resume: %s", got.stderr)
+	}
+}
+
+// TestBadLanesDelayNoOther has five lanes that are well send their mail alone, and then
+// beside twelve with mail queued before it that Graph throttles, refuses, or does not
+// answer. What is well arrives while all of those are bad.
+func TestBadLanesDelayNoOther(t *testing.T) {
+	t.Parallel()
+	sim := startSim(t, "--latency", callTime)
+	relay := startRelay(t, sim, deliveryKey(fmt.Sprintf("concurrency: %d", placesInAll)), deliveryKey("retry_delays: [2s]"))
+	well := func(title string) time.Duration {
+		t.Helper()
+		mailFrom(relay, title, wellLanes, wellMail).queueAll(t)
+		relay.resumeAll(t)
+		waitFor(t, "the lanes that are well", func() bool { return len(sim.arrived(t, title)) == wellMail })
+		return sim.arrived(t, title)[wellMail-1].Time.Sub(sim.begun(t, title))
+	}
+	relay.pauseAll(t)
+	alone := well("alone")
+	for _, c := range []struct {
+		title string
+		bad   simulator.Fault
+	}{
+		{"throttled", simulator.Fault{Status: http.StatusTooManyRequests, Code: "ApplicationThrottled", RetryAfter: "2"}},
+		{"unavailable", simulator.Fault{Status: http.StatusServiceUnavailable, RetryAfter: "2"}},
+		{"failing", simulator.Fault{Status: http.StatusInternalServerError}},
+		{"hanging", simulator.Fault{Hang: 10 * guard}},
+	} {
+		for n := range badLanes {
+			c.bad.Mailbox = fmt.Sprintf("%s-%d@contoso.test", c.title, n)
+			sim.fault(t, c.bad)
+		}
+		relay.pauseAll(t)
+		mailFrom(relay, c.title, badLanes, badMail).queueAll(t)
+		beside := well("beside " + c.title)
+		for _, f := range read[[]simulator.Fault](t, sim, "faults") {
+			if f.Acted == 0 {
+				t.Errorf("%s: nothing was asked for %s", c.title, f.Mailbox)
+			}
+		}
+		t.Logf("%d messages of %d lanes: %.2f s alone, %.2f s beside %d that are %s, %.2f of the pace",
+			wellMail, wellLanes, alone.Seconds(), beside.Seconds(), badLanes, c.title, alone.Seconds()/beside.Seconds())
+		if c.bad.Hang > 0 {
+			break
+		}
+		sim.clearFaults(t)
+		relay.settled(t)
+		if n := len(sim.arrived(t, c.title)); n != badMail {
+			t.Errorf("%s: of %d messages %d were sent in the end", c.title, badMail, n)
+		}
+	}
+	if n := read[simulator.Stats](t, sim, "stats").Lost; n > 0 {
+		t.Errorf("%d requests that hung had ended when the last message of the others arrived", n)
+	}
+	relay.kill(t) // a clean stop would wait for them
+}
+
+// TestBulkDelaysNoTrickle has two lanes send hundreds of messages, and beside them one
+// message after another come in for five others. Between the 250 of such a message and
+// its send, few of the hundreds are sent.
+func TestBulkDelaysNoTrickle(t *testing.T) {
+	t.Parallel()
+	const bulk, few = 200, 60
+	sim := startSim(t, "--latency", callTime)
+	relay := startRelay(t, sim, deliveryKey(fmt.Sprintf("concurrency: %d", placesInAll)))
+	d, err := relay.dial("devices")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	accepted := map[string]time.Time{}
+	trickle := func(title string, n int) {
+		s := mailFrom(relay, title, wellLanes, 0).make(n)
+		if _, err := d.submit(s.From, s.recipients(), strings.NewReader(s.compose(rfc2231Name))); err != nil {
+			t.Fatal(err)
+		}
+		accepted[s.Subject] = time.Now()
+	}
+	took := func(title string) (seconds []float64, passed []int) {
+		waitFor(t, "the trickle", func() bool { return len(sim.arrived(t, title)) == len(accepted) })
+		for _, m := range sim.arrived(t, title) {
+			n := 0
+			for _, b := range sim.arrived(t, "bulk") {
+				if b.Time.After(accepted[m.Subject]) && b.Time.Before(m.Time) {
+					n++
+				}
+			}
+			seconds, passed = append(seconds, m.Time.Sub(accepted[m.Subject]).Seconds()), append(passed, n)
+		}
+		return seconds, passed
+	}
+	for n := range 20 {
+		trickle("alone", n)
+		time.Sleep(50 * time.Millisecond)
+	}
+	alone, _ := took("alone")
+
+	clear(accepted)
+	relay.pauseAll(t)
+	mailFrom(relay, "bulk", 2, bulk).queueAll(t)
+	relay.resumeAll(t)
+	waitFor(t, "the bulk", func() bool { return len(sim.arrived(t, "bulk")) > 0 })
+	for n := 0; len(sim.arrived(t, "bulk")) < bulk/2; n++ {
+		trickle("trickle", n)
+		time.Sleep(50 * time.Millisecond)
+	}
+	beside, passed := took("trickle")
+	if most := slices.Max(passed); most > few {
+		t.Errorf("%d of the bulk passed by a message of the trickle, want at most %d", most, few)
+	}
+	t.Logf("%d messages of the trickle: %.3f s each at the median alone, %.3f s beside a bulk of %d, of which up to %d passed by",
+		len(passed), median(alone), median(beside), bulk, slices.Max(passed))
+	relay.settled(t)
+}
+
+// TestBulkSenderDelaysNoOther has a copier send hundreds of messages by the mailbox that
+// another device, and an account, each send one by: before the first of the hundreds
+// goes, and in the midst of them.
+func TestBulkSenderDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	const bulk, few = 200, 25
+	sim := startSim(t, "--latency", callTime)
+	relay := startRelay(t, sim)
+	one := func(listener, title, from string) {
+		d, err := relay.dial(listener)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		s := tenKilobytes(title)(0)
+		s.From = from
+		if _, err := d.submit(s.From, s.recipients(), strings.NewReader(s.compose(rfc2231Name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relay.pauseAll(t)
+	o := mailFrom(relay, "bulk", 1, bulk)
+	plain := o.make
+	o.make = func(n int) sample {
+		s := plain(n)
+		s.From = "copier@printers.local"
+		return s
+	}
+	o.queueAll(t)
+	one("devices", "early device", "fax@printers.local")
+	one("submission", "early account", "scanner@contoso.test")
+	relay.resumeAll(t)
+	waitFor(t, "some of the bulk", func() bool { return len(sim.arrived(t, "bulk")) > bulk/4 })
+	before := len(sim.ledger(t))
+	one("devices", "late device", "fax@printers.local")
+	one("submission", "late account", "scanner@contoso.test")
+	relay.settled(t)
+	ledger := sim.ledger(t)
+	for title, start := range map[string]int{"early device": 0, "early account": 0, "late device": before, "late account": before} {
+		at := slices.IndexFunc(ledger, func(d simulator.Delivery) bool { return d.Subject == title+" 0000" })
+		if at < 0 || at-start > few {
+			t.Errorf("%s: number %d of the lane's sends, want it among the %d after number %d", title, at+1, few, start)
+		}
+		t.Logf("%s: number %d after %d of the lane's %d sends", title, at+1, start, len(ledger))
+	}
+}
