@@ -99,7 +99,7 @@ func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 	d := delivery.Config{
 		Node: node, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
 		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), SendSettle: time.Duration(cfg.Delivery.SendSettle),
-		MIME: mimeLimits(cfg), MessageIDHost: cfg.Hostname,
+		MIME: mimeLimits(cfg), MessageIDHost: cfg.Hostname, TidyEvery: tidyEvery,
 	}
 	d.XHeaders = cfg.Delivery.XHeaders
 	d.BreakSignatures = cfg.Delivery.LargeSigned == config.LargeSignedConvert

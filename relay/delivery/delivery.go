@@ -47,6 +47,7 @@ type Config struct {
 	// BounceTo says where the bounces to an envelope sender go; nil: to itself.
 	BounceTo  func(sender string) string
 	WarnAfter time.Duration // when the sender is told of a delay; 0: never
+	TidyEvery time.Duration // between looks for what was left behind
 }
 
 // Deliverer delivers from one queue. Its fields do not change while it runs.
@@ -85,7 +86,7 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	go d.keepLease(hard)
-	wg.Go(func() { d.sweep(ctx) })
+	wg.Go(func() { every(ctx, d.cfg.TidyEvery, d.sweep) })
 	for ctx.Err() == nil {
 		wait, err := d.claim(ctx, hard, &wg)
 		if err != nil && ctx.Err() == nil {
@@ -127,6 +128,18 @@ func (d *Deliverer) renew(ctx context.Context) error {
 		d.log.Warn("took over what another node had claimed", "messages", n)
 	}
 	return err
+}
+
+// every does something at once and from time to time until ctx is done.
+func every(ctx context.Context, interval time.Duration, do func(context.Context)) {
+	for {
+		do(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(interval):
+		}
+	}
 }
 
 func (d *Deliverer) keepLease(ctx context.Context) {
@@ -192,7 +205,7 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 		o = j.afterAll()
 	}
 	o = j.tellClient(o)
-	o.Progress, o.Events = j.p, j.events
+	o.Progress, o.Events, o.Orphan = j.p, j.events, j.leftover(o.State)
 	return o
 }
 

@@ -44,33 +44,6 @@ func TestAttachmentThatComesLate(t *testing.T) {
 	r.noDrafts()
 }
 
-// A draft may be made after its request was given up, and after the next try has
-// looked for it: it is not left behind.
-func TestDraftThatComesLate(t *testing.T) {
-	r := newRig(t, simulator.Options{})
-	var mu sync.Mutex
-	var late func()
-	r.front = func(w http.ResponseWriter, req *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		if requests["create"](req) && late == nil {
-			body, _ := io.ReadAll(req.Body)
-			clone := req.Clone(t.Context())
-			clone.Body = io.NopCloser(bytes.NewReader(body))
-			late = sync.OnceFunc(func() { r.sim.ServeHTTP(httptest.NewRecorder(), clone) })
-			panic(http.ErrAbortHandler)
-		}
-		if requests["attach"](req) {
-			late()
-		}
-		r.sim.ServeHTTP(w, req)
-	}
-	id := r.submit(compose(header("late"), "text", smallFiles[0]), r.to(anna, "bob@example.org"))
-	defer r.start(nil)()
-	sameFiles(t, r.message(r.sentOnce(id)).Attachments, smallFiles[:1])
-	r.noDrafts()
-}
-
 // remove takes the item of a request out of the mailbox, as its owner may.
 func (r *rig) remove(req *http.Request) {
 	del := req.Clone(req.Context())

@@ -23,6 +23,7 @@ func (j *job) prepare(ctx context.Context) error {
 		return err
 	}
 	j.event("draft vanished", "making it anew", graph.Reply{})
+	j.astray()
 	j.forgetDraft()
 	return j.complete(ctx)
 }
@@ -42,15 +43,17 @@ func (j *job) complete(ctx context.Context) error {
 	if err := j.recount(ctx); err != nil {
 		return err
 	}
-	if err := j.attachAll(ctx); err != nil {
-		return err
-	}
-	return j.removeOthers(ctx)
+	return j.attachAll(ctx)
 }
 
+// forgetDraft goes back to the beginning. What else may be in the mailbox stays known.
 func (j *job) forgetDraft() {
-	j.p = queue.Progress{Path: j.p.Path}
+	j.p = queue.Progress{Path: j.p.Path, Stray: j.p.Stray}
 }
+
+// astray notes that a draft which is not there may yet appear. What was made from MIME
+// could then not be told from others.
+func (j *job) astray() { j.p.Stray = j.p.Stray || j.p.Path == pathDraft }
 
 // errSent tells ensureDraft's caller that the look-up found the message sent.
 var errSent = errors.New("the message was sent before")
@@ -62,8 +65,7 @@ func (j *job) ensureDraft(ctx context.Context) error {
 		return j.recount(ctx)
 	}
 	if j.p.DraftWanted {
-		found, err := j.findDraft(ctx)
-		if found || err != nil {
+		if found, err := j.findDraft(ctx); found || err != nil {
 			return err
 		}
 	}
@@ -179,8 +181,8 @@ func (j *job) findDraft(ctx context.Context) (found bool, err error) {
 		}
 	}
 	if len(items) == 0 {
-		j.event("no draft found", "", reply)
-		return false, nil
+		j.astray()
+		return false, j.save(ctx, "no draft found", "", reply)
 	}
 	j.removeExtra(ctx, items[1:])
 	j.p.DraftID = items[0].ID
@@ -210,31 +212,40 @@ func (j *job) recount(ctx context.Context) error {
 	return j.save(ctx, "attachments counted", fmt.Sprintf("%d of %d are there", n, len(j.plan.files)), reply)
 }
 
-// removeOthers removes drafts that an earlier try asked for and a search did not find
-// then, as one whose making took longer than the wait for it. Nothing else carries
-// this queue ID, and their send was never asked for.
-func (j *job) removeOthers(ctx context.Context) error {
-	if j.made.IsZero() || j.p.Path != pathDraft {
-		return nil
-	}
-	items, _, err := j.find(ctx)
-	ours := func(i graph.Item) bool { return i.ID == j.p.DraftID }
-	if err != nil || !slices.ContainsFunc(items, ours) { // its id may be written otherwise there
-		return err
-	}
-	j.removeExtra(ctx, slices.DeleteFunc(items, ours))
-	return nil
-}
-
 func (j *job) removeExtra(ctx context.Context, items []graph.Item) {
 	for _, extra := range items {
-		if !extra.IsDraft {
+		reply, err := j.client.Delete(ctx, j.mailbox(), extra.ID)
+		if err != nil {
+			j.astray()
 			continue
 		}
-		if reply, err := j.client.Delete(ctx, j.mailbox(), extra.ID); err == nil {
-			j.event("extra draft removed", "", reply)
-		}
+		j.event("extra draft removed", "", reply)
 	}
+}
+
+// leavePath removes the draft of a path that the settings, or a newer program, no
+// longer choose. Whoever may not write the mailbox any more has to leave it.
+func (j *job) leavePath(ctx context.Context) error {
+	from, to := j.p.Path, j.plan.path
+	if j.p.DraftID != "" {
+		_, err := j.client.Delete(ctx, j.mailbox(), j.p.DraftID)
+		if err != nil && !refusesMailbox(err) {
+			return err
+		}
+		if err != nil {
+			j.event("draft left behind", err.Error(), graph.Reply{})
+			j.astray()
+		}
+	} else if j.p.DraftWanted {
+		j.astray()
+	}
+	j.p = queue.Progress{Path: to, Stray: j.p.Stray}
+	return j.save(ctx, "path changed", "from "+from+" to "+to, graph.Reply{})
+}
+
+func refusesMailbox(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && e.Class == graph.ClassMailbox
 }
 
 // discard removes a draft that cannot be gone on with and makes another.

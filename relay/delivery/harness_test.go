@@ -79,7 +79,7 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 	r.cfg = delivery.Config{
 		Node: "test", Concurrency: 16, PerLane: 4, RetryDelays: []time.Duration{20 * time.Millisecond},
 		GiveUpAfter: time.Hour, SendSettle: time.Second, MIME: mime.DefaultLimits(), MessageIDHost: "relay.test",
-		XHeaders: []string{"X-*"},
+		XHeaders: []string{"X-*"}, TidyEvery: 50 * time.Millisecond,
 	}
 	r.open()
 	t.Cleanup(func() {

@@ -85,6 +85,11 @@ func (j *job) read(ctx context.Context) error {
 	if j.plan, err = makePlan(msg, s, j.task.Record, &j.d.cfg); err != nil {
 		return err
 	}
+	if j.p.Path != "" && j.p.Path != j.plan.path {
+		if err := j.leavePath(ctx); err != nil {
+			return err
+		}
+	}
 	j.p.Path = j.plan.path
 	if j.task.Attempts <= 1 { // later tries would only say it again
 		for _, n := range j.plan.notes {

@@ -2,36 +2,52 @@ package delivery
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"graphrelay/graph"
 	"graphrelay/relay/queue"
 )
 
-const (
-	sweepEvery = time.Minute
-	// orphanSettle is how long a draft whose id was never learned may still appear.
-	orphanSettle = 10 * time.Minute
-)
+// orphanSettle is how long a draft whose id was never learned may still appear.
+const orphanSettle = 10 * time.Minute
 
-// sweep removes the drafts of messages that the operator deleted.
+// leftover tells whether the message that ends so may leave a draft behind. Of one
+// made from MIME nothing but its id tells that it is ours.
+func (j *job) leftover(s queue.State) bool {
+	unknown := j.p.DraftWanted && j.p.Path != pathMIME && j.p.Path != pathSendMail
+	return j.p.Stray && (s == queue.Sent || s == queue.Failed) || s == queue.Failed && (unknown || j.p.DraftID != "")
+}
+
+// sweep removes what messages that ended or were deleted have left behind.
 func (d *Deliverer) sweep(ctx context.Context) {
+	after := ""
 	for {
-		orphans, err := d.work.Orphans(ctx)
-		for _, o := range orphans {
-			if d.clearAway(ctx, o) {
-				err = d.work.Forget(ctx, o.ID)
-			}
-		}
-		if err != nil && ctx.Err() == nil {
-			d.log.Error("cannot look after deleted messages", "error", err)
-		}
-		select {
-		case <-ctx.Done():
+		id, err := d.sweepNext(ctx, after)
+		if errors.Is(err, queue.ErrNotFound) {
 			return
-		case <-time.After(sweepEvery):
 		}
+		if err != nil {
+			if ctx.Err() == nil {
+				d.log.Error("cannot look after the drafts of messages that ended", "error", err)
+			}
+			return
+		}
+		after = id
 	}
+}
+
+// sweepNext looks after one orphan. Its time begins before it is read, so that none is
+// worked on that has become a message again.
+func (d *Deliverer) sweepNext(ctx context.Context, after string) (id string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queue.OrphanTime)
+	defer cancel()
+	o, err := d.work.Orphan(ctx, after)
+	if err == nil && d.clearAway(ctx, o) {
+		err = d.work.Forget(context.WithoutCancel(ctx), o.ID)
+	}
+	return o.ID, err
 }
 
 // clearAway tells whether nothing is left to be done about the orphan.
@@ -40,29 +56,56 @@ func (d *Deliverer) clearAway(ctx context.Context, o queue.Orphan) bool {
 	if j.client == nil {
 		return true
 	}
-	if err := j.removeUnsent(ctx); err != nil {
-		given := time.Since(o.Deleted) >= d.cfg.GiveUpAfter
-		if ctx.Err() == nil {
-			j.log.Warn("the draft of a deleted message was not removed", "lane", o.Lane.String(), "error", err, "given_up", given)
+	settled, err := j.removeUnsent(ctx)
+	if err != nil {
+		given := time.Since(o.Since) >= max(d.cfg.GiveUpAfter, orphanSettle)
+		if given {
+			j.log.Warn("a draft of an ended message may be left in the mailbox", "lane", o.Lane.String(), "error", err)
+		} else {
+			j.log.Debug("a draft of an ended message was not removed yet", "lane", o.Lane.String(), "error", err)
 		}
 		return given
 	}
-	return o.Progress.DraftID != "" || time.Since(o.Deleted) >= orphanSettle
+	return settled || time.Since(o.Since) >= orphanSettle
 }
 
-// removeUnsent removes the message's draft, but no copy of what was sent and nothing
-// that is on its way.
-func (j *job) removeUnsent(ctx context.Context) error {
-	ids, err := j.drafts(ctx)
+// removeUnsent removes the message's drafts, but no copy of what was sent and nothing
+// that is on its way. settled: no other can appear.
+func (j *job) removeUnsent(ctx context.Context) (settled bool, err error) {
+	ids, err := j.unsent(ctx)
 	for _, id := range ids {
 		item, _, failed := j.client.Look(ctx, j.mailbox(), id)
 		if failed == nil && item.IsDraft && !item.Submitted() {
 			_, failed = j.client.Delete(ctx, j.mailbox(), id)
-			j.log.Info("draft of a deleted message removed", "error", failed)
+			if failed == nil {
+				j.log.Info("draft of an ended message removed", "draft", id)
+			}
 		}
 		if failed != nil && !graph.NotFound(failed) {
 			err = failed
 		}
 	}
-	return err
+	return j.p.DraftID != "" && !j.p.Stray, err
+}
+
+// unsent lists what may be a draft of this message that nobody sends. As long as the
+// item that was sent is not found, another may be that item under another id.
+func (j *job) unsent(ctx context.Context) (ids []string, err error) {
+	known := j.p.DraftID
+	if known != "" && j.task.State != queue.Sent {
+		ids = append(ids, known)
+	}
+	if known != "" && !j.p.Stray {
+		return ids, nil
+	}
+	items, _, err := j.client.Find(ctx, j.mailbox(), j.task.ID)
+	if j.task.State == queue.Sent && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
+		return nil, err
+	}
+	for _, item := range items {
+		if item.IsDraft && item.ID != known {
+			ids = append(ids, item.ID)
+		}
+	}
+	return ids, err
 }

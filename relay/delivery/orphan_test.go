@@ -1,12 +1,34 @@
 package delivery_test
 
 import (
+	"bytes"
+	"database/sql"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 )
+
+// forgotten waits until nothing is left to be looked after.
+func (r *rig) forgotten() {
+	r.t.Helper()
+	if !r.eventually(func() bool { return !r.orphaned() }) {
+		r.t.Error("the orphan is not forgotten")
+	}
+}
+
+func (r *rig) orphaned() bool {
+	_, err := r.store.Orphan(r.t.Context(), "")
+	return err == nil
+}
 
 // A message that the operator deletes leaves no draft behind, also none whose id was
 // never learned; what was sent all the same stays.
@@ -42,11 +64,244 @@ func TestDeletedMessageLeavesNoDraft(t *testing.T) {
 			if n := len(r.sim.Sent()); n != tt.sent {
 				t.Errorf("%d sent copies, want %d", n, tt.sent)
 			}
-			if name == "known draft" && !r.eventually(func() bool {
-				list, err := r.store.Orphans(t.Context())
-				return err == nil && len(list) == 0
-			}) {
-				t.Error("the orphan is not forgotten")
+			if name == "known draft" {
+				r.forgotten()
+			}
+		})
+	}
+}
+
+// A message fails, and its draft cannot be removed then, or is not found: it is removed
+// later, also by another process.
+func TestFailedMessageLeavesNoDraft(t *testing.T) {
+	failing := map[simulator.Operation]simulator.Fault{
+		simulator.OpDelete: {Status: 500}, simulator.OpGet: {Status: 503}, simulator.OpList: {Reset: true},
+	}
+	for name, tt := range map[string]struct {
+		to        string
+		fault, at simulator.Operation // the first has the message fail, the second keeps the draft
+	}{
+		"no removal":  {"bob example", simulator.OpSend, simulator.OpDelete},
+		"no look":     {"bob example", simulator.OpSend, simulator.OpGet},
+		"given up":    {"bob@example.org", simulator.OpAttachment, simulator.OpDelete},
+		"not learned": {"bob@example.org", simulator.OpCreate, simulator.OpList},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Options{})
+			if tt.fault != simulator.OpSend {
+				r.fault(simulator.Fault{Operation: tt.fault, Reset: true, After: true})
+				r.cfg.GiveUpAfter = time.Millisecond
+			}
+			f := failing[tt.at]
+			f.Operation = tt.at
+			r.fault(f)
+			id := r.submit(compose(header("failed"), "text", smallFiles[0]), r.to(anna, tt.to))
+			stop := r.start(nil)
+			r.await(id, queue.Failed)
+			stop()
+			if !strings.Contains(r.history(id), "draft left behind") || !r.orphaned() {
+				t.Errorf("what is left is not known\n%s", r.history(id))
+			}
+			r.sim.ClearFaults()
+			r.cfg.GiveUpAfter = time.Hour
+			r.reopen()
+			defer r.start(nil)()
+			r.noDrafts()
+			if tt.fault != simulator.OpCreate {
+				r.forgotten()
+			}
+		})
+	}
+}
+
+// late makes the first create take effect only when it is called.
+func (r *rig) late() (effect func()) {
+	var mu sync.Mutex
+	var do func()
+	r.front = func(w http.ResponseWriter, req *http.Request) {
+		mu.Lock()
+		first := do == nil && requests["create"](req)
+		if first {
+			body, _ := io.ReadAll(req.Body)
+			clone := req.Clone(r.t.Context())
+			clone.Body = io.NopCloser(bytes.NewReader(body))
+			do = func() { r.sim.ServeHTTP(httptest.NewRecorder(), clone) }
+		}
+		mu.Unlock()
+		if first {
+			panic(http.ErrAbortHandler)
+		}
+		r.sim.ServeHTTP(w, req)
+	}
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		do()
+	}
+}
+
+// A draft may be made after its request was given up, after the next tries have looked
+// for it, and after the message has ended.
+func TestDraftThatComesAfterTheEnd(t *testing.T) {
+	for _, end := range []queue.State{queue.Sent, queue.Failed} {
+		t.Run(string(end), func(t *testing.T) {
+			r := newRig(t, simulator.Options{})
+			effect := r.late()
+			if end == queue.Failed {
+				r.cfg.GiveUpAfter = time.Millisecond
+			}
+			id := r.submit(compose(header("late"), "text", smallFiles[0]), r.to(anna, "bob@example.org"))
+			stop := r.start(nil)
+			r.await(id, end)
+			stop()
+			if end == queue.Sent {
+				sameFiles(t, r.message(r.sentOnce(id)).Attachments, smallFiles[:1])
+			}
+			r.noDrafts()
+			effect()
+			if len(r.sim.Drafts()) != 1 {
+				t.Fatalf("%d drafts: nothing is tested", len(r.sim.Drafts()))
+			}
+			r.cfg.GiveUpAfter = time.Hour
+			r.reopen()
+			defer r.start(nil)()
+			r.noDrafts()
+			if n := len(r.deliveries(id)); end == queue.Sent && (n != 1 || len(r.sim.Sent()) != 1) {
+				t.Errorf("%d sends, %d copies", n, len(r.sim.Sent()))
+			}
+		})
+	}
+}
+
+// What was sent may look like a draft for long. Whoever looks for another draft does not
+// take it for one, nor when its id has changed.
+func TestSentItemIsNoOrphan(t *testing.T) {
+	r := newRig(t, simulator.Options{InFlight: simulator.InFlightDraft, SendDelay: 2 * time.Second})
+	effect := r.late()
+	id := r.submit(compose(header("slow"), "text"), r.to(anna, "bob@example.org"))
+	defer r.start(nil)()
+	r.await(id, queue.Sent)
+	effect()
+	r.noDrafts()
+	if n := len(r.sim.Sent()); n != 1 {
+		t.Errorf("%d sent copies", n)
+	}
+	if n := r.sim.Stats().Calls[simulator.OpDelete]; n != 1 {
+		t.Errorf("%d deletes", n)
+	}
+}
+
+// due makes a message due now, which a retry has put off.
+func (r *rig) due(id string) {
+	r.t.Helper()
+	if err := r.store.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(r.dir, "queue.db"))
+	if err == nil {
+		_, err = db.ExecContext(r.t.Context(), "UPDATE message SET due=1 WHERE id=?", id)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = db.Close()
+	r.open()
+}
+
+// The operator has a failed message tried again while its draft is still to be removed:
+// the draft is used, and not removed under it.
+func TestRetryOfAnOrphan(t *testing.T) {
+	for name, lost := range map[string]simulator.Operation{"known draft": simulator.OpAttachment, "unknown draft": simulator.OpCreate} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Options{})
+			for _, op := range []simulator.Operation{lost, simulator.OpDelete, simulator.OpList} {
+				r.fault(simulator.Fault{Operation: op, Status: 504, After: op == lost})
+			}
+			r.cfg.GiveUpAfter = time.Millisecond
+			id := r.submit(compose(header("again"), "text", smallFiles...), r.to(anna, "bob@example.org"))
+			stop := r.start(nil)
+			r.await(id, queue.Failed)
+			if err := r.store.Steer(t.Context(), id, queue.Retry, "test"); err != nil {
+				t.Fatal(err)
+			}
+			if r.orphaned() {
+				t.Error("it is an orphan still")
+			}
+			stop()
+			r.sim.ClearFaults()
+			r.cfg.GiveUpAfter = time.Hour
+			r.due(id)
+			defer r.start(nil)()
+			sameFiles(t, r.message(r.sentOnce(id)).Attachments, smallFiles)
+			r.noDrafts()
+			if n := r.sim.Stats().Calls[simulator.OpCreate]; n != 1 {
+				t.Errorf("%d drafts were made", n)
+			}
+		})
+	}
+}
+
+// The settings change after a draft was made: the message goes by the path that they
+// choose now, and the draft of the old one goes too.
+func TestPathChanges(t *testing.T) {
+	for name, tt := range map[string]struct {
+		raw   string
+		fault simulator.Fault
+		dies  int // step at which the first try ends
+		now   delivery.Connection
+	}{
+		"draft":         {compose(header("path"), "text", smallFiles[0]), simulator.Fault{Operation: simulator.OpAttachment, Status: 500}, 0, delivery.Connection{DropCopies: true}},
+		"unknown draft": {compose(header("path"), "text", smallFiles[0]), simulator.Fault{Operation: simulator.OpCreate, Status: 504, After: true}, 0, delivery.Connection{DropCopies: true}},
+		"mime":          {signed("path"), simulator.Fault{}, 2, delivery.Connection{SendOnly: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Options{})
+			r.cfg.RetryDelays = []time.Duration{time.Hour}
+			id := r.submit(tt.raw, r.to(anna, "bob@example.org"))
+			d := &dying{Work: r.store, left: map[string]int{}, loses: map[string]bool{id: true}}
+			if tt.dies > 0 {
+				d.left[id] = tt.dies
+			} else {
+				r.fault(tt.fault)
+			}
+			stop := r.start(d)
+			if !r.eventually(func() bool { return d.dead(id) || r.get(id).State == queue.Deferred }) {
+				t.Fatal("the first try does not end")
+			}
+			stop()
+			if n := len(r.sim.Drafts()); n != 1 {
+				t.Fatalf("%d drafts: nothing is tested\n%s", n, r.history(id))
+			}
+			r.sim.ClearFaults()
+			r.cfg.Connections = map[string]delivery.Connection{"main": tt.now}
+			r.due(id)
+			defer r.start(nil)()
+			if d := r.sentOnce(id); d.Path != simulator.PathSendMail {
+				t.Errorf("it went by %s\n%s", d.Path, r.history(id))
+			}
+			r.noDrafts()
+		})
+	}
+}
+
+// An upload session that is over is begun anew, and its file is there once.
+func TestUploadSessionExpires(t *testing.T) {
+	for name, f := range map[string]simulator.Fault{"before the file is there": {Reset: true}, "once it is there": {Reset: true, After: true}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Options{Limits: smallLimits(), SessionLife: 300 * time.Millisecond})
+			r.cfg.RetryDelays = []time.Duration{400 * time.Millisecond}
+			f.Operation, f.Nth = simulator.OpUpload, 1
+			r.fault(f)
+			id := r.submit(compose(header("expired"), "text", smallFiles...), r.to(anna, "bob@example.org"))
+			defer r.start(nil)()
+			sameFiles(t, r.message(r.sentOnce(id)).Attachments, smallFiles)
+			r.noDrafts()
+			want := 2
+			if f.After {
+				want = 1
+			}
+			if n := r.sim.Stats().Calls[simulator.OpCreateSession]; n != want {
+				t.Errorf("%d sessions, want %d\n%s", n, want, r.history(id))
 			}
 		})
 	}

@@ -50,6 +50,7 @@ func (j *job) outcome(ctx context.Context, err error) queue.Outcome {
 		return j.end(queue.Failed, string(graph.ReasonTooLarge), whole.detail)
 	case errors.As(err, &never):
 		j.forgetDraft() // a release means: make a new one
+		j.p.Stray = j.p.Stray || j.p.Path == pathDraft
 		return j.end(queue.Held, "send_unknown", never.detail)
 	case errors.As(err, &e):
 		j.refusal = e
@@ -117,8 +118,8 @@ func (j *job) orGiveUp(o queue.Outcome) queue.Outcome {
 	return j.end(queue.Failed, o.Reason, "gave up after "+j.d.cfg.GiveUpAfter.String()+"; last: "+o.Detail)
 }
 
-// removeDraft removes the draft that nobody will send, also one whose id was
-// never learned. It tells if the message was sent after all.
+// removeDraft removes the draft that nobody will send, also one whose id was never
+// learned, which may yet appear. It tells if the message was sent after all.
 func (j *job) removeDraft(ctx context.Context) (sent bool) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -135,7 +136,12 @@ func (j *job) removeDraft(ctx context.Context) (sent bool) {
 		j.event("draft left behind", err.Error(), graph.Reply{})
 		return errors.Is(err, errSentAfterAll)
 	}
+	unknown := j.p.DraftWanted && j.p.DraftID == ""
+	if unknown && j.p.Path == pathMIME {
+		j.event("draft perhaps left behind", "it has the Message-ID "+messageID(j.task.Record, j.d.cfg.MessageIDHost), graph.Reply{})
+	}
 	j.forgetDraft()
+	j.p.Stray = j.p.Stray || unknown && j.p.Path != pathMIME
 	return false
 }
 

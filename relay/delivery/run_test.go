@@ -184,14 +184,16 @@ func (w *idle) Finish(context.Context, queue.Ref, queue.Outcome) error {
 
 func (w *idle) Renew(context.Context, string, time.Duration) (int, error) { return 0, nil }
 func (w *idle) Wake() <-chan struct{}                                     { return w.wake }
-func (w *idle) Orphans(context.Context) ([]queue.Orphan, error)           { return nil, nil }
+func (w *idle) Orphan(context.Context, string) (queue.Orphan, error) {
+	return queue.Orphan{}, queue.ErrNotFound
+}
 
 // The end of a delivery makes room at once, not at the next look into the queue.
 func TestPlacesAreUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 100
 		w := &idle{left: n, wake: make(chan struct{}, 1)}
-		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1}, w, nil, delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1, TidyEvery: time.Minute}, w, nil, delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		start := time.Now()

@@ -59,10 +59,10 @@ func (j *job) withoutSender(ctx context.Context, refused error) error {
 			return err
 		}
 	}
-	if !j.dropSender(refused) {
+	old := j.p.DraftID
+	if old == "" || !j.dropSender(refused) {
 		return refused
 	}
-	old := j.p.DraftID
 	j.forgetDraft()
 	j.p.DraftWanted = true // until the old one is gone, a search would find it
 	if err := j.save(ctx, "making the draft anew", "", graph.Reply{}); err != nil {
@@ -71,6 +71,7 @@ func (j *job) withoutSender(ctx context.Context, refused error) error {
 	if _, err := j.client.Delete(ctx, j.mailbox(), old); err != nil {
 		return err
 	}
+	j.p.DraftWanted = false
 	if err := j.prepare(ctx); err != nil {
 		return err
 	}
@@ -168,6 +169,7 @@ func (j *job) removeCopy(ctx context.Context) error {
 	if err == nil && !item.IsDraft {
 		if reply, err = j.client.Delete(ctx, j.mailbox(), j.p.DraftID); err == nil {
 			j.event("sent copy removed", "", reply)
+			j.p.DraftID = ""
 			return nil
 		}
 	}
@@ -215,6 +217,7 @@ func (j *job) resolveMissing(ctx context.Context) (bool, error) {
 	}
 	if !j.doubtful() {
 		j.event("draft vanished", "making it anew", graph.Reply{})
+		j.astray()
 		j.forgetDraft()
 		j.p.DraftWanted = true
 		return false, nil
@@ -227,6 +230,7 @@ func (j *job) resolveMissing(ctx context.Context) (bool, error) {
 		if !item.IsDraft {
 			// It may be what a mail to oneself left in the inbox: no copy is removed.
 			j.event("found sent", "under another id", reply)
+			j.p.DraftID = item.ID
 			return true, nil
 		}
 	}

@@ -96,6 +96,7 @@ type Progress struct {
 	Path         string    // draft, mime or sendmail
 	DraftWanted  bool      // a draft may exist, whether DraftID is known or not
 	DraftID      string    // immutable id
+	Stray        bool      // another draft was asked for, was not found, and may yet appear
 	Attached     int       // attachments that the draft has
 	UploadURL    string    // session of attachment number Attached; it carries a token, never show it
 	UploadOffset int64     // bytes of that attachment which Graph has
@@ -151,6 +152,9 @@ type Outcome struct {
 	Discard  bool // the content of a failed message goes: its client keeps it
 	Progress Progress
 	Events   []Event
+	// Orphan: the message ended and may have left a draft. The commit that ends the
+	// claim makes it an orphan.
+	Orphan bool
 	// Follow is a message that the relay itself has to say about this one. It is
 	// queued in the commit that ends the claim: with it or not at all.
 	Follow *Submission
@@ -232,17 +236,23 @@ type Work interface {
 	Renew(ctx context.Context, node string, lease time.Duration) (int, error)
 	// Wake receives when new work may be there.
 	Wake() <-chan struct{}
-	// Orphans lists deleted messages that may have left a draft in a mailbox.
-	Orphans(ctx context.Context) ([]Orphan, error)
+	// Orphan reads the first orphan with an ID after this one; ErrNotFound if there is
+	// none. It may be worked on for OrphanTime, then it has to be read again.
+	Orphan(ctx context.Context, after string) (Orphan, error)
 	// Forget ends an orphan.
 	Forget(ctx context.Context, id string) error
 }
 
-// Orphan is a message that was deleted after a draft was asked for.
+// Orphan is a message that ended or was deleted and may have left a draft.
 type Orphan struct {
 	Record
-	Deleted time.Time
+	Since time.Time
 }
+
+// OrphanTime is how long an orphan may be worked on after it was read. A message that
+// is retried is one no more, and waits for twice as long: until then, whoever had read
+// it before may still remove a draft of its.
+const OrphanTime = time.Minute
 
 // Filter selects records; zero fields select everything. Texts are compared
 // without regard to case, From and To as a part of the address.
@@ -263,7 +273,7 @@ type Action string
 const (
 	Hold    Action = "hold"    // queued, deferred or delivering -> held
 	Release Action = "release" // held -> queued
-	Retry   Action = "retry"   // deferred, held or failed -> queued now; ends the pauses of its lane that nobody asked for
+	Retry   Action = "retry"   // deferred, held or failed -> queued now, an orphan a little later; ends the pauses of its lane that nobody asked for
 	Delete  Action = "delete"  // anything but delivering; nothing remains
 )
 

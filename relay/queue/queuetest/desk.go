@@ -159,34 +159,3 @@ func expire(t *testing.T, b *bench) {
 		t.Error("a message that waits was removed, or one that failed long ago was not")
 	}
 }
-
-func orphans(t *testing.T, b *bench) {
-	want := func(n int) []queue.Orphan {
-		t.Helper()
-		list, err := b.store.Orphans(t.Context())
-		b.ok(err)
-		if len(list) != n {
-			t.Fatalf("the orphans are %+v, want %d", list, n)
-		}
-		return list
-	}
-	id := b.put(laneA, "x")
-	b.ok(b.store.Steer(t.Context(), id, queue.Delete, "anna"))
-	want(0) // nothing was ever asked for
-	id = b.put(laneA, "x")
-	p := queue.Progress{Path: "draft", DraftWanted: true, DraftID: "AAk="}
-	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Held, Progress: p})
-	b.ok(b.store.Steer(t.Context(), id, queue.Delete, "anna"))
-	b.reopen()
-	o := want(1)[0]
-	if o.ID != id || o.Lane != laneA || o.Progress != p || time.Since(o.Deleted) > time.Minute {
-		t.Errorf("the orphan is %+v", o)
-	}
-	b.ok(b.store.Forget(t.Context(), id))
-	want(0)
-	b.put(laneA, "x")
-	task := b.claimOne()
-	b.finish(task.Ref, queue.Outcome{State: queue.Sent, Progress: p})
-	b.ok(b.store.Steer(t.Context(), task.ID, queue.Delete, "anna"))
-	want(0) // it was sent: what is there is no draft
-}

@@ -47,7 +47,8 @@ func Run(t *testing.T, open Open) {
 		"lanes":                        lanes,
 		"room":                         room,
 		"expire":                       expire,
-		"orphans":                      orphans,
+		"orphans of the deleted":       orphansOfDeleted,
+		"orphans of the ended":         orphansOfEnded,
 		"many producers and consumers": concurrent,
 		"wake":                         wake,
 	}

@@ -119,8 +119,12 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 	}
 	var kind int
 	err = s.do(ctx, func(ctx context.Context, tx *transaction) error {
+		to := to
 		var state queue.State
-		if err := tx.QueryRowContext(ctx, "SELECT state, body FROM message WHERE id=?", id).Scan(&state, &kind); err != nil {
+		var reason string
+		var until int64
+		err := tx.QueryRowContext(ctx, "SELECT state, reason, body, due FROM message WHERE id=?", id).Scan(&state, &reason, &kind, &until)
+		if err != nil {
 			return notFound(err)
 		}
 		if !slices.Contains(from, state) {
@@ -135,17 +139,31 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 		if kind == bodyNone {
 			return fmt.Errorf("%w: its content is gone, the client was told of the failure", queue.ErrState)
 		}
+		due := time.Now()
+		if state != queue.Deferred || reason == steered {
+			due = later(due, fromMicros(until))
+		}
 		if a == queue.Retry {
 			if err := resume(ctx, tx, id); err != nil {
 				return err
 			}
+			adopted, err := adopt(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			if adopted {
+				due = due.Add(2 * queue.OrphanTime)
+			}
+		}
+		if to == queue.Queued && time.Until(due) > 0 {
+			to = queue.Deferred // a queued one is due at once
 		}
 		if to == queue.Queued && state != queue.Queued {
 			if err := takeTurnAgain(ctx, tx, id); err != nil {
 				return err
 			}
 		}
-		return move(ctx, tx, id, to, queue.Event{What: string(a), Detail: "by " + by})
+		return move(ctx, tx, id, to, due, queue.Event{What: string(a), Detail: "by " + by})
 	})
 	if err != nil {
 		return err
@@ -166,13 +184,17 @@ func resume(ctx context.Context, tx *transaction, id string) error {
 	return err
 }
 
-func move(ctx context.Context, tx *transaction, id string, to queue.State, e queue.Event) error {
+// steered is the reason of what is held for an operator, or has to wait before an
+// operator's retry of it.
+const steered = "operator"
+
+func move(ctx context.Context, tx *transaction, id string, to queue.State, due time.Time, e queue.Event) error {
 	reason := ""
-	if to == queue.Held {
-		reason = "operator"
+	if to != queue.Queued {
+		reason = steered
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE message SET state=?, due=?, reason=?, detail=?, owner='', fence=fence+1, finished=0
-		WHERE id=?`, to, micros(time.Now()), reason, e.Detail, id)
+		WHERE id=?`, to, micros(due), reason, e.Detail, id)
 	if err != nil {
 		return err
 	}

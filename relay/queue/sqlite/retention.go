@@ -3,8 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"graphrelay/relay/queue"
@@ -105,53 +103,4 @@ func (s *Store) ids(ctx context.Context, query string, args ...any) (ids []strin
 		ids = append(ids, id)
 	}
 	return ids, rows.Err()
-}
-
-// leaveOrphan notes what a deleted message may have left in its mailbox.
-func leaveOrphan(ctx context.Context, tx *transaction, id string) error {
-	r, _, err := scanRecord(tx.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+" WHERE m.id=?", id))
-	if err != nil || !r.Progress.DraftWanted || r.State == queue.Sent {
-		return err
-	}
-	record, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO orphan (id, deleted, record) VALUES (?,?,?)", id, micros(time.Now()), string(record))
-	return err
-}
-
-// maxOrphans bounds what Orphans returns.
-const maxOrphans = 100
-
-// Orphans implements queue.Work.
-func (s *Store) Orphans(ctx context.Context) ([]queue.Orphan, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT deleted, record FROM orphan ORDER BY id LIMIT ?", maxOrphans)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []queue.Orphan
-	for rows.Next() {
-		var o queue.Orphan
-		var deleted int64
-		var record string
-		if err := rows.Scan(&deleted, &record); err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal([]byte(record), &o.Record); err != nil {
-			return nil, fmt.Errorf("a deleted message: %w", err)
-		}
-		o.Deleted = fromMicros(deleted)
-		list = append(list, o)
-	}
-	return list, rows.Err()
-}
-
-// Forget implements queue.Work.
-func (s *Store) Forget(ctx context.Context, id string) error {
-	return s.do(ctx, func(ctx context.Context, tx *transaction) error {
-		_, err := tx.ExecContext(ctx, "DELETE FROM orphan WHERE id=?", id)
-		return err
-	})
 }

@@ -54,6 +54,7 @@ CREATE TABLE message (
 	path          TEXT NOT NULL DEFAULT '',
 	draft_wanted  INTEGER NOT NULL DEFAULT 0,
 	draft_id      TEXT NOT NULL DEFAULT '',
+	stray         INTEGER NOT NULL DEFAULT 0,
 	attached      INTEGER NOT NULL DEFAULT 0,
 	upload_url    TEXT NOT NULL DEFAULT '',
 	upload_offset INTEGER NOT NULL DEFAULT 0,
@@ -92,9 +93,9 @@ CREATE TABLE pause (
 	PRIMARY KEY (connection, mailbox)
 ) WITHOUT ROWID;
 CREATE TABLE orphan (
-	id      TEXT PRIMARY KEY,
-	deleted INTEGER NOT NULL,
-	record  TEXT NOT NULL -- queue.Record as JSON
+	id     TEXT PRIMARY KEY,
+	since  INTEGER NOT NULL,
+	record TEXT NOT NULL -- queue.Record as JSON
 ) WITHOUT ROWID;
 CREATE TABLE node (
 	name  TEXT PRIMARY KEY,

@@ -239,6 +239,11 @@ func finish(ctx context.Context, tx *transaction, ref queue.Ref, o queue.Outcome
 	if err != nil {
 		return err
 	}
+	if o.Orphan {
+		if err := addOrphan(ctx, tx, ref.ID); err != nil {
+			return err
+		}
+	}
 	return addEvents(ctx, tx, ref.ID, o.Events...)
 }
 
