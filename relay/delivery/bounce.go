@@ -19,33 +19,24 @@ const (
 
 // tell adds to the outcome what its sender has to be told. A failure that nobody
 // can be told of is held instead, for the operator to see.
-func (j *job) tell(o queue.Outcome) (out queue.Outcome) {
+func (j *job) tell(o queue.Outcome) queue.Outcome {
+	switch o.State {
+	case queue.Failed:
+		return j.notify(o, actionFailed, notifyFailure)
+	case queue.Sent:
+		return j.notify(o, actionRelayed, notifySuccess)
+	}
+	return o
+}
+
+// notify queues a notification to those recipients' sender who want one.
+func (j *job) notify(o queue.Outcome, action, keyword string) (out queue.Outcome) {
 	defer func() { // what became of the message must not hang on what is said of it
 		if r := recover(); r != nil {
 			j.log.Error("writing a notification panicked", "panic", fmt.Sprint(r))
 			out = j.untold(o, "the program failed to write it; please report that")
 		}
 	}()
-	switch {
-	case o.State == queue.Failed:
-		return j.notify(o, actionFailed, notifyFailure)
-	case o.State == queue.Sent:
-		return j.notify(o, actionRelayed, notifySuccess)
-	case o.State == queue.Deferred && j.late():
-		return j.notify(o, actionDelayed, notifyDelay)
-	}
-	return o
-}
-
-// late: the sender waits for longer than usual, and was not told yet. Of a message
-// that may have been sent it is not known whether it is late.
-func (j *job) late() bool {
-	after := j.d.cfg.WarnAfter
-	return after > 0 && time.Since(j.task.Received) >= after && !j.task.Warned && !j.doubtful() && !j.p.Accepted
-}
-
-// notify queues a notification to those recipients' sender who want one.
-func (j *job) notify(o queue.Outcome, action, keyword string) queue.Outcome {
 	who := wanting(j.task.Envelope, keyword)
 	if len(who) == 0 {
 		if action == actionFailed {
@@ -59,7 +50,6 @@ func (j *job) notify(o queue.Outcome, action, keyword string) queue.Outcome {
 	}
 	n := j.notice(o, action, who, original)
 	o.Follow = n.submission(j.bounceLane())
-	o.Warned = action == actionDelayed
 	j.event(named[action], "as "+n.id+" to "+n.to, graph.Reply{})
 	return o
 }

@@ -47,7 +47,7 @@ type Config struct {
 	// BounceTo says where the bounces to an envelope sender go; nil: to itself.
 	BounceTo  func(sender string) string
 	WarnAfter time.Duration // when the sender is told of a delay; 0: never
-	TidyEvery time.Duration // between looks for what was left behind
+	TidyEvery time.Duration // between looks for what was left behind, or waits for long
 }
 
 // Deliverer delivers from one queue. Its fields do not change while it runs.
@@ -87,6 +87,7 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
 	defer wg.Wait()
 	go d.keepLease(hard)
 	wg.Go(func() { every(ctx, d.cfg.TidyEvery, d.sweep) })
+	wg.Go(func() { every(ctx, d.cfg.TidyEvery, d.warn) })
 	for ctx.Err() == nil {
 		wait, err := d.claim(ctx, hard, &wg)
 		if err != nil && ctx.Err() == nil {

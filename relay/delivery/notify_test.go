@@ -3,7 +3,6 @@ package delivery_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/queue"
@@ -86,42 +85,4 @@ func TestSuccessNoticeAfterDoubt(t *testing.T) {
 	defer r.start(nil)()
 	r.sentOnce(id)
 	r.reported(id, anna, "Action: relayed", []string{bob})
-}
-
-// The sender is told of a delay once, however often the message is tried.
-func TestDelayWarning(t *testing.T) {
-	for name, tt := range map[string]struct {
-		after  time.Duration
-		notify string
-		from   string
-		warned bool
-	}{
-		"after a while":     {time.Millisecond, "", "", true},
-		"asked for":         {time.Millisecond, "DELAY", "", true},
-		"not asked for":     {time.Millisecond, "FAILURE", "", false},
-		"never":             {0, "DELAY", "", false},
-		"not yet":           {time.Hour, "DELAY", "", false},
-		"nobody to be told": {time.Millisecond, "", nullSender, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, simulator.Options{})
-			r.cfg.WarnAfter = tt.after
-			r.fault(simulator.Fault{Operation: simulator.OpCreate, Status: 500, Count: 4})
-			e := r.to(anna, bob)
-			e.Envelope.From, e.Envelope.DSN = tt.from, wishes(tt.notify, "")
-			id := r.submit(compose(header("slow"), "text"), e)
-			defer r.start(nil)()
-			if rec := r.await(id, queue.Sent); rec.Attempts != 5 || rec.Warned != tt.warned {
-				t.Errorf("after %d attempts, warned %v", rec.Attempts, rec.Warned)
-			}
-			if !tt.warned {
-				r.reported(id, anna, "", nil)
-				return
-			}
-			r.reported(id, anna, "Action: delayed", []string{bob})
-			if _, text, status := r.toldOnce(id, anna); !strings.Contains(status, "Will-Retry-Until: ") || !strings.Contains(status, "Status: 4.3.2") || !strings.Contains(text, "do not send the message again") {
-				t.Errorf("got:\n%s\n%s", text, status)
-			}
-		})
-	}
 }

@@ -124,7 +124,7 @@ type Record struct {
 	Reason   string    // of the closed list in graph, or empty
 	Detail   string
 	Attempts int
-	Warned   bool // the sender was told of the delay
+	Warned   bool // the sender was told of the delay, or is not to be
 	Finished time.Time
 	Progress Progress
 }
@@ -148,7 +148,6 @@ type Outcome struct {
 	Reason   string
 	Detail   string
 	Uncount  bool // the try does not count as an attempt
-	Warned   bool // the sender is told of the delay; the record keeps it
 	Discard  bool // the content of a failed message goes: its client keeps it
 	Progress Progress
 	Events   []Event
@@ -236,6 +235,14 @@ type Work interface {
 	Renew(ctx context.Context, node string, lease time.Duration) (int, error)
 	// Wake receives when new work may be there.
 	Wake() <-chan struct{}
+	// Late lists messages that wait since before then, that were not warned of, and
+	// that nobody can have got yet; some of them if they are many. Those are left out
+	// whose warning would have to wait in a paused lane: in via, or in their own where
+	// via is the zero Lane.
+	Late(ctx context.Context, before time.Time, via Lane) ([]Record, error)
+	// Warn records that a message was warned of, and queues the warning if there is
+	// one; ErrFenced if the message does not wait any more or was warned of.
+	Warn(ctx context.Context, id string, warning *Submission, events ...Event) error
 	// Orphan reads the first orphan with an ID after this one; ErrNotFound if there is
 	// none. It may be worked on for OrphanTime, then it has to be read again.
 	Orphan(ctx context.Context, after string) (Orphan, error)

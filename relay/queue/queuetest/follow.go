@@ -67,18 +67,3 @@ func followAtomic(t *testing.T, b *bench) {
 		t.Errorf("the queue holds %+v", all)
 	}
 }
-
-// warned: that the sender was told of a delay is not forgotten by a later end.
-func warned(t *testing.T, b *bench) {
-	id := b.put(laneA, "x")
-	for i, warn := range []bool{false, true, false} {
-		task := b.claimOne()
-		if task.Warned != (i == 2) {
-			t.Errorf("claim %d: warned %v", i+1, task.Warned)
-		}
-		b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Deferred, Due: time.Now(), Warned: warn}))
-	}
-	if r, _ := b.get(id); !r.Warned {
-		t.Error("that it was warned of is forgotten")
-	}
-}

@@ -37,6 +37,7 @@ func Run(t *testing.T, open Open) {
 		"finish":                       finish,
 		"a message that follows":       follow,
 		"follow is all or nothing":     followAtomic,
+		"late":                         late,
 		"warned once":                  warned,
 		"pause":                        pause,
 		"renew reclaims":               renewReclaims,

@@ -19,7 +19,12 @@ func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Record, error
 	if limit <= 0 {
 		limit = defaultListLimit
 	}
-	rows, err := s.read.QueryContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+where+" ORDER BY m.id LIMIT ?", append(args, limit)...)
+	return s.records(ctx, where+" ORDER BY m.id LIMIT ?", append(args, limit)...)
+}
+
+// records reads what the rest of a query on message and its lane selects.
+func (s *Store) records(ctx context.Context, rest string, args ...any) ([]queue.Record, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+rest, args...)
 	if err != nil {
 		return nil, err
 	}

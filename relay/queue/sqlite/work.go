@@ -209,8 +209,8 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 	if bodyGoes(o) && kind == bodyFile {
 		s.removeFiles([]string{ref.ID})
 	}
-	if o.Follow != nil { // which no limit refuses: it would be lost
-		s.took(int64(len(o.Follow.Body)))
+	if o.Follow != nil {
+		s.followed(o.Follow)
 	}
 	s.signal() // the lane has room again
 	return nil
@@ -233,9 +233,9 @@ func finish(ctx context.Context, tx *transaction, ref queue.Ref, o queue.Outcome
 	if o.Uncount {
 		uncount = 1
 	}
-	args := append(progressValues(o.Progress), o.State, micros(o.Due), o.Reason, o.Detail, uncount, o.Warned, finished, kind, ref.ID)
+	args := append(progressValues(o.Progress), o.State, micros(o.Due), o.Reason, o.Detail, uncount, finished, kind, ref.ID)
 	_, err := tx.ExecContext(ctx, "UPDATE message SET "+progressColumns+
-		", state=?, due=?, reason=?, detail=?, attempts=max(attempts-?, 0), warned=max(warned, ?), finished=?, body=?, owner='' WHERE id=?", args...)
+		", state=?, due=?, reason=?, detail=?, attempts=max(attempts-?, 0), finished=?, body=?, owner='' WHERE id=?", args...)
 	if err != nil {
 		return err
 	}
