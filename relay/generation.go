@@ -141,6 +141,7 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 
 // follow keeps both within Graph's limits while they overlap.
 func (g *generation) follow(previous *generation) {
+	g.deliverer.Follow(previous.deliverer)
 	for name, c := range g.clients {
 		if other := previous.clients[name]; other != nil {
 			c.Follow(other)

@@ -266,7 +266,7 @@ func Default() *Config {
 				minutes(10), minutes(20), minutes(30), minutes(60),
 			},
 			RequestTimeout: minutes(2),
-			SendSettle:     Duration(30 * time.Second),
+			SendSettle:     Duration(5 * time.Minute),
 			OnUnknown:      OnUnknownHold,
 			LargeSigned:    LargeSignedFail,
 			XHeaders:       []string{"X-*"},

@@ -29,7 +29,7 @@ type Config struct {
 	PerLane       int             // of one of them; see places for the others
 	RetryDelays   []time.Duration // between tries; the last one repeats
 	GiveUpAfter   time.Duration   // from receipt
-	SendSettle    time.Duration   // how long a doubtful send is watched before it is repeated
+	SendSettle    time.Duration   // how long a doubtful send is watched before it is repeated, and longer in a bulk run
 	MIME          mime.Limits
 	Waiters       *queue.Waiters        // sessions that wait for the fate of their message; may be nil
 	MessageIDHost string                // this relay's name: in bounces, and in the Message-ID given to a message that has none
@@ -55,6 +55,7 @@ type Deliverer struct {
 	cfg     Config
 	work    queue.Work
 	clients map[string]*graph.Client // by connection
+	backlog *backlogs
 	metrics *Metrics
 	log     *slog.Logger
 	places  *places
@@ -62,8 +63,12 @@ type Deliverer struct {
 
 // New makes a deliverer; clients are by connection name.
 func New(cfg Config, work queue.Work, clients map[string]*graph.Client, m *Metrics, log *slog.Logger) *Deliverer {
-	return &Deliverer{cfg: cfg, work: work, clients: clients, metrics: m, log: log, places: newPlaces(cfg)}
+	b := &backlogs{until: map[queue.Lane]time.Time{}}
+	return &Deliverer{cfg: cfg, work: work, clients: clients, backlog: b, metrics: m, log: log, places: newPlaces(cfg)}
 }
+
+// Follow takes over what another deliverer knows of the mailboxes, before Run.
+func (d *Deliverer) Follow(other *Deliverer) { d.backlog = other.backlog }
 
 const (
 	// lease is how long this node's claims hold without a sign of life.

@@ -151,7 +151,7 @@ var errSentAfterAll = errors.New("it was sent although Graph refused it")
 // or is leaving, nonetheless: a bounce would be untrue. It is watched as after a lost
 // answer, and the next try finds it sent.
 func (j *job) afterAll() queue.Outcome {
-	j.p.Settle = time.Now().Add(j.d.cfg.SendSettle)
+	j.p.Settle = j.settle()
 	o := j.later(j.nextLook(), "confirming", errSentAfterAll.Error())
 	o.Uncount = true
 	return o

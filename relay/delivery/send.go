@@ -16,10 +16,14 @@ func (j *job) send(ctx context.Context) error {
 	doubtful := j.doubtful()
 	reply, err := j.client.SendRecorded(ctx, j.mailbox(), j.p.DraftID, func() error { return j.wantSend(ctx) })
 	if err == nil {
+		j.d.backlog.add(j.task.Lane, time.Now())
 		return j.accepted(ctx, "send accepted", "", reply)
 	}
-	if refusesMessage(err) || !ambiguous(err) && !doubtful {
+	switch {
+	case refusesMessage(err) || !ambiguous(err) && !doubtful:
 		j.p.Settle = j.p.SendWanted // a clear refusal: it was not sent
+	case ambiguous(err):
+		j.p.Settle = j.settle() // Exchange may have begun only now
 	}
 	if sendDenied(err) {
 		return j.withoutSender(ctx, err)
@@ -100,10 +104,15 @@ func refusesMessage(err error) bool {
 	return errors.As(err, &e) && e.Class == graph.ClassMessage && e.Reason != graph.ReasonInvalid
 }
 
+// settle is when an item that still is a draft will not leave by itself any more.
+func (j *job) settle() time.Time {
+	now := time.Now()
+	return now.Add(j.d.cfg.SendSettle + j.d.backlog.wait(j.task.Lane, now))
+}
+
 // wantSend records durably that the send will be asked for.
 func (j *job) wantSend(ctx context.Context) error {
-	now := time.Now()
-	j.p.SendWanted, j.p.Settle = now, now.Add(j.d.cfg.SendSettle)
+	j.p.SendWanted, j.p.Settle = time.Now(), j.settle()
 	return j.save(ctx, "send wanted", "", graph.Reply{})
 }
 
@@ -121,6 +130,7 @@ func (j *job) sendMail(ctx context.Context) error {
 		reply, err = j.post(ctx)
 	}
 	if err == nil {
+		j.d.backlog.add(j.task.Lane, time.Now())
 		j.event("send accepted", "", reply)
 		return nil
 	}
@@ -244,7 +254,7 @@ func (j *job) resolveMissing(ctx context.Context) (bool, error) {
 
 const (
 	minLook = 500 * time.Millisecond
-	maxLook = 10 * time.Second
+	maxLook = 30 * time.Second
 )
 
 // nextLook waits longer the longer it takes, but looks when the watch is over.
