@@ -46,9 +46,16 @@ type Listener struct {
 	Wait     Duration       `yaml:"wait_for_delivery"`
 	// LineEndings says what becomes of messages with bare CRs and LFs.
 	LineEndings LineEndings `yaml:"line_endings"`
+
+	CertFile     string        `yaml:"cert_file"` // in place of the tls section's; see CertificateOf
+	KeyFile      string        `yaml:"key_file"`
+	TLSMin       TLSFloor      `yaml:"tls_min"`
+	TLSCiphers   []CipherSuite `yaml:"tls_ciphers"`    // up to TLS 1.2; empty: what TLSMin lets in
+	ClientCAFile string        `yaml:"client_ca_file"` // PEM; whose certificates sign clients in
 }
 
-// TLS names the certificate of all listeners with TLS; it is empty without one.
+// TLS names the certificate of the listeners with TLS that have none of their
+// own; it is empty without one.
 type TLS struct {
 	CertFile string `yaml:"cert_file"` // PEM, the chain included
 	KeyFile  string `yaml:"key_file"`  // PEM
@@ -74,7 +81,8 @@ type Limits struct {
 // User is an account that mail clients sign in with (RFC 4954).
 type User struct {
 	Name         string    `yaml:"name"`
-	PasswordHash Secret    `yaml:"password_hash"` // bcrypt
+	PasswordHash Secret    `yaml:"password_hash"` // bcrypt; empty: no password signs the user in
+	Certificate  string    `yaml:"certificate"`   // the name in the user's certificate, in lower case; empty: none does
 	Senders      []Pattern `yaml:"senders"`       // the addresses that the user may send from
 }
 
@@ -278,7 +286,7 @@ func Default() *Config {
 
 // setDefaults is called on each element of a list before the file's keys.
 func (l *Listener) setDefaults() {
-	l.TLS, l.Auth, l.LineEndings = TLSNone, AuthRequired, LineEndingsNormalize
+	l.TLS, l.Auth, l.LineEndings, l.TLSMin = TLSNone, AuthRequired, LineEndingsNormalize, TLS12
 }
 
 func (c *Connection) setDefaults() {

@@ -33,6 +33,7 @@ func inTestFolder(t *testing.T, fixture string) (name string) {
 	writeKeyPair(t, "relay", time.Now().AddDate(1, 0, 0))
 	writeKeyPair(t, "other", time.Now().AddDate(1, 0, 0))
 	writeKeyPair(t, "expired", time.Date(2020, 2, 1, 0, 0, 0, 0, time.UTC))
+	writeAuthority(t)
 	write(t, "contoso.secret", []byte("from-file\n"))
 	write(t, "empty.secret", []byte("\n"))
 	t.Setenv("GRAPHRELAY_TEST_SECRET", "from-environment")

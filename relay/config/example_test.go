@@ -53,10 +53,11 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"log":                 {shown.Log, plain.Log},
 		"log as it is":        {base.Log, plain.Log},
 		"listener tls":        {shown.Listeners[0].TLS, base.Listeners[0].TLS},
+		"listener tls_min":    {shown.Listeners[0].TLSMin, base.Listeners[0].TLSMin},
 		"listener auth":       {shown.Listeners[0].Auth, base.Listeners[0].Auth},
 		"connection endpoint": {shown.Connections[0].Endpoints, base.Connections[0].Endpoints},
 		"senders":             {shown.Senders, base.Senders},
-		"users":               {shown.Users, base.Users},
+		"user senders":        {shown.Users[0].Senders, base.Users[0].Senders},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			t.Errorf("%s: the example shows %+v, but the default is %+v", what, pair[0], pair[1])

@@ -2,24 +2,16 @@ package config
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
 	"strings"
-	"time"
 )
 
 const (
 	maxPEM    = 1 * MiB
 	maxSecret = 64 * KiB
-
-	// renewalNotice is how long before its end a certificate is warned of.
-	renewalNotice = 14 * 24 * time.Hour
 )
 
 const fileRemedy = "check the path, which is taken from the folder of the configuration file unless it is absolute"
@@ -27,7 +19,7 @@ const fileRemedy = "check the path, which is taken from the folder of the config
 // checkFiles checks what the configuration refers to and reads the secrets.
 func checkFiles(cfg *Config, r *report) {
 	checkDataDir(cfg.DataDir, r)
-	checkKeyPair(cfg.TLS, r)
+	checkCertificates(cfg, r)
 	for i := range cfg.Connections {
 		readSecret(&cfg.Connections[i], fmt.Sprintf("connections[%d]", i), r)
 	}
@@ -37,78 +29,6 @@ func checkFiles(cfg *Config, r *report) {
 func checkDataDir(path string, r *report) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		r.fault("data_dir", "names a file; name a folder")
-	}
-}
-
-func checkKeyPair(t TLS, r *report) {
-	cert := readPEM("tls.cert_file", t.CertFile, r)
-	key := readPEM("tls.key_file", t.KeyFile, r)
-	if key != nil {
-		warnReadable("tls.key_file", t.KeyFile, r)
-	}
-	if cert == nil {
-		return
-	}
-	leaf, err := firstCertificate(cert)
-	if err != nil {
-		r.fault("tls.cert_file", "names a file without a usable certificate (%s); name a PEM file with the certificate and its chain", err)
-		return
-	}
-	warnValidity(leaf, time.Now(), r)
-	if key == nil {
-		return
-	}
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		reportKey(strings.TrimPrefix(err.Error(), "tls: "), r)
-	}
-}
-
-func reportKey(problem string, r *report) {
-	if strings.Contains(problem, "does not match") {
-		r.fault("tls.key_file", "names a key that does not belong to the certificate in cert_file; name the key that the certificate was made for")
-		return
-	}
-	r.fault("tls.key_file", "names a file without a usable key (%s); name a PEM file with the certificate's key, not encrypted", problem)
-}
-
-// readPEM returns nil for a file that is not named or cannot be read.
-func readPEM(key, path string, r *report) []byte {
-	if path == "" {
-		return nil
-	}
-	data, err := readFile(path, int64(maxPEM))
-	if err != nil {
-		r.fault(key, "%s; %s", err, fileRemedy)
-		return nil
-	}
-	return data
-}
-
-func firstCertificate(data []byte) (*x509.Certificate, error) {
-	for {
-		block, rest := pem.Decode(data)
-		if block == nil {
-			return nil, errors.New("it holds no CERTIFICATE block")
-		}
-		if block.Type == "CERTIFICATE" {
-			return x509.ParseCertificate(block.Bytes)
-		}
-		data = rest
-	}
-}
-
-// warnValidity does not refuse: a relay that stops at the end of a certificate
-// helps nobody, since many clients never look at it.
-func warnValidity(leaf *x509.Certificate, now time.Time, r *report) {
-	const key, remedy = "tls.cert_file", "renew it"
-	end := leaf.NotAfter.UTC().Format(time.DateOnly)
-	switch {
-	case now.After(leaf.NotAfter):
-		r.warn(key, "names a certificate that expired on %s; %s", end, remedy)
-	case now.Before(leaf.NotBefore):
-		r.warn(key, "names a certificate that is not valid before %s; check the clock", leaf.NotBefore.UTC().Format(time.DateOnly))
-	case now.Add(renewalNotice).After(leaf.NotAfter):
-		r.warn(key, "names a certificate that expires on %s; %s", end, remedy)
 	}
 }
 

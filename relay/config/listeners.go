@@ -30,12 +30,6 @@ func (v validator) listeners() {
 	v.admin(taken)
 }
 
-func (v validator) listenerTLS(key string, l Listener) {
-	if l.TLS != TLSNone && !v.has("tls") {
-		v.fault(key+".tls", "is %s, but there is no certificate; add a tls section with cert_file and key_file", l.TLS)
-	}
-}
-
 // exposure keeps a listener from being open to strangers, and passwords from
 // crossing a network in plain text.
 func (v validator) exposure(key string, l Listener, addr netip.AddrPort) {

@@ -81,6 +81,10 @@ func decode(data []byte, r *report) *Config {
 // resolvePaths takes relative paths from the folder of the file.
 func resolvePaths(cfg *Config, folder string) {
 	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile}
+	for i := range cfg.Listeners {
+		l := &cfg.Listeners[i]
+		paths = append(paths, &l.CertFile, &l.KeyFile, &l.ClientCAFile)
+	}
 	for i := range cfg.Connections {
 		paths = append(paths, &cfg.Connections[i].ClientSecretFile)
 	}

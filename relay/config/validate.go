@@ -179,13 +179,24 @@ func (v validator) delivery() {
 func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 
 func (v validator) users() {
-	names := v.names()
+	names, certificates := v.names(), v.names()
 	for i, user := range v.cfg.Users {
 		key := fmt.Sprintf("users[%d]", i)
 		names.check(key+".name", user.Name, loginName, "write the name to sign in with, without spaces")
-		v.passwordHash(key+".password_hash", user.PasswordHash.Reveal())
+		v.credentials(key, &v.cfg.Users[i], certificates)
 		v.requireList(key+".senders", len(user.Senders), `list the addresses that the user may send from, such as "*@contoso.test"`)
 	}
+}
+
+// credentials wants a password, a certificate, or both.
+func (v validator) credentials(key string, user *User, certificates names) {
+	if v.has(key + ".certificate") {
+		v.userCertificate(key+".certificate", user, certificates)
+		if !v.has(key + ".password_hash") {
+			return
+		}
+	}
+	v.passwordHash(key+".password_hash", user.PasswordHash.Reveal())
 }
 
 func (v validator) passwordHash(key, hash string) {
