@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -27,6 +26,8 @@ type generation struct {
 	clients   map[string]*graph.Client
 	deliverer *delivery.Deliverer
 
+	certificates []*certificate // in the order of cfg.Listeners, nil without TLS
+
 	stopDelivery context.CancelFunc
 	delivering   chan struct{} // closed when the deliverer has stopped
 	stopTidying  context.CancelFunc
@@ -36,19 +37,19 @@ type generation struct {
 // build makes a generation; it starts nothing.
 func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	g := &generation{cfg: cfg, log: NewLog(r.logTo, cfg.Log), clients: map[string]*graph.Client{}, delivering: make(chan struct{})}
-	var tlsConfig *tls.Config
-	if cfg.TLS.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.TLS.CertFile, cfg.TLS.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load the certificate: %w", err)
-		}
-		tlsConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	var err error
+	if g.certificates, err = loadCertificates(cfg, g.log); err != nil {
+		return nil, err
 	}
 	p := newPolicy(cfg)
 	room := smtpd.NewRoom(cfg.Limits.Connections, cfg.Limits.ConnectionsPerAddress)
-	for _, l := range cfg.Listeners {
+	for i, l := range cfg.Listeners {
+		t, err := listenerTLS(l, g.certificates[i])
+		if err != nil {
+			return nil, err
+		}
 		r.smtpMetrics.Prepare(l.Name)
-		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, tlsConfig), r.store, p, room, r.smtpMetrics, g.log))
+		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, t), r.store, p, room, r.smtpMetrics, g.log))
 	}
 	for _, c := range cfg.Connections {
 		g.clients[c.Name] = graph.New(clientConfig(cfg, c, r.about, r.deliveryMetrics.Observer(c.Name)))
@@ -131,6 +132,7 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	tidying, cancel := context.WithCancel(context.Background())
 	g.stopTidying = cancel
 	g.wg.Go(func() { g.tidy(tidying, r.store) })
+	g.wg.Go(func() { g.renewCertificates(tidying) })
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopDelivery = cancel
 	go func() {

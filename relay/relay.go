@@ -63,9 +63,6 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 	if err := r.swap(cfg); err != nil {
 		return nil, errors.Join(err, r.closeSockets(nil), store.Close())
 	}
-	for _, w := range cfg.Warnings() {
-		r.Log().Warn(w)
-	}
 	return r, nil
 }
 
@@ -84,7 +81,7 @@ func (r *Relay) register() {
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
 	r.registry.MustRegister(r.reloaded, r.about.collector(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)))
+		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)), newExpiryCollector(r))
 }
 
 // Log is the logger of the configuration in use.
@@ -134,6 +131,9 @@ func (r *Relay) swap(cfg *config.Config) error {
 	r.current = next
 	next.start(r, r.sockets)
 	r.mu.Unlock()
+	for _, w := range cfg.Warnings() {
+		next.log.Warn(w)
+	}
 	r.reloaded.Set(1)
 	if previous != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)

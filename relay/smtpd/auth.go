@@ -14,6 +14,9 @@ func (s *session) AuthMechanisms() []string {
 	if !s.authOffered() {
 		return nil
 	}
+	if s.cert != "" {
+		return []string{sasl.Plain, sasl.Login, sasl.External}
+	}
 	return []string{sasl.Plain, sasl.Login}
 }
 
@@ -49,6 +52,10 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 		}), nil
 	case sasl.Login:
 		return &loginServer{authenticate: s.authenticate}, nil
+	case sasl.External:
+		if s.cert != "" {
+			return sasl.NewExternalServer(s.authenticateCertificate), nil
+		}
 	}
 	return nil, smtp.ErrAuthUnknownMechanism
 }
@@ -57,6 +64,10 @@ func (s *session) authenticate(user, password string) error {
 	if err := s.server.policy.Authenticate(context.Background(), user, password); err != nil {
 		return s.authFailed(user, err)
 	}
+	return s.authenticated(user)
+}
+
+func (s *session) authenticated(user string) error {
 	s.mu.Lock()
 	s.who.User = user
 	s.mu.Unlock()

@@ -123,6 +123,8 @@ func (fakePolicy) Authenticate(_ context.Context, user, password string) error {
 	return &Refusal{535, [3]int{5, 7, 8}, ReasonAuth, "Wrong user name or password"}
 }
 
+func (fakePolicy) CertificateUser(*x509.Certificate) string { return "" }
+
 func (fakePolicy) Sender(_ Identity, from string) error {
 	if from != "" && !strings.HasSuffix(from, "@contoso.test") {
 		return &Refusal{550, [3]int{5, 7, 1}, ReasonSender, "No mailbox sends for " + from}

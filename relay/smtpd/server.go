@@ -9,6 +9,7 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -62,6 +63,9 @@ type Identity struct{ User string }
 type Policy interface {
 	// Authenticate answers nil, or a *Refusal for wrong credentials.
 	Authenticate(ctx context.Context, user, password string) error
+	// CertificateUser is the user whom a client's certificate signs in, "" if it is
+	// nobody's. An authority of the listener has vouched for it (Config.TLSConfig).
+	CertificateUser(cert *x509.Certificate) string
 	// Sender checks MAIL FROM; from is empty for the null reverse-path.
 	Sender(who Identity, from string) error
 	// Route decides by the envelope and the message's header where the mail

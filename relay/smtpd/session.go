@@ -21,6 +21,7 @@ type session struct {
 	conn   *conn
 	helo   string
 	log    *slog.Logger
+	cert   string // the user of the client's certificate
 
 	mu   sync.Mutex
 	who  Identity
@@ -36,10 +37,12 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 	if !ok {
 		return nil, fmt.Errorf("unexpected connection type %T", c.Conn())
 	}
-	return &session{
+	session := &session{
 		server: s, conn: sc, helo: c.Hostname(),
 		log: s.log.With("client", sc.client.String()),
-	}, nil
+	}
+	session.readCertificate()
+	return session, nil
 }
 
 // refused logs and counts a refusal, and gives it the form that go-smtp sends.

@@ -1,0 +1,192 @@
+package relay
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/relay/config"
+)
+
+// certificateRig is a pair of files, and what was logged about it.
+type certificateRig struct {
+	*testing.T
+	*authority
+	files config.TLS
+	cert  *certificate
+	log   *bytes.Buffer
+}
+
+func newCertificateRig(t *testing.T, end time.Time) *certificateRig {
+	t.Helper()
+	dir := t.TempDir()
+	r := &certificateRig{T: t, authority: newAuthority(t), log: &bytes.Buffer{},
+		files: config.TLS{CertFile: filepath.Join(dir, "relay.crt"), KeyFile: filepath.Join(dir, "relay.key")}}
+	key := newKey(t)
+	writeCert(t, r.files.CertFile, r.server(key, end))
+	writeKey(t, r.files.KeyFile, key)
+	cert, err := loadCertificate(r.files, slog.New(slog.NewTextHandler(r.log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.cert = cert
+	return r
+}
+
+// session is both ends of a TLS connection.
+type session struct{ client, server *tls.Conn }
+
+func (r *certificateRig) session() session {
+	r.Helper()
+	t, err := listenerTLS(config.Listener{TLSMin: config.TLS12}, r.cert)
+	if err != nil {
+		r.Fatal(err)
+	}
+	here, there := net.Pipe()
+	s := session{tls.Client(here, &tls.Config{RootCAs: r.pool, ServerName: "relay.test"}), tls.Server(there, t)}
+	r.Cleanup(func() { _, _ = here.Close(), there.Close() })
+	done := make(chan error, 1)
+	go func() { done <- s.server.Handshake() }()
+	if err := s.client.Handshake(); err != nil {
+		r.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		r.Fatal(err)
+	}
+	s.works(r.T)
+	return s
+}
+
+func (s session) shown() *x509.Certificate { return s.client.ConnectionState().PeerCertificates[0] }
+
+func (s session) works(t *testing.T) {
+	t.Helper()
+	go func() { _, _ = s.client.Write([]byte("NOOP\r\n")) }()
+	got := make([]byte, 6)
+	if n, err := s.server.Read(got); err != nil || string(got[:n]) != "NOOP\r\n" {
+		t.Fatalf("read %q, %v", got[:n], err)
+	}
+}
+
+// TestRenewal replaces the files in the ways that happen. A step is what is on the
+// disk when the relay looks.
+func TestRenewal(t *testing.T) {
+	r := newCertificateRig(t, time.Time{})
+	first := r.session()
+	old := first.shown()
+	key := newKey(t)
+	renewed := r.server(key, time.Time{})
+	second := newKey(t)
+	again := r.server(second, time.Time{})
+	for _, step := range []struct {
+		what     string
+		change   func()
+		want     *x509.Certificate
+		errors   int // logged in all
+		renewals int
+	}{
+		{"nothing", func() {}, old, 0, 0},
+		{"the certificate alone", func() { writeCert(t, r.files.CertFile, renewed) }, old, 0, 0},
+		{"and its key", func() { writeKey(t, r.files.KeyFile, key) }, renewed, 0, 1},
+		{"nothing more", func() {}, renewed, 0, 1},
+		{"a broken certificate", func() { writeFile(t, r.files.CertFile, "-----BEGIN CERT") }, renewed, 0, 1},
+		{"a broken certificate, again", func() {}, renewed, 1, 1},
+		{"a broken certificate, for long", func() {}, renewed, 1, 1},
+		{"no key", func() { remove(t, r.files.KeyFile) }, renewed, 1, 1},
+		{"no key, again", func() { writeCert(t, r.files.CertFile, again) }, renewed, 2, 1},
+		{"the key of another", func() { writeKey(t, r.files.KeyFile, key) }, renewed, 2, 1},
+		{"the key", func() { writeKey(t, r.files.KeyFile, second) }, again, 2, 2},
+		{"the certificate alone, after all that", func() { writeCert(t, r.files.CertFile, renewed) }, again, 2, 2},
+	} {
+		step.change()
+		r.cert.renew()
+		if !r.session().shown().Equal(step.want) {
+			t.Errorf("%s: a new session sees another certificate", step.what)
+		}
+		if got := strings.Count(r.log.String(), "level=ERROR"); got != step.errors {
+			t.Errorf("%s: %d errors are logged, want %d:\n%s", step.what, got, step.errors, r.log)
+		}
+		if got := strings.Count(r.log.String(), "certificate renewed"); got != step.renewals {
+			t.Errorf("%s: %d renewals are logged, want %d:\n%s", step.what, got, step.renewals, r.log)
+		}
+		first.works(t)
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A certificate that nobody renews is warned of once a day from 14 days before its end.
+func TestReminder(t *testing.T) {
+	const day = 24 * time.Hour
+	now := time.Now()
+	r := newCertificateRig(t, now.Add(20*day))
+	for _, step := range []struct {
+		after    time.Duration
+		warnings int
+	}{{0, 0}, {2 * day, 0}, {7 * day, 1}, {7*day + time.Hour, 1}, {8 * day, 2}, {25 * day, 3}} {
+		r.cert.remind(now.Add(step.after))
+		if got := strings.Count(r.log.String(), "level=WARN"); got != step.warnings {
+			t.Errorf("after %s: %d warnings, want %d", step.after, got, step.warnings)
+		}
+	}
+}
+
+// The metric tells of each listener with TLS when its certificate ends, and of none
+// that a reload has removed.
+func TestExpiryMetric(t *testing.T) {
+	const name = "graphrelay_tls_certificate_expiry_timestamp_seconds"
+	rig := startTLS(t, `{name: starttls, address: "127.0.1.1:0", tls: starttls}`,
+		`{name: implicit-own, address: "127.0.1.2:0", tls: implicit, cert_file: ecdsa.crt, key_file: ecdsa.key}`)
+	_, state, err := rig.dialTLS("implicit-own", &tls.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := state.PeerCertificates[0]
+	if _, state, err = rig.dialTLS("starttls", &tls.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	shared := state.PeerCertificates[0]
+	if own.PublicKeyAlgorithm != x509.ECDSA || shared.PublicKeyAlgorithm != x509.RSA {
+		t.Errorf("the listeners show %s and %s keys", own.PublicKeyAlgorithm, shared.PublicKeyAlgorithm)
+	}
+	series := func(listener string, c *x509.Certificate) string {
+		return fmt.Sprintf("\n%s{listener=%q} %v\n", name, listener, float64(c.NotAfter.Unix()))
+	}
+	body := get(t, rig.relay, "/metrics")
+	for _, want := range []string{series("starttls", shared), series("implicit-own", own)} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
+	if strings.Contains(body, name+`{listener="devices"`) {
+		t.Error("a listener without TLS has a certificate")
+	}
+	cfg := *rig.relay.current.cfg
+	cfg.Listeners = cfg.Listeners[:2]
+	if err := rig.relay.Reload(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	if body = get(t, rig.relay, "/metrics"); strings.Contains(body, name+`{listener="implicit-own"`) || !strings.Contains(body, series("starttls", shared)) {
+		t.Error("after the reload the metrics have not the certificates of the listeners that are left")
+	}
+}

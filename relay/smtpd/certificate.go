@@ -1,0 +1,28 @@
+package smtpd
+
+// readCertificate signs the client in by the certificate that it has shown, without
+// AUTH: few clients with a certificate speak EXTERNAL. Those that do may, and one
+// that signs in with a password after all is that user. Only a certificate that was
+// verified counts.
+func (s *session) readCertificate() {
+	t := s.conn.tls
+	if t == nil || len(t.VerifiedChains) == 0 || s.server.cfg.Auth == AuthNone {
+		return
+	}
+	leaf := t.VerifiedChains[0][0]
+	s.cert = s.server.policy.CertificateUser(leaf)
+	if s.cert == "" {
+		s.log.Warn("the client's certificate is no user's", "subject", printable(leaf.Subject.String()))
+		return
+	}
+	s.who.User = s.cert
+	s.log.Debug("authenticated by certificate", "user", printable(s.cert))
+}
+
+// authenticateCertificate is AUTH EXTERNAL (RFC 4422 appendix A).
+func (s *session) authenticateCertificate(identity string) error {
+	if identity != "" && identity != s.cert {
+		return s.authFailed(identity, &Refusal{535, [3]int{5, 7, 8}, ReasonAuth, "The certificate is another user's"})
+	}
+	return s.authenticated(s.cert)
+}
