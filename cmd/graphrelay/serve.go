@@ -29,7 +29,16 @@ func serveCommand(e env, args []string) int {
 	if err != nil {
 		return fault(e, exitFault, err)
 	}
+	tellSystemd(r, notifyReady)
 	return watch(e, r, *path, signals)
+}
+
+// tellSystemd goes on without it: the relay works, and systemd ends what does not
+// tell it in time.
+func tellSystemd(r *relay.Relay, state string) {
+	if err := notify(state); err != nil {
+		r.Log().Warn("cannot tell systemd", "state", state, "error", err)
+	}
 }
 
 // loadConfig prints every fault on a line of its own.
@@ -52,9 +61,12 @@ func watch(e env, r *relay.Relay, path string, signals <-chan os.Signal) int {
 		select {
 		case s := <-signals:
 			if s == syscall.SIGHUP {
+				tellSystemd(r, notifyReloading)
 				reload(r, path)
+				tellSystemd(r, notifyReady)
 				continue
 			}
+			tellSystemd(r, notifyStopping)
 			r.Log().Info("stopping", "signal", s.String())
 			if err := r.Stop(); err != nil {
 				return fault(e, exitFault, err)
