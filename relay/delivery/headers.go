@@ -14,25 +14,33 @@ const maxHeaderValue = 995
 
 // chooseHeaders picks the X- fields that Graph is given: at most five of one name
 // each, those first that the patterns name first. left names the fields that are
-// carried in no way.
+// carried in no way; of a name that is carried, those after the first.
 func chooseHeaders(fields []mime.Field, patterns []string) (chosen []graph.Header, left []string) {
-	taken := map[string]bool{}
+	taken := map[string]int{} // which field has the name's place
 	for _, p := range patterns {
-		for _, f := range fields {
+		for i, f := range fields {
 			name := strings.ToLower(f.Name)
-			if ok, _ := path.Match(strings.ToLower(p), name); !ok || taken[name] || !settable(name, f.Value) {
+			if ok, _ := path.Match(strings.ToLower(p), name); !ok || !settable(name, f.Value) {
 				continue
 			}
-			if len(chosen) < graph.MaxHeaders {
-				taken[name] = true
+			if _, again := taken[name]; !again && len(chosen) < graph.MaxHeaders {
+				taken[name] = i
 				chosen = append(chosen, graph.Header{Name: f.Name, Value: f.Value})
 			}
 		}
 	}
-	for _, f := range fields {
+	for i, f := range fields {
 		name := strings.ToLower(f.Name)
-		if !taken[name] && !carried(name) && !slices.Contains(left, f.Name) && len(left) < maxNamed {
-			left = append(left, f.Name)
+		first, is := taken[name]
+		if carried(name) || is && first == i {
+			continue
+		}
+		text := f.Name
+		if is {
+			text = "another " + text
+		}
+		if !slices.Contains(left, text) && len(left) < maxNamed {
+			left = append(left, text)
 		}
 	}
 	return chosen, left
