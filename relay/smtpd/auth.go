@@ -78,6 +78,9 @@ func (s *session) authenticated(user string) error {
 
 func (s *session) authFailed(user string, err error) error {
 	r := refusalOf(err)
+	s.mu.Lock()
+	s.denied = r.Code == 535
+	s.mu.Unlock()
 	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, "failed").Inc()
 	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
 	s.log.Warn("authentication failed", "user", printable(user), "error", r.Error())

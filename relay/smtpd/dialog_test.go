@@ -111,6 +111,12 @@ func (c *client) act(b *bench, what string) {
 		if want := strings.TrimSpace(rest); err != nil || string(got) != want {
 			c.Fatalf("the envelope is %s, %v; want %s", got, err, want)
 		}
+	case "hang up":
+		_ = c.tcp.Close()
+	case "queued once":
+		if got := b.queue.all(); len(got) != 1 {
+			c.Fatalf("%d messages are queued", len(got))
+		}
 	case "nothing queued":
 		if got := b.queue.all(); len(got) != 0 {
 			c.Fatalf("queued: %q", got[0].data)

@@ -23,11 +23,12 @@ type session struct {
 	log    *slog.Logger
 	cert   string // the user of the client's certificate
 
-	mu   sync.Mutex
-	who  Identity
-	open bool // MAIL was accepted
-	env  queue.Envelope
-	seen map[string]bool // recipients, in lower case
+	mu     sync.Mutex
+	who    Identity
+	denied bool // a password was refused
+	open   bool // MAIL was accepted
+	env    queue.Envelope
+	seen   map[string]bool // recipients, in lower case
 }
 
 var _ smtp.AuthSession = (*session)(nil)
@@ -85,7 +86,11 @@ func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
 		return &Refusal{421, [3]int{4, 3, 2}, ReasonConnections, "The relay is stopping; try again later"}
 	}
 	if s.server.cfg.Auth == AuthRequired && s.who.User == "" {
-		return &Refusal{530, [3]int{5, 7, 0}, ReasonAuth, "Authenticate first"}
+		text := "Authenticate first"
+		if s.denied { // .NET goes on without, and shows this answer alone
+			text = "Authenticate first: the user name or password that was sent is not accepted"
+		}
+		return &Refusal{530, [3]int{5, 7, 0}, ReasonAuth, text}
 	}
 	if from != "" {
 		if err := checkAddress(from, opts.UTF8); err != nil {
