@@ -11,7 +11,6 @@ import (
 	"net/mail"
 	"net/textproto"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -131,13 +130,9 @@ func sendMutt(t *testing.T, relay *relayProcess, from string) arrival {
 	rc := []string{`set smtp_url="smtp://127.0.0.1:` + relay.port(t, "devices") + `/"`, "set ssl_starttls=no", "set ssl_force_tls=no",
 		`set from="` + from + `"`, `set realname="Jörg Test"`, "set use_envelope_from=yes", "set hostname=client.test", "set copy=no",
 		"set charset=utf-8", `set send_charset="us-ascii:iso-8859-15:utf-8"`}
-	cmd := exec.Command(mutt, "-n", "-F", saveText(t, strings.Join(rc, "\n")+"\n"), "-s", "Zählerstände – ½ €", "-c", "chie@example.net",
+	toolEnv(t, []string{"HOME=" + dir, "LC_ALL=C.UTF-8", "TERM=dumb"}, "Zählerstände: 10 €\nFrom the meter\n.\n",
+		mutt, "-n", "-F", saveText(t, strings.Join(rc, "\n")+"\n"), "-s", "Zählerstände – ½ €", "-c", "chie@example.net",
 		"-b", "archive@example.com", "-a", filepath.Join(dir, "Zähler 本日.csv"), filepath.Join(dir, "data.bin"), "--", "Anna Weber <anna@example.com>")
-	cmd.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8", "TERM=dumb")
-	cmd.Stdin = strings.NewReader("Zählerstände: 10 €\nFrom the meter\n.\n")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("mutt: %v\n%s", err, out)
-	}
 	return arrival{
 		from: simulator.Address{Name: "Jörg Test", Address: from}, subject: "Zählerstände – ½ €",
 		to: []simulator.Address{{Name: "Anna Weber", Address: "anna@example.com"}}, cc: named("chie@example.net"), bcc: named("archive@example.com"),

@@ -124,6 +124,7 @@ func TestConversion(t *testing.T) {
 		{"nodemailer", sendInvitation}, {"python", sendEmailMessage}, {"mutt", sendMutt},
 		{"thunderbird-flowed", sendFlowed}, {"thunderbird-related", sendRelated},
 		{"outlook", sendOutlook}, {"outlook-tnef", sendTNEF},
+		{"cron", sendCron}, {"cronie", sendCronie}, {"php", sendPHP}, {"powershell", sendPowerShell},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -144,7 +144,14 @@ func commandOutput(name string, args ...string) (string, error) {
 // tool runs somebody else's program and returns what it printed.
 func tool(t *testing.T, stdin string, name string, args ...string) string {
 	t.Helper()
+	return toolEnv(t, nil, stdin, name, args...)
+}
+
+// toolEnv is tool with more in its environment.
+func toolEnv(t *testing.T, env []string, stdin string, name string, args ...string) string {
+	t.Helper()
 	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
