@@ -171,7 +171,13 @@ type process struct {
 // startProcess starts the program; the test's end stops it and looks at its log.
 func startProcess(t *testing.T, path string, args ...string) *process {
 	t.Helper()
-	p := &process{name: args[0], cmd: exec.Command(path, args...), done: make(chan struct{})}
+	return startCommand(t, args[0], exec.Command(path, args...))
+}
+
+// startCommand is startProcess for any program; name is for the test's output.
+func startCommand(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{name: name, cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -46,18 +46,15 @@ func TestPostfix(t *testing.T) {
 // postfixServer is a Postfix with a configuration and a queue of its own.
 type postfixServer struct{ dir, address string }
 
-// startPostfix starts one that relays to relayhost; settings are more lines of its main.cf.
+// startPostfix starts one that relays to relayhost; settings are lines of main.cf that
+// count more.
 func startPostfix(t *testing.T, relayhost string, settings ...string) *postfixServer {
 	t.Helper()
 	program := needTool(t, "postfix")
 	if os.Geteuid() != 0 {
 		skipUnlessCI(t, "Postfix needs root")
 	}
-	dir, err := os.MkdirTemp("", "graphrelay-postfix-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := serverDir(t)
 	p := &postfixServer{dir: dir, address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
 	host, port, _ := strings.Cut(relayhost, ":")
 	p.write(t, "main.cf", `compatibility_level = 3.6
@@ -72,10 +69,10 @@ mynetworks = 127.0.0.0/8
 mydestination =
 alias_maps =
 alias_database =
-relayhost = [`+host+`]:`+port+`
 smtp_connection_cache_destinations = `+host+`
 smtp_connection_cache_on_demand = yes
-`+strings.Join(settings, "\n")+"\n")
+`)
+	tool(t, "", "postconf", append([]string{"-c", dir, "-e", "relayhost = [" + host + "]:" + port}, settings...)...)
 	p.write(t, "master.cf", p.address+` inet n - n - - smtpd
 pickup     unix       n - n 60  1 pickup
 cleanup    unix       n - n -   0 cleanup
@@ -98,9 +95,6 @@ postlog    unix-dgram n - n -   1 postlogd
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.Chmod(dir, 0o755); err != nil { // for the user postfix
-		t.Fatal(err)
 	}
 	tool(t, "", "chown", "postfix", filepath.Join(dir, "data"))
 	tool(t, "", program, "-c", dir, "start")
