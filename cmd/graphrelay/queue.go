@@ -325,7 +325,8 @@ func showDSN(line func(name, value string), e queue.Envelope) {
 }
 
 // export writes the message byte for byte as it was received: without the
-// Received field that the relay put in front.
+// Received field that the relay put in front. What is left of a damaged one is written
+// too, before that is said.
 func (d desk) export(id string) error {
 	r, _, err := d.store.Get(context.Background(), id)
 	if err != nil {
@@ -337,7 +338,7 @@ func (d desk) export(id string) error {
 	}
 	defer b.Close()
 	_, err = io.Copy(d.e.stdout, io.NewSectionReader(b, r.Trace, b.Size()-r.Trace))
-	return err
+	return errors.Join(err, b.Check())
 }
 
 func (d desk) steer(id string, a queue.Action) error {

@@ -74,6 +74,9 @@ func (j *job) read(ctx context.Context) error {
 		return fmt.Errorf("read the stored message: %w", err)
 	}
 	j.body = body
+	if err := body.Check(); err != nil {
+		return fmt.Errorf("read the stored message: %w", err)
+	}
 	s, err := openStored(body, j.task.Trace)
 	if err != nil {
 		return fmt.Errorf("read the stored message: %w", err)

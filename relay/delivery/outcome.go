@@ -56,6 +56,8 @@ func (j *job) outcome(ctx context.Context, err error) queue.Outcome {
 		j.refusal = e
 		j.event("refused", err.Error(), graph.Reply{RequestID: e.RequestID})
 		return j.refused(e, err)
+	case errors.Is(err, queue.ErrDamaged):
+		return j.end(queue.Held, reasonStorage, err.Error()) // no other try would find it whole
 	}
 	// The queue itself could not be read or written.
 	return j.retry(reasonStorage, err.Error())

@@ -56,6 +56,7 @@ type panicking struct{ queue.Body }
 
 func (panicking) ReadAt([]byte, int64) (int, error) { panic("unreadable: secret content") }
 func (panicking) Size() int64                       { return 100 }
+func (panicking) Check() error                      { return nil }
 func (panicking) Close() error                      { return nil }
 
 // A message that makes the program panic is held; the others go on.

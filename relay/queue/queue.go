@@ -21,6 +21,7 @@ var (
 	ErrFenced   = errors.New("the message was claimed or changed by somebody else")
 	ErrNoSpace  = errors.New("no space left for the queue")
 	ErrFull     = errors.New("the queue holds as much as it may")
+	ErrDamaged  = errors.New("the stored message is damaged")
 	ErrClosed   = errors.New("the queue is closed")
 	ErrState    = errors.New("not possible in the message's present state")
 )
@@ -183,6 +184,9 @@ type Body interface {
 	io.ReaderAt
 	io.Closer
 	Size() int64
+	// Check reads all of it: ErrDamaged, if it or the envelope in the record is not
+	// what was accepted.
+	Check() error
 }
 
 // Limits bounds what the queue takes; a zero field bounds nothing. What the disk has no
@@ -223,6 +227,7 @@ type Work interface {
 	// and MAIL FROM), whose own messages stay in order. It also returns when the
 	// next message falls due (zero: none waits).
 	Claim(ctx context.Context, c Claim) ([]Task, time.Time, error)
+	// Open returns the content unchecked; ErrDamaged if there is none.
 	Open(ctx context.Context, id string) (Body, error)
 	// Save records progress; it is durable on return.
 	Save(ctx context.Context, ref Ref, p Progress, events ...Event) error

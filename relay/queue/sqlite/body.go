@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -61,12 +62,14 @@ type spool struct {
 	mem      bytes.Buffer
 	f        file
 	size     int64
+	sum      uint32 // CRC-32C of what was written
 	unsynced int
 }
 
 func (b *spool) Write(p []byte) (int, error) {
+	b.size += int64(len(p))
+	b.sum = crc32.Update(b.sum, castagnoli, p)
 	if b.f == nil && b.mem.Len()+len(p) <= inlineBody {
-		b.size += int64(len(p))
 		return b.mem.Write(p)
 	}
 	if err := b.spill(); err != nil {
@@ -84,7 +87,7 @@ func (b *spool) spill() error {
 	if err != nil {
 		return spaceError(err)
 	}
-	b.f, b.size = f, 0
+	b.f = f
 	if b.mem.Len() > 0 {
 		_, err = b.writeFile(b.mem.Bytes())
 	}
@@ -94,7 +97,6 @@ func (b *spool) spill() error {
 
 func (b *spool) writeFile(p []byte) (int, error) {
 	n, err := b.f.Write(p)
-	b.size += int64(n)
 	b.unsynced += n
 	if err == nil && b.unsynced >= syncEvery {
 		b.unsynced = 0
@@ -128,49 +130,6 @@ func spaceError(err error) error {
 		return fmt.Errorf("%w: %w", queue.ErrNoSpace, err)
 	}
 	return err
-}
-
-const selectBody = "SELECT message.body, body.data FROM message LEFT JOIN body USING (id) WHERE id=?"
-
-// Open implements queue.Work and queue.Desk.
-func (s *Store) Open(ctx context.Context, id string) (queue.Body, error) {
-	var kind int
-	var data []byte
-	err := s.bodyOf.QueryRowContext(ctx, id).Scan(&kind, &data)
-	if err != nil {
-		return nil, notFound(err)
-	}
-	switch kind {
-	case bodyRow:
-		return memBody{bytes.NewReader(data)}, nil
-	case bodyFile:
-		return openFile(s.bodyPath(id))
-	}
-	return nil, fmt.Errorf("%w: its content was removed when it was sent", queue.ErrNotFound)
-}
-
-type memBody struct{ *bytes.Reader }
-
-func (memBody) Close() error { return nil }
-
-type fileBody struct {
-	*os.File
-	size int64
-}
-
-func (b fileBody) Size() int64 { return b.size }
-
-func openFile(path string) (queue.Body, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	st, err := f.Stat()
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return fileBody{f, st.Size()}, nil
 }
 
 // removeFiles removes bodies whose rows are gone. What remains is swept at the next start.

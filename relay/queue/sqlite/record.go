@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"graphrelay/relay/queue"
@@ -34,14 +33,10 @@ func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
 	}
 	r.Received, r.Due, r.Finished = fromMicros(received), fromMicros(due), fromMicros(finished)
 	p.SendWanted, p.Settle = fromMicros(sendWanted), fromMicros(settle)
-	if err := json.Unmarshal([]byte(to), &r.Envelope.To); err != nil {
-		return r, 0, fmt.Errorf("recipients of %s: %w", r.ID, err)
-	}
-	if dsn == "" {
-		return r, fence, nil
-	}
-	if err := json.Unmarshal([]byte(dsn), &r.Envelope.DSN); err != nil {
-		return r, 0, fmt.Errorf("dsn of %s: %w", r.ID, err)
+	// One damaged text must not hide the other messages: queue.Body's Check finds it.
+	_ = json.Unmarshal([]byte(to), &r.Envelope.To)
+	if dsn != "" {
+		_ = json.Unmarshal([]byte(dsn), &r.Envelope.DSN)
 	}
 	return r, fence, nil
 }

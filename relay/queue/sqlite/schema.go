@@ -26,6 +26,7 @@ CREATE TABLE message (
 	id            TEXT PRIMARY KEY,
 	received      INTEGER NOT NULL,
 	size          INTEGER NOT NULL,
+	sum           INTEGER NOT NULL, -- of content and envelope, see seal
 	body          INTEGER NOT NULL, -- 0 none, 1 row, 2 file
 	lane          INTEGER NOT NULL REFERENCES lane(id),
 	mail_from     TEXT NOT NULL,

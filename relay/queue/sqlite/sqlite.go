@@ -20,8 +20,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	_ "modernc.org/sqlite" // the driver
 
 	"graphrelay/relay/queue"
 )
@@ -155,30 +154,6 @@ func (s *Store) openDatabase(ctx context.Context) (err error) {
 	return err
 }
 
-// damage says what to do about a database that is none, or no longer.
-func damage(err error) error {
-	var e *sqlite.Error
-	if errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB) {
-		err = fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	return err
-}
-
-var errDamaged = errors.New("the database " + DatabaseName + " is damaged; move the directory away to go on with an empty queue, and get what can be read out of it with: sqlite3 " + DatabaseName + " .recover")
-
-// checkDatabase reads the whole database once: what is damaged would otherwise show
-// when it is needed, with newer mail beside it.
-func (s *Store) checkDatabase(ctx context.Context) error {
-	var result string
-	if err := s.read.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
-		return damage(err)
-	}
-	if result != "ok" {
-		return fmt.Errorf("%w: %s", errDamaged, result)
-	}
-	return nil
-}
-
 // recover gives back what a dead process had claimed (the directory lock says
 // that there is no live one) and sweeps bodies that never got their row.
 func (s *Store) recover(ctx context.Context) error {
@@ -196,8 +171,7 @@ func (s *Store) recover(ctx context.Context) error {
 	return s.sweepBodies(ctx)
 }
 
-// Healthy is nil while the store can take mail. A failed write to the disk is
-// never retried: what the kernel threw away then would pass as written.
+// Healthy is nil while the store can take mail.
 func (s *Store) Healthy() error {
 	if p := s.broken.Load(); p != nil {
 		return *p

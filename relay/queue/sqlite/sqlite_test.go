@@ -415,7 +415,7 @@ func TestDamagedDatabase(t *testing.T) {
 			if err := os.WriteFile(path, content, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Open(t.Context(), Options{Dir: dir, Exclusive: true}); err == nil || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), ".recover") {
+			if _, err := Open(t.Context(), Options{Dir: dir, Exclusive: true}); err == nil || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), "restore") {
 				t.Errorf("got %v", err)
 			}
 			if after, err := os.ReadFile(path); err != nil || len(after) != len(content) {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"hash/crc32"
 	"math"
 	"slices"
 	"time"
@@ -250,7 +251,7 @@ func finish(ctx context.Context, tx *transaction, ref queue.Ref, o queue.Outcome
 // submit queues a message of the relay's own within the transaction of another
 // one's end. Its body is a row whatever its size: a file could not be undone.
 func (s *Store) submit(ctx context.Context, tx *transaction, m *queue.Submission) error {
-	w := &writer{spool: spool{s: s, id: m.ID, size: int64(len(m.Body))}}
+	w := &writer{spool: spool{s: s, id: m.ID, size: int64(len(m.Body)), sum: crc32.Checksum(m.Body, castagnoli)}}
 	w.mem.Write(m.Body)
 	if err := w.insert(ctx, tx, m.Entry); err != nil {
 		return err
