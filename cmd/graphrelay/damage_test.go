@@ -54,6 +54,63 @@ func TestDamagedMail(t *testing.T) {
 	}
 }
 
+// TestDamagedQueue wants no start on a queue that lost mail, whatever else was tried
+// before, and a way out in the text.
+func TestDamagedQueue(t *testing.T) {
+	t.Parallel()
+	sim := startSim(t)
+	relay := startRelay(t, sim)
+	relay.pauseAll(t)
+	o := &outbox{dial: func() (*dialog, error) { return relay.dial("devices") }, connections: 4, messages: 20, make: tenKilobytes("damaged")}
+	o.await(t, o.start())
+	relay.kill(t)
+	data := filepath.Join(relay.dir, "data")
+	whole := t.TempDir()
+	if err := os.CopyFS(whole, os.DirFS(data)); err != nil {
+		t.Fatal(err)
+	}
+	half := func(b []byte) []byte { return b[:len(b)/2] }
+	for name, damage := range map[string]func(){
+		"log":      func() { rewrite(t, filepath.Join(data, "queue.db-wal"), half) },
+		"database": func() { rewrite(t, filepath.Join(data, "queue.db"), func([]byte) []byte { return nil }) },
+	} {
+		damage()
+		for _, verb := range []string{"serve", "list", "serve"} {
+			got := relay.refuses(t, verb)
+			if got.status != 1 || !strings.Contains(got.stderr, "restore") || !strings.Contains(got.stderr, data) {
+				t.Errorf("%s, %s: status %d, %s", name, verb, got.status, got.stderr)
+			}
+		}
+		if err := os.RemoveAll(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(data, os.DirFS(whole)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relay.start(t)
+	if n := relay.open(t, "queued"); n != 20 {
+		t.Errorf("%v messages are left of the copy", n)
+	}
+}
+
+// refuses runs serve, which should end by itself, or a queue command.
+func (r *relayProcess) refuses(t *testing.T, verb string) result {
+	t.Helper()
+	if verb != "serve" {
+		return r.queueCommand(t, verb)
+	}
+	r.begin(t)
+	waitFor(t, "the end of serve, or a start", func() bool {
+		status, _ := r.get("/readyz")
+		return !r.running() || status != 0
+	})
+	if r.running() {
+		t.Fatal("serve starts")
+	}
+	return result{stderr: r.log.String(), status: r.status()}
+}
+
 // rewrite changes a file, which must not stay the same.
 func rewrite(t *testing.T, path string, f func([]byte) []byte) {
 	t.Helper()

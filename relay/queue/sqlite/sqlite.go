@@ -84,7 +84,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	if err := s.openDatabase(ctx); err != nil {
+	err := s.checkFiles()
+	if err == nil {
+		err = s.openDatabase(ctx)
+	}
+	if err != nil {
 		_ = s.release()
 		return nil, fmt.Errorf("open the queue in %s: %w", o.Dir, damage(err))
 	}
@@ -157,7 +161,7 @@ func (s *Store) openDatabase(ctx context.Context) (err error) {
 // recover gives back what a dead process had claimed (the directory lock says
 // that there is no live one) and sweeps bodies that never got their row.
 func (s *Store) recover(ctx context.Context) error {
-	if err := s.checkDatabase(ctx); err != nil {
+	if err := s.checkDatabase(ctx, bodyCheck); err != nil {
 		return err
 	}
 	err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
@@ -171,7 +175,8 @@ func (s *Store) recover(ctx context.Context) error {
 	return s.sweepBodies(ctx)
 }
 
-// Healthy is nil while the store can take mail.
+// Healthy is nil while the store can take mail. A failed write to the disk is
+// never retried: what the kernel threw away then would pass as written.
 func (s *Store) Healthy() error {
 	if p := s.broken.Load(); p != nil {
 		return *p

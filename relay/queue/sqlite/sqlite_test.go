@@ -386,45 +386,6 @@ func TestSpaceComesBack(t *testing.T) {
 	}
 }
 
-// A damaged database is not taken for a good one, nor for a new one.
-func TestDamagedDatabase(t *testing.T) {
-	for name, damage := range map[string]func([]byte) []byte{
-		"cut off":        func(b []byte) []byte { return b[:len(b)/2] },
-		"cut in a page":  func(b []byte) []byte { return b[:len(b)/2+100] },
-		"a page of zero": func(b []byte) []byte { clear(b[8192:12288]); return b },
-		"noise":          func(b []byte) []byte { copy(b[16384:], strings.Repeat("noise", 2000)); return b },
-		"no header":      func(b []byte) []byte { copy(b, "not a database at all"); return b },
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			s := open(t, Options{Dir: dir, Exclusive: true})
-			for range 20 {
-				if _, err := put(t, s, 20<<10); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			path := filepath.Join(dir, DatabaseName)
-			content, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			content = damage(content)
-			if err := os.WriteFile(path, content, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := Open(t.Context(), Options{Dir: dir, Exclusive: true}); err == nil || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), "restore") {
-				t.Errorf("got %v", err)
-			}
-			if after, err := os.ReadFile(path); err != nil || len(after) != len(content) {
-				t.Errorf("the database has %d bytes instead of %d: %v", len(after), len(content), err)
-			}
-		})
-	}
-}
-
 // BenchmarkClaim measures a claim and its end with so many messages waiting.
 func BenchmarkClaim(b *testing.B) {
 	for _, waiting := range []int{100, 100_000} {
