@@ -21,6 +21,7 @@ var (
 	ErrFenced   = errors.New("the message was claimed or changed by somebody else")
 	ErrNoSpace  = errors.New("no space left for the queue")
 	ErrFull     = errors.New("the queue holds as much as it may")
+	ErrDisk     = errors.New("the queue's disk failed")
 	ErrDamaged  = errors.New("the stored message is damaged")
 	ErrClosed   = errors.New("the queue is closed")
 	ErrState    = errors.New("not possible in the message's present state")
@@ -174,6 +175,7 @@ type Writer interface {
 	// ID is the queue ID that the message will have.
 	ID() string
 	// Commit returns when bytes and entry are durable; ErrNoSpace when the disk is full.
+	// After an error the message is not in the queue.
 	Commit(ctx context.Context, e Entry) error
 	// Abort leaves nothing behind. It does nothing after Commit.
 	Abort() error

@@ -15,7 +15,7 @@ const (
 	ReasonRecipient   Reason = "recipient"   // bad recipient address
 	ReasonSize        Reason = "size"        // larger than SIZE
 	ReasonContent     Reason = "content"     // the message itself is not acceptable
-	ReasonStorage     Reason = "storage"     // no room on the disk
+	ReasonStorage     Reason = "storage"     // no room on the disk, or it failed
 	ReasonFull        Reason = "full"        // the queue holds as much as it may
 	ReasonGraph       Reason = "graph"       // Graph refused it while the client waited
 	ReasonAborted     Reason = "aborted"     // the client did not finish the message

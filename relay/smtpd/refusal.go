@@ -37,6 +37,8 @@ func refusalOf(err error) *Refusal {
 		return r
 	case errors.Is(err, queue.ErrNoSpace):
 		return &Refusal{452, [3]int{4, 3, 1}, ReasonStorage, "The relay's disk is full; try again later"}
+	case errors.Is(err, queue.ErrDisk):
+		return &Refusal{451, [3]int{4, 3, 0}, ReasonStorage, "The relay's disk failed; try again later"}
 	case errors.Is(err, queue.ErrFull):
 		return &Refusal{452, [3]int{4, 3, 1}, ReasonFull, "The relay's queue is full; try again later"}
 	case errors.Is(err, smtp.ErrDataTooLarge):

@@ -85,7 +85,7 @@ func (b *spool) spill() error {
 	}
 	f, err := b.s.files.Create(b.s.bodyPath(b.id))
 	if err != nil {
-		return spaceError(err)
+		return diskError(err)
 	}
 	b.f = f
 	if b.mem.Len() > 0 {
@@ -100,9 +100,9 @@ func (b *spool) writeFile(p []byte) (int, error) {
 	b.unsynced += n
 	if err == nil && b.unsynced >= syncEvery {
 		b.unsynced = 0
-		err = b.f.Sync()
+		return n, b.s.synced(b.f.Sync())
 	}
-	return n, spaceError(err)
+	return n, diskError(err)
 }
 
 // sync makes the file and its name durable; it does nothing for a body in memory.
@@ -110,11 +110,14 @@ func (b *spool) sync() error {
 	if b.f == nil {
 		return nil
 	}
-	err := errors.Join(b.f.Sync(), b.f.Close())
+	err := b.s.synced(b.f.Sync())
 	if err == nil {
-		err = b.s.files.SyncDir(filepath.Join(b.s.dir, bodiesName))
+		err = diskError(b.f.Close())
 	}
-	return spaceError(err)
+	if err == nil {
+		err = b.s.synced(b.s.files.SyncDir(filepath.Join(b.s.dir, bodiesName)))
+	}
+	return err
 }
 
 func (b *spool) remove() error {
@@ -125,9 +128,24 @@ func (b *spool) remove() error {
 	return os.Remove(b.s.bodyPath(b.id))
 }
 
-func spaceError(err error) error {
-	if err != nil && diskFull(err) {
+// diskError tells a full disk from any other fault of it.
+func diskError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case diskFull(err):
 		return fmt.Errorf("%w: %w", queue.ErrNoSpace, err)
+	}
+	return fmt.Errorf("%w: %w", queue.ErrDisk, err)
+}
+
+// synced ends intake after a sync that failed: the kernel has thrown away what it
+// could not write, perhaps of other files too, and the next sync would pass. Of a full
+// disk that is known to concern this file alone, which is removed.
+func (s *Store) synced(err error) error {
+	err = diskError(err)
+	if errors.Is(err, queue.ErrDisk) {
+		return s.fail(err)
 	}
 	return err
 }

@@ -99,16 +99,26 @@ func (s *Store) transact(batch []*op) (err error) {
 	}
 	if err := s.writer.commit(ctx); err != nil {
 		s.writer.rollback(ctx)
+		s.void(ctx)
 		return s.fault(err)
 	}
 	return nil
+}
+
+// void overwrites what a failed commit has left of itself in the write-ahead log. After
+// a failed sync all of it is there, and a killed relay would find it committed at its
+// next start: mail that was refused would be sent, and once more when its client tries
+// again. It writes page 1 as it is. That this write may fail too, or be lost with the
+// power, leaves what was in doubt in doubt.
+func (s *Store) void(ctx context.Context) {
+	_, _ = s.writer.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
 }
 
 func refusal(err error) bool {
 	return errors.Is(err, queue.ErrFenced) || errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrState)
 }
 
-// fault maps an error of the engine. An I/O error marks the store as broken.
+// fault maps an error of the engine.
 func (s *Store) fault(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -117,9 +127,19 @@ func (s *Store) fault(err error) error {
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("%w: %w", queue.ErrNoSpace, err)
-	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
-		broken := fmt.Errorf("the queue's disk failed; intake is stopped until graphrelay is restarted: %w", err)
-		s.broken.CompareAndSwap(nil, &broken)
+	case sqlite3.SQLITE_IOERR:
+		return s.fail(fmt.Errorf("%w: %w", queue.ErrDisk, err))
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return s.fail(damage(err))
 	}
+	return err
+}
+
+// fail ends intake and every other change for good: a failed write is never tried
+// again. What the kernel threw away then would pass as written; only a new process
+// reads what is really there.
+func (s *Store) fail(err error) error {
+	err = fmt.Errorf("%w; nothing is taken or sent until graphrelay is restarted", err)
+	s.broken.CompareAndSwap(nil, &err)
 	return err
 }

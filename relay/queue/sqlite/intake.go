@@ -35,11 +35,8 @@ func (w *writer) Commit(ctx context.Context, e queue.Entry) error {
 		return errors.Join(err, w.Abort())
 	}
 	err := w.s.do(ctx, func(ctx context.Context, tx *transaction) error { return w.insert(ctx, tx, e) })
-	if errors.Is(err, queue.ErrNoSpace) {
-		return errors.Join(err, w.Abort())
-	}
 	if err != nil {
-		return err // whether the row is there is unknown: the next start sweeps a file that has none
+		return errors.Join(err, w.Abort())
 	}
 	w.over = true
 	w.s.took(w.size)

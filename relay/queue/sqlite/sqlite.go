@@ -175,8 +175,7 @@ func (s *Store) recover(ctx context.Context) error {
 	return s.sweepBodies(ctx)
 }
 
-// Healthy is nil while the store can take mail. A failed write to the disk is
-// never retried: what the kernel threw away then would pass as written.
+// Healthy is nil while the store can take mail.
 func (s *Store) Healthy() error {
 	if p := s.broken.Load(); p != nil {
 		return *p

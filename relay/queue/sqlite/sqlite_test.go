@@ -198,15 +198,16 @@ func TestDiskFaults(t *testing.T) {
 	full := &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
 	broken := &os.PathError{Op: "sync", Path: "x", Err: syscall.EIO}
 	tests := []struct {
-		name  string
-		set   func(*faultyFiles)
-		space bool
+		name string
+		set  func(*faultyFiles)
+		want error
+		ends bool // intake, until the queue is opened again
 	}{
-		{"write, full", func(f *faultyFiles) { f.writes = full }, true},
-		{"write, broken", func(f *faultyFiles) { f.writes = broken }, false},
-		{"sync, full", func(f *faultyFiles) { f.syncs = full }, true},
-		{"sync, broken", func(f *faultyFiles) { f.syncs = broken }, false},
-		{"directory sync, broken", func(f *faultyFiles) { f.dirs = broken }, false},
+		{"write, full", func(f *faultyFiles) { f.writes = full }, queue.ErrNoSpace, false},
+		{"write, broken", func(f *faultyFiles) { f.writes = broken }, queue.ErrDisk, false},
+		{"sync, full", func(f *faultyFiles) { f.syncs = full }, queue.ErrNoSpace, false},
+		{"sync, broken", func(f *faultyFiles) { f.syncs = broken }, queue.ErrDisk, true},
+		{"directory sync, broken", func(f *faultyFiles) { f.dirs = broken }, queue.ErrDisk, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -214,7 +215,7 @@ func TestDiskFaults(t *testing.T) {
 			s := open(t, Options{Dir: dir, Exclusive: true, files: files})
 			tt.set(files)
 			id, err := put(t, s, 5<<20)
-			if err == nil || errors.Is(err, queue.ErrNoSpace) != tt.space {
+			if !errors.Is(err, tt.want) {
 				t.Fatalf("got %v", err)
 			}
 			if _, _, err := s.Get(t.Context(), id); !errors.Is(err, queue.ErrNotFound) {
@@ -224,6 +225,16 @@ func TestDiskFaults(t *testing.T) {
 				t.Errorf("files remain: %v", got)
 			}
 			files.writes, files.syncs, files.dirs = nil, nil, nil
+			if err := s.Healthy(); errors.Is(err, queue.ErrDisk) != tt.ends {
+				t.Errorf("afterwards: %v", err)
+			}
+			if tt.ends {
+				if _, err := s.Create(t.Context()); !errors.Is(err, queue.ErrDisk) {
+					t.Errorf("intake goes on: %v", err)
+				}
+				_ = s.Close()
+				s = open(t, Options{Dir: dir, Exclusive: true})
+			}
 			if _, err := put(t, s, 5<<20); err != nil {
 				t.Errorf("once the disk is well again: %v", err)
 			}
