@@ -177,9 +177,15 @@ func startProcess(t *testing.T, path string, args ...string) *process {
 // startCommand is startProcess for any program; name is for the test's output.
 func startCommand(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
+	return launchCommand(t, (*exec.Cmd).Start, name, cmd)
+}
+
+// launchCommand is startCommand by another start than exec's.
+func launchCommand(t *testing.T, start func(*exec.Cmd) error, name string, cmd *exec.Cmd) *process {
+	t.Helper()
 	p := &process{name: name, cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	if err := p.cmd.Start(); err != nil {
+	if err := start(p.cmd); err != nil {
 		t.Fatal(err)
 	}
 	go func() {

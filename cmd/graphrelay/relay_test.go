@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ const (
 type relayProcess struct {
 	*process
 	program string
+	launch  func(*exec.Cmd) error
 	dir     string            // holds all its files
 	config  string            // path
 	address map[string]string // of the listeners by name, and of admin
@@ -53,7 +55,7 @@ func limitsKey(line string) edit { return edit{"limits:\n", "limits:\n  " + line
 // simulator's endpoints, and with the test's own edits; it starts nothing.
 func newRelay(t *testing.T, sim *simProcess, edits ...edit) *relayProcess {
 	t.Helper()
-	r := &relayProcess{program: programPath(t), dir: t.TempDir(), address: map[string]string{}}
+	r := &relayProcess{program: programPath(t), launch: (*exec.Cmd).Start, dir: t.TempDir(), address: map[string]string{}}
 	for name, port := range map[string]string{"devices": "2525", "submission": "2587", "submissions": "2465", "admin": "9025"} {
 		r.address[name] = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 		edits = append(edits, edit{"address: 127.0.0.1:" + port, "address: " + r.address[name]})
@@ -107,7 +109,7 @@ func (r *relayProcess) start(t *testing.T) {
 // begin does not wait.
 func (r *relayProcess) begin(t *testing.T) {
 	t.Helper()
-	r.process = startProcess(t, r.program, "serve", "--config", r.config)
+	r.process = launchCommand(t, r.launch, "serve", exec.Command(r.program, "serve", "--config", r.config))
 }
 
 // kill is kill -9.
