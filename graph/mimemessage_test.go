@@ -58,7 +58,7 @@ func TestSendMail(t *testing.T) {
 	}
 	m := &graph.Message{Subject: `"contentBytes":""`, Body: graph.Body{ContentType: "text", Content: `{"contentBytes":""}`},
 		ToRecipients: []graph.Recipient{{EmailAddress: graph.EmailAddress{Address: "b@example.test"}}}, Properties: []graph.Property{{ID: graph.PropertyQueueID, Value: "q1"}}}
-	if _, err := c.SendMail(context.Background(), mailbox, m, files, true); err != nil {
+	if _, err := c.SendMail(context.Background(), mailbox, m, files, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	got := sim.Sent()
@@ -73,7 +73,7 @@ func TestSendMail(t *testing.T) {
 			t.Errorf("attachment %d is %+v", i, a)
 		}
 	}
-	if _, err := c.SendMail(context.Background(), mailbox, m, nil, false); err != nil {
+	if _, err := c.SendMail(context.Background(), mailbox, m, nil, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n, kept := len(sim.Ledger()), len(sim.Sent()); n != 2 || kept != 1 {
@@ -83,7 +83,7 @@ func TestSendMail(t *testing.T) {
 
 func TestSendMIME(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{SendDelay: -1})
-	if _, err := c.SendMIME(context.Background(), mailbox, mimeOf(mimeText)); err != nil {
+	if _, err := c.SendMIME(context.Background(), mailbox, mimeOf(mimeText), nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := sim.Ledger(); len(got) != 1 || got[0].Path != simulator.PathSendMail {

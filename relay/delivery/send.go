@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"graphrelay/graph"
@@ -122,9 +123,6 @@ func (j *job) sendMail(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := j.wantSend(ctx); err != nil {
-		return err
-	}
 	reply, err := j.post(ctx)
 	if sendDenied(err) && j.dropSender(err) || j.plan.draft != nil && invalid(err) && j.cutSubject(err) {
 		reply, err = j.post(ctx)
@@ -134,17 +132,26 @@ func (j *job) sendMail(ctx context.Context) error {
 		j.event("send accepted", "", reply)
 		return nil
 	}
-	if !ambiguous(err) {
+	if !ambiguous(err) || putOff(err) {
 		j.p.SendWanted, j.p.Settle = time.Time{}, time.Time{} // a clear refusal: nothing was sent
 	}
 	return err
 }
 
 func (j *job) post(ctx context.Context) (graph.Reply, error) {
+	record := func() error { return j.wantSend(ctx) }
 	if j.plan.whole != nil {
-		return j.client.SendMIME(ctx, j.mailbox(), *j.plan.whole)
+		return j.client.SendMIME(ctx, j.mailbox(), *j.plan.whole, record)
 	}
-	return j.client.SendMail(ctx, j.mailbox(), j.plan.draft, j.plan.files, !j.connection().DropCopies)
+	return j.client.SendMail(ctx, j.mailbox(), j.plan.draft, j.plan.files, !j.connection().DropCopies, record)
+}
+
+// putOff: Graph asks for the same request later, which is how it refuses one that it
+// has not begun with (throttling). Where something can be looked up, that is not relied
+// on: see docs/graph.md.
+func putOff(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0
 }
 
 // resolve finds out about a send that was asked for.
