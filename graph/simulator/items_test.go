@@ -133,6 +133,42 @@ func TestQueryRefusals(t *testing.T) {
 	}
 }
 
+// PidTagMessageFlags says of an item in Drafts whether the store has it for sending.
+func TestMessageFlags(t *testing.T) {
+	flags := func(c *client, id string) any {
+		t.Helper()
+		r := c.get("/messages/" + id + "?$select=id&$expand=" + url.QueryEscape("singleValueExtendedProperties($filter=id eq 'Integer 0x0E07')"))
+		list, _ := r.object()["singleValueExtendedProperties"].([]any)
+		if len(list) != 1 {
+			return nil
+		}
+		if p := list[0].(object); p["id"] != "Integer 0xe07" {
+			t.Errorf("the id is %v", p["id"])
+		}
+		return list[0].(object)["value"]
+	}
+	for _, shown := range []bool{true, false} {
+		c := start(t, simulator.Options{SendDelay: 100 * time.Millisecond, InFlight: simulator.InFlightDraft, MessageFlags: shown})
+		want := func(when, id string, value any) {
+			t.Helper()
+			if !shown {
+				value = nil
+			}
+			if got := flags(c, id); got != value {
+				t.Errorf("%s, shown %v: flags %v, want %v", when, shown, got, value)
+			}
+		}
+		id := c.draft(plain("s"))
+		want("draft", id, "9")
+		c.want(c.json("POST", "/messages/"+id+"/attachments", file("a", nil)), 201, "")
+		want("draft with a file", id, "25")
+		c.want(c.send(id), 202, "")
+		want("in flight", id, "29")
+		c.settled(1)
+		want("sent", id, "17")
+	}
+}
+
 func TestPatch(t *testing.T) {
 	c := start(t, simulator.Options{SendDelay: -1})
 	id := c.draft(plain("s"))

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -107,7 +108,7 @@ func (c *call) represent(i *item, v view) shownItem {
 		shown["internetMessageHeaders"] = slices.Clone(i.Headers)
 	}
 	shown["@odata.etag"] = fmt.Sprintf(`W/"%s"`, i.changeKey())
-	if properties := i.selectProperties(v.properties); len(properties) > 0 {
+	if properties := c.selectProperties(i, v.properties); len(properties) > 0 {
 		shown["singleValueExtendedProperties"] = properties
 	}
 	if v.expandAttachments {
@@ -160,12 +161,15 @@ func (c *call) properties(i *item) map[string]any {
 	return shown
 }
 
-func (i *item) selectProperties(ids []string) []Property {
+func (c *call) selectProperties(i *item, ids []string) []Property {
 	var found []Property
 	for _, p := range i.Properties {
 		if slices.Contains(ids, p.ID) {
 			found = append(found, p)
 		}
+	}
+	if c.sim.options.MessageFlags && slices.Contains(ids, messageFlags) {
+		found = append(found, Property{ID: messageFlags, Value: strconv.Itoa(i.flags())})
 	}
 	return found
 }

@@ -36,6 +36,7 @@ type Options struct {
 	UploadQuota     int64         // request bytes in five minutes per app and mailbox; 0 is unlimited
 	Limits          Limits        // sizes; zero fields are those of DecimalLimits
 	Ranges          RangeForm     // how nextExpectedRanges is written
+	MessageFlags    bool          // show PidTagMessageFlags where a GET asks for it [assumed]; else it is as if unset
 	SessionQuirks   bool          // upload sessions lose contentType, isInline and contentId, as reported in the field
 	ContentBytes    int64         // attachment, MIME and body bytes kept for viewing; 0 is 256 MiB
 	MaxItems        int           // items held; the oldest sent ones go first; 0 is 100,000

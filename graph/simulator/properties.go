@@ -62,3 +62,22 @@ func normaliseTag(tag string, low, high uint64) (string, bool) {
 func invalidProperty(id string) error {
 	return badRequest("ErrorInvalidArgument", "The extended property id '%s' is invalid.", id)
 }
+
+// messageFlags is PidTagMessageFlags, which the store keeps and no client sets on an
+// item that it has saved (MS-OXCMSG section 2.2.1.6).
+const messageFlags = "Integer 0xe07"
+
+func (i *item) flags() int {
+	const read, unsent, submitted, files = 0x1, 0x8, 0x4, 0x10
+	n := read
+	if i.IsDraft() {
+		n |= unsent
+	}
+	if i.IsDraft() && i.Submitted {
+		n |= submitted
+	}
+	if len(i.Attachments) > 0 {
+		n |= files
+	}
+	return n
+}

@@ -140,6 +140,31 @@ func TestSecondSendIsRefused(t *testing.T) {
 	}
 }
 
+// Where the store shows that it has an item for sending, no second send is asked for,
+// however long the item stays.
+func TestSubmittedItemIsWaitedFor(t *testing.T) {
+	r := newRig(t, simulator.Options{InFlight: simulator.InFlightDraft, SendDelay: 2 * time.Second, MessageFlags: true})
+	r.cfg.SendSettle = 50 * time.Millisecond
+	r.fault(simulator.Fault{Operation: simulator.OpSend, Nth: 1, Reset: true, After: true})
+	id := r.submit(compose(header("slow"), "text"), r.to(anna, "bob@example.org"))
+	defer r.start(nil)()
+	r.sentOnce(id)
+	if n := r.sim.Stats().Calls[simulator.OpSend]; n != 1 {
+		t.Errorf("%d sends were asked for\n%s", n, r.history(id))
+	}
+}
+
+// What was not submitted is sent again where the flags are shown, too.
+func TestItemThatIsNotSubmittedIsSent(t *testing.T) {
+	r := newRig(t, simulator.Options{MessageFlags: true})
+	r.cfg.SendSettle = 50 * time.Millisecond
+	r.fault(simulator.Fault{Operation: simulator.OpSend, Nth: 1, Reset: true})
+	id := r.submit(compose(header("lost"), "text"), r.to(anna, "bob@example.org"))
+	defer r.start(nil)()
+	r.sentOnce(id)
+	r.noDrafts()
+}
+
 // Exchange names what is wrong with a message at the send: that leaves no doubt,
 // though an earlier send was in doubt.
 func TestRefusalAfterDoubt(t *testing.T) {
