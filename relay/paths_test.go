@@ -1,9 +1,7 @@
 package relay
 
 import (
-	"fmt"
 	"io"
-	"net/http"
 	"net/smtp"
 	"strings"
 	"testing"
@@ -213,29 +211,5 @@ func TestUnknownSendMail(t *testing.T) {
 				t.Errorf("%s (%s) after %d sends", r.State, r.Detail, len(p.sim.Ledger()))
 			}
 		})
-	}
-}
-
-// Lost answers on the MIME path, and while a copy is being removed, neither lose
-// nor repeat the message.
-func TestLostAnswersOnOtherPaths(t *testing.T) {
-	ops := []simulator.Operation{simulator.OpCreateMIME, simulator.OpSend, simulator.OpGet, simulator.OpDelete}
-	for _, op := range ops {
-		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s after=%v", op, after), func(t *testing.T) {
-				p := startPaths(t, simulator.Options{SendDelay: 50 * time.Millisecond}, func(c *config.Config) {
-					dropCopies(c)
-					c.Delivery.SendSettle = config.Duration(2 * time.Second) // far more than the item takes to move
-				})
-				if _, err := p.sim.AddFault(simulator.Fault{Operation: op, Count: 2, After: after, Status: http.StatusGatewayTimeout}); err != nil {
-					t.Fatal(err)
-				}
-				r := p.deliver([]string{"b@example.test"}, headers+signedBody)
-				if r.State != queue.Sent || len(p.sim.Ledger()) != 1 {
-					t.Errorf("%s (%s %s) after %d sends:\n%s", r.State, r.Reason, r.Detail, len(p.sim.Ledger()), p.notes(r.ID))
-				}
-				p.copies(0)
-			})
-		}
 	}
 }

@@ -1,7 +1,6 @@
 package delivery_test
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -28,10 +27,8 @@ func TestAttachmentThatComesLate(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if late == nil {
-			body, _ := io.ReadAll(req.Body)
-			clone := req.Clone(t.Context())
-			clone.Body = io.NopCloser(bytes.NewReader(body))
-			late = sync.OnceFunc(func() { r.sim.ServeHTTP(httptest.NewRecorder(), clone) })
+			first := again(req, bodyOf(req))
+			late = sync.OnceFunc(func() { r.sim.ServeHTTP(httptest.NewRecorder(), first) })
 			panic(http.ErrAbortHandler)
 		}
 		r.sim.ServeHTTP(w, req)
@@ -237,10 +234,9 @@ func TestStrayDraftIsNotSent(t *testing.T) {
 	r.front = func(w http.ResponseWriter, req *http.Request) {
 		switch {
 		case requests["create"](req): // the draft is made twice
-			body, _ := io.ReadAll(req.Body)
+			body := bodyOf(req)
 			for _, answer := range []http.ResponseWriter{httptest.NewRecorder(), w} {
-				req.Body = io.NopCloser(bytes.NewReader(body))
-				r.sim.ServeHTTP(answer, req)
+				r.sim.ServeHTTP(answer, again(req, body))
 			}
 		case requests["send"](req):
 			r.sim.ServeHTTP(httptest.NewRecorder(), req)

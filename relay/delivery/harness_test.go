@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -87,6 +88,7 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 		srv.Close()
 		_ = r.store.Close()
 		r.checkContract()
+		r.checkCalls()
 	})
 	return r
 }
@@ -315,6 +317,18 @@ func (r *rig) acted(fault int) int {
 		}
 	}
 	return 0
+}
+
+// again is a request that comes once more, or late: its own body has been read.
+func again(req *http.Request, body []byte) *http.Request {
+	clone := req.Clone(context.WithoutCancel(req.Context()))
+	clone.Body = io.NopCloser(bytes.NewReader(body))
+	return clone
+}
+
+func bodyOf(req *http.Request) []byte {
+	body, _ := io.ReadAll(req.Body)
+	return body
 }
 
 // attached is a file of a message.

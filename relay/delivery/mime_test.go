@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/queue"
@@ -15,40 +14,6 @@ import (
 func signed(subject string) string {
 	return strings.ReplaceAll(header(subject)+"MIME-Version: 1.0\nContent-Type: multipart/signed; boundary=S; protocol=\"application/pgp-signature\"\n\n"+
 		"--S\nContent-Type: text/plain\n\nsigned  text \n--S\nContent-Type: application/pgp-signature\n\nSIG\n--S--\n", "\n", "\r\n")
-}
-
-// Whatever fails on the way of a message that goes as MIME, it is sent once.
-func TestFaultsOnTheWayOfMIME(t *testing.T) {
-	r := newRig(t, simulator.Options{})
-	r.timeout = 3 * time.Second
-	r.connect("main", secret)
-	r.cfg.Concurrency = 100
-	ids := map[string]string{}
-	for _, op := range []simulator.Operation{simulator.OpCreateMIME, simulator.OpList, simulator.OpSend, simulator.OpGet} {
-		for name, f := range faults {
-			mailbox := strings.ToLower(strings.NewReplacer(" ", "-", "_", "-").Replace(fmt.Sprintf("%s-%s@contoso.test", op, name)))
-			if first, ok := before[op]; ok {
-				if first.Mailbox, first.Nth = mailbox, 1; first.Operation == simulator.OpCreate {
-					first.Operation = simulator.OpCreateMIME
-				}
-				r.fault(first)
-			}
-			f.Operation, f.Mailbox, f.Nth = op, mailbox, 1
-			r.fault(f)
-			ids[r.submit(signed("mime"), r.to(mailbox, "bob@example.org"))] = fmt.Sprintf("%s at %s", name, op)
-		}
-	}
-	defer r.start(nil)()
-	for id, name := range ids {
-		t.Run(name, func(t *testing.T) {
-			r.t = t
-			if d := r.sentOnce(id); d.Path != simulator.PathMIME || !slices.Equal(d.Recipients(), []string{"bob@example.org"}) {
-				t.Errorf("sent by %s to %v", d.Path, d.Recipients())
-			}
-		})
-	}
-	r.t = t
-	r.noDrafts()
 }
 
 func TestCrashOnTheWayOfMIME(t *testing.T) {

@@ -1,9 +1,7 @@
 package delivery_test
 
 import (
-	"bytes"
 	"database/sql"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -122,10 +120,8 @@ func (r *rig) late() (effect func()) {
 		mu.Lock()
 		first := do == nil && requests["create"](req)
 		if first {
-			body, _ := io.ReadAll(req.Body)
-			clone := req.Clone(r.t.Context())
-			clone.Body = io.NopCloser(bytes.NewReader(body))
-			do = func() { r.sim.ServeHTTP(httptest.NewRecorder(), clone) }
+			late := again(req, bodyOf(req))
+			do = func() { r.sim.ServeHTTP(httptest.NewRecorder(), late) }
 		}
 		mu.Unlock()
 		if first {
