@@ -69,7 +69,7 @@ type Limits struct {
 	ConnectionsPerAddress int      `yaml:"connections_per_address"`
 	Timeout               Duration `yaml:"timeout"`         // longest wait for a client's next bytes
 	MessageTimeout        Duration `yaml:"message_timeout"` // longest time for one message's data
-	MinRate               Size     `yaml:"min_rate"`        // of it in a second, on average; 0: any
+	MinRate               Size     `yaml:"min_rate"`        // of it in a second; 0: any
 	LineLength            Size     `yaml:"line_length"`
 	Parts                 int      `yaml:"parts"`         // MIME parts of one message
 	Depth                 int      `yaml:"depth"`         // nesting of MIME parts

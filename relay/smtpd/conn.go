@@ -32,6 +32,7 @@ type conn struct {
 	mute     muter                // what go-smtp says again after the negotiation
 	failed   error
 	busy     atomic.Bool // a transaction is open: a stop waits for it, and an end of the stream is an error
+	turn     time.Time   // of the last reply: since then it is the client's turn
 	clock    clock
 
 	command []byte // the beginning of the command line that was given out last
@@ -165,7 +166,7 @@ func (c *conn) raw(p []byte) (int, error) {
 	var n int
 	if c.failed == nil {
 		n, c.failed = c.Conn.Read(p)
-		c.clock.received.Add(int64(n))
+		c.clock.received(n)
 	}
 	if n > 0 || c.failed == nil {
 		return n, nil
@@ -180,58 +181,25 @@ func (c *conn) raw(p []byte) (int, error) {
 // BDAT chunk as if it were whole, and it is of the one type that go-smtp makes a
 // 4xx of where it writes the answer itself: the client is to try again.
 var errCut = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2},
-	Message: "The connection broke or was silent for too long within the message; try again"}
+	Message: "The connection broke, or was silent or too slow for too long, within the message; try again"}
 
-// nextDeadline is the time by which the client has to say more: a steady client
-// may take as long as the whole message is allowed to take.
+// nextDeadline is the time by which the client has to say more. Outside of a
+// transaction it has to finish its command by then, so that no line is sent for ever;
+// within one a steady client may take as long as a message is allowed to take.
 func (c *conn) nextDeadline() time.Time {
-	wait := c.server.cfg.Timeout
-	if c.server.isStopping() && !c.busy.Load() {
-		wait = quitTime
+	idle := c.turn.Add(c.server.cfg.Timeout)
+	switch {
+	case c.busy.Load():
+		idle = time.Now().Add(c.server.cfg.Timeout)
+	case c.server.isStopping():
+		idle = time.Now().Add(quitTime)
 	}
-	idle := time.Now().Add(wait)
-	if end := c.clock.end(); !end.IsZero() && end.Before(idle) {
-		return end
-	}
-	return idle
-}
-
-// limitTime starts the clock for all that is read from now on (a negotiation, one
-// message's data), of which at least rate bytes a second have to come; 0 stops it.
-func (c *conn) limitTime(d time.Duration, rate int64) {
-	c.clock.set(d, min(c.server.cfg.Timeout, rateGrace), rate)
-}
-
-// clock bounds the time that a stretch of reading takes. A message with BDAT is read
-// beside its connection, hence the atomics.
-type clock struct{ limit, grace, rate, started, received atomic.Int64 }
-
-func (c *clock) set(limit, grace time.Duration, rate int64) {
-	c.limit.Store(int64(limit))
-	c.grace.Store(int64(grace))
-	c.rate.Store(rate)
-	c.started.Store(time.Now().UnixNano())
-	c.received.Store(0)
-}
-
-// rateGrace is how long a client may be slower than the least rate, at most: it may
-// have to wake up a disk, or find its file.
-const rateGrace = time.Minute
-
-// end is when the client has to be done, or to have sent more; zero without a limit.
-func (c *clock) end() time.Time {
-	limit := time.Duration(c.limit.Load())
-	if limit == 0 {
-		return time.Time{}
-	}
-	if rate := c.rate.Load(); rate > 0 {
-		limit = min(limit, time.Duration(c.grace.Load())+time.Duration(float64(c.received.Load())/float64(rate)*float64(time.Second)))
-	}
-	return time.Unix(0, c.started.Load()).Add(limit)
+	return c.clock.limit(idle)
 }
 
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
+	c.turn = time.Now()
 	rest := c.mute.filter(p)
 	if len(rest) == 0 {
 		return len(p), nil

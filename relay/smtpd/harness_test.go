@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -26,6 +27,9 @@ import (
 
 	"graphrelay/relay/queue"
 )
+
+// toData is what a client says up to the body.
+const toData = "EHLO client.test\r\nMAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\n"
 
 // fakeQueue keeps messages in memory.
 type fakeQueue struct {
@@ -113,6 +117,14 @@ func (q *fakeQueue) take() []fakeMessage {
 	return taken
 }
 
+// takeTexts is take, of what clients sent.
+func (q *fakeQueue) takeTexts() (texts []string) {
+	for _, m := range q.take() {
+		texts = append(texts, string(m.data[m.Trace:]))
+	}
+	return texts
+}
+
 // fakePolicy knows the user crm, and the domain contoso.test.
 type fakePolicy struct{}
 
@@ -180,39 +192,100 @@ func (b *bench) counted(name string, labels ...string) float64 {
 func start(t *testing.T, change func(*Config)) *bench {
 	t.Helper()
 	cert, root := certificate(t)
-	cfg := Config{
-		Name: "test", Hostname: "relay.test", TLS: TLSNone, Auth: AuthNone,
-		TLSConfig:       &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
-		MaxMessageBytes: 1 << 20, MaxRecipients: 3, MaxLineBytes: 4096, MaxHeaderBytes: 8192,
-		Timeout: 30 * time.Second, MessageTimeout: time.Minute,
-	}
+	cfg := testConfig()
+	cfg.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	change(&cfg)
-	b := &bench{T: t, queue: &fakeQueue{}, root: root, mode: cfg.TLS}
-	b.registry = prometheus.NewRegistry()
-	metrics := NewMetrics(b.registry)
-	metrics.Prepare(cfg.Name)
-	b.server = New(cfg, b.queue, fakePolicy{}, NewRoom(50, 20), metrics, slog.New(slog.DiscardHandler))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.addr = l.Addr().String()
+	b := &bench{T: t, addr: l.Addr().String(), root: root, mode: cfg.TLS}
+	b.server, b.queue, b.registry = serve(t, l, cfg)
+	return b
+}
+
+func testConfig() Config {
+	return Config{
+		Name: "test", Hostname: "relay.test", TLS: TLSNone, Auth: AuthNone,
+		MaxMessageBytes: 1 << 20, MaxRecipients: 3, MaxLineBytes: 4096, MaxHeaderBytes: 8192,
+		Timeout: 30 * time.Second, MessageTimeout: time.Minute,
+	}
+}
+
+// serve runs a server on l for the time of the test.
+func serve(tb testing.TB, l net.Listener, cfg Config) (*Server, *fakeQueue, *prometheus.Registry) {
+	tb.Helper()
+	q := &fakeQueue{}
+	registry := prometheus.NewRegistry()
+	metrics := NewMetrics(registry)
+	metrics.Prepare(cfg.Name)
+	s := New(cfg, q, fakePolicy{}, NewRoom(50, 20), metrics, slog.New(slog.DiscardHandler))
 	served := make(chan error, 1)
-	go func() { served <- b.server.Serve(l) }()
-	t.Cleanup(func() {
+	go func() { served <- s.Serve(l) }()
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		b.server.Shutdown(ctx)
+		s.Shutdown(ctx)
 		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
+			tb.Errorf("Serve: %v", err)
 		}
-		b.queue.mu.Lock()
-		defer b.queue.mu.Unlock()
-		if b.queue.open != 0 {
-			t.Errorf("%d messages were neither committed nor aborted", b.queue.open)
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if q.open != 0 {
+			tb.Errorf("%d messages were neither committed nor aborted", q.open)
 		}
 	})
-	return b
+	return s, q, registry
+}
+
+// pipes is a listener without a network, where each write of a client is one read
+// of the server.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
+
+// talk sends the pieces, each as a packet of its own, and returns all replies once
+// the server has closed the connection.
+func (p *pipes) talk(tb testing.TB, pieces ...string) string {
+	tb.Helper()
+	ours, theirs := net.Pipe()
+	p.conns <- theirs
+	_ = ours.SetDeadline(time.Now().Add(time.Minute)) // a guard, not a measure
+	var sent sync.WaitGroup
+	sent.Go(func() {
+		for _, piece := range pieces {
+			if _, err := io.WriteString(ours, piece); err != nil {
+				return // the server has closed
+			}
+		}
+	})
+	replies, err := io.ReadAll(ours)
+	if err != nil {
+		tb.Errorf("after %q: %v", replies, err)
+	}
+	_ = ours.Close()
+	sent.Wait()
+	return string(replies)
 }
 
 // secured is the change that makes a listener of the given TLS mode.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // listener accepts TCP connections, refuses those that are not allowed, brings
@@ -110,7 +111,7 @@ func (s *Server) register(nc net.Conn) (c *conn, reply string, reason Reason) {
 		s.room.leave(client)
 		return nil, "421 4.3.2 The relay is stopping; try again later", ReasonConnections
 	}
-	c = &conn{Conn: nc, tcp: nc, server: s, client: client}
+	c = &conn{Conn: nc, tcp: nc, server: s, client: client, turn: time.Now()}
 	s.conns[c] = struct{}{}
 	s.metrics.connections.WithLabelValues(s.cfg.Name).Inc()
 	return c, "", ""

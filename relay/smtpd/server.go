@@ -46,7 +46,7 @@ type Config struct {
 	MaxHeaderBytes  int           // of the message header that policy is shown
 	Timeout         time.Duration // longest wait for a client's next bytes
 	MessageTimeout  time.Duration // longest time for one message's data
-	MinRate         int64         // bytes a second of it, on average; 0: any
+	MinRate         int64         // bytes a second of it, behind which a client is by Timeout at most; 0: any
 	LineEndings     LineEndings
 	Queue           queue.Limits // beyond which no mail is taken
 	// Wait is how long the answer to a message waits for Graph's word, so that the

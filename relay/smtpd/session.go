@@ -164,7 +164,7 @@ func (s *session) begin() (Identity, queue.Entry, bool) {
 		return Identity{}, queue.Entry{}, false
 	}
 	s.server.bodies.Add(1)
-	s.conn.limitTime(s.server.cfg.MessageTimeout, s.server.cfg.MinRate)
+	s.conn.clock.start(s.server.cfg.MessageTimeout, s.server.cfg.MinRate, s.server.cfg.Timeout)
 	return s.who, queue.Entry{
 		Envelope: s.env, Listener: s.server.cfg.Name, User: s.who.User, Client: s.conn.client.String(),
 	}, true
@@ -278,7 +278,7 @@ func (s *session) Reset() {
 	s.seen = nil
 	s.mu.Unlock()
 	s.conn.busy.Store(false)
-	s.conn.limitTime(0, 0)
+	s.conn.clock.stop()
 }
 
 // Logout implements smtp.Session. No body can begin after it.

@@ -29,8 +29,8 @@ var (
 
 // secure brings TLS up as the listener wants it.
 func (c *conn) secure() error {
-	c.limitTime(c.server.cfg.Timeout, 0) // for the negotiation as a whole
-	defer c.limitTime(0, 0)
+	c.clock.start(c.server.cfg.Timeout, 0, 0) // for the negotiation as a whole
+	defer c.clock.stop()
 	switch c.server.cfg.TLS {
 	case TLSImplicit:
 		return c.handshake()

@@ -216,33 +216,6 @@ func TestTruncatedInOneRead(t *testing.T) {
 	}
 }
 
-// A body that drips is cut off once it is slower than the least rate allows, and one
-// that is faster is not.
-func TestLeastRate(t *testing.T) {
-	for _, tt := range []struct {
-		rate int64
-		cut  bool
-	}{{100_000, true}, {10, false}} {
-		t.Run(fmt.Sprint(tt.rate), func(t *testing.T) {
-			b := start(t, func(c *Config) { c.Timeout, c.MinRate = 200*time.Millisecond, tt.rate })
-			c := b.ready()
-			c.envelope()
-			c.cmd("354", "DATA")
-			for range 100 {
-				if _, err := c.conn.Write([]byte("x\r\n")); err != nil {
-					break
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
-			_, _ = c.conn.Write([]byte(".\r\n"))
-			answer := c.reply()
-			if got := b.queue.all(); (len(got) == 0) != tt.cut || strings.HasPrefix(answer, "250") == tt.cut {
-				t.Errorf("took %d messages and answered %q", len(got), answer)
-			}
-		})
-	}
-}
-
 // Errors of the queue are told as 4xx and leave the session usable.
 func TestQueueFaults(t *testing.T) {
 	b := start(t, secured(TLSNone))
