@@ -80,7 +80,8 @@ const (
 
 // Message is the description of one message.
 type Message struct {
-	Fields []Field // the top header, in order, decoded, within Limits
+	Fields    []Field // the top header, in order, decoded, within Limits
+	HeaderCut bool    // it has more than Limits allow
 
 	From    []Address
 	Sender  *Address

@@ -45,6 +45,7 @@ func (m *Message) describe(h *Header, rep *reporter) {
 	m.Importance = importanceOf(h)
 	m.Sensitivity = sensitivityOf(h)
 	m.ListUnsubscribe = h.Value("List-Unsubscribe")
+	m.HeaderCut = h.cut
 	if h.cut {
 		rep.limit("header", "header too large, fields left out or cut")
 	}

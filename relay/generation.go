@@ -25,6 +25,7 @@ type generation struct {
 	admin     *admin.Server
 	clients   map[string]*graph.Client
 	deliverer *delivery.Deliverer
+	policy    *policy
 
 	certificates []*certificate // in the order of cfg.Listeners, nil without TLS
 
@@ -41,7 +42,8 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	if g.certificates, err = loadCertificates(cfg, g.log); err != nil {
 		return nil, err
 	}
-	p := newPolicy(cfg)
+	p := newPolicy(cfg, r.rates)
+	g.policy = p
 	room := smtpd.NewRoom(cfg.Limits.Connections, cfg.Limits.ConnectionsPerAddress)
 	for i, l := range cfg.Listeners {
 		t, err := listenerTLS(l, g.certificates[i])

@@ -20,7 +20,7 @@ func NewLog(w io.Writer, c config.Log) *slog.Logger {
 	if c.Format == config.FormatText || c.Format == config.FormatAuto && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
-	return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(slog.NewJSONHandler(Printable(w), opts))
 }
 
 func isTerminal(w io.Writer) bool {

@@ -8,6 +8,7 @@ import (
 
 	"graphrelay/mime"
 	"graphrelay/relay/config"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
 )
@@ -19,14 +20,26 @@ const maxReceived = 50
 type policy struct {
 	cfg       *config.Config
 	users     map[string]*config.User
+	listeners map[string]*config.Listener
+	sendOnly  map[string]bool // connections that may not write mailboxes
 	passwords *passwords
+	rates     *rates
 	limits    mime.Limits
 }
 
-func newPolicy(cfg *config.Config) *policy {
-	p := &policy{cfg: cfg, users: map[string]*config.User{}, passwords: newPasswords(), limits: mimeLimits(cfg)}
+func newPolicy(cfg *config.Config, r *rates) *policy {
+	p := &policy{
+		cfg: cfg, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sendOnly: map[string]bool{},
+		passwords: newPasswords(), rates: r, limits: mimeLimits(cfg),
+	}
 	for i := range cfg.Users {
 		p.users[cfg.Users[i].Name] = &cfg.Users[i]
+	}
+	for i := range cfg.Listeners {
+		p.listeners[cfg.Listeners[i].Name] = &cfg.Listeners[i]
+	}
+	for _, c := range cfg.Connections {
+		p.sendOnly[c.Name] = !c.MailReadWrite
 	}
 	return p
 }
@@ -46,33 +59,46 @@ func (p *policy) Authenticate(ctx context.Context, name, password string) error 
 }
 
 // Sender implements smtpd.Policy. The null reverse-path is checked by its header.
-func (p *policy) Sender(who smtpd.Identity, from string) error {
-	if from == "" {
-		return nil
+func (p *policy) Sender(who smtpd.Identity, from string, size int64) error {
+	if from != "" {
+		r, err := p.route(who, from)
+		if err == nil {
+			err = p.fits(r.lane, size)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	_, err := p.route(who, from)
-	return err
+	return p.rates.check(p.meters(who, from), 1, 0)
+}
+
+// Recipient implements smtpd.Policy. Where both the listener and the user limit whom
+// mail may go to, both have to allow it.
+func (p *policy) Recipient(who smtpd.Identity, from, to string, taken int) error {
+	l, u := p.listeners[who.Listener], p.users[who.User]
+	if l != nil && !l.Recipients.Allows(to) || u != nil && !u.Recipients.Allows(to) {
+		return &smtpd.Refusal{Code: 550, Enhanced: [3]int{5, 7, 1}, Reason: smtpd.ReasonRecipient,
+			Text: fmt.Sprintf("Mail to %s is not allowed here; ask the administrator to add it to the recipients", to)}
+	}
+	return p.rates.check(p.meters(who, from), 0, taken+1)
 }
 
 // Route implements smtpd.Policy: the header From decides whose mailbox sends,
 // the envelope's sender where the header has none that is an address.
-func (p *policy) Route(who smtpd.Identity, header []byte, e *queue.Entry) error {
+func (p *policy) Route(who smtpd.Identity, header []byte, size int64, e *queue.Entry) error {
 	h := mime.ReadHeader(header, p.limits)
 	if n := h.Count("Received"); n > maxReceived {
 		return &smtpd.Refusal{Code: 554, Enhanced: [3]int{5, 4, 6}, Reason: smtpd.ReasonContent,
 			Text: fmt.Sprintf("The message has passed %d servers: this is a mail loop", n)}
 	}
-	author := e.Envelope.From
-	for _, a := range h.From() {
-		if a.Valid() {
-			author = a.Address
-			break
-		}
-	}
-	if author == "" {
-		return senderRefusal("The message names no sender: give it a From header or a MAIL FROM")
+	author, err := authorOf(h, e.Envelope.From)
+	if err != nil {
+		return err
 	}
 	r, err := p.route(who, author)
+	if err == nil {
+		err = p.fits(r.lane, size)
+	}
 	if err != nil {
 		return err
 	}
@@ -83,6 +109,42 @@ func (p *policy) Route(who smtpd.Identity, header []byte, e *queue.Entry) error 
 		e.Subject = h.Subject()
 	}
 	return nil
+}
+
+// authorOf is whose mailbox is to send: whom the header From names first, or the
+// envelope's sender. Several From fields (RFC 5322 section 3.6 has one) are forgiven
+// where they name the same address; of two, somebody could see the one that nobody
+// has checked.
+func authorOf(h *mime.Header, envelope string) (string, error) {
+	if n := h.Count("From"); n > 1 {
+		var first string
+		for _, a := range h.Addresses("From") {
+			if first != "" && !strings.EqualFold(a.Address, first) {
+				return "", &smtpd.Refusal{Code: 550, Enhanced: [3]int{5, 6, 0}, Reason: smtpd.ReasonContent,
+					Text: fmt.Sprintf("The message has %d From fields that differ; send it with one", n)}
+			}
+			first = a.Address
+		}
+	}
+	for _, a := range h.From() {
+		if a.Valid() {
+			return a.Address, nil
+		}
+	}
+	if envelope == "" {
+		return "", senderRefusal("The message names no sender: give it a From header or a MAIL FROM")
+	}
+	return envelope, nil
+}
+
+// fits refuses what no request of a connection without drafts can hold. What only
+// parsing can tell, as of a signed message, is left to delivery.
+func (p *policy) fits(lane queue.Lane, size int64) error {
+	if size <= delivery.MaxSendOnly || !p.sendOnly[lane.Connection] {
+		return nil
+	}
+	return &smtpd.Refusal{Code: 552, Enhanced: [3]int{5, 3, 4}, Reason: smtpd.ReasonSize,
+		Text: fmt.Sprintf("Messages from %s can have 4 MB at most; ask the administrator to grant Mail.ReadWrite for larger ones", lane.Mailbox)}
 }
 
 // sender is the Sender field's address where the client might as well have sent
@@ -110,16 +172,18 @@ type routed struct {
 // the first sender rule that matches, else as itself where a connection has its
 // domain.
 func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
-	if u := p.users[who.User]; who.User != "" && (u == nil || !mayUse(u, address)) {
+	if u := p.users[who.User]; who.User != "" && (u == nil || !u.MaySendAs(address)) {
 		return routed{}, senderRefusal(fmt.Sprintf("The user %s may not send as %s; ask the administrator to add it to the user's senders", who.User, address))
 	}
 	r := routed{from: address}
 	mailbox := address
 	if rule := p.rule(address); rule != nil {
 		mailbox, r.from = rule.Mailbox, rule.Mailbox
-		if rule.ReplyTo == config.ReplyToOriginal && !strings.EqualFold(rule.Mailbox, address) {
+		if rule.ReplyTo == config.ReplyToOriginal && !strings.EqualFold(rule.Mailbox, address) && smtpd.ValidAddress(address) {
 			r.replyTo = address
 		}
+	} else if !smtpd.ValidAddress(address) { // only a header brings one
+		return routed{}, senderRefusal(fmt.Sprintf("%s is no address that a mailbox can have; send from another", address))
 	}
 	c := p.cfg.ConnectionOf(mailbox)
 	if c == nil {
@@ -146,15 +210,6 @@ func (p *policy) bounceTo(sender string) string {
 		return rule.Mailbox
 	}
 	return sender
-}
-
-func mayUse(u *config.User, address string) bool {
-	for _, pattern := range u.Senders {
-		if pattern.Match(address) {
-			return true
-		}
-	}
-	return false
 }
 
 func senderRefusal(text string) *smtpd.Refusal {

@@ -33,7 +33,7 @@ senders:
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newPolicy(cfg)
+	return newPolicy(cfg, newRates())
 }
 
 func TestRoute(t *testing.T) {
@@ -60,7 +60,7 @@ func TestRoute(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			e := queue.Entry{Envelope: queue.Envelope{From: tt.from}}
-			err := p.Route(smtpd.Identity{User: tt.user}, []byte(tt.header+"\r\nMessage-ID: <1@x>\r\n\r\n"), &e)
+			err := p.Route(smtpd.Identity{User: tt.user}, []byte(tt.header+"\r\nMessage-ID: <1@x>\r\n\r\n"), 100, &e)
 			var refusal *smtpd.Refusal
 			if tt.lane == "" {
 				if !errors.As(err, &refusal) || refusal.Code/100 != 5 {
@@ -85,7 +85,7 @@ func TestSenderOfAnother(t *testing.T) {
 		"root":                   "",
 	} {
 		e := queue.Entry{Envelope: queue.Envelope{From: "anna@contoso.test"}}
-		err := p.Route(smtpd.Identity{User: "crm"}, []byte("From: anna@contoso.test\r\nSender: "+sender+"\r\n\r\n"), &e)
+		err := p.Route(smtpd.Identity{User: "crm"}, []byte("From: anna@contoso.test\r\nSender: "+sender+"\r\n\r\n"), 100, &e)
 		if err != nil || e.Sender != want {
 			t.Errorf("%q gave %q, %v", sender, e.Sender, err)
 		}
@@ -95,13 +95,13 @@ func TestSenderOfAnother(t *testing.T) {
 func TestSender(t *testing.T) {
 	p := testPolicy(t)
 	for from, user := range map[string]string{"": "crm", "a@contoso.test": "", "b@contoso.test": "crm", "x@printers.local": ""} {
-		if err := p.Sender(smtpd.Identity{User: user}, from); err != nil {
+		if err := p.Sender(smtpd.Identity{User: user}, from, 0); err != nil {
 			t.Errorf("%q of %q: %v", from, user, err)
 		}
 	}
 	for from, user := range map[string]string{"a@unknown.test": "", "a@fabrikam.test": "crm", "x@printers.local": "crm"} {
 		var r *smtpd.Refusal
-		if err := p.Sender(smtpd.Identity{User: user}, from); !errors.As(err, &r) || r.Code != 550 {
+		if err := p.Sender(smtpd.Identity{User: user}, from, 0); !errors.As(err, &r) || r.Code != 550 {
 			t.Errorf("%q of %q: %v, want 550", from, user, err)
 		}
 	}

@@ -37,6 +37,7 @@ type Relay struct {
 	node            string
 	store           queue.Store
 	waiters         *queue.Waiters // over a reload too
+	rates           *rates         // likewise
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics
@@ -56,7 +57,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: BuildInfo(), node: node(), store: store, waiters: queue.NewWaiters(),
+		logTo: logTo, about: BuildInfo(), node: node(), store: store, waiters: queue.NewWaiters(), rates: newRates(),
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()
@@ -127,6 +128,9 @@ func (r *Relay) swap(cfg *config.Config) error {
 	}
 	if previous != nil {
 		next.follow(previous)
+	}
+	if err := r.rates.keep(context.Background(), next.policy, r.store); err != nil {
+		next.log.Error("cannot read from the queue what was taken today: rates begin anew", "error", err)
 	}
 	r.current = next
 	next.start(r, r.sockets)

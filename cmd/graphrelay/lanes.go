@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,7 +27,7 @@ func (d desk) lanes() int {
 		return fault(d.e, exitFault, err)
 	}
 	if d.json {
-		enc := json.NewEncoder(d.e.stdout)
+		enc := d.encoder()
 		for _, l := range list {
 			v := laneView{Lane: l.Lane, Messages: l.Messages, PausedFor: l.PausedFor}
 			if !l.Oldest.IsZero() {

@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode"
 
+	"graphrelay/relay"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
@@ -215,13 +216,15 @@ func viewOf(r queue.Record) view {
 	return v
 }
 
+func (d desk) encoder() *json.Encoder { return json.NewEncoder(relay.Printable(d.e.stdout)) }
+
 func (d desk) list(f queue.Filter) int {
 	records, err := d.store.List(context.Background(), f)
 	if err != nil {
 		return fault(d.e, exitFault, err)
 	}
 	if d.json {
-		enc := json.NewEncoder(d.e.stdout)
+		enc := d.encoder()
 		for _, r := range records {
 			if err := enc.Encode(viewOf(r)); err != nil {
 				return fault(d.e, exitFault, err)
@@ -264,7 +267,7 @@ func (d desk) show(id string) error {
 	v := viewOf(r)
 	if d.json {
 		v.Events = &events
-		return json.NewEncoder(d.e.stdout).Encode(v)
+		return d.encoder().Encode(v)
 	}
 	w := tabwriter.NewWriter(d.e.stdout, 0, 0, 2, ' ', 0)
 	line := func(name, value string) {
@@ -351,7 +354,7 @@ func (d desk) steer(id string, a queue.Action) error {
 // done says what was done to the message or lane that kind and name tell.
 func (d desk) done(action, kind, name string) error {
 	if d.json {
-		return json.NewEncoder(d.e.stdout).Encode(map[string]string{kind: name, "done": action})
+		return d.encoder().Encode(map[string]string{kind: name, "done": action})
 	}
 	_, err := fmt.Fprintf(d.e.stdout, "%s %s\n", action, clean(name))
 	return err

@@ -25,6 +25,7 @@ type Config struct {
 	Listeners   []Listener   `yaml:"listeners"`
 	TLS         TLS          `yaml:"tls"`
 	Limits      Limits       `yaml:"limits"`
+	Rates       Rates        `yaml:"rates"`
 	Users       []User       `yaml:"users"`
 	Connections []Connection `yaml:"connections"`
 	Senders     []Sender     `yaml:"senders"` // the first match wins
@@ -46,6 +47,9 @@ type Listener struct {
 	Wait     Duration       `yaml:"wait_for_delivery"`
 	// LineEndings says what becomes of messages with bare CRs and LFs.
 	LineEndings LineEndings `yaml:"line_endings"`
+	// OpenToEveryone lets Networks be as wide as the Internet without a password.
+	OpenToEveryone bool       `yaml:"open_to_everyone"`
+	Recipients     Recipients `yaml:"recipients"`
 
 	CertFile     string        `yaml:"cert_file"` // in place of the tls section's; see CertificateOf
 	KeyFile      string        `yaml:"key_file"`
@@ -78,12 +82,27 @@ type Limits struct {
 	HeaderValue           Size     `yaml:"header_value"`  // of one field, as far as it is read
 }
 
+// Rates bounds how much is taken from each user, client and sender; what is more is
+// put off.
+type Rates struct {
+	User    Rate `yaml:"user"`    // who signed in
+	Address Rate `yaml:"address"` // the client's IP address, of IPv6 its /64
+	Sender  Rate `yaml:"sender"`  // the envelope's, and the header From
+}
+
+// Rate is a speed. A zero field bounds nothing.
+type Rate struct {
+	Messages   int `yaml:"messages_per_minute"`
+	Recipients int `yaml:"recipients_per_day"`
+}
+
 // User is an account that mail clients sign in with (RFC 4954).
 type User struct {
-	Name         string    `yaml:"name"`
-	PasswordHash Secret    `yaml:"password_hash"` // bcrypt; empty: no password signs the user in
-	Certificate  string    `yaml:"certificate"`   // the name in the user's certificate, in lower case; empty: none does
-	Senders      []Pattern `yaml:"senders"`       // the addresses that the user may send from
+	Name         string     `yaml:"name"`
+	PasswordHash Secret     `yaml:"password_hash"` // bcrypt; empty: no password signs the user in
+	Certificate  string     `yaml:"certificate"`   // the name in the user's certificate, in lower case; empty: none does
+	Senders      []Pattern  `yaml:"senders"`       // the addresses that the user may send from
+	Recipients   Recipients `yaml:"recipients"`
 }
 
 // Connection is an Entra application in a tenant. ClientSecret holds the secret

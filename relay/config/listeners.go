@@ -18,6 +18,7 @@ func (v validator) listeners() {
 		v.listenerTLS(key, l)
 		within(v, key+".wait_for_delivery", l.Wait, 0, minutes(9)) // clients wait ten for the answer (RFC 5321 section 4.5.3.2.6)
 		v.listenerNetworks(key, l)
+		v.recipients(key+".recipients", l.Recipients)
 		if l.Auth == AuthRequired && len(v.cfg.Users) == 0 && !v.isBad("users") {
 			v.fault(key+".auth", "is required, but there are no users; add users, or set auth: none")
 		}
@@ -48,10 +49,19 @@ func (v validator) listenerNetworks(key string, l Listener) {
 	if v.has(key+".networks") && len(l.Networks) == 0 {
 		v.fault(key+".networks", "is empty; list networks, or remove the key to let every network in")
 	}
+	open := v.isBad(key + ".networks")
 	for i, network := range l.Networks {
-		if l.Auth != AuthRequired && tooWide(network) {
-			v.fault(fmt.Sprintf("%s.networks[%d]", key, i), "is %s, so that strangers could send mail through this listener without a password; list your own networks only, or set auth: required", network)
+		wide := l.Auth != AuthRequired && tooWide(network)
+		open = open || wide || !network.IsValid()
+		if wide && !l.OpenToEveryone {
+			v.fault(fmt.Sprintf("%s.networks[%d]", key, i), "is %s, so that strangers could send mail through this listener without a password; list your own networks only, set auth: required, or, if something else keeps strangers away, open_to_everyone: true", network)
 		}
+	}
+	switch at := key + ".open_to_everyone"; {
+	case l.OpenToEveryone && open:
+		v.warn(at, "is true, so that whoever reaches this listener sends mail without a password; see that no stranger reaches it, or list your own networks")
+	case l.OpenToEveryone && !v.isBad(key+".auth"):
+		v.fault(at, "is true, but no network of this listener is that wide, or it asks for a password; remove the key, lest it lets in a network that is added later")
 	}
 }
 

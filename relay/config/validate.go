@@ -22,6 +22,7 @@ func validate(cfg *Config, r *report) {
 	v.general()
 	v.listeners()
 	v.limits()
+	v.rates()
 	v.users()
 	v.connections()
 	v.senders()
@@ -135,6 +136,16 @@ func (v validator) limits() {
 	within(v, "limits.header_value", l.HeaderValue, 1*KiB, 16*MiB)
 }
 
+func (v validator) rates() {
+	for _, of := range []struct {
+		name string
+		rate Rate
+	}{{"user", v.cfg.Rates.User}, {"address", v.cfg.Rates.Address}, {"sender", v.cfg.Rates.Sender}} {
+		within(v, "rates."+of.name+".messages_per_minute", of.rate.Messages, 0, 1_000_000)
+		within(v, "rates."+of.name+".recipients_per_day", of.rate.Recipients, 0, 100_000_000)
+	}
+}
+
 func (v validator) queue() {
 	q := v.cfg.Queue
 	within(v, "queue.max_messages", q.MaxMessages, 1, 10_000_000)
@@ -184,6 +195,7 @@ func (v validator) users() {
 		key := fmt.Sprintf("users[%d]", i)
 		names.check(key+".name", user.Name, loginName, "write the name to sign in with, without spaces")
 		v.credentials(key, &v.cfg.Users[i], certificates)
+		v.recipients(key+".recipients", user.Recipients)
 		v.requireList(key+".senders", len(user.Senders), `list the addresses that the user may send from, such as "*@contoso.test"`)
 	}
 }

@@ -26,6 +26,11 @@ type Connection struct {
 	DropCopies bool // no copy in Sent Items
 }
 
+// MaxSendOnly is the size in bytes beyond which no usual message fits the one request
+// of a connection that is SendOnly: base64 comes in lines of 76 characters with two
+// for their end, and goes without these.
+const MaxSendOnly = graph.MaxRequestBytes / 76 * 78
+
 // plan is how one message goes.
 type plan struct {
 	path      string
@@ -145,7 +150,8 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, note
 }
 
 // onlyAuthor tells whether the header names this author and nobody beside: only he
-// was checked, and which of several Exchange would show is its own affair.
+// was checked, and which of several Exchange would show is its own affair. Of a header
+// that was cut nobody can tell.
 func onlyAuthor(m *mime.Message, address string) bool {
 	fields := 0
 	for _, f := range m.Fields {
@@ -153,7 +159,7 @@ func onlyAuthor(m *mime.Message, address string) bool {
 			fields++
 		}
 	}
-	return fields == 1 && len(m.From) == 1 && m.From[0].Address == address
+	return !m.HeaderCut && fields == 1 && len(m.From) == 1 && m.From[0].Address == address
 }
 
 func addresses(list []graph.Recipient) []mime.Address {

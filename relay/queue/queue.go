@@ -131,6 +131,17 @@ type Record struct {
 	Progress Progress
 }
 
+// Receipt is what of a message is counted against its client's rates.
+type Receipt struct {
+	Received   time.Time
+	Sender     string // of the envelope
+	From       string // From, ReplyTo, User and Client as in Entry
+	ReplyTo    string
+	User       string
+	Client     string
+	Recipients int
+}
+
 // Ref names a claim: the message and the fence under which it was claimed.
 type Ref struct {
 	ID    string
@@ -326,6 +337,8 @@ type Stats struct {
 type Desk interface {
 	List(ctx context.Context, f Filter) ([]Record, error)
 	Get(ctx context.Context, id string) (Record, []Event, error)
+	// Receipts calls each for every message received since then, in no order.
+	Receipts(ctx context.Context, since time.Time, each func(Receipt)) error
 	Open(ctx context.Context, id string) (Body, error)
 	Steer(ctx context.Context, id string, a Action, by string) error
 	Stats(ctx context.Context) (Stats, error)

@@ -14,6 +14,10 @@ const (
 	maxAddress   = 254
 )
 
+// ValidAddress says whether an address would do in MAIL FROM or RCPT TO, SMTPUTF8
+// being asked for.
+func ValidAddress(a string) bool { return checkAddress(a, true) == nil }
+
 // checkAddress is the syntax that everything behind the edge may rely on: one
 // local part, one domain, nothing that could break out of a header or a log
 // line. go-smtp lets control characters and 8-bit bytes through.
@@ -56,7 +60,7 @@ func validDomain(d string) bool {
 		_, err := netip.ParseAddr(inner)
 		return ok && err == nil
 	}
-	for label := range strings.SplitSeq(strings.TrimSuffix(d, "."), ".") {
+	for label := range strings.SplitSeq(d, ".") {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notInLabel) {
 			return false
 		}

@@ -186,6 +186,34 @@ func TestHeaderCapture(t *testing.T) {
 	}
 }
 
+// Only what was taken counts, however late it failed.
+func TestAdmit(t *testing.T) {
+	b := start(t, loopback)
+	c := b.ready()
+	for _, tt := range []struct {
+		from, want string
+		fail       error
+		counted    int64
+	}{
+		{"a@contoso.test", "250 2.0.0 queued", nil, 1},
+		{"a@contoso.test", "452 4.3.1", errNoSpace, 1},
+		{"busy@contoso.test", "450 4.7.1 Come again", nil, 1},
+		{"a@contoso.test", "250 2.0.0 queued", nil, 2},
+	} {
+		b.queue.mu.Lock()
+		b.queue.failEnd = tt.fail
+		b.queue.mu.Unlock()
+		c.cmd("250", "MAIL FROM:<"+tt.from+">")
+		c.cmd("250", "RCPT TO:<b@example.test>")
+		c.cmd("450 4.7.1 Come again", "RCPT TO:<nobody@example.test>")
+		c.cmd("354", "DATA")
+		c.cmd(tt.want, "Subject: x\r\n\r\n.")
+		if got := b.queue.admitted.Load(); got != tt.counted {
+			t.Errorf("after %q: %d are counted, want %d", tt.want, got, tt.counted)
+		}
+	}
+}
+
 func TestConnectionLimits(t *testing.T) {
 	b := start(t, loopback)
 	var open []*client

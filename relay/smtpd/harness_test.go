@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ type fakeQueue struct {
 	fail     error // of Write
 	failEnd  error // of Commit
 	noRoom   error // of Room
+	admitted atomic.Int64
 }
 
 type fakeMessage struct {
@@ -126,7 +128,7 @@ func (q *fakeQueue) takeTexts() (texts []string) {
 }
 
 // fakePolicy knows the user crm, and the domain contoso.test.
-type fakePolicy struct{}
+type fakePolicy struct{ queue *fakeQueue }
 
 func (fakePolicy) Authenticate(_ context.Context, user, password string) error {
 	if user == "crm" && password == "secret" {
@@ -137,14 +139,32 @@ func (fakePolicy) Authenticate(_ context.Context, user, password string) error {
 
 func (fakePolicy) CertificateUser(*x509.Certificate) string { return "" }
 
-func (fakePolicy) Sender(_ Identity, from string) error {
+func (fakePolicy) Sender(_ Identity, from string, _ int64) error {
 	if from != "" && !strings.HasSuffix(from, "@contoso.test") {
 		return &Refusal{550, [3]int{5, 7, 1}, ReasonSender, "No mailbox sends for " + from}
 	}
 	return nil
 }
 
-func (fakePolicy) Route(_ Identity, header []byte, e *queue.Entry) error {
+func (fakePolicy) Recipient(who Identity, _, to string, taken int) error {
+	if who.Listener != "test" {
+		return fmt.Errorf("the client is %+v", who)
+	}
+	if to == "nobody@example.test" && taken > 0 {
+		return &Refusal{450, [3]int{4, 7, 1}, ReasonRate, "Come again"}
+	}
+	return nil
+}
+
+func (p fakePolicy) Admit(e *queue.Entry) (func(), error) {
+	if e.Envelope.From == "busy@contoso.test" {
+		return nil, &Refusal{450, [3]int{4, 7, 1}, ReasonRate, "Come again"}
+	}
+	p.queue.admitted.Add(1)
+	return func() { p.queue.admitted.Add(-1) }, nil
+}
+
+func (fakePolicy) Route(_ Identity, header []byte, _ int64, e *queue.Entry) error {
 	if bytes.Contains(header, []byte("X-Refuse:")) {
 		return &Refusal{550, [3]int{5, 7, 1}, ReasonSender, "Not with this header"}
 	}
@@ -219,7 +239,7 @@ func serve(tb testing.TB, l net.Listener, cfg Config) (*Server, *fakeQueue, *pro
 	registry := prometheus.NewRegistry()
 	metrics := NewMetrics(registry)
 	metrics.Prepare(cfg.Name)
-	s := New(cfg, q, fakePolicy{}, NewRoom(50, 20), metrics, slog.New(slog.DiscardHandler))
+	s := New(cfg, q, fakePolicy{q}, NewRoom(50, 20), metrics, slog.New(slog.DiscardHandler))
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	tb.Cleanup(func() {

@@ -15,6 +15,7 @@ const (
 	ReasonRecipient   Reason = "recipient"   // bad recipient address
 	ReasonSize        Reason = "size"        // larger than SIZE
 	ReasonContent     Reason = "content"     // the message itself is not acceptable
+	ReasonRate        Reason = "rate"        // more than is taken in so short a time
 	ReasonStorage     Reason = "storage"     // no room on the disk, or it failed
 	ReasonFull        Reason = "full"        // the queue holds as much as it may
 	ReasonGraph       Reason = "graph"       // Graph refused it while the client waited
@@ -71,7 +72,7 @@ func (m *Metrics) Prepare(listener string) {
 		m.auth.WithLabelValues(listener, result)
 	}
 	for _, reason := range []Reason{ReasonNetwork, ReasonConnections, ReasonAuth, ReasonSender, ReasonRecipient,
-		ReasonSize, ReasonContent, ReasonStorage, ReasonFull, ReasonGraph, ReasonAborted, ReasonInternal} {
+		ReasonSize, ReasonContent, ReasonRate, ReasonStorage, ReasonFull, ReasonGraph, ReasonAborted, ReasonInternal} {
 		m.refused.WithLabelValues(listener, string(reason))
 	}
 }

@@ -55,8 +55,12 @@ type Config struct {
 	Waiters *queue.Waiters
 }
 
-// Identity is the user that a client proved to be.
-type Identity struct{ User string }
+// Identity is what is known of a client.
+type Identity struct {
+	User     string // that it proved to be; empty without AUTH
+	Listener string
+	Client   netip.Addr
+}
 
 // Policy decides who may send as whom. An error of type *Refusal is told to the
 // client as it stands; any other is a fault of ours and becomes a 451.
@@ -66,11 +70,17 @@ type Policy interface {
 	// CertificateUser is the user whom a client's certificate signs in, "" if it is
 	// nobody's. An authority of the listener has vouched for it (Config.TLSConfig).
 	CertificateUser(cert *x509.Certificate) string
-	// Sender checks MAIL FROM; from is empty for the null reverse-path.
-	Sender(who Identity, from string) error
-	// Route decides by the envelope and the message's header where the mail
+	// Sender checks MAIL FROM; from is empty for the null reverse-path. size is what
+	// the client announced (RFC 1870), or 0.
+	Sender(who Identity, from string, size int64) error
+	// Recipient checks RCPT TO; taken counts those that the transaction has already.
+	Recipient(who Identity, from, to string, taken int) error
+	// Route decides by the envelope, the message's header and its size where the mail
 	// goes. It fills in the entry's Lane, From, ReplyTo, Subject and MessageID.
-	Route(who Identity, header []byte, e *queue.Entry) error
+	Route(who Identity, header []byte, size int64, e *queue.Entry) error
+	// Admit counts a message that is about to be taken, or refuses it as one too
+	// many. undo takes it off the count again.
+	Admit(e *queue.Entry) (undo func(), err error)
 }
 
 // Server serves one listener.

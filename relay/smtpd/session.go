@@ -39,7 +39,7 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 		return nil, fmt.Errorf("unexpected connection type %T", c.Conn())
 	}
 	session := &session{
-		server: s, conn: sc, helo: c.Hostname(),
+		server: s, conn: sc, helo: c.Hostname(), who: Identity{Listener: s.cfg.Name, Client: sc.client},
 		log: s.log.With("client", sc.client.String()),
 	}
 	session.readCertificate()
@@ -98,7 +98,7 @@ func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
 			return err
 		}
 	}
-	return s.server.policy.Sender(s.who, from)
+	return s.server.policy.Sender(s.who, from, opts.Size)
 }
 
 // room is asked for before the message comes, so that the client need not send it for
@@ -119,6 +119,9 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 		return s.refused("RCPT", err)
 	}
 	if key := strings.ToLower(to); !s.seen[key] {
+		if err := s.server.policy.Recipient(s.who, s.env.From, to, len(s.env.To)); err != nil {
+			return s.refused("RCPT", err)
+		}
 		s.seen[key] = true
 		s.env.To = append(s.env.To, to)
 		if asked {
@@ -235,12 +238,21 @@ func (s *session) accept(r messageBody, who Identity, entry *queue.Entry) (id st
 	if err := s.checkLines(*r.bare); err != nil {
 		return "", 0, err
 	}
-	if err := s.server.policy.Route(who, h.bytes(), entry); err != nil {
+	if err := s.server.policy.Route(who, h.bytes(), size, entry); err != nil {
 		return "", 0, err
 	}
 	if err := s.room(0); err != nil { // its bytes are on the disk already
 		return "", 0, err
 	}
+	undo, err := s.server.policy.Admit(entry)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() {
+		if err != nil {
+			undo()
+		}
+	}()
 	if s.server.cfg.Wait == 0 {
 		return w.ID(), size, w.Commit(ctx, *entry)
 	}

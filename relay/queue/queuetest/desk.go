@@ -51,6 +51,35 @@ func filters(t *testing.T, b *bench) {
 	}
 }
 
+func receipts(t *testing.T, b *bench) {
+	b.put(laneA, "x")
+	time.Sleep(time.Millisecond)
+	since := time.Now().Truncate(time.Microsecond)
+	for _, state := range []queue.State{queue.Sent, queue.Failed, queue.Held, queue.Deferred, queue.Queued} {
+		b.put(laneB, "x")
+		for _, task := range b.claim(2, 2) {
+			if task.Lane == laneB {
+				b.finish(task.Ref, queue.Outcome{State: state, Due: time.Now().Add(time.Hour)})
+			}
+		}
+	}
+	b.put(laneB, "x")
+	n, e := 0, entry(laneB)
+	b.ok(b.store.Receipts(t.Context(), since, func(r queue.Receipt) {
+		n++
+		if r.Received.Before(since) || time.Since(r.Received) > time.Minute {
+			t.Errorf("received at %v, not since %v", r.Received, since)
+		}
+		want := queue.Receipt{Received: r.Received, Sender: e.Envelope.From, From: e.From, ReplyTo: e.ReplyTo, User: e.User, Client: e.Client, Recipients: 2}
+		if r != want {
+			t.Errorf("got %+v, want %+v", r, want)
+		}
+	}))
+	if n != 6 {
+		t.Errorf("%d receipts, want 6", n)
+	}
+}
+
 func lanes(t *testing.T, b *bench) {
 	b.put(laneA, "x")
 	b.put(laneA, "x")

@@ -45,6 +45,7 @@ func Run(t *testing.T, open Open) {
 		"restart gives claims back":    restart,
 		"stats":                        stats,
 		"filters":                      filters,
+		"receipts":                     receipts,
 		"lanes":                        lanes,
 		"room":                         room,
 		"expire":                       expire,

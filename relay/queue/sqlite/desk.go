@@ -40,6 +40,27 @@ func (s *Store) records(ctx context.Context, rest string, args ...any) ([]queue.
 	return list, rows.Err()
 }
 
+// Receipts implements queue.Desk.
+func (s *Store) Receipts(ctx context.Context, since time.Time, each func(queue.Receipt)) error {
+	where, args := conditions(queue.Filter{States: queue.States()}) // the index is of state and receipt
+	rows, err := s.read.QueryContext(ctx, "SELECT received, mail_from, header_from, reply_to, user, client, json_array_length(recipients) FROM message m"+
+		where+" AND received >= ?", append(args, micros(since))...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r queue.Receipt
+		var received int64
+		if err := rows.Scan(&received, &r.Sender, &r.From, &r.ReplyTo, &r.User, &r.Client, &r.Recipients); err != nil {
+			return err
+		}
+		r.Received = fromMicros(received)
+		each(r)
+	}
+	return rows.Err()
+}
+
 // conditions is the WHERE clause of a filter. instr rather than LIKE: an address may
 // hold a wildcard.
 func conditions(f queue.Filter) (where string, args []any) {
