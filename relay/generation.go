@@ -44,7 +44,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	}
 	p := newPolicy(cfg, r.rates)
 	g.policy = p
-	room := smtpd.NewRoom(cfg.Limits.Connections, cfg.Limits.ConnectionsPerAddress)
+	room := smtpd.NewRoom(roomLimits(cfg))
 	for i, l := range cfg.Listeners {
 		t, err := listenerTLS(l, g.certificates[i])
 		if err != nil {
@@ -67,11 +67,27 @@ func (r *Relay) listenerConfig(cfg *config.Config, l config.Listener, t *tls.Con
 	return smtpd.Config{
 		Name: l.Name, Hostname: cfg.Hostname,
 		TLS: smtpd.TLSMode(l.TLS), TLSConfig: t, Auth: smtpd.AuthMode(l.Auth), Networks: l.Networks,
+		ProxyNetworks: l.ProxyNetworks, Session: sessionLimits(cfg),
 		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
 		MaxLineBytes: int(cfg.Limits.LineLength), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
 		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
 		LineEndings: smtpd.LineEndings(l.LineEndings),
 		Queue:       queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: r.waiters,
+	}
+}
+
+func roomLimits(cfg *config.Config) smtpd.RoomLimits {
+	l := cfg.Limits
+	return smtpd.RoomLimits{
+		Total: l.Connections, PerAddress: l.ConnectionsPerAddress, PerNetwork: l.ConnectionsPerNetwork, PerMinute: l.ConnectionsPerMinute,
+	}
+}
+
+func sessionLimits(cfg *config.Config) smtpd.SessionLimits {
+	l := cfg.Limits
+	return smtpd.SessionLimits{
+		Commands: l.Commands, Errors: l.Errors, BadRecipients: l.BadRecipients, Time: time.Duration(l.SessionTimeout),
+		Delay: 500 * time.Millisecond,
 	}
 }
 

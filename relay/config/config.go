@@ -44,7 +44,9 @@ type Listener struct {
 	TLS      TLSMode        `yaml:"tls"`
 	Auth     AuthMode       `yaml:"auth"`
 	Networks []netip.Prefix `yaml:"networks"` // who may connect; empty: anyone
-	Wait     Duration       `yaml:"wait_for_delivery"`
+	// ProxyNetworks are the load balancers that say with a PROXY header whom they speak for.
+	ProxyNetworks []netip.Prefix `yaml:"proxy_networks"`
+	Wait          Duration       `yaml:"wait_for_delivery"`
 	// LineEndings says what becomes of messages with bare CRs and LFs.
 	LineEndings LineEndings `yaml:"line_endings"`
 	// OpenToEveryone lets Networks be as wide as the Internet without a password.
@@ -71,9 +73,15 @@ type Limits struct {
 	Recipients            int      `yaml:"recipients"`   // of one message
 	Connections           int      `yaml:"connections"`  // at a time, in all
 	ConnectionsPerAddress int      `yaml:"connections_per_address"`
-	Timeout               Duration `yaml:"timeout"`         // longest wait for a client's next bytes
-	MessageTimeout        Duration `yaml:"message_timeout"` // longest time for one message's data
-	MinRate               Size     `yaml:"min_rate"`        // of it in a second; 0: any
+	ConnectionsPerNetwork int      `yaml:"connections_per_network"`
+	ConnectionsPerMinute  int      `yaml:"connections_per_minute"` // new ones from one address
+	Commands              int      `yaml:"commands"`               // of a connection without a message
+	Errors                int      `yaml:"errors"`                 // likewise
+	BadRecipients         int      `yaml:"bad_recipients"`         // likewise
+	SessionTimeout        Duration `yaml:"session_timeout"`        // longest time of a connection without a message
+	Timeout               Duration `yaml:"timeout"`                // longest wait for a client's next bytes
+	MessageTimeout        Duration `yaml:"message_timeout"`        // longest time for one message's data
+	MinRate               Size     `yaml:"min_rate"`               // of it in a second; 0: any
 	LineLength            Size     `yaml:"line_length"`
 	Parts                 int      `yaml:"parts"`         // MIME parts of one message
 	Depth                 int      `yaml:"depth"`         // nesting of MIME parts
@@ -264,6 +272,12 @@ func Default() *Config {
 			Recipients:            500,
 			Connections:           1000,
 			ConnectionsPerAddress: 100,
+			ConnectionsPerNetwork: 500,
+			ConnectionsPerMinute:  120,
+			Commands:              100,
+			Errors:                20,
+			BadRecipients:         100,
+			SessionTimeout:        minutes(30),
 			Timeout:               minutes(5),
 			MessageTimeout:        minutes(30),
 			MinRate:               500,

@@ -18,6 +18,7 @@ func (v validator) listeners() {
 		v.listenerTLS(key, l)
 		within(v, key+".wait_for_delivery", l.Wait, 0, minutes(9)) // clients wait ten for the answer (RFC 5321 section 4.5.3.2.6)
 		v.listenerNetworks(key, l)
+		v.proxyNetworks(key, l)
 		v.recipients(key+".recipients", l.Recipients)
 		if l.Auth == AuthRequired && len(v.cfg.Users) == 0 && !v.isBad("users") {
 			v.fault(key+".auth", "is required, but there are no users; add users, or set auth: none")
@@ -32,9 +33,9 @@ func (v validator) listeners() {
 }
 
 // exposure keeps a listener from being open to strangers, and passwords from
-// crossing a network in plain text.
+// crossing a network in plain text. Behind a proxy a loopback address shields nobody.
 func (v validator) exposure(key string, l Listener, addr netip.AddrPort) {
-	if addr.Addr().IsLoopback() {
+	if addr.Addr().IsLoopback() && len(l.ProxyNetworks) == 0 {
 		return
 	}
 	if l.TLS == TLSNone && l.Auth != AuthNone && !v.isBad(key+".tls") {
@@ -62,6 +63,17 @@ func (v validator) listenerNetworks(key string, l Listener) {
 		v.warn(at, "is true, so that whoever reaches this listener sends mail without a password; see that no stranger reaches it, or list your own networks")
 	case l.OpenToEveryone && !v.isBad(key+".auth"):
 		v.fault(at, "is true, but no network of this listener is that wide, or it asks for a password; remove the key, lest it lets in a network that is added later")
+	}
+}
+
+func (v validator) proxyNetworks(key string, l Listener) {
+	if v.has(key+".proxy_networks") && len(l.ProxyNetworks) == 0 {
+		v.fault(key+".proxy_networks", "is empty; list the load balancers that send PROXY headers, or remove the key")
+	}
+	for i, network := range l.ProxyNetworks {
+		if tooWide(network) {
+			v.fault(fmt.Sprintf("%s.proxy_networks[%d]", key, i), "is %s, so that strangers could say they were any other client; list your own load balancers only", network)
+		}
 	}
 }
 

@@ -98,7 +98,7 @@ func (d drip) run(t *testing.T, cfg Config, verb string) (replies string, took t
 func TestSlowCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()
-		cfg.Timeout = 5 * time.Minute
+		cfg.Timeout, cfg.Session.Time = 5*time.Minute, time.Hour
 		p := newPipes()
 		serve(t, p, cfg)
 		ours, theirs := net.Pipe()

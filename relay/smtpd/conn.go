@@ -32,7 +32,6 @@ type conn struct {
 	mute     muter                // what go-smtp says again after the negotiation
 	failed   error
 	busy     atomic.Bool // a transaction is open: a stop waits for it, and an end of the stream is an error
-	turn     time.Time   // of the last reply: since then it is the client's turn
 	clock    clock
 
 	command []byte // the beginning of the command line that was given out last
@@ -40,6 +39,20 @@ type conn struct {
 	chunk   int64  // bytes of a BDAT chunk that are still to be given out as they are
 	body    *body  // of DATA; nil outside
 	bare    bare   // what the last body had
+
+	opening opening
+	meter   meter
+	over    bool        // a limit is reached: what the client has sent already is not obeyed
+	inBody  atomic.Bool // a message's data is on its way
+	idle    idle
+}
+
+func newConn(nc net.Conn, s *Server) *conn {
+	c := &conn{Conn: nc, tcp: nc, server: s}
+	c.meter.answered = time.Now()
+	c.meter.restart(false)
+	c.idle.begin()
+	return c
 }
 
 // body is what is under way of a DATA command.
@@ -54,6 +67,8 @@ var bodyPool = sync.Pool{New: func() any { return &body{raw: make([]byte, 16<<10
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	switch {
+	case c.over:
+		return 0, net.ErrClosed // not io.EOF, which could complete a chunk
 	case c.body != nil:
 		return c.readBody(p)
 	case c.chunk > 0:
@@ -81,6 +96,10 @@ func (c *conn) readCommand(p []byte) (n int, err error) {
 		c.pending = c.pending[n:]
 	}
 	c.follow(p[:n])
+	if what := c.opening.check(p[:n]); what != "" {
+		c.noSMTP(what)
+		return 0, net.ErrClosed
+	}
 	return n, err
 }
 
@@ -165,8 +184,13 @@ func (c *conn) raw(p []byte) (int, error) {
 	}
 	var n int
 	if c.failed == nil {
+		c.idle.waiting.Store(true)
 		n, c.failed = c.Conn.Read(p)
+		c.idle.waiting.Store(false)
 		c.clock.received(n)
+		if c.inBody.Load() {
+			c.idle.taken(n)
+		}
 	}
 	if n > 0 || c.failed == nil {
 		return n, nil
@@ -183,15 +207,19 @@ func (c *conn) raw(p []byte) (int, error) {
 var errCut = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2},
 	Message: "The connection broke, or was silent or too slow for too long, within the message; try again"}
 
-// nextDeadline is the time by which the client has to say more. Outside of a
-// transaction it has to finish its command by then, so that no line is sent for ever;
-// within one a steady client may take as long as a message is allowed to take.
+// nextDeadline is the time by which the client has to say more: a steady client
+// may take as long as the whole message is allowed to take, but each command has to
+// be there in time.
 func (c *conn) nextDeadline() time.Time {
-	idle := c.turn.Add(c.server.cfg.Timeout)
-	switch {
-	case c.busy.Load():
-		idle = time.Now().Add(c.server.cfg.Timeout)
-	case c.server.isStopping():
+	cfg := c.server.cfg
+	idle := time.Now().Add(cfg.Timeout)
+	if !c.inBody.Load() {
+		idle = c.meter.answered.Add(cfg.Timeout)
+		if end := time.UnixMilli(c.meter.since.Load()).Add(cfg.Session.Time); end.Before(idle) {
+			idle = end
+		}
+	}
+	if c.server.isStopping() && !c.busy.Load() {
 		idle = time.Now().Add(quitTime)
 	}
 	return c.clock.limit(idle)
@@ -199,9 +227,8 @@ func (c *conn) nextDeadline() time.Time {
 
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
-	c.turn = time.Now()
 	rest := c.mute.filter(p)
-	if len(rest) == 0 {
+	if len(rest) == 0 || c.over {
 		return len(p), nil
 	}
 	if bytes.HasPrefix(rest, []byte("354 ")) {
@@ -209,11 +236,17 @@ func (c *conn) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	delay, over, text := c.meter.count(rest, c.server.cfg.Session, c.inBody.Load())
+	c.pause(delay)
 	if err := c.SetWriteDeadline(time.Now().Add(c.server.cfg.Timeout)); err != nil {
 		return 0, err
 	}
-	if _, err := c.Conn.Write(rest); err != nil {
+	if _, err := c.Conn.Write(plain(rest)); err != nil {
 		return 0, err
+	}
+	c.meter.answered = time.Now()
+	if over {
+		c.closeWith(text)
 	}
 	return len(p), nil
 }
@@ -226,27 +259,18 @@ func (c *conn) Close() error {
 
 // muter swallows whole replies.
 type muter struct {
-	replies int  // replies still to swallow
-	last    bool // the line being swallowed ends its reply
-	seen    int  // bytes seen of the line
+	replies int // replies still to swallow
+	scan    replyScanner
 }
 
-// filter returns what of p is to be sent. A reply ends with the line whose
-// fourth character is a space (RFC 5321 section 4.2.1).
+// filter returns what of p is to be sent.
 func (m *muter) filter(p []byte) []byte {
 	for i, b := range p {
 		if m.replies == 0 {
 			return p[i:]
 		}
-		m.seen++
-		if m.seen == 4 {
-			m.last = b == ' '
-		}
-		if b == '\n' {
-			if m.last {
-				m.replies--
-			}
-			m.seen, m.last = 0, false
+		if m.scan.ends(b) {
+			m.replies--
 		}
 	}
 	return nil

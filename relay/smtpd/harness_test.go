@@ -12,11 +12,11 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -184,6 +184,7 @@ type bench struct {
 	root   *x509.CertPool
 	mode   TLSMode
 
+	prelude  string // what each client sends first, before TLS
 	registry *prometheus.Registry
 }
 
@@ -229,6 +230,7 @@ func testConfig() Config {
 		Name: "test", Hostname: "relay.test", TLS: TLSNone, Auth: AuthNone,
 		MaxMessageBytes: 1 << 20, MaxRecipients: 3, MaxLineBytes: 4096, MaxHeaderBytes: 8192,
 		Timeout: 30 * time.Second, MessageTimeout: time.Minute,
+		Session: SessionLimits{Commands: 100, Errors: 20, BadRecipients: 100, Time: time.Minute, Delay: time.Millisecond},
 	}
 }
 
@@ -239,7 +241,8 @@ func serve(tb testing.TB, l net.Listener, cfg Config) (*Server, *fakeQueue, *pro
 	registry := prometheus.NewRegistry()
 	metrics := NewMetrics(registry)
 	metrics.Prepare(cfg.Name)
-	s := New(cfg, q, fakePolicy{q}, NewRoom(50, 20), metrics, slog.New(slog.DiscardHandler))
+	s := New(cfg, q, fakePolicy{q}, NewRoom(RoomLimits{Total: 50, PerAddress: 20, PerNetwork: 30, PerMinute: 100}), metrics, slog.New(slog.DiscardHandler))
+	running.Add(1)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	tb.Cleanup(func() {
@@ -248,6 +251,9 @@ func serve(tb testing.TB, l net.Listener, cfg Config) (*Server, *fakeQueue, *pro
 		s.Shutdown(ctx)
 		if err := <-served; err != nil {
 			tb.Errorf("Serve: %v", err)
+		}
+		if running.Add(-1) == 0 {
+			checkGoroutines(tb)
 		}
 		q.mu.Lock()
 		defer q.mu.Unlock()
@@ -284,32 +290,52 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
 
-// talk sends the pieces, each as a packet of its own, and returns all replies once
-// the server has closed the connection.
-func (p *pipes) talk(tb testing.TB, pieces ...string) string {
-	tb.Helper()
-	ours, theirs := net.Pipe()
-	p.conns <- theirs
-	_ = ours.SetDeadline(time.Now().Add(time.Minute)) // a guard, not a measure
-	var sent sync.WaitGroup
-	sent.Go(func() {
-		for _, piece := range pieces {
-			if _, err := io.WriteString(ours, piece); err != nil {
-				return // the server has closed
-			}
+// running is how many servers of tests there are.
+var running atomic.Int32
+
+// checkGoroutines finds what the server has left running.
+func checkGoroutines(t testing.TB) {
+	t.Helper()
+	var left []string
+	for range 500 {
+		if left = serverGoroutines(); len(left) == 0 {
+			return
 		}
-	})
-	replies, err := io.ReadAll(ours)
-	if err != nil {
-		tb.Errorf("after %q: %v", replies, err)
+		time.Sleep(10 * time.Millisecond)
 	}
-	_ = ours.Close()
-	sent.Wait()
-	return string(replies)
+	t.Errorf("%d goroutines were left behind:\n%s", len(left), strings.Join(left, "\n\n"))
+}
+
+// serverGoroutines are the stacks of this package's and go-smtp's goroutines, but
+// for those of tests.
+func serverGoroutines() (list []string) {
+	buf := make([]byte, 16<<20)
+	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		ours := strings.Contains(g, "graphrelay/relay/smtpd.") || strings.Contains(g, "emersion/go-smtp.")
+		if ours && !strings.Contains(g, "_test.go") && !strings.Contains(g, "testing.tRunner") {
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
+// wait polls until done says so.
+func (b *bench) wait(what string, done func() bool) {
+	b.Helper()
+	for range 3000 {
+		if done() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	b.Fatalf("waited in vain for %s", what)
 }
 
 // secured is the change that makes a listener of the given TLS mode.
 func secured(mode TLSMode) func(*Config) { return func(c *Config) { c.TLS = mode } }
+
+// behindProxy is the change that lets dialFrom say where it comes from.
+func behindProxy(c *Config) { c.ProxyNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
 
 func loopback(c *Config) { c.Networks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
 
@@ -354,10 +380,23 @@ func (b *bench) dial() *client {
 	c := &client{T: b.T, tcp: nc.(*net.TCPConn), conn: nc, root: b.root}
 	b.Cleanup(func() { _ = nc.Close() })
 	_ = nc.SetDeadline(time.Now().Add(time.Minute)) // a guard, not a measure
+	c.send(b.prelude)
 	if b.mode == TLSImplicit {
 		c.handshake()
 	}
 	c.r = bufio.NewReader(c.conn)
+	return c
+}
+
+// dialFrom is dial from another address, through a load balancer; see behindProxy.
+func (b *bench) dialFrom(address string) *client {
+	b.Helper()
+	family, to := "TCP4", "192.0.2.25"
+	if strings.Contains(address, ":") {
+		family, to = "TCP6", "2001:db8::25"
+	}
+	c := b.dial()
+	c.send("PROXY " + family + " " + address + " " + to + " 40000 25\r\n")
 	return c
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -55,15 +57,14 @@ func (l *listener) run() {
 // admit decides whether the client may talk to us and brings TLS up.
 func (l *listener) admit(nc net.Conn) {
 	s := l.server
-	c, reply, reason := s.register(nc)
-	if reason != "" {
-		s.metrics.rejected(s.cfg.Name, reason)
-		s.log.Info("connection refused", "client", nc.RemoteAddr().String(), "reason", reason)
-		refuse(nc, reply)
+	c := newConn(nc, s)
+	if refusal := s.register(c); refusal != nil {
+		s.unregister(c)
+		s.turnAway(c, refusal)
 		return
 	}
 	if err := c.secure(); err != nil {
-		s.log.Info("connection ended before the session", "client", c.client.String(), "error", printable(err.Error()))
+		s.logSome("connection ended before the session", "client", c.client.String(), "error", printable(err.Error()))
 		_ = c.Close()
 		return
 	}
@@ -89,32 +90,78 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// refuse says why and closes. The client may not read it; that must not hold us.
-func refuse(nc net.Conn, reply string) {
-	_ = nc.SetDeadline(soon())
-	_, _ = nc.Write([]byte(reply + "\r\n"))
-	_ = nc.Close()
+// register counts the connection, or says why it is refused.
+func (s *Server) register(c *conn) *Refusal {
+	c.client = clientAddr(c.tcp)
+	if !contains(s.cfg.ProxyNetworks, c.client) {
+		return s.admitClient(c)
+	}
+	if r := s.enter(c, netip.Addr{}); r != nil {
+		return r
+	}
+	_ = c.tcp.SetReadDeadline(time.Now().Add(proxyTimeout))
+	client, err := readProxyHeader(c.tcp)
+	if errors.Is(err, io.EOF) { // a health check that only connects
+		return &Refusal{}
+	}
+	if err != nil {
+		return &Refusal{Reason: ReasonProtocol, Text: fmt.Sprintf("PROXY header: %v", err)}
+	}
+	if client.IsValid() {
+		c.client = client
+	}
+	return s.admitClient(c)
 }
 
-// register counts the connection, or says why it is refused.
-func (s *Server) register(nc net.Conn) (c *conn, reply string, reason Reason) {
-	client := clientAddr(nc)
-	if !s.networkAllowed(client) {
-		return nil, "554 5.7.1 Your address is not in this listener's networks; ask the administrator to add it", ReasonNetwork
+// admitClient decides by the client's address.
+func (s *Server) admitClient(c *conn) *Refusal {
+	if len(s.cfg.Networks) > 0 && !contains(s.cfg.Networks, c.client) { // without a list, who authenticates may come from anywhere
+		return &Refusal{554, [3]int{5, 7, 1}, ReasonNetwork, "Your address is not in this listener's networks; ask the administrator to add it"}
 	}
-	if !s.room.enter(client) {
-		return nil, "421 4.7.0 Too many connections; try again later", ReasonConnections
-	}
+	return s.enter(c, c.client)
+}
+
+// enter takes a place in the room; once more when a proxy has told the client.
+func (s *Server) enter(c *conn, client netip.Addr) *Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		s.room.leave(client)
-		return nil, "421 4.3.2 The relay is stopping; try again later", ReasonConnections
+		return &Refusal{421, [3]int{4, 3, 2}, ReasonConnections, "The relay is stopping; try again later"}
 	}
-	c = &conn{Conn: nc, tcp: nc, server: s, client: client, turn: time.Now()}
-	s.conns[c] = struct{}{}
-	s.metrics.connections.WithLabelValues(s.cfg.Name).Inc()
-	return c, "", ""
+	ok, evicted := s.room.enter(c, client, s.paced(client))
+	if evicted.conn != nil {
+		_ = evicted.tcp.Close() // its goroutine unregisters it
+		evicted.server.metrics.rejected(evicted.server.cfg.Name, ReasonConnections)
+		evicted.server.logSome("connection closed", "client", evicted.address.Addr().String(), "reason", ReasonConnections,
+			"error", "there are too many connections, and it had been idle for the longest time")
+	}
+	if !ok {
+		return &Refusal{421, [3]int{4, 7, 0}, ReasonConnections, "Too many connections; try again later"}
+	}
+	if _, again := s.conns[c]; !again {
+		s.conns[c] = struct{}{}
+		s.metrics.connections.WithLabelValues(s.cfg.Name).Inc()
+	}
+	return nil
+}
+
+// paced tells whom the limit of new connections in a minute is for: not for this
+// machine, nor for networks that are trusted to send without a password.
+func (s *Server) paced(client netip.Addr) bool {
+	return !client.IsLoopback() && (s.cfg.Auth == AuthRequired || len(s.cfg.Networks) == 0)
+}
+
+// turnAway says why and closes. The client may not read it; that must not hold us.
+func (s *Server) turnAway(c *conn, r *Refusal) {
+	if r.Reason != "" {
+		s.metrics.rejected(s.cfg.Name, r.Reason)
+		s.logSome("connection refused", "client", c.client.String(), "peer", c.tcp.RemoteAddr().String(), "reason", r.Reason, "error", r.Text)
+	}
+	if r.Code != 0 {
+		_ = c.tcp.SetDeadline(soon())
+		_, _ = c.tcp.Write([]byte(r.Error() + "\r\n"))
+	}
+	_ = c.tcp.Close()
 }
 
 func (s *Server) unregister(c *conn) {
@@ -124,22 +171,13 @@ func (s *Server) unregister(c *conn) {
 		return
 	}
 	delete(s.conns, c)
-	s.room.leave(c.client)
+	s.room.leave(c)
 	s.metrics.connections.WithLabelValues(s.cfg.Name).Dec()
 	s.gone.Broadcast()
 }
 
-// networkAllowed: without a list, who authenticates may come from anywhere.
-func (s *Server) networkAllowed(client netip.Addr) bool {
-	if len(s.cfg.Networks) == 0 {
-		return true
-	}
-	for _, p := range s.cfg.Networks {
-		if p.Contains(client) {
-			return true
-		}
-	}
-	return false
+func contains(networks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 func clientAddr(nc net.Conn) netip.Addr {
@@ -147,6 +185,44 @@ func clientAddr(nc net.Conn) netip.Addr {
 		return a.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
+}
+
+// maxLinesASecond bounds what is logged of connections that came to nothing: they
+// cost a stranger so little that the log could fill the disk.
+const maxLinesASecond = 20
+
+// lineCount counts log lines.
+type lineCount struct {
+	mu      sync.Mutex
+	second  int64
+	lines   int
+	dropped int
+}
+
+// take says whether one more may be written, and how many were not before it.
+func (l *lineCount) take() (ok bool, dropped int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now().Unix(); now != l.second {
+		l.second, l.lines = now, 0
+	}
+	if l.lines++; l.lines > maxLinesASecond {
+		l.dropped++
+		return false, 0
+	}
+	dropped, l.dropped = l.dropped, 0
+	return true, dropped
+}
+
+// logSome logs what any stranger can cause by connecting.
+func (s *Server) logSome(message string, args ...any) {
+	ok, dropped := s.strangers.take()
+	if dropped > 0 {
+		args = append(args, "dropped_lines", dropped)
+	}
+	if ok {
+		s.log.Info(message, args...)
+	}
 }
 
 // serverLog carries go-smtp's own messages, which may quote the client.

@@ -10,6 +10,8 @@ type Reason string
 const (
 	ReasonNetwork     Reason = "network"     // address not in the listener's networks
 	ReasonConnections Reason = "connections" // too many connections
+	ReasonProtocol    Reason = "protocol"    // no SMTP, or no PROXY header
+	ReasonLimits      Reason = "limits"      // too many commands, errors or bad recipients in a session
 	ReasonAuth        Reason = "auth"        // not or wrongly authenticated
 	ReasonSender      Reason = "sender"      // may not send, or unknown
 	ReasonRecipient   Reason = "recipient"   // bad recipient address
@@ -71,7 +73,7 @@ func (m *Metrics) Prepare(listener string) {
 	for _, result := range []string{"ok", "failed"} {
 		m.auth.WithLabelValues(listener, result)
 	}
-	for _, reason := range []Reason{ReasonNetwork, ReasonConnections, ReasonAuth, ReasonSender, ReasonRecipient,
+	for _, reason := range []Reason{ReasonNetwork, ReasonConnections, ReasonProtocol, ReasonLimits, ReasonAuth, ReasonSender, ReasonRecipient,
 		ReasonSize, ReasonContent, ReasonRate, ReasonStorage, ReasonFull, ReasonGraph, ReasonAborted, ReasonInternal} {
 		m.refused.WithLabelValues(listener, string(reason))
 	}

@@ -40,8 +40,10 @@ type Config struct {
 	TLSConfig       *tls.Config
 	Auth            AuthMode
 	Networks        []netip.Prefix // empty: anywhere
-	MaxMessageBytes int64          // SIZE (RFC 1870)
-	MaxRecipients   int            // of one message
+	ProxyNetworks   []netip.Prefix // whose PROXY header tells the client
+	Session         SessionLimits
+	MaxMessageBytes int64 // SIZE (RFC 1870)
+	MaxRecipients   int   // of one message
 	MaxLineBytes    int
 	MaxHeaderBytes  int           // of the message header that policy is shown
 	Timeout         time.Duration // longest wait for a client's next bytes
@@ -92,6 +94,8 @@ type Server struct {
 	metrics *Metrics
 	log     *slog.Logger
 	smtp    *smtp.Server
+
+	strangers lineCount
 
 	mu       sync.Mutex
 	listener *listener  // nil before Serve

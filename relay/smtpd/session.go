@@ -78,6 +78,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	s.seen = map[string]bool{}
 	s.open = true
 	s.conn.busy.Store(true)
+	s.conn.idle.mark()
 	return nil
 }
 
@@ -111,6 +112,7 @@ func (s *session) room(size int64) error {
 func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.conn.meter.recipient = true // should it be refused
 	if err := checkAddress(to, s.env.UTF8); err != nil {
 		return s.refused("RCPT", err)
 	}
@@ -118,6 +120,8 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	if err != nil {
 		return s.refused("RCPT", err)
 	}
+	s.conn.meter.commands-- // their number has a limit of its own
+	s.conn.idle.mark()
 	if key := strings.ToLower(to); !s.seen[key] {
 		if err := s.server.policy.Recipient(s.who, s.env.From, to, len(s.env.To)); err != nil {
 			return s.refused("RCPT", err)
@@ -148,6 +152,8 @@ func (s *session) Data(r io.Reader) error {
 	}
 	defer s.server.bodies.Done()
 	id, size, err := s.accept(s.newBody(r), who, &entry)
+	s.conn.meter.restart(err == nil)
+	s.conn.idle.mark()
 	s.server.metrics.seconds.WithLabelValues(s.server.cfg.Name).Observe(time.Since(start).Seconds())
 	if err != nil {
 		return s.refused("DATA", err)
@@ -168,6 +174,7 @@ func (s *session) begin() (Identity, queue.Entry, bool) {
 	}
 	s.server.bodies.Add(1)
 	s.conn.clock.start(s.server.cfg.MessageTimeout, s.server.cfg.MinRate, s.server.cfg.Timeout)
+	s.conn.inBody.Store(true)
 	return s.who, queue.Entry{
 		Envelope: s.env, Listener: s.server.cfg.Name, User: s.who.User, Client: s.conn.client.String(),
 	}, true
@@ -291,6 +298,7 @@ func (s *session) Reset() {
 	s.mu.Unlock()
 	s.conn.busy.Store(false)
 	s.conn.clock.stop()
+	s.conn.inBody.Store(false)
 }
 
 // Logout implements smtp.Session. No body can begin after it.

@@ -1,0 +1,119 @@
+package smtpd
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// SessionLimits bound what a client may do on one connection without a message.
+type SessionLimits struct {
+	Commands      int
+	Errors        int // refused commands; from half of them on, answers get slower
+	BadRecipients int // refused recipients, which are no errors
+	Time          time.Duration
+	Delay         time.Duration // by so much more an answer waits than the one before
+}
+
+// maxDelays is how many times SessionLimits.Delay an answer waits at most.
+const maxDelays = 10
+
+// meter counts what a client does by the answers that it gets. It belongs to the
+// goroutine of the connection, but for since.
+type meter struct {
+	scan          replyScanner
+	commands      int
+	errors        int
+	badRecipients int
+	recipient     bool         // the next refusal is that of a recipient
+	answered      time.Time    // the last answer, from where on the client is waited for
+	since         atomic.Int64 // the last message or the beginning, Unix milliseconds
+}
+
+// count takes bytes of answers, and returns what is to be waited for before they
+// are sent, and the text of the end if a limit is reached. An answer of 421 is such
+// an end itself, with the text "" (RFC 5321 section 3.8).
+func (m *meter) count(p []byte, l SessionLimits, inBody bool) (delay time.Duration, over bool, text string) {
+	for _, b := range p {
+		if !m.scan.ends(b) {
+			continue
+		}
+		switch code := m.scan.code; {
+		case code == 421:
+			return 0, true, ""
+		case code >= 400 && m.recipient:
+			m.badRecipients++
+		case code >= 400:
+			m.errors++
+			delay = l.Delay * time.Duration(min(max(m.errors-l.Errors/2, 0), maxDelays))
+		}
+		m.recipient = false
+		if !inBody { // chunks are bounded by the message's size and time
+			m.commands++
+		}
+	}
+	switch {
+	case m.errors > l.Errors:
+		return delay, true, "Too many errors; see the answers before this one"
+	case m.badRecipients > l.BadRecipients:
+		return delay, true, "Too many recipients that are no valid addresses; remove them"
+	case m.commands > l.Commands:
+		return delay, true, "Too many commands without a message; connect again"
+	}
+	return delay, false, ""
+}
+
+// restart is called at the end of each message.
+func (m *meter) restart(accepted bool) {
+	if accepted {
+		m.commands, m.errors, m.badRecipients = 0, 0, 0
+	}
+	m.since.Store(time.Now().UnixMilli())
+}
+
+// replyScanner finds the ends of replies: a reply ends with the line whose fourth
+// character is a space (RFC 5321 section 4.2.1).
+type replyScanner struct {
+	code int  // of the line
+	seen int  // bytes of the line
+	last bool // the line ends its reply
+}
+
+// ends takes the next byte; true at the end of a reply.
+func (s *replyScanner) ends(b byte) bool {
+	if s.seen++; s.seen == 1 {
+		s.code, s.last = 0, false
+	}
+	switch {
+	case s.seen <= 3:
+		s.code = 10*s.code + int(b-'0')
+	case s.seen == 4:
+		s.last = b == ' '
+	}
+	if b != '\n' {
+		return false
+	}
+	s.seen = 0
+	return s.last
+}
+
+// closeWith ends the connection after an answer; nothing that the client has sent
+// already is obeyed any more.
+func (c *conn) closeWith(text string) {
+	if text != "" {
+		_, _ = c.Conn.Write([]byte("421 4.7.0 " + text + "\r\n"))
+		c.server.metrics.rejected(c.server.cfg.Name, ReasonLimits)
+		c.server.log.Info("connection closed", "client", c.client.String(), "reason", ReasonLimits, "error", text)
+	}
+	c.over = true
+}
+
+// pause waits, but for a stop.
+func (c *conn) pause(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-c.server.stop:
+	}
+}

@@ -1,0 +1,77 @@
+package smtpd
+
+import "strings"
+
+// opening looks at what a client says until its first MAIL: what is no SMTP ends
+// the connection, before a browser or a scanner gets anything run or repeated.
+type opening struct {
+	word  []byte // the beginning of the line
+	later bool   // it is not the first line
+	cr    bool   // the last byte was CR
+	done  bool
+}
+
+// longestVerb is the most of a line that is looked at: "OPTIONS ".
+const longestVerb = 8
+
+// check returns what is wrong with the bytes; "" if nothing is.
+func (o *opening) check(p []byte) string {
+	for i := 0; i < len(p) && !o.done; i++ {
+		b := p[i]
+		if b == 0x16 && len(o.word) == 0 && !o.later {
+			return "TLS where plain text is expected"
+		}
+		if b < ' ' && b != '\t' && b != '\r' && b != '\n' || b == 0x7f || o.cr && b != '\n' && b != '\r' {
+			return "control characters in a command"
+		}
+		o.cr = b == '\r'
+		if b == '\n' {
+			o.word, o.later = o.word[:0], true
+			continue
+		}
+		if len(o.word) < longestVerb {
+			o.word = append(o.word, b)
+			if what := o.verb(strings.ToUpper(string(o.word))); what != "" {
+				return what
+			}
+		}
+	}
+	return ""
+}
+
+func (o *opening) verb(start string) string {
+	switch start {
+	case "MAIL":
+		o.done = true // bodies may follow
+	case "GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "CONNECT ", "DELETE ", "PATCH ", "TRACE ", "PRI ":
+		if !o.later {
+			return "HTTP where SMTP is expected"
+		}
+	}
+	return ""
+}
+
+// noSMTP ends the connection without an answer.
+func (c *conn) noSMTP(what string) {
+	c.server.metrics.rejected(c.server.cfg.Name, ReasonProtocol)
+	c.server.logSome("connection closed", "client", c.client.String(), "reason", ReasonProtocol, "error", what)
+	c.over = true
+}
+
+// plain makes what go-smtp repeats of a client's command safe for an answer.
+func plain(p []byte) []byte {
+	var clean []byte
+	for i, b := range p {
+		if b >= ' ' && b != 0x7f || b == '\n' || b == '\r' && i+1 < len(p) && p[i+1] == '\n' {
+			continue
+		}
+		if clean == nil {
+			clean = append(clean, p...)
+		}
+		clean[i] = '?'
+	}
+	if clean == nil {
+		return p
+	}
+	return clean
+}
