@@ -32,7 +32,7 @@ func stormy(relay *relayProcess, title string, messages int) *outbox {
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	sim := startSim(t)
-	relay := startRelay(t, sim, deliveryKey("retry_delays: [50ms, 200ms]"))
+	relay := startRelay(t, sim, deliveryKey("send_settle: 5s"), deliveryKey("retry_delays: [50ms, 200ms]"))
 	sim.fault(t, simulator.Fault{Status: http.StatusTooManyRequests, Code: "ApplicationThrottled", RetryAfter: "0.2", Probability: 0.08})
 	sim.fault(t, simulator.Fault{Status: http.StatusServiceUnavailable, RetryAfter: "1", Probability: 0.02})
 	sim.fault(t, simulator.Fault{Status: http.StatusServiceUnavailable, Probability: 0.08})
@@ -54,7 +54,7 @@ func TestOutage(t *testing.T) {
 	sim := startSim(t)
 	through := *sim
 	through.url = "http://127.0.0.1:" + strconv.Itoa(freePort(t))
-	relay := newRelay(t, &through, deliveryKey("retry_delays: [200ms]"))
+	relay := newRelay(t, &through, deliveryKey("send_settle: 5s"), deliveryKey("retry_delays: [200ms]"))
 	good := readFile(t, relay.config)
 	const messages = 20
 	outage := func(title string, end func()) {
