@@ -15,9 +15,8 @@ import (
 	"graphrelay/relay/smtpd"
 )
 
-// rates counts the messages and recipients that were taken, over a reload too. What
-// it counts is in memory; at a start, or where a limit is new, it is read from the
-// queue, as far as that keeps what was sent.
+// rates counts the messages and recipients that were taken, over reloads. It counts in
+// memory; at a start, and where a limit is new, it begins with what the queue knows.
 type rates struct {
 	mu     sync.Mutex
 	counts map[meterKey]*counts
