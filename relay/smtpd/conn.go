@@ -236,7 +236,7 @@ func (c *conn) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	delay, over, text := c.meter.count(rest, c.server.cfg.Session, c.inBody.Load())
+	delay, over, text := c.meter.count(rest, c.server.cfg.Session, c.command, c.inBody.Load())
 	c.pause(delay)
 	if err := c.SetWriteDeadline(time.Now().Add(c.server.cfg.Timeout)); err != nil {
 		return 0, err

@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 type SessionLimits struct {
 	Commands      int
 	Errors        int // refused commands; from half of them on, answers get slower
-	BadRecipients int // refused recipients, which are no errors
+	BadRecipients int // recipients refused for good, which are no errors
 	Time          time.Duration
 	Delay         time.Duration // by so much more an answer waits than the one before
 }
@@ -24,29 +25,30 @@ type meter struct {
 	commands      int
 	errors        int
 	badRecipients int
-	recipient     bool         // the next refusal is that of a recipient
+	surplus       int          // recipients put off
 	answered      time.Time    // the last answer, from where on the client is waited for
 	since         atomic.Int64 // the last message or the beginning, Unix milliseconds
 }
 
 // count takes bytes of answers, and returns what is to be waited for before they
 // are sent, and the text of the end if a limit is reached. An answer of 421 is such
-// an end itself, with the text "" (RFC 5321 section 3.8).
-func (m *meter) count(p []byte, l SessionLimits, inBody bool) (delay time.Duration, over bool, text string) {
+// an end itself, with the text "" (RFC 5321 section 3.8). command is what is answered.
+func (m *meter) count(p []byte, l SessionLimits, command []byte, inBody bool) (delay time.Duration, over bool, text string) {
 	for _, b := range p {
 		if !m.scan.ends(b) {
 			continue
 		}
-		switch code := m.scan.code; {
+		code := m.scan.code
+		switch {
 		case code == 421:
 			return 0, true, ""
-		case code >= 400 && m.recipient:
-			m.badRecipients++
+		case isRecipient(command):
+			m.countRecipient(code)
+			continue
 		case code >= 400:
 			m.errors++
 			delay = l.Delay * time.Duration(min(max(m.errors-l.Errors/2, 0), maxDelays))
 		}
-		m.recipient = false
 		if !inBody { // chunks are bounded by the message's size and time
 			m.commands++
 		}
@@ -55,17 +57,38 @@ func (m *meter) count(p []byte, l SessionLimits, inBody bool) (delay time.Durati
 	case m.errors > l.Errors:
 		return delay, true, "Too many errors; see the answers before this one"
 	case m.badRecipients > l.BadRecipients:
-		return delay, true, "Too many recipients that are no valid addresses; remove them"
+		return delay, true, "Too many recipients that are refused; remove them"
+	case m.surplus > maxSurplus:
+		return delay, true, "Too many recipients at a time; send to fewer"
 	case m.commands > l.Commands:
 		return delay, true, "Too many commands without a message; connect again"
 	}
 	return delay, false, ""
 }
 
+// maxSurplus is how many recipients a client may name that are put off, since a
+// message has no room for them or they come too fast: it sends to those later (RFC
+// 5321 section 4.5.3.1.10), and must not be hindered in sending to the others now.
+const maxSurplus = 1000
+
+// countRecipient leaves out those that are taken: they have a limit of their own.
+func (m *meter) countRecipient(code int) {
+	switch {
+	case code >= 500:
+		m.badRecipients++
+	case code >= 400:
+		m.surplus++
+	}
+}
+
+func isRecipient(command []byte) bool {
+	return len(command) >= 4 && strings.EqualFold(string(command[:4]), "RCPT")
+}
+
 // restart is called at the end of each message.
 func (m *meter) restart(accepted bool) {
 	if accepted {
-		m.commands, m.errors, m.badRecipients = 0, 0, 0
+		m.commands, m.errors, m.badRecipients, m.surplus = 0, 0, 0, 0
 	}
 	m.since.Store(time.Now().UnixMilli())
 }

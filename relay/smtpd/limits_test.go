@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -14,17 +15,19 @@ func TestMeter(t *testing.T) {
 	l := SessionLimits{Commands: 5, Errors: 4, BadRecipients: 2, Delay: time.Second}
 	tests := []struct {
 		name, answers string
-		recipients    bool // the refusals are those of recipients
+		command       string
 		delays        string
 		text          string // "-": the end without one more answer
 	}{
-		{"commands", "250 a\r\n250 b\r\n250 c\r\n250 d\r\n250 e\r\n250 f\r\n", false, "", "Too many commands"},
-		{"one command of many lines", strings.Repeat("250-a\r\n", 9) + "250 b\r\n", false, "", ""},
-		{"errors", "500 a\r\n451 b\r\n500 c\r\n500 d\r\n500 e\r\n", false, "1s 2s 3s", "Too many errors"},
-		{"recipients", "501 a\r\n501 b\r\n553 c\r\n", true, "", "Too many recipients"},
-		{"a recipient is no error", "501 a\r\n501 b\r\n", true, "", ""},
-		{"421", "421 4.3.2 stopping\r\n", false, "", "-"},
-		{"a text is no code", "250 421 x\r\n250-500 y\r\n", false, "", ""},
+		{"commands", "250 a\r\n250 b\r\n250 c\r\n250 d\r\n250 e\r\n250 f\r\n", "NOOP", "", "Too many commands"},
+		{"one command of many lines", strings.Repeat("250-a\r\n", 9) + "250 b\r\n", "NOOP", "", ""},
+		{"errors", "500 a\r\n451 b\r\n500 c\r\n500 d\r\n500 e\r\n", "NOOP", "1s 2s 3s", "Too many errors"},
+		{"recipients", "501 a\r\n501 b\r\n553 c\r\n", "rcpt TO:<x>", "", "Too many recipients"},
+		{"a recipient is no error", "501 a\r\n501 b\r\n", "rcpt TO:<x>", "", ""},
+		{"recipients that are taken or put off", strings.Repeat("250 a\r\n452 b\r\n", 500), "RCPT TO:<x>", "", ""},
+		{"recipients put off without end", strings.Repeat("452 b\r\n", 1001), "RCPT TO:<x>", "", "Too many recipients at a time"},
+		{"421", "421 4.3.2 stopping\r\n", "NOOP", "", "-"},
+		{"a text is no code", "250 421 x\r\n250-500 y\r\n", "NOOP", "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -35,9 +38,8 @@ func TestMeter(t *testing.T) {
 				if over {
 					t.Fatalf("the end came before %q", answer)
 				}
-				m.recipient = tt.recipients
 				var delay time.Duration
-				if delay, over, text = m.count([]byte(answer), l, false); delay > 0 {
+				if delay, over, text = m.count([]byte(answer), l, []byte(tt.command), false); delay > 0 {
 					delays += " " + delay.String()
 				}
 			}
@@ -104,10 +106,25 @@ func TestEnoughCommands(t *testing.T) {
 func TestTooManyErrors(t *testing.T) {
 	c := limited(t).ready()
 	for range 6 {
-		c.cmd("5", "RCPT TO:<b@example.test>")
+		c.cmd("5", "MAIL TO:<b@example.test>")
 	}
 	c.cmd("5", "DATA")
 	c.ended("421 4.7.0 Too many errors")
+}
+
+// Recipients beyond the limit are sent to later; those before it must get the mail now.
+func TestSurplusRecipients(t *testing.T) {
+	b := limited(t)
+	c := b.ready()
+	c.cmd("250", "MAIL FROM:<a@contoso.test>")
+	for i := range 60 {
+		c.cmd(map[bool]string{true: "250", false: "452 4.5.3"}[i < 20], fmt.Sprintf("RCPT TO:<b%d@example.test>", i))
+	}
+	c.cmd("354", "DATA")
+	c.cmd("250 2.0.0 queued", "Subject: x\r\n\r\n.")
+	if n := len(b.queue.all()[0].Envelope.To); n != 20 {
+		t.Errorf("it goes to %d, want 20", n)
+	}
 }
 
 func TestTooManyBadRecipients(t *testing.T) {
@@ -125,7 +142,7 @@ func TestNothingAfterTheEnd(t *testing.T) {
 	const mail = "MAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\nSubject: x\r\n\r\n.\r\n"
 	for _, in := range []string{
 		strings.Repeat("NOOP\r\n", 7) + mail,
-		"MAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\n" + strings.Repeat("RCPT TO:<x>\r\n", 7) + "DATA\r\nSubject: x\r\n\r\n.\r\n" + mail,
+		"MAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\n" + strings.Repeat("MAIL\r\n", 7) + "DATA\r\nSubject: x\r\n\r\n.\r\n" + mail,
 	} {
 		c := b.ready()
 		c.send(in)

@@ -112,7 +112,6 @@ func (s *session) room(size int64) error {
 func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.conn.meter.recipient = true // should it be refused
 	if err := checkAddress(to, s.env.UTF8); err != nil {
 		return s.refused("RCPT", err)
 	}
@@ -120,7 +119,6 @@ func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
 	if err != nil {
 		return s.refused("RCPT", err)
 	}
-	s.conn.meter.commands-- // their number has a limit of its own
 	s.conn.idle.mark()
 	if key := strings.ToLower(to); !s.seen[key] {
 		if err := s.server.policy.Recipient(s.who, s.env.From, to, len(s.env.To)); err != nil {
