@@ -16,7 +16,7 @@ const graphLatency = 150 * time.Millisecond
 // calls takes 150 ms: 4 requests at a time to one mailbox, two for each message.
 func TestDeliveryRate(t *testing.T) {
 	needCompare(t)
-	for _, c := range []struct{ mailboxes, each int }{{1, 200}, {50, 40}} {
+	for _, c := range []struct{ mailboxes, each int }{{1, 200}, {50, 90}} {
 		bound := time.Duration(c.each) * 2 * graphLatency / 4
 		var shares []float64
 		for range *rounds {
