@@ -3,6 +3,9 @@ package smtpd
 import (
 	"bytes"
 	"io"
+	"sync"
+
+	"github.com/emersion/go-smtp"
 )
 
 // LineEndings is what a listener does with a CR or LF that is not part of a CRLF,
@@ -21,16 +24,16 @@ const (
 // line that ends there would let whoever controls a part of a header field add another
 // field.
 //
-// With dots it reads the body of DATA (RFC 5321 section 4.5.2): it finds the end, takes
-// the stuffed dots away, and stuffs those of the lines that it has made. What it gives
-// out is then read alike by every reader; go-smtp's misses the end after CR CR LF, and
-// loses a CR after a dot.
+// With dots it reads the body of DATA (RFC 5321 section 4.5.2): it finds the end, and
+// takes the stuffed dots away.
 type lines struct {
-	dots  bool
-	state lineState
-	open  bool // what was given out last did not end its line
-	done  bool // the end of the data was found
-	bare  bare
+	dots   bool
+	max    int // bytes of a line, the CRLF included
+	state  lineState
+	length int  // of the line so far
+	long   bool // a line was longer than max
+	done   bool // the end of the data was found
+	bare   bare
 }
 
 // bare tells which bare line endings were found.
@@ -70,7 +73,7 @@ func (l *lines) next(out, raw []byte) ([]byte, int) {
 		case afterDotCR:
 			if c == '\n' {
 				l.done = true
-				return append(out, ".\r\n"...), i + 1
+				return out, i + 1
 			}
 			l.state = afterCR
 		case afterCR, afterCRs:
@@ -113,15 +116,13 @@ func (l *lines) flush(out []byte) []byte {
 }
 
 func (l *lines) text(out, text []byte) []byte {
-	if l.dots && !l.open && text[0] == '.' {
-		out = append(out, '.')
-	}
-	l.open = true
+	l.length += len(text)
+	l.long = l.long || l.length > l.max-len(crlf)
 	return append(out, text...)
 }
 
 func (l *lines) end(out []byte) []byte {
-	l.open = false
+	l.length = 0
 	return append(out, crlf...)
 }
 
@@ -141,31 +142,114 @@ func textLength(p []byte) int {
 	return len(p)
 }
 
-// chunks reads the body of BDAT, whose end go-smtp finds by its length.
-type chunks struct {
+// body reads one message.
+//
+// That of DATA it takes from the connection, past go-smtp, whose own reader misses the
+// end after CR CR LF, loses a CR after a dot, and takes a message that is exactly as
+// large as it may be for too large. That of BDAT comes through go-smtp, which finds its
+// end by the lengths of the chunks.
+type body struct {
 	lines
-	r        io.Reader
+	from     func(p []byte) (int, error)
+	conn     *conn // of DATA; nil with BDAT
 	raw, buf []byte
-	out      []byte // of buf, not read yet
-	err      error  // of r, once out is read
+	err      error // how it ended
 }
 
-func newChunks(r io.Reader) *chunks { return &chunks{r: r, raw: make([]byte, 16<<10)} }
+var bodyPool = sync.Pool{New: func() any { return &body{raw: make([]byte, 16<<10)} }}
 
-func (c *chunks) Read(p []byte) (int, error) {
-	for len(c.out) == 0 {
-		if c.err != nil {
-			return 0, c.err
-		}
-		var n int
-		n, c.err = c.r.Read(c.raw)
-		c.buf, _ = c.next(c.buf[:0], c.raw[:n])
-		if c.err == io.EOF {
-			c.buf = c.flush(c.buf)
-		}
-		c.out = c.buf
+// newBody takes what go-smtp gives to read: with BDAT it is a pipe. It is nil where the
+// body of DATA cannot be read.
+func (s *session) newBody(r io.Reader) *body {
+	pipe, chunks := r.(*io.PipeReader)
+	if !chunks && !s.conn.atBody() {
+		return nil
 	}
-	n := copy(p, c.out)
-	c.out = c.out[n:]
-	return n, nil
+	b := bodyPool.Get().(*body)
+	*b = body{lines: lines{dots: !chunks, max: s.server.cfg.MaxLineBytes}, raw: b.raw, buf: b.buf}
+	if chunks {
+		b.from = pipe.Read
+	} else {
+		b.from, b.conn = s.conn.raw, s.conn
+	}
+	return b
+}
+
+// read returns what comes next of the message, until the next call; with it, or later,
+// io.EOF.
+func (b *body) read() ([]byte, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	n, err := b.from(b.raw)
+	var used int
+	b.buf, used = b.next(b.buf[:0], b.raw[:n])
+	switch {
+	case b.done:
+		b.conn.endBody(b.raw[used:n])
+		err = io.EOF
+	case err == io.EOF:
+		b.buf = b.flush(b.buf)
+	}
+	b.err = err
+	return b.buf, err
+}
+
+// copyTo writes the message to w, if it has at most most bytes as it is written.
+func (b *body) copyTo(w io.Writer, most int64) (size int64, err error) {
+	for {
+		text, end := b.read()
+		size += int64(len(text))
+		switch {
+		case size > most:
+			return 0, smtp.ErrDataTooLarge
+		case b.long:
+			return 0, smtp.ErrTooLongLine
+		}
+		if _, err := w.Write(text); err != nil {
+			return 0, err
+		}
+		if end == io.EOF {
+			return size, nil
+		}
+		if end != nil {
+			return 0, end
+		}
+	}
+}
+
+// close reads DATA to its end, for the sake of what follows it: the client hears
+// nothing before. go-smtp does that with BDAT.
+func (b *body) close() {
+	for b.conn != nil && b.err == nil {
+		_, _ = b.read()
+	}
+	b.from, b.conn = nil, nil
+	bodyPool.Put(b)
+}
+
+// checkLines refuses bare line endings where the listener does, and counts them.
+func (s *session) checkLines(id string, found bare) error {
+	cfg := s.server.cfg
+	action := "normalized"
+	if cfg.LineEndings == LineEndingsReject {
+		action = "rejected"
+	}
+	name := ""
+	if found.cr {
+		name = "CR"
+		s.server.metrics.bare.WithLabelValues(cfg.Name, "cr", action).Inc()
+	}
+	if found.lf {
+		name = "LF"
+		s.server.metrics.bare.WithLabelValues(cfg.Name, "lf", action).Inc()
+	}
+	switch {
+	case name == "":
+		return nil
+	case action == "normalized":
+		s.log.Info("line endings normalized", "id", id, "lf", found.lf, "cr", found.cr)
+		return nil
+	}
+	return &Refusal{554, [3]int{5, 6, 0}, ReasonContent, "The message has a bare " + name + "; end each line with CR LF, or have the administrator set line_endings: normalize"}
 }

@@ -14,14 +14,25 @@ import (
 	"testing/iotest"
 )
 
-// reference says what a body stands for, from the words of RFC 5321 alone: it ends at
-// CRLF.CRLF, and a line that begins with a dot loses it. rest is what follows the end;
-// ok is false where there is none.
-func reference(raw string) (content, rest string, ok bool) {
-	text, rest, ok := strings.Cut("\r\n"+raw, "\r\n.\r\n")
-	text += "\r\n"
-	text = strings.ReplaceAll(text, "\r\n.", "\r\n")
-	return plainLines(text[2:]), rest, ok
+// strictData reads a stream after DATA by the letter of RFC 5321 section 4.5.2; ok is
+// false where it does not end.
+func strictData(stream string) (text, rest string, ok bool) {
+	for {
+		line, after, found := strings.Cut(stream, "\r\n")
+		if !found {
+			return "", "", false
+		}
+		if stream = after; line == "." {
+			return text, stream, true
+		}
+		text += strings.TrimPrefix(line, ".") + "\r\n"
+	}
+}
+
+// reference is strictData with the line endings as they are stored.
+func reference(stream string) (content, rest string, ok bool) {
+	text, rest, ok := strictData(stream)
+	return plainLines(text), rest, ok
 }
 
 var lineEnd = regexp.MustCompile(`\r*\n|\r+`)
@@ -198,8 +209,7 @@ func (b *bench) dialogue(pieces ...string) (taken []string, replies string) {
 	return taken, got.String()
 }
 
-// FuzzLines compares what is read of a body with the reference, and reads what is given
-// out a second time: it must be a body that every reader reads alike.
+// FuzzLines compares what is read of a body with the reference.
 func FuzzLines(f *testing.F) {
 	for _, end := range endsOfData {
 		f.Add([]byte("a" + end + "b\r\n.\r\nQUIT\r\n"))
@@ -233,19 +243,16 @@ func FuzzLines(f *testing.F) {
 		if !ended {
 			return
 		}
-		if plain := plainLines(string(out)); plain != string(out) {
-			t.Fatalf("bare line endings in %q", out)
-		}
-		content, behind, _ := reference(string(out))
-		if content != want || behind != "" {
-			t.Fatalf("read %q, want %q", content, want)
+		if string(out) != want {
+			t.Fatalf("read %q, want %q", out, want)
 		}
 		if bare := strings.ReplaceAll(string(raw[:used]), "\r\n", ""); l.bare.cr != strings.Contains(bare, "\r") || l.bare.lf != strings.Contains(bare, "\n") {
 			t.Fatalf("found %+v in %q", l.bare, raw[:used])
 		}
-		c := newChunks(iotest.OneByteReader(bytes.NewReader(raw)))
-		if chunk, err := io.ReadAll(c); err != nil || string(chunk) != plainLines(string(raw)) {
-			t.Fatalf("chunk %q, want %q (%v)", chunk, plainLines(string(raw)), err)
+		c := body{from: iotest.OneByteReader(bytes.NewReader(raw)).Read, lines: lines{max: 1 << 20}, raw: make([]byte, 1)}
+		var chunk bytes.Buffer
+		if _, err := c.copyTo(&chunk, 1<<30); err != nil || chunk.String() != plainLines(string(raw)) {
+			t.Fatalf("chunk %q, want %q (%v)", chunk.String(), plainLines(string(raw)), err)
 		}
 	})
 }

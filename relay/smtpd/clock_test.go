@@ -3,7 +3,6 @@ package smtpd
 import (
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -63,8 +62,7 @@ func TestPace(t *testing.T) {
 func (d drip) run(t *testing.T, cfg Config, verb string) (replies string, took time.Duration, messages int) {
 	p := newPipes()
 	_, queue, _ := serve(t, p, cfg)
-	ours, theirs := net.Pipe()
-	p.conns <- theirs
+	ours := p.dial()
 	var all []byte
 	var reading sync.WaitGroup
 	began := time.Now()
@@ -101,8 +99,7 @@ func TestSlowCommand(t *testing.T) {
 		cfg.Timeout, cfg.Session.Time = 5*time.Minute, time.Hour
 		p := newPipes()
 		serve(t, p, cfg)
-		ours, theirs := net.Pipe()
-		p.conns <- theirs
+		ours := p.dial()
 		var sending sync.WaitGroup
 		sending.Go(func() {
 			for _, err := io.WriteString(ours, "EHLO "); err == nil; _, err = io.WriteString(ours, "x") {

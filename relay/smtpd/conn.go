@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 // as commands (RFC 5321 has no way to resynchronise within DATA).
 //
 // It gives out one command line at a time, so that nothing of a body is with go-smtp
-// when DATA is answered: from there on it gives out what lines makes of the body.
+// when DATA is answered: the session reads it, and go-smtp no more than the dot.
 type conn struct {
 	net.Conn          // the TCP connection, or the TLS connection above it
 	tcp      net.Conn // for Shutdown, while TLS may be coming up
@@ -37,8 +36,6 @@ type conn struct {
 	command []byte // the beginning of the command line that was given out last
 	whole   bool   // it was given out to its end
 	chunk   int64  // bytes of a BDAT chunk that are still to be given out as they are
-	body    *body  // of DATA; nil outside
-	bare    bare   // what the last body had
 
 	opening opening
 	meter   meter
@@ -55,22 +52,11 @@ func newConn(nc net.Conn, s *Server) *conn {
 	return c
 }
 
-// body is what is under way of a DATA command.
-type body struct {
-	lines
-	raw, buf []byte
-	out      []byte // of buf, not given out yet
-}
-
-var bodyPool = sync.Pool{New: func() any { return &body{raw: make([]byte, 16<<10)} }}
-
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	switch {
 	case c.over:
 		return 0, net.ErrClosed // not io.EOF, which could complete a chunk
-	case c.body != nil:
-		return c.readBody(p)
 	case c.chunk > 0:
 		n, err := c.raw(p[:min(int64(len(p)), c.chunk)])
 		c.chunk -= int64(n)
@@ -133,41 +119,20 @@ func chunkSize(line string) int64 {
 	return int64(size)
 }
 
-// beginBody is called when go-smtp asks for the body of DATA. Were anything behind the
-// command with it already, lines would miss the beginning.
-func (c *conn) beginBody() error {
-	if !c.whole || c.chunk > 0 || !strings.EqualFold(strings.TrimSpace(string(c.command)), "DATA") {
-		c.failed = errCut
-		return errCut
+// atBody says whether all that go-smtp was given is the DATA command, so that the body
+// comes next. It was given more where a line looked like BDAT and was none, such as an
+// answer to an AUTH challenge: then nothing more is read.
+func (c *conn) atBody() bool {
+	if c.whole && c.chunk == 0 && strings.EqualFold(strings.TrimSpace(string(c.command)), "DATA") {
+		return true
 	}
-	b := bodyPool.Get().(*body)
-	*b = body{lines: lines{dots: true}, raw: b.raw, buf: b.buf[:0]}
-	c.body = b
-	return nil
+	c.pending, c.failed = nil, errCut
+	return false
 }
 
-func (c *conn) readBody(p []byte) (int, error) {
-	b := c.body
-	for len(b.out) == 0 {
-		n, err := c.raw(b.raw)
-		if err != nil {
-			return 0, err
-		}
-		var used int
-		b.buf, used = b.next(b.buf[:0], b.raw[:n])
-		b.out = b.buf
-		if used < n {
-			c.pending = slices.Concat(b.raw[used:n], c.pending)
-		}
-	}
-	n := copy(p, b.out)
-	b.out = b.out[n:]
-	if len(b.out) == 0 && b.done {
-		c.bare = b.bare
-		c.body = nil
-		bodyPool.Put(b)
-	}
-	return n, nil
+// endBody puts back the end of the data, for go-smtp to find, and what came behind it.
+func (c *conn) endBody(rest []byte) {
+	c.pending = slices.Concat([]byte(".\r\n"), rest, c.pending)
 }
 
 // raw reads what the client sends. A read may bring both bytes and the end (TLS does,
@@ -230,11 +195,6 @@ func (c *conn) Write(p []byte) (int, error) {
 	rest := c.mute.filter(p)
 	if len(rest) == 0 || c.over {
 		return len(p), nil
-	}
-	if bytes.HasPrefix(rest, []byte("354 ")) {
-		if err := c.beginBody(); err != nil {
-			return 0, err
-		}
 	}
 	delay, over, text := c.meter.count(rest, c.server.cfg.Session, c.command, c.inBody.Load())
 	c.pause(delay)

@@ -264,32 +264,6 @@ func serve(tb testing.TB, l net.Listener, cfg Config) (*Server, *fakeQueue, *pro
 	return s, q, registry
 }
 
-// pipes is a listener without a network, where each write of a client is one read
-// of the server.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.closed) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{} }
-
 // running is how many servers of tests there are.
 var running atomic.Int32
 

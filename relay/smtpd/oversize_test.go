@@ -69,13 +69,11 @@ func TestEndlessLine(t *testing.T) {
 		change func(*Config)
 		before func(c *client)
 	}{
-		"before anything":   {func(c *Config) { c.Auth = AuthRequired }, func(*client) {}},
-		"before STARTTLS":   {secured(TLSStart), func(*client) {}},
-		"as MAIL":           {func(*Config) {}, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("MAIL FROM:<") }},
-		"as AUTH":           {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("AUTH PLAIN ") }},
-		"as a password":     {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.cmd("334", "AUTH LOGIN Y3Jt") }},
-		"in a body":         {func(*Config) {}, func(c *client) { c.cmd("250", "EHLO client.test"); c.envelope(); c.cmd("354", "DATA") }},
-		"in a body, as CRs": {func(*Config) {}, func(c *client) { c.cmd("250", "EHLO client.test"); c.envelope(); c.cmd("354", "DATA"); c.send("x\r\r") }},
+		"before anything": {func(c *Config) { c.Auth = AuthRequired }, func(*client) {}},
+		"before STARTTLS": {secured(TLSStart), func(*client) {}},
+		"as MAIL":         {func(*Config) {}, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("MAIL FROM:<") }},
+		"as AUTH":         {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("AUTH PLAIN ") }},
+		"as a password":   {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.cmd("334", "AUTH LOGIN Y3Jt") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, tt.change)
@@ -103,5 +101,95 @@ func TestEndlessLine(t *testing.T) {
 				t.Errorf("took %q", got[0].data[:100])
 			}
 		})
+	}
+}
+
+// In a body such a line is read to its end, so that the client learns why it is
+// refused, and nothing of it is kept.
+func TestEndlessLineInBody(t *testing.T) {
+	const size = 32 << 20
+	for name, tt := range map[string]struct{ verb, line, answer string }{
+		"DATA":          {"DATA\r\n", "a", "554 5.6.0 A line"},
+		"BDAT":          {fmt.Sprintf("BDAT %d\r\n", size), "a", "554 5.6.0 A line"},
+		"DATA, of CRs":  {"DATA\r\n", "\r", "250"}, // they come to one line's end
+		"DATA, of dots": {"DATA\r\n", ".", "554 5.6.0 A line"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(c *Config) { c.MaxMessageBytes = 2 * size })
+			c := b.ready()
+			c.envelope()
+			c.send(tt.verb)
+			if strings.HasPrefix(tt.verb, "DATA") {
+				c.expect("354")
+			}
+			piece := []byte(strings.Repeat(tt.line, 64<<10))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range size / len(piece) {
+				if _, err := c.conn.Write(piece); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if strings.HasPrefix(tt.verb, "DATA") {
+				c.send("\r\n.\r\n")
+			}
+			c.expect(tt.answer)
+			runtime.ReadMemStats(&after)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+				t.Errorf("took %d KiB of memory", used>>10)
+			}
+			for _, m := range b.queue.takeTexts() {
+				if m != "\r\n" {
+					t.Errorf("took %d bytes", len(m))
+				}
+			}
+			c.cmd("250", "NOOP")
+		})
+	}
+}
+
+// SIZE is what a message may have, not what it must stay below (RFC 1870), and counts
+// what is stored.
+func TestExactlyAsLarge(t *testing.T) {
+	const limit = 64 << 10
+	b := start(t, func(c *Config) { c.MaxMessageBytes = limit })
+	c := b.ready()
+	for more, answer := range map[int]string{-1: "250", 0: "250", 1: "552 5.3.4"} {
+		text := strings.Repeat("x\r\n", limit/3-1)
+		text += strings.Repeat("x", limit+more-len(text)-2) + "\r\n"
+		c.envelope()
+		c.cmd("354", "DATA")
+		c.send(text + ".\r\n")
+		c.expect(answer)
+		c.envelope()
+		c.send(fmt.Sprintf("BDAT %d LAST\r\n%s", len(text), text))
+		c.expect(answer)
+		bare := strings.Replace(text, "\r\n", "\n", 10)
+		c.envelope()
+		c.cmd("354", "DATA")
+		c.send(bare + ".\r\n")
+		c.expect(answer)
+		for _, got := range b.queue.takeTexts() {
+			if got != text || len(got) > limit {
+				t.Errorf("took %d bytes, want %d", len(got), len(text))
+			}
+		}
+	}
+}
+
+// A listener that announces 25 MB is sent 40 by a client that does not say so.
+func TestLargeWithoutSize(t *testing.T) {
+	b := start(t, func(c *Config) { c.MaxMessageBytes = 25_000_000 })
+	c := b.ready()
+	c.cmd("552 5.3.4", "MAIL FROM:<a@contoso.test> SIZE=40000000")
+	c.envelope()
+	c.cmd("354", "DATA")
+	c.send("Subject: large\r\n\r\n" + strings.Repeat(strings.Repeat("x", 998)+"\r\n", 40_000) + "\r\r\n.\r\n") // the end that go-smtp misses
+	c.expect("552 5.3.4 The message is larger")
+	c.envelope()
+	c.cmd("354", "DATA")
+	c.cmd("250", "Subject: next\r\n\r\n.")
+	if got := b.queue.takeTexts(); len(got) != 1 || got[0] != "Subject: next\r\n\r\n" {
+		t.Errorf("took %d messages, want the second alone", len(got))
 	}
 }

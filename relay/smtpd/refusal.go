@@ -28,6 +28,8 @@ func (r *Refusal) smtp() *smtp.SMTPError {
 	return &smtp.SMTPError{Code: r.Code, EnhancedCode: smtp.EnhancedCode(r.Enhanced), Message: printable(r.Text)}
 }
 
+var errOutOfTurn = &Refusal{503, [3]int{5, 5, 1}, ReasonAborted, "The message did not follow its command; send DATA, wait for the answer, then send the message"}
+
 // refusalOf maps any error to what the client is told; a fault of ours is a 4xx.
 func refusalOf(err error) *Refusal {
 	var r *Refusal
@@ -48,7 +50,7 @@ func refusalOf(err error) *Refusal {
 	case errors.Is(err, smtp.ErrDataReset):
 		return &Refusal{451, [3]int{4, 4, 2}, ReasonAborted, "The message was not finished"}
 	case errors.Is(err, smtp.ErrTooLongLine):
-		return &Refusal{554, [3]int{5, 6, 0}, ReasonContent, "A line of the message is longer than this relay takes"}
+		return &Refusal{554, [3]int{5, 6, 0}, ReasonContent, "A line of the message is longer than this relay takes; have the sending program break its lines, or encode the content"}
 	case errors.As(err, &s):
 		return &Refusal{s.Code, [3]int(s.EnhancedCode), ReasonContent, s.Message}
 	}

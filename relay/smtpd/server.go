@@ -42,9 +42,9 @@ type Config struct {
 	Networks        []netip.Prefix // empty: anywhere
 	ProxyNetworks   []netip.Prefix // whose PROXY header tells the client
 	Session         SessionLimits
-	MaxMessageBytes int64 // SIZE (RFC 1870)
-	MaxRecipients   int   // of one message
-	MaxLineBytes    int
+	MaxMessageBytes int64         // SIZE (RFC 1870)
+	MaxRecipients   int           // of one message
+	MaxLineBytes    int           // of a message, the CRLF included
 	MaxHeaderBytes  int           // of the message header that policy is shown
 	Timeout         time.Duration // longest wait for a client's next bytes
 	MessageTimeout  time.Duration // longest time for one message's data
@@ -107,6 +107,10 @@ type Server struct {
 	bodies   sync.WaitGroup // messages that are being taken, with BDAT beside their connection
 }
 
+// maxCommand is the longest line that is not a message's: of all, answers to AUTH
+// challenges may be the longest (RFC 4954 section 4).
+const maxCommand = 12288
+
 // New makes a server; Serve starts it. Listeners may share room.
 func New(cfg Config, intake queue.Intake, policy Policy, room *Room, metrics *Metrics, log *slog.Logger) *Server {
 	s := &Server{
@@ -120,7 +124,7 @@ func New(cfg Config, intake queue.Intake, policy Policy, room *Room, metrics *Me
 	s.smtp.Domain = cfg.Hostname
 	s.smtp.MaxMessageBytes = cfg.MaxMessageBytes
 	s.smtp.MaxRecipients = cfg.MaxRecipients
-	s.smtp.MaxLineLength = cfg.MaxLineBytes
+	s.smtp.MaxLineLength = maxCommand
 	s.smtp.EnableSMTPUTF8 = true
 	s.smtp.EnableDSN = true
 	s.smtp.AllowInsecureAuth = true // the session decides, see AuthMechanisms: go-smtp does not see our TLS

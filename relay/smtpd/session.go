@@ -144,12 +144,17 @@ func (s *session) askDSN(to string, dsn queue.RecipientDSN) {
 // names the queue ID.
 func (s *session) Data(r io.Reader) error {
 	start := time.Now()
+	b := s.newBody(r)
+	if b == nil {
+		return s.refused("DATA", errOutOfTurn)
+	}
+	defer b.close()
 	who, entry, ok := s.begin()
 	if !ok {
 		return s.refused("DATA", smtp.ErrDataReset) // reset while a chunk was on its way
 	}
 	defer s.server.bodies.Done()
-	id, size, err := s.accept(s.newBody(r), who, &entry)
+	id, size, err := s.accept(b, who, &entry)
 	s.conn.meter.restart(err == nil)
 	s.conn.idle.mark()
 	s.server.metrics.seconds.WithLabelValues(s.server.cfg.Name).Observe(time.Since(start).Seconds())
@@ -178,45 +183,8 @@ func (s *session) begin() (Identity, queue.Entry, bool) {
 	}, true
 }
 
-// messageBody is a message whose lines all end with CRLF.
-type messageBody struct {
-	io.Reader
-	bare *bare // found in it, once it is read
-}
-
-// newBody takes what go-smtp gives for DATA, which the connection has seen to, or the
-// pipe that it gives for BDAT.
-func (s *session) newBody(r io.Reader) messageBody {
-	if pipe, ok := r.(*io.PipeReader); ok {
-		c := newChunks(pipe)
-		return messageBody{c, &c.bare}
-	}
-	return messageBody{r, &s.conn.bare}
-}
-
-// checkLines refuses bare line endings where the listener does, and counts them.
-func (s *session) checkLines(found bare) error {
-	action := "normalized"
-	if s.server.cfg.LineEndings == LineEndingsReject {
-		action = "rejected"
-	}
-	name := ""
-	if found.cr {
-		name = "CR"
-		s.server.metrics.bare.WithLabelValues(s.server.cfg.Name, "cr", action).Inc()
-	}
-	if found.lf {
-		name = "LF"
-		s.server.metrics.bare.WithLabelValues(s.server.cfg.Name, "lf", action).Inc()
-	}
-	if name == "" || action != "rejected" {
-		return nil
-	}
-	return &Refusal{554, [3]int{5, 6, 0}, ReasonContent, "The message has a bare " + name + "; end each line with CR LF, or have the administrator set line_endings: normalize"}
-}
-
 // accept streams the message into the queue. Nothing remains of one that fails.
-func (s *session) accept(r messageBody, who Identity, entry *queue.Entry) (id string, size int64, err error) {
+func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, size int64, err error) {
 	ctx := context.Background() // the answer must be known, whatever happens to the client
 	w, err := s.server.intake.Create(ctx)
 	if err != nil {
@@ -233,14 +201,11 @@ func (s *session) accept(r messageBody, who Identity, entry *queue.Entry) (id st
 	}
 	entry.Trace = int64(n)
 	h := header{max: s.server.cfg.MaxHeaderBytes}
-	size, err = io.CopyBuffer(struct{ io.Writer }{w}, io.TeeReader(r, &h), make([]byte, 32<<10))
+	size, err = b.copyTo(io.MultiWriter(w, &h), s.server.cfg.MaxMessageBytes)
 	if err != nil {
 		return "", 0, err
 	}
-	if size > s.server.cfg.MaxMessageBytes { // with line ends that are longer than they came
-		return "", 0, smtp.ErrDataTooLarge
-	}
-	if err := s.checkLines(*r.bare); err != nil {
+	if err := s.checkLines(w.ID(), b.bare); err != nil {
 		return "", 0, err
 	}
 	if err := s.server.policy.Route(who, h.bytes(), size, entry); err != nil {
