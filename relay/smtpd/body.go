@@ -218,14 +218,16 @@ func (b *body) copyTo(w io.Writer, most int64) (size int64, err error) {
 	}
 }
 
-// close reads DATA to its end, for the sake of what follows it: the client hears
-// nothing before. go-smtp does that with BDAT.
-func (b *body) close() {
-	for b.conn != nil && b.err == nil {
+// finish reads the message to its end, for the sake of what follows it: the client hears
+// nothing before. It says whether there was one.
+func (b *body) finish() (whole bool) {
+	for b.err == nil {
 		_, _ = b.read()
 	}
+	whole = b.err == io.EOF
 	b.from, b.conn = nil, nil
 	bodyPool.Put(b)
+	return whole
 }
 
 // checkLines refuses bare line endings where the listener does, and counts them.

@@ -41,6 +41,7 @@ type fakeQueue struct {
 	failEnd  error // of Commit
 	noRoom   error // of Room
 	admitted atomic.Int64
+	onAbort  func()
 }
 
 type fakeMessage struct {
@@ -95,6 +96,9 @@ func (w *fakeWriter) Commit(_ context.Context, e queue.Entry) error {
 }
 
 func (w *fakeWriter) Abort() error {
+	if w.q.onAbort != nil {
+		w.q.onAbort()
+	}
 	w.q.mu.Lock()
 	defer w.q.mu.Unlock()
 	if !w.over {

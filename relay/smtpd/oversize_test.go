@@ -110,7 +110,7 @@ func TestEndlessLineInBody(t *testing.T) {
 	const size = 32 << 20
 	for name, tt := range map[string]struct{ verb, line, answer string }{
 		"DATA":          {"DATA\r\n", "a", "554 5.6.0 A line"},
-		"BDAT":          {fmt.Sprintf("BDAT %d\r\n", size), "a", "554 5.6.0 A line"},
+		"BDAT":          {fmt.Sprintf("BDAT %d LAST\r\n", size), "a", "554 5.6.0 A line"},
 		"DATA, of CRs":  {"DATA\r\n", "\r", "250"}, // they come to one line's end
 		"DATA, of dots": {"DATA\r\n", ".", "554 5.6.0 A line"},
 	} {

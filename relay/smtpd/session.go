@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -143,12 +144,24 @@ func (s *session) askDSN(to string, dsn queue.RecipientDSN) {
 // Data implements smtp.Session. It answers nil never: success is a 250 that
 // names the queue ID.
 func (s *session) Data(r io.Reader) error {
-	start := time.Now()
 	b := s.newBody(r)
 	if b == nil {
 		return s.refused("DATA", errOutOfTurn)
 	}
-	defer b.close()
+	_, chunks := r.(*io.PipeReader)
+	answer := s.take(b)
+	if !b.finish() && chunks {
+		// BDAT was given up (RSET, EHLO, a cut). go-smtp waits for no answer, and would
+		// take it for that of the next message, which has begun by now perhaps. For the
+		// same reason none is given before the last chunk, when go-smtp does wait.
+		runtime.Goexit()
+	}
+	return answer
+}
+
+// take puts the message into the queue, and returns the answer to it.
+func (s *session) take(b *body) error {
+	start := time.Now()
 	who, entry, ok := s.begin()
 	if !ok {
 		return s.refused("DATA", smtp.ErrDataReset) // reset while a chunk was on its way

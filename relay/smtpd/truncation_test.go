@@ -216,6 +216,42 @@ func TestTruncatedInOneRead(t *testing.T) {
 	}
 }
 
+// go-smtp would give the answer of a message that was reset to the one that follows it,
+// if the first takes longer to clear away: the second were refused although it is kept,
+// or its connection hung for ever.
+func TestResetWithinBDAT(t *testing.T) {
+	const lines = "Subject: x\r\n"
+	for name, tt := range map[string]struct{ reset, second, answer string }{
+		"RSET":                                 {"RSET", "BDAT 2 LAST\r\n\r\n", "250 2.0.0 queued"},
+		"EHLO":                                 {"EHLO client.test", "BDAT 2 LAST\r\n\r\n", "250 2.0.0 queued"},
+		"RSET, then a message that is refused": {"RSET", "BDAT 10000 LAST\r\n" + strings.Repeat("x", 10000), "554 5.6.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(*Config) {})
+			aborting, release := make(chan struct{}, 9), make(chan struct{})
+			b.queue.onAbort = func() {
+				aborting <- struct{}{}
+				<-release
+			}
+			c := b.ready()
+			c.envelope()
+			c.send(fmt.Sprintf("BDAT %d\r\n%s", len(lines), lines))
+			c.expect("250")
+			c.cmd("250", tt.reset)
+			<-aborting
+			c.envelope()
+			c.send(fmt.Sprintf("BDAT %d\r\n%s", len(lines), lines))
+			c.expect("250")
+			close(release)
+			time.Sleep(20 * time.Millisecond) // for the first to be answered, where it is
+			c.send(tt.second)
+			c.expect(tt.answer)
+			c.cmd("221", "QUIT")
+			b.waitGone()
+		})
+	}
+}
+
 // Errors of the queue are told as 4xx and leave the session usable.
 func TestQueueFaults(t *testing.T) {
 	b := start(t, secured(TLSNone))
