@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -45,21 +47,7 @@ func TestDialogs(t *testing.T) {
 
 func runDialog(t *testing.T, lines []string) {
 	t.Helper()
-	cfg := func(c *Config) {
-		for _, l := range lines {
-			switch l {
-			case "! auth required":
-				c.Auth = AuthRequired
-			case "! auth optional":
-				c.Auth = AuthOptional
-			case "! starttls":
-				c.TLS = TLSStart
-			case "! elsewhere":
-				c.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
-			}
-		}
-	}
-	b := start(t, cfg)
+	b := start(t, dialogConfig(lines))
 	c := b.dial()
 	for n, l := range lines {
 		kind, rest, _ := strings.Cut(l, " ")
@@ -72,6 +60,26 @@ func runDialog(t *testing.T, lines []string) {
 			}
 		case "!":
 			c.act(b, rest)
+		}
+	}
+}
+
+// dialogConfig is the listener that the "!" lines of a dialog describe.
+func dialogConfig(lines []string) func(*Config) {
+	return func(c *Config) {
+		for _, l := range lines {
+			switch l {
+			case "! auth required":
+				c.Auth = AuthRequired
+			case "! auth optional":
+				c.Auth = AuthOptional
+			case "! starttls":
+				c.TLS = TLSStart
+			case "! reject":
+				c.LineEndings = LineEndingsReject
+			case "! elsewhere":
+				c.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+			}
 		}
 	}
 }
@@ -117,6 +125,10 @@ func (c *client) act(b *bench, what string) {
 		if got := b.queue.all(); len(got) != 1 {
 			c.Fatalf("%d messages are queued", len(got))
 		}
+	case "text":
+		if got := b.queue.takeTexts(); len(got) != 1 || got[0] != unescape(rest) {
+			c.Fatalf("queued: %q", got)
+		}
 	case "nothing queued":
 		if got := b.queue.all(); len(got) != 0 {
 			c.Fatalf("queued: %q", got[0].data)
@@ -124,19 +136,21 @@ func (c *client) act(b *bench, what string) {
 	}
 }
 
-// unescape knows \0 \r \n \xff for bytes that a text file cannot hold well, and
-// {b64 text} for base64.
+// unescape knows \0 \r \n \xff for bytes that a text file cannot hold well, {b64 text}
+// for base64, and {fill n} for n bytes of text.
 func unescape(s string) string {
 	s = strings.NewReplacer(`\0`, "\x00", `\r`, "\r", `\n`, "\n", `\xff`, "\xff").Replace(s)
-	for {
-		i := strings.Index(s, "{b64 ")
-		if i < 0 {
-			return s
+	return braces.ReplaceAllStringFunc(s, func(m string) string {
+		kind, rest, _ := strings.Cut(strings.Trim(m, "{}"), " ")
+		if kind == "b64" {
+			return base64.StdEncoding.EncodeToString([]byte(rest))
 		}
-		j := i + strings.IndexByte(s[i:], '}')
-		s = s[:i] + base64.StdEncoding.EncodeToString([]byte(s[i+5:j])) + s[j+1:]
-	}
+		n, _ := strconv.Atoi(rest)
+		return strings.Repeat("x", n)
+	})
 }
+
+var braces = regexp.MustCompile(`\{(b64|fill) [^}]*\}`)
 
 func TestReceived(t *testing.T) {
 	b := start(t, func(c *Config) { c.TLS, c.Auth = TLSImplicit, AuthRequired })
