@@ -57,6 +57,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"listener tls_min":    {shown.Listeners[0].TLSMin, base.Listeners[0].TLSMin},
 		"listener auth":       {shown.Listeners[0].Auth, base.Listeners[0].Auth},
 		"listener open":       {shown.Listeners[0].OpenToEveryone, base.Listeners[0].OpenToEveryone},
+		"line endings":        {shown.Listeners[0].LineEndings, base.Listeners[0].LineEndings},
 		"connection endpoint": {shown.Connections[0].Endpoints, base.Connections[0].Endpoints},
 		"senders":             {shown.Senders, base.Senders},
 		"user senders":        {shown.Users[0].Senders, base.Users[0].Senders},
