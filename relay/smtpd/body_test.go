@@ -1,13 +1,9 @@
 package smtpd
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
-	"io"
-	"net"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -70,9 +66,9 @@ func TestSmugglingData(t *testing.T) {
 			if strings.Contains(rest, smuggled) {
 				want = append(want, "Subject: smuggled\r\n\r\n") // a second message of an honest client
 			}
-			b := start(t, func(*Config) {})
+			s := newSmuggling(t, LineEndingsNormalize)
 			for split := 0; split <= len(raw); split++ {
-				got, _ := b.dialogue("DATA\r\n", raw[:split], raw[split:])
+				got, _ := s.dialogue("DATA\r\n", raw[:split], raw[split:])
 				if !slices.Equal(got, want) {
 					t.Fatalf("split at %d: took %q, want %q", split, got, want)
 				}
@@ -88,14 +84,14 @@ func TestSmugglingBDAT(t *testing.T) {
 			raw := "Subject: s\r\n\r\nbody" + end + smuggled
 			want := []string{plainLines(raw)}
 			whole := fmt.Sprintf("BDAT %d LAST\r\n%s", len(raw), raw)
-			b := start(t, func(*Config) {})
+			s := newSmuggling(t, LineEndingsNormalize)
 			for split := range len(whole) {
-				if got, _ := b.dialogue(whole[:split], whole[split:]); !slices.Equal(got, want) {
+				if got, _ := s.dialogue(whole[:split], whole[split:]); !slices.Equal(got, want) {
 					t.Fatalf("split at %d: took %q, want %q", split, got, want)
 				}
 			}
 			for split := range len(raw) {
-				got, _ := b.dialogue(fmt.Sprintf("BDAT %d\r\n%sBDAT %d LAST\r\n%s", split, raw[:split], len(raw)-split, raw[split:]))
+				got, _ := s.dialogue(fmt.Sprintf("BDAT %d\r\n%sBDAT %d LAST\r\n%s", split, raw[:split], len(raw)-split, raw[split:]))
 				if !slices.Equal(got, want) {
 					t.Fatalf("chunks of %d and the rest: took %q, want %q", split, got, want)
 				}
@@ -165,48 +161,15 @@ func TestLineEndingsCounted(t *testing.T) {
 // returns the messages that were taken, without the Received field, and all replies.
 func dialogue(t *testing.T, endings LineEndings, pieces ...string) (taken []string, replies string) {
 	t.Helper()
-	b := start(t, func(c *Config) { c.LineEndings = endings })
-	return b.dialogue(pieces...)
+	return newSmuggling(t, endings).dialogue(pieces...)
 }
 
-func (b *bench) listener() *listener {
-	for {
-		b.server.mu.Lock()
-		l := b.server.listener
-		b.server.mu.Unlock()
-		if l != nil {
-			return l
-		}
-		runtime.Gosched()
-	}
-}
-
-func (b *bench) dialogue(pieces ...string) (taken []string, replies string) {
-	b.Helper()
-	client, server := net.Pipe()
-	go b.listener().admit(server)
-	var got bytes.Buffer
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		_, _ = io.Copy(&got, client)
-	}()
-	pieces = append([]string{"EHLO client.test\r\nMAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\n"}, pieces...)
-	for _, p := range append(pieces, "QUIT\r\n") {
-		if p == "" {
-			continue
-		}
-		if _, err := io.WriteString(client, p); err != nil {
-			break // it was closed
-		}
-	}
-	<-over
-	for _, m := range b.queue.take() {
-		content := bufio.NewReader(bytes.NewReader(m.data[m.Trace:]))
-		text, _ := io.ReadAll(content)
-		taken = append(taken, string(text))
-	}
-	return taken, got.String()
+func (s *smuggling) dialogue(pieces ...string) (taken []string, replies string) {
+	s.Helper()
+	all := slices.Concat([]string{toData}, pieces, []string{"QUIT\r\n"})
+	all = slices.DeleteFunc(all, func(piece string) bool { return piece == "" })
+	replies = s.pipes.talk(s, all...)
+	return s.queue.takeTexts(), replies
 }
 
 // FuzzLines compares what is read of a body with the reference.

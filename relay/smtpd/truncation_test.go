@@ -203,14 +203,14 @@ func (c *lastRead) Read(p []byte) (int, error) {
 func TestTruncatedInOneRead(t *testing.T) {
 	for body, text := range map[string]string{"BDAT": "BDAT 1000 LAST\r\nSubject: cut\r\n\r\nhalf", "DATA": "DATA\r\nSubject: cut\r\n\r\nhalf\r\n"} {
 		t.Run(body, func(t *testing.T) {
-			b := start(t, func(*Config) {})
+			s := newSmuggling(t, LineEndingsNormalize)
 			client, server := net.Pipe()
-			go b.listener().admit(&lastRead{server, "EHLO client.test\r\nMAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\n" + text})
+			s.pipes.conns <- &lastRead{server, toData + text}
 			if replies, _ := io.ReadAll(client); !strings.Contains(string(replies), "451 4.4.2") {
 				t.Errorf("answered %q", replies)
 			}
-			if got := b.queue.all(); len(got) != 0 {
-				t.Errorf("took %q", got[0].data)
+			if got := s.queue.takeTexts(); len(got) != 0 {
+				t.Errorf("took %q", got[0])
 			}
 		})
 	}
