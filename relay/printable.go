@@ -28,8 +28,8 @@ func (p printable) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// unseen tells of a character that does not print, outside of ASCII's controls, which JSON has escaped
-// where they are not its own line's end.
+// unseen tells of a character that does not print. ASCII's controls are left out: JSON
+// has escaped them, but for the end of its own line.
 func unseen(r rune) bool { return r > ' ' && (r == utf8.RuneError || !unicode.IsPrint(r)) }
 
 func escapeUnseen(s string) string {

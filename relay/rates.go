@@ -60,22 +60,23 @@ func (p *policy) meters(who smtpd.Identity, senders ...string) []meter {
 		}
 	}
 	add("user", who.User, p.cfg.Rates.User)
-	add("address", network(who.Client), p.cfg.Rates.Address)
+	add("address", machine(who.Client), p.cfg.Rates.Address)
 	for _, s := range senders {
 		add("sender", strings.ToLower(s), p.cfg.Rates.Sender)
 	}
 	return list
 }
 
-// network is the address; of IPv6 the /64, out of which a client can pick.
-func network(a netip.Addr) string {
-	if !a.IsValid() {
+// machine names whom an address stands for.
+func machine(a netip.Addr) string {
+	switch m := smtpd.Machine(a); {
+	case !m.IsValid():
 		return ""
+	case m.IsSingleIP():
+		return m.Addr().String()
+	default:
+		return m.String()
 	}
-	if a.Is6() {
-		return netip.PrefixFrom(a, 64).Masked().String()
-	}
-	return a.String()
 }
 
 // receiptMeters lists on whom a message counts: as senders on the envelope's and on

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Recipients says to whom mail may go. The zero value is everybody.
 type Recipients struct {
 	Allow []Pattern `yaml:"allow"` // empty: everybody
@@ -15,12 +17,7 @@ func (r Recipients) Allows(address string) bool {
 func (u *User) MaySendAs(address string) bool { return matchesAny(u.Senders, address) }
 
 func matchesAny(patterns []Pattern, address string) bool {
-	for _, p := range patterns {
-		if p.Match(address) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(patterns, func(p Pattern) bool { return p.Match(address) })
 }
 
 func (v validator) recipients(key string, r Recipients) {

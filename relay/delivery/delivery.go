@@ -76,7 +76,8 @@ const (
 	// pollEvery finds what another process (the queue commands) changed.
 	pollEvery = time.Second
 	// gather lets deliveries that end together be followed by one claim, which costs as
-	// much as each of theirs. No request waits for it: a lane has messages ready.
+	// much as each of theirs. A lane that may have several requests at a time has its
+	// next messages ready meanwhile.
 	gather = 5 * time.Millisecond
 )
 
