@@ -23,7 +23,7 @@ type graphCall struct {
 	op      simulator.Operation
 	nth     int // of its operation, from 1; 0 is the first
 	raw     string
-	to      string           // a recipient; "" is one that exists
+	refused bool             // by Graph, at the send: the message fails and its draft is removed
 	via     string           // the connection; "" is main
 	before  *simulator.Fault // what brings the call about
 	twice   bool             // the draft is made twice, and the answer lost: that brings it about
@@ -32,13 +32,10 @@ type graphCall struct {
 }
 
 // kind is what of a call makes the message what it is.
-func (c graphCall) kind() graphCall { return graphCall{raw: c.raw, to: c.to, via: c.via} }
+func (c graphCall) kind() graphCall { return graphCall{raw: c.raw, refused: c.refused, via: c.via} }
 
 // The connections of a call.
 const copyless, sendOnly = "copyless", "sendonly"
-
-// nobody is refused by Graph at the send: the message fails and its draft is removed.
-const nobody = "bob example"
 
 // graphCalls are all of them but the one for a token, which belongs to no message.
 var graphCalls = sync.OnceValue(func() []graphCall {
@@ -71,9 +68,9 @@ var graphCalls = sync.OnceValue(func() []graphCall {
 		{name: "look at the copy", op: simulator.OpGet, raw: mime, via: copyless},
 		{name: "removal of the copy", op: simulator.OpDelete, raw: mime, via: copyless},
 		{name: "removal of another draft", op: simulator.OpDelete, raw: files, twice: true},
-		{name: "look at a refused draft", op: simulator.OpGet, raw: files, to: nobody},
-		{name: "removal of a refused draft", op: simulator.OpDelete, raw: files, to: nobody},
-		{name: "removal of a refused draft from MIME", op: simulator.OpDelete, raw: mime, to: nobody},
+		{name: "look at a refused draft", op: simulator.OpGet, raw: files, refused: true},
+		{name: "removal of a refused draft", op: simulator.OpDelete, raw: files, refused: true},
+		{name: "removal of a refused draft from MIME", op: simulator.OpDelete, raw: mime, refused: true},
 		{name: "sendMail", op: simulator.OpSendMail, raw: small, via: sendOnly, unknown: true},
 		{name: "sendMail of MIME", op: simulator.OpSendMail, raw: mime, via: sendOnly, unknown: true},
 		{name: "sendMail without a copy", op: simulator.OpSendMail, raw: small, via: copyless, unknown: true},
@@ -102,21 +99,27 @@ type trial struct {
 // nothing that happens to it. Each has a mailbox of its own.
 func (r *rig) trials(calls []graphCall, faults map[string]simulator.Fault) (list []*trial) {
 	r.t.Helper()
-	const timeout = 4 * time.Second // as short as a busy machine allows: some requests last as long
-	r.timeout = timeout
+	r.timeout = 15 * time.Second // as short as a busy machine allows: some requests last as long
 	for _, c := range []string{"main", copyless, sendOnly} {
 		r.connect(c, secret)
 	}
 	r.cfg.Connections = map[string]delivery.Connection{copyless: {DropCopies: true}, sendOnly: {SendOnly: true}}
-	r.cfg.Concurrency = 32
+	r.cfg.Concurrency = 64 // so they wait for it together
+	refuse := func(c graphCall, mailbox string) {
+		if c.refused {
+			r.fault(simulator.Fault{Operation: simulator.OpSend, Mailbox: mailbox, Status: 400, Code: "ErrorInvalidRecipients"})
+		}
+	}
 	twice, kinds := map[string]*sync.Once{}, map[graphCall]bool{}
 	for _, c := range calls {
 		if kind := c.kind(); !kinds[kind] {
 			kinds[kind] = true
 			list = append(list, &trial{call: c, name: c.name, mailbox: mailboxOf(c.name)})
+			refuse(c, mailboxOf(c.name))
 		}
 		for name, f := range faults {
 			t := &trial{call: c, name: c.name + ", " + name, mailbox: mailboxOf(c.name + " " + name)}
+			refuse(c, t.mailbox)
 			if c.before != nil {
 				first := *c.before
 				first.Mailbox, first.Nth = t.mailbox, 1
@@ -133,8 +136,8 @@ func (r *rig) trials(calls []graphCall, faults map[string]simulator.Fault) (list
 	for _, t := range list {
 		e := r.to(t.mailbox, "bob@example.org")
 		e.From = anna
-		if t.call.to != "" {
-			e.Envelope.To[0] = t.call.to
+		if t.call.refused { // a bounce would be, too
+			e.Envelope.DSN.Recipients = map[string]queue.RecipientDSN{"bob@example.org": {Notify: []string{"NEVER"}}}
 		}
 		if t.call.via != "" {
 			e.Lane.Connection = t.call.via
@@ -176,7 +179,7 @@ func (r *rig) ends(t *trial) {
 	r.t.Helper()
 	want, sends := queue.Sent, 1
 	switch {
-	case t.call.to == nobody:
+	case t.call.refused:
 		want, sends = queue.Failed, 0
 	case t.call.unknown && t.fault != 0:
 		want = queue.Held
@@ -192,7 +195,7 @@ func (r *rig) ends(t *trial) {
 	if t.call.via == copyless {
 		copies = 0
 	}
-	if t.call.to != nobody && !r.eventually(func() bool { return len(r.sim.Messages(t.mailbox)) == copies }) {
+	if !t.call.refused && !r.eventually(func() bool { return len(r.sim.Messages(t.mailbox)) == copies }) {
 		r.t.Errorf("%d items are in the mailbox, want %d\n%s", len(r.sim.Messages(t.mailbox)), copies, r.history(t.id))
 	}
 }
