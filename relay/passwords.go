@@ -8,16 +8,21 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
 )
 
-var errWrongPassword = errors.New("wrong user name or password")
+var (
+	errWrongPassword = errors.New("wrong user name or password")
+	errBusy          = errors.New("too many passwords to verify")
+)
 
 const (
-	passwordLifetime = 5 * time.Minute // how long a verified password is known
+	passwordLifetime = 10 * time.Minute // how long a verified password is known
 	maxKnown         = 1000
+	maxWaiting       = 256 // verifications that wait for their turn
 )
 
 // noSuchUser is a hash that no password has been kept for: a name that does not
@@ -26,31 +31,42 @@ const noSuchUser = "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C
 
 // passwords verifies passwords. bcrypt takes some 60 ms of a core on purpose: a
 // client that signs in for each message would leave the relay no time for mail,
-// so what was verified is known for a while, as a keyed hash in memory.
+// so what was verified is known for a while, as a keyed hash in memory. What is not
+// takes half of the processors at most, so that guesses leave time for mail.
 type passwords struct {
-	key   [32]byte
-	slots chan struct{} // verifications at a time
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]time.Time // until when
+	key     [32]byte
+	slots   chan struct{} // verifications at a time
+	waiting atomic.Int32
+	mu      sync.Mutex
+	known   map[[sha256.Size]byte]time.Time // until when
 }
 
 func newPasswords() *passwords {
-	p := &passwords{slots: make(chan struct{}, runtime.GOMAXPROCS(0)), known: map[[sha256.Size]byte]time.Time{}}
+	p := &passwords{slots: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), known: map[[sha256.Size]byte]time.Time{}}
 	_, _ = rand.Read(p.key[:]) // never fails since Go 1.24
 	return p
 }
 
-// verify compares with the user's hash; an empty hash is no user's.
-func (p *passwords) verify(ctx context.Context, name, password, hash string) error {
+// verify compares with the user's hash; an empty hash is no user's. allowed is asked
+// once more when the turn has come: guesses may have come to light that were sent at
+// the same time.
+func (p *passwords) verify(ctx context.Context, name, password, hash string, allowed func() error) error {
 	id := p.id(name, password, hash)
 	if p.isKnown(id) {
 		return nil
+	}
+	defer p.waiting.Add(-1)
+	if p.waiting.Add(1) > maxWaiting {
+		return errBusy
 	}
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if err := allowed(); err != nil {
+		return err
 	}
 	if p.isKnown(id) { // by one that signed in at the same time
 		return nil

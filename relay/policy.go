@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
+	"time"
 
 	"graphrelay/mime"
 	"graphrelay/relay/config"
@@ -23,6 +25,7 @@ type policy struct {
 	listeners map[string]*config.Listener
 	sendOnly  map[string]bool // connections that may not write mailboxes
 	passwords *passwords
+	guard     *guard
 	rates     *rates
 	limits    mime.Limits
 }
@@ -30,7 +33,8 @@ type policy struct {
 func newPolicy(cfg *config.Config, r *rates) *policy {
 	p := &policy{
 		cfg: cfg, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sendOnly: map[string]bool{},
-		passwords: newPasswords(), rates: r, limits: mimeLimits(cfg),
+		passwords: newPasswords(), guard: newGuard(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock)),
+		rates: r, limits: mimeLimits(cfg),
 	}
 	for i := range cfg.Users {
 		p.users[cfg.Users[i].Name] = &cfg.Users[i]
@@ -45,17 +49,45 @@ func newPolicy(cfg *config.Config, r *rates) *policy {
 }
 
 // Authenticate implements smtpd.Policy.
-func (p *policy) Authenticate(ctx context.Context, name, password string) error {
-	hash := ""
-	if u := p.users[name]; u != nil {
-		hash = u.PasswordHash.Reveal()
+func (p *policy) Authenticate(ctx context.Context, client netip.Addr, name, password string) error {
+	delay, err := p.guard.check(client, name)
+	if err == nil {
+		sleep(ctx, delay)
+		err = p.passwords.verify(ctx, name, password, p.hash(name), func() error {
+			_, err := p.guard.check(client, name)
+			return err
+		})
 	}
-	err := p.passwords.verify(ctx, name, password, hash)
-	if errors.Is(err, errWrongPassword) {
+	switch {
+	case err == nil:
+		p.guard.succeeded(client, name)
+	case errors.Is(err, errWrongPassword):
+		sleep(ctx, p.guard.failed(client, name))
 		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: smtpd.ReasonAuth,
 			Text: "Wrong user name or password"}
+	case errors.Is(err, errBlocked):
+		return &smtpd.Refusal{Code: 421, Enhanced: [3]int{4, 7, 0}, Reason: smtpd.ReasonBlocked,
+			Text: fmt.Sprintf("Too many wrong passwords from your address; correct yours and try again in %s", p.cfg.Limits.AuthBlock)}
+	case errors.Is(err, errBusy):
+		return &smtpd.Refusal{Code: 454, Enhanced: [3]int{4, 7, 0}, Reason: smtpd.ReasonBusy,
+			Text: "Too many clients sign in at the moment; try again later"}
 	}
 	return err
+}
+
+// hash is empty for a user that does not exist.
+func (p *policy) hash(name string) string {
+	if u := p.users[name]; u != nil {
+		return u.PasswordHash.Reveal()
+	}
+	return ""
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
 
 // Sender implements smtpd.Policy. The null reverse-path is checked by its header.

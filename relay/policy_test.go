@@ -3,8 +3,10 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -107,25 +109,29 @@ func TestSender(t *testing.T) {
 	}
 }
 
+var office = netip.MustParseAddr("192.0.2.1")
+
 func TestAuthenticate(t *testing.T) {
 	p := testPolicy(t)
-	for range 2 { // the second time it is known
-		if err := p.Authenticate(t.Context(), "crm", "secret"); err != nil {
-			t.Errorf("the right password: %v", err)
+	synctest.Test(t, func(t *testing.T) { // wrong passwords are answered late
+		for range 2 { // the second time it is known
+			if err := p.Authenticate(t.Context(), office, "crm", "secret"); err != nil {
+				t.Errorf("the right password: %v", err)
+			}
 		}
-	}
-	if len(p.passwords.known) != 1 {
-		t.Errorf("%d passwords are known, want 1", len(p.passwords.known))
-	}
-	for _, c := range [][2]string{{"crm", "wrong"}, {"crm", ""}, {"nobody", "secret"}, {"nobody", "crm-secret"}, {"", ""}, {"crm", strings.Repeat("x", 1000)}} {
-		var r *smtpd.Refusal
-		if err := p.Authenticate(t.Context(), c[0], c[1]); !errors.As(err, &r) || r.Code != 535 {
-			t.Errorf("%q gave %v, want 535", c, err)
+		if len(p.passwords.known) != 1 {
+			t.Errorf("%d passwords are known, want 1", len(p.passwords.known))
 		}
-	}
-	if len(p.passwords.known) != 1 {
-		t.Error("a wrong password is known")
-	}
+		for _, c := range [][2]string{{"crm", "wrong"}, {"crm", ""}, {"nobody", "secret"}, {"nobody", "crm-secret"}, {"", ""}, {"crm", strings.Repeat("x", 1000)}} {
+			var r *smtpd.Refusal
+			if err := p.Authenticate(t.Context(), office, c[0], c[1]); !errors.As(err, &r) || r.Code != 535 {
+				t.Errorf("%q gave %v, want 535", c, err)
+			}
+		}
+		if len(p.passwords.known) != 1 {
+			t.Error("a wrong password is known")
+		}
+	})
 }
 
 // What was verified for one user must not pass for another, nor after a change of the hash.

@@ -53,7 +53,11 @@ func dialAddress(address string, implicitTLS bool) (*dialog, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dialog{tcp: nc.(*net.TCPConn), Conn: textproto.NewConn(nc)}
+	return startDialog(nc.(*net.TCPConn), implicitTLS)
+}
+
+func startDialog(nc *net.TCPConn, implicitTLS bool) (d *dialog, err error) {
+	d = &dialog{tcp: nc, Conn: textproto.NewConn(nc)}
 	if implicitTLS {
 		d.secure()
 	}

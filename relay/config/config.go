@@ -79,6 +79,8 @@ type Limits struct {
 	Errors                int      `yaml:"errors"`                 // likewise
 	BadRecipients         int      `yaml:"bad_recipients"`         // likewise
 	SessionTimeout        Duration `yaml:"session_timeout"`        // longest time of a connection without a message
+	AuthFailures          int      `yaml:"auth_failures"`          // of one user from one address
+	AuthBlock             Duration `yaml:"auth_block"`             // what follows them
 	Timeout               Duration `yaml:"timeout"`                // longest wait for a client's next bytes
 	MessageTimeout        Duration `yaml:"message_timeout"`        // longest time for one message's data
 	MinRate               Size     `yaml:"min_rate"`               // of it in a second; 0: any
@@ -278,6 +280,8 @@ func Default() *Config {
 			Errors:                20,
 			BadRecipients:         100,
 			SessionTimeout:        minutes(30),
+			AuthFailures:          10,
+			AuthBlock:             minutes(15),
 			Timeout:               minutes(5),
 			MessageTimeout:        minutes(30),
 			MinRate:               500,

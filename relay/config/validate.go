@@ -130,6 +130,8 @@ func (v validator) limits() {
 	within(v, "limits.errors", l.Errors, 3, 10_000)
 	within(v, "limits.bad_recipients", l.BadRecipients, 1, 10_000)
 	within(v, "limits.session_timeout", l.SessionTimeout, seconds(1), minutes(7*24*60))
+	within(v, "limits.auth_failures", l.AuthFailures, 3, 1000)
+	within(v, "limits.auth_block", l.AuthBlock, minutes(1), minutes(24*60))
 	within(v, "limits.timeout", l.Timeout, seconds(1), minutes(60))
 	within(v, "limits.message_timeout", l.MessageTimeout, seconds(1), minutes(24*60))
 	within(v, "limits.min_rate", l.MinRate, 0, 1*MiB)

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -61,7 +62,7 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 }
 
 func (s *session) authenticate(user, password string) error {
-	if err := s.server.policy.Authenticate(context.Background(), user, password); err != nil {
+	if err := s.server.policy.Authenticate(s.server.life, s.conn.client, user, password); err != nil {
 		return s.authFailed(user, err)
 	}
 	return s.authenticated(user)
@@ -71,19 +72,35 @@ func (s *session) authenticated(user string) error {
 	s.mu.Lock()
 	s.who.User = user
 	s.mu.Unlock()
-	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, "ok").Inc()
+	s.server.room.vouch(s.conn.client)
+	s.conn.idle.mark()
+	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, authOK).Inc()
 	s.log.Debug("authenticated", "user", printable(user))
 	return nil
 }
 
+// authFailed writes the lines that deploy/fail2ban reads: what they are called, and
+// that listener and client come first.
 func (s *session) authFailed(user string, err error) error {
+	if s.server.isStopping() && errors.Is(err, context.Canceled) {
+		err = errStopping
+	}
 	r := refusalOf(err)
 	s.mu.Lock()
 	s.denied = r.Code == 535
 	s.mu.Unlock()
-	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, "failed").Inc()
+	level, message, result := slog.LevelError, "authentication not possible", authError
+	switch r.Reason {
+	case ReasonAuth:
+		level, message, result = slog.LevelWarn, "authentication failed", authFailed
+	case ReasonBlocked:
+		level, message, result = slog.LevelWarn, "authentication blocked", authBlocked
+	case ReasonBusy, ReasonConnections:
+		level = slog.LevelWarn
+	}
+	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, result).Inc()
 	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
-	s.log.Warn("authentication failed", "user", printable(user), "error", r.Error())
+	s.log.Log(context.Background(), level, message, "user", printable(user), "answer", r.Error(), "error", printable(err.Error()))
 	return r.smtp()
 }
 

@@ -134,7 +134,7 @@ func (q *fakeQueue) takeTexts() (texts []string) {
 // fakePolicy knows the user crm, and the domain contoso.test.
 type fakePolicy struct{ queue *fakeQueue }
 
-func (fakePolicy) Authenticate(_ context.Context, user, password string) error {
+func (fakePolicy) Authenticate(_ context.Context, _ netip.Addr, user, password string) error {
 	if user == "crm" && password == "secret" {
 		return nil
 	}

@@ -137,6 +137,6 @@ func (c *conn) pause(d time.Duration) {
 	}
 	select {
 	case <-time.After(d):
-	case <-c.server.stop:
+	case <-c.server.life.Done():
 	}
 }

@@ -126,7 +126,7 @@ func (s *Server) enter(c *conn, client netip.Addr) *Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return &Refusal{421, [3]int{4, 3, 2}, ReasonConnections, "The relay is stopping; try again later"}
+		return errStopping
 	}
 	ok, evicted := s.room.enter(c, client, s.paced(client))
 	if evicted.conn != nil {

@@ -13,6 +13,8 @@ const (
 	ReasonProtocol    Reason = "protocol"    // no SMTP, or no PROXY header
 	ReasonLimits      Reason = "limits"      // too many commands, errors or bad recipients in a session
 	ReasonAuth        Reason = "auth"        // not or wrongly authenticated
+	ReasonBlocked     Reason = "blocked"     // too many wrong passwords before
+	ReasonBusy        Reason = "busy"        // too many sign-ins at a time
 	ReasonSender      Reason = "sender"      // may not send, or unknown
 	ReasonRecipient   Reason = "recipient"   // bad recipient address
 	ReasonSize        Reason = "size"        // larger than SIZE
@@ -23,6 +25,14 @@ const (
 	ReasonGraph       Reason = "graph"       // Graph refused it while the client waited
 	ReasonAborted     Reason = "aborted"     // the client did not finish the message
 	ReasonInternal    Reason = "internal"    // a fault of ours
+)
+
+// The results of graphrelay_smtp_auth_total.
+const (
+	authOK      = "ok"
+	authFailed  = "failed"  // a wrong password
+	authBlocked = "blocked" // not looked at, after too many of those
+	authError   = "error"   // a fault of ours, or too many at a time
 )
 
 // Metrics counts what the listeners do; one set serves all of them.
@@ -70,10 +80,10 @@ func (m *Metrics) Prepare(listener string) {
 		m.bare.WithLabelValues(listener, kind, "normalized")
 		m.bare.WithLabelValues(listener, kind, "rejected")
 	}
-	for _, result := range []string{"ok", "failed"} {
+	for _, result := range []string{authOK, authFailed, authBlocked, authError} {
 		m.auth.WithLabelValues(listener, result)
 	}
-	for _, reason := range []Reason{ReasonNetwork, ReasonConnections, ReasonProtocol, ReasonLimits, ReasonAuth, ReasonSender, ReasonRecipient,
+	for _, reason := range []Reason{ReasonNetwork, ReasonConnections, ReasonProtocol, ReasonLimits, ReasonAuth, ReasonBlocked, ReasonBusy, ReasonSender, ReasonRecipient,
 		ReasonSize, ReasonContent, ReasonRate, ReasonStorage, ReasonFull, ReasonGraph, ReasonAborted, ReasonInternal} {
 		m.refused.WithLabelValues(listener, string(reason))
 	}

@@ -20,6 +20,8 @@ type Refusal struct {
 	Text     string
 }
 
+var errStopping = &Refusal{421, [3]int{4, 3, 2}, ReasonConnections, "The relay is stopping; try again later"}
+
 func (r *Refusal) Error() string {
 	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
 }

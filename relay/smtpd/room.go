@@ -154,23 +154,26 @@ func (r *Room) caller(address netip.Prefix) *caller {
 // maxCallers bounds what is remembered of addresses without an open connection.
 const maxCallers = 10_000
 
-// sweep forgets addresses when they are too many: first those of which there is
-// nothing to know, then those that no user vouches for, then all without an open
-// connection.
+// sweep halves what is too much, so that it seldom has to: those go first of which
+// there is nothing to know, then those that no user vouches for, then all without an
+// open connection.
 func (r *Room) sweep() {
+	if len(r.callers) < maxCallers+len(r.open) {
+		return
+	}
 	now := time.Now()
-	for _, forget := range []func(*caller) bool{
-		func(w *caller) bool { return now.After(w.known) && now.Sub(w.at) > time.Minute },
-		func(w *caller) bool { return now.After(w.known) },
-		func(*caller) bool { return true },
+	for _, spared := range []func(*caller) bool{
+		func(w *caller) bool { return now.Before(w.known) || now.Sub(w.at) <= time.Minute },
+		func(w *caller) bool { return now.Before(w.known) },
+		func(*caller) bool { return false },
 	} {
-		if len(r.callers) < maxCallers+len(r.open) {
-			return
-		}
 		for address, w := range r.callers {
-			if w.open == 0 && forget(w) {
+			if w.open == 0 && !spared(w) {
 				delete(r.callers, address)
 			}
+		}
+		if len(r.callers) <= maxCallers/2+len(r.open) {
+			return
 		}
 	}
 }

@@ -67,8 +67,9 @@ type Identity struct {
 // Policy decides who may send as whom. An error of type *Refusal is told to the
 // client as it stands; any other is a fault of ours and becomes a 451.
 type Policy interface {
-	// Authenticate answers nil, or a *Refusal for wrong credentials.
-	Authenticate(ctx context.Context, user, password string) error
+	// Authenticate answers nil, or a *Refusal for wrong credentials, the answer to
+	// which it may delay until ctx is done.
+	Authenticate(ctx context.Context, client netip.Addr, user, password string) error
 	// CertificateUser is the user whom a client's certificate signs in, "" if it is
 	// nobody's. An authority of the listener has vouched for it (Config.TLSConfig).
 	CertificateUser(cert *x509.Certificate) string
@@ -102,8 +103,9 @@ type Server struct {
 	gone     *sync.Cond // signalled when a connection has ended
 	conns    map[*conn]struct{}
 	stopping bool
-	stop     chan struct{}  // closed when stopping
-	stopAt   time.Time      // set before stop is closed
+	life     context.Context // done when stopping
+	stop     context.CancelFunc
+	stopAt   time.Time      // set before life is done
 	bodies   sync.WaitGroup // messages that are being taken, with BDAT beside their connection
 }
 
@@ -117,8 +119,8 @@ func New(cfg Config, intake queue.Intake, policy Policy, room *Room, metrics *Me
 		cfg: cfg, intake: intake, policy: policy, room: room, metrics: metrics,
 		log:   log.With("listener", cfg.Name),
 		conns: map[*conn]struct{}{},
-		stop:  make(chan struct{}),
 	}
+	s.life, s.stop = context.WithCancel(context.Background())
 	s.gone = sync.NewCond(&s.mu)
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.Domain = cfg.Hostname
@@ -165,7 +167,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Lock()
 	if !s.stopping {
 		s.stopping, s.stopAt = true, time.Now()
-		close(s.stop)
+		s.stop()
 	}
 	l := s.listener
 	s.mu.Unlock()
@@ -201,19 +203,12 @@ func (s *Server) wakeShutdown() {
 	s.gone.Broadcast()
 }
 
-func (s *Server) isStopping() bool {
-	select {
-	case <-s.stop:
-		return true
-	default:
-		return false
-	}
-}
+func (s *Server) isStopping() bool { return s.life.Err() != nil }
 
 // sleep waits a moment after a failed accept; false when the server stops.
 func (s *Server) sleep() bool {
 	select {
-	case <-s.stop:
+	case <-s.life.Done():
 		return false
 	case <-time.After(50 * time.Millisecond):
 		return true

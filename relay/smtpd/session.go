@@ -85,7 +85,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 
 func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
 	if s.server.isStopping() && time.Since(s.server.stopAt) > mailTime {
-		return &Refusal{421, [3]int{4, 3, 2}, ReasonConnections, "The relay is stopping; try again later"}
+		return errStopping
 	}
 	if s.server.cfg.Auth == AuthRequired && s.who.User == "" {
 		text := "Authenticate first"
@@ -254,7 +254,7 @@ func (s *session) commitAndWait(ctx context.Context, w queue.Writer, e queue.Ent
 	}
 	go func() {
 		select {
-		case <-s.server.stop:
+		case <-s.server.life.Done():
 			cancel()
 		case <-ctx.Done():
 		}

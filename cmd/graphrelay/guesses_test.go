@@ -1,0 +1,137 @@
+package main_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// withPasswords lets the clients of the listener devices sign in, without TLS.
+var withPasswords = edit{"auth: none ", "auth: optional "}
+
+// dialFrom is dialAddress from an address of this machine.
+func dialFrom(from, to string) (*dialog, error) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
+	nc, err := dialer.Dial("tcp", to)
+	if err != nil {
+		return nil, err
+	}
+	return startDialog(nc.(*net.TCPConn), false)
+}
+
+// guess signs in on a connection of its own, and returns the code of the answer.
+func (r *relayProcess) guess(from, user, password string) (string, error) {
+	d, err := dialFrom(from, r.address["devices"])
+	if err != nil {
+		return "", err
+	}
+	defer d.Close()
+	return d.answer("AUTH PLAIN %s", plainResponse(user, password))[:3], nil
+}
+
+// TestGuesses has 1,000 passwords guessed: nearly all are not looked at, whoever is
+// elsewhere sends mail meanwhile, and fail2ban finds the address in the log.
+func TestGuesses(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs the addresses of 127.0.0.0/8")
+	}
+	sim := startSim(t)
+	relay := startRelay(t, sim, withPasswords)
+	var answers [1000]string
+	var next atomic.Int32
+	var guessing sync.WaitGroup
+	for range 16 {
+		guessing.Go(func() {
+			for i := next.Add(1); i <= int32(len(answers)); i = next.Add(1) {
+				answer, err := relay.guess("127.0.0.66", crmUser, fmt.Sprint("guess ", i))
+				if err != nil {
+					answer = err.Error()
+				}
+				answers[i-1] = answer
+			}
+		})
+	}
+	for i := range 20 {
+		d, err := dialFrom(fmt.Sprintf("127.0.0.%d", 2+i%2), relay.address["devices"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.ask(235, "AUTH PLAIN %s", plainResponse(crmUser, crmPassword)); err != nil {
+			t.Errorf("the sign-in from elsewhere: %v", err)
+		}
+		if _, err := d.submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader("Subject: mail\r\n\r\nmail\r\n")); err != nil {
+			t.Errorf("the mail from elsewhere: %v", err)
+		}
+		_ = d.Close()
+	}
+	guessing.Wait()
+	counts := map[string]int{}
+	for _, a := range answers {
+		counts[a]++
+	}
+	if counts["535"] < 10 || counts["535"] > 10+runtime.NumCPU() || counts["535"]+counts["421"] != len(answers) {
+		t.Errorf("the answers were %v", counts)
+	}
+	if n := relay.metric(t, `graphrelay_smtp_auth_total{listener="devices",result="blocked"}`); n != float64(counts["421"]) {
+		t.Errorf("the metric has %v blocked, the answers %d", n, counts["421"])
+	}
+	if got := banned(t, relay.log.String()); !slices.Equal(got, []string{"127.0.0.66"}) {
+		t.Errorf("fail2ban finds %q", got)
+	}
+}
+
+// TestFail2ban has lines of both formats read, as the relay writes them and as syslog
+// and the journal show them. What the client chose does not count as a line's client.
+func TestFail2ban(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs the addresses of 127.0.0.0/8")
+	}
+	sim := startSim(t)
+	for _, format := range []string{"json", "text"} {
+		relay := startRelay(t, sim, withPasswords, edit{"admin:\n", "log: {format: " + format + "}\nadmin:\n"})
+		for i, user := range []string{crmUser, `x","client":"198.51.100.9",`, "x client=198.51.100.9 ", "x\nlevel=WARN"} {
+			if answer, err := relay.guess(fmt.Sprintf("127.0.0.%d", 50+i), user, "guess"); err != nil || answer != "535" {
+				t.Fatalf("%s: %q, %v", format, answer, err)
+			}
+		}
+		d, err := dialFrom("127.0.0.60", relay.address["devices"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.answer(`MAIL FROM:<msg="authentication failed"client=198.51.100.9@x.test>`)
+		_ = d.Close()
+		want := []string{"127.0.0.50", "127.0.0.51", "127.0.0.52", "127.0.0.53"}
+		for _, before := range []string{"", "Nov 25 17:43:00 host graphrelay[123]: ", "host graphrelay[123]: "} {
+			var log strings.Builder
+			for line := range strings.Lines(relay.log.String()) {
+				log.WriteString(before + line)
+			}
+			if got := banned(t, log.String()); !slices.Equal(got, want) {
+				t.Errorf("%s after %q: fail2ban finds %q", format, before, got)
+			}
+		}
+	}
+}
+
+// banned are the addresses that fail2ban finds in a log, each once.
+func banned(t *testing.T, log string) (addresses []string) {
+	t.Helper()
+	program := needTool(t, "fail2ban-regex")
+	path := filepath.Join(t.TempDir(), "relay.log")
+	if err := os.WriteFile(path, []byte(log), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	addresses = strings.Fields(tool(t, "", program, "-o", "ip", path, "../../deploy/fail2ban/filter.d/graphrelay.conf"))
+	slices.Sort(addresses)
+	return slices.Compact(addresses)
+}

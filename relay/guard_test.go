@@ -1,0 +1,267 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"graphrelay/relay/smtpd"
+)
+
+// signIn is the code of the answer to a sign-in, 235 if it is let in.
+func (p *policy) signIn(t *testing.T, from, user, password string) int {
+	t.Helper()
+	err := p.Authenticate(t.Context(), netip.MustParseAddr(from), user, password)
+	var r *smtpd.Refusal
+	switch {
+	case err == nil:
+		return 235
+	case errors.As(err, &r):
+		return r.Code
+	}
+	t.Fatal(err)
+	return 0
+}
+
+func (p *policy) wants(t *testing.T, code int, from, user, password string) {
+	t.Helper()
+	if got := p.signIn(t, from, user, password); got != code {
+		t.Errorf("%s as %s from %s gave %d, want %d", password, user, from, got, code)
+	}
+}
+
+// manyUsers is a policy of many users, whose hashes are cheap, with a block after
+// three wrong passwords.
+func manyUsers(t *testing.T) *policy {
+	p := testPolicy(t)
+	p.guard = newGuard(3, 15*time.Minute)
+	for i := range 1000 {
+		p.users[fmt.Sprint("user", i)] = p.users["crm"]
+	}
+	return p
+}
+
+// Of a thousand guesses ten are looked at; the user is not kept out elsewhere, and
+// signs in from there again after the block.
+func TestGuessesAreBlocked(t *testing.T) {
+	p := testPolicy(t)
+	synctest.Test(t, func(t *testing.T) {
+		looked := 0
+		for i := range 1000 {
+			switch code := p.signIn(t, "192.0.2.1", "crm", fmt.Sprint("guess ", i)); code {
+			case 535:
+				looked++
+			case 421:
+			default:
+				t.Fatalf("guess %d gave %d", i, code)
+			}
+		}
+		if looked != 10 {
+			t.Errorf("%d guesses were looked at, want 10", looked)
+		}
+		p.wants(t, 421, "192.0.2.1", "crm", "secret")
+		for _, elsewhere := range []string{"192.0.2.2", "198.51.100.1", "2001:db8::1"} {
+			p.wants(t, 235, elsewhere, "crm", "secret")
+		}
+		p.wants(t, 421, "192.0.2.1", "crm", "secret") // also now that it is known
+		time.Sleep(15 * time.Minute)
+		p.wants(t, 235, "192.0.2.1", "crm", "secret")
+	})
+}
+
+// Who guesses for many users is blocked as an address; with IPv6, whichever of its
+// addresses it uses, and then its network. A user who signs in from there goes on.
+func TestGuessesForManyUsers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		from   func(i int) string
+		looked int
+		good   string
+	}{
+		"IPv4":         {func(int) string { return "192.0.2.1" }, 9, "192.0.2.1"},
+		"IPv6":         {func(i int) string { return fmt.Sprintf("2001:db8::%x", i+1) }, 9, "2001:db8::ffff:1"},
+		"IPv6 network": {func(i int) string { return fmt.Sprintf("2001:db8:0:%x::1", i) }, 30, "2001:db8:0:1::1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := manyUsers(t)
+			synctest.Test(t, func(t *testing.T) {
+				p.wants(t, 235, tt.good, "crm", "secret")
+				looked := 0
+				for i := range 1000 {
+					if p.signIn(t, tt.from(i), fmt.Sprint("user", i), "guess") == 535 {
+						looked++
+					}
+				}
+				if looked != tt.looked {
+					t.Errorf("%d guesses were looked at, want %d", looked, tt.looked)
+				}
+				p.wants(t, 235, tt.good, "crm", "secret")
+				p.wants(t, 535, tt.good, "crm", "mistyped") // still its own to mistype
+				p.wants(t, 421, tt.good, "user999", "guess")
+			})
+		})
+	}
+}
+
+// Sign-ins never count, however many, and undo a mistyped password.
+func TestGoodSignInsDoNotCount(t *testing.T) {
+	p := testPolicy(t)
+	synctest.Test(t, func(t *testing.T) {
+		var all sync.WaitGroup
+		for range 200 {
+			all.Go(func() { p.wants(t, 235, "192.0.2.1", "crm", "secret") })
+		}
+		all.Wait()
+		for range 20 {
+			for range 9 {
+				p.wants(t, 535, "192.0.2.1", "crm", "mistyped")
+			}
+			p.wants(t, 235, "192.0.2.1", "crm", "secret")
+		}
+		if n := p.guard.machines[smtpd.Machine(office)].failures; n != 0 {
+			t.Errorf("the address has %d failures", n)
+		}
+	})
+}
+
+// A sign-in of one's own does not buy guesses for others.
+func TestGoodSignInsUndoTheirOwn(t *testing.T) {
+	p := manyUsers(t)
+	synctest.Test(t, func(t *testing.T) {
+		looked := 0
+		for i := range 200 {
+			if p.signIn(t, "192.0.2.1", fmt.Sprint("user", i), "guess") == 535 {
+				looked++
+			}
+			p.wants(t, 235, "192.0.2.1", "crm", "secret")
+		}
+		if looked != 9 {
+			t.Errorf("%d guesses were looked at, want 9", looked)
+		}
+	})
+}
+
+// Wrong passwords are answered later and later.
+func TestDelays(t *testing.T) {
+	p := testPolicy(t)
+	synctest.Test(t, func(t *testing.T) {
+		var delays []time.Duration
+		for range 11 {
+			start := time.Now()
+			p.signIn(t, "192.0.2.1", "crm", "guess")
+			delays = append(delays, time.Since(start))
+		}
+		const ms = time.Millisecond
+		want := []time.Duration{250 * ms, 500 * ms, 1000 * ms, 2000 * ms, 4000 * ms, 4000 * ms, 4000 * ms, 4000 * ms, 4000 * ms, 4000 * ms, 0}
+		if fmt.Sprint(delays) != fmt.Sprint(want) {
+			t.Errorf("the delays are %v", delays)
+		}
+	})
+}
+
+// Many addresses that guess for one user make its sign-ins wait, but for those from
+// where it has signed in; nobody is kept out.
+func TestGuessesFromManyAddresses(t *testing.T) {
+	p := testPolicy(t)
+	synctest.Test(t, func(t *testing.T) {
+		p.wants(t, 235, "198.51.100.1", "crm", "secret")
+		for i := range 100 {
+			p.wants(t, 535, fmt.Sprintf("10.0.%d.1", i), "crm", "guess")
+		}
+		for from, least := range map[string]time.Duration{"198.51.100.1": 0, "203.0.113.1": maxDelay} {
+			start := time.Now()
+			p.wants(t, 235, from, "crm", "secret")
+			if took := time.Since(start); took != least {
+				t.Errorf("from %s it took %v, want %v", from, took, least)
+			}
+		}
+	})
+}
+
+// Guesses that come at the same time are not looked at beyond the limit but for those
+// that are being looked at.
+func TestGuessesAtTheSameTime(t *testing.T) {
+	p := testPolicy(t)
+	synctest.Test(t, func(t *testing.T) {
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		codes := map[int]int{}
+		for i := range 200 {
+			all.Go(func() {
+				code := p.signIn(t, "192.0.2.1", "crm", fmt.Sprint("guess ", i))
+				mu.Lock()
+				defer mu.Unlock()
+				codes[code]++
+			})
+		}
+		all.Wait()
+		if codes[535] > 10+cap(p.passwords.slots) || codes[535]+codes[421] != 200 {
+			t.Errorf("the answers were %v", codes)
+		}
+	})
+}
+
+// More verifications than can wait are refused for the moment; what is known needs none.
+func TestBusy(t *testing.T) {
+	p := testPolicy(t)
+	p.wants(t, 235, "192.0.2.1", "crm", "secret")
+	for range cap(p.passwords.slots) {
+		p.passwords.slots <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for i := range maxWaiting {
+		all.Go(func() {
+			client := netip.AddrFrom4([4]byte{10, byte(i), 0, 1})
+			if err := p.Authenticate(ctx, client, "crm", "guess"); !errors.Is(err, context.Canceled) {
+				t.Errorf("one that waits for its turn got %v", err)
+			}
+		})
+	}
+	for p.passwords.waiting.Load() < maxWaiting {
+		time.Sleep(time.Millisecond)
+	}
+	p.wants(t, 454, "198.51.100.1", "crm", "other")
+	p.wants(t, 235, "198.51.100.1", "crm", "secret")
+	cancel()
+	all.Wait()
+	for range cap(p.passwords.slots) {
+		<-p.passwords.slots
+	}
+	p.wants(t, 535, "198.51.100.1", "crm", "other")
+}
+
+// What strangers make the guard remember is bounded, and pushes out neither a block
+// that has just begun nor whom it knows.
+func TestGuardMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(3, 15*time.Minute)
+		g.succeeded(office, "crm")
+		blocked := netip.MustParseAddr("198.51.100.1")
+		for i := range 3 * maxTallies {
+			if i == 2*maxTallies+maxTallies/2 {
+				for range 3 {
+					g.failed(blocked, "crm")
+				}
+			}
+			client := netip.MustParseAddr(fmt.Sprintf("2001:db8:%x:%x::1", i>>8, i&0xff))
+			if g.failed(client, fmt.Sprint(i)); i%1000 == 0 {
+				time.Sleep(time.Second)
+			}
+		}
+		if len(g.pairs) > maxTallies || len(g.machines) > maxTallies || len(g.sites) > maxTallies || len(g.users) > maxTallies {
+			t.Errorf("it remembers %d, %d, %d, %d", len(g.pairs), len(g.machines), len(g.sites), len(g.users))
+		}
+		if _, err := g.check(blocked, "crm"); !errors.Is(err, errBlocked) {
+			t.Error("a block was forgotten")
+		}
+		g.machines[smtpd.Machine(office)] = &tally{failures: 100, since: time.Now()}
+		if _, err := g.check(office, "crm"); err != nil {
+			t.Error("a user that signed in is not known any more")
+		}
+	})
+}
