@@ -74,6 +74,20 @@ func TestGuessesAreBlocked(t *testing.T) {
 	})
 }
 
+// A block is whole however long it took to come to it.
+func TestBlockIsWhole(t *testing.T) {
+	p := testPolicy(t)
+	synctest.Test(t, func(t *testing.T) {
+		for range 9 {
+			p.wants(t, 535, "192.0.2.1", "crm", "guess")
+		}
+		time.Sleep(14 * time.Minute)
+		p.wants(t, 535, "192.0.2.1", "crm", "guess")
+		time.Sleep(14 * time.Minute)
+		p.wants(t, 421, "192.0.2.1", "crm", "secret")
+	})
+}
+
 // Who guesses for many users is blocked as an address; with IPv6, whichever of its
 // addresses it uses, and then its network. A user who signs in from there goes on.
 func TestGuessesForManyUsers(t *testing.T) {
