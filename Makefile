@@ -25,11 +25,12 @@ lint:
 demo:
 	go run ./cmd/graphrelay demo
 
-# The memory that a 140 MB message takes, accepts beside Postfix's, the pace of
-# delivery, and what 100,000 messages that wait cost (docs/performance.md).
+# The memory that a 140 MB message takes, accepts beside Postfix's, with sign-ins and
+# beside thousands of idle and slow connections, the pace of delivery, and what 100,000
+# messages that wait cost (docs/performance.md).
 bench:
 	.ci/bench-memory
-	go test -count=1 -timeout 1h -v -run '^(TestCompareAccepts|TestDeliveryRate|TestBacklog)$$' ./cmd/graphrelay -compare
+	go test -count=1 -timeout 1h -v -run '^(TestCompareAccepts|TestCompareSignIns|TestCompareSiege|TestSiege|TestDeliveryRate|TestBacklog)$$' ./cmd/graphrelay -compare
 
 # Kills the relay 500 times while mail flows, and compares what arrived.
 crash:

@@ -16,7 +16,7 @@ import (
 // The tests that measure run only when asked for: what they print depends on the
 // machine, so they assert nothing about time.
 var (
-	compare = flag.Bool("compare", false, "run the tests that measure: TestCompareAccepts, TestDeliveryRate, TestBacklog")
+	compare = flag.Bool("compare", false, "run the tests that measure; make bench lists them")
 	rounds  = flag.Int("rounds", 3, "how often each is measured")
 )
 

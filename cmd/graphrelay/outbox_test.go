@@ -24,6 +24,7 @@ type outbox struct {
 	connections int
 	messages    int
 	make        func(n int) sample
+	fresh       bool // each message has a connection of its own
 
 	next     atomic.Int64
 	stop     atomic.Bool
@@ -69,7 +70,15 @@ func (o *outbox) work() {
 	for n := int(o.next.Add(1)); n <= o.messages; n = int(o.next.Add(1)) {
 		for try := 1; !o.stop.Load() && !o.attempt(&d, n, try); try++ {
 		}
+		if o.fresh {
+			quit(d)
+			d = nil
+		}
 	}
+	quit(d)
+}
+
+func quit(d *dialog) {
 	if d != nil {
 		_ = d.PrintfLine("QUIT")
 		_ = d.Close()
