@@ -45,20 +45,36 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	}
 	switch mechanism {
 	case sasl.Plain:
-		return sasl.NewPlainServer(func(identity, user, password string) error {
+		return strictServer{s, sasl.NewPlainServer(func(identity, user, password string) error {
 			if identity != "" && identity != user {
 				return s.authFailed(user, &Refusal{535, [3]int{5, 7, 8}, ReasonAuth, "Acting for another user is not supported"})
 			}
 			return s.authenticate(user, password)
-		}), nil
+		})}, nil
 	case sasl.Login:
 		return &loginServer{authenticate: s.authenticate}, nil
 	case sasl.External:
 		if s.cert != "" {
-			return sasl.NewExternalServer(s.authenticateCertificate), nil
+			return strictServer{s, sasl.NewExternalServer(s.authenticateCertificate)}, nil
 		}
 	}
 	return nil, smtp.ErrAuthUnknownMechanism
+}
+
+// strictServer gives go-sasl's errors of syntax their code, such as for a NUL in a user
+// name; go-smtp makes them temporary, so that the client would try again for ever.
+type strictServer struct {
+	session *session
+	sasl.Server
+}
+
+func (s strictServer) Next(response []byte) (challenge []byte, done bool, err error) {
+	challenge, done, err = s.Server.Next(response)
+	var answer *smtp.SMTPError
+	if err != nil && !errors.As(err, &answer) {
+		err = s.session.refused("AUTH", errSASLSyntax)
+	}
+	return challenge, done, err
 }
 
 func (s *session) authenticate(user, password string) error {

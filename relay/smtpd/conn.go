@@ -192,7 +192,7 @@ func (c *conn) nextDeadline() time.Time {
 
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
-	rest := c.mute.filter(p)
+	rest := c.own(c.mute.filter(p))
 	if len(rest) == 0 || c.over {
 		return len(p), nil
 	}

@@ -119,6 +119,11 @@ func (c *client) act(b *bench, what string) {
 		if want := strings.TrimSpace(rest); err != nil || string(got) != want {
 			c.Fatalf("the envelope is %s, %v; want %s", got, err, want)
 		}
+	case "counted": // reason and number of refusals
+		reason, n, _ := strings.Cut(rest, " ")
+		if got := fmt.Sprint(b.counted("graphrelay_messages_rejected_total", "test", reason)); got != n {
+			c.Fatalf("%s refusals of %s are counted, want %s", got, reason, n)
+		}
 	case "hang up":
 		_ = c.tcp.Close()
 	case "queued once":

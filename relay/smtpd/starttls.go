@@ -100,7 +100,10 @@ func (p *plaintext) step() (done bool, err error) {
 	case "EHLO", "HELO":
 		p.hello(line, strings.ToUpper(verb) == "EHLO", arg)
 	case "STARTTLS":
-		return p.startTLS()
+		if strings.TrimSpace(arg) == "" {
+			return p.startTLS()
+		}
+		p.reply("501 5.5.4 STARTTLS takes no argument; send it alone") // RFC 3207 section 4
 	case "NOOP":
 		p.reply("250 2.0.0 OK")
 	case "RSET":
@@ -148,7 +151,8 @@ func (p *plaintext) startTLS() (bool, error) {
 	return true, nil
 }
 
-// other hands a transaction in plain text on, where the listener allows one.
+// other hands a transaction in plain text on, where the listener allows one. Anything
+// else is answered here, so that the client may still start TLS.
 func (p *plaintext) other(line, verb string) (bool, error) {
 	switch {
 	case verb == "AUTH":
@@ -157,8 +161,17 @@ func (p *plaintext) other(line, verb string) (bool, error) {
 	case p.c.server.cfg.Auth == AuthRequired:
 		p.reply("530 5.7.0 Start TLS first, then authenticate")
 		return false, nil
+	case verb == "VRFY":
+		p.reply("252 2.5.0 Cannot VRFY user, but will accept message")
+		return false, nil
 	case p.helo == "":
 		p.reply("503 5.5.1 Say who you are first: EHLO name")
+		return false, nil
+	case verb == "RCPT" || verb == "DATA":
+		p.reply("503 5.5.1 Send MAIL FROM first")
+		return false, nil
+	case verb != "MAIL" && verb != "BDAT": // behind BDAT a chunk follows, which is to be read
+		p.reply("502 5.5.1 Command not implemented")
 		return false, nil
 	}
 	p.c.pending = append([]byte(p.helo+"\r\n"+line+"\r\n"), p.c.pending...)
