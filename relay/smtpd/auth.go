@@ -10,7 +10,8 @@ import (
 )
 
 // AuthMechanisms implements smtp.AuthSession: passwords are asked for under TLS,
-// or where the bytes never leave this machine on a listener without TLS.
+// or, on a listener without TLS, where the bytes never leave this machine or PlainAuth
+// takes the risk.
 func (s *session) AuthMechanisms() []string {
 	if !s.authOffered() {
 		return nil
@@ -26,7 +27,7 @@ func (s *session) authOffered() bool {
 	if cfg.Auth == AuthNone {
 		return false
 	}
-	return s.conn.tls != nil || (cfg.TLS == TLSNone && s.conn.client.IsLoopback())
+	return s.conn.tls != nil || (cfg.TLS == TLSNone && (cfg.PlainAuth || s.conn.client.IsLoopback()))
 }
 
 // Auth implements smtp.AuthSession.

@@ -66,11 +66,13 @@ func TestSmugglingData(t *testing.T) {
 			if strings.Contains(rest, smuggled) {
 				want = append(want, "Subject: smuggled\r\n\r\n") // a second message of an honest client
 			}
-			s := newSmuggling(t, LineEndingsNormalize)
-			for split := 0; split <= len(raw); split++ {
-				got, _ := s.dialogue("DATA\r\n", raw[:split], raw[split:])
-				if !slices.Equal(got, want) {
-					t.Fatalf("split at %d: took %q, want %q", split, got, want)
+			for _, kind := range []kind{normalizing, legacy} {
+				s := newSmuggling(t, kind)
+				for split := 0; split <= len(raw); split++ {
+					got, _ := s.dialogue("DATA\r\n", raw[:split], raw[split:])
+					if !slices.Equal(got, want) {
+						t.Fatalf("%s: split at %d: took %q, want %q", kind, split, got, want)
+					}
 				}
 			}
 		})
@@ -84,16 +86,18 @@ func TestSmugglingBDAT(t *testing.T) {
 			raw := "Subject: s\r\n\r\nbody" + end + smuggled
 			want := []string{plainLines(raw)}
 			whole := fmt.Sprintf("BDAT %d LAST\r\n%s", len(raw), raw)
-			s := newSmuggling(t, LineEndingsNormalize)
-			for split := range len(whole) {
-				if got, _ := s.dialogue(whole[:split], whole[split:]); !slices.Equal(got, want) {
-					t.Fatalf("split at %d: took %q, want %q", split, got, want)
+			for _, kind := range []kind{normalizing, legacy} {
+				s := newSmuggling(t, kind)
+				for split := range len(whole) {
+					if got, _ := s.dialogue(whole[:split], whole[split:]); !slices.Equal(got, want) {
+						t.Fatalf("%s: split at %d: took %q, want %q", kind, split, got, want)
+					}
 				}
-			}
-			for split := range len(raw) {
-				got, _ := s.dialogue(fmt.Sprintf("BDAT %d\r\n%sBDAT %d LAST\r\n%s", split, raw[:split], len(raw)-split, raw[split:]))
-				if !slices.Equal(got, want) {
-					t.Fatalf("chunks of %d and the rest: took %q, want %q", split, got, want)
+				for split := range len(raw) {
+					got, _ := s.dialogue(fmt.Sprintf("BDAT %d\r\n%sBDAT %d LAST\r\n%s", split, raw[:split], len(raw)-split, raw[split:]))
+					if !slices.Equal(got, want) {
+						t.Fatalf("%s: chunks of %d and the rest: took %q, want %q", kind, split, got, want)
+					}
 				}
 			}
 		})
@@ -102,7 +106,7 @@ func TestSmugglingBDAT(t *testing.T) {
 
 // A client that does not wait for the answer to DATA is read all the same.
 func TestBodyBeforeAnswer(t *testing.T) {
-	got, _ := dialogue(t, LineEndingsNormalize, "DATA\r\nSubject: s\r\n\r\n..a\r\r\n.\r\nNOOP\r\n")
+	got, _ := dialogue(t, normalizing, "DATA\r\nSubject: s\r\n\r\n..a\r\r\n.\r\nNOOP\r\n")
 	if want := []string{"Subject: s\r\n\r\n.a\r\n"}; !slices.Equal(got, want) {
 		t.Errorf("took %q, want %q", got, want)
 	}
@@ -113,10 +117,12 @@ func TestBodyBeforeAnswer(t *testing.T) {
 func TestChunkThatIsNone(t *testing.T) {
 	for _, command := range []string{"BDAT 6 FIRST", "BDAT 6 LAST x", "BDAT -6", "BDAT 6.0 LAST", "BDAT", "BDAT\t6 LAST", " BDAT 6 LAST", "BDAT 4294967296 LAST", "XBDAT 6"} {
 		t.Run(command, func(t *testing.T) {
-			got, _ := dialogue(t, LineEndingsNormalize, command+"\r\nDATA\r\nSubject: s\r\n\r\nx\n.\n"+smuggled+".\r\n")
-			for _, m := range got {
-				if strings.HasPrefix(m, "Subject: smuggled") {
-					t.Errorf("took %q", got)
+			for _, kind := range []kind{normalizing, legacy} {
+				got, _ := dialogue(t, kind, command+"\r\nDATA\r\nSubject: s\r\n\r\nx\n.\n"+smuggled+".\r\n")
+				for _, m := range got {
+					if strings.HasPrefix(m, "Subject: smuggled") {
+						t.Errorf("%s: took %q", kind, got)
+					}
 				}
 			}
 		})
@@ -127,7 +133,7 @@ func TestLineEndingsRejected(t *testing.T) {
 	for body, found := range map[string]string{"a\nb": "LF", "a\rb": "CR", "a\r\r\nb": "CR", ".\rb": "CR"} {
 		raw := "Subject: s\r\n\r\n" + body + "\r\n"
 		for verb, sent := range map[string]string{"DATA": "DATA\r\n" + raw + ".\r\n", "BDAT": fmt.Sprintf("BDAT %d LAST\r\n%s", len(raw), raw)} {
-			got, replies := dialogue(t, LineEndingsReject, sent)
+			got, replies := dialogue(t, rejecting, sent)
 			if len(got) != 0 {
 				t.Errorf("%s %q: took %q", verb, body, got)
 			}
@@ -136,7 +142,7 @@ func TestLineEndingsRejected(t *testing.T) {
 			}
 		}
 	}
-	if got, _ := dialogue(t, LineEndingsReject, "DATA\r\nSubject: s\r\n\r\na\r\n..b\r\n.\r\n"); len(got) != 1 {
+	if got, _ := dialogue(t, rejecting, "DATA\r\nSubject: s\r\n\r\na\r\n..b\r\n.\r\n"); len(got) != 1 {
 		t.Errorf("took %q", got)
 	}
 }
@@ -159,25 +165,32 @@ func TestLineEndingsCounted(t *testing.T) {
 
 // dialogue sends the pieces behind an envelope, each as one packet, then QUIT, and
 // returns the messages that were taken, without the Received field, and all replies.
-func dialogue(t *testing.T, endings LineEndings, pieces ...string) (taken []string, replies string) {
+func dialogue(t *testing.T, k kind, pieces ...string) (taken []string, replies string) {
 	t.Helper()
-	return newSmuggling(t, endings).dialogue(pieces...)
+	return newSmuggling(t, k).dialogue(pieces...)
 }
 
 func (s *smuggling) dialogue(pieces ...string) (taken []string, replies string) {
 	s.Helper()
-	all := slices.Concat([]string{toData}, pieces, []string{"QUIT\r\n"})
+	all := slices.Concat([]string{s.kind.toData()}, pieces, []string{"QUIT\r\n"})
 	all = slices.DeleteFunc(all, func(piece string) bool { return piece == "" })
 	replies = s.pipes.talk(s, all...)
 	return s.queue.takeTexts(), replies
 }
 
-// FuzzLines compares what is read of a body with the reference.
+// FuzzLines compares what is read of a body with the reference, and what a legacy
+// listener reads with what was sent: of it, command lines alone are put right.
 func FuzzLines(f *testing.F) {
+	old := legacyServer(f)
 	for _, end := range endsOfData {
 		f.Add([]byte("a" + end + "b\r\n.\r\nQUIT\r\n"))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		for _, bytewise := range []bool{false, true} {
+			if got := afterData(t, old, raw, bytewise); !bytes.Equal(got, raw) {
+				t.Fatalf("a legacy listener read %q, want %q", got, raw)
+			}
+		}
 		want, rest, ended := reference(string(raw))
 		l := lines{dots: true}
 		var out []byte

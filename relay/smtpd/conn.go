@@ -67,6 +67,12 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // readCommand reads up to the end of one line.
 func (c *conn) readCommand(p []byte) (n int, err error) {
+	lenient := c.server.cfg.lenient()
+	if lenient && (c.whole || len(c.command) == 0) {
+		if err := c.gather(p); err != nil {
+			return 0, err
+		}
+	}
 	if len(c.pending) == 0 {
 		n, err = c.raw(p)
 		if i := bytes.IndexByte(p[:n], '\n'); i >= 0 && i+1 < n {
@@ -82,6 +88,9 @@ func (c *conn) readCommand(p []byte) (n int, err error) {
 		c.pending = c.pending[n:]
 	}
 	c.follow(p[:n])
+	if lenient {
+		return n, err // gather has looked at it as it came
+	}
 	if what := c.opening.check(p[:n]); what != "" {
 		c.noSMTP(what)
 		return 0, net.ErrClosed

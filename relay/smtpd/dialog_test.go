@@ -77,6 +77,14 @@ func dialogConfig(lines []string) func(*Config) {
 				c.TLS = TLSStart
 			case "! reject":
 				c.LineEndings = LineEndingsReject
+			case "! legacy":
+				c.Legacy = true
+			case "! add_domain":
+				c.AddDomain = "contoso.test"
+			case "! plain auth":
+				c.PlainAuth = true
+			case "! proxy":
+				behindProxy(c)
 			case "! elsewhere":
 				c.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 			}
@@ -130,6 +138,10 @@ func (c *client) act(b *bench, what string) {
 		if got := b.queue.all(); len(got) != 1 {
 			c.Fatalf("%d messages are queued", len(got))
 		}
+	case "trace":
+		if got := b.queue.all(); len(got) != 1 || !strings.HasPrefix(string(got[0].data), unescape(rest)) {
+			c.Fatalf("queued: %+v", got)
+		}
 	case "text":
 		if got := b.queue.takeTexts(); len(got) != 1 || got[0] != unescape(rest) {
 			c.Fatalf("queued: %q", got)
@@ -141,10 +153,10 @@ func (c *client) act(b *bench, what string) {
 	}
 }
 
-// unescape knows \0 \r \n \xff for bytes that a text file cannot hold well, {b64 text}
+// unescape knows \0 \t \r \n \xff for bytes that a text file cannot hold well, {b64 text}
 // for base64, and {fill n} for n bytes of text.
 func unescape(s string) string {
-	s = strings.NewReplacer(`\0`, "\x00", `\r`, "\r", `\n`, "\n", `\xff`, "\xff").Replace(s)
+	s = strings.NewReplacer(`\0`, "\x00", `\t`, "\t", `\r`, "\r", `\n`, "\n", `\xff`, "\xff").Replace(s)
 	return braces.ReplaceAllStringFunc(s, func(m string) string {
 		kind, rest, _ := strings.Cut(strings.Trim(m, "{}"), " ")
 		if kind == "b64" {

@@ -16,20 +16,26 @@ func FuzzData(f *testing.F) {
 		f.Add([]byte(s), []byte{}, false, true)
 		f.Add([]byte(s+s), []byte{40, 1}, true, true)
 	}
-	servers := map[bool]*smuggling{}
-	for reject, endings := range map[bool]LineEndings{false: LineEndingsNormalize, true: LineEndingsReject} {
-		s := &smuggling{pipes: newPipes(), cfg: testConfig()}
-		s.cfg.LineEndings, s.cfg.MaxMessageBytes, s.cfg.MaxLineBytes = endings, 500, 100
+	servers := map[kind]*smuggling{}
+	for _, kind := range []kind{normalizing, rejecting, legacy} {
+		s := &smuggling{kind: kind, pipes: newPipes(), cfg: testConfig()}
+		kind.change(&s.cfg)
+		s.cfg.MaxMessageBytes, s.cfg.MaxLineBytes = 500, 100
 		s.cfg.Session.Commands, s.cfg.Session.Errors, s.cfg.Session.Delay = 1<<20, 1<<20, 0
 		_, s.queue, _ = serve(f, s.pipes, s.cfg)
-		servers[reject] = s
+		servers[kind] = s
 	}
 	f.Fuzz(func(t *testing.T, data, cuts []byte, bdat, reject bool) {
-		s := servers[reject]
-		if bdat {
-			s.fuzzBDAT(t, string(data), cuts)
-		} else {
-			s.fuzzData(t, string(data), cuts)
+		kinds := []kind{normalizing, legacy}
+		if reject {
+			kinds = []kind{rejecting}
+		}
+		for _, kind := range kinds {
+			if bdat {
+				servers[kind].fuzzBDAT(t, string(data), cuts)
+			} else {
+				servers[kind].fuzzData(t, string(data), cuts)
+			}
 		}
 	})
 }
@@ -37,7 +43,7 @@ func FuzzData(f *testing.F) {
 func (s *smuggling) fuzzData(t *testing.T, data string, cuts []byte) {
 	data += "\r\n.\r\n"
 	text, rest, _ := strictData(data)
-	stream := toData + "DATA\r\n" + strings.TrimSuffix(data, rest) + "NOOP\r\nQUIT\r\n"
+	stream := s.kind.toData() + "DATA\r\n" + strings.TrimSuffix(data, rest) + "NOOP\r\nQUIT\r\n"
 	replies := s.pipes.talk(t, pieces(stream, cuts)...)
 	answers := s.answers(text)
 	if got, want := codes(replies), "220 250 250 250 354 "; !strings.HasPrefix(got, want) ||
@@ -49,7 +55,7 @@ func (s *smuggling) fuzzData(t *testing.T, data string, cuts []byte) {
 
 func (s *smuggling) fuzzBDAT(t *testing.T, text string, cuts []byte) {
 	chunks := pieces(text, cuts)
-	stream := toData
+	stream := s.kind.toData()
 	for n, chunk := range chunks {
 		last := map[bool]string{true: " LAST"}[n == len(chunks)-1]
 		stream += fmt.Sprintf("BDAT %d%s\r\n%s", len(chunk), last, chunk)

@@ -185,8 +185,8 @@ func TestSlowCommands(t *testing.T) {
 // What is no SMTP ends the connection, and nothing of it is repeated.
 func TestNoSMTP(t *testing.T) {
 	clientHello := "\x16\x03\x01\x00\xc4\x01\x00\x00\xc0\x03\x03"
-	for _, mode := range []TLSMode{TLSNone, TLSStart, TLSImplicit} {
-		b := start(t, secured(mode))
+	for _, change := range []func(*Config){secured(TLSNone), secured(TLSStart), secured(TLSImplicit), legacy.change} {
+		b := start(t, change)
 		for _, in := range []string{
 			"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "get / HTTP/1.1\n", "POST /x HTTP/1.0\r\n\r\nEHLO x\r\nMAIL FROM:<a@contoso.test>\r\n",
 			"CONNECT relay.test:25 HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -205,7 +205,7 @@ func TestNoSMTP(t *testing.T) {
 					got = c.reply()
 				}
 				if got != "" {
-					t.Errorf("%s: %q was answered %q", mode, in, got)
+					t.Errorf("%s: %q was answered %q", b.mode, in, got)
 				}
 			}
 		}

@@ -71,6 +71,7 @@ func TestEndlessLine(t *testing.T) {
 	}{
 		"before anything": {func(c *Config) { c.Auth = AuthRequired }, func(*client) {}},
 		"before STARTTLS": {secured(TLSStart), func(*client) {}},
+		"to a legacy one": {legacy.change, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("MAIL FROM:<") }},
 		"as MAIL":         {func(*Config) {}, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("MAIL FROM:<") }},
 		"as AUTH":         {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("AUTH PLAIN ") }},
 		"as a password":   {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.cmd("334", "AUTH LOGIN Y3Jt") }},

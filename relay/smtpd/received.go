@@ -14,11 +14,7 @@ import (
 // only where it is the only one, so that Bcc recipients stay unknown.
 func (s *session) received(id string, env queue.Envelope, who Identity) string {
 	var b strings.Builder
-	addr := s.conn.client.String()
-	if s.conn.client.Is6() {
-		addr = "IPv6:" + addr
-	}
-	fmt.Fprintf(&b, "Received: from %s ([%s])\r\n\tby %s (graphrelay) with %s id %s", token(s.helo), addr,
+	fmt.Fprintf(&b, "Received: from %s ([%s])\r\n\tby %s (graphrelay) with %s id %s", token(s.helo), literal(s.conn.client),
 		token(s.server.cfg.Hostname), s.protocol(env, who), id)
 	if len(env.To) == 1 {
 		fmt.Fprintf(&b, "\r\n\tfor <%s>", env.To[0])

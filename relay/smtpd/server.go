@@ -50,6 +50,9 @@ type Config struct {
 	MessageTimeout  time.Duration // longest time for one message's data
 	MinRate         int64         // bytes a second of it, behind which a client is by Timeout at most; 0: any
 	LineEndings     LineEndings
+	Legacy          bool         // forgives in commands what old devices get wrong
+	AddDomain       string       // completes names without a domain in MAIL and RCPT; empty: they are refused
+	PlainAuth       bool         // takes passwords without TLS from other machines; for Networks alone
 	Queue           queue.Limits // beyond which no mail is taken
 	// Wait is how long the answer to a message waits for Graph's word, so that the
 	// client learns of a refusal in its session; 0: not at all. Waiters is needed then.

@@ -40,17 +40,44 @@ func almostEnds() (list []string) {
 	return list
 }
 
+// kind is a listener that reads bodies or commands in a way of its own.
+type kind string
+
+const (
+	normalizing kind = "normalize"
+	rejecting   kind = "reject"
+	legacy      kind = "legacy"
+)
+
+func (k kind) change(c *Config) {
+	switch k {
+	case rejecting:
+		c.LineEndings = LineEndingsReject
+	case legacy:
+		c.Legacy, c.AddDomain = true, "contoso.test"
+	}
+}
+
+// toData is what a client says up to the body; of the four answers none is a refusal.
+func (k kind) toData() string {
+	if k == legacy {
+		return "HELO\r\nMAIL FROM: a\r\nRCPT TO: b@example.test\r\n"
+	}
+	return toData
+}
+
 // smuggling is a server that is sent one message in which another one hides.
 type smuggling struct {
 	*testing.T
+	kind  kind
 	pipes *pipes
 	queue *fakeQueue
 	cfg   Config
 }
 
-func newSmuggling(t *testing.T, endings LineEndings) *smuggling {
-	s := &smuggling{T: t, pipes: newPipes(), cfg: testConfig()}
-	s.cfg.LineEndings = endings
+func newSmuggling(t *testing.T, k kind) *smuggling {
+	s := &smuggling{T: t, kind: k, pipes: newPipes(), cfg: testConfig()}
+	k.change(&s.cfg)
 	_, s.queue, _ = serve(t, s.pipes, s.cfg)
 	return s
 }
@@ -79,9 +106,9 @@ func (s *smuggling) expect(text, replies string, pieces ...string) {
 // TestAlmostEnds sends all that is almost the end of the data, cut in two at each of
 // its bytes and then at all of them. What follows is never a second message.
 func TestAlmostEnds(t *testing.T) {
-	for endings, ends := range map[LineEndings][]string{LineEndingsNormalize: almostEnds(), LineEndingsReject: knownSmuggling} {
-		t.Run(string(endings), func(t *testing.T) {
-			s := newSmuggling(t, endings)
+	for kind, ends := range map[kind][]string{normalizing: almostEnds(), rejecting: knownSmuggling, legacy: almostEnds()} {
+		t.Run(string(kind), func(t *testing.T) {
+			s := newSmuggling(t, kind)
 			for _, end := range ends {
 				s.throughData(end)
 				s.throughBDAT(end)
@@ -93,7 +120,7 @@ func TestAlmostEnds(t *testing.T) {
 
 func (s *smuggling) throughData(end string) {
 	s.Helper()
-	stream, text := smuggledData(end)
+	stream, text := s.kind.smuggledData(end)
 	at := strings.Index(stream, end+inner)
 	for cut := at - 1; cut <= at+len(end)+1; cut++ {
 		s.expect(text, "220 250 250 250 354", stream[:cut], stream[cut:])
@@ -108,16 +135,16 @@ func byteByByte(stream string, at int, end string) []string {
 }
 
 // smuggledData is what a client sends, and the text that it stands for.
-func smuggledData(end string) (stream, text string) {
+func (k kind) smuggledData(end string) (stream, text string) {
 	body := "Subject: one\r\n\r\none" + end + inner + ".\r\n"
 	text, _, _ = strictData(body)
-	return toData + "DATA\r\n" + body + "QUIT\r\n", text
+	return k.toData() + "DATA\r\n" + body + "QUIT\r\n", text
 }
 
 func (s *smuggling) throughBDAT(end string) {
 	s.Helper()
 	text := "Subject: one\r\n\r\none" + end + inner
-	whole := fmt.Sprintf("%sBDAT %d LAST\r\n%sQUIT\r\n", toData, len(text), text)
+	whole := fmt.Sprintf("%sBDAT %d LAST\r\n%sQUIT\r\n", s.kind.toData(), len(text), text)
 	at := strings.Index(whole, end+inner)
 	for cut := at; cut <= at+len(end); cut++ {
 		s.expect(text, "220 250 250 250", whole[:cut], whole[cut:])
@@ -126,7 +153,7 @@ func (s *smuggling) throughBDAT(end string) {
 	at = strings.Index(text, end+inner)
 	for cut := at; cut <= at+len(end); cut++ {
 		s.expect(text, "220 250 250 250 250",
-			fmt.Sprintf("%sBDAT %d\r\n%sBDAT %d LAST\r\n%sQUIT\r\n", toData, cut, text[:cut], len(text)-cut, text[cut:]))
+			fmt.Sprintf("%sBDAT %d\r\n%sBDAT %d LAST\r\n%sQUIT\r\n", s.kind.toData(), cut, text[:cut], len(text)-cut, text[cut:]))
 	}
 }
 
@@ -136,30 +163,44 @@ var knownSmuggling = []string{"\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r\n\x00.
 // TestSmugglingTLS sends the known ones through each mode of TLS.
 func TestSmugglingTLS(t *testing.T) {
 	for _, mode := range tlsModes {
-		t.Run(string(mode), func(t *testing.T) {
-			b := start(t, secured(mode))
-			c := b.ready()
-			for _, end := range knownSmuggling {
-				stream, text := smuggledData(end)
-				c.envelope()
-				c.cmd("354", "DATA")
-				_, body, _ := strings.Cut(stream, "DATA\r\n")
-				c.send(strings.TrimSuffix(body, "QUIT\r\n") + "NOOP\r\n")
-				c.expect("250 2.0.0 queued")
-				c.expect("250 2.0.0 I have")
-				if got := b.queue.takeTexts(); len(got) != 1 || got[0] != plainLines(text) {
-					t.Errorf("%q: took %q", end, got)
-				}
-			}
-		})
+		for _, kind := range []kind{normalizing, legacy} {
+			t.Run(string(mode)+" "+string(kind), func(t *testing.T) {
+				testSmuggling(t, start(t, func(c *Config) { c.TLS = mode; kind.change(c) }), kind)
+			})
+		}
+	}
+}
+
+func testSmuggling(t *testing.T, b *bench, k kind) {
+	t.Helper()
+	c := b.ready()
+	for _, end := range knownSmuggling {
+		stream, text := k.smuggledData(end)
+		c.envelope()
+		c.cmd("354", "DATA")
+		_, body, _ := strings.Cut(stream, "DATA\r\n")
+		c.send(strings.TrimSuffix(body, "QUIT\r\n") + "NOOP\r\n")
+		c.expect("250 2.0.0 queued")
+		c.expect("250 2.0.0 I have")
+		if got := b.queue.takeTexts(); len(got) != 1 || got[0] != plainLines(text) {
+			t.Errorf("%q: took %q", end, got)
+		}
 	}
 }
 
 // A line that the connection takes for BDAT and go-smtp does not leaves part of what
 // follows with go-smtp. No body is read then, or it would be read by other rules.
 func TestBodyOutOfTurn(t *testing.T) {
+	for _, kind := range []kind{rejecting, legacy} {
+		t.Run(string(kind), func(t *testing.T) { testBodyOutOfTurn(t, kind) })
+	}
+}
+
+func testBodyOutOfTurn(t *testing.T, k kind) {
+	t.Helper()
 	const rest = "MAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\nSubject: x\r\n\r\na\nb\r\n.\r\nQUIT\r\n"
 	cfg := testConfig()
+	k.change(&cfg)
 	cfg.Auth, cfg.LineEndings = AuthOptional, LineEndingsReject
 	p := newPipes()
 	_, queue, _ := serve(t, p, cfg)

@@ -202,17 +202,19 @@ func (c *lastRead) Read(p []byte) (int, error) {
 // An end that was read before the message began is an end within the message all the same.
 func TestTruncatedInOneRead(t *testing.T) {
 	for body, text := range map[string]string{"BDAT": "BDAT 1000 LAST\r\nSubject: cut\r\n\r\nhalf", "DATA": "DATA\r\nSubject: cut\r\n\r\nhalf\r\n"} {
-		t.Run(body, func(t *testing.T) {
-			s := newSmuggling(t, LineEndingsNormalize)
-			client, server := net.Pipe()
-			s.pipes.conns <- &lastRead{server, toData + text}
-			if replies, _ := io.ReadAll(client); !strings.Contains(string(replies), "451 4.4.2") {
-				t.Errorf("answered %q", replies)
-			}
-			if got := s.queue.takeTexts(); len(got) != 0 {
-				t.Errorf("took %q", got[0])
-			}
-		})
+		for _, kind := range []kind{normalizing, legacy} {
+			t.Run(body+" "+string(kind), func(t *testing.T) {
+				s := newSmuggling(t, kind)
+				client, server := net.Pipe()
+				s.pipes.conns <- &lastRead{server, kind.toData() + text}
+				if replies, _ := io.ReadAll(client); !strings.Contains(string(replies), "451 4.4.2") {
+					t.Errorf("answered %q", replies)
+				}
+				if got := s.queue.takeTexts(); len(got) != 0 {
+					t.Errorf("took %q", got[0])
+				}
+			})
+		}
 	}
 }
 

@@ -1,0 +1,112 @@
+package smtpd
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// lenient says whether command lines are put right before go-smtp reads them.
+func (c Config) lenient() bool { return c.Legacy || c.AddDomain != "" }
+
+// gather waits for a whole command line and puts it right, at the beginning of pending.
+// What ends or grows too long before its line's end stays as it came.
+func (c *conn) gather(scratch []byte) error {
+	seen, end := 0, -1
+	for {
+		end = bytes.IndexByte(c.pending, '\n') + 1
+		line := c.pending
+		if end > 0 {
+			line = line[:end]
+		}
+		if what := c.opening.check(line[seen:]); what != "" {
+			c.noSMTP(what)
+			return net.ErrClosed
+		}
+		if seen = len(line); end > 0 || seen > maxCommand {
+			break
+		}
+		held := c.pending
+		c.pending = nil
+		n, err := c.raw(scratch)
+		c.pending = append(held, scratch[:n]...)
+		if err != nil {
+			return nil // reported once the bytes are used up
+		}
+	}
+	if end == 0 || c.meter.scan.code == 334 { // an answer to AUTH is no command
+		return nil
+	}
+	if line, changed := c.server.cfg.tidy(string(c.pending[:end]), c.client); changed {
+		c.pending = append([]byte(line), c.pending[end:]...)
+	}
+	return nil
+}
+
+// tidy puts a command line right that old devices send otherwise than RFC 5321 has it:
+// HELO without a name, spaces and a display name about an address, a name without its
+// domain. What it does not understand stays as it is, for go-smtp to refuse. It makes
+// one line of one line, and adds no bytes but its own.
+func (c Config) tidy(line string, client netip.Addr) (tidied string, changed bool) {
+	text := strings.TrimRight(line, "\r\n")
+	if len(text) < 4 {
+		return line, false
+	}
+	verb, arg := strings.ToUpper(text[:4]), text[4:]
+	var ok bool
+	switch verb {
+	case "HELO", "EHLO":
+		if arg, ok = strings.Trim(arg, " \t"), c.Legacy && startsBlank(arg); arg == "" {
+			arg, ok = "["+literal(client)+"]", c.Legacy
+		}
+	case "MAIL":
+		arg, ok = c.tidyPath(arg, "FROM")
+	case "RCPT":
+		arg, ok = c.tidyPath(arg, "TO")
+	}
+	if !ok {
+		return line, false
+	}
+	return verb + " " + arg + line[len(text):], true
+}
+
+// tidyPath puts the argument of MAIL or RCPT right.
+func (c Config) tidyPath(arg, keyword string) (tidied string, ok bool) {
+	before, rest, found := strings.Cut(arg, ":")
+	if !found || !startsBlank(before) || !strings.EqualFold(strings.Trim(before, " \t"), keyword) {
+		return "", false
+	}
+	address, parameters, ok := cutAddress(strings.Trim(rest, " \t"))
+	switch {
+	case !ok || address == "" || strings.ContainsAny(address, `"<>`):
+		return "", false
+	case strings.Contains(address, "@"):
+		return keyword + ":<" + address + ">" + parameters, c.Legacy
+	}
+	return keyword + ":<" + address + "@" + c.AddDomain + ">" + parameters, c.AddDomain != ""
+}
+
+// cutAddress finds the address in "<address> parameters", "address parameters", and
+// "name <address> parameters".
+func cutAddress(arg string) (address, parameters string, ok bool) {
+	if name, path, found := strings.Cut(arg, "<"); found && !strings.ContainsAny(name, "@>=") {
+		address, parameters, ok = strings.Cut(path, ">")
+		return strings.Trim(address, " \t"), parameters, ok
+	}
+	end := strings.IndexAny(arg, " \t")
+	if end < 0 {
+		end = len(arg)
+	}
+	return arg[:end], arg[end:], true
+}
+
+func startsBlank(s string) bool { return s != "" && (s[0] == ' ' || s[0] == '\t') }
+
+// literal is what stands in the brackets of an address literal (RFC 5321 section 4.1.3).
+func literal(a netip.Addr) string {
+	if a.Is6() {
+		return "IPv6:" + a.String()
+	}
+	return a.String()
+}
