@@ -69,10 +69,11 @@ func (r *Relay) listenerConfig(cfg *config.Config, l config.Listener, t *tls.Con
 		TLS: smtpd.TLSMode(l.TLS), TLSConfig: t, Auth: smtpd.AuthMode(l.Auth), Networks: l.Networks,
 		ProxyNetworks: l.ProxyNetworks, Session: sessionLimits(cfg),
 		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
-		MaxLineBytes: int(cfg.Limits.LineLength), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
+		MaxLineBytes: int(cfg.LineLimit(l)), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
 		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
 		LineEndings: smtpd.LineEndings(l.LineEndings),
-		Queue:       queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: r.waiters,
+		Legacy:      l.Profile == config.ProfileLegacy, AddDomain: l.AddDomain, PlainAuth: l.PlainAuth(),
+		Queue: queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: r.waiters,
 	}
 }
 

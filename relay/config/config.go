@@ -14,6 +14,7 @@ package config
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -49,6 +50,10 @@ type Listener struct {
 	Wait          Duration       `yaml:"wait_for_delivery"`
 	// LineEndings says what becomes of messages with bare CRs and LFs.
 	LineEndings LineEndings `yaml:"line_endings"`
+	// Profile says whose mistakes are forgiven; see also PlainAuth and LineLimit.
+	Profile    Profile `yaml:"profile"`
+	LineLength Size    `yaml:"line_length"` // as given; see LineLimit
+	AddDomain  string  `yaml:"add_domain"`  // completes names without a domain; empty: they are refused
 	// OpenToEveryone lets Networks be as wide as the Internet without a password.
 	OpenToEveryone bool       `yaml:"open_to_everyone"`
 	Recipients     Recipients `yaml:"recipients"`
@@ -214,6 +219,18 @@ const (
 	LineEndingsReject    LineEndings = "reject"
 )
 
+// Profile says whose mistakes a listener forgives.
+type Profile string
+
+// The profiles of a listener.
+const (
+	ProfileModern Profile = "modern" // nobody's
+	ProfileLegacy Profile = "legacy" // those of old devices
+)
+
+// legacyLine is the line_length of a legacy listener that has none of its own.
+const legacyLine = 1 * MiB
+
 // ReplyTo says what becomes of a sender's address that a rule replaced.
 type ReplyTo string
 
@@ -324,6 +341,25 @@ func Default() *Config {
 // setDefaults is called on each element of a list before the file's keys.
 func (l *Listener) setDefaults() {
 	l.TLS, l.Auth, l.LineEndings, l.TLSMin = TLSNone, AuthRequired, LineEndingsNormalize, TLS12
+	l.Profile = ProfileModern
+}
+
+// LineLimit is the longest line of a message, the CRLF included, that the listener takes.
+func (c *Config) LineLimit(l Listener) Size {
+	switch {
+	case l.LineLength != 0:
+		return l.LineLength
+	case l.Profile == ProfileLegacy:
+		return max(c.Limits.LineLength, legacyLine)
+	}
+	return c.Limits.LineLength
+}
+
+// PlainAuth says whether passwords are taken without TLS from other machines: from the
+// listener's networks alone, none of which strangers are in.
+func (l Listener) PlainAuth() bool {
+	return l.Profile == ProfileLegacy && l.TLS == TLSNone && l.Auth != AuthNone &&
+		len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, tooWide)
 }
 
 func (c *Connection) setDefaults() {

@@ -259,3 +259,27 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestLegacy tells what the profile changes, and that only listed networks may sign in
+// without TLS.
+func TestLegacy(t *testing.T) {
+	cfg, err := Load(inTestFolder(t, fixtures(t, "testdata/good/legacy.yaml")[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		plainAuth bool
+		lines     Size
+		domain    string
+	}{{true, 1 * MiB, "contoso.test"}, {false, 1 * MiB, ""}, {false, 2 * KiB, ""}, {false, 1 * MiB, ""}} {
+		l := cfg.Listeners[i]
+		if l.PlainAuth() != want.plainAuth || cfg.LineLimit(l) != want.lines || l.AddDomain != want.domain {
+			t.Errorf("%s: got %v, %v, %q; want %+v", l.Name, l.PlainAuth(), cfg.LineLimit(l), l.AddDomain, want)
+		}
+	}
+	modern := cfg.Listeners[0]
+	modern.Profile = ProfileModern
+	if modern.PlainAuth() || cfg.LineLimit(modern) != cfg.Limits.LineLength {
+		t.Error("a modern listener has what the profile gives")
+	}
+}

@@ -57,6 +57,8 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"listener tls_min":    {shown.Listeners[0].TLSMin, base.Listeners[0].TLSMin},
 		"listener auth":       {shown.Listeners[0].Auth, base.Listeners[0].Auth},
 		"listener open":       {shown.Listeners[0].OpenToEveryone, base.Listeners[0].OpenToEveryone},
+		"listener profile":    {shown.Listeners[0].Profile, base.Listeners[0].Profile},
+		"listener lines":      {shown.LineLimit(shown.Listeners[0]), base.LineLimit(base.Listeners[0])},
 		"line endings":        {shown.Listeners[0].LineEndings, base.Listeners[0].LineEndings},
 		"connection endpoint": {shown.Connections[0].Endpoints, base.Connections[0].Endpoints},
 		"senders":             {shown.Senders, base.Senders},

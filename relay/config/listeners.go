@@ -20,6 +20,7 @@ func (v validator) listeners() {
 		v.listenerNetworks(key, l)
 		v.proxyNetworks(key, l)
 		v.recipients(key+".recipients", l.Recipients)
+		v.leniency(key, &v.cfg.Listeners[i])
 		if l.Auth == AuthRequired && len(v.cfg.Users) == 0 && !v.isBad("users") {
 			v.fault(key+".auth", "is required, but there are no users; add users, or set auth: none")
 		}
@@ -38,12 +39,36 @@ func (v validator) exposure(key string, l Listener, addr netip.AddrPort) {
 	if addr.Addr().IsLoopback() && len(l.ProxyNetworks) == 0 {
 		return
 	}
-	if l.TLS == TLSNone && l.Auth != AuthNone && !v.isBad(key+".tls") {
-		v.fault(key+".auth", "is %s, but without TLS passwords cross the network in plain text; set tls: starttls or implicit, or auth: none with networks", l.Auth)
+	switch {
+	case l.TLS != TLSNone || l.Auth == AuthNone || v.isBad(key+".tls") || v.isBad(key+".profile"):
+	case l.PlainAuth():
+		v.warn(key+".auth", "is %s without TLS, so that passwords cross the network in plain text; give each device a user that may send as that device alone, and move it to a listener with TLS once it can do that", l.Auth)
+	case l.Profile == ProfileLegacy && v.isBad(key+".networks"):
+	case l.Profile == ProfileLegacy:
+		v.fault(key+".auth", "is %s, but without TLS passwords cross the network in plain text; set tls: starttls or implicit, or list in networks the devices that cannot do TLS, none wider than your own networks", l.Auth)
+	default:
+		v.fault(key+".auth", "is %s, but without TLS passwords cross the network in plain text; set tls: starttls or implicit, or auth: none with networks, or, for devices that need a password and cannot do TLS, profile: legacy with networks", l.Auth)
 	}
 	if l.Auth != AuthRequired && !v.has(key+".networks") {
 		v.fault(key+".networks", "is missing, so that anyone could send mail through this listener without a password; list the networks that may, or set auth: required with TLS")
 	}
+}
+
+// leniency checks what a listener forgives.
+func (v validator) leniency(key string, l *Listener) {
+	if at := key + ".line_length"; v.has(at) {
+		within(v, at, l.LineLength, 1000, 16*MiB)
+	}
+	at := key + ".add_domain"
+	if !v.has(at) {
+		return
+	}
+	domain, err := canonicalDomain(l.AddDomain)
+	if err != nil {
+		v.fault(at, "is %s, which is no domain; write one such as contoso.test, without @, or remove the key", quote(l.AddDomain))
+		return
+	}
+	l.AddDomain = domain
 }
 
 func (v validator) listenerNetworks(key string, l Listener) {

@@ -183,6 +183,11 @@ func (e *LineEndings) UnmarshalText(text []byte) error {
 	return oneOf(e, text, LineEndingsNormalize, LineEndingsReject)
 }
 
+// UnmarshalText reads a profile.
+func (p *Profile) UnmarshalText(text []byte) error {
+	return oneOf(p, text, ProfileModern, ProfileLegacy)
+}
+
 // UnmarshalText reads a choice for Reply-To.
 func (r *ReplyTo) UnmarshalText(text []byte) error {
 	return oneOf(r, text, ReplyToOriginal, ReplyToNone)
