@@ -1,0 +1,164 @@
+package main_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net"
+	"net/textproto"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/graph/simulator"
+)
+
+// forDevices makes the contract's listener for devices one of the profile legacy, for a
+// network that is not this machine.
+var forDevices = []edit{
+	{"auth: none                        # none", "auth: optional                        # none"},
+	{"networks: [127.0.0.0/8]", "networks: [192.168.1.0/24]\n    proxy_networks: [127.0.0.1]\n    profile: legacy\n    add_domain: printers.local"},
+	{"senders:                              #", "senders:\n  - {match: \"*@localhost\", mailbox: crm@contoso.test, reply_to: none}   #"},
+}
+
+// dialDevice connects as a device of that network, and says nothing.
+func (r *relayProcess) dialDevice(t *testing.T) *dialog {
+	t.Helper()
+	nc, err := net.Dial("tcp", r.address["devices"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = nc.Close() })
+	_ = nc.SetDeadline(time.Now().Add(guard))
+	d := &dialog{tcp: nc.(*net.TCPConn), Conn: textproto.NewConn(nc)}
+	if err := d.PrintfLine("PROXY TCP4 192.168.1.20 192.168.1.2 40000 25"); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.next(); !strings.HasPrefix(got, "220") {
+		t.Fatalf("greeted with %q", got)
+	}
+	return d
+}
+
+// says sends lines, each after "> ", and wants the answers that begin as the others.
+func (d *dialog) says(t *testing.T, script string) {
+	t.Helper()
+	for line := range strings.Lines(script) {
+		line = strings.TrimSpace(line)
+		if command, ok := strings.CutPrefix(line, "> "); ok {
+			if err := d.PrintfLine("%s", command); err != nil {
+				t.Fatal(err)
+			}
+		} else if got := d.next(); !strings.HasPrefix(got, line) {
+			t.Fatalf("%s\nanswered %q, want %q", script, got, line)
+		}
+	}
+}
+
+// body sends what follows DATA as it is, and wants it taken.
+func (d *dialog) body(t *testing.T, raw string) {
+	t.Helper()
+	if _, err := d.W.WriteString(raw + "\r\n.\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.W.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.next(); !strings.HasPrefix(got, "250 2.0.0 queued as ") {
+		t.Fatalf("answered %q", got)
+	}
+}
+
+// TestOldDevices speaks as devices do that know little of SMTP, and looks at what the
+// recipients get.
+func TestOldDevices(t *testing.T) {
+	t.Parallel()
+	sim := startSim(t)
+	relay := startRelay(t, sim, forDevices...)
+	if got := command(t, "", "check", "--config", relay.config); got.status != 0 || !strings.Contains(got.stdout+got.stderr, "passwords cross the network in plain text") {
+		t.Errorf("check: %+v", got)
+	}
+	if !strings.Contains(relay.log.String(), "passwords cross the network in plain text") {
+		t.Error("the start does not warn of passwords without TLS")
+	}
+	base := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	long := strings.Repeat("0123456789", 500)
+	longest := strings.Repeat("0123456789", 50_000)
+	for _, device := range []struct {
+		name, script, message string
+		mailbox               string
+		want                  simulator.Message
+	}{
+		{"scanner", "> HELO my_printer\n250\n> MAIL FROM: scanner\n250\n> RCPT TO: anna@example.com\n250\n> DATA\n354",
+			"Subject: scanner\n\n" + long + "\n" + longest + "\n\nlast line",
+			"scanner@contoso.test", simulator.Message{
+				From: &simulator.Address{Address: "scanner@contoso.test"}, ReplyTo: []simulator.Address{{Address: "scanner@printers.local"}},
+				Bcc:  []simulator.Address{{Address: "anna@example.com"}},
+				Body: simulator.Body{Content: long + "\n" + longest + "\n\nlast line\n"},
+			}},
+		{"cron", "> HELO\n250\n> MAIL FROM:<root>\n250\n> RCPT TO:<anna@example.com>\n250\n> DATA\n354",
+			"From: root (Cron Daemon)\r\nTo: root\r\nSubject: cron\r\n\r\nbackup done",
+			"scanner@contoso.test", simulator.Message{
+				From: &simulator.Address{Name: "Cron Daemon", Address: "scanner@contoso.test"}, ReplyTo: []simulator.Address{{Address: "root@printers.local"}},
+				Bcc:  []simulator.Address{{Address: "anna@example.com"}},
+				Body: simulator.Body{Content: "backup done\n"},
+			}},
+		{"localhost", "> EHLO localhost.localdomain\n250\n> MAIL FROM: <root@localhost> SIZE=100\n250\n> RCPT TO:< anna@example.com >\n250\n> DATA\n354",
+			"From: root@localhost\nTo: anna@example.com\nSubject: localhost\n\ntext",
+			"crm@contoso.test", simulator.Message{
+				From: &simulator.Address{Address: "crm@contoso.test"}, To: []simulator.Address{{Address: "anna@example.com"}},
+				Body: simulator.Body{Content: "text\n"},
+			}},
+		{"signed in", "> EHLO 192.168.1.20\n250\n> AUTH LOGIN " + base("scanner") + "\n334 UGFzc3dvcmQ6\n> " + base("scan-secret") + "\n235\n" +
+			"> MAIL FROM:<crm@contoso.test>\n550 5.7.1 The user scanner may not send as crm@contoso.test\n" +
+			"> MAIL FROM:<scanner@contoso.test>\n250\n> RCPT TO:<anna@example.com>\n250\n> DATA\n354",
+			"From: Scanner <scanner@contoso.test>\r\nTo: <anna@example.com>\r\nSubject: signed in\r\n\r\ntext",
+			"scanner@contoso.test", simulator.Message{
+				From: &simulator.Address{Name: "Scanner", Address: "scanner@contoso.test"}, To: []simulator.Address{{Address: "anna@example.com"}},
+				Body: simulator.Body{Content: "text\n"},
+			}},
+	} {
+		t.Run(device.name, func(t *testing.T) {
+			d := relay.dialDevice(t)
+			d.says(t, device.script)
+			d.body(t, device.message)
+			got := sim.sent(t, device.mailbox, device.name)
+			for _, c := range []struct {
+				what      string
+				got, want any
+			}{
+				{"from", got.From, device.want.From}, {"reply-to", got.ReplyTo, device.want.ReplyTo},
+				{"to", got.To, device.want.To}, {"cc", got.Cc, device.want.Cc}, {"bcc", got.Bcc, device.want.Bcc}, {"body", lines(got.Body.Content), lines(device.want.Body.Content)},
+			} {
+				if g, w := jsonText(t, c.got), jsonText(t, c.want); g != w {
+					t.Errorf("%s:\n got %s\nwant %s", c.what, tail(g), tail(w))
+				}
+			}
+			if got.InternetMessageID == "" {
+				t.Error("it has no Message-ID")
+			}
+		})
+	}
+	relay.settled(t)
+}
+
+// What the profile forgives is refused on the others.
+func TestModernListener(t *testing.T) {
+	t.Parallel()
+	relay := startRelay(t, startSim(t))
+	d, err := relay.dialOnly("devices")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.says(t, "> HELO\n501\n> MAIL FROM:<root>\n501 5.5.2\n> MAIL FROM:<crm@contoso.test>\n250\n> RCPT TO:<postmaster>\n501 5.5.2\n> RCPT TO:<anna@example.com>\n250\n> DATA\n354\n"+
+		"> "+strings.Repeat("x", 70_000)+"\n> .\n554 5.6.0 A line of the message is longer")
+}
+
+func jsonText(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
