@@ -7,7 +7,29 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"graphrelay/relay/config"
 )
+
+// What docs/devices.md shows of a configuration is one.
+func TestDevicesConfiguration(t *testing.T) {
+	text, err := os.ReadFile("../docs/devices.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sample, found := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), "    # relay.yaml\n")
+	sample, _, ended := strings.Cut(sample, "\n\n")
+	if !found || !ended {
+		t.Fatal("the document shows no relay.yaml")
+	}
+	cfg, err := config.Parse([]byte(strings.ReplaceAll("\n"+sample, "\n    ", "\n")), "relay.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := cfg.Listeners; len(l) != 3 || l[0].AddDomain == "" || l[0].PlainAuth() || !l[1].PlainAuth() || l[2].PlainAuth() {
+		t.Errorf("the listeners are %+v", l)
+	}
+}
 
 // Each test that the documents name for a promise is there: one that was renamed or
 // removed would leave the promise without one, unseen.
