@@ -103,6 +103,7 @@ type request struct {
 	length      int64
 	success     []int        // every other status is an error
 	record      func() error // called before the request is made; may be nil
+	recordFirst bool         // before it waits for its turn
 }
 
 func (r *request) cost() cost {
@@ -135,13 +136,17 @@ func answerLimit(req *http.Request) int64 { return maxAnswer + 6*req.ContentLeng
 // call makes the request and decodes the answer into out, which may be nil. A
 // token that Graph no longer takes is renewed once: the first request had no effect.
 func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
+	recorded, err := c.recordFirst(ctx, r)
+	if err != nil {
+		return Reply{}, err
+	}
 	release, err := c.gate.enter(ctx, r.op, r.mailbox, r.cost())
 	if err != nil {
 		return Reply{}, err
 	}
 	defer release()
 	token, err := c.Token(ctx)
-	if err == nil && r.record != nil {
+	if err == nil && r.record != nil && time.Since(recorded) > maxRecorded {
 		err = r.record()
 	}
 	if err != nil {
@@ -156,6 +161,26 @@ func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 		return reply, err
 	}
 	return c.attempt(ctx, r, token, out)
+}
+
+// maxRecorded is how old a record may be at the request that it is of.
+const maxRecorded = time.Second
+
+// recordFirst records where no turn is waited for yet: a place in which the mailbox
+// could be asked something is not held while the disk writes. What would be refused
+// anyway is not recorded.
+func (c *Client) recordFirst(ctx context.Context, r *request) (at time.Time, err error) {
+	if !r.recordFirst || r.record == nil {
+		return time.Time{}, nil
+	}
+	if err := c.gate.look(r.op, r.mailbox, r.cost()); err != nil {
+		return time.Time{}, err
+	}
+	if _, err := c.Token(ctx); err != nil {
+		return time.Time{}, err
+	}
+	at = time.Now()
+	return at, r.record()
 }
 
 func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, out any) (Reply, error) {

@@ -72,10 +72,30 @@ func (g *gate) turnstile(mailbox string) *turnstile {
 	return t
 }
 
+// look answers what enter would, of the budgets.
+func (g *gate) look(op, mailbox string, c cost) error {
+	t := g.turnstile(mailbox)
+	defer g.leave(t)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.allows(t, op, c)
+}
+
 // spend takes the cost of one request off the budgets, all of it or nothing.
 func (g *gate) spend(t *turnstile, op string, c cost) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if err := g.allows(t, op, c); err != nil {
+		return err
+	}
+	t.requests.spend(1)
+	t.upload.spend(c.upload)
+	t.sends.spend(c.sends)
+	return nil
+}
+
+// allows says whether the budgets have room. The caller holds g.mu.
+func (g *gate) allows(t *turnstile, op string, c cost) error {
 	now := time.Now()
 	if wait := t.closed.Sub(now); c.post && wait > 0 {
 		return &Error{Op: op, Class: ClassPassing, Reason: ReasonThrottled, RetryAfter: wait, Message: "Graph has asked to wait for the mailbox"}
@@ -90,9 +110,6 @@ func (g *gate) spend(t *turnstile, op string, c cost) error {
 				Message: fmt.Sprintf("the mailbox has had its %d %s in %s", b.window.budget.Amount, b.what, b.window.budget.Per)}
 		}
 	}
-	t.requests.spend(1)
-	t.upload.spend(c.upload)
-	t.sends.spend(c.sends)
 	return nil
 }
 

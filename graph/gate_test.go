@@ -147,8 +147,8 @@ func TestClientFollows(t *testing.T) {
 	in.Wait()
 }
 
-// What is to be recorded before a send is recorded in its turn, and without it there
-// is none.
+// What is to be recorded before a send is recorded while it waits for its turn, once more
+// if that takes long, and without it there is none.
 func TestSendRecorded(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{})
 	id, _, err := c.CreateDraft(t.Context(), mailbox, message("recorded"))
@@ -161,5 +161,40 @@ func TestSendRecorded(t *testing.T) {
 	}
 	if _, err := c.SendRecorded(t.Context(), mailbox, id, func() error { return nil }); err != nil || len(sim.Ledger()) != 1 {
 		t.Errorf("%v, %d sends", err, len(sim.Ledger()))
+	}
+
+	b := &busy{running: map[string]int{}, release: make(chan struct{})}
+	c = newClient(t, serve(t, withTokens(b)), func(cfg *graph.Config) { cfg.Concurrency = 1 })
+	var recorded atomic.Int32
+	var in sync.WaitGroup
+	for range 2 {
+		in.Go(func() {
+			if _, err := c.SendRecorded(t.Context(), mailbox, "AAQ", func() error { recorded.Add(1); return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "two records and one request", func() bool { return recorded.Load() == 2 && b.count(mailbox) == 1 })
+	time.Sleep(1100 * time.Millisecond) // for the record to become too old
+	close(b.release)
+	in.Wait()
+	if n := recorded.Load(); n != 3 {
+		t.Errorf("recorded %d times", n)
+	}
+}
+
+// What the mailbox would be refused is not recorded.
+func TestRefusedIsNotRecorded(t *testing.T) {
+	b := &busy{running: map[string]int{}, release: make(chan struct{})}
+	close(b.release)
+	c := newClient(t, serve(t, withTokens(b)), func(cfg *graph.Config) {
+		cfg.Budgets.Sends = graph.Budget{Amount: 1, Per: time.Hour}
+	})
+	recorded := 0
+	for n := range 2 {
+		_, err := c.SendRecorded(t.Context(), mailbox, "AAQ", func() error { recorded++; return nil })
+		if (err == nil) != (n == 0) || recorded != 1 {
+			t.Errorf("send %d: %v, recorded %d times", n, err, recorded)
+		}
 	}
 }

@@ -251,10 +251,11 @@ func (c *Client) Send(ctx context.Context, mailbox, id string) (Reply, error) {
 	return c.SendRecorded(ctx, mailbox, id, nil)
 }
 
-// SendRecorded is Send that calls record when the request's turn has come, and goes no
-// further if that fails: what is recorded of the time is then true.
+// SendRecorded is Send that calls record before, and goes no further if that fails. It
+// does so at most a second before the request, which is what a time in the record may be
+// wrong by: once more where the request has to wait for longer.
 func (c *Client) SendRecorded(ctx context.Context, mailbox, id string, record func() error) (Reply, error) {
-	return c.call(ctx, &request{op: opSend, method: http.MethodPost, mailbox: mailbox, record: record,
+	return c.call(ctx, &request{op: opSend, method: http.MethodPost, mailbox: mailbox, record: record, recordFirst: true,
 		path: "/messages/" + url.PathEscape(id) + "/send", success: []int{http.StatusAccepted}}, nil)
 }
 

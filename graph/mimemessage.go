@@ -38,14 +38,15 @@ func (c *Client) FindMessageID(ctx context.Context, mailbox, messageID string) (
 }
 
 // SendMIME sends a MIME message without a draft (user-sendmail). It needs no right
-// but Mail.Send. A copy is kept in Sent Items. record is as for SendRecorded.
+// but Mail.Send. A copy is kept in Sent Items. record is called when the request's turn
+// has come: after it, nobody can tell whether the message was sent.
 func (c *Client) SendMIME(ctx context.Context, mailbox string, m MIME, record func() error) (Reply, error) {
 	return c.call(ctx, &request{op: opSendMail, method: http.MethodPost, mailbox: mailbox, path: "/sendMail", record: record,
 		contentType: "text/plain", body: m.body, length: m.encoded(), success: []int{http.StatusAccepted}}, nil)
 }
 
 // SendMail sends a message with its files in one request (user-sendmail, JSON),
-// with or without a copy in Sent Items. record is as for SendRecorded.
+// with or without a copy in Sent Items. record is as for SendMIME.
 func (c *Client) SendMail(ctx context.Context, mailbox string, m *Message, files []Attachment, keepCopy bool, record func() error) (Reply, error) {
 	r, err := sendMailRequest(mailbox, m, files, keepCopy)
 	if err != nil {

@@ -114,8 +114,7 @@ func budgets(d config.Delivery) graph.Budgets {
 }
 
 func deliveryConfig(cfg *config.Config, node string) delivery.Config {
-	perLane := cfg.Delivery.MailboxConcurrency
-	perLane += perLane / 2 // some are ready when a request ends; the gate in graph counts those
+	perLane := 2 * cfg.Delivery.MailboxConcurrency // the next is ready when a request ends; the gate in graph counts those
 	d := delivery.Config{
 		Node: node, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
 		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), SendSettle: time.Duration(cfg.Delivery.SendSettle),
