@@ -138,6 +138,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 	for _, w := range cfg.Warnings() {
 		next.log.Warn(w)
 	}
+	warnOfFiles(next.log, cfg, mostFiles())
 	r.reloaded.Set(1)
 	if previous != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)

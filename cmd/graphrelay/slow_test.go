@@ -156,7 +156,7 @@ func TestCompareSiege(t *testing.T) {
 	relay.start(t)
 	relay.pauseAll(t)
 	c := &contestant{name: "graphrelay", address: relay.address["devices"], rest: func(*testing.T) {}}
-	l := load{64, 2000}
+	l := load{64, 6000}
 	c.measure(t, source, l) // fills caches
 	var alone, besieged []float64
 	for range *rounds {
