@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -293,6 +294,35 @@ func TestShutdown(t *testing.T) {
 	<-done
 	if len(b.queue.all()) != 2 {
 		t.Errorf("%d messages were taken, want 2", len(b.queue.all()))
+	}
+}
+
+// Who has been greeted when a stop begins is still heard.
+func TestShutdownAfterGreeting(t *testing.T) {
+	for _, mode := range []TLSMode{TLSNone, TLSImplicit, TLSStart} {
+		t.Run(string(mode), func(t *testing.T) {
+			b := start(t, func(c *Config) { loopback(c); c.TLS = mode })
+			c := b.dial()
+			c.expect("220")
+			done := make(chan struct{})
+			go func() {
+				b.server.Shutdown(context.Background())
+				close(done)
+			}()
+			b.wait("the stop", b.server.isStopping)
+			if mode == TLSStart {
+				c.cmd("250", "EHLO client.test")
+				c.cmd("220", "STARTTLS")
+				c.handshake()
+				c.r = bufio.NewReader(c.conn)
+			}
+			c.cmd("250", "EHLO client.test")
+			c.envelope()
+			c.cmd("354", "DATA")
+			c.cmd("250 2.0.0 queued", "Subject: x\r\n\r\n.")
+			c.cmd("221", "QUIT")
+			<-done
+		})
 	}
 }
 

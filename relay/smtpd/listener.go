@@ -14,8 +14,8 @@ import (
 )
 
 // listener accepts TCP connections, refuses those that are not allowed, brings
-// TLS up, and only then hands them to go-smtp: a client that is slow in its
-// handshake holds up nobody.
+// TLS up, waits for a first command, and only then hands them to go-smtp: a client that
+// is slow in its handshake holds up nobody, and one that says nothing costs little.
 //
 // TLS is ours rather than go-smtp's for one reason. go-smtp ends a BDAT chunk
 // without an error when the connection ends inside it, so a cut message would be
@@ -26,17 +26,18 @@ type listener struct {
 	net.Listener
 	server *Server
 	ready  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-	wg     sync.WaitGroup // handshakes under way
+	ended  chan struct{}  // closed when no more can become ready
+	wg     sync.WaitGroup // connections that are not ready yet
 }
 
 func newListener(l net.Listener, s *Server) *listener {
-	return &listener{Listener: l, server: s, ready: make(chan net.Conn), closed: make(chan struct{})}
+	return &listener{Listener: l, server: s, ready: make(chan net.Conn), ended: make(chan struct{})}
 }
 
-// run accepts until the listener is closed.
+// run accepts until the listener is closed. Who has connected by then is still served.
 func (l *listener) run() {
+	defer close(l.ended)
+	defer l.wg.Wait()
 	for {
 		nc, err := l.Listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -54,7 +55,7 @@ func (l *listener) run() {
 	}
 }
 
-// admit decides whether the client may talk to us and brings TLS up.
+// admit decides whether the client may talk to us, and sees to it until it does.
 func (l *listener) admit(nc net.Conn) {
 	s := l.server
 	c := newConn(nc, s)
@@ -68,11 +69,10 @@ func (l *listener) admit(nc net.Conn) {
 		_ = c.Close()
 		return
 	}
-	select {
-	case l.ready <- c:
-	case <-l.closed:
-		_ = c.Close()
+	if s.cfg.TLS != TLSStart { // or the client has been greeted
+		c.greet()
 	}
+	l.ready <- c
 }
 
 // Accept gives go-smtp the connections that are ready.
@@ -80,14 +80,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.ready:
 		return c, nil
-	case <-l.closed:
+	case <-l.ended:
 		return nil, net.ErrClosed
 	}
-}
-
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
 }
 
 // register counts the connection, or says why it is refused.

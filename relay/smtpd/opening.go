@@ -1,6 +1,9 @@
 package smtpd
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // opening looks at what a client says until its first MAIL: what is no SMTP ends
 // the connection, before a browser or a scanner gets anything run or repeated.
@@ -49,6 +52,28 @@ func (o *opening) verb(start string) string {
 		}
 	}
 	return ""
+}
+
+// firstPart is as much of a client's first line as is waited for.
+const firstPart = 512
+
+// greet greets the client and reads its first line ahead. How that goes shows when
+// go-smtp reads on; until then a connection has none of go-smtp's buffers, however slow
+// the client is.
+func (c *conn) greet() {
+	_, _ = c.Write([]byte("220 " + c.server.greeting() + "\r\n"))
+	c.mute.replies = 1 // go-smtp's own greeting
+	var ahead opening  // the connection's own looks at the same bytes once more
+	var part [64]byte
+	for {
+		read := c.pending
+		c.pending = nil
+		n, err := c.raw(part[:])
+		c.pending = append(read, part[:n]...)
+		if err != nil || bytes.IndexByte(part[:n], '\n') >= 0 || len(c.pending) >= firstPart || ahead.check(part[:n]) != "" {
+			return
+		}
+	}
 }
 
 // noSMTP ends the connection without an answer.
