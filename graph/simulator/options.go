@@ -24,7 +24,7 @@ type Options struct {
 	// allows no address but the mailbox's own.
 	SendAs map[string][]string
 
-	Latency         time.Duration // added to each mail call, upload ranges included
+	Latency         time.Duration // that each mail call takes at least, upload ranges included
 	AppearDelay     time.Duration // for which a new draft is not found [reported]; 0 is none
 	SendDelay       time.Duration // from the 202 to Sent Items; 0 is 200 ms, negative is none
 	InFlight        InFlight      // what an accepted item looks like until then

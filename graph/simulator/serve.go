@@ -3,6 +3,7 @@ package simulator
 import (
 	"net/http"
 	"strings"
+	"time"
 )
 
 // handler carries a call out and gives its answer; errors are *refusal.
@@ -125,12 +126,11 @@ type outcome struct {
 }
 
 func (c *call) carryOut(run handler) outcome {
-	fault := c.sim.takeFault(c)
-	latency := fault.Latency
 	if c.op != OpToken {
-		latency += c.sim.options.Latency
+		defer func() { c.sim.sleep(c.sim.options.Latency - time.Since(c.started)) }()
 	}
-	c.sim.sleep(latency)
+	fault := c.sim.takeFault(c)
+	c.sim.sleep(fault.Latency)
 	if fault.ID != 0 && !fault.After {
 		if result, done := fault.instead(c); done {
 			return result
