@@ -47,8 +47,7 @@ func (c *conn) gather(scratch []byte) error {
 // tidy puts a command line right that old devices send otherwise than RFC 5321 has it:
 // HELO without a name, spaces and a display name about an address, a name without its
 // domain. What it does not understand, and what has a CR in it, stays as it is, for
-// go-smtp to refuse. It makes
-// one line of one line, and adds no bytes but its own.
+// go-smtp to refuse. It makes one line of one line, and adds no bytes but its own.
 func (c Config) tidy(line string, client netip.Addr) (tidied string, changed bool) {
 	text := strings.TrimRight(line, "\r\n")
 	if len(text) < 4 || strings.Contains(text, "\r") {
