@@ -33,6 +33,21 @@ func TestTokenRequest(t *testing.T) {
 	}
 }
 
+// A token is good for one cloud's Graph alone: it is asked for the one that is called.
+func TestTokenIsForTheCloud(t *testing.T) {
+	_, rec, _ := simulated(t, simulator.Options{})
+	for _, graphURL := range []string{"https://graph.microsoft.com", "https://graph.microsoft.us",
+		"https://dod-graph.microsoft.us", "https://microsoftgraph.chinacloudapi.cn"} {
+		c := newClient(t, serve(t, rec), func(cfg *graph.Config) { cfg.GraphURL = graphURL })
+		_, _ = c.Token(t.Context()) // the simulator may know no such Graph
+		asked := rec.of("POST", "/token")
+		form, err := url.ParseQuery(string(asked[len(asked)-1].Body))
+		if err != nil || form.Get("scope") != graphURL+"/.default" {
+			t.Errorf("%s: asked for %q, %v", graphURL, form.Get("scope"), err)
+		}
+	}
+}
+
 // One request for a token serves all who ask, and it is kept.
 func TestTokenIsShared(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{Latency: time.Millisecond})

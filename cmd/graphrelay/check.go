@@ -60,9 +60,9 @@ func checkOnline(e env, cfg *config.Config) bool {
 func remedy(err error) string {
 	var e *graph.Error
 	if errors.As(err, &e) && e.Reason == graph.ReasonNetwork {
-		return "check the network, the proxy and endpoints.login"
+		return "check the network, the proxy, and cloud or endpoints"
 	}
-	return "check tenant, client_id and the client secret (it may have expired) in the Entra admin center"
+	return "check tenant, cloud, client_id and the client secret (it may have expired) in the Entra admin center"
 }
 
 // rights reads the roles of an app token. They are shown, not relied on: rights

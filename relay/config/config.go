@@ -120,28 +120,6 @@ type User struct {
 	Recipients   Recipients `yaml:"recipients"`
 }
 
-// Connection is an Entra application in a tenant. ClientSecret holds the secret
-// after Load, wherever it came from; ClientSecretFile and ClientSecretEnv only
-// say where.
-type Connection struct {
-	Name             string    `yaml:"name"`
-	Tenant           string    `yaml:"tenant"`
-	ClientID         string    `yaml:"client_id"`
-	ClientSecret     Secret    `yaml:"client_secret"`
-	ClientSecretFile string    `yaml:"client_secret_file"`
-	ClientSecretEnv  string    `yaml:"client_secret_env"`
-	Domains          []string  `yaml:"domains"` // lower case, in their ASCII form
-	Endpoints        Endpoints `yaml:"endpoints"`
-	MailReadWrite    bool      `yaml:"mail_readwrite"` // the application may write mailboxes, not only send
-	SentItems        bool      `yaml:"sent_items"`     // copies are kept in Sent Items
-}
-
-// Endpoints are base URLs without a slash at the end.
-type Endpoints struct {
-	Login string `yaml:"login"`
-	Graph string `yaml:"graph"`
-}
-
 // Sender maps the senders that match to a mailbox.
 type Sender struct {
 	Match   Pattern `yaml:"match"`
@@ -362,32 +340,10 @@ func (l Listener) PlainAuth() bool {
 		len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, tooWide)
 }
 
-func (c *Connection) setDefaults() {
-	c.MailReadWrite, c.SentItems = true, true
-	c.Endpoints = Endpoints{
-		Login: "https://login.microsoftonline.com",
-		Graph: "https://graph.microsoft.com",
-	}
-}
-
 func (s *Sender) setDefaults() { s.ReplyTo = ReplyToOriginal }
 
 // Warnings lists what deserves a look but keeps nothing from working.
 func (c *Config) Warnings() []string { return c.warnings }
-
-// ConnectionOf returns the connection that an address's domain belongs to, or
-// nil.
-func (c *Config) ConnectionOf(address string) *Connection {
-	_, domain := splitAddress(address)
-	for i := range c.Connections {
-		for _, own := range c.Connections[i].Domains {
-			if own == domain && own != "" {
-				return &c.Connections[i]
-			}
-		}
-	}
-	return nil
-}
 
 func minutes(n int) Duration { return Duration(time.Duration(n) * time.Minute) }
 

@@ -194,6 +194,26 @@ func TestSecretSources(t *testing.T) {
 	}
 }
 
+// TestClouds tells where each cloud is, and that endpoints need none.
+func TestClouds(t *testing.T) {
+	cfg, err := Load(inTestFolder(t, fixtures(t, "testdata/good/clouds.yaml")[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []Endpoints{
+		{"https://login.microsoftonline.com", "https://graph.microsoft.com"},
+		{"https://login.microsoftonline.com", "https://graph.microsoft.com"},
+		{"https://login.microsoftonline.us", "https://graph.microsoft.us"},
+		{"https://login.microsoftonline.us", "https://dod-graph.microsoft.us"},
+		{"https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"},
+		{"https://login.microsoftonline.com", "https://gateway.contoso.test/graph"},
+	} {
+		if c := cfg.Connections[i]; c.Endpoints != want {
+			t.Errorf("%s: got %+v, want %+v", c.Name, c.Endpoints, want)
+		}
+	}
+}
+
 // TestUnreadable covers faults that no fixture can hold.
 func TestUnreadable(t *testing.T) {
 	t.Chdir(t.TempDir())

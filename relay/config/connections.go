@@ -9,6 +9,75 @@ import (
 	"strings"
 )
 
+// Connection is an Entra application in a tenant. ClientSecret holds the secret
+// after Load, wherever it came from; ClientSecretFile and ClientSecretEnv only
+// say where.
+type Connection struct {
+	Name             string    `yaml:"name"`
+	Tenant           string    `yaml:"tenant"`
+	ClientID         string    `yaml:"client_id"`
+	ClientSecret     Secret    `yaml:"client_secret"`
+	ClientSecretFile string    `yaml:"client_secret_file"`
+	ClientSecretEnv  string    `yaml:"client_secret_env"`
+	Domains          []string  `yaml:"domains"` // lower case, in their ASCII form
+	Cloud            Cloud     `yaml:"cloud"`
+	Endpoints        Endpoints `yaml:"endpoints"`      // the cloud's, or in its place
+	MailReadWrite    bool      `yaml:"mail_readwrite"` // the application may write mailboxes, not only send
+	SentItems        bool      `yaml:"sent_items"`     // copies are kept in Sent Items
+}
+
+// Endpoints are base URLs without a slash at the end.
+type Endpoints struct {
+	Login string `yaml:"login"`
+	Graph string `yaml:"graph"`
+}
+
+// Cloud is one of Microsoft's clouds. Tenants, applications and tokens of one are
+// unknown in the others.
+type Cloud string
+
+// The clouds. The US Government's GCC is in the global one.
+const (
+	CloudGlobal   Cloud = "global"
+	CloudUSGov    Cloud = "usgov"    // GCC High (L4)
+	CloudUSGovDoD Cloud = "usgovdod" // the Department of Defense (L5)
+	CloudChina    Cloud = "china"    // operated by 21Vianet
+)
+
+// endpoints are those of https://learn.microsoft.com/graph/deployments (Microsoft Graph
+// national cloud deployments). That page has login.chinacloudapi.cn for China, in
+// whose place MSAL asks login.partner.microsoftonline.cn, which answers for both.
+func (c Cloud) endpoints() Endpoints {
+	switch c {
+	case CloudUSGov:
+		return Endpoints{Login: "https://login.microsoftonline.us", Graph: "https://graph.microsoft.us"}
+	case CloudUSGovDoD:
+		return Endpoints{Login: "https://login.microsoftonline.us", Graph: "https://dod-graph.microsoft.us"}
+	case CloudChina:
+		return Endpoints{Login: "https://login.partner.microsoftonline.cn", Graph: "https://microsoftgraph.chinacloudapi.cn"}
+	}
+	return Endpoints{Login: "https://login.microsoftonline.com", Graph: "https://graph.microsoft.com"}
+}
+
+func (c *Connection) setDefaults() {
+	c.MailReadWrite, c.SentItems = true, true
+	c.Cloud, c.Endpoints = CloudGlobal, CloudGlobal.endpoints()
+}
+
+// ConnectionOf returns the connection that an address's domain belongs to, or
+// nil.
+func (c *Config) ConnectionOf(address string) *Connection {
+	_, domain := splitAddress(address)
+	for i := range c.Connections {
+		for _, own := range c.Connections[i].Domains {
+			if own == domain && own != "" {
+				return &c.Connections[i]
+			}
+		}
+	}
+	return nil
+}
+
 func (v validator) connections() {
 	v.requireList("connections", len(v.cfg.Connections), "add at least one, with the Entra application that sends the mail")
 	names := v.names()
@@ -21,8 +90,7 @@ func (v validator) connections() {
 		v.clientID(key+".client_id", c.ClientID)
 		v.secretSource(key, c)
 		v.domains(key+".domains", c.Domains, owners)
-		v.endpoint(key+".endpoints.login", &c.Endpoints.Login)
-		v.endpoint(key+".endpoints.graph", &c.Endpoints.Graph)
+		v.cloud(key, c)
 	}
 }
 
@@ -104,6 +172,19 @@ func (v validator) domains(key string, domains []string, owners map[string]strin
 		}
 		owners[domain], domains[i] = at, domain
 	}
+}
+
+// cloud fills in the cloud's endpoints, or checks those that are given in its place.
+func (v validator) cloud(key string, c *Connection) {
+	switch {
+	case !v.has(key + ".endpoints"):
+		c.Endpoints = c.Cloud.endpoints()
+		return
+	case v.has(key + ".cloud"):
+		v.fault(key+".cloud", "is given beside endpoints, which say where the cloud is; keep one of the two")
+	}
+	v.endpoint(key+".endpoints.login", &c.Endpoints.Login)
+	v.endpoint(key+".endpoints.graph", &c.Endpoints.Graph)
 }
 
 // endpoint checks a base URL and removes the slash at its end. The URL is not

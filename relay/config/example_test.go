@@ -60,6 +60,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"listener profile":    {shown.Listeners[0].Profile, base.Listeners[0].Profile},
 		"listener lines":      {shown.LineLimit(shown.Listeners[0]), base.LineLimit(base.Listeners[0])},
 		"line endings":        {shown.Listeners[0].LineEndings, base.Listeners[0].LineEndings},
+		"connection cloud":    {shown.Connections[0].Cloud, base.Connections[0].Cloud},
 		"connection endpoint": {shown.Connections[0].Endpoints, base.Connections[0].Endpoints},
 		"senders":             {shown.Senders, base.Senders},
 		"user senders":        {shown.Users[0].Senders, base.Users[0].Senders},

@@ -188,6 +188,11 @@ func (p *Profile) UnmarshalText(text []byte) error {
 	return oneOf(p, text, ProfileModern, ProfileLegacy)
 }
 
+// UnmarshalText reads the name of a cloud.
+func (c *Cloud) UnmarshalText(text []byte) error {
+	return oneOf(c, text, CloudGlobal, CloudUSGov, CloudUSGovDoD, CloudChina)
+}
+
 // UnmarshalText reads a choice for Reply-To.
 func (r *ReplyTo) UnmarshalText(text []byte) error {
 	return oneOf(r, text, ReplyToOriginal, ReplyToNone)
