@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,8 +30,10 @@ type Config struct {
 	Tenant       string
 	ClientID     string
 	ClientSecret string
-	LoginURL     string // such as https://login.microsoftonline.com
-	GraphURL     string // such as https://graph.microsoft.com
+	LoginURL     string              // such as https://login.microsoftonline.com
+	GraphURL     string              // such as https://graph.microsoft.com
+	Proxy        *url.URL            // of an HTTP proxy, with its user; nil: as the environment says
+	Authorities  []*x509.Certificate // beside the system's
 	UserAgent    string
 	Concurrency  int           // requests at a time to one mailbox; Graph allows 4
 	Budgets      Budgets       // of each mailbox
@@ -56,14 +59,16 @@ type Client struct {
 // New makes a client; it makes no request.
 func New(cfg Config) *Client {
 	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   1024, // without HTTP/2, as many as requests at a time: each new one costs a handshake
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: cfg.Timeout,
-		WriteBufferSize:       64 << 10,
+		Proxy:                  proxyFor(cfg.Proxy),
+		OnProxyConnectResponse: refuseConnect,
+		TLSClientConfig:        trust(cfg.Authorities),
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    1024, // without HTTP/2, as many as requests at a time: each new one costs a handshake
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  cfg.Timeout,
+		WriteBufferSize:        64 << 10,
 	}
 	client := &http.Client{
 		Transport: transport,
@@ -225,7 +230,7 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		c.observe(op, 0, start)
-		return Reply{}, transportError(op, err)
+		return Reply{}, transportError(op, err, c.secretsOf(req)...)
 	}
 	if resp.StatusCode == http.StatusServiceUnavailable {
 		defer c.http.CloseIdleConnections() // to be tried again on a new one (best-practices-concept)
@@ -239,7 +244,7 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 			return reply, decode(op, reply, io.LimitReader(resp.Body, answerLimit(req)), out)
 		}
 	}
-	e := responseError(op, resp, secretsOf(req)...)
+	e := responseError(op, resp, c.secretsOf(req)...)
 	if e.throttled() && c.cfg.Observer != nil {
 		c.cfg.Observer.Throttled()
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -83,6 +82,9 @@ func responseError(op string, resp *http.Response, secrets ...string) *Error {
 		RequestID:  clip(resp.Header.Get("request-id")),
 		RetryAfter: retryAfter(resp.Header),
 	}
+	if e.Status == http.StatusProxyAuthRequired { // no answer of Graph's
+		return &Error{Op: op, Class: ClassConnection, Reason: ReasonNetwork, err: &ProxyError{resp.StatusCode}}
+	}
 	e.Class, e.Reason = classify(e.Status, e.Code)
 	// An unknown 2xx or 3xx, and a server that failed, say nothing of the effect.
 	e.Ambiguous = e.Status < 400 || e.Status >= 500
@@ -100,10 +102,9 @@ func unreadable(op string, reply Reply, err error) *Error {
 
 // transportError: no answer came. Only where the connection was never made is it
 // sure that nothing happened.
-func transportError(op string, err error) *Error {
-	e := &Error{Op: op, Class: ClassPassing, Reason: ReasonNetwork, Ambiguous: true, err: scrub(err)}
-	var d *net.OpError
-	if errors.As(err, &d) && d.Op == "dial" { // every mailbox's requests go to that address
+func transportError(op string, err error, secrets ...string) *Error {
+	e := &Error{Op: op, Class: ClassPassing, Reason: ReasonNetwork, Ambiguous: true, err: conceal(scrub(err), secrets...)}
+	if neverSent(err) { // every mailbox's requests go the same way
 		e.Ambiguous, e.Class = false, ClassConnection
 	}
 	if errors.Is(err, context.Canceled) {
@@ -121,11 +122,21 @@ func scrub(err error) error {
 	return err
 }
 
-// secretsOf are what a server was given to be let in, and may repeat: the token of
-// the header, or the long values in an upload URL, one of which is a token.
-func secretsOf(r *http.Request) (list []string) {
+// conceal takes secrets out of an error, which may quote what was read from the wire.
+func conceal(err error, secrets ...string) error {
+	if text := redact(err.Error(), secrets...); text != err.Error() {
+		return errors.New(text)
+	}
+	return err
+}
+
+// secretsOf are what a server or proxy was given to be let in, and may repeat: the
+// proxy's password, and the token of the header or the long values in an upload URL,
+// one of which is a token.
+func (c *Client) secretsOf(r *http.Request) (list []string) {
+	list = proxySecrets(c.cfg.Proxy)
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return []string{token}
+		return append(list, token)
 	}
 	for _, values := range r.URL.Query() {
 		for _, v := range values {

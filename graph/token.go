@@ -23,6 +23,7 @@ const renewAhead = 5 * time.Minute
 type tokens struct {
 	cc     clientcredentials.Config // which caches nothing by itself
 	client *http.Client
+	secret []string // what an error may not show
 	obs    Observer
 	lock   chan struct{} // a mutex that a context can give up on
 	mu     sync.Mutex
@@ -41,7 +42,8 @@ func newTokens(cfg Config, client *http.Client) *tokens {
 		AuthStyle:    oauth2.AuthStyleInParams,
 	}
 	limited.Transport = agent{client.Transport, cfg.UserAgent}
-	return &tokens{cc: cc, client: &limited, obs: cfg.Observer, lock: make(chan struct{}, 1)}
+	secret := append(proxySecrets(cfg.Proxy), cfg.ClientSecret)
+	return &tokens{cc: cc, client: &limited, secret: secret, obs: cfg.Observer, lock: make(chan struct{}, 1)}
 }
 
 // agent names us to the token endpoint as well.
@@ -64,7 +66,7 @@ func (t *tokens) get(ctx context.Context) (*oauth2.Token, error) {
 	case t.lock <- struct{}{}:
 		defer func() { <-t.lock }()
 	case <-ctx.Done():
-		return nil, tokenError(ctx.Err(), t.cc.ClientSecret)
+		return nil, tokenError(ctx.Err(), t.secret...)
 	}
 	if tok := t.cached(); tok != nil {
 		return tok, nil
@@ -74,7 +76,7 @@ func (t *tokens) get(ctx context.Context) (*oauth2.Token, error) {
 		t.obs.Token(err == nil)
 	}
 	if err != nil {
-		return nil, tokenError(err, t.cc.ClientSecret)
+		return nil, tokenError(err, t.secret...)
 	}
 	t.keep(tok)
 	return tok, nil
@@ -109,7 +111,7 @@ func (t *tokens) drop(refused *oauth2.Token) {
 
 // tokenError: what the endpoint refuses is the connection's fault; what does not
 // answer passes. The text of an AADSTS error names no secret, another server's may.
-func tokenError(err error, secret string) error {
+func tokenError(err error, secrets ...string) error {
 	e := &Error{Op: opToken, Class: ClassConnection, Reason: ReasonAuth, err: err}
 	var r *oauth2.RetrieveError
 	if errors.Is(err, context.Canceled) { // the caller's doing
@@ -118,16 +120,19 @@ func tokenError(err error, secret string) error {
 	}
 	if !errors.As(err, &r) {
 		e.Reason = ReasonNetwork
-		e.err = scrub(err)
+		e.err = conceal(scrub(err), secrets...)
 		return e
 	}
-	e.Code = clip(redact(r.ErrorCode, secret))
+	e.Code = clip(redact(r.ErrorCode, secrets...))
 	first, _, _ := strings.Cut(r.ErrorDescription, "\n")
-	e.Message = clip(redact(first, secret))
+	e.Message = clip(redact(first, secrets...))
 	e.err = nil
 	if r.Response != nil {
 		e.Status = r.Response.StatusCode
 		e.RetryAfter = retryAfter(r.Response.Header)
+	}
+	if e.Status == http.StatusProxyAuthRequired {
+		return &Error{Op: opToken, Class: ClassConnection, Reason: ReasonNetwork, err: &ProxyError{e.Status}}
 	}
 	if e.Status == http.StatusTooManyRequests || e.Status >= 500 {
 		e.Reason = ReasonUnavailable

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -48,7 +49,7 @@ func checkOnline(e env, cfg *config.Config) bool {
 		if err != nil {
 			good = false
 			fmt.Fprintf(w, "%s\tfailed\t\n", c.Name)
-			fmt.Fprintf(e.stderr, "graphrelay: connection %s: %v; %s\n", c.Name, err, remedy(err))
+			fmt.Fprintf(e.stderr, "graphrelay: connection %s: %v%s\n", c.Name, err, remedy(err))
 			continue
 		}
 		fmt.Fprintf(w, "%s\tok, until %s\t%s\n", c.Name, token.Expiry.Format(time.RFC3339), rights(token.AccessToken))
@@ -57,12 +58,20 @@ func checkOnline(e env, cfg *config.Config) bool {
 	return good
 }
 
+// remedy goes on where the error does not say itself what to do.
 func remedy(err error) string {
 	var e *graph.Error
-	if errors.As(err, &e) && e.Reason == graph.ReasonNetwork {
-		return "check the network, the proxy, and cloud or endpoints"
+	var proxy *graph.ProxyError
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &proxy):
+		return ""
+	case errors.As(err, &cert):
+		return "; if a gateway or proxy of your own opens the TLS on the way, name its authority in ca_file"
+	case errors.As(err, &e) && e.Reason == graph.ReasonNetwork:
+		return "; check the network, the proxy, and cloud or endpoints"
 	}
-	return "check tenant, cloud, client_id and the client secret (it may have expired) in the Entra admin center"
+	return "; check tenant, cloud, client_id and the client secret (it may have expired) in the Entra admin center"
 }
 
 // rights reads the roles of an app token. They are shown, not relied on: rights

@@ -123,6 +123,24 @@ func checkAuthority(key, path string, r *report) {
 	}
 }
 
+// readAuthorities reads whose certificates a connection takes. A server's own one is
+// taken as well: it vouches for nobody else.
+func readAuthorities(key, path string, r *report) []*x509.Certificate {
+	data := readPEM(key, path, r)
+	if data == nil {
+		return nil
+	}
+	all, err := certificates(data)
+	if err != nil {
+		r.fault(key, "names a file without usable certificates (%s); name a PEM file with the certificates to trust", err)
+		return nil
+	}
+	for _, c := range all {
+		warnValidity(key, c, time.Now(), r)
+	}
+	return all
+}
+
 // warnValidity does not refuse: a relay that stops at the end of a certificate
 // helps nobody, since many clients never look at it.
 func warnValidity(key string, cert *x509.Certificate, now time.Time, r *report) {

@@ -214,6 +214,25 @@ func TestClouds(t *testing.T) {
 	}
 }
 
+// TestProxyURL tells that passwords come from all places, and authorities from files.
+func TestProxyURL(t *testing.T) {
+	cfg, err := Load(inTestFolder(t, fixtures(t, "testdata/good/proxy.yaml")[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		url         string
+		authorities int
+	}{{"http://relay:from-file@proxy.test:3128", 1}, {"https://relay:from-environment@proxy.test/", 1}, {"http://[2001:db8::1]:3128", 0}} {
+		if c := cfg.Connections[i]; c.ProxyURL().String() != want.url || len(c.Authorities) != want.authorities {
+			t.Errorf("%s: got %s and %d authorities, want %+v", c.Name, c.ProxyURL(), len(c.Authorities), want)
+		}
+	}
+	if none := (&Connection{}).ProxyURL(); none != nil {
+		t.Errorf("no proxy: %s", none)
+	}
+}
+
 // TestUnreadable covers faults that no fixture can hold.
 func TestUnreadable(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -9,21 +10,28 @@ import (
 	"strings"
 )
 
-// Connection is an Entra application in a tenant. ClientSecret holds the secret
-// after Load, wherever it came from; ClientSecretFile and ClientSecretEnv only
-// say where.
+// Connection is an Entra application in a tenant. After Load, ClientSecret and
+// ProxyPassword hold the secrets, wherever they came from, and Authorities what is in
+// CAFile; the keys that end with _file and _env only say where.
 type Connection struct {
-	Name             string    `yaml:"name"`
-	Tenant           string    `yaml:"tenant"`
-	ClientID         string    `yaml:"client_id"`
-	ClientSecret     Secret    `yaml:"client_secret"`
-	ClientSecretFile string    `yaml:"client_secret_file"`
-	ClientSecretEnv  string    `yaml:"client_secret_env"`
-	Domains          []string  `yaml:"domains"` // lower case, in their ASCII form
-	Cloud            Cloud     `yaml:"cloud"`
-	Endpoints        Endpoints `yaml:"endpoints"`      // the cloud's, or in its place
-	MailReadWrite    bool      `yaml:"mail_readwrite"` // the application may write mailboxes, not only send
-	SentItems        bool      `yaml:"sent_items"`     // copies are kept in Sent Items
+	Name              string              `yaml:"name"`
+	Tenant            string              `yaml:"tenant"`
+	ClientID          string              `yaml:"client_id"`
+	ClientSecret      Secret              `yaml:"client_secret"`
+	ClientSecretFile  string              `yaml:"client_secret_file"`
+	ClientSecretEnv   string              `yaml:"client_secret_env"`
+	Domains           []string            `yaml:"domains"` // lower case, in their ASCII form
+	Cloud             Cloud               `yaml:"cloud"`
+	Endpoints         Endpoints           `yaml:"endpoints"` // the cloud's, or in its place
+	Proxy             string              `yaml:"proxy"`     // see ProxyURL
+	ProxyUser         string              `yaml:"proxy_user"`
+	ProxyPassword     Secret              `yaml:"proxy_password"`
+	ProxyPasswordFile string              `yaml:"proxy_password_file"`
+	ProxyPasswordEnv  string              `yaml:"proxy_password_env"`
+	CAFile            string              `yaml:"ca_file"` // PEM
+	Authorities       []*x509.Certificate // taken beside the system's
+	MailReadWrite     bool                `yaml:"mail_readwrite"` // the application may write mailboxes, not only send
+	SentItems         bool                `yaml:"sent_items"`     // copies are kept in Sent Items
 }
 
 // Endpoints are base URLs without a slash at the end.
@@ -88,9 +96,13 @@ func (v validator) connections() {
 		names.check(key+".name", c.Name, plainName, "write a name of at most 64 letters, digits, dots, dashes and underscores")
 		v.tenant(key+".tenant", c.Tenant)
 		v.clientID(key+".client_id", c.ClientID)
-		v.secretSource(key, c)
+		v.secret(key, c.clientSecret())
 		v.domains(key+".domains", c.Domains, owners)
 		v.cloud(key, c)
+		v.proxy(key, c)
+		if v.has(key+".ca_file") && c.CAFile == "" {
+			v.fault(key+".ca_file", "is empty; name a PEM file with the certificates to trust, or remove the key")
+		}
 	}
 }
 
@@ -126,15 +138,27 @@ func isGUID(text string) bool {
 	return true
 }
 
-// secretSource wants exactly one way to the client secret.
-func (v validator) secretSource(key string, c *Connection) {
+// secretSource is one of three ways to a secret: the key with the name, or that with
+// _file or _env after it.
+type secretSource struct {
+	name      string
+	value     *Secret
+	file, env string
+}
+
+func (c *Connection) clientSecret() secretSource {
+	return secretSource{"client_secret", &c.ClientSecret, c.ClientSecretFile, c.ClientSecretEnv}
+}
+
+// secret wants exactly one way.
+func (v validator) secret(key string, s secretSource) {
 	sources := []struct {
 		name  string
 		empty bool
 	}{
-		{"client_secret", c.ClientSecret.Reveal() == ""},
-		{"client_secret_file", c.ClientSecretFile == ""},
-		{"client_secret_env", c.ClientSecretEnv == ""},
+		{s.name, s.value.Reveal() == ""},
+		{s.name + "_file", s.file == ""},
+		{s.name + "_env", s.env == ""},
 	}
 	used := ""
 	for _, source := range sources {
@@ -144,14 +168,14 @@ func (v validator) secretSource(key string, c *Connection) {
 		case used != "":
 			v.fault(at, "is given beside %s; keep one of the two", used)
 		case source.empty:
-			v.fault(at, "is empty; write a value, or use another of client_secret, client_secret_file and client_secret_env")
+			v.fault(at, "is empty; write a value, or use another of %[1]s, %[1]s_file and %[1]s_env", s.name)
 			used = source.name
 		default:
 			used = source.name
 		}
 	}
 	if used == "" {
-		v.fault(key+".client_secret", "is missing; add client_secret, client_secret_file or client_secret_env")
+		v.fault(key+"."+s.name, "is missing; add %[1]s, %[1]s_file or %[1]s_env", s.name)
 	}
 }
 

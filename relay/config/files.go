@@ -21,7 +21,12 @@ func checkFiles(cfg *Config, r *report) {
 	checkDataDir(cfg.DataDir, r)
 	checkCertificates(cfg, r)
 	for i := range cfg.Connections {
-		readSecret(&cfg.Connections[i], fmt.Sprintf("connections[%d]", i), r)
+		c, key := &cfg.Connections[i], fmt.Sprintf("connections[%d]", i)
+		readSecret(c.clientSecret(), key, r)
+		readSecret(c.proxyPassword(), key, r)
+		if c.CAFile != "" {
+			c.Authorities = readAuthorities(key+".ca_file", c.CAFile, r)
+		}
 	}
 }
 
@@ -32,15 +37,16 @@ func checkDataDir(path string, r *report) {
 	}
 }
 
-// readSecret fills the client secret from where the connection says it is. The
-// place is not shown, since the secret itself may stand there by mistake.
-func readSecret(c *Connection, key string, r *report) {
+// readSecret fills a secret from where the connection says it is. The place is not
+// shown, since the secret itself may stand there by mistake.
+func readSecret(s secretSource, key string, r *report) {
+	key += "." + s.name
 	switch {
-	case c.ClientSecret.Reveal() != "":
-	case c.ClientSecretFile != "":
-		c.ClientSecret = secretFromFile(c.ClientSecretFile, key+".client_secret_file", r)
-	case c.ClientSecretEnv != "":
-		c.ClientSecret = secretFromEnv(c.ClientSecretEnv, key+".client_secret_env", r)
+	case s.value.Reveal() != "":
+	case s.file != "":
+		*s.value = secretFromFile(s.file, key+"_file", r)
+	case s.env != "":
+		*s.value = secretFromEnv(s.env, key+"_env", r)
 	}
 }
 
@@ -53,7 +59,7 @@ func secretFromFile(path, key string, r *report) Secret {
 	warnReadable(key, path, r)
 	secret := string(bytes.TrimSpace(data))
 	if secret == "" {
-		r.fault(key, "names an empty file; put the client secret into it")
+		r.fault(key, "names an empty file; put the secret into it")
 	}
 	return NewSecret(secret)
 }

@@ -86,7 +86,8 @@ func resolvePaths(cfg *Config, folder string) {
 		paths = append(paths, &l.CertFile, &l.KeyFile, &l.ClientCAFile)
 	}
 	for i := range cfg.Connections {
-		paths = append(paths, &cfg.Connections[i].ClientSecretFile)
+		c := &cfg.Connections[i]
+		paths = append(paths, &c.ClientSecretFile, &c.ProxyPasswordFile, &c.CAFile)
 	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
