@@ -54,7 +54,11 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, t), r.store, p, room, r.smtpMetrics, g.log))
 	}
 	for _, c := range cfg.Connections {
-		g.clients[c.Name] = graph.New(clientConfig(cfg, c, r.about, r.deliveryMetrics.Observer(c.Name)))
+		client := graph.New(clientConfig(cfg, c, r.about, r.deliveryMetrics.Observer(c.Name)))
+		for _, other := range g.clients { // connections may share an application, and a mailbox
+			client.Follow(other)
+		}
+		g.clients[c.Name] = client
 	}
 	d := deliveryConfig(cfg, r.node)
 	d.BounceTo, d.Waiters = p.bounceTo, r.waiters
@@ -162,8 +166,8 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 // follow keeps both within Graph's limits while they overlap.
 func (g *generation) follow(previous *generation) {
 	g.deliverer.Follow(previous.deliverer)
-	for name, c := range g.clients {
-		if other := previous.clients[name]; other != nil {
+	for _, c := range g.clients {
+		for _, other := range previous.clients {
 			c.Follow(other)
 		}
 	}

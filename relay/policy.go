@@ -201,23 +201,27 @@ type routed struct {
 }
 
 // route checks that the client may use the address, and finds its mailbox: by
-// the first sender rule that matches, else as itself where a connection has its
-// domain.
+// the first sender rule that matches, else as itself. The connection is the rule's,
+// else the user's, else that of the mailbox's domain; it gives no right to send.
 func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
-	if u := p.users[who.User]; who.User != "" && (u == nil || !u.MaySendAs(address)) {
+	u := p.users[who.User]
+	if who.User != "" && (u == nil || !u.MaySendAs(address)) {
 		return routed{}, senderRefusal(fmt.Sprintf("The user %s may not send as %s; ask the administrator to add it to the user's senders", who.User, address))
 	}
 	r := routed{from: address}
-	mailbox := address
+	mailbox, ofRule, ofUser := address, "", ""
+	if u != nil {
+		ofUser = u.Connection
+	}
 	if rule := p.rule(address); rule != nil {
-		mailbox, r.from = rule.Mailbox, rule.Mailbox
+		mailbox, r.from, ofRule = rule.Mailbox, rule.Mailbox, rule.Connection
 		if rule.ReplyTo == config.ReplyToOriginal && !strings.EqualFold(rule.Mailbox, address) && smtpd.ValidAddress(address) {
 			r.replyTo = address
 		}
 	} else if !smtpd.ValidAddress(address) { // only a header brings one
 		return routed{}, senderRefusal(fmt.Sprintf("%s is no address that a mailbox can have; send from another", address))
 	}
-	c := p.cfg.ConnectionOf(mailbox)
+	c := p.cfg.ConnectionOf(mailbox, ofRule, ofUser)
 	if c == nil {
 		return routed{}, senderRefusal(fmt.Sprintf("No mailbox sends for %s: use an address of a domain that this relay serves, or ask the administrator for a sender rule", address))
 	}

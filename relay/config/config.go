@@ -117,14 +117,16 @@ type User struct {
 	PasswordHash Secret     `yaml:"password_hash"` // bcrypt; empty: no password signs the user in
 	Certificate  string     `yaml:"certificate"`   // the name in the user's certificate, in lower case; empty: none does
 	Senders      []Pattern  `yaml:"senders"`       // the addresses that the user may send from
+	Connection   string     `yaml:"connection"`    // in place of their domains'; see ConnectionOf
 	Recipients   Recipients `yaml:"recipients"`
 }
 
 // Sender maps the senders that match to a mailbox.
 type Sender struct {
-	Match   Pattern `yaml:"match"`
-	Mailbox string  `yaml:"mailbox"`
-	ReplyTo ReplyTo `yaml:"reply_to"`
+	Match      Pattern `yaml:"match"`
+	Mailbox    string  `yaml:"mailbox"`
+	Connection string  `yaml:"connection"` // in place of the user's and the domain's; see ConnectionOf
+	ReplyTo    ReplyTo `yaml:"reply_to"`
 }
 
 // Queue bounds what is kept: mail that waits, and what has ended.

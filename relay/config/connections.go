@@ -72,9 +72,14 @@ func (c *Connection) setDefaults() {
 	c.Cloud, c.Endpoints = CloudGlobal, CloudGlobal.endpoints()
 }
 
-// ConnectionOf returns the connection that an address's domain belongs to, or
-// nil.
-func (c *Config) ConnectionOf(address string) *Connection {
+// ConnectionOf returns the connection of the first name that is given, or the one that
+// the address's domain belongs to; nil is none.
+func (c *Config) ConnectionOf(address string, names ...string) *Connection {
+	for _, name := range names {
+		if name != "" {
+			return c.connection(name)
+		}
+	}
 	_, domain := splitAddress(address)
 	for i := range c.Connections {
 		for _, own := range c.Connections[i].Domains {
@@ -84,6 +89,14 @@ func (c *Config) ConnectionOf(address string) *Connection {
 		}
 	}
 	return nil
+}
+
+func (c *Config) connection(name string) *Connection {
+	i := slices.IndexFunc(c.Connections, func(c Connection) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &c.Connections[i]
 }
 
 func (v validator) connections() {
@@ -103,6 +116,13 @@ func (v validator) connections() {
 		if v.has(key+".ca_file") && c.CAFile == "" {
 			v.fault(key+".ca_file", "is empty; name a PEM file with the certificates to trust, or remove the key")
 		}
+	}
+}
+
+// connectionName checks a key that names a connection, where it is given.
+func (v validator) connectionName(key, name string) {
+	if v.has(key) && v.cfg.connection(name) == nil {
+		v.fault(key, "is %s, which no connection is called; write the name of one, or remove the key", quote(name))
 	}
 }
 

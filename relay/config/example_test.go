@@ -62,7 +62,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"line endings":        {shown.Listeners[0].LineEndings, base.Listeners[0].LineEndings},
 		"connection cloud":    {shown.Connections[0].Cloud, base.Connections[0].Cloud},
 		"connection endpoint": {shown.Connections[0].Endpoints, base.Connections[0].Endpoints},
-		"senders":             {shown.Senders, base.Senders},
+		"sender reply_to":     {shown.Senders[0].ReplyTo, base.Senders[0].ReplyTo},
 		"user senders":        {shown.Users[0].Senders, base.Users[0].Senders},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {

@@ -176,7 +176,7 @@ func (v validator) delivery() {
 	within(v, "delivery.send_settle", d.SendSettle, seconds(1), minutes(60))
 	within(v, "delivery.warn_after", d.WarnAfter, 0, d.GiveUpAfter)
 	if d.Postmaster != "" {
-		v.mailbox("delivery.postmaster", d.Postmaster)
+		v.mailbox("delivery.postmaster", d.Postmaster, "")
 	}
 	for i, pattern := range d.XHeaders {
 		if _, err := path.Match(pattern, ""); err != nil || !strings.HasPrefix(strings.ToLower(pattern), "x-") {
@@ -204,6 +204,7 @@ func (v validator) users() {
 		names.check(key+".name", user.Name, loginName, "write the name to sign in with, without spaces")
 		v.credentials(key, &v.cfg.Users[i], certificates)
 		v.recipients(key+".recipients", user.Recipients)
+		v.connectionName(key+".connection", user.Connection)
 		v.requireList(key+".senders", len(user.Senders), `list the addresses that the user may send from, such as "*@contoso.test"`)
 	}
 }
@@ -249,12 +250,14 @@ func (v validator) senders() {
 		if !v.has(key + ".match") {
 			v.fault(key+".match", `is missing; add the senders that the rule is for, such as "*@printers.local"`)
 		}
-		v.mailbox(key+".mailbox", sender.Mailbox)
+		v.mailbox(key+".mailbox", sender.Mailbox, sender.Connection)
+		v.connectionName(key+".connection", sender.Connection)
 		v.reachable(key, i)
 	}
 }
 
-func (v validator) mailbox(key, mailbox string) {
+// mailbox wants an address of a connection's domains, unless a connection is named.
+func (v validator) mailbox(key, mailbox, connection string) {
 	if !v.require(key, mailbox, "add the address of the mailbox to send from") {
 		return
 	}
@@ -262,7 +265,7 @@ func (v validator) mailbox(key, mailbox string) {
 		v.fault(key, "is %s, which is no mail address; write one such as scanner@contoso.test", quote(mailbox))
 		return
 	}
-	if len(v.cfg.Connections) > 0 && v.cfg.ConnectionOf(mailbox) == nil {
+	if connection == "" && len(v.cfg.Connections) > 0 && v.cfg.ConnectionOf(mailbox) == nil {
 		_, domain := splitAddress(mailbox)
 		v.fault(key, "is in %s, which no connection has; add %s to the domains of a connection", domain, domain)
 	}
