@@ -53,8 +53,8 @@ const (
 )
 
 // endpoints are those of https://learn.microsoft.com/graph/deployments (Microsoft Graph
-// national cloud deployments). That page has login.chinacloudapi.cn for China, in
-// whose place MSAL asks login.partner.microsoftonline.cn, which answers for both.
+// national cloud deployments). That page has login.chinacloudapi.cn for China; MSAL
+// asks login.partner.microsoftonline.cn in its place.
 func (c Cloud) endpoints() Endpoints {
 	switch c {
 	case CloudUSGov:
