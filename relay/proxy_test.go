@@ -162,8 +162,10 @@ func TestProxyRefuses(t *testing.T) {
 			if waiting.Attempts != 0 || waiting.Reason != string(graph.ReasonNetwork) || !strings.Contains(waiting.Detail, tt.detail) {
 				t.Errorf("after %d tries, %s: %s", waiting.Attempts, waiting.Reason, waiting.Detail)
 			}
-			if !strings.Contains(g.log.String(), tt.detail) {
-				t.Errorf("the log does not say it:\n%s", g.log.String())
+			for end := time.Now().Add(time.Minute); !strings.Contains(g.log.String(), tt.detail); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) { // it is written after the state
+					t.Fatalf("the log does not say it:\n%s", g.log.String())
+				}
 			}
 			_, events, err := r.store.Get(t.Context(), waiting.ID)
 			shown := fmt.Sprintf("%s %+v %v %v %s %+v", g.log.String(), events, err, waiting, get(t, r, "/metrics"), cfg)

@@ -49,9 +49,8 @@ func TestHAProxy(t *testing.T) {
 			t.Errorf("%s: %v", version, err)
 		}
 		_ = d.Close()
-		if want := fmt.Sprintf(`"msg":"queued","listener":"devices","client":"%s"`, from); !strings.Contains(relay.log.String(), want) {
-			t.Errorf("%s: the log lacks %s", version, want)
-		}
+		want := fmt.Sprintf(`"msg":"queued","listener":"devices","client":"%s"`, from)
+		waitFor(t, version+" in the log: "+want, func() bool { return strings.Contains(relay.log.String(), want) })
 		if _, err := dialFrom("127.0.0.2", at); err == nil || !strings.HasPrefix(err.Error(), "554") {
 			t.Errorf("%s: a client outside of the networks got %v", version, err)
 		}

@@ -39,13 +39,16 @@ func TestDelayWarning(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, simulator.Options{})
-			r.cfg.WarnAfter, r.cfg.RetryDelays = time.Millisecond, []time.Duration{time.Hour}
+			r.cfg.RetryDelays = []time.Duration{time.Hour}
 			r.fault(simulator.Fault{Operation: simulator.OpCreate, Status: 500, Count: 2})
 			e := r.to(anna, bob)
 			e.Envelope.From, e.Envelope.DSN = tt.from, wishes(tt.notify, "")
 			id := r.submit(compose(header("slow"), "text"), e)
-			defer r.start(nil)()
+			stop := r.start(nil)
 			r.await(id, queue.Deferred)
+			stop()
+			r.cfg.WarnAfter = time.Millisecond // now that there is a reason to tell
+			defer r.start(nil)()
 			if tt.told {
 				r.warnedOnce(id)
 				if _, _, status := r.toldOnce(id, anna); !strings.Contains(status, "Status: 4.3.2") {
