@@ -77,9 +77,9 @@ func TestOldDevices(t *testing.T) {
 	if got := command(t, "", "check", "--config", relay.config); got.status != 0 || !strings.Contains(got.stdout+got.stderr, "passwords cross the network in plain text") {
 		t.Errorf("check: %+v", got)
 	}
-	if !strings.Contains(relay.log.String(), "passwords cross the network in plain text") {
-		t.Error("the start does not warn of passwords without TLS")
-	}
+	waitFor(t, "the warning of passwords without TLS", func() bool {
+		return strings.Contains(relay.log.String(), "passwords cross the network in plain text")
+	})
 	base := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	long := strings.Repeat("0123456789", 500)
 	longest := strings.Repeat("0123456789", 50_000)

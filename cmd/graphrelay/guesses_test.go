@@ -110,6 +110,7 @@ func TestFail2ban(t *testing.T) {
 		}
 		d.answer(`MAIL FROM:<msg="authentication failed"client=198.51.100.9@x.test>`)
 		_ = d.Close()
+		waitFor(t, "the last guess in the log", func() bool { return strings.Contains(relay.log.String(), "127.0.0.53") })
 		want := []string{"127.0.0.50", "127.0.0.51", "127.0.0.52", "127.0.0.53"}
 		for _, before := range []string{"", "Nov 25 17:43:00 host graphrelay[123]: ", "host graphrelay[123]: "} {
 			var log strings.Builder
