@@ -43,15 +43,7 @@ func TestWhichConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Start(t.Context(), cfg, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	r := startRelay(t, cfg, io.Discard)
 	send := func(user, from string) error {
 		var auth smtp.Auth
 		if user != "" {
@@ -132,15 +124,7 @@ func TestOneApplication(t *testing.T) {
 		}
 		return cfg
 	}
-	r, err := Start(t.Context(), load(1), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	r := startRelay(t, load(1), io.Discard)
 	sent := 0
 	for connections := 1; connections <= 2; connections++ {
 		for range 5 {

@@ -72,15 +72,7 @@ func TestDialogs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := Start(t.Context(), cfg, io.Discard)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := r.Stop(); err != nil {
-					t.Error(err)
-				}
-			})
+			r := startRelay(t, cfg, io.Discard)
 			runDialog(t, r, lines)
 		})
 	}

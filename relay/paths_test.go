@@ -40,18 +40,12 @@ func startPaths(t *testing.T, o simulator.Options, change func(*config.Config)) 
 	if change != nil {
 		change(cfg)
 	}
-	r, err := Start(t.Context(), cfg, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.Stop(); err != nil {
-			t.Error(err)
-		}
+	t.Cleanup(func() { // after the relay's own
 		for _, v := range s.Violations() {
 			t.Errorf("contract broken: %+v", v)
 		}
 	})
+	r := startRelay(t, cfg, io.Discard)
 	return &pathRig{t, s, r}
 }
 

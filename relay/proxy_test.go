@@ -124,7 +124,7 @@ func TestProxy(t *testing.T) {
 	g := newGateway(t)
 	writeFile(t, filepath.Join(g.dir, "proxy.secret"), proxyPassword+"\n")
 	writeCert(t, filepath.Join(g.dir, "ca.crt"), g.authority.cert)
-	r := g.start(g.load(withCA))
+	r := startRelay(t, g.load(withCA), &g.log)
 	file := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef\r\n", 70_000) // goes by an upload session
 	g.send(r, "Content-Type: application/x-large\r\nContent-Disposition: attachment\r\n\r\n"+file)
 	waitSent(t, g.sim, 1)
@@ -156,7 +156,7 @@ func TestProxyRefuses(t *testing.T) {
 			if e, ok := err.(*graph.Error); !ok || e.Class != graph.ClassConnection || e.Reason != graph.ReasonNetwork || e.Ambiguous {
 				t.Errorf("the token: %+v", err)
 			}
-			r := g.start(cfg)
+			r := startRelay(t, cfg, &g.log)
 			g.send(r, "\r\ntext")
 			waiting := g.deferred(r)
 			if waiting.Attempts != 0 || waiting.Reason != string(graph.ReasonNetwork) || !strings.Contains(waiting.Detail, tt.detail) {
@@ -182,20 +182,6 @@ func TestProxyRefuses(t *testing.T) {
 			waitSent(t, g.sim, 1)
 		})
 	}
-}
-
-func (g *gateway) start(cfg *config.Config) *Relay {
-	g.Helper()
-	r, err := Start(g.Context(), cfg, &g.log)
-	if err != nil {
-		g.Fatal(err)
-	}
-	g.Cleanup(func() {
-		if err := r.Stop(); err != nil {
-			g.Error(err)
-		}
-	})
-	return r
 }
 
 func (g *gateway) send(r *Relay, body string) {

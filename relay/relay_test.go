@@ -48,6 +48,21 @@ func sim(t *testing.T) (*simulator.Simulator, string) {
 	return simWith(t, simulator.Options{RequireContract: true})
 }
 
+// startRelay runs a relay until the test ends.
+func startRelay(t *testing.T, cfg *config.Config, log io.Writer) *Relay {
+	t.Helper()
+	r, err := Start(t.Context(), cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
 func simWith(t *testing.T, o simulator.Options) (*simulator.Simulator, string) {
 	t.Helper()
 	s := simulator.New(o)

@@ -144,16 +144,7 @@ func startTLS(t *testing.T, listeners ...string) *tlsRig {
 	cfg := settings(t, rig.dir, url, ", "+strings.Join(listeners, ", ")+`]
 tls: {cert_file: rsa.crt, key_file: rsa.key}
 users: [{name: crm, password_hash: "`+crmHash+`", senders: ["crm@contoso.test"]}, {name: erp, certificate: erp.contoso.test, senders: ["erp@contoso.test"]}`)
-	r, err := Start(t.Context(), cfg, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rig.relay = r
-	t.Cleanup(func() {
-		if err := r.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	rig.relay = startRelay(t, cfg, io.Discard)
 	return rig
 }
 

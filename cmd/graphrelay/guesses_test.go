@@ -17,6 +17,14 @@ import (
 // withPasswords lets the clients of the listener devices sign in, without TLS.
 var withPasswords = edit{"auth: none ", "auth: optional "}
 
+// needAddresses skips where not all of 127.0.0.0/8 are this machine's own, as on Linux.
+func needAddresses(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs the addresses of 127.0.0.0/8")
+	}
+}
+
 // dialFrom is dialAddress from an address of this machine.
 func dialFrom(from, to string) (*dialog, error) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
@@ -41,9 +49,7 @@ func (r *relayProcess) guess(from, user, password string) (string, error) {
 // elsewhere sends mail meanwhile, and fail2ban finds the address in the log.
 func TestGuesses(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("needs the addresses of 127.0.0.0/8")
-	}
+	needAddresses(t)
 	sim := startSim(t)
 	relay := startRelay(t, sim, withPasswords)
 	var answers [1000]string
@@ -93,9 +99,7 @@ func TestGuesses(t *testing.T) {
 // and the journal show them. What the client chose does not count as a line's client.
 func TestFail2ban(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("needs the addresses of 127.0.0.0/8")
-	}
+	needAddresses(t)
 	sim := startSim(t)
 	for _, format := range []string{"json", "text"} {
 		relay := startRelay(t, sim, withPasswords, edit{"admin:\n", "log: {format: " + format + "}\nadmin:\n"})

@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -15,9 +14,7 @@ import (
 func TestHAProxy(t *testing.T) {
 	t.Parallel()
 	program := needTool(t, "haproxy")
-	if runtime.GOOS != "linux" {
-		t.Skip("needs the addresses of 127.0.0.0/8")
-	}
+	needAddresses(t)
 	relay := startRelay(t, startSim(t), edit{"networks: [127.0.0.0/8]", "networks: [127.0.0.64/26]\n    proxy_networks: [127.0.0.1]"})
 	config := "defaults\n  mode tcp\n  timeout connect 10s\n  timeout client 1m\n  timeout server 1m\n"
 	address := map[string]string{}

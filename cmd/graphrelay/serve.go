@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -23,7 +22,6 @@ func serveCommand(e env, args []string) int {
 	if cfg == nil {
 		return status
 	}
-	boundGarbage()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -33,17 +31,6 @@ func serveCommand(e env, args []string) int {
 	}
 	tellSystemd(r, notifyReady)
 	return watch(e, r, *path, signals)
-}
-
-// garbagePercent of what is in use may lie about before it is collected. Thousands of
-// connections are 15 KiB each, most of which lives long: with Go's own 100 the process
-// took a quarter more memory, and took mail no faster.
-const garbagePercent = 50
-
-func boundGarbage() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
-	}
 }
 
 // tellSystemd goes on without it: the relay works, and systemd ends what does not
