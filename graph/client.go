@@ -27,18 +27,17 @@ import (
 
 // Config is one connection: an Entra application in a tenant.
 type Config struct {
-	Tenant       string
-	ClientID     string
-	ClientSecret string
-	LoginURL     string              // such as https://login.microsoftonline.com
-	GraphURL     string              // such as https://graph.microsoft.com
-	Proxy        *url.URL            // of an HTTP proxy, with its user; nil: as the environment says
-	Authorities  []*x509.Certificate // beside the system's
-	UserAgent    string
-	Concurrency  int           // requests at a time to one mailbox; Graph allows 4
-	Budgets      Budgets       // of each mailbox
-	Timeout      time.Duration // longest wait for the answer to one request
-	Observer     Observer      // may be nil
+	Tenant      string // with ClientID: whose limits Graph counts
+	ClientID    string
+	SignIn      SignIn
+	GraphURL    string              // such as https://graph.microsoft.com
+	Proxy       *url.URL            // of an HTTP proxy, with its user; nil: as the environment says
+	Authorities []*x509.Certificate // beside the system's
+	UserAgent   string
+	Concurrency int           // requests at a time to one mailbox; Graph allows 4
+	Budgets     Budgets       // of each mailbox
+	Timeout     time.Duration // longest wait for the answer to one request
+	Observer    Observer      // may be nil
 }
 
 // Observer hears of every request, for metrics. status is 0 when no answer came.
@@ -150,7 +149,7 @@ func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 		return Reply{}, err
 	}
 	defer release()
-	token, err := c.Token(ctx)
+	token, err := c.Token(ctx, r.mailbox)
 	if err == nil && r.record != nil && time.Since(recorded) > maxRecorded {
 		err = r.record()
 	}
@@ -161,8 +160,8 @@ func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 	if reply.Status != http.StatusUnauthorized {
 		return reply, err
 	}
-	c.tokens.drop(token)
-	if token, err = c.Token(ctx); err != nil {
+	c.tokens.drop(r.mailbox, token)
+	if token, err = c.Token(ctx, r.mailbox); err != nil {
 		return reply, err
 	}
 	return c.attempt(ctx, r, token, out)
@@ -181,7 +180,7 @@ func (c *Client) recordFirst(ctx context.Context, r *request) (at time.Time, err
 	if err := c.gate.look(r.op, r.mailbox, r.cost()); err != nil {
 		return time.Time{}, err
 	}
-	if _, err := c.Token(ctx); err != nil {
+	if _, err := c.Token(ctx, r.mailbox); err != nil {
 		return time.Time{}, err
 	}
 	at = time.Now()
@@ -278,11 +277,12 @@ func (c *Client) observe(op string, status int, start time.Time) {
 	}
 }
 
-// Token gets a token, from the cache where there is one: for checks.
-func (c *Client) Token(ctx context.Context) (*oauth2.Token, error) {
+// Token gets a token for the mailbox, from the cache where there is one. The mailbox
+// counts only where each has a token of its own.
+func (c *Client) Token(ctx context.Context, mailbox string) (*oauth2.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
-	return c.tokens.get(ctx)
+	return c.tokens.get(ctx, mailbox)
 }
 
 // newUUID makes a version 4 UUID (RFC 9562 section 5.4).

@@ -46,7 +46,7 @@ func TestCallsSucceed(t *testing.T) {
 	if _, _, err := c.Look(ctx, mailbox, id); !graph.NotFound(err) {
 		t.Fatalf("look after delete: %v, want not found", err)
 	}
-	if tok, err := c.Token(ctx); err != nil || tok.AccessToken == "" {
+	if tok, err := c.Token(ctx, mailbox); err != nil || tok.AccessToken == "" {
 		t.Fatalf("token: %v", err)
 	}
 	if got := len(sim.Ledger()); got != 1 {

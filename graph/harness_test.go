@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/graph/entra"
 	"graphrelay/graph/simulator"
 )
 
@@ -91,7 +92,7 @@ func serve(t *testing.T, h http.Handler) string {
 func newClient(t *testing.T, url string, change ...func(*graph.Config)) *graph.Client {
 	t.Helper()
 	cfg := graph.Config{
-		Tenant: "contoso", ClientID: "app", ClientSecret: secret, LoginURL: url, GraphURL: url,
+		Tenant: "contoso", ClientID: "app", SignIn: signIn(url, url, secret), GraphURL: url,
 		UserAgent: "graphrelay/test", Concurrency: 4, Timeout: 30 * time.Second,
 	}
 	for _, f := range change {
@@ -100,6 +101,10 @@ func newClient(t *testing.T, url string, change ...func(*graph.Config)) *graph.C
 	c := graph.New(cfg)
 	t.Cleanup(c.Close)
 	return c
+}
+
+func signIn(login, graphURL, secret string) graph.SignIn {
+	return entra.ClientSecret{App: entra.App{Tenant: "contoso", ClientID: "app", LoginURL: login, GraphURL: graphURL}, Secret: secret}
 }
 
 const token = "bearer-token-value"

@@ -99,7 +99,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		if _, _, err := c.Look(t.Context(), mailbox, "AAQ"); err == nil {
 			t.Errorf("%d on get is a success", status)
 		}
-		if _, err := newClient(t, serve(t, h)).Token(t.Context()); err == nil {
+		if _, err := newClient(t, serve(t, h)).Token(t.Context(), mailbox); err == nil {
 			t.Errorf("%d on token is a success", status)
 		}
 		c, url := session(t, status, "")
@@ -137,7 +137,7 @@ func TestTimeouts(t *testing.T) {
 // An upload URL's address is another matter than Graph's.
 func TestUnreachable(t *testing.T) {
 	login := serve(t, withTokens(reply(404, "")))
-	c := newClient(t, "http://127.0.0.1:1", func(cfg *graph.Config) { cfg.LoginURL = login })
+	c := newClient(t, "http://127.0.0.1:1", func(cfg *graph.Config) { cfg.SignIn = signIn(login, cfg.GraphURL, secret) })
 	_, err := c.Send(t.Context(), mailbox, "AAQ")
 	if e := graphError(t, err); e.Ambiguous || e.Reason != graph.ReasonNetwork || e.Class != graph.ClassConnection {
 		t.Errorf("got %+v", e)

@@ -41,7 +41,7 @@ func TestOnTheWay(t *testing.T) {
 					cfg.Proxy.User = url.UserPassword("relay", password)
 				}
 			})
-			if _, err := c.Token(t.Context()); err != nil {
+			if _, err := c.Token(t.Context(), mailbox); err != nil {
 				t.Fatal(err)
 			}
 			if tt.proxy == down.URL {

@@ -3,47 +3,56 @@ package graph
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
 const opToken = "token"
+
+// SignIn gets access tokens. Package entra has the ways to do so.
+type SignIn interface {
+	// Source is asked for one new token, of the mailbox's own (its address in lower
+	// case) where PerMailbox. ctx ends the request and carries the client to make it with (oauth2.HTTPClient).
+	Source(ctx context.Context, mailbox string) oauth2.TokenSource
+	// PerMailbox: the owner of each mailbox has signed in, and nobody's token serves
+	// another mailbox.
+	PerMailbox() bool
+}
 
 // renewAhead is how long before its end a token is renewed, or half its life
 // where that is short.
 const renewAhead = 5 * time.Minute
 
-// tokens caches one connection's token. One request at a time asks for a new one.
+// tokens caches a connection's tokens. One request at a time asks for a new one.
 type tokens struct {
-	cc     clientcredentials.Config // which caches nothing by itself
+	signIn SignIn
 	client *http.Client
 	secret []string // what an error may not show
 	obs    Observer
-	lock   chan struct{} // a mutex that a context can give up on
 	mu     sync.Mutex
-	token  *oauth2.Token
-	renew  time.Time // zero: never
+	held   map[string]*token // by mailbox in lower case; "" is the connection's one
 }
+
+// token is one that is held, or asked for.
+type token struct {
+	lock  chan struct{} // a mutex that a context can give up on
+	value *oauth2.Token // nil: none yet
+	renew time.Time     // zero: never
+}
+
+// maxTokens are held before those are forgotten that have ended.
+const maxTokens = 10_000
 
 func newTokens(cfg Config, client *http.Client) *tokens {
 	limited := *client
 	limited.Timeout = min(cfg.Timeout, 30*time.Second)
-	cc := clientcredentials.Config{
-		ClientID:     cfg.ClientID,
-		ClientSecret: cfg.ClientSecret,
-		TokenURL:     cfg.LoginURL + "/" + url.PathEscape(cfg.Tenant) + "/oauth2/v2.0/token",
-		Scopes:       []string{cfg.GraphURL + "/.default"},
-		AuthStyle:    oauth2.AuthStyleInParams,
-	}
 	limited.Transport = agent{client.Transport, cfg.UserAgent}
-	secret := append(proxySecrets(cfg.Proxy), cfg.ClientSecret)
-	return &tokens{cc: cc, client: &limited, secret: secret, obs: cfg.Observer, lock: make(chan struct{}, 1)}
+	return &tokens{signIn: cfg.SignIn, client: &limited, secret: proxySecrets(cfg.Proxy), obs: cfg.Observer, held: map[string]*token{}}
 }
 
 // agent names us to the token endpoint as well.
@@ -58,55 +67,102 @@ func (a agent) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.RoundTripper.RoundTrip(r)
 }
 
-func (t *tokens) get(ctx context.Context) (*oauth2.Token, error) {
-	if tok := t.cached(); tok != nil {
-		return tok, nil
+// get returns a token for the mailbox. One that is to be renewed is used to its end
+// while somebody else renews it, or the endpoint cannot.
+func (t *tokens) get(ctx context.Context, mailbox string) (*oauth2.Token, error) {
+	held := t.of(mailbox)
+	value, due := t.look(held)
+	if !due {
+		return value, nil
 	}
 	select {
-	case t.lock <- struct{}{}:
-		defer func() { <-t.lock }()
-	case <-ctx.Done():
-		return nil, tokenError(ctx.Err(), t.secret...)
+	case held.lock <- struct{}{}:
+	default:
+		if value != nil {
+			return value, nil
+		}
+		select {
+		case held.lock <- struct{}{}:
+		case <-ctx.Done():
+			return nil, tokenError(ctx.Err(), t.secret...)
+		}
 	}
-	if tok := t.cached(); tok != nil {
-		return tok, nil
+	defer func() { <-held.lock }()
+	if value, due = t.look(held); !due {
+		return value, nil
 	}
-	tok, err := t.cc.Token(context.WithValue(ctx, oauth2.HTTPClient, t.client))
+	fresh, err := t.signIn.Source(context.WithValue(ctx, oauth2.HTTPClient, t.client), strings.ToLower(mailbox)).Token()
 	if t.obs != nil {
 		t.obs.Token(err == nil)
 	}
-	if err != nil {
-		return nil, tokenError(err, t.secret...)
+	if err == nil {
+		t.keep(held, fresh)
+		return fresh, nil
 	}
-	t.keep(tok)
-	return tok, nil
+	err = tokenError(err, t.secret...)
+	if value != nil && unavailable(err) {
+		return value, nil
+	}
+	return nil, err
 }
 
-func (t *tokens) keep(tok *oauth2.Token) {
+// of finds or makes what is held for the mailbox.
+func (t *tokens) of(mailbox string) *token {
+	key := ""
+	if t.signIn.PerMailbox() {
+		key = strings.ToLower(mailbox)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.token, t.renew = tok, time.Time{}
-	if !tok.Expiry.IsZero() {
-		t.renew = tok.Expiry.Add(-min(renewAhead, time.Until(tok.Expiry)/2))
+	held := t.held[key]
+	if held == nil {
+		if len(t.held) >= maxTokens {
+			maps.DeleteFunc(t.held, func(_ string, h *token) bool { return len(h.lock) == 0 && !h.lives() })
+		}
+		held = &token{lock: make(chan struct{}, 1)}
+		t.held[key] = held
 	}
+	return held
 }
 
-func (t *tokens) cached() *oauth2.Token {
+// lives tells whether there is a token that has not ended. A moment is left for it to
+// arrive where it is used.
+func (h *token) lives() bool {
+	return h.value != nil && (h.value.Expiry.IsZero() || time.Until(h.value.Expiry) > time.Second)
+}
+
+// look returns the token, if it still is one, and whether a new one is due.
+func (t *tokens) look(h *token) (value *oauth2.Token, due bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.renew.IsZero() && !time.Now().Before(t.renew) {
-		return nil
+	if !h.lives() {
+		return nil, true
 	}
-	return t.token
+	return h.value, !h.renew.IsZero() && !time.Now().Before(h.renew)
+}
+
+func (t *tokens) keep(h *token, value *oauth2.Token) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h.value, h.renew = value, time.Time{}
+	if !value.Expiry.IsZero() {
+		h.renew = value.Expiry.Add(-min(renewAhead, time.Until(value.Expiry)/2))
+	}
 }
 
 // drop forgets the token that Graph refused, unless another caller has renewed it.
-func (t *tokens) drop(refused *oauth2.Token) {
+func (t *tokens) drop(mailbox string, refused *oauth2.Token) {
+	held := t.of(mailbox)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.token == refused {
-		t.token = nil
+	if held.value == refused {
+		held.value = nil
 	}
+}
+
+func unavailable(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Reason == ReasonUnavailable || e.Reason == ReasonNetwork)
 }
 
 // tokenError: what the endpoint refuses is the connection's fault; what does not

@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -10,13 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"graphrelay/graph"
 	"graphrelay/graph/simulator"
 )
 
 func TestTokenRequest(t *testing.T) {
 	_, rec, c := simulated(t, simulator.Options{})
-	if _, err := c.Token(t.Context()); err != nil {
+	if _, err := c.Token(t.Context(), mailbox); err != nil {
 		t.Fatal(err)
 	}
 	r := rec.of("POST", "/contoso/oauth2/v2.0/token")
@@ -38,8 +41,8 @@ func TestTokenIsForTheCloud(t *testing.T) {
 	_, rec, _ := simulated(t, simulator.Options{})
 	for _, graphURL := range []string{"https://graph.microsoft.com", "https://graph.microsoft.us",
 		"https://dod-graph.microsoft.us", "https://microsoftgraph.chinacloudapi.cn"} {
-		c := newClient(t, serve(t, rec), func(cfg *graph.Config) { cfg.GraphURL = graphURL })
-		_, _ = c.Token(t.Context()) // the simulator may know no such Graph
+		c := newClient(t, serve(t, rec), func(cfg *graph.Config) { cfg.SignIn = signIn(cfg.GraphURL, graphURL, secret) })
+		_, _ = c.Token(t.Context(), mailbox) // the simulator may know no such Graph
 		asked := rec.of("POST", "/token")
 		form, err := url.ParseQuery(string(asked[len(asked)-1].Body))
 		if err != nil || form.Get("scope") != graphURL+"/.default" {
@@ -52,7 +55,7 @@ func TestTokenIsForTheCloud(t *testing.T) {
 func TestTokenIsShared(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{Latency: time.Millisecond})
 	together(50, func(int) {
-		if _, err := c.Token(t.Context()); err != nil {
+		if _, err := c.Token(t.Context(), mailbox); err != nil {
 			t.Error(err)
 		}
 	})
@@ -100,12 +103,12 @@ func TestTokenRefusedForGood(t *testing.T) {
 // A token is renewed before its end: half of a short life ahead, at most five minutes.
 func TestTokenIsRenewedAhead(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{TokenLifetime: 2 * time.Second})
-	first, err := c.Token(t.Context())
+	first, err := c.Token(t.Context(), mailbox)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for {
-		next, err := c.Token(t.Context())
+		next, err := c.Token(t.Context(), mailbox)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,10 +154,7 @@ func TestTokenFailures(t *testing.T) {
 				}
 			}
 			c := newClient(t, serve(t, sim), func(cfg *graph.Config) {
-				cfg.ClientSecret, cfg.Timeout = tt.secret, time.Second
-				if tt.login != "" {
-					cfg.LoginURL = tt.login
-				}
+				cfg.SignIn, cfg.Timeout = signIn(cmp.Or(tt.login, cfg.GraphURL), cfg.GraphURL, tt.secret), time.Second
 			})
 			_, err := c.Send(t.Context(), mailbox, "AAQ")
 			e := graphError(t, err)
@@ -219,7 +219,7 @@ func TestErrorsKeepTheBearerToken(t *testing.T) {
 // Nor does one show the client secret, which the token endpoint was sent.
 func TestErrorsKeepTheClientSecret(t *testing.T) {
 	echo := reply(400, `{"error":"`+secret+`","error_description":"client_secret=`+secret+` is wrong"}`, "Content-Type", "application/json")
-	_, err := newClient(t, serve(t, echo)).Token(t.Context())
+	_, err := newClient(t, serve(t, echo)).Token(t.Context(), mailbox)
 	if e := graphError(t, err); strings.Contains(e.Error(), secret) || !strings.Contains(e.Error(), "client_secret=[redacted] is wrong") {
 		t.Errorf("got %v", e)
 	}
@@ -261,5 +261,62 @@ func TestObserver(t *testing.T) {
 	_, _ = c.Send(t.Context(), mailbox, "AAQ")
 	if o.requests["send Too Many Requests"] != 1 || o.requests["get "] != 1 || o.throttle != 1 || o.tokens[true] != 2 || o.tokens[false] != 1 {
 		t.Errorf("got %+v", o)
+	}
+}
+
+// A token that is to be renewed serves to its end where the endpoint does not answer.
+func TestTokenServesToItsEnd(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{TokenLifetime: 4 * time.Second})
+	first, err := c.Token(t.Context(), mailbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sim.AddFault(simulator.Fault{Operation: simulator.OpToken, Status: 503, Count: 1000}); err != nil {
+		t.Fatal(err)
+	}
+	for sim.Stats().Calls[simulator.OpToken] < 3 {
+		if got, err := c.Token(t.Context(), mailbox); err != nil || got != first {
+			t.Fatalf("%v, %v", got, err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// ownTokens gives each mailbox a token of its own.
+type ownTokens struct{ asked sync.Map }
+
+func (*ownTokens) PerMailbox() bool { return true }
+
+func (o *ownTokens) Source(_ context.Context, mailbox string) oauth2.TokenSource {
+	n, _ := o.asked.LoadOrStore(mailbox, new(atomic.Int32))
+	n.(*atomic.Int32).Add(1)
+	return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "token of " + mailbox})
+}
+
+// The token of one mailbox goes with no other's requests, in whatever case its address is.
+func TestTokenOfAMailbox(t *testing.T) {
+	var wrong atomic.Int32
+	own := &ownTokens{}
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name := strings.Split(r.URL.Path, "/")[3]; r.Header.Get("Authorization") != "Bearer token of "+strings.ToLower(name) {
+			wrong.Add(1)
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	c := newClient(t, url, func(cfg *graph.Config) { cfg.SignIn = own })
+	together(40, func(i int) {
+		name := []string{"a@contoso.test", "A@Contoso.test", "b@contoso.test", "c@contoso.test"}[i%4]
+		if _, err := c.Send(t.Context(), name, "AAQ"); err != nil {
+			t.Error(err)
+		}
+	})
+	own.asked.Range(func(name, n any) bool {
+		if n.(*atomic.Int32).Load() != 1 {
+			t.Errorf("%d tokens for %s", n.(*atomic.Int32).Load(), name)
+		}
+		return true
+	})
+	if wrong.Load() != 0 {
+		t.Errorf("%d requests with another mailbox's token", wrong.Load())
 	}
 }

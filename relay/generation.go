@@ -102,8 +102,8 @@ func queueLimits(cfg *config.Config) queue.Limits {
 
 func clientConfig(cfg *config.Config, c config.Connection, b Build, obs graph.Observer) graph.Config {
 	return graph.Config{
-		Tenant: c.Tenant, ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(),
-		LoginURL: c.Endpoints.Login, GraphURL: c.Endpoints.Graph, Proxy: c.ProxyURL(), Authorities: c.Authorities, UserAgent: b.UserAgent(),
+		Tenant: c.Tenant, ClientID: c.ClientID, SignIn: signIn(c), GraphURL: c.Endpoints.Graph,
+		Proxy: c.ProxyURL(), Authorities: c.Authorities, UserAgent: b.UserAgent(),
 		Concurrency: cfg.Delivery.MailboxConcurrency, Budgets: budgets(cfg.Delivery), Timeout: time.Duration(cfg.Delivery.RequestTimeout), Observer: obs,
 	}
 }

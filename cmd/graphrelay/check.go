@@ -45,7 +45,7 @@ func checkOnline(e env, cfg *config.Config) bool {
 	good := true
 	for _, c := range cfg.Connections {
 		client := relay.NewClient(cfg, c)
-		token, err := client.Token(context.Background())
+		token, err := client.Token(context.Background(), "")
 		if err != nil {
 			good = false
 			fmt.Fprintf(w, "%s\tfailed\t\n", c.Name)

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"graphrelay/graph"
+	"graphrelay/graph/entra"
 	"graphrelay/graph/simulator"
 	"graphrelay/mime"
 	"graphrelay/relay/delivery"
@@ -95,7 +96,8 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 
 // connect adds a connection with its own client.
 func (r *rig) connect(name, secret string) {
-	c := graph.New(graph.Config{Tenant: "contoso", ClientID: "app-" + name, ClientSecret: secret, LoginURL: r.url, GraphURL: r.url,
+	app := entra.App{Tenant: "contoso", ClientID: "app-" + name, LoginURL: r.url, GraphURL: r.url}
+	c := graph.New(graph.Config{Tenant: app.Tenant, ClientID: app.ClientID, SignIn: entra.ClientSecret{App: app, Secret: secret}, GraphURL: r.url,
 		UserAgent: "graphrelay/test", Concurrency: 4, Timeout: r.timeout, Budgets: r.budgets})
 	r.clients[name] = c
 	r.t.Cleanup(c.Close)
