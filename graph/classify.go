@@ -29,6 +29,7 @@ const (
 	ReasonAccessDenied Reason = "access_denied"
 	ReasonBlocked      Reason = "sending_blocked"
 	ReasonAuth         Reason = "sign_in"
+	ReasonNotConnected Reason = "not_connected"
 	ReasonThrottled    Reason = "throttled"
 	ReasonUnavailable  Reason = "unavailable"
 	ReasonNetwork      Reason = "network"

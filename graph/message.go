@@ -268,3 +268,12 @@ func (c *Client) Delete(ctx context.Context, mailbox, id string) (Reply, error) 
 	}
 	return reply, err
 }
+
+const opProbe = "probe"
+
+// Probe asks for something of the mailbox that takes Mail.Read or Mail.ReadWrite, to see
+// whether the token is good for it.
+func (c *Client) Probe(ctx context.Context, mailbox string) (Reply, error) {
+	q := url.Values{"$select": {"id"}, "$top": {"1"}}
+	return c.call(ctx, &request{op: opProbe, method: http.MethodGet, mailbox: mailbox, path: "/messages", query: q, success: []int{http.StatusOK}}, nil)
+}

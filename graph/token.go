@@ -24,6 +24,10 @@ type SignIn interface {
 	PerMailbox() bool
 }
 
+// ErrNotConnected: the owner of a mailbox has not signed in for it, or what came of that
+// is refused by now. Only the owner can mend that.
+var ErrNotConnected = errors.New("the mailbox is not connected; its owner has to connect it")
+
 // renewAhead is how long before its end a token is renewed, or half its life
 // where that is short.
 const renewAhead = 5 * time.Minute
@@ -170,12 +174,18 @@ func unavailable(err error) bool {
 func tokenError(err error, secrets ...string) error {
 	e := &Error{Op: opToken, Class: ClassConnection, Reason: ReasonAuth, err: err}
 	var r *oauth2.RetrieveError
+	notConnected := errors.Is(err, ErrNotConnected)
 	if errors.Is(err, context.Canceled) { // the caller's doing
 		e.Class, e.Reason, e.err = ClassPassing, ReasonCanceled, scrub(err)
 		return e
 	}
+	if notConnected {
+		e.Class, e.Reason = ClassMailbox, ReasonNotConnected
+	}
 	if !errors.As(err, &r) {
-		e.Reason = ReasonNetwork
+		if !notConnected {
+			e.Reason = ReasonNetwork
+		}
 		e.err = conceal(scrub(err), secrets...)
 		return e
 	}
@@ -183,6 +193,9 @@ func tokenError(err error, secrets ...string) error {
 	first, _, _ := strings.Cut(r.ErrorDescription, "\n")
 	e.Message = clip(redact(first, secrets...))
 	e.err = nil
+	if notConnected {
+		e.err = ErrNotConnected
+	}
 	if r.Response != nil {
 		e.Status = r.Response.StatusCode
 		e.RetryAfter = retryAfter(r.Response.Header)

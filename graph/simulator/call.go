@@ -16,6 +16,7 @@ type Operation string
 
 const (
 	OpToken           Operation = "token"
+	OpDeviceCode      Operation = "device_code"
 	OpCreate          Operation = "create"
 	OpCreateMIME      Operation = "create_mime"
 	OpAttachment      Operation = "attachment"
@@ -34,7 +35,7 @@ const (
 )
 
 func operations() []Operation {
-	return []Operation{OpToken, OpCreate, OpCreateMIME, OpAttachment, OpCreateSession, OpUpload, OpSend, OpSendMail,
+	return []Operation{OpToken, OpDeviceCode, OpCreate, OpCreateMIME, OpAttachment, OpCreateSession, OpUpload, OpSend, OpSendMail,
 		OpGet, OpList, OpListAttachments, OpPatch, OpDelete, OpCancelUpload, OpGetUpload}
 }
 
@@ -45,6 +46,7 @@ type call struct {
 	op      Operation
 	app     string // client id of the token, or of the session's creator
 	roles   []string
+	user    string // the owner whose token it is, by lower-case address; "" is an app's own
 	mailbox string // lower-case address
 	itemID  string // as the path gives it; in the journal the immutable id once known
 	started time.Time

@@ -81,6 +81,7 @@ type Stats struct {
 	Items          int               `json:"items"`
 	Sent           int               `json:"sent"` // accepted sends
 	ContentBytes   int64             `json:"contentBytes"`
+	ForeignTokens  int               `json:"foreignTokens"` // calls for a mailbox with the token of another's owner
 	OpenSessions   int               `json:"openSessions"`
 }
 

@@ -24,11 +24,17 @@ type Options struct {
 	// allows no address but the mailbox's own.
 	SendAs map[string][]string
 
+	// FullAccess lists, for each mailbox (lower case), the owners of others who may use it.
+	FullAccess map[string][]string
+
 	Latency         time.Duration // that each mail call takes at least, upload ranges included
 	AppearDelay     time.Duration // for which a new draft is not found [reported]; 0 is none
 	SendDelay       time.Duration // from the 202 to Sent Items; 0 is 200 ms, negative is none
 	InFlight        InFlight      // what an accepted item looks like until then
 	TokenLifetime   time.Duration // 0 is one hour
+	DeviceLife      time.Duration // of a device code; 0 is 15 minutes
+	DeviceInterval  time.Duration // between polls for it, in seconds; 0 is 5 s
+	RevokeRotated   bool          // a refresh token is refused once it gave a newer one; Entra documents that it is not
 	SessionLife     time.Duration // of an upload session, from its creation; 0 is one hour
 	Concurrency     int           // requests at a time per app and mailbox; 0 is 4, negative is unlimited
 	RetryAfter      time.Duration // that a 429 of the simulator's own asks for; 0 is 1 s
@@ -56,6 +62,11 @@ type App struct {
 	ClientID string
 	Secret   string   // "" is "simulated"
 	Roles    []string // application permissions; nil is Mail.ReadWrite and Mail.Send
+
+	// Confidential applications have to show their secret also where an owner signs in.
+	Confidential bool
+	// RedirectURIs that owners may be led back to after they signed in; nil is any.
+	RedirectURIs []string
 }
 
 // InFlight says what an item looks like between the 202 and Sent Items.
@@ -86,6 +97,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.SendDelay, 200*time.Millisecond)
 	setDefault(&o.TokenLifetime, time.Hour)
 	setDefault(&o.SessionLife, time.Hour)
+	setDefault(&o.DeviceLife, deviceLife)
+	setDefault(&o.DeviceInterval, pollInterval)
 	setDefault(&o.Concurrency, 4)
 	setDefault(&o.RetryAfter, time.Second)
 	setDefault(&o.RequestQuota, 10_000)

@@ -19,11 +19,19 @@ func (s *Simulator) routes() http.Handler {
 	root.Handle("/api/v2.0/", s.uploadRoutes())
 	root.Handle("/_simulator/", s.viewRoutes())
 	root.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		switch tenant, isToken := strings.CutSuffix(r.URL.Path, "/oauth2/v2.0/token"); {
-		case isToken && !strings.Contains(tenant[1:], "/"):
-			s.serveToken(w, r, tenant[1:])
-		case r.URL.Path == "/":
+		if r.URL.Path == "/" {
 			s.servePage(w, r)
+			return
+		}
+		switch tenant, endpoint, _ := strings.Cut(r.URL.Path[1:], "/"); endpoint {
+		case "oauth2/v2.0/token":
+			s.serveToken(w, r, tenant)
+		case "oauth2/v2.0/devicecode":
+			s.serveDeviceCode(w, r, tenant)
+		case "oauth2/v2.0/authorize":
+			s.serveAuthorize(w, r, tenant)
+		case "oauth2/deviceauth":
+			s.serveDeviceAuth(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -126,7 +134,7 @@ type outcome struct {
 }
 
 func (c *call) carryOut(run handler) outcome {
-	if c.op != OpToken {
+	if c.op != OpToken && c.op != OpDeviceCode {
 		defer func() { c.sim.sleep(c.sim.options.Latency - time.Since(c.started)) }()
 	}
 	fault := c.sim.takeFault(c)

@@ -24,6 +24,10 @@
 //	POST   /_simulator/faults                arms the Fault in the body, 201 {"id": n}
 //	DELETE /_simulator/faults                disarms all of them
 //	DELETE /_simulator/state                 as Reset
+//	DELETE /_simulator/consent?mailbox=      as Revoke
+//
+// Owners of mailboxes sign in at /{tenant}/oauth2/v2.0/authorize, or with a device code at
+// /common/oauth2/deviceauth; nobody is asked for a password.
 //
 // Marks in comments: [documented] on a Microsoft page, [reported] in public issues
 // or questions, [assumed] by this package because no source says.
@@ -52,6 +56,7 @@ type Simulator struct {
 	sent       []*item             // in the order of sending, for eviction
 	tokens     map[string]*grant
 	sessions   map[string]*session
+	signIns    signIns // kept over a Reset, as tokens are
 	content    contentStore
 	faults     faultList
 	journal    journal
@@ -85,6 +90,7 @@ func (s *Simulator) Reset() {
 	s.sent = nil
 	if s.tokens == nil {
 		s.tokens = map[string]*grant{}
+		s.signIns = newSignIns()
 	}
 	s.sessions = map[string]*session{}
 	s.content = contentStore{limit: s.options.ContentBytes, kept: map[string][]byte{}}

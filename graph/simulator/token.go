@@ -23,7 +23,8 @@ const (
 
 // grant is what an access token stands for.
 type grant struct {
-	app     App // with the client id and tenant of the request
+	app     App    // with the client id and tenant of the request
+	user    string // the owner who signed in, by lower-case address; "" is the app itself
 	expires time.Time
 }
 
@@ -69,13 +70,24 @@ func (s *Simulator) serveToken(w http.ResponseWriter, r *http.Request, tenant st
 	})
 }
 
-// token issues an access token for one app by client credentials.
+// token issues an access token, for one app by client credentials or for an owner.
 func (c *call) token(tenant string) (answer, *oauthError) {
-	form, err := c.tokenForm()
+	form, err := c.tokenForm("grant_type", "client_id")
 	if err != nil {
 		return answer{}, err
 	}
 	c.app = form.Get("client_id")
+	switch form.Get("grant_type") {
+	case "client_credentials":
+	case grantDevice, grantDeviceShort, grantCode, grantRefresh:
+		return c.delegated(tenant, form)
+	default:
+		return answer{}, &oauthError{http.StatusBadRequest, "unsupported_grant_type", 70003,
+			"The app requested an unsupported grant type '" + form.Get("grant_type") + "'."}
+	}
+	if form.Get("scope") == "" {
+		return answer{}, missingParameter("scope")
+	}
 	app, err := c.sim.credentials(tenant, form)
 	if err != nil {
 		return answer{}, err
@@ -95,7 +107,7 @@ func (c *call) token(tenant string) (answer, *oauthError) {
 	return a, nil
 }
 
-func (c *call) tokenForm() (url.Values, *oauthError) {
+func (c *call) tokenForm(needed ...string) (url.Values, *oauthError) {
 	if c.r.Method != http.MethodPost {
 		return nil, &oauthError{http.StatusBadRequest, "invalid_request", 900561, "The endpoint only accepts POST requests. Received a " + c.r.Method + " request."}
 	}
@@ -113,14 +125,10 @@ func (c *call) tokenForm() (url.Values, *oauthError) {
 		setUnescaped(form, "client_id", id)
 		setUnescaped(form, "client_secret", secret)
 	}
-	for _, name := range []string{"grant_type", "client_id", "scope"} {
+	for _, name := range needed {
 		if form.Get(name) == "" {
 			return nil, missingParameter(name)
 		}
-	}
-	if form.Get("grant_type") != "client_credentials" {
-		return nil, &oauthError{http.StatusBadRequest, "unsupported_grant_type", 70003,
-			"The app requested an unsupported grant type '" + form.Get("grant_type") + "'."}
 	}
 	return form, nil
 }
@@ -143,11 +151,9 @@ func (s *Simulator) credentials(tenant string, form url.Values) (App, *oauthErro
 	app, knownTenant, ok := s.app(tenant, id)
 	switch {
 	case !knownTenant:
-		return App{}, &oauthError{http.StatusBadRequest, "invalid_request", 90002,
-			"Tenant '" + tenant + "' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."}
+		return App{}, unknownTenant(tenant)
 	case !ok:
-		return App{}, &oauthError{http.StatusBadRequest, "unauthorized_client", 700016,
-			"Application with identifier '" + id + "' was not found in the directory '" + tenant + "'."}
+		return App{}, unknownApp(tenant, id)
 	case form.Get("client_secret") != "":
 		if form.Get("client_secret") != app.Secret {
 			return App{}, &oauthError{http.StatusUnauthorized, "invalid_client", 7000215,
@@ -156,10 +162,24 @@ func (s *Simulator) credentials(tenant string, form url.Values) (App, *oauthErro
 	case form.Get("client_assertion") != "":
 		return app, checkAssertion(form, tenant, id)
 	default:
-		return App{}, &oauthError{http.StatusUnauthorized, "invalid_client", 7000218,
-			"The request body must contain the following parameter: 'client_assertion' or 'client_secret'."}
+		return App{}, noCredential()
 	}
 	return app, nil
+}
+
+func unknownTenant(tenant string) *oauthError {
+	return &oauthError{http.StatusBadRequest, "invalid_request", 90002,
+		"Tenant '" + tenant + "' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."}
+}
+
+func unknownApp(tenant, id string) *oauthError {
+	return &oauthError{http.StatusBadRequest, "unauthorized_client", 700016,
+		"Application with identifier '" + id + "' was not found in the directory '" + tenant + "'."}
+}
+
+func noCredential() *oauthError {
+	return &oauthError{http.StatusUnauthorized, "invalid_client", 7000218,
+		"The request body must contain the following parameter: 'client_assertion' or 'client_secret'."}
 }
 
 // app finds the configured application and fills in the ids of the request.
@@ -237,34 +257,48 @@ func (c *call) checkScope(scope string) *oauthError {
 		return &oauthError{http.StatusBadRequest, "invalid_scope", 1002012,
 			"The provided value for scope " + scope + " is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."}
 	}
-	accepted := []string{graphResource, "http://" + c.r.Host, "https://" + c.r.Host}
-	if !slices.Contains(accepted, resource) {
+	if !slices.Contains(c.resources(), resource) {
 		return &oauthError{http.StatusBadRequest, "invalid_resource", 500011,
 			"The resource principal named " + resource + " was not found in the tenant."}
 	}
 	return nil
 }
 
-// issue makes a token in the form of Entra's: three parts of base64url with the roles
-// among its claims, unless the app has none. What counts is the simulator's own record.
+// resources are the Graph that is called here, and the global cloud's.
+func (c *call) resources() []string {
+	return []string{graphResource, "http://" + c.r.Host, "https://" + c.r.Host}
+}
+
 func (s *Simulator) issue(app App, lifetime time.Duration) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.issueLocked(app, "", lifetime)
+}
+
+// issueLocked makes a token in the form of Entra's: three parts of base64url with the roles
+// among its claims, unless the app has none. What counts is the simulator's own record.
+// The caller holds s.mu.
+func (s *Simulator) issueLocked(app App, user string, lifetime time.Duration) string {
 	now := time.Now()
 	claims := map[string]any{
-		"aud": graphResource, "appid": app.ClientID, "tid": app.Tenant, "idtyp": "app",
+		"aud": graphResource, "appid": app.ClientID, "tid": app.Tenant,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(lifetime).Unix(),
 	}
-	if len(app.Roles) > 0 {
-		claims["roles"] = app.Roles
+	switch {
+	case user != "":
+		claims["idtyp"], claims["upn"], claims["scp"] = "user", user, strings.Join(app.Roles, " ")
+	case len(app.Roles) > 0:
+		claims["idtyp"], claims["roles"] = "app", app.Roles
+	default:
+		claims["idtyp"] = "app"
 	}
 	payload, _ := json.Marshal(claims) // strings and numbers only
 	encode := base64.RawURLEncoding.EncodeToString
 	token := encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(payload) + "." + encode(randomBytes(32))
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(s.tokens) >= maxTokens {
 		maps.DeleteFunc(s.tokens, func(_ string, held *grant) bool { return now.After(held.expires) })
 	}
-	s.tokens[token] = &grant{app: app, expires: now.Add(lifetime)}
+	s.tokens[token] = &grant{app: app, user: user, expires: now.Add(lifetime)}
 	return token
 }
 
@@ -290,7 +324,7 @@ func (c *call) authenticate() error {
 	if time.Now().After(held.expires) {
 		return unauthorized("Lifetime validation failed, the token is expired.")
 	}
-	c.app, c.roles = held.app.ClientID, held.app.Roles
+	c.app, c.roles, c.user = held.app.ClientID, held.app.Roles, held.user
 	return nil
 }
 
@@ -298,8 +332,13 @@ func unauthorized(text string) *refusal {
 	return refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "%s", text)
 }
 
-// authorise checks the application permission that the call's page names.
+// authorise checks the permission that the call's page names, and that an owner asks for
+// the own mailbox, or for one with full access to it.
 func (c *call) authorise() error {
+	if c.user != "" && c.user != c.mailbox && !slices.Contains(c.sim.options.FullAccess[c.mailbox], c.user) {
+		c.sim.countForeign()
+		return accessDenied()
+	}
 	needed := []string{"Mail.ReadWrite"}
 	switch c.op {
 	case OpSend, OpSendMail:
@@ -310,5 +349,9 @@ func (c *call) authorise() error {
 	if slices.ContainsFunc(needed, func(role string) bool { return slices.Contains(c.roles, role) }) {
 		return nil
 	}
+	return accessDenied()
+}
+
+func accessDenied() error {
 	return refuse(http.StatusForbidden, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
 }

@@ -33,6 +33,10 @@ func (s *Simulator) viewRoutes() http.Handler {
 		s.Reset()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("DELETE /_simulator/consent", func(w http.ResponseWriter, r *http.Request) {
+		s.Revoke(r.URL.Query().Get("mailbox"))
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("GET /_simulator/attachments/{id}", s.serveContent)
 	return mux
 }

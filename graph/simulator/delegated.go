@@ -1,0 +1,259 @@
+package simulator
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The grants by which the owner of a mailbox signs in: device code ("OAuth 2.0 device
+// authorization grant flow"), authorization code with PKCE ("OAuth 2.0 authorization
+// code flow") and refresh token ("Refresh tokens in the Microsoft identity platform").
+const (
+	grantDevice      = "urn:ietf:params:oauth:grant-type:device_code"
+	grantDeviceShort = "device_code" // as MSAL sends it
+	grantCode        = "authorization_code"
+	grantRefresh     = "refresh_token"
+)
+
+const (
+	deviceLife   = 15 * time.Minute
+	codeLife     = 10 * time.Minute
+	pollInterval = 5 * time.Second
+	maxSignIns   = 10_000 // of each kind, before what has ended is forgotten
+)
+
+// consent is what an owner has agreed to.
+type consent struct {
+	app     App
+	user    string // lower-case address
+	scopes  []string
+	offline bool // offline_access: a refresh token is given
+}
+
+// deviceSignIn is a device code until it is redeemed.
+type deviceSignIn struct {
+	consent
+	userCode string
+	expires  time.Time
+	interval time.Duration
+	polled   time.Time
+	declined bool
+}
+
+// codeSignIn is an authorization code until it is redeemed.
+type codeSignIn struct {
+	consent
+	redirect  string
+	challenge string
+	expires   time.Time
+	redeemed  bool
+}
+
+// refreshGrant is a refresh token. Those of one sign-in share a family.
+type refreshGrant struct {
+	*consent
+	revoked bool // by its owner or an administrator
+	rotated bool // a newer one was given
+}
+
+// signIns are what owners have begun and agreed to. The simulator's mutex guards it.
+type signIns struct {
+	devices map[string]*deviceSignIn // by device code
+	codes   map[string]*codeSignIn
+	refresh map[string]*refreshGrant
+}
+
+func newSignIns() signIns {
+	return signIns{devices: map[string]*deviceSignIn{}, codes: map[string]*codeSignIn{}, refresh: map[string]*refreshGrant{}}
+}
+
+func invalidGrant(number int, text string) *oauthError {
+	return &oauthError{http.StatusBadRequest, "invalid_grant", number, text}
+}
+
+// delegated answers a token request for an owner who has signed in.
+func (c *call) delegated(tenant string, form url.Values) (answer, *oauthError) {
+	app, err := c.sim.owner(tenant, form)
+	if err != nil {
+		return answer{}, err
+	}
+	c.sim.mu.Lock()
+	defer c.sim.mu.Unlock()
+	var agreed *consent
+	switch form.Get("grant_type") {
+	case grantDevice, grantDeviceShort:
+		agreed, err = c.sim.redeemDevice(app, form)
+	case grantCode:
+		agreed, err = c.sim.redeemCode(app, form)
+	default:
+		agreed, err = c.sim.redeemRefresh(app, form)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return c.sim.grantDelegated(agreed), nil
+}
+
+// owner finds the application, and checks its secret where there is one: a public
+// client has none.
+func (s *Simulator) owner(tenant string, form url.Values) (App, *oauthError) {
+	if form.Get("client_secret") != "" || form.Get("client_assertion") != "" {
+		return s.credentials(tenant, form)
+	}
+	app, knownTenant, ok := s.app(tenant, form.Get("client_id"))
+	switch {
+	case !knownTenant:
+		return App{}, unknownTenant(tenant)
+	case !ok:
+		return App{}, unknownApp(tenant, form.Get("client_id"))
+	case app.Confidential:
+		return App{}, noCredential()
+	}
+	return app, nil
+}
+
+func (s *Simulator) redeemDevice(app App, form url.Values) (*consent, *oauthError) {
+	refuse := func(code string, number int, text string) (*consent, *oauthError) {
+		return nil, &oauthError{http.StatusBadRequest, code, number, text}
+	}
+	code := form.Get("device_code")
+	d := s.signIns.devices[code]
+	now := time.Now()
+	switch {
+	case d == nil || d.app.ClientID != app.ClientID || d.app.Tenant != app.Tenant:
+		return refuse("bad_verification_code", 70019, "Verification code expired or not known.")
+	case now.After(d.expires):
+		return refuse("expired_token", 70020, "The provided value for the input parameter 'device_code' is not valid. This device code has expired.")
+	case d.declined:
+		return refuse("authorization_declined", 70021, "The user declined the authorization request.")
+	}
+	early := !d.polled.IsZero() && now.Sub(d.polled) < d.interval-500*time.Millisecond // the network may shorten it
+	d.polled = now
+	switch {
+	case early:
+		return refuse("slow_down", 50199, "Polling too often; wait longer.")
+	case d.user == "":
+		return refuse("authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
+	}
+	delete(s.signIns.devices, code)
+	return &d.consent, nil
+}
+
+func (s *Simulator) redeemCode(app App, form url.Values) (*consent, *oauthError) {
+	code := s.signIns.codes[form.Get("code")]
+	switch {
+	case code == nil || code.app.ClientID != app.ClientID || code.app.Tenant != app.Tenant:
+		return nil, invalidGrant(70000, "The provided authorization code is not valid for this application.")
+	case code.redeemed:
+		return nil, invalidGrant(54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.")
+	}
+	code.redeemed = true
+	switch sum := sha256.Sum256([]byte(form.Get("code_verifier"))); {
+	case time.Now().After(code.expires):
+		return nil, invalidGrant(70008, "The provided authorization code or refresh token has expired due to inactivity.")
+	case form.Get("redirect_uri") != code.redirect:
+		return nil, invalidGrant(500112, "The reply address does not match the one of the authorization request.")
+	case subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(code.challenge)) != 1:
+		return nil, invalidGrant(501481, "The Code_Verifier does not match the code_challenge supplied in the authorization request.")
+	}
+	return &code.consent, nil
+}
+
+func (s *Simulator) redeemRefresh(app App, form url.Values) (*consent, *oauthError) {
+	r := s.signIns.refresh[form.Get("refresh_token")]
+	switch {
+	case r == nil || r.app.ClientID != app.ClientID || r.app.Tenant != app.Tenant:
+		return nil, invalidGrant(9002313, "Invalid request. The refresh token is malformed or was not issued to this application.")
+	case r.revoked:
+		return nil, invalidGrant(50173, "The provided grant has expired due to it being revoked, a fresh auth token is needed.")
+	case r.rotated && s.options.RevokeRotated:
+		return nil, invalidGrant(70000, "The provided value for the input parameter 'refresh_token' is not valid: a newer one was given.")
+	}
+	r.rotated = true
+	return r.consent, nil
+}
+
+// grantDelegated gives an access token for the owner's mailbox, and the next refresh
+// token. The caller holds s.mu.
+func (s *Simulator) grantDelegated(agreed *consent) answer {
+	life := s.options.TokenLifetime
+	app := agreed.app
+	app.Roles = agreed.scopes
+	body := map[string]any{
+		"token_type": "Bearer", "scope": strings.Join(agreed.scopes, " "),
+		"expires_in": int(life.Seconds()), "ext_expires_in": int(life.Seconds()),
+		"access_token": s.issueLocked(app, agreed.user, life),
+	}
+	if agreed.offline {
+		token := "0." + base64.RawURLEncoding.EncodeToString(randomBytes(48))
+		if len(s.signIns.refresh) >= maxSignIns {
+			for old, r := range s.signIns.refresh {
+				if r.revoked || r.rotated {
+					delete(s.signIns.refresh, old)
+				}
+			}
+		}
+		s.signIns.refresh[token] = &refreshGrant{consent: agreed}
+		body["refresh_token"] = token
+	}
+	a := jsonAnswer(http.StatusOK, body)
+	a.header.Set("Cache-Control", "no-store, no-cache")
+	return a
+}
+
+// Revoke ends what the owner of a mailbox has agreed to, as an administrator's "revoke
+// sessions" or a changed password does: its refresh tokens are refused from now on, and
+// its access tokens too.
+func (s *Simulator) Revoke(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	address = strings.ToLower(address)
+	for _, r := range s.signIns.refresh {
+		if r.user == address {
+			r.revoked = true
+		}
+	}
+	for token, held := range s.tokens {
+		if held.user == address {
+			delete(s.tokens, token)
+		}
+	}
+}
+
+func (s *Simulator) countForeign() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.ForeignTokens++
+}
+
+// scopesOf reads the scopes of a delegated request: those of the Graph host in use or of
+// the global cloud, and OpenID's.
+func (c *call) scopesOf(scope string) (scopes []string, offline bool, err *oauthError) {
+	for name := range strings.FieldsSeq(scope) {
+		switch {
+		case name == "offline_access":
+			offline = true
+			continue
+		case slices.Contains([]string{"openid", "profile", "email"}, name):
+			continue
+		}
+		if i := strings.LastIndexByte(name, '/'); i >= 0 {
+			if !slices.Contains(c.resources(), name[:i]) {
+				return nil, false, &oauthError{http.StatusBadRequest, "invalid_resource", 500011,
+					"The resource principal named " + name[:i] + " was not found in the tenant."}
+			}
+			name = name[i+1:]
+		}
+		scopes = append(scopes, name)
+	}
+	if len(scopes) == 0 {
+		return nil, false, &oauthError{http.StatusBadRequest, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid."}
+	}
+	return scopes, offline, nil
+}

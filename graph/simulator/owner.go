@@ -1,0 +1,238 @@
+package simulator
+
+import (
+	_ "embed"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+//go:embed owner.html
+var ownerSource string
+
+var ownerPage = template.Must(template.New("owner").Parse(ownerSource))
+
+// ownerForm is the page on which the owner of a mailbox signs in. Whoever opens it may
+// be anybody: the simulator asks for no password.
+type ownerForm struct {
+	App, Account, Error, Done string
+	UserCode                  string
+	AskCode                   bool
+	Hidden                    map[string]string // what the form sends back
+}
+
+func showOwner(w http.ResponseWriter, status int, f ownerForm) {
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("Referrer-Policy", "no-referrer")
+	w.WriteHeader(status)
+	_ = ownerPage.Execute(w, f)
+}
+
+// serveDeviceCode begins a sign-in with a device code.
+func (s *Simulator) serveDeviceCode(w http.ResponseWriter, r *http.Request, tenant string) {
+	c := s.newCall(r, OpDeviceCode)
+	admit := func(*call) (func(), error) { return func() {}, nil }
+	s.serve(w, c, admit, func(c *call) (answer, error) {
+		a, err := c.deviceCode(tenant)
+		if err != nil {
+			return err.answer(c), nil
+		}
+		return a, nil
+	})
+}
+
+func (c *call) deviceCode(tenant string) (answer, *oauthError) {
+	form, err := c.tokenForm("client_id", "scope")
+	if err != nil {
+		return answer{}, err
+	}
+	app, knownTenant, ok := c.sim.app(tenant, form.Get("client_id"))
+	switch {
+	case !knownTenant:
+		return answer{}, unknownTenant(tenant)
+	case !ok:
+		return answer{}, unknownApp(tenant, form.Get("client_id"))
+	}
+	scopes, offline, err := c.scopesOf(form.Get("scope"))
+	if err != nil {
+		return answer{}, err
+	}
+	life, interval := c.sim.options.DeviceLife, c.sim.options.DeviceInterval
+	d := &deviceSignIn{consent: consent{app: app, scopes: scopes, offline: offline}, userCode: newUserCode(), expires: time.Now().Add(life), interval: interval}
+	code := base64.RawURLEncoding.EncodeToString(randomBytes(48))
+	page := "http://" + c.r.Host + "/common/oauth2/deviceauth"
+	c.sim.mu.Lock()
+	defer c.sim.mu.Unlock()
+	forget(c.sim.signIns.devices, func(d *deviceSignIn) time.Time { return d.expires })
+	c.sim.signIns.devices[code] = d
+	return jsonAnswer(http.StatusOK, map[string]any{
+		"device_code": code, "user_code": d.userCode, "verification_uri": page,
+		"expires_in": int(life.Seconds()), "interval": int(interval.Seconds()),
+		"message": "To sign in, use a web browser to open the page " + page + " and enter the code " + d.userCode + " to authenticate.",
+	}), nil
+}
+
+// forget bounds a kind of sign-in.
+func forget[T any](of map[string]T, expires func(T) time.Time) {
+	if len(of) < maxSignIns {
+		return
+	}
+	now := time.Now()
+	for key, v := range of {
+		if now.After(expires(v)) {
+			delete(of, key)
+		}
+	}
+}
+
+// newUserCode has letters that are not taken for one another.
+func newUserCode() string {
+	const letters = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+	code := randomBytes(9)
+	for i, b := range code {
+		code[i] = letters[int(b)%len(letters)]
+	}
+	return string(code)
+}
+
+// serveDeviceAuth is the page that a device code leads to. Form fields: user_code,
+// account, and decline to refuse.
+func (s *Simulator) serveDeviceAuth(w http.ResponseWriter, r *http.Request) {
+	form := ownerForm{AskCode: true, UserCode: r.FormValue("user_code"), Account: r.FormValue("account")}
+	if r.Method != http.MethodPost {
+		showOwner(w, http.StatusOK, form)
+		return
+	}
+	if err := s.agreeDevice(form.UserCode, form.Account, r.FormValue("decline") != ""); err != "" {
+		form.Error = err
+		showOwner(w, http.StatusBadRequest, form)
+		return
+	}
+	showOwner(w, http.StatusOK, ownerForm{Done: "You can close this page now."})
+}
+
+func (s *Simulator) agreeDevice(userCode, account string, decline bool) (fault string) {
+	account = strings.ToLower(strings.TrimSpace(account))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.signIns.devices {
+		switch {
+		case !strings.EqualFold(d.userCode, strings.TrimSpace(userCode)) || time.Now().After(d.expires):
+			continue
+		case decline:
+			d.declined = true
+			return ""
+		case !s.exists(account):
+			return "That account does not exist."
+		}
+		d.user = account
+		return ""
+	}
+	return "That code did not work. Check the code and try again."
+}
+
+// serveAuthorize is the sign-in page of the authorization code flow.
+func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenant string) {
+	_ = r.ParseForm()
+	code, fault := s.authorize(r, tenant)
+	redirect, _ := url.Parse(r.FormValue("redirect_uri"))
+	back := func(pairs ...string) {
+		q := redirect.Query()
+		for i := 0; i < len(pairs); i += 2 {
+			q.Set(pairs[i], pairs[i+1])
+		}
+		q.Set("state", r.FormValue("state"))
+		redirect.RawQuery = q.Encode()
+		http.Redirect(w, r, redirect.String(), http.StatusFound)
+	}
+	switch {
+	case fault != nil && fault.status == 0: // what the application is told
+		back("error", fault.error, "error_description", fault.Error())
+		return
+	case fault != nil:
+		showOwner(w, http.StatusBadRequest, ownerForm{Error: fault.Error()})
+		return
+	case r.Method == http.MethodPost && r.FormValue("decline") != "":
+		back("error", "access_denied", "error_description", "AADSTS65004: User declined to consent to access the app.")
+		return
+	}
+	form := ownerForm{App: r.FormValue("client_id"), Account: r.FormValue("login_hint"), Hidden: map[string]string{}}
+	for name, values := range r.Form {
+		if name != "account" && name != "accept" && name != "decline" {
+			form.Hidden[name] = values[0]
+		}
+	}
+	if r.Method != http.MethodPost {
+		showOwner(w, http.StatusOK, form)
+		return
+	}
+	code.user = strings.ToLower(strings.TrimSpace(r.FormValue("account")))
+	if !s.exists(code.user) {
+		form.Error = "That account does not exist."
+		showOwner(w, http.StatusBadRequest, form)
+		return
+	}
+	value := "0." + base64.RawURLEncoding.EncodeToString(randomBytes(48))
+	s.mu.Lock()
+	forget(s.signIns.codes, func(c *codeSignIn) time.Time { return c.expires })
+	s.signIns.codes[value] = code
+	s.mu.Unlock()
+	back("code", value)
+}
+
+// authorize checks a request of the authorization code flow. PKCE with S256 is wanted:
+// without the method Entra takes the challenge for plain.
+func (s *Simulator) authorize(r *http.Request, tenant string) (*codeSignIn, *oauthError) {
+	app, knownTenant, ok := s.app(tenant, r.FormValue("client_id"))
+	redirect, err := url.Parse(r.FormValue("redirect_uri"))
+	switch {
+	case !knownTenant:
+		return nil, unknownTenant(tenant)
+	case !ok:
+		return nil, unknownApp(tenant, r.FormValue("client_id"))
+	case err != nil || !app.redirects(redirect):
+		return nil, &oauthError{http.StatusBadRequest, "invalid_request", 50011,
+			"The redirect URI '" + r.FormValue("redirect_uri") + "' specified in the request does not match the redirect URIs configured for the application."}
+	}
+	tell := func(code string, number int, text string) (*codeSignIn, *oauthError) {
+		return nil, &oauthError{0, code, number, text}
+	}
+	switch {
+	case r.FormValue("response_type") != "code":
+		return tell("unsupported_response_type", 700054, "response_type is not enabled for the application.")
+	case r.FormValue("code_challenge_method") != "S256" || len(r.FormValue("code_challenge")) != 43:
+		return tell("invalid_request", 9002325, "Proof Key for Code Exchange is required, with the method S256.")
+	}
+	scopes, offline, fault := (&call{sim: s, r: r}).scopesOf(r.FormValue("scope"))
+	if fault != nil {
+		return tell(fault.error, fault.number, fault.text)
+	}
+	return &codeSignIn{
+		consent:  consent{app: app, scopes: scopes, offline: offline},
+		redirect: r.FormValue("redirect_uri"), challenge: r.FormValue("code_challenge"), expires: time.Now().Add(codeLife),
+	}, nil
+}
+
+// redirects tells whether the application may be led back to; http is for localhost
+// alone, where the port does not matter ("Redirect URI best practices and limitations").
+func (a App) redirects(to *url.URL) bool {
+	if !to.IsAbs() || to.Scheme == "http" && to.Hostname() != "localhost" && to.Hostname() != "127.0.0.1" {
+		return false
+	}
+	return a.RedirectURIs == nil || slices.ContainsFunc(a.RedirectURIs, func(known string) bool {
+		u, err := url.Parse(known)
+		if err != nil {
+			return false
+		}
+		if u.Hostname() == "localhost" {
+			u.Host, to.Host = u.Hostname(), to.Hostname()
+		}
+		return u.Scheme == to.Scheme && u.Host == to.Host && u.Path == to.Path
+	})
+}

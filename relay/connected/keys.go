@@ -1,0 +1,86 @@
+package connected
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Keys encrypt refresh tokens: with the first of them, and whatever one of the others had
+// encrypted is still opened.
+type Keys struct {
+	ids     [][keyID]byte
+	ciphers []cipher.AEAD
+}
+
+const (
+	keyLength = 32 // AES-256
+	keyID     = 4  // bytes that say which key it was
+)
+
+// maxKeys bounds a list of keys.
+const maxKeys = 100
+
+// ParseKeys reads one key a line, each 32 bytes in base64, as openssl rand -base64 32
+// writes them. The first is the one in use. An error shows nothing of a key.
+func ParseKeys(text string) (*Keys, error) {
+	k := &Keys{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		key, err := base64.StdEncoding.DecodeString(line)
+		if err != nil || len(key) != keyLength {
+			return nil, fmt.Errorf("has no key of 32 bytes in base64 as number %d; make one with: openssl rand -base64 32", len(k.ids)+1)
+		}
+		if len(k.ids) == maxKeys {
+			return nil, fmt.Errorf("has more than %d keys; remove the oldest", maxKeys)
+		}
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, err
+		}
+		aead, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(append([]byte("graphrelay key id"), key...))
+		k.ids, k.ciphers = append(k.ids, [keyID]byte(sum[:])), append(k.ciphers, aead)
+	}
+	if len(k.ids) == 0 {
+		return nil, errors.New("has no key; make one with: openssl rand -base64 32")
+	}
+	return k, nil
+}
+
+// bound is what a token is for. Encrypted with it as additional data, it opens in no
+// other place.
+func bound(connection, address string) []byte { return []byte(connection + "\x00" + address) }
+
+// seal encrypts a token for a mailbox: the key's ID, the nonce, the cipher text and its tag.
+func (k *Keys) seal(token, connection, address string) []byte {
+	return k.ciphers[0].Seal(k.ids[0][:], nil, []byte(token), bound(connection, address))
+}
+
+var errNoKey = errors.New("none of the keys opens the stored token")
+
+// open decrypts a token. current says that the first key had encrypted it.
+func (k *Keys) open(sealed []byte, connection, address string) (token string, current bool, err error) {
+	if len(sealed) < keyID {
+		return "", false, errNoKey
+	}
+	for i, aead := range k.ciphers {
+		if k.ids[i] != [keyID]byte(sealed) {
+			continue
+		}
+		if plain, err := aead.Open(nil, nil, sealed[keyID:], bound(connection, address)); err == nil {
+			return string(plain), i == 0, nil
+		}
+	}
+	return "", false, errNoKey
+}
