@@ -30,6 +30,7 @@ type Config struct {
 	Users       []User       `yaml:"users"`
 	Connections []Connection `yaml:"connections"`
 	Senders     []Sender     `yaml:"senders"` // the first match wins
+	Mailboxes   Mailboxes    `yaml:"mailboxes"`
 	Queue       Queue        `yaml:"queue"`
 	Delivery    Delivery     `yaml:"delivery"`
 	Admin       Admin        `yaml:"admin"`
@@ -160,6 +161,7 @@ type Delivery struct {
 // Admin is the console, the admin API, health and metrics.
 type Admin struct {
 	Address string `yaml:"address"` // loopback only
+	URL     string `yaml:"url"`     // where browsers reach it; see BaseURL
 }
 
 // Log steers the program's log and the delivery log.

@@ -15,6 +15,7 @@ import (
 // CAFile; the keys that end with _file and _env only say where.
 type Connection struct {
 	Name              string              `yaml:"name"`
+	SignIn            SignIn              `yaml:"sign_in"`
 	Tenant            string              `yaml:"tenant"`
 	ClientID          string              `yaml:"client_id"`
 	ClientSecret      Secret              `yaml:"client_secret"`
@@ -68,7 +69,7 @@ func (c Cloud) endpoints() Endpoints {
 }
 
 func (c *Connection) setDefaults() {
-	c.MailReadWrite, c.SentItems = true, true
+	c.SignIn, c.MailReadWrite, c.SentItems = SignInSecret, true, true
 	c.Cloud, c.Endpoints = CloudGlobal, CloudGlobal.endpoints()
 }
 
@@ -109,7 +110,7 @@ func (v validator) connections() {
 		names.check(key+".name", c.Name, plainName, "write a name of at most 64 letters, digits, dots, dashes and underscores")
 		v.tenant(key+".tenant", c.Tenant)
 		v.clientID(key+".client_id", c.ClientID)
-		v.secret(key, c.clientSecret())
+		v.signIn(key, c)
 		v.domains(key+".domains", c.Domains, owners)
 		v.cloud(key, c)
 		v.proxy(key, c)
@@ -158,16 +159,17 @@ func isGUID(text string) bool {
 	return true
 }
 
-// secretSource is one of three ways to a secret: the key with the name, or that with
-// _file or _env after it.
+// secretSource is one of several ways to a secret: the key with the name, or that with
+// _file or _env after it, and where a credential of systemd may hold it, _credential.
 type secretSource struct {
-	name      string
-	value     *Secret
-	file, env string
+	name       string
+	value      *Secret
+	file, env  string
+	credential string
 }
 
 func (c *Connection) clientSecret() secretSource {
-	return secretSource{"client_secret", &c.ClientSecret, c.ClientSecretFile, c.ClientSecretEnv}
+	return secretSource{name: "client_secret", value: &c.ClientSecret, file: c.ClientSecretFile, env: c.ClientSecretEnv}
 }
 
 // secret wants exactly one way.
@@ -179,6 +181,7 @@ func (v validator) secret(key string, s secretSource) {
 		{s.name, s.value.Reveal() == ""},
 		{s.name + "_file", s.file == ""},
 		{s.name + "_env", s.env == ""},
+		{s.name + "_credential", s.credential == ""},
 	}
 	used := ""
 	for _, source := range sources {

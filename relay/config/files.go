@@ -19,6 +19,7 @@ const fileRemedy = "check the path, which is taken from the folder of the config
 // checkFiles checks what the configuration refers to and reads the secrets.
 func checkFiles(cfg *Config, r *report) {
 	checkDataDir(cfg.DataDir, r)
+	readTokenKeys(&cfg.Mailboxes, r)
 	checkCertificates(cfg, r)
 	for i := range cfg.Connections {
 		c, key := &cfg.Connections[i], fmt.Sprintf("connections[%d]", i)
@@ -45,6 +46,8 @@ func readSecret(s secretSource, key string, r *report) {
 	case s.value.Reveal() != "":
 	case s.file != "":
 		*s.value = secretFromFile(s.file, key+"_file", r)
+	case s.credential != "":
+		*s.value = secretFromFile(credentialPath(s.credential), key+"_credential", r)
 	case s.env != "":
 		*s.value = secretFromEnv(s.env, key+"_env", r)
 	}

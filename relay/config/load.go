@@ -80,7 +80,7 @@ func decode(data []byte, r *report) *Config {
 
 // resolvePaths takes relative paths from the folder of the file.
 func resolvePaths(cfg *Config, folder string) {
-	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile}
+	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile, &cfg.Mailboxes.TokenKeyFile}
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
 		paths = append(paths, &l.CertFile, &l.KeyFile, &l.ClientCAFile)

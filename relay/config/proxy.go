@@ -21,7 +21,7 @@ func (c *Connection) ProxyURL() *url.URL {
 }
 
 func (c *Connection) proxyPassword() secretSource {
-	return secretSource{"proxy_password", &c.ProxyPassword, c.ProxyPasswordFile, c.ProxyPasswordEnv}
+	return secretSource{name: "proxy_password", value: &c.ProxyPassword, file: c.ProxyPasswordFile, env: c.ProxyPasswordEnv}
 }
 
 // proxy checks the URL, which is not shown, since it could hold a password, and wants

@@ -26,6 +26,8 @@ func validate(cfg *Config, r *report) {
 	v.users()
 	v.connections()
 	v.senders()
+	v.mailboxes()
+	v.adminURL()
 	v.queue()
 	v.delivery()
 }

@@ -4,10 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
-	"fmt"
-	"strings"
 )
 
 // Keys encrypt refresh tokens: with the first of them, and whatever one of the others had
@@ -17,30 +14,12 @@ type Keys struct {
 	ciphers []cipher.AEAD
 }
 
-const (
-	keyLength = 32 // AES-256
-	keyID     = 4  // bytes that say which key it was
-)
+const keyID = 4 // bytes that say which key it was
 
-// maxKeys bounds a list of keys.
-const maxKeys = 100
-
-// ParseKeys reads one key a line, each 32 bytes in base64, as openssl rand -base64 32
-// writes them. The first is the one in use. An error shows nothing of a key.
-func ParseKeys(text string) (*Keys, error) {
+// NewKeys takes keys of 32 bytes (AES-256), the one in use first.
+func NewKeys(keys [][]byte) (*Keys, error) {
 	k := &Keys{}
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		key, err := base64.StdEncoding.DecodeString(line)
-		if err != nil || len(key) != keyLength {
-			return nil, fmt.Errorf("has no key of 32 bytes in base64 as number %d; make one with: openssl rand -base64 32", len(k.ids)+1)
-		}
-		if len(k.ids) == maxKeys {
-			return nil, fmt.Errorf("has more than %d keys; remove the oldest", maxKeys)
-		}
+	for _, key := range keys {
 		block, err := aes.NewCipher(key)
 		if err != nil {
 			return nil, err
@@ -53,7 +32,7 @@ func ParseKeys(text string) (*Keys, error) {
 		k.ids, k.ciphers = append(k.ids, [keyID]byte(sum[:])), append(k.ciphers, aead)
 	}
 	if len(k.ids) == 0 {
-		return nil, errors.New("has no key; make one with: openssl rand -base64 32")
+		return nil, errors.New("no key")
 	}
 	return k, nil
 }

@@ -1,0 +1,134 @@
+package config
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// SignIn is the way in which a connection gets its tokens.
+type SignIn string
+
+// The ways to sign in.
+const (
+	SignInSecret    SignIn = "client_secret" // the application, for every mailbox
+	SignInDelegated SignIn = "delegated"     // the owner of each mailbox
+)
+
+// UnmarshalText reads a way to sign in.
+func (s *SignIn) UnmarshalText(text []byte) error {
+	return oneOf(s, text, SignInSecret, SignInDelegated)
+}
+
+// Mailboxes is how connected mailboxes are kept. After Load, TokenKey holds the keys,
+// wherever they came from.
+type Mailboxes struct {
+	TokenKey           Secret `yaml:"token_key"` // one key a line; the first is in use
+	TokenKeyFile       string `yaml:"token_key_file"`
+	TokenKeyEnv        string `yaml:"token_key_env"`
+	TokenKeyCredential string `yaml:"token_key_credential"` // of systemd
+}
+
+func (m *Mailboxes) tokenKey() secretSource {
+	return secretSource{name: "token_key", value: &m.TokenKey, file: m.TokenKeyFile, env: m.TokenKeyEnv, credential: m.TokenKeyCredential}
+}
+
+// Keys are the keys of 32 bytes each, the one in use first.
+func (m Mailboxes) Keys() [][]byte {
+	keys, _ := parseKeys(m.TokenKey.Reveal())
+	return keys
+}
+
+const maxKeys = 100
+
+// parseKeys reads a key a line. An error shows nothing of one.
+func parseKeys(text string) (keys [][]byte, err error) {
+	const remedy = "make one with: openssl rand -base64 32"
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		key, err := base64.StdEncoding.DecodeString(line)
+		if err != nil || len(key) != 32 {
+			return nil, fmt.Errorf("has no 32 bytes in base64 as key number %d; %s", len(keys)+1, remedy)
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 || len(keys) > maxKeys {
+		return nil, fmt.Errorf("has %d keys, not one to %d; %s", len(keys), maxKeys, remedy)
+	}
+	return keys, nil
+}
+
+// readTokenKeys reads the keys from where they are.
+func readTokenKeys(m *Mailboxes, r *report) {
+	readSecret(m.tokenKey(), "mailboxes", r)
+	if m.TokenKey.Reveal() == "" {
+		return // none is needed, or it was reported
+	}
+	if _, err := parseKeys(m.TokenKey.Reveal()); err != nil {
+		r.fault("mailboxes.token_key", "%s", err)
+	}
+}
+
+// credentialPath is where systemd puts a credential of the service.
+func credentialPath(name string) string {
+	return filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), name)
+}
+
+// signIn checks that the keys of the connection fit its way to sign in.
+func (v validator) signIn(key string, c *Connection) {
+	switch c.SignIn {
+	case SignInSecret:
+		v.secret(key, c.clientSecret())
+	case SignInDelegated:
+		for _, name := range []string{"client_secret", "client_secret_file", "client_secret_env"} {
+			if v.has(key + "." + name) { // a public client has none
+				v.secret(key, c.clientSecret())
+				break
+			}
+		}
+		if !c.MailReadWrite {
+			v.fault(key+".mail_readwrite", "is false, but with sign_in: delegated the relay sees by it that an owner may use a mailbox; remove the key")
+		}
+	}
+}
+
+// Delegated says whether owners of mailboxes sign in for any connection.
+func (c *Config) Delegated() bool {
+	for i := range c.Connections {
+		if c.Connections[i].SignIn == SignInDelegated {
+			return true
+		}
+	}
+	return false
+}
+
+// mailboxes wants a key where tokens are kept.
+func (v validator) mailboxes() {
+	if v.cfg.Delegated() || v.has("mailboxes") {
+		v.secret("mailboxes", v.cfg.Mailboxes.tokenKey())
+	}
+	if name := v.cfg.Mailboxes.TokenKeyCredential; strings.ContainsAny(name, `/\`) || name == ".." {
+		v.fault("mailboxes.token_key_credential", "is no name of a systemd credential; write the name that LoadCredential= gives it")
+	}
+}
+
+// adminURL checks the address at which browsers reach the admin pages.
+func (v validator) adminURL() {
+	if !v.has("admin.url") {
+		return
+	}
+	v.endpoint("admin.url", &v.cfg.Admin.URL)
+}
+
+// BaseURL is where browsers reach the admin address. Entra leads back to localhost
+// without TLS, to no other host ("Redirect URI best practices and limitations").
+func (a Admin) BaseURL() string {
+	if a.URL != "" {
+		return a.URL
+	}
+	return fmt.Sprintf("http://localhost:%s", a.Address[strings.LastIndexByte(a.Address, ':')+1:])
+}
