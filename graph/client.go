@@ -285,6 +285,15 @@ func (c *Client) Token(ctx context.Context, mailbox string) (*oauth2.Token, erro
 	return c.tokens.get(ctx, mailbox)
 }
 
+// WithHTTPClient returns a context in which package oauth2 asks the token endpoint as
+// this client does.
+func (c *Client) WithHTTPClient(ctx context.Context) context.Context {
+	return context.WithValue(ctx, oauth2.HTTPClient, c.tokens.client)
+}
+
+// SignInError makes an *Error of what came of a sign-in.
+func (c *Client) SignInError(err error) error { return tokenError(err, c.tokens.secret...) }
+
 // newUUID makes a version 4 UUID (RFC 9562 section 5.4).
 func newUUID() string {
 	var b [16]byte

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/relay/admin"
 	"graphrelay/relay/config"
+	"graphrelay/relay/connected"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
@@ -26,6 +28,7 @@ type generation struct {
 	clients   map[string]*graph.Client
 	deliverer *delivery.Deliverer
 	policy    *policy
+	mailboxes *connected.Store // nil where no connection is delegated
 
 	certificates []*certificate // in the order of cfg.Listeners, nil without TLS
 
@@ -42,19 +45,22 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	if g.certificates, err = loadCertificates(cfg, g.log); err != nil {
 		return nil, err
 	}
-	p := newPolicy(cfg, r.rates)
+	if g.mailboxes, err = openMailboxes(context.Background(), cfg, g.log); err != nil {
+		return nil, err
+	}
+	p := newPolicy(cfg, r.rates, g.mailboxes)
 	g.policy = p
 	room := smtpd.NewRoom(roomLimits(cfg))
 	for i, l := range cfg.Listeners {
 		t, err := listenerTLS(l, g.certificates[i])
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, g.closeMailboxes())
 		}
 		r.smtpMetrics.Prepare(l.Name)
 		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, t), r.store, p, room, r.smtpMetrics, g.log))
 	}
 	for _, c := range cfg.Connections {
-		client := graph.New(clientConfig(cfg, c, r.about, r.deliveryMetrics.Observer(c.Name)))
+		client := graph.New(clientConfig(cfg, c, signIn(c, g.mailboxes), r.about, r.deliveryMetrics.Observer(c.Name)))
 		for _, other := range g.clients { // connections may share an application, and a mailbox
 			client.Follow(other)
 		}
@@ -63,7 +69,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	d := deliveryConfig(cfg, r.node)
 	d.BounceTo, d.Waiters = p.bounceTo, r.waiters
 	g.deliverer = delivery.New(d, r.store, g.clients, r.deliveryMetrics, g.log)
-	g.admin = admin.New(r.registry, r.ready, g.log)
+	g.admin = admin.New(r.registry, r.ready, g.connectPage(r.store), g.log)
 	return g, nil
 }
 
@@ -100,9 +106,9 @@ func queueLimits(cfg *config.Config) queue.Limits {
 	return queue.Limits{Messages: int64(cfg.Queue.MaxMessages), Bytes: int64(cfg.Queue.MaxSize), FreeSpace: int64(cfg.Queue.MinFreeSpace)}
 }
 
-func clientConfig(cfg *config.Config, c config.Connection, b Build, obs graph.Observer) graph.Config {
+func clientConfig(cfg *config.Config, c config.Connection, s graph.SignIn, b Build, obs graph.Observer) graph.Config {
 	return graph.Config{
-		Tenant: c.Tenant, ClientID: c.ClientID, SignIn: signIn(c), GraphURL: c.Endpoints.Graph,
+		Tenant: c.Tenant, ClientID: c.ClientID, SignIn: s, GraphURL: c.Endpoints.Graph,
 		Proxy: c.ProxyURL(), Authorities: c.Authorities, UserAgent: b.UserAgent(),
 		Concurrency: cfg.Delivery.MailboxConcurrency, Budgets: budgets(cfg.Delivery), Timeout: time.Duration(cfg.Delivery.RequestTimeout), Observer: obs,
 	}
@@ -154,6 +160,7 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	tidying, cancel := context.WithCancel(context.Background())
 	g.stopTidying = cancel
 	g.wg.Go(func() { g.tidy(tidying, r.store) })
+	g.wg.Go(func() { g.release(tidying, r.store) })
 	g.wg.Go(func() { g.renewCertificates(tidying) })
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopDelivery = cancel
@@ -195,6 +202,29 @@ func (g *generation) tidy(ctx context.Context, desk queue.Desk) {
 	}
 }
 
+// releaseEvery finds mailboxes that another process (the connect command) has connected.
+const releaseEvery = 2 * time.Second
+
+// release lets mail go on once the mailbox that it waited for is connected.
+func (g *generation) release(ctx context.Context, desk queue.Desk) {
+	for g.mailboxes != nil && ctx.Err() == nil {
+		if err := releaseConnected(ctx, g.mailboxes, desk, g.log); err != nil && ctx.Err() == nil {
+			g.log.Error("cannot release the mail of connected mailboxes", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(releaseEvery):
+		}
+	}
+}
+
+func (g *generation) closeMailboxes() error {
+	if g.mailboxes == nil {
+		return nil
+	}
+	return g.mailboxes.Close()
+}
+
 // stop ends the generation: listeners at once, messages on their way in and out
 // when they are done or ctx is.
 func (g *generation) stop(ctx context.Context) {
@@ -211,9 +241,16 @@ func (g *generation) stop(ctx context.Context) {
 	for _, c := range g.clients {
 		c.Close()
 	}
+	if err := g.closeMailboxes(); err != nil {
+		g.log.Error("cannot close the connected mailboxes", "error", err)
+	}
 }
 
-// NewClient makes the Graph client of one connection alone, for checks.
-func NewClient(cfg *config.Config, c config.Connection) *graph.Client {
-	return graph.New(clientConfig(cfg, c, BuildInfo(), nil))
+// NewClient makes the Graph client of one connection alone, to sign in with s, or, if that
+// is nil, as an application does.
+func NewClient(cfg *config.Config, c config.Connection, s graph.SignIn) *graph.Client {
+	if s == nil {
+		s = signIn(c, nil)
+	}
+	return graph.New(clientConfig(cfg, c, s, BuildInfo(), nil))
 }

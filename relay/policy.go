@@ -10,6 +10,7 @@ import (
 
 	"graphrelay/mime"
 	"graphrelay/relay/config"
+	"graphrelay/relay/connected"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
@@ -26,15 +27,16 @@ type policy struct {
 	sendOnly  map[string]bool // connections that may not write mailboxes
 	passwords *passwords
 	guard     *guard
+	mailboxes *connected.Store // nil where no connection is delegated
 	rates     *rates
 	limits    mime.Limits
 }
 
-func newPolicy(cfg *config.Config, r *rates) *policy {
+func newPolicy(cfg *config.Config, r *rates, mailboxes *connected.Store) *policy {
 	p := &policy{
 		cfg: cfg, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sendOnly: map[string]bool{},
 		passwords: newPasswords(), guard: newGuard(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock)),
-		rates: r, limits: mimeLimits(cfg),
+		rates: r, limits: mimeLimits(cfg), mailboxes: mailboxes,
 	}
 	for i := range cfg.Users {
 		p.users[cfg.Users[i].Name] = &cfg.Users[i]
@@ -53,10 +55,13 @@ func (p *policy) Authenticate(ctx context.Context, client netip.Addr, name, pass
 	delay, err := p.guard.check(client, name)
 	if err == nil {
 		sleep(ctx, delay)
-		err = p.passwords.verify(ctx, name, password, p.hash(name), func() error {
-			_, err := p.guard.check(client, name)
-			return err
-		})
+		var hash string
+		if hash, err = p.hash(ctx, name); err == nil {
+			err = p.passwords.verify(ctx, name, password, hash, func() error {
+				_, err := p.guard.check(client, name)
+				return err
+			})
+		}
 	}
 	switch {
 	case err == nil:
@@ -76,11 +81,15 @@ func (p *policy) Authenticate(ctx context.Context, client netip.Addr, name, pass
 }
 
 // hash is empty for a user that does not exist.
-func (p *policy) hash(name string) string {
+func (p *policy) hash(ctx context.Context, name string) (string, error) {
 	if u := p.users[name]; u != nil {
-		return u.PasswordHash.Reveal()
+		return u.PasswordHash.Reveal(), nil
 	}
-	return ""
+	m, err := p.mailboxOf(ctx, name)
+	if m == nil || err != nil {
+		return "", err
+	}
+	return m.Hash, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -205,7 +214,10 @@ type routed struct {
 // else the user's, else that of the mailbox's domain; it gives no right to send.
 func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
 	u := p.users[who.User]
-	if who.User != "" && (u == nil || !u.MaySendAs(address)) {
+	if who.User != "" && u == nil {
+		return p.ownMailbox(who.User, address)
+	}
+	if who.User != "" && !u.MaySendAs(address) {
 		return routed{}, senderRefusal(fmt.Sprintf("The user %s may not send as %s; ask the administrator to add it to the user's senders", who.User, address))
 	}
 	r := routed{from: address}
@@ -226,7 +238,7 @@ func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
 		return routed{}, senderRefusal(fmt.Sprintf("No mailbox sends for %s: use an address of a domain that this relay serves, or ask the administrator for a sender rule", address))
 	}
 	r.lane = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(mailbox)}
-	return r, nil
+	return r, p.isConnected(c, r.lane.Mailbox)
 }
 
 // rule is the first sender rule that matches, or nil.

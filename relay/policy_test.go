@@ -35,7 +35,7 @@ senders:
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newPolicy(cfg, newRates())
+	return newPolicy(cfg, newRates(), nil)
 }
 
 func TestRoute(t *testing.T) {

@@ -152,7 +152,7 @@ func TestProxyRefuses(t *testing.T) {
 			writeFile(t, filepath.Join(g.dir, "proxy.secret"), tt.password)
 			writeCert(t, filepath.Join(g.dir, "ca.crt"), g.authority.cert)
 			cfg := g.load(tt.keys)
-			_, err := NewClient(cfg, cfg.Connections[0]).Token(t.Context(), "")
+			_, err := NewClient(cfg, cfg.Connections[0], nil).Token(t.Context(), "")
 			if e, ok := err.(*graph.Error); !ok || e.Class != graph.ClassConnection || e.Reason != graph.ReasonNetwork || e.Ambiguous {
 				t.Errorf("the token: %+v", err)
 			}

@@ -124,7 +124,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 	previous := r.current
 	if err := r.openSockets(cfg); err != nil {
 		r.mu.Unlock()
-		return err
+		return errors.Join(err, next.closeMailboxes())
 	}
 	if previous != nil {
 		next.follow(previous)

@@ -1,13 +1,36 @@
 package relay
 
 import (
+	"context"
+	"log/slog"
+
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
 	"graphrelay/relay/config"
+	"graphrelay/relay/connected"
 )
 
-// signIn is how a connection gets its tokens.
-func signIn(c config.Connection) graph.SignIn {
-	app := entra.App{Tenant: c.Tenant, ClientID: c.ClientID, LoginURL: c.Endpoints.Login, GraphURL: c.Endpoints.Graph}
-	return entra.ClientSecret{App: app, Secret: c.ClientSecret.Reveal()}
+func appOf(c config.Connection) entra.App {
+	return entra.App{Tenant: c.Tenant, ClientID: c.ClientID, LoginURL: c.Endpoints.Login, GraphURL: c.Endpoints.Graph}
+}
+
+// signIn is how a connection gets its tokens. mailboxes may be nil where no connection is
+// delegated.
+func signIn(c config.Connection, mailboxes *connected.Store) graph.SignIn {
+	if c.SignIn == config.SignInDelegated {
+		return entra.Delegated{App: appOf(c), Secret: c.ClientSecret.Reveal(), Tokens: mailboxes.Of(c.Name)}
+	}
+	return entra.ClientSecret{App: appOf(c), Secret: c.ClientSecret.Reveal()}
+}
+
+// openMailboxes opens the connected mailboxes; nil if no connection is delegated.
+func openMailboxes(ctx context.Context, cfg *config.Config, log *slog.Logger) (*connected.Store, error) {
+	if !cfg.Delegated() {
+		return nil, nil
+	}
+	keys, err := connected.NewKeys(cfg.Mailboxes.Keys())
+	if err != nil {
+		return nil, err
+	}
+	return connected.Open(ctx, cfg.DataDir, keys, log)
 }

@@ -44,7 +44,7 @@ func checkOnline(e env, cfg *config.Config) bool {
 	fmt.Fprintln(w, "CONNECTION\tSIGN-IN\tRIGHTS")
 	good := true
 	for _, c := range cfg.Connections {
-		client := relay.NewClient(cfg, c)
+		client := relay.NewClient(cfg, c, nil)
 		token, err := client.Token(context.Background(), "")
 		if err != nil {
 			good = false

@@ -33,6 +33,7 @@ func commands() []command {
 		{"demo", "[--once]", "show the main job with a built-in Graph simulator; needs nothing", demoCommand},
 		{"serve", "--config FILE", "run the relay", serveCommand},
 		{"check", "--config FILE [--online]", "check a configuration, and with --online its connections", checkCommand},
+		{"connect", "[MAILBOX] [--smtp-user] --config FILE", "sign the owner of a mailbox in; --list, --disconnect", connectCommand},
 		{"queue", "ACTION [ID...] [--json] --config FILE", "list, show, hold, release, retry, delete or export messages; lanes, pause, resume", queueCommand},
 		{"simulate", "[--listen ADDR] [--latency D]", "run the Graph simulator alone", simulateCommand},
 		{"hash-password", "", "read a password from standard input, print its hash for users", hashPasswordCommand},

@@ -1,5 +1,5 @@
-// Package admin serves what operators and their tools ask over HTTP: health,
-// readiness and metrics. It changes nothing.
+// Package admin serves what operators and their tools ask over HTTP: health, readiness
+// and metrics, which change nothing; and the page on which owners connect mailboxes.
 package admin
 
 import (
@@ -21,8 +21,9 @@ type Server struct {
 }
 
 // New makes a server. ready says why the relay cannot take mail, or nil: that
-// Graph is down is no such reason, since mail is kept until it is back.
-func New(registry *prometheus.Registry, ready func() error, log *slog.Logger) *Server {
+// Graph is down is no such reason, since mail is kept until it is back. connect is nil
+// where no mailbox can be connected.
+func New(registry *prometheus.Registry, ready func() error, connect *ConnectPage, log *slog.Logger) *Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok")
@@ -35,6 +36,9 @@ func New(registry *prometheus.Registry, ready func() error, log *slog.Logger) *S
 		}
 		answer(w, http.StatusOK, "ready")
 	})
+	if connect != nil {
+		connect.register(mux)
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
 	return &Server{http: &http.Server{
 		Handler:           mux,

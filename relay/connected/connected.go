@@ -274,6 +274,9 @@ func (t Tokens) Refuse(ctx context.Context, mailbox string, version int64, why s
 	}
 	_, err := t.store.db.ExecContext(context.WithoutCancel(ctx), `UPDATE mailbox SET refused = ? WHERE connection = ? AND address = ? AND version = ?`,
 		why, t.connection, mailbox, version)
-	t.store.log.Error("a connected mailbox has to be connected again by its owner; its mail is held until then",
-		"connection", t.connection, "mailbox", mailbox, "answer", why, "error", err)
+	t.store.log.Error("a mailbox has to be connected again by its owner, with graphrelay connect or on the page /connect; its mail is held until then",
+		"connection", t.connection, "mailbox", mailbox, "answer", why)
+	if err != nil {
+		t.store.log.Error("cannot store that a mailbox has to be connected again", "connection", t.connection, "mailbox", mailbox, "error", err)
+	}
 }

@@ -80,6 +80,9 @@ func (j *job) refused(e *graph.Error, err error) queue.Outcome {
 		o.Uncount = true // it is nobody's fault but the connection's
 		return o
 	case graph.ClassMailbox:
+		if e.Reason == graph.ReasonNotConnected {
+			return j.end(queue.Held, reason, detail) // whoever sees it connected releases it
+		}
 		return j.pause(j.task.Lane, e, mailboxPause, detail)
 	}
 	if e.Reason == graph.ReasonThrottled || e.RetryAfter > 0 {

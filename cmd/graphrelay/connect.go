@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"graphrelay/graph"
+	"graphrelay/relay"
+	"graphrelay/relay/connected"
+)
+
+func connectCommand(e env, args []string) int {
+	fs := flags(e, "connect")
+	path := fs.String("config", "", "configuration `file`")
+	connection := fs.String("connection", "", "`name` of the connection, where more than one lets owners sign in")
+	user := fs.Bool("smtp-user", false, "make an SMTP user and password that may send from the mailbox, and print them")
+	list := fs.Bool("list", false, "list the connected mailboxes")
+	asJSON := fs.Bool("json", false, "with --list, one JSON object a line")
+	disconnect := fs.Bool("disconnect", false, "forget the mailbox's sign-in and its SMTP user")
+	operands, status, ok := parse(e, fs, args)
+	if !ok {
+		return status
+	}
+	if *list != (len(operands) == 0) || len(operands) > 1 {
+		return badUsage(e, fs, "name one mailbox, or ask for --list")
+	}
+	cfg, status := loadConfig(e, *path)
+	if cfg == nil {
+		return status
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	k, err := relay.NewConnector(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return fault(e, exitBadUsage, err)
+	}
+	defer k.Close()
+	switch {
+	case *list:
+		err = listMailboxes(ctx, e, k, *asJSON)
+	case *disconnect:
+		err = k.Disconnect(ctx, operands[0])
+	default:
+		err = connectMailbox(ctx, e, k, *connection, operands[0], *user)
+	}
+	if err != nil {
+		return fault(e, exitFault, fmt.Errorf("%w%s", err, connectHint(err)))
+	}
+	return exitOK
+}
+
+// connectMailbox signs the owner in with a device code.
+func connectMailbox(ctx context.Context, e env, k *relay.Connector, connection, mailbox string, user bool) error {
+	s, err := k.Begin(connection, mailbox)
+	if err != nil {
+		return err
+	}
+	code, err := s.DeviceCode(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "To connect %s, open %s, enter the code %s and sign in as the owner of the mailbox.\nThe code is good until %s.\n",
+		s.Mailbox(), clean(code.VerificationURI), clean(code.UserCode), code.Expiry.Local().Format(time.TimeOnly))
+	if err := s.WaitForDevice(ctx, code); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "Connected %s.\n", s.Mailbox())
+	if !user {
+		return nil
+	}
+	name, password, err := s.MakeUser(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "SMTP user: %s\nSMTP password: %s\nThe password is shown this once; with --smtp-user again there is a new one.\n", name, password)
+	return nil
+}
+
+func connectHint(err error) string {
+	var r *graph.Error
+	switch {
+	case errors.Is(err, connected.ErrNoSuchMailbox):
+		return "; graphrelay connect --list shows those that are"
+	case errors.Is(err, context.Canceled):
+		return "; nothing was stored"
+	case !errors.As(err, &r):
+		return ""
+	}
+	switch r.Code {
+	case "authorization_declined", "access_denied":
+		return "; the owner declined: run the command again to ask once more"
+	case "expired_token":
+		return "; the code has run out: run the command again for a new one"
+	case "unauthorized_client", "invalid_client":
+		return "; allow public client flows for the application in the Entra admin center (Authentication), or give the connection its client secret"
+	}
+	return ""
+}
+
+func listMailboxes(ctx context.Context, e env, k *relay.Connector, asJSON bool) error {
+	all, err := k.List(ctx)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		enc := json.NewEncoder(e.stdout)
+		for _, m := range all {
+			if err := enc.Encode(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "CONNECTION\tMAILBOX\tSINCE\tRENEWED\tSMTP USER\tSTATE")
+	for _, m := range all {
+		state := "connected"
+		if m.Refused != "" {
+			state = "to be connected again: " + clean(m.Refused)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Connection, m.Address, m.Connected.Format(time.RFC3339), m.Renewed.Format(time.RFC3339), m.User, state)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,194 @@
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/oauth2"
+
+	"graphrelay/graph"
+	"graphrelay/graph/entra"
+	"graphrelay/relay/config"
+	"graphrelay/relay/connected"
+	"graphrelay/relay/queue"
+	"graphrelay/relay/smtpd"
+)
+
+// Connector connects mailboxes: their owners sign in, and the relay keeps what comes of
+// it.
+type Connector struct {
+	cfg   *config.Config
+	store *connected.Store
+	log   *slog.Logger
+}
+
+// NewConnector opens the connected mailboxes, of a running or stopped relay.
+func NewConnector(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Connector, error) {
+	if !cfg.Delegated() {
+		return nil, errors.New("no connection has sign_in: delegated, which lets owners connect their mailboxes; add one to the configuration")
+	}
+	store, err := openMailboxes(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Connector{cfg, store, log}, nil
+}
+
+// Close closes what NewConnector opened.
+func (k *Connector) Close() error { return k.store.Close() }
+
+// Connections are the names of those that mailboxes can be connected through.
+func (k *Connector) Connections() (names []string) {
+	for _, c := range k.cfg.Connections {
+		if c.SignIn == config.SignInDelegated {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// SignIn is one owner's sign-in for a mailbox, not yet complete.
+type SignIn struct {
+	connector  *Connector
+	connection config.Connection
+	mailbox    string
+	delegated  entra.Delegated
+	client     *graph.Client
+}
+
+// Begin begins a sign-in. connection may be empty: then it is the mailbox's domain's, or
+// the only one.
+func (k *Connector) Begin(connection, mailbox string) (*SignIn, error) {
+	mailbox = strings.ToLower(strings.TrimSpace(mailbox))
+	if !smtpd.ValidAddress(mailbox) {
+		return nil, errors.New("that is no mail address; write one such as anna@contoso.test")
+	}
+	names := k.Connections()
+	c := k.cfg.ConnectionOf(mailbox, connection)
+	if c == nil && connection == "" && len(names) == 1 {
+		c = k.cfg.ConnectionOf(mailbox, names[0])
+	}
+	if c == nil || c.SignIn != config.SignInDelegated {
+		return nil, fmt.Errorf("say which connection with sign_in: delegated it is for; there are: %s", strings.Join(names, ", "))
+	}
+	return &SignIn{
+		connector: k, connection: *c, mailbox: mailbox,
+		delegated: entra.Delegated{App: appOf(*c), Secret: c.ClientSecret.Reveal()},
+		client:    NewClient(k.cfg, *c, nil),
+	}, nil
+}
+
+// Mailbox is the one that is connected, in lower case.
+func (s *SignIn) Mailbox() string { return s.mailbox }
+
+// DeviceCode begins it on another device.
+func (s *SignIn) DeviceCode(ctx context.Context) (*oauth2.DeviceAuthResponse, error) {
+	code, err := s.delegated.DeviceCode(s.client.WithHTTPClient(ctx))
+	return code, s.failed(err)
+}
+
+// WaitForDevice completes what DeviceCode began.
+func (s *SignIn) WaitForDevice(ctx context.Context, code *oauth2.DeviceAuthResponse) error {
+	token, err := s.delegated.WaitForDevice(s.client.WithHTTPClient(ctx), code)
+	return s.keep(ctx, token, err)
+}
+
+// AuthURL is where a browser signs in; it comes back to redirect with state and a code.
+func (s *SignIn) AuthURL(redirect, state, verifier string) string {
+	return s.delegated.AuthURL(redirect, state, verifier, s.mailbox)
+}
+
+// Exchange completes what AuthURL began.
+func (s *SignIn) Exchange(ctx context.Context, redirect, code, verifier string) error {
+	token, err := s.delegated.Exchange(s.client.WithHTTPClient(ctx), redirect, code, verifier)
+	return s.keep(ctx, token, err)
+}
+
+func (s *SignIn) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("sign in: %w", s.client.SignInError(err))
+}
+
+// keep stores the token once Graph has let it see the mailbox: whoever signed in could
+// have named anybody's.
+func (s *SignIn) keep(ctx context.Context, token *oauth2.Token, err error) error {
+	if err != nil {
+		return s.failed(err)
+	}
+	probe := NewClient(s.connector.cfg, s.connection, entra.Fixed{Value: token})
+	defer probe.Close()
+	defer s.client.Close()
+	_, err = probe.Probe(ctx, s.mailbox)
+	var e *graph.Error
+	if errors.As(err, &e) && e.Class != graph.ClassPassing && e.Class != graph.ClassConnection {
+		return fmt.Errorf("the account that signed in may not use the mailbox %s; sign in as its owner, and see that the application has Mail.ReadWrite and Mail.Send: %w", s.mailbox, err)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot see whether the account may use the mailbox %s; try again: %w", s.mailbox, err)
+	}
+	if err := s.connector.store.Connect(ctx, s.connection.Name, s.mailbox, token.RefreshToken); err != nil {
+		return fmt.Errorf("store the sign-in: %w", err)
+	}
+	s.connector.log.Info("mailbox connected", "connection", s.connection.Name, "mailbox", s.mailbox)
+	return nil
+}
+
+// MakeUser makes the SMTP user that may send from the connected mailbox and nothing else,
+// and its password, which is shown once. One that was there before gets a new password.
+func (s *SignIn) MakeUser(ctx context.Context) (name, password string, err error) {
+	for _, u := range s.connector.cfg.Users {
+		if u.Name == s.mailbox {
+			return "", "", fmt.Errorf("the configuration has a user %s already, which is not that of a connected mailbox; rename it", u.Name)
+		}
+	}
+	password = rand.Text() // 128 bits
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
+	if err == nil {
+		err = s.connector.store.SetUser(ctx, s.connection.Name, s.mailbox, s.mailbox, string(hash))
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("store the SMTP user: %w", err)
+	}
+	return s.mailbox, password, nil
+}
+
+// List returns the connected mailboxes.
+func (k *Connector) List(ctx context.Context) ([]connected.Mailbox, error) { return k.store.List(ctx) }
+
+// Disconnect forgets a mailbox of whichever connection, its token and its SMTP user. What
+// its owner has agreed to stays known to Entra.
+func (k *Connector) Disconnect(ctx context.Context, mailbox string) error {
+	err := connected.ErrNoSuchMailbox
+	for _, name := range k.Connections() {
+		switch e := k.store.Disconnect(ctx, name, mailbox); {
+		case e == nil && errors.Is(err, connected.ErrNoSuchMailbox):
+			err = nil
+		case e != nil && !errors.Is(e, connected.ErrNoSuchMailbox):
+			err = e
+		}
+	}
+	return err
+}
+
+// releaseConnected lets the mail go on that waited for its mailbox to be connected.
+func releaseConnected(ctx context.Context, store *connected.Store, desk queue.Desk, log *slog.Logger) error {
+	held, err := desk.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected)})
+	for _, m := range held {
+		c, e := store.Get(ctx, m.Lane.Connection, m.Lane.Mailbox)
+		if e == nil && c.Refused == "" {
+			e = desk.Steer(ctx, m.ID, queue.Release, "the mailbox is connected")
+			log.Info("released", "id", m.ID, "lane", m.Lane.String(), "error", e)
+		}
+		if e != nil && !errors.Is(e, connected.ErrNoSuchMailbox) && !errors.Is(e, queue.ErrState) && !errors.Is(e, queue.ErrNotFound) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
