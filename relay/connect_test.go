@@ -1,0 +1,386 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/smtp"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+)
+
+// ownersRig is a relay for mailboxes whose owners sign in.
+type ownersRig struct {
+	*testing.T
+	sim   *simulator.Simulator
+	cfg   *config.Config
+	relay *Relay
+	log   syncBuffer
+}
+
+const tokenKey = "EHq8pkIS0zXBqH2rUY1iHwxpV9Ejh5XzWzA2lfoXd3M="
+
+func startOwners(t *testing.T, o simulator.Options) *ownersRig {
+	t.Helper()
+	o.RequireContract = true
+	s, graphURL := simWith(t, o)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close() // the page has to know its port beforehand
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	dir := t.TempDir()
+	cfg, err := config.Parse(fmt.Appendf(nil, `
+hostname: relay.test
+data_dir: %s
+listeners: [{name: local, address: "127.0.0.1:0", auth: optional, networks: [127.0.0.0/8]}]
+users: [{name: crm, password_hash: "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C", senders: ["*@contoso.test"]}]
+connections:
+  - name: owners
+    sign_in: delegated
+    tenant: contoso.test
+    client_id: 22222222-2222-2222-2222-222222222222
+    domains: [contoso.test]
+    endpoints: {login: %q, graph: %[2]q}
+mailboxes: {token_key: %q}
+delivery: {retry_delays: [20ms]}
+admin: {address: "127.0.0.1:%s"}
+`, filepath.ToSlash(dir), graphURL, tokenKey, port), filepath.Join(dir, "relay.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &ownersRig{T: t, sim: s, cfg: cfg}
+	t.Cleanup(func() { // after the relay's own
+		for _, v := range s.Violations() {
+			t.Errorf("contract broken: %+v", v)
+		}
+	})
+	r.relay = startRelay(t, cfg, &r.log)
+	return r
+}
+
+func (r *ownersRig) connector() *Connector {
+	r.Helper()
+	k, err := NewConnector(r.Context(), r.cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { _ = k.Close() })
+	return k
+}
+
+// signIn signs in with a browser as an account, for a mailbox.
+func (r *ownersRig) signIn(k *Connector, mailbox, account string) (*SignIn, error) {
+	r.Helper()
+	const redirect = "http://localhost:9025/connect/callback"
+	s, err := k.Begin("", mailbox)
+	if err != nil {
+		r.Fatal(err)
+	}
+	verifier := oauth2.GenerateVerifier()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.PostForm(s.AuthURL(redirect, "s", verifier), url.Values{"account": {account}, "accept": {"1"}})
+	if err != nil {
+		r.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	back, err := resp.Location()
+	if err != nil {
+		r.Fatal(resp.Status, err)
+	}
+	return s, s.Exchange(r.Context(), redirect, back.Query().Get("code"), verifier)
+}
+
+func (r *ownersRig) send(from, subject string, auth smtp.Auth) error {
+	return smtp.SendMail(r.relay.Address("127.0.0.1:0"), auth, from, []string{"b@example.test"},
+		[]byte("From: "+from+"\r\nTo: b@example.test\r\nSubject: "+subject+"\r\n\r\nbody\r\n"))
+}
+
+// Each of many mailboxes sends with the token of its own owner, as a lane of its own, while
+// tokens run out and each refresh token is good once.
+func TestConnectedMailboxes(t *testing.T) {
+	const mailboxes, each = 200, 3
+	r := startOwners(t, simulator.Options{SendDelay: -1, TokenLifetime: 3 * time.Second, RevokeRotated: true})
+	k := r.connector()
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := worker; i < mailboxes; i += 8 {
+				address := fmt.Sprintf("user%d@contoso.test", i)
+				if _, err := r.signIn(k, address, address); err != nil {
+					t.Error(err)
+					return
+				}
+				for n := range each {
+					if err := r.send(address, fmt.Sprint(address, n), nil); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	waitSent(t, r.sim, mailboxes*each)
+	for _, m := range r.sim.Sent() {
+		if !strings.HasPrefix(m.Subject, m.Mailbox) {
+			t.Errorf("%q was sent from %s", m.Subject, m.Mailbox)
+		}
+	}
+	if n := r.sim.Stats().ForeignTokens; n != 0 {
+		t.Errorf("%d requests with another mailbox's token", n)
+	}
+	lanes := map[queue.Lane]bool{}
+	sent, err := r.relay.store.List(t.Context(), queue.Filter{States: []queue.State{queue.Sent}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range sent {
+		lanes[m.Lane] = true
+	}
+	if len(lanes) != mailboxes {
+		t.Errorf("%d lanes", len(lanes))
+	}
+}
+
+// Mail of a mailbox whose consent has ended is held, with what to do, and goes on once the
+// mailbox is connected again: without a restart, and whoever connected it.
+func TestConsentEnds(t *testing.T) {
+	r := startOwners(t, simulator.Options{SendDelay: -1})
+	k := r.connector()
+	if err := r.send("anna@contoso.test", "early", nil); err == nil || !strings.Contains(err.Error(), "not connected") {
+		t.Errorf("before it is connected: %v", err)
+	}
+	if _, err := r.signIn(k, "Anna@contoso.test", "anna@contoso.test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send("anna@contoso.test", "1", nil); err != nil {
+		t.Fatal(err)
+	}
+	waitSent(t, r.sim, 1)
+	r.sim.Revoke("anna@contoso.test")
+	for _, subject := range []string{"2", "3"} {
+		if err := r.send("anna@contoso.test", subject, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		held, err := r.relay.store.List(t.Context(), queue.Filter{States: []queue.State{queue.Held}})
+		if err != nil || time.Now().After(end) {
+			t.Fatal(held, err)
+		}
+		if len(held) == 2 {
+			if m := held[0]; m.Reason != "not_connected" || !strings.Contains(m.Detail, "AADSTS50173") || !strings.Contains(m.Detail, "connect") {
+				t.Errorf("%s: %s", m.Reason, m.Detail)
+			}
+			break
+		}
+	}
+	if log := r.log.String(); !strings.Contains(log, "has to be connected again by its owner") {
+		t.Errorf("the operator is not told:\n%s", log)
+	}
+	if _, err := r.signIn(k, "anna@contoso.test", "anna@contoso.test"); err != nil {
+		t.Fatal(err)
+	}
+	waitSent(t, r.sim, 3)
+}
+
+// Who signs in as somebody else connects nothing, and replaces nothing.
+func TestConnectAnothersMailbox(t *testing.T) {
+	r := startOwners(t, simulator.Options{SendDelay: -1, FullAccess: map[string][]string{"team@contoso.test": {"bob@contoso.test"}}})
+	k := r.connector()
+	if _, err := r.signIn(k, "anna@contoso.test", "anna@contoso.test"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.signIn(k, "anna@contoso.test", "mallory@contoso.test"); err == nil || !strings.Contains(err.Error(), "may not use the mailbox anna@contoso.test") {
+		t.Errorf("another's: %v", err)
+	}
+	if err := r.send("anna@contoso.test", "still", nil); err != nil {
+		t.Fatal(err)
+	}
+	waitSent(t, r.sim, 1)
+	if _, err := r.signIn(k, "team@contoso.test", "bob@contoso.test"); err != nil {
+		t.Errorf("with full access: %v", err)
+	}
+	for _, bad := range []string{"", "anna", "anna@", "a b@contoso.test", "<script>@contoso.test\r\n"} {
+		if _, err := k.Begin("", bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+	if _, err := k.Begin("nothing", "anna@contoso.test"); err == nil {
+		t.Error("a connection that does not exist was taken")
+	}
+}
+
+// The user that is made for a mailbox sends from it alone, signs in with the newest
+// password alone, and is gone with the mailbox.
+func TestConnectedUser(t *testing.T) {
+	r := startOwners(t, simulator.Options{SendDelay: -1})
+	k := r.connector()
+	s, err := r.signIn(k, "anna@contoso.test", "anna@contoso.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.signIn(k, "bob@contoso.test", "bob@contoso.test"); err != nil {
+		t.Fatal(err)
+	}
+	name, first, err := s.MakeUser(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := func(password string) smtp.Auth { return smtp.PlainAuth("", name, password, "127.0.0.1") }
+	if err := r.send("Anna@contoso.test", "own", auth(first)); err != nil {
+		t.Error(err)
+	}
+	if err := r.send("bob@contoso.test", "another's", auth(first)); err == nil || !strings.HasPrefix(err.Error(), "550 ") {
+		t.Errorf("as another: %v", err)
+	}
+	_, second, err := s.MakeUser(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send("anna@contoso.test", "old", auth(first)); err == nil || !strings.HasPrefix(err.Error(), "535") {
+		t.Errorf("with the old password: %v", err)
+	}
+	if err := r.send("anna@contoso.test", "new", auth(second)); err != nil {
+		t.Error(err)
+	}
+	waitSent(t, r.sim, 2)
+	if err := k.Disconnect(t.Context(), "ANNA@contoso.test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send("anna@contoso.test", "gone", auth(second)); err == nil || !strings.HasPrefix(err.Error(), "535") {
+		t.Errorf("after the mailbox has gone: %v", err)
+	}
+	if err := k.Disconnect(t.Context(), "anna@contoso.test"); err == nil {
+		t.Error("disconnected twice")
+	}
+}
+
+// browser keeps cookies and follows redirects.
+func (r *ownersRig) browser() *http.Client {
+	jar, _ := cookiejar.New(nil)
+	return &http.Client{Jar: jar}
+}
+
+func page(t *testing.T, resp *http.Response, err error) (int, string) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// The page from its form to a password that works, and what it refuses.
+func TestConnectPage(t *testing.T) {
+	r := startOwners(t, simulator.Options{SendDelay: -1})
+	base := r.cfg.Admin.BaseURL() + "/connect"
+	owner := r.browser()
+	begin := func(c *http.Client, mailbox string) (entra *url.URL) {
+		t.Helper()
+		resp, err := c.PostForm(base, url.Values{"mailbox": {mailbox}, "user": {"1"}})
+		if status, text := page(t, resp, err); status != http.StatusOK || !strings.Contains(text, "Simulated sign-in") {
+			t.Fatalf("%d %s", status, text)
+		}
+		return resp.Request.URL
+	}
+	login := begin(owner, "anna@contoso.test")
+
+	// A link that somebody else began ends nowhere, and does not end what they began.
+	stranger := r.browser()
+	resp, err := stranger.PostForm(login.String(), url.Values{"account": {"mallory@contoso.test"}})
+	if status, text := page(t, resp, err); status != http.StatusBadRequest || !strings.Contains(text, "not begun in this browser") {
+		t.Errorf("another browser: %d %s", status, text)
+	}
+	resp, err = owner.PostForm(login.String(), url.Values{"account": {"anna@contoso.test"}})
+	status, text := page(t, resp, err)
+	if status != http.StatusOK || resp.Header.Get("Cache-Control") != "no-store" || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Errorf("%d %v\n%s", status, resp.Header, text)
+	}
+	password := regexp.MustCompile(`id="password">([A-Z2-7]{26})<`).FindStringSubmatch(text)
+	if password == nil {
+		t.Fatalf("no password in\n%s", text)
+	}
+	if err := r.send("anna@contoso.test", "s", smtp.PlainAuth("", "anna@contoso.test", password[1], "127.0.0.1")); err != nil {
+		t.Error(err)
+	}
+	waitSent(t, r.sim, 1)
+	resp, err = owner.Get(resp.Request.URL.String())
+	if status, _ := page(t, resp, err); status != http.StatusBadRequest {
+		t.Errorf("the same answer twice: %d", status)
+	}
+
+	login = begin(owner, "anna@contoso.test")
+	resp, err = owner.PostForm(login.String(), url.Values{"decline": {"1"}})
+	if status, text := page(t, resp, err); status != http.StatusBadRequest || !strings.Contains(text, "access_denied") {
+		t.Errorf("declined: %d %s", status, text)
+	}
+	resp, err = owner.PostForm(base, url.Values{"mailbox": {`"><script>alert(1)</script>`}})
+	if status, text := page(t, resp, err); status != http.StatusBadRequest || strings.Contains(text, "<script>") {
+		t.Errorf("hostile: %d %s", status, text)
+	}
+	for name, change := range map[string]func(*http.Request){
+		"another host": func(r *http.Request) { r.Host = "evil.test" },
+		"another site": func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
+		"large": func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.Repeat("a=b&", 10_000)+"mailbox=anna%40contoso.test")), -1
+		},
+	} {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, base, strings.NewReader("mailbox=anna%40contoso.test"))
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		change(req)
+		resp, err := r.browser().Do(req)
+		if status, text := page(t, resp, err); status < 400 {
+			t.Errorf("%s: %d %s", name, status, text)
+		}
+	}
+	resp, err = http.Get(r.cfg.Admin.BaseURL() + "/metrics")
+	if _, metrics := page(t, resp, err); strings.Contains(r.log.String()+metrics, password[1]) {
+		t.Error("the password is in the log or the metrics")
+	}
+}
+
+// A reload with a new key above the old one, and one with the new key alone, keep the
+// mailboxes.
+func TestTokenKeyRotates(t *testing.T) {
+	r := startOwners(t, simulator.Options{SendDelay: -1})
+	if _, err := r.signIn(r.connector(), "anna@contoso.test", "anna@contoso.test"); err != nil {
+		t.Fatal(err)
+	}
+	const next = "6b6cqxOPB4ZZJ0G6nBxOG7s4z1vqzZkR0R8hZqk1d3A="
+	for i, keys := range []string{next + "\n" + tokenKey, next} {
+		changed := *r.cfg
+		changed.Mailboxes.TokenKey = config.NewSecret(keys)
+		if err := r.relay.Reload(&changed); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.send("anna@contoso.test", fmt.Sprint(i), nil); err != nil {
+			t.Fatal(err)
+		}
+		waitSent(t, r.sim, i+1)
+	}
+	if _, err := NewConnector(context.Background(), &config.Config{}, slog.New(slog.DiscardHandler)); err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("without a delegated connection: %v", err)
+	}
+}
