@@ -179,14 +179,23 @@ func (k *Connector) Disconnect(ctx context.Context, mailbox string) error {
 
 // releaseConnected lets the mail go on that waited for its mailbox to be connected.
 func releaseConnected(ctx context.Context, store *connected.Store, desk queue.Desk, log *slog.Logger) error {
+	return release(ctx, desk, log, "the mailbox is connected", func(l queue.Lane) bool {
+		m, err := store.Get(ctx, l.Connection, l.Mailbox)
+		return err == nil && m.Refused == ""
+	})
+}
+
+// release lets the mail go on that was held for want of a credential, and has one now.
+func release(ctx context.Context, desk queue.Desk, log *slog.Logger, why string, ready func(queue.Lane) bool) error {
 	held, err := desk.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected)})
 	for _, m := range held {
-		c, e := store.Get(ctx, m.Lane.Connection, m.Lane.Mailbox)
-		if e == nil && c.Refused == "" {
-			e = desk.Steer(ctx, m.ID, queue.Release, "the mailbox is connected")
-			log.Info("released", "id", m.ID, "lane", m.Lane.String(), "error", e)
+		if !ready(m.Lane) {
+			continue
 		}
-		if e != nil && !errors.Is(e, connected.ErrNoSuchMailbox) && !errors.Is(e, queue.ErrState) && !errors.Is(e, queue.ErrNotFound) {
+		switch e := desk.Steer(ctx, m.ID, queue.Release, why); {
+		case e == nil:
+			log.Info("released", "id", m.ID, "lane", m.Lane.String(), "why", why)
+		case !errors.Is(e, queue.ErrState) && !errors.Is(e, queue.ErrNotFound): // somebody else did something with it
 			err = errors.Join(err, e)
 		}
 	}

@@ -48,8 +48,9 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	if g.mailboxes, err = openMailboxes(context.Background(), cfg, g.log); err != nil {
 		return nil, err
 	}
-	p := newPolicy(cfg, r.rates, g.mailboxes)
+	p := newPolicy(cfg, r.rates, g.mailboxes, r.visitors)
 	g.policy = p
+	p.visited = func(lane string) { g.visited(r.store, lane) }
 	room := smtpd.NewRoom(roomLimits(cfg))
 	for i, l := range cfg.Listeners {
 		t, err := listenerTLS(l, g.certificates[i])
@@ -60,6 +61,9 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, t), r.store, p, room, r.smtpMetrics, g.log))
 	}
 	for _, c := range cfg.Connections {
+		if c.SignIn == config.SignInPassThrough {
+			continue // each visitor has a client of its own
+		}
 		client := graph.New(clientConfig(cfg, c, signIn(c, g.mailboxes), r.about, r.deliveryMetrics.Observer(c.Name)))
 		for _, other := range g.clients { // connections may share an application, and a mailbox
 			client.Follow(other)
@@ -68,7 +72,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	}
 	d := deliveryConfig(cfg, r.node)
 	d.BounceTo, d.Waiters = p.bounceTo, r.waiters
-	g.deliverer = delivery.New(d, r.store, g.clients, r.deliveryMetrics, g.log)
+	g.deliverer = delivery.New(d, r.store, g.clientOf, r.deliveryMetrics, g.log)
 	g.admin = admin.New(r.registry, r.ready, g.connectPage(r.store), g.log)
 	return g, nil
 }
@@ -82,6 +86,7 @@ func (r *Relay) listenerConfig(cfg *config.Config, l config.Listener, t *tls.Con
 		MaxLineBytes: int(cfg.LineLimit(l)), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
 		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
 		LineEndings: smtpd.LineEndings(l.LineEndings),
+		BearerAuth:  l.PassThrough != "",
 		Legacy:      l.Profile == config.ProfileLegacy, AddDomain: l.AddDomain, PlainAuth: l.PlainAuth(),
 		Queue: queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: r.waiters,
 	}
@@ -199,6 +204,18 @@ func (g *generation) tidy(ctx context.Context, desk queue.Desk) {
 			return
 		case <-time.After(tidyEvery):
 		}
+	}
+}
+
+// visited lets the mail of a visitor go on that waited for the sign-in.
+func (g *generation) visited(desk queue.Desk, lane string) {
+	ctx := context.Background()
+	err := release(ctx, desk, g.log, "its client has signed in", func(l queue.Lane) bool { return l.Connection == lane })
+	if e := desk.Resume(ctx, queue.Lane{Connection: lane}); e != nil && !errors.Is(e, queue.ErrNotFound) {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		g.log.Error("cannot release the mail of a client that has signed in", "error", err)
 	}
 }
 

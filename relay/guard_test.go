@@ -16,7 +16,7 @@ import (
 // signIn is the code of the answer to a sign-in, 235 if it is let in.
 func (p *policy) signIn(t *testing.T, from, user, password string) int {
 	t.Helper()
-	err := p.Authenticate(t.Context(), netip.MustParseAddr(from), user, password)
+	err := p.Authenticate(t.Context(), smtpd.Identity{Client: netip.MustParseAddr(from)}, user, password)
 	var r *smtpd.Refusal
 	switch {
 	case err == nil:
@@ -231,7 +231,7 @@ func TestBusy(t *testing.T) {
 	for i := range maxWaiting {
 		all.Go(func() {
 			client := netip.AddrFrom4([4]byte{10, byte(i), 0, 1})
-			if err := p.Authenticate(ctx, client, "crm", "guess"); !errors.Is(err, context.Canceled) {
+			if err := p.Authenticate(ctx, smtpd.Identity{Client: client}, "crm", "guess"); !errors.Is(err, context.Canceled) {
 				t.Errorf("one that waits for its turn got %v", err)
 			}
 		})

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
+	"graphrelay/graph"
 	"graphrelay/mime"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connected"
@@ -28,15 +28,17 @@ type policy struct {
 	passwords *passwords
 	guard     *guard
 	mailboxes *connected.Store // nil where no connection is delegated
+	visitors  *visitors
+	visited   func(lane string) // called when a visitor has come; may be nil
 	rates     *rates
 	limits    mime.Limits
 }
 
-func newPolicy(cfg *config.Config, r *rates, mailboxes *connected.Store) *policy {
+func newPolicy(cfg *config.Config, r *rates, mailboxes *connected.Store, v *visitors) *policy {
 	p := &policy{
 		cfg: cfg, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sendOnly: map[string]bool{},
 		passwords: newPasswords(), guard: newGuard(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock)),
-		rates: r, limits: mimeLimits(cfg), mailboxes: mailboxes,
+		rates: r, limits: mimeLimits(cfg), mailboxes: mailboxes, visitors: v,
 	}
 	for i := range cfg.Users {
 		p.users[cfg.Users[i].Name] = &cfg.Users[i]
@@ -51,7 +53,11 @@ func newPolicy(cfg *config.Config, r *rates, mailboxes *connected.Store) *policy
 }
 
 // Authenticate implements smtpd.Policy.
-func (p *policy) Authenticate(ctx context.Context, client netip.Addr, name, password string) error {
+func (p *policy) Authenticate(ctx context.Context, who smtpd.Identity, name, password string) error {
+	if p.passThrough(who) != nil {
+		return p.signedIn(ctx, who, name, p.visitApp(ctx, who, name, password))
+	}
+	client := who.Client
 	delay, err := p.guard.check(client, name)
 	if err == nil {
 		sleep(ctx, delay)
@@ -63,10 +69,17 @@ func (p *policy) Authenticate(ctx context.Context, client netip.Addr, name, pass
 			})
 		}
 	}
+	return p.signedIn(ctx, who, name, err)
+}
+
+// signedIn counts how a sign-in went, and says it to the client.
+func (p *policy) signedIn(ctx context.Context, who smtpd.Identity, name string, err error) error {
+	client := who.Client
+	var e *graph.Error
 	switch {
 	case err == nil:
 		p.guard.succeeded(client, name)
-	case errors.Is(err, errWrongPassword):
+	case errors.Is(err, errWrongPassword), wrongCredential(err):
 		sleep(ctx, p.guard.failed(client, name))
 		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: smtpd.ReasonAuth,
 			Text: "Wrong user name or password"}
@@ -76,6 +89,9 @@ func (p *policy) Authenticate(ctx context.Context, client netip.Addr, name, pass
 	case errors.Is(err, errBusy):
 		return &smtpd.Refusal{Code: 454, Enhanced: [3]int{4, 7, 0}, Reason: smtpd.ReasonBusy,
 			Text: "Too many clients sign in at the moment; try again later"}
+	case errors.As(err, &e):
+		return &smtpd.Refusal{Code: 454, Enhanced: [3]int{4, 7, 0}, Reason: smtpd.ReasonBusy,
+			Text: "Microsoft 365 cannot be asked about the credential at the moment; try again later"}
 	}
 	return err
 }
@@ -181,7 +197,7 @@ func authorOf(h *mime.Header, envelope string) (string, error) {
 // fits refuses what no request of a connection without drafts can hold. What only
 // parsing can tell, as of a signed message, is left to delivery.
 func (p *policy) fits(lane queue.Lane, size int64) error {
-	if size <= delivery.MaxSendOnly || !p.sendOnly[lane.Connection] {
+	if size <= delivery.MaxSendOnly || !p.sendOnly[lane.ConnectionName()] {
 		return nil
 	}
 	return &smtpd.Refusal{Code: 552, Enhanced: [3]int{5, 3, 4}, Reason: smtpd.ReasonSize,
@@ -213,6 +229,9 @@ type routed struct {
 // the first sender rule that matches, else as itself. The connection is the rule's,
 // else the user's, else that of the mailbox's domain; it gives no right to send.
 func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
+	if c := p.passThrough(who); c != nil {
+		return p.visitorRoute(who, c, address)
+	}
 	u := p.users[who.User]
 	if who.User != "" && u == nil {
 		return p.ownMailbox(who.User, address)

@@ -35,7 +35,7 @@ senders:
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newPolicy(cfg, newRates(), nil)
+	return newPolicy(cfg, newRates(), nil, newVisitors())
 }
 
 func TestRoute(t *testing.T) {
@@ -115,7 +115,7 @@ func TestAuthenticate(t *testing.T) {
 	p := testPolicy(t)
 	synctest.Test(t, func(t *testing.T) { // wrong passwords are answered late
 		for range 2 { // the second time it is known
-			if err := p.Authenticate(t.Context(), office, "crm", "secret"); err != nil {
+			if err := p.Authenticate(t.Context(), smtpd.Identity{Client: office}, "crm", "secret"); err != nil {
 				t.Errorf("the right password: %v", err)
 			}
 		}
@@ -124,7 +124,7 @@ func TestAuthenticate(t *testing.T) {
 		}
 		for _, c := range [][2]string{{"crm", "wrong"}, {"crm", ""}, {"nobody", "secret"}, {"nobody", "crm-secret"}, {"", ""}, {"crm", strings.Repeat("x", 1000)}} {
 			var r *smtpd.Refusal
-			if err := p.Authenticate(t.Context(), office, c[0], c[1]); !errors.As(err, &r) || r.Code != 535 {
+			if err := p.Authenticate(t.Context(), smtpd.Identity{Client: office}, c[0], c[1]); !errors.As(err, &r) || r.Code != 535 {
 				t.Errorf("%q gave %v, want 535", c, err)
 			}
 		}

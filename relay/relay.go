@@ -38,6 +38,7 @@ type Relay struct {
 	store           queue.Store
 	waiters         *queue.Waiters // over a reload too
 	rates           *rates         // likewise
+	visitors        *visitors      // likewise
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics
@@ -57,7 +58,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: BuildInfo(), node: node(), store: store, waiters: queue.NewWaiters(), rates: newRates(),
+		logTo: logTo, about: BuildInfo(), node: node(), store: store, waiters: queue.NewWaiters(), rates: newRates(), visitors: newVisitors(),
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()

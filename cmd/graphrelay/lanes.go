@@ -76,7 +76,7 @@ func laneName(l queue.Lane) string { return strings.TrimSuffix(l.String(), "/") 
 // configuration: one that is misspelt would pause nothing.
 func (d desk) parseLane(name string) (queue.Lane, error) {
 	connection, mailbox, _ := strings.Cut(name, "/")
-	if !slices.Contains(d.connections, connection) {
+	if l := (queue.Lane{Connection: connection}); !slices.Contains(d.connections, l.ConnectionName()) {
 		return queue.Lane{}, fmt.Errorf("the configuration has no connection %s; write connection/mailbox, or a connection for all of its lanes", clean(connection))
 	}
 	return queue.Lane{Connection: connection, Mailbox: strings.ToLower(mailbox)}, nil

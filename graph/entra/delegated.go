@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/oauth2"
 
@@ -147,6 +148,27 @@ func checked(token *oauth2.Token, err error) (*oauth2.Token, error) {
 	}
 	return token, nil
 }
+
+// Brought signs in with a token that somebody has brought, until it is refused: there is
+// no other.
+type Brought struct {
+	Value oauth2.Token
+	given atomic.Bool
+}
+
+// Source implements graph.SignIn.
+func (b *Brought) Source(context.Context, string) oauth2.TokenSource { return b }
+
+// Token implements oauth2.TokenSource.
+func (b *Brought) Token() (*oauth2.Token, error) {
+	if b.given.Swap(true) {
+		return nil, fmt.Errorf("%w: the token that the client brought is good no more; the mail goes on when it signs in again", graph.ErrNotConnected)
+	}
+	return &b.Value, nil
+}
+
+// PerMailbox implements graph.SignIn.
+func (*Brought) PerMailbox() bool { return false }
 
 // Fixed signs in with a token that is there already.
 type Fixed struct{ Value *oauth2.Token }

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -235,4 +236,15 @@ func (a App) redirects(to *url.URL) bool {
 		}
 		return u.Scheme == to.Scheme && u.Host == to.Host && u.Path == to.Path
 	})
+}
+
+// Secrets lists what was given out that nobody else may learn: access and refresh tokens,
+// and codes that are not redeemed. For tests that look for them where they do not belong.
+func (s *Simulator) Secrets() (list []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list = slices.Collect(maps.Keys(s.tokens))
+	list = slices.AppendSeq(list, maps.Keys(s.signIns.refresh))
+	list = slices.AppendSeq(list, maps.Keys(s.signIns.codes))
+	return slices.AppendSeq(list, maps.Keys(s.signIns.devices))
 }

@@ -41,11 +41,13 @@ type Config struct {
 
 // Listener is one SMTP port.
 type Listener struct {
-	Name     string         `yaml:"name"`
-	Address  string         `yaml:"address"` // IP:port, localhost:port or :port
-	TLS      TLSMode        `yaml:"tls"`
-	Auth     AuthMode       `yaml:"auth"`
-	Networks []netip.Prefix `yaml:"networks"` // who may connect; empty: anyone
+	Name    string   `yaml:"name"`
+	Address string   `yaml:"address"` // IP:port, localhost:port or :port
+	TLS     TLSMode  `yaml:"tls"`
+	Auth    AuthMode `yaml:"auth"`
+	// PassThrough names the connection whose clients bring their own credential.
+	PassThrough string         `yaml:"pass_through"`
+	Networks    []netip.Prefix `yaml:"networks"` // who may connect; empty: anyone
 	// ProxyNetworks are the load balancers that say with a PROXY header whom they speak for.
 	ProxyNetworks []netip.Prefix `yaml:"proxy_networks"`
 	Wait          Duration       `yaml:"wait_for_delivery"`

@@ -21,7 +21,8 @@ func (v validator) listeners() {
 		v.proxyNetworks(key, l)
 		v.recipients(key+".recipients", l.Recipients)
 		v.leniency(key, &v.cfg.Listeners[i])
-		if l.Auth == AuthRequired && len(v.cfg.Users) == 0 && !v.isBad("users") {
+		v.passThroughListener(key, l)
+		if l.Auth == AuthRequired && l.PassThrough == "" && len(v.cfg.Users) == 0 && !v.cfg.Delegated() && !v.isBad("users") {
 			v.fault(key+".auth", "is required, but there are no users; add users, or set auth: none")
 		}
 		if addr, ok := v.address(key+".address", l.Address, "0.0.0.0:25"); ok {

@@ -15,11 +15,13 @@ type SignIn string
 const (
 	SignInSecret    SignIn = "client_secret" // the application, for every mailbox
 	SignInDelegated SignIn = "delegated"     // the owner of each mailbox
+	// SignInPassThrough: clients bring their credential to listeners with pass_through.
+	SignInPassThrough SignIn = "pass_through"
 )
 
 // UnmarshalText reads a way to sign in.
 func (s *SignIn) UnmarshalText(text []byte) error {
-	return oneOf(s, text, SignInSecret, SignInDelegated)
+	return oneOf(s, text, SignInSecret, SignInDelegated, SignInPassThrough)
 }
 
 // Mailboxes is how connected mailboxes are kept. After Load, TokenKey holds the keys,
@@ -94,6 +96,46 @@ func (v validator) signIn(key string, c *Connection) {
 			v.fault(key+".mail_readwrite", "is false, but with sign_in: delegated the relay sees by it that an owner may use a mailbox; remove the key")
 		}
 	}
+}
+
+// passThrough checks a connection whose clients bring application and credential.
+func (v validator) passThrough(key string, c *Connection) {
+	for _, name := range []string{"tenant", "client_id", "client_secret", "client_secret_file", "client_secret_env", "domains"} {
+		if v.has(key + "." + name) {
+			v.fault(key+"."+name, "is not used with sign_in: pass_through, where clients bring what they sign in with; remove the key")
+		}
+	}
+	for _, l := range v.cfg.Listeners {
+		if l.PassThrough == c.Name && c.Name != "" {
+			return
+		}
+	}
+	v.warn(key, "is used by no listener; name it in pass_through of one, or remove it")
+}
+
+// passThroughListener checks a listener whose clients bring their credential.
+func (v validator) passThroughListener(key string, l Listener) {
+	at := key + ".pass_through"
+	if !v.has(at) {
+		return
+	}
+	c := v.cfg.connection(l.PassThrough)
+	switch {
+	case c == nil || c.SignIn != SignInPassThrough:
+		v.fault(at, "is %s, which no connection with sign_in: pass_through is called; add one, or remove the key", quote(l.PassThrough))
+	case l.Auth != AuthRequired:
+		v.fault(at, "is given, but auth is %s; set auth: required", l.Auth)
+	case l.ClientCAFile != "":
+		v.fault(at, "is given beside client_ca_file, whose users bring no credential for Microsoft 365; keep one of the two")
+	}
+}
+
+// ParseApplication reads CLIENT-ID@TENANT, in lower case.
+func ParseApplication(name string) (clientID, tenant string, ok bool) {
+	clientID, tenant, _ = strings.Cut(strings.ToLower(name), "@")
+	domain, err := canonicalDomain(tenant)
+	ok = isGUID(clientID) && (isGUID(tenant) || err == nil && domain == tenant && strings.Contains(tenant, "."))
+	return clientID, tenant, ok
 }
 
 // Delegated says whether owners of mailboxes sign in for any connection.

@@ -54,15 +54,19 @@ type Config struct {
 type Deliverer struct {
 	cfg     Config
 	work    queue.Work
-	clients map[string]*graph.Client // by connection
+	clients Clients
 	backlog *backlogs
 	metrics *Metrics
 	log     *slog.Logger
 	places  *places
 }
 
-// New makes a deliverer; clients are by connection name.
-func New(cfg Config, work queue.Work, clients map[string]*graph.Client, m *Metrics, log *slog.Logger) *Deliverer {
+// Clients finds the client of a lane's connection. The error says why there is none; one
+// that wraps graph.ErrNotConnected, that there may be one later.
+type Clients func(connection string) (*graph.Client, error)
+
+// New makes a deliverer.
+func New(cfg Config, work queue.Work, clients Clients, m *Metrics, log *slog.Logger) *Deliverer {
 	b := &backlogs{until: map[queue.Lane]time.Time{}}
 	return &Deliverer{cfg: cfg, work: work, clients: clients, backlog: b, metrics: m, log: log, places: newPlaces(cfg)}
 }
@@ -205,9 +209,12 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 			o = j.end(queue.Held, "internal_error", "the program failed on this message; please report it")
 		}
 	}()
-	client := j.d.clients[j.task.Lane.Connection]
-	if client == nil {
-		return j.end(queue.Held, "connection_removed", "the configuration has no connection "+j.task.Lane.Connection+" any more")
+	client, err := j.d.clients(j.task.Lane.Connection)
+	switch {
+	case errors.Is(err, graph.ErrNotConnected):
+		return j.end(queue.Held, string(graph.ReasonNotConnected), err.Error())
+	case err != nil:
+		return j.end(queue.Held, "connection_removed", err.Error())
 	}
 	j.client = client
 	defer j.close()
@@ -227,11 +234,11 @@ func (j *job) report(o queue.Outcome) {
 	if o.Follow != nil {
 		args = append(args, "notification", o.Follow.ID)
 	}
-	j.d.metrics.ended(lane.Connection, o, j.unbounced)
+	j.d.metrics.ended(lane.ConnectionName(), o, j.unbounced)
 	switch o.State {
 	case queue.Sent:
 		took := time.Since(j.task.Received)
-		j.d.metrics.sent(lane.Connection, o.Progress.Path, took)
+		j.d.metrics.sent(lane.ConnectionName(), o.Progress.Path, took)
 		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
 			"size", j.task.Size, "path", o.Progress.Path, "seconds", took.Seconds())...)
 	case queue.Failed:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -180,13 +181,20 @@ func (r *rig) start(work queue.Work) (stop func()) {
 	})
 }
 
+func (r *rig) clientOf(connection string) (*graph.Client, error) {
+	if c := r.clients[connection]; c != nil {
+		return c, nil
+	}
+	return nil, errors.New("no connection " + connection)
+}
+
 func (r *rig) run(ctx context.Context, work queue.Work, drain time.Duration) <-chan error {
 	if work == nil {
 		work = r.store
 	}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.metrics = prometheus.NewRegistry()
-	d := delivery.New(r.cfg, work, r.clients, delivery.NewMetrics(r.metrics), log)
+	d := delivery.New(r.cfg, work, r.clientOf, delivery.NewMetrics(r.metrics), log)
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx, drain) }()
 	return done

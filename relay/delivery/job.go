@@ -110,7 +110,7 @@ func (j *job) close() {
 
 func (j *job) mailbox() string { return j.task.Lane.Mailbox }
 
-func (j *job) connection() Connection { return j.d.cfg.Connections[j.task.Lane.Connection] }
+func (j *job) connection() Connection { return j.d.cfg.Connections[j.task.Lane.ConnectionName()] }
 
 func (j *job) event(what, detail string, r graph.Reply) {
 	now := time.Now()

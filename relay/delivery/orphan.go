@@ -52,9 +52,10 @@ func (d *Deliverer) sweepNext(ctx context.Context, after string) (id string, err
 
 // clearAway tells whether nothing is left to be done about the orphan.
 func (d *Deliverer) clearAway(ctx context.Context, o queue.Orphan) bool {
-	j := &job{d: d, client: d.clients[o.Lane.Connection], task: queue.Task{Record: o.Record}, p: o.Progress, log: d.log.With("id", o.ID)}
-	if j.client == nil {
-		return true
+	j := &job{d: d, task: queue.Task{Record: o.Record}, p: o.Progress, log: d.log.With("id", o.ID)}
+	var err error
+	if j.client, err = d.clients(o.Lane.Connection); err != nil {
+		return !errors.Is(err, graph.ErrNotConnected) || time.Since(o.Since) >= max(d.cfg.GiveUpAfter, orphanSettle)
 	}
 	settled, err := j.removeUnsent(ctx)
 	if err != nil {

@@ -189,12 +189,14 @@ func (w *idle) Orphan(context.Context, string) (queue.Orphan, error) {
 	return queue.Orphan{}, queue.ErrNotFound
 }
 
+func noClient(string) (*graph.Client, error) { return nil, errors.New("no client") }
+
 // The end of a delivery makes room at once, not at the next look into the queue.
 func TestPlacesAreUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 100
 		w := &idle{left: n, wake: make(chan struct{}, 1)}
-		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1, TidyEvery: time.Minute}, w, nil, delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1, TidyEvery: time.Minute}, w, noClient, delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		start := time.Now()

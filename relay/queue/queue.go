@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -70,8 +71,19 @@ type RecipientDSN struct {
 // Lane is one mailbox of one connection: the stream of deliveries that shares
 // Graph's limits for that pair.
 type Lane struct {
+	// Connection is its name; where a client brings its own credential, with
+	// PrincipalMark and whose that is after it.
 	Connection string `json:"connection"`
 	Mailbox    string `json:"mailbox"`
+}
+
+// PrincipalMark stands in no connection's name.
+const PrincipalMark = "+"
+
+// ConnectionName is the configuration's name of the connection.
+func (l Lane) ConnectionName() string {
+	name, _, _ := strings.Cut(l.Connection, PrincipalMark)
+	return name
 }
 
 // String is "connection/mailbox".

@@ -16,10 +16,14 @@ func (s *session) AuthMechanisms() []string {
 	if !s.authOffered() {
 		return nil
 	}
-	if s.cert != "" {
-		return []string{sasl.Plain, sasl.Login, sasl.External}
+	list := []string{sasl.Plain, sasl.Login}
+	if s.server.cfg.BearerAuth {
+		list = append(list, xoauth2, sasl.OAuthBearer)
 	}
-	return []string{sasl.Plain, sasl.Login}
+	if s.cert != "" {
+		list = append(list, sasl.External)
+	}
+	return list
 }
 
 func (s *session) authOffered() bool {
@@ -54,6 +58,14 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 		})}, nil
 	case sasl.Login:
 		return &loginServer{authenticate: s.authenticate}, nil
+	case xoauth2:
+		if s.server.cfg.BearerAuth {
+			return &bearerServer{session: s, parse: parseXOAuth2}, nil
+		}
+	case sasl.OAuthBearer:
+		if s.server.cfg.BearerAuth {
+			return &bearerServer{session: s, parse: parseOAuthBearer}, nil
+		}
 	case sasl.External:
 		if s.cert != "" {
 			return strictServer{s, sasl.NewExternalServer(s.authenticateCertificate)}, nil
@@ -79,7 +91,7 @@ func (s strictServer) Next(response []byte) (challenge []byte, done bool, err er
 }
 
 func (s *session) authenticate(user, password string) error {
-	if err := s.server.policy.Authenticate(s.server.life, s.conn.client, user, password); err != nil {
+	if err := s.server.policy.Authenticate(s.server.life, s.who, user, password); err != nil {
 		return s.authFailed(user, err)
 	}
 	return s.authenticated(user)

@@ -134,7 +134,11 @@ func (q *fakeQueue) takeTexts() (texts []string) {
 // fakePolicy knows the user crm, and the domain contoso.test.
 type fakePolicy struct{ queue *fakeQueue }
 
-func (fakePolicy) Authenticate(_ context.Context, _ netip.Addr, user, password string) error {
+func (p fakePolicy) AuthenticateToken(ctx context.Context, who Identity, user, token string) error {
+	return p.Authenticate(ctx, who, user, token)
+}
+
+func (fakePolicy) Authenticate(_ context.Context, _ Identity, user, password string) error {
 	if user == "crm" && password == "secret" {
 		return nil
 	}

@@ -52,6 +52,7 @@ type Config struct {
 	LineEndings     LineEndings
 	Legacy          bool         // forgives in commands what old devices get wrong
 	AddDomain       string       // completes names without a domain in MAIL and RCPT; empty: they are refused
+	BearerAuth      bool         // takes tokens that clients bring, beside passwords
 	PlainAuth       bool         // takes passwords without TLS from other machines; for Networks alone
 	Queue           queue.Limits // beyond which no mail is taken
 	// Wait is how long the answer to a message waits for Graph's word, so that the
@@ -72,7 +73,9 @@ type Identity struct {
 type Policy interface {
 	// Authenticate answers nil, or a *Refusal for wrong credentials, the answer to
 	// which it may delay until ctx is done.
-	Authenticate(ctx context.Context, client netip.Addr, user, password string) error
+	Authenticate(ctx context.Context, who Identity, user, password string) error
+	// AuthenticateToken is Authenticate with a token in place of a password.
+	AuthenticateToken(ctx context.Context, who Identity, user, token string) error
 	// CertificateUser is the user whom a client's certificate signs in, "" if it is
 	// nobody's. An authority of the listener has vouched for it (Config.TLSConfig).
 	CertificateUser(cert *x509.Certificate) string

@@ -1,0 +1,247 @@
+package relay
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/smtp"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+)
+
+const (
+	visitorA = "aaaaaaaa-1111-2222-3333-444444444444@contoso.test"
+	visitorB = "bbbbbbbb-1111-2222-3333-444444444444@fabrikam.test"
+)
+
+// visitorsRig is a relay that holds no credential.
+type visitorsRig struct {
+	*testing.T
+	sim   *simulator.Simulator
+	url   string
+	cfg   *config.Config
+	relay *Relay
+	log   syncBuffer
+}
+
+func startVisitors(t *testing.T, o simulator.Options) *visitorsRig {
+	t.Helper()
+	o.RequireContract, o.SendDelay = true, -1
+	o.Apps = []simulator.App{
+		{Tenant: "contoso.test", ClientID: "aaaaaaaa-1111-2222-3333-444444444444", Secret: "secret-of-a"},
+		{Tenant: "fabrikam.test", ClientID: "bbbbbbbb-1111-2222-3333-444444444444", Secret: "secret-of-b"},
+	}
+	r := &visitorsRig{T: t}
+	r.sim, r.url = simWith(t, o)
+	dir := t.TempDir()
+	var err error
+	r.cfg, err = config.Parse(fmt.Appendf(nil, `
+hostname: relay.test
+data_dir: %s
+listeners: [{name: visitors, address: "127.0.0.1:0", auth: required, pass_through: visitors}]
+connections: [{name: visitors, sign_in: pass_through, endpoints: {login: %q, graph: %[2]q}}]
+delivery: {retry_delays: [20ms]}
+admin: {address: "localhost:0"}
+`, filepath.ToSlash(dir), r.url), filepath.Join(dir, "relay.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *visitorsRig) start() {
+	r.Helper()
+	var err error
+	if r.relay, err = Start(r.Context(), r.cfg, &r.log); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *visitorsRig) stop() {
+	r.Helper()
+	if err := r.relay.Stop(); err != nil {
+		r.Error(err)
+	}
+}
+
+func (r *visitorsRig) send(auth smtp.Auth, from, subject string) error {
+	return smtp.SendMail(r.relay.Address("127.0.0.1:0"), auth, from, []string{"b@example.test"},
+		[]byte("From: "+from+"\r\nTo: b@example.test\r\nSubject: "+subject+"\r\n\r\nbody\r\n"))
+}
+
+func plain(user, password string) smtp.Auth { return smtp.PlainAuth("", user, password, "127.0.0.1") }
+
+// bearer is a mechanism with a token, as clients of Microsoft's speak it.
+type bearer struct{ mechanism, user, token string }
+
+func (b bearer) Start(*smtp.ServerInfo) (string, []byte, error) {
+	if b.mechanism == "OAUTHBEARER" {
+		return b.mechanism, fmt.Appendf(nil, "n,a=%s,\x01host=relay.test\x01port=587\x01auth=Bearer %s\x01\x01", b.user, b.token), nil
+	}
+	return b.mechanism, fmt.Appendf(nil, "user=%s\x01auth=Bearer %s\x01\x01", b.user, b.token), nil
+}
+
+func (b bearer) Next(challenge []byte, more bool) ([]byte, error) {
+	if !more {
+		return nil, nil
+	}
+	if !strings.Contains(string(challenge), `"status"`) {
+		return nil, fmt.Errorf("challenge %q", challenge)
+	}
+	return []byte{}, nil // to the error that comes in JSON
+}
+
+// Applications sign in with their own secret, send through their own tenant, and nothing
+// of them is on the disk.
+func TestPassThrough(t *testing.T) {
+	r := startVisitors(t, simulator.Options{})
+	r.start()
+	t.Cleanup(r.stop)
+	for i, v := range []struct{ user, secret, from string }{
+		{visitorA, "secret-of-a", "anna@contoso.test"}, {strings.ToUpper(visitorA), "secret-of-a", "bob@contoso.test"}, {visitorB, "secret-of-b", "carl@fabrikam.test"},
+	} {
+		if err := r.send(plain(v.user, v.secret), v.from, fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitSent(t, r.sim, 3)
+	if n := r.sim.Stats().Calls[simulator.OpToken]; n != 2 {
+		t.Errorf("%d tokens for two applications", n)
+	}
+	for name, auth := range map[string]smtp.Auth{
+		"wrong secret":       plain(visitorA, "secret-of-b"),
+		"unknown app":        plain("cccccccc-1111-2222-3333-444444444444@contoso.test", "secret-of-a"),
+		"unknown tenant":     plain("aaaaaaaa-1111-2222-3333-444444444444@nowhere.test", "secret-of-a"),
+		"no tenant":          plain("aaaaaaaa-1111-2222-3333-444444444444", "secret-of-a"),
+		"path in the tenant": plain("aaaaaaaa-1111-2222-3333-444444444444@contoso.test/../x", "secret-of-a"),
+		"no app":             plain("anna@contoso.test", "secret-of-a"),
+	} {
+		if err := r.send(auth, "anna@contoso.test", name); err == nil || !strings.HasPrefix(err.Error(), "535") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := r.send(nil, "anna@contoso.test", "none"); err == nil || !strings.HasPrefix(err.Error(), "530") {
+		t.Errorf("without AUTH: %v", err)
+	}
+	if strings.Contains(r.log.String(), "secret-of-") {
+		t.Error("a secret is in the log")
+	}
+	if m := get(t, r.relay, "/metrics"); strings.Contains(m, "aaaaaaaa-1111") || !strings.Contains(m, `graphrelay_messages_delivered_total{connection="visitors",path="draft"} 3`) {
+		t.Error("the metrics are by client, or do not count")
+	}
+}
+
+// What Entra cannot say now is no wrong password.
+func TestPassThroughLoginDown(t *testing.T) {
+	r := startVisitors(t, simulator.Options{})
+	r.start()
+	t.Cleanup(r.stop)
+	if _, err := r.sim.AddFault(simulator.Fault{Operation: simulator.OpToken, Status: 503, Code: "temporarily_unavailable"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send(plain(visitorA, "secret-of-a"), "anna@contoso.test", "s"); err == nil || !strings.HasPrefix(err.Error(), "454") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func (r *visitorsRig) wantHeld(n int) {
+	r.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		held, err := r.relay.store.List(r.Context(), queue.Filter{States: []queue.State{queue.Held}, Reason: "not_connected"})
+		if err != nil || time.Now().After(end) {
+			r.Fatal(held, err, r.log.String())
+		}
+		if len(held) == n {
+			return
+		}
+	}
+}
+
+// Mail that a restart finds in the queue waits for its client, and for no other.
+func TestPassThroughRestart(t *testing.T) {
+	r := startVisitors(t, simulator.Options{})
+	r.start()
+	if _, err := r.sim.AddFault(simulator.Fault{Operation: simulator.OpCreate, Status: 503}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send(plain(visitorA, "secret-of-a"), "anna@contoso.test", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send(plain(visitorB, "secret-of-b"), "carl@fabrikam.test", "2"); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	r.sim.ClearFaults()
+	r.start()
+	t.Cleanup(func() { r.stop() })
+	r.wantHeld(2)
+	if err := r.send(plain(visitorA, "secret-of-a"), "anna@contoso.test", "3"); err != nil {
+		t.Fatal(err)
+	}
+	waitSent(t, r.sim, 2)
+	r.wantHeld(1)
+	if err := r.relay.Reload(r.cfg); err != nil { // keeps who is signed in
+		t.Fatal(err)
+	}
+	if err := r.send(plain(visitorB, "secret-of-b"), "carl@fabrikam.test", "4"); err != nil {
+		t.Fatal(err)
+	}
+	waitSent(t, r.sim, 4)
+}
+
+// ownToken is a token for Graph that the client has got by itself.
+func (r *visitorsRig) ownToken(app, secret string) string {
+	r.Helper()
+	id, tenant, _ := strings.Cut(app, "@")
+	resp, err := http.PostForm(r.url+"/"+tenant+"/oauth2/v2.0/token", url.Values{"grant_type": {"client_credentials"},
+		"client_id": {id}, "client_secret": {secret}, "scope": {r.url + "/.default"}})
+	_, body := page(r.T, resp, err)
+	_, rest, _ := strings.Cut(body, `"access_token":"`)
+	token, _, _ := strings.Cut(rest, `"`)
+	return token
+}
+
+// A token that the client brings is used for its mailbox until Graph refuses it; then its
+// mail waits for the next one.
+func TestBearer(t *testing.T) {
+	for _, mechanism := range []string{"XOAUTH2", "OAUTHBEARER"} {
+		t.Run(mechanism, func(t *testing.T) {
+			r := startVisitors(t, simulator.Options{})
+			r.start()
+			t.Cleanup(r.stop)
+			token := r.ownToken(visitorA, "secret-of-a")
+			good := bearer{mechanism, "Anna@contoso.test", token}
+			if err := r.send(good, "anna@contoso.test", "1"); err != nil {
+				t.Fatal(err)
+			}
+			waitSent(t, r.sim, 1)
+			for name, bad := range map[string]bearer{
+				"another token": {mechanism, "anna@contoso.test", token + "x"}, "no mailbox": {mechanism, "missing@contoso.test", token}, "no address": {mechanism, "anna", token},
+			} {
+				if err := r.send(bad, "anna@contoso.test", name); err == nil || !strings.HasPrefix(err.Error(), "535") {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			r.sim.RevokeTokens()
+			if err := r.send(good, "anna@contoso.test", "2"); err != nil {
+				t.Fatal(err) // it was known, and is seen to be refused when it is used
+			}
+			r.wantHeld(1)
+			good.token = r.ownToken(visitorA, "secret-of-a")
+			if err := r.send(good, "anna@contoso.test", "3"); err != nil {
+				t.Fatal(err)
+			}
+			waitSent(t, r.sim, 3)
+			if strings.Contains(r.log.String(), token) || strings.Contains(r.log.String(), base64.StdEncoding.EncodeToString([]byte(token))) {
+				t.Error("a token is in the log")
+			}
+		})
+	}
+}
