@@ -1,0 +1,115 @@
+package entra
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+	"golang.org/x/oauth2"
+)
+
+// assertionType is that of RFC 7523 section 2.2.
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+const (
+	assertionLife = 10 * time.Minute // the longest that the page recommends
+	clockSkew     = time.Minute      // that our clock may be ahead
+	maxAssertion  = 64 << 10
+)
+
+// Certificate signs an application in with a certificate that is registered for it
+// ("Microsoft identity platform application authentication certificate credentials").
+type Certificate struct {
+	App
+	Certificate tls.Certificate // with an RSA key, the leaf first
+	Chain       bool            // send the certificates along, for subject name and issuer authentication
+}
+
+// Source implements graph.SignIn.
+func (c Certificate) Source(ctx context.Context, _ string) oauth2.TokenSource {
+	return asserting{ctx, c.App, c.assertion}
+}
+
+// PerMailbox implements graph.SignIn.
+func (Certificate) PerMailbox() bool { return false }
+
+func (c Certificate) assertion() (string, error) {
+	now := time.Now()
+	token := jwt.NewWithClaims(jwt.SigningMethodPS256, jwt.MapClaims{
+		"aud": c.TokenURL(), "iss": c.ClientID, "sub": c.ClientID, "jti": uuid.NewString(),
+		"nbf": now.Add(-clockSkew).Unix(), "iat": now.Unix(), "exp": now.Add(assertionLife).Unix(),
+	})
+	print := sha256.Sum256(c.Certificate.Certificate[0])
+	token.Header["x5t#S256"] = base64.RawURLEncoding.EncodeToString(print[:])
+	if c.Chain {
+		token.Header["x5c"] = c.Certificate.Certificate // as base64 each (RFC 7515 section 4.1.6)
+	}
+	signed, err := token.SignedString(c.Certificate.PrivateKey)
+	if err != nil {
+		return "", fmt.Errorf("the certificate's key cannot sign: %w", err)
+	}
+	return signed, nil
+}
+
+// Workload signs an application in with a token that somebody else issued, such as
+// Kubernetes ("Microsoft Entra Workload ID federation"). The file is read for each
+// request, since it is replaced about once an hour.
+type Workload struct {
+	App
+	TokenFile string
+}
+
+// Source implements graph.SignIn.
+func (w Workload) Source(ctx context.Context, _ string) oauth2.TokenSource {
+	return asserting{ctx, w.App, w.assertion}
+}
+
+// PerMailbox implements graph.SignIn.
+func (Workload) PerMailbox() bool { return false }
+
+func (w Workload) assertion() (string, error) {
+	f, err := os.Open(w.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("the federated token cannot be read: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxAssertion+1))
+	if err != nil {
+		return "", fmt.Errorf("the federated token cannot be read: %w", err)
+	}
+	data = bytes.TrimSpace(data)
+	switch {
+	case len(data) == 0:
+		return "", fmt.Errorf("the federated token's file %s is empty", w.TokenFile)
+	case len(data) > maxAssertion:
+		return "", fmt.Errorf("the federated token's file %s has more than %d bytes", w.TokenFile, maxAssertion)
+	}
+	return string(data), nil
+}
+
+// asserting asks for a token with a new assertion each time.
+type asserting struct {
+	ctx       context.Context
+	app       App
+	assertion func() (string, error)
+}
+
+// Token implements oauth2.TokenSource.
+func (a asserting) Token() (*oauth2.Token, error) {
+	assertion, err := a.assertion()
+	if err != nil { // the connection's own fault, as if the endpoint had refused it
+		return nil, &oauth2.RetrieveError{ErrorCode: "no_assertion", ErrorDescription: err.Error()}
+	}
+	cc := a.app.credentials()
+	cc.EndpointParams = url.Values{"client_assertion_type": {assertionType}, "client_assertion": {assertion}}
+	return concealing{cc.TokenSource(a.ctx), []string{assertion}}.Token()
+}

@@ -1,0 +1,220 @@
+package entra_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"graphrelay/graph/entra"
+)
+
+const clientID = "22222222-2222-2222-2222-222222222222"
+
+func newCertificate(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "graphrelay"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// endpoint is a token endpoint that keeps what it was asked.
+type endpoint struct {
+	*httptest.Server
+	forms []map[string]string
+}
+
+func newEndpoint(t *testing.T, refuse bool) *endpoint {
+	e := &endpoint{}
+	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		form := map[string]string{}
+		for key := range r.PostForm {
+			form[key] = r.PostForm.Get(key)
+		}
+		e.forms = append(e.forms, form)
+		w.Header().Set("Content-Type", "application/json")
+		if refuse { // and repeats what it was sent
+			w.WriteHeader(http.StatusUnauthorized)
+			_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_client", "error_description": "no: " + form["client_assertion"]})
+			return
+		}
+		_, _ = w.Write([]byte(`{"token_type":"Bearer","expires_in":3600,"access_token":"t"}`))
+	}))
+	t.Cleanup(e.Close)
+	return e
+}
+
+func (e *endpoint) app() entra.App {
+	return entra.App{Tenant: "contoso.test", ClientID: clientID, LoginURL: e.URL, GraphURL: "https://graph.microsoft.com"}
+}
+
+// The assertion is verified by OpenSSL, against the certificate alone.
+func TestCertificateAssertion(t *testing.T) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	e, cert := newEndpoint(t, false), newCertificate(t)
+	source := entra.Certificate{App: e.app(), Certificate: cert, Chain: true}.Source(t.Context(), "")
+	for range 2 {
+		if token, err := source.Token(); err != nil || token.AccessToken != "t" {
+			t.Fatalf("%v, %v", token, err)
+		}
+	}
+	form := e.forms[0]
+	if form["client_assertion"] == e.forms[1]["client_assertion"] {
+		t.Error("an assertion was used twice")
+	}
+	if form["client_assertion_type"] != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" || form["grant_type"] != "client_credentials" ||
+		form["client_id"] != clientID || form["scope"] != "https://graph.microsoft.com/.default" || form["client_secret"] != "" {
+		t.Errorf("asked with %v", form)
+	}
+	parts := strings.Split(form["client_assertion"], ".")
+	if len(parts) != 3 {
+		t.Fatal("the assertion has not three parts")
+	}
+	var header struct {
+		Alg, Typ string
+		X5t      string   `json:"x5t#S256"`
+		X5c      []string `json:"x5c"`
+	}
+	decodePart(t, parts[0], &header)
+	der := cert.Certificate[0]
+	print := sha256.Sum256(der)
+	if header.Alg != "PS256" || header.Typ != "JWT" || header.X5t != base64.RawURLEncoding.EncodeToString(print[:]) ||
+		len(header.X5c) != 1 || header.X5c[0] != base64.StdEncoding.EncodeToString(der) {
+		t.Errorf("header %+v", header)
+	}
+	var claims struct {
+		Aud, Iss, Sub, Jti string
+		Nbf, Iat, Exp      int64
+	}
+	decodePart(t, parts[1], &claims)
+	if claims.Aud != e.URL+"/contoso.test/oauth2/v2.0/token" || claims.Iss != clientID || claims.Sub != clientID || len(claims.Jti) != 36 ||
+		claims.Iat-claims.Nbf != 60 || claims.Exp-claims.Iat != 600 {
+		t.Errorf("claims %+v", claims)
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	certFile := write("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	public, err := exec.Command(openssl, "x509", "-in", certFile, "-noout", "-pubkey").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := func(signed string) (string, error) {
+		out, err := exec.Command(openssl, "dgst", "-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest",
+			"-verify", write("public.pem", public), "-signature", write("signature", signature), write("signed", []byte(signed))).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := verify(parts[0] + "." + parts[1]); err != nil {
+		t.Errorf("OpenSSL: %s", out)
+	}
+	if _, err := verify(parts[0] + "." + parts[1] + "x"); err == nil {
+		t.Error("OpenSSL takes anything")
+	}
+}
+
+func decodePart(t *testing.T, part string, into any) {
+	t.Helper()
+	data, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The file is read for each token; what is wrong with it is said without its content.
+func TestWorkload(t *testing.T) {
+	e := newEndpoint(t, false)
+	path := filepath.Join(t.TempDir(), "token")
+	source := entra.Workload{App: e.app(), TokenFile: path}.Source(t.Context(), "")
+	for _, tt := range []struct{ content, want string }{
+		{"first\n", ""}, {"second", ""}, {" \n", "is empty"}, {strings.Repeat("a", 64<<10+1), "more than 65536 bytes"},
+	} {
+		if err := os.WriteFile(path, []byte(tt.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := source.Token()
+		var refused *oauth2.RetrieveError
+		switch {
+		case tt.want == "" && (err != nil || e.forms[len(e.forms)-1]["client_assertion"] != strings.TrimSpace(tt.content)):
+			t.Errorf("%q: %v, %v", tt.content, e.forms, err)
+		case tt.want != "" && (!errors.As(err, &refused) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "aaa")):
+			t.Errorf("%v, want %q", err, tt.want)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.Token(); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("missing: %v", err)
+	}
+	if len(e.forms) != 2 {
+		t.Errorf("%d requests", len(e.forms))
+	}
+}
+
+func TestAssertionRefused(t *testing.T) {
+	e := newEndpoint(t, true)
+	_, err := entra.Certificate{App: e.app(), Certificate: newCertificate(t)}.Source(t.Context(), "").Token()
+	var refused *oauth2.RetrieveError
+	if !errors.As(err, &refused) || strings.Contains(err.Error(), e.forms[0]["client_assertion"]) {
+		t.Errorf("refused with %v", err)
+	}
+	var header map[string]any
+	decodePart(t, strings.Split(e.forms[0]["client_assertion"], ".")[0], &header)
+	if header["x5c"] != nil {
+		t.Error("the chain is sent unasked")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := newCertificate(t)
+	bad.PrivateKey = key
+	if _, err := (entra.Certificate{App: e.app(), Certificate: bad}).Source(t.Context(), "").Token(); err == nil || len(e.forms) != 1 {
+		t.Errorf("a key of another kind: %v", err)
+	}
+}
