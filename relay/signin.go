@@ -17,8 +17,13 @@ func appOf(c config.Connection) entra.App {
 // signIn is how a connection gets its tokens. mailboxes may be nil where no connection is
 // delegated.
 func signIn(c config.Connection, mailboxes *connected.Store) graph.SignIn {
-	if c.SignIn == config.SignInDelegated {
+	switch c.SignIn {
+	case config.SignInDelegated:
 		return entra.Delegated{App: appOf(c), Secret: c.ClientSecret.Reveal(), Tokens: mailboxes.Of(c.Name)}
+	case config.SignInCertificate:
+		return entra.Certificate{App: appOf(c), Certificate: *c.Certificate, Chain: c.CertificateChain}
+	case config.SignInWorkload:
+		return entra.Workload{App: appOf(c), TokenFile: c.FederatedTokenFile}
 	}
 	return entra.ClientSecret{App: appOf(c), Secret: c.ClientSecret.Reveal()}
 }

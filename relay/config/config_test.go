@@ -37,6 +37,7 @@ func inTestFolder(t *testing.T, fixture string) (name string) {
 	write(t, "contoso.secret", []byte("from-file\n"))
 	write(t, "empty.secret", []byte("\n"))
 	t.Setenv("GRAPHRELAY_TEST_SECRET", "from-environment")
+	t.Setenv(federatedTokenEnv, "")
 	name = filepath.Base(fixture)
 	write(t, name, data)
 	return name

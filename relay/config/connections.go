@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,29 +11,38 @@ import (
 	"strings"
 )
 
-// Connection is an Entra application in a tenant. After Load, ClientSecret and
-// ProxyPassword hold the secrets, wherever they came from, and Authorities what is in
-// CAFile; the keys that end with _file and _env only say where.
+// Connection is an Entra application in a tenant. After Load, ClientSecret,
+// CertificatePassword and ProxyPassword hold the secrets, wherever they came from,
+// Certificate and Authorities what is in their files; the keys that end with _file and _env only say where.
 type Connection struct {
-	Name              string              `yaml:"name"`
-	SignIn            SignIn              `yaml:"sign_in"`
-	Tenant            string              `yaml:"tenant"`
-	ClientID          string              `yaml:"client_id"`
-	ClientSecret      Secret              `yaml:"client_secret"`
-	ClientSecretFile  string              `yaml:"client_secret_file"`
-	ClientSecretEnv   string              `yaml:"client_secret_env"`
-	Domains           []string            `yaml:"domains"` // lower case, in their ASCII form
-	Cloud             Cloud               `yaml:"cloud"`
-	Endpoints         Endpoints           `yaml:"endpoints"` // the cloud's, or in its place
-	Proxy             string              `yaml:"proxy"`     // see ProxyURL
-	ProxyUser         string              `yaml:"proxy_user"`
-	ProxyPassword     Secret              `yaml:"proxy_password"`
-	ProxyPasswordFile string              `yaml:"proxy_password_file"`
-	ProxyPasswordEnv  string              `yaml:"proxy_password_env"`
-	CAFile            string              `yaml:"ca_file"` // PEM
-	Authorities       []*x509.Certificate // taken beside the system's
-	MailReadWrite     bool                `yaml:"mail_readwrite"` // the application may write mailboxes, not only send
-	SentItems         bool                `yaml:"sent_items"`     // copies are kept in Sent Items
+	Name                    string              `yaml:"name"`
+	SignIn                  SignIn              `yaml:"sign_in"`
+	Tenant                  string              `yaml:"tenant"`
+	ClientID                string              `yaml:"client_id"`
+	ClientSecret            Secret              `yaml:"client_secret"`
+	ClientSecretFile        string              `yaml:"client_secret_file"`
+	ClientSecretEnv         string              `yaml:"client_secret_env"`
+	ClientSecretExpires     Date                `yaml:"client_secret_expires"`
+	CertificateFile         string              `yaml:"certificate_file"`     // PEM or PFX
+	CertificateKeyFile      string              `yaml:"certificate_key_file"` // PEM; empty: the key is in CertificateFile
+	CertificatePassword     Secret              `yaml:"certificate_password"` // of a PFX file
+	CertificatePasswordFile string              `yaml:"certificate_password_file"`
+	CertificatePasswordEnv  string              `yaml:"certificate_password_env"`
+	CertificateChain        bool                `yaml:"certificate_chain"` // send the certificates along
+	Certificate             *tls.Certificate    // what is in CertificateFile and CertificateKeyFile; nil for other ways to sign in
+	FederatedTokenFile      string              `yaml:"federated_token_file"`
+	Domains                 []string            `yaml:"domains"` // lower case, in their ASCII form
+	Cloud                   Cloud               `yaml:"cloud"`
+	Endpoints               Endpoints           `yaml:"endpoints"` // the cloud's, or in its place
+	Proxy                   string              `yaml:"proxy"`     // see ProxyURL
+	ProxyUser               string              `yaml:"proxy_user"`
+	ProxyPassword           Secret              `yaml:"proxy_password"`
+	ProxyPasswordFile       string              `yaml:"proxy_password_file"`
+	ProxyPasswordEnv        string              `yaml:"proxy_password_env"`
+	CAFile                  string              `yaml:"ca_file"` // PEM
+	Authorities             []*x509.Certificate // taken beside the system's
+	MailReadWrite           bool                `yaml:"mail_readwrite"` // the application may write mailboxes, not only send
+	SentItems               bool                `yaml:"sent_items"`     // copies are kept in Sent Items
 }
 
 // Endpoints are base URLs without a slash at the end.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 )
 
 const (
@@ -25,6 +26,11 @@ func checkFiles(cfg *Config, r *report) {
 		c, key := &cfg.Connections[i], fmt.Sprintf("connections[%d]", i)
 		readSecret(c.clientSecret(), key, r)
 		readSecret(c.proxyPassword(), key, r)
+		readSecret(c.certificatePassword(), key, r)
+		if c.SignIn == SignInCertificate && c.CertificateFile != "" {
+			c.Certificate = readClientCertificate(key, c, r)
+		}
+		warnExpiry(key, c, time.Now(), r)
 		if c.CAFile != "" {
 			c.Authorities = readAuthorities(key+".ca_file", c.CAFile, r)
 		}

@@ -87,7 +87,8 @@ func resolvePaths(cfg *Config, folder string) {
 	}
 	for i := range cfg.Connections {
 		c := &cfg.Connections[i]
-		paths = append(paths, &c.ClientSecretFile, &c.ProxyPasswordFile, &c.CAFile)
+		paths = append(paths, &c.ClientSecretFile, &c.ProxyPasswordFile, &c.CAFile,
+			&c.CertificateFile, &c.CertificateKeyFile, &c.CertificatePasswordFile, &c.FederatedTokenFile)
 	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {

@@ -13,15 +13,17 @@ type SignIn string
 
 // The ways to sign in.
 const (
-	SignInSecret    SignIn = "client_secret" // the application, for every mailbox
-	SignInDelegated SignIn = "delegated"     // the owner of each mailbox
+	SignInSecret      SignIn = "client_secret"     // the application, for every mailbox
+	SignInCertificate SignIn = "certificate"       // the same, with a certificate
+	SignInWorkload    SignIn = "workload_identity" // the same, with a token that its platform issues
+	SignInDelegated   SignIn = "delegated"         // the owner of each mailbox
 	// SignInPassThrough: clients bring their credential to listeners with pass_through.
 	SignInPassThrough SignIn = "pass_through"
 )
 
 // UnmarshalText reads a way to sign in.
 func (s *SignIn) UnmarshalText(text []byte) error {
-	return oneOf(s, text, SignInSecret, SignInDelegated, SignInPassThrough)
+	return oneOf(s, text, SignInSecret, SignInCertificate, SignInWorkload, SignInDelegated, SignInPassThrough)
 }
 
 // Mailboxes is how connected mailboxes are kept. After Load, TokenKey holds the keys,
@@ -82,9 +84,14 @@ func credentialPath(name string) string {
 
 // signIn checks that the keys of the connection fit its way to sign in.
 func (v validator) signIn(key string, c *Connection) {
+	v.signInKeys(key, c.SignIn)
 	switch c.SignIn {
 	case SignInSecret:
 		v.secret(key, c.clientSecret())
+	case SignInCertificate:
+		v.certificate(key, c)
+	case SignInWorkload:
+		v.workload(key, c)
 	case SignInDelegated:
 		for _, name := range []string{"client_secret", "client_secret_file", "client_secret_env"} {
 			if v.has(key + "." + name) { // a public client has none

@@ -1,0 +1,229 @@
+package config
+
+import (
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// CredentialNotice is how long before its end a client secret or certificate is warned of.
+const CredentialNotice = 30 * 24 * time.Hour
+
+// federatedTokenEnv is where the webhook of Azure Workload Identity says which file holds
+// the token.
+const federatedTokenEnv = "AZURE_FEDERATED_TOKEN_FILE"
+
+// Date is a day, from its first moment in UTC; the zero value is none.
+type Date time.Time
+
+// UnmarshalText reads a day such as 2027-01-31.
+func (d *Date) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.DateOnly, string(text))
+	if err != nil {
+		return fmt.Errorf("is %s; write a date such as 2027-01-31", quote(string(text)))
+	}
+	*d = Date(t)
+	return nil
+}
+
+// signInKeys are those that belong to some ways to sign in only.
+var signInKeys = []struct {
+	name string
+	ways []SignIn
+}{
+	{"client_secret", []SignIn{SignInSecret, SignInDelegated}},
+	{"client_secret_file", []SignIn{SignInSecret, SignInDelegated}},
+	{"client_secret_env", []SignIn{SignInSecret, SignInDelegated}},
+	{"client_secret_expires", []SignIn{SignInSecret, SignInDelegated}},
+	{"certificate_file", []SignIn{SignInCertificate}},
+	{"certificate_key_file", []SignIn{SignInCertificate}},
+	{"certificate_password", []SignIn{SignInCertificate}},
+	{"certificate_password_file", []SignIn{SignInCertificate}},
+	{"certificate_password_env", []SignIn{SignInCertificate}},
+	{"certificate_chain", []SignIn{SignInCertificate}},
+	{"federated_token_file", []SignIn{SignInWorkload}},
+}
+
+// signInKeys refuses keys of another way to sign in: somebody thinks they count.
+func (v validator) signInKeys(key string, way SignIn) {
+	for _, k := range signInKeys {
+		if at := key + "." + k.name; v.has(at) && !slices.Contains(k.ways, way) && !v.isBad(key+".sign_in") {
+			v.fault(at, "is not for sign_in: %s; remove the key, or write sign_in: %s", way, k.ways[0])
+		}
+	}
+}
+
+func (c *Connection) certificatePassword() secretSource {
+	return secretSource{name: "certificate_password", value: &c.CertificatePassword, file: c.CertificatePasswordFile, env: c.CertificatePasswordEnv}
+}
+
+func (v validator) certificate(key string, c *Connection) {
+	if c.CertificateFile == "" {
+		v.fault(key+".certificate_file", "is missing; name a PEM or PFX file with the certificate that is registered for the application, and its key")
+	}
+	if v.has(key+".certificate_key_file") && c.CertificateKeyFile == "" {
+		v.fault(key+".certificate_key_file", "is empty; name a PEM file with the certificate's key, or remove the key")
+	}
+	for _, name := range []string{"certificate_password", "certificate_password_file", "certificate_password_env"} {
+		if v.has(key + "." + name) {
+			v.secret(key, c.certificatePassword())
+			break
+		}
+	}
+}
+
+func (v validator) workload(key string, c *Connection) {
+	if c.FederatedTokenFile == "" {
+		c.FederatedTokenFile = os.Getenv(federatedTokenEnv)
+	}
+	if c.FederatedTokenFile == "" {
+		v.fault(key+".federated_token_file", "is missing, and %s is not in the environment either; name the file that the platform keeps the token in", federatedTokenEnv)
+	}
+}
+
+// readClientCertificate returns nil where a fault was reported. Entra takes RSA keys only.
+func readClientCertificate(key string, c *Connection, r *report) *tls.Certificate {
+	at := key + ".certificate_file"
+	data := readPEM(at, c.CertificateFile, r)
+	if data == nil {
+		return nil
+	}
+	cert, at, err := (*tls.Certificate)(nil), at, error(nil)
+	if isPEM(data) {
+		if c.CertificatePassword.Reveal() != "" {
+			r.fault(at, "is a PEM file, which certificate_password is not for; name a PFX file, or remove the password")
+			return nil
+		}
+		keyData := data
+		if c.CertificateKeyFile != "" {
+			at = key + ".certificate_key_file"
+			if keyData = readPEM(at, c.CertificateKeyFile, r); keyData == nil {
+				return nil
+			}
+			warnReadable(at, c.CertificateKeyFile, r)
+		} else {
+			warnReadable(at, c.CertificateFile, r)
+		}
+		cert, err = fromPEM(data, keyData)
+	} else {
+		if c.CertificateKeyFile != "" {
+			r.fault(key+".certificate_key_file", "is given, but the file of certificate_file is no PEM file; a PFX file holds the key itself: remove the key")
+			return nil
+		}
+		warnReadable(at, c.CertificateFile, r)
+		cert, err = fromPFX(data, c.CertificatePassword.Reveal())
+	}
+	if err == nil {
+		err = usable(cert.Leaf, time.Now())
+	}
+	if err != nil {
+		r.fault(at, "%s", err)
+		return nil
+	}
+	if now := time.Now(); now.Before(cert.Leaf.NotBefore) {
+		r.warn(at, "names a certificate that is not valid before %s; check the clock", cert.Leaf.NotBefore.UTC().Format(time.DateOnly))
+	}
+	return cert
+}
+
+func isPEM(data []byte) bool {
+	block, _ := pem.Decode(data)
+	return block != nil
+}
+
+func fromPEM(certPEM, keyPEM []byte) (*tls.Certificate, error) {
+	for rest := keyPEM; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
+			return nil, errors.New("names an encrypted key; decrypt it with: openssl pkey -in FILE -out NEW, or use a PFX file with certificate_password")
+		}
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		problem := strings.TrimPrefix(err.Error(), "tls: ")
+		return nil, fmt.Errorf("names a file that cannot be used (%s); the application's certificate comes first, with the key that it was made for there or in certificate_key_file", problem)
+	}
+	return &cert, nil
+}
+
+func fromPFX(data []byte, password string) (*tls.Certificate, error) {
+	key, leaf, chain, err := pkcs12.DecodeChain(data, password)
+	switch {
+	case errors.Is(err, pkcs12.ErrIncorrectPassword):
+		return nil, errors.New("names a PFX file that certificate_password does not open; write its password")
+	case err != nil:
+		return nil, fmt.Errorf("names a file that is neither PEM nor a PFX file with a certificate and its key (%s); export it anew", strings.TrimPrefix(err.Error(), "pkcs12: "))
+	}
+	signer, ok := key.(*rsa.PrivateKey)
+	if ok && !signer.PublicKey.Equal(leaf.PublicKey) {
+		return nil, errors.New("names a PFX file whose key does not belong to its certificate; export it anew")
+	}
+	cert := &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+	for _, authority := range chain {
+		cert.Certificate = append(cert.Certificate, authority.Raw)
+	}
+	return cert, nil
+}
+
+func usable(leaf *x509.Certificate, now time.Time) error {
+	const remedy = "make one with: openssl req -x509 -newkey rsa:3072, and register it for the application"
+	public, ok := leaf.PublicKey.(*rsa.PublicKey)
+	switch {
+	case !ok:
+		return fmt.Errorf("names a certificate with an %s key, but Entra takes RSA keys only; %s", leaf.PublicKeyAlgorithm, remedy)
+	case public.N.BitLen() < 2048:
+		return fmt.Errorf("names a certificate with an RSA key of %d bits, but 2048 are needed; %s", public.N.BitLen(), remedy)
+	case now.After(leaf.NotAfter):
+		return fmt.Errorf("names a certificate that expired on %s; %s", leaf.NotAfter.UTC().Format(time.DateOnly), remedy)
+	}
+	return nil
+}
+
+// Credential is what ends some day: what to call it, the key to change, and its end. The
+// end is zero where there is none, or it is not known.
+func (c *Connection) Credential() (what, key string, end time.Time) {
+	if c.Certificate != nil {
+		return "certificate", "certificate_file", c.Certificate.Leaf.NotAfter
+	}
+	return "client secret", "client_secret", time.Time(c.ClientSecretExpires)
+}
+
+// ExpiryNotice says what to do about a credential that has ended or soon does; otherwise it
+// is empty.
+func (c *Connection) ExpiryNotice(now time.Time) string {
+	what, key, end := c.Credential()
+	if end.IsZero() || now.Add(CredentialNotice).Before(end) {
+		return ""
+	}
+	remedy := fmt.Sprintf("make a new one in the Entra admin center and put it into %s, then reload", key)
+	if c.Certificate != nil {
+		remedy = fmt.Sprintf("register a new one in the Entra admin center and put it into %s, then reload", key)
+	}
+	date := end.UTC().Format(time.DateOnly)
+	if !now.Before(end) {
+		return fmt.Sprintf("the %s of connection %s expired on %s; %s", what, c.Name, date, remedy)
+	}
+	return fmt.Sprintf("the %s of connection %s expires on %s, in %d days; %s", what, c.Name, date, int(end.Sub(now)/(24*time.Hour)), remedy)
+}
+
+func warnExpiry(key string, c *Connection, now time.Time, r *report) {
+	if notice := c.ExpiryNotice(now); notice != "" {
+		name := "client_secret_expires"
+		if c.Certificate != nil {
+			name = "certificate_file"
+		}
+		r.warn(key+"."+name, "%s", notice)
+	}
+}
