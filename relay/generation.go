@@ -73,7 +73,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	d := deliveryConfig(cfg, r.node)
 	d.BounceTo, d.Waiters = p.bounceTo, r.waiters
 	g.deliverer = delivery.New(d, r.store, g.clientOf, r.deliveryMetrics, g.log)
-	g.admin = admin.New(r.registry, r.ready, g.connectPage(r.store), g.log)
+	g.admin = admin.New(r.registry, r.ready, g.expiryNotices, g.connectPage(r.store), g.log)
 	return g, nil
 }
 
@@ -167,6 +167,7 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	g.wg.Go(func() { g.tidy(tidying, r.store) })
 	g.wg.Go(func() { g.release(tidying, r.store) })
 	g.wg.Go(func() { g.renewCertificates(tidying) })
+	g.wg.Go(func() { g.remindOfCredentials(tidying) })
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopDelivery = cancel
 	go func() {

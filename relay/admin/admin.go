@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,9 +22,10 @@ type Server struct {
 }
 
 // New makes a server. ready says why the relay cannot take mail, or nil: that
-// Graph is down is no such reason, since mail is kept until it is back. connect is nil
-// where no mailbox can be connected.
-func New(registry *prometheus.Registry, ready func() error, connect *ConnectPage, log *slog.Logger) *Server {
+// Graph is down is no such reason, since mail is kept until it is back. notices are
+// lines about what needs somebody soon; they change nothing about being ready. connect is
+// nil where no mailbox can be connected.
+func New(registry *prometheus.Registry, ready func() error, notices func() []string, connect *ConnectPage, log *slog.Logger) *Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok")
@@ -34,7 +36,7 @@ func New(registry *prometheus.Registry, ready func() error, connect *ConnectPage
 			answer(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
 			return
 		}
-		answer(w, http.StatusOK, "ready")
+		answer(w, http.StatusOK, strings.Join(append([]string{"ready"}, notices()...), "\n"))
 	})
 	if connect != nil {
 		connect.register(mux)

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"math"
 	"strconv"
 	"time"
 
@@ -22,7 +21,6 @@ type Metrics struct {
 	took      *prometheus.HistogramVec
 	throttled *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
-	expiry    *prometheus.GaugeVec
 }
 
 var (
@@ -48,10 +46,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		took:      histogram("graphrelay_graph_request_seconds", "Time to Graph's answer.", requestBuckets, "operation"),
 		throttled: counter("graphrelay_graph_throttled_total", "Answers of Graph that asked to slow down.", "connection"),
 		tokens:    counter("graphrelay_token_requests_total", "Requests for a token by result.", "connection", "result"),
-		expiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "graphrelay_credential_expiry_timestamp_seconds",
-			Help: "When the connection's credential expires; NaN where nobody says, as of a client secret."}, []string{"connection"}),
 	}
-	r.MustRegister(m.delivered, m.failed, m.bounces, m.unbounced, m.seconds, m.requests, m.took, m.throttled, m.tokens, m.expiry)
+	r.MustRegister(m.delivered, m.failed, m.bounces, m.unbounced, m.seconds, m.requests, m.took, m.throttled, m.tokens)
 	return m
 }
 
@@ -89,7 +85,6 @@ func (m *Metrics) Observer(connection string) *Observer {
 	}
 	m.tokens.WithLabelValues(connection, "ok")
 	m.tokens.WithLabelValues(connection, "failed")
-	m.expiry.WithLabelValues(connection).Set(math.NaN())
 	for _, reason := range failures {
 		m.failed.WithLabelValues(connection, string(reason))
 	}
