@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,9 +24,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/oauth2"
 
 	"graphrelay/graph/entra"
+	"graphrelay/graph/simulator"
 )
 
 const clientID = "22222222-2222-2222-2222-222222222222"
@@ -216,5 +219,82 @@ func TestAssertionRefused(t *testing.T) {
 	bad.PrivateKey = key
 	if _, err := (entra.Certificate{App: e.app(), Certificate: bad}).Source(t.Context(), "").Token(); err == nil || len(e.forms) != 1 {
 		t.Errorf("a key of another kind: %v", err)
+	}
+}
+
+// Against an endpoint that verifies everything: what is registered signs in, nothing else.
+func TestAssertionVerified(t *testing.T) {
+	cert, other := newCertificate(t), newCertificate(t)
+	issuer, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const iss, sub = "https://cluster.test", "system:serviceaccount:mail:graphrelay"
+	sim := simulator.New(simulator.Options{Apps: []simulator.App{{
+		ClientID: clientID, Certificates: [][]byte{cert.Certificate[0]}, Federated: []simulator.Federated{{Issuer: iss, Subject: sub, Key: &issuer.PublicKey}},
+	}}})
+	server := httptest.NewServer(sim)
+	t.Cleanup(func() { server.Close(); sim.Close() })
+	app := entra.App{Tenant: "contoso.test", ClientID: clientID, LoginURL: server.URL, GraphURL: server.URL}
+	elsewhere := app
+	elsewhere.GraphURL = "https://graph.microsoft.us"
+	mixed := cert
+	mixed.PrivateKey = other.PrivateKey
+	workload := func(key *rsa.PrivateKey, subject string, life time.Duration) oauth2.TokenSource {
+		signed, err := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
+			"aud": "api://AzureADTokenExchange", "iss": iss, "sub": subject, "exp": time.Now().Add(life).Unix()}).SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(path, []byte(signed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return entra.Workload{App: app, TokenFile: path}.Source(t.Context(), "")
+	}
+	for name, tt := range map[string]struct {
+		source oauth2.TokenSource
+		want   string
+	}{
+		"registered":      {entra.Certificate{App: app, Certificate: cert}.Source(t.Context(), ""), ""},
+		"unknown":         {entra.Certificate{App: app, Certificate: other}.Source(t.Context(), ""), "AADSTS700027"},
+		"another key":     {entra.Certificate{App: app, Certificate: mixed}.Source(t.Context(), ""), "AADSTS700027"},
+		"another cloud":   {entra.Certificate{App: elsewhere, Certificate: cert}.Source(t.Context(), ""), "AADSTS500011"},
+		"workload":        {workload(issuer, sub, time.Hour), ""},
+		"another subject": {workload(issuer, "somebody", time.Hour), "AADSTS700213"},
+		"another issuer":  {workload(other.PrivateKey.(*rsa.PrivateKey), sub, time.Hour), "AADSTS700027"},
+		"old token":       {workload(issuer, sub, -time.Hour), "AADSTS700024"},
+	} {
+		for range 2 { // a new assertion each time: none is refused as used before
+			_, err := tt.source.Token()
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%s: %v, want %q", name, err, tt.want)
+			}
+		}
+	}
+}
+
+// The endpoint takes an assertion once.
+func TestAssertionReplayed(t *testing.T) {
+	cert, e := newCertificate(t), newEndpoint(t, false)
+	if _, err := (entra.Certificate{App: e.app(), Certificate: cert}).Source(t.Context(), "").Token(); err != nil {
+		t.Fatal(err)
+	}
+	sim := simulator.New(simulator.Options{Apps: []simulator.App{{Certificates: [][]byte{cert.Certificate[0]}}}})
+	server := httptest.NewServer(sim)
+	t.Cleanup(func() { server.Close(); sim.Close() })
+	form := url.Values{}
+	for key, value := range e.forms[0] {
+		form.Set(key, value)
+	}
+	for _, want := range []int{http.StatusOK, http.StatusUnauthorized} {
+		resp, err := http.PostForm(server.URL+"/contoso.test/oauth2/v2.0/token", form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s, want %d", resp.Status, want)
+		}
 	}
 }

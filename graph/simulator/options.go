@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"crypto/rsa"
 	"log/slog"
 	"time"
 )
@@ -63,10 +64,22 @@ type App struct {
 	Secret   string   // "" is "simulated"
 	Roles    []string // application permissions; nil is Mail.ReadWrite and Mail.Send
 
+	// Certificates that are registered, in DER. With none and no Federated, the claims of
+	// an assertion are read, but any signature is taken.
+	Certificates [][]byte
+	// Federated are the identities elsewhere that may sign in as the application.
+	Federated []Federated
+
 	// Confidential applications have to show their secret also where an owner signs in.
 	Confidential bool
 	// RedirectURIs that owners may be led back to after they signed in; nil is any.
 	RedirectURIs []string
+}
+
+// Federated is a federated identity credential ("Workload identity federation").
+type Federated struct {
+	Issuer, Subject string
+	Key             *rsa.PublicKey // of the issuer, for RS256; required
 }
 
 // InFlight says what an item looks like between the 202 and Sent Items.

@@ -55,6 +55,7 @@ type Simulator struct {
 	items      int                 // over all mailboxes
 	sent       []*item             // in the order of sending, for eviction
 	tokens     map[string]*grant
+	assertions map[string]time.Time // the jti of those taken, until when they are valid
 	sessions   map[string]*session
 	signIns    signIns // kept over a Reset, as tokens are
 	content    contentStore

@@ -160,7 +160,7 @@ func (s *Simulator) credentials(tenant string, form url.Values) (App, *oauthErro
 				"Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '" + id + "'."}
 		}
 	case form.Get("client_assertion") != "":
-		return app, checkAssertion(form, tenant, id)
+		return app, s.checkAssertion(app, form)
 	default:
 		return App{}, noCredential()
 	}
@@ -204,50 +204,6 @@ func (s *Simulator) app(tenant, id string) (app App, knownTenant, ok bool) {
 		return candidate, true, true
 	}
 	return App{}, knownTenant, false
-}
-
-// checkAssertion reads the claims of a certificate or federated assertion, see
-// "Microsoft identity platform application authentication certificate credentials".
-// Its signature is not checked: the simulator holds no certificate.
-func checkAssertion(form url.Values, tenant, id string) *oauthError {
-	invalid := func(text string) *oauthError {
-		return &oauthError{http.StatusUnauthorized, "invalid_client", 50027, "JWT token is invalid or malformed: " + text + "."}
-	}
-	if form.Get("client_assertion_type") != assertionType {
-		return missingParameter("client_assertion_type")
-	}
-	parts := strings.Split(form.Get("client_assertion"), ".")
-	if len(parts) != 3 {
-		return invalid("three parts expected")
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return invalid("payload is not base64url")
-	}
-	var claims struct {
-		Issuer   string  `json:"iss"`
-		Subject  string  `json:"sub"`
-		Audience any     `json:"aud"`
-		Expires  float64 `json:"exp"`
-	}
-	if json.Unmarshal(payload, &claims) != nil {
-		return invalid("payload is not JSON")
-	}
-	if claims.Expires < float64(time.Now().Unix()) {
-		return &oauthError{http.StatusUnauthorized, "invalid_client", 700024, "Client assertion is not within its valid time range."}
-	}
-	// A federated token is issued by somebody else, for Entra's exchange audience.
-	if claims.Audience == "api://AzureADTokenExchange" {
-		return nil
-	}
-	audience, _ := claims.Audience.(string)
-	if claims.Issuer != id || claims.Subject != id {
-		return invalid("iss and sub must be the client id")
-	}
-	if !strings.Contains(audience, "/"+tenant+"/") {
-		return &oauthError{http.StatusUnauthorized, "invalid_client", 700023, "Client assertion audience claim does not match Realm issuer."}
-	}
-	return nil
 }
 
 // checkScope wants <Graph host>/.default, for the host in use or the global cloud.
