@@ -71,7 +71,10 @@ func remedy(err error) string {
 	case errors.As(err, &e) && e.Reason == graph.ReasonNetwork:
 		return "; check the network, the proxy, and cloud or endpoints"
 	}
-	return "; check tenant, cloud, client_id and the client secret (it may have expired) in the Entra admin center"
+	if advice := graph.Advice(err); advice != "" {
+		return "; " + advice
+	}
+	return "; check sign_in, tenant, cloud, client_id and the client secret or certificate (it may have expired) in the Entra admin center"
 }
 
 // rights reads the roles of an app token. They are shown, not relied on: rights
