@@ -22,7 +22,7 @@ func TestSignIn(t *testing.T) {
 		config.SignInWorkload:    entra.Workload{App: app, TokenFile: "token"},
 	} {
 		c.SignIn = way
-		if got := signIn(c); !reflect.DeepEqual(got, want) {
+		if got := signIn(c, nil); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %T", way, got)
 		}
 	}

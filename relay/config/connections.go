@@ -118,12 +118,10 @@ func (v validator) connections() {
 		c := &v.cfg.Connections[i]
 		key := fmt.Sprintf("connections[%d]", i)
 		names.check(key+".name", c.Name, plainName, "write a name of at most 64 letters, digits, dots, dashes and underscores")
-		if c.SignIn == SignInPassThrough {
-			v.passThrough(key, c)
-		} else {
+		v.signIn(key, c)
+		if c.SignIn != SignInPassThrough {
 			v.tenant(key+".tenant", c.Tenant)
 			v.clientID(key+".client_id", c.ClientID)
-			v.signIn(key, c)
 			v.domains(key+".domains", c.Domains, owners)
 		}
 		v.cloud(key, c)

@@ -35,11 +35,17 @@ func (d *Date) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// ofOneTenant are all but pass_through, where clients bring tenant and application.
+var ofOneTenant = []SignIn{SignInSecret, SignInCertificate, SignInWorkload, SignInDelegated}
+
 // signInKeys are those that belong to some ways to sign in only.
 var signInKeys = []struct {
 	name string
 	ways []SignIn
 }{
+	{"tenant", ofOneTenant},
+	{"client_id", ofOneTenant},
+	{"domains", ofOneTenant},
 	{"client_secret", []SignIn{SignInSecret, SignInDelegated}},
 	{"client_secret_file", []SignIn{SignInSecret, SignInDelegated}},
 	{"client_secret_env", []SignIn{SignInSecret, SignInDelegated}},

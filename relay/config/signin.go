@@ -102,16 +102,13 @@ func (v validator) signIn(key string, c *Connection) {
 		if !c.MailReadWrite {
 			v.fault(key+".mail_readwrite", "is false, but with sign_in: delegated the relay sees by it that an owner may use a mailbox; remove the key")
 		}
+	case SignInPassThrough:
+		v.passThrough(key, c)
 	}
 }
 
-// passThrough checks a connection whose clients bring application and credential.
+// passThrough wants a listener for a connection whose clients bring their credential.
 func (v validator) passThrough(key string, c *Connection) {
-	for _, name := range []string{"tenant", "client_id", "client_secret", "client_secret_file", "client_secret_env", "domains"} {
-		if v.has(key + "." + name) {
-			v.fault(key+"."+name, "is not used with sign_in: pass_through, where clients bring what they sign in with; remove the key")
-		}
-	}
 	for _, l := range v.cfg.Listeners {
 		if l.PassThrough == c.Name && c.Name != "" {
 			return
