@@ -1,18 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"graphrelay/graph"
 	"graphrelay/relay"
 	"graphrelay/relay/config"
 )
@@ -20,7 +16,9 @@ import (
 func checkCommand(e env, args []string) int {
 	fs := flags(e, "check")
 	path := fs.String("config", "", "configuration `file`")
-	online := fs.Bool("online", false, "get a token for each connection and say what it may do")
+	online := fs.Bool("online", false, "try each connection: get a token, and look into a mailbox")
+	mailbox := fs.String("mailbox", "", "with --online, the `address` of the mailbox to look into (default: one that the configuration names)")
+	asJSON := fs.Bool("json", false, "with --online, one JSON object a line")
 	if status, ok := noOperands(e, fs, args); !ok {
 		return status
 	}
@@ -31,74 +29,60 @@ func checkCommand(e env, args []string) int {
 	for _, w := range cfg.Warnings() {
 		fmt.Fprintln(e.stderr, "warning: "+w)
 	}
-	if *online && !checkOnline(e, cfg) {
+	if *online && !checkOnline(e, cfg, *mailbox, *asJSON) {
 		return exitBadUsage
 	}
-	fmt.Fprintf(e.stdout, "%s is good\n", *path)
+	if !*asJSON {
+		fmt.Fprintf(e.stdout, "%s is good\n", *path)
+	}
 	return exitOK
 }
 
-// checkOnline prints a line a connection and tells whether all signed in.
-func checkOnline(e env, cfg *config.Config) bool {
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CONNECTION\tSIGN-IN\tRIGHTS")
+// checkOnline tries each connection, says what was seen, and tells whether all are good.
+func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 	good := true
-	for _, c := range cfg.Connections {
-		client := relay.NewClient(cfg, c, nil)
-		token, err := client.Token(context.Background(), "")
-		if err != nil {
-			good = false
-			fmt.Fprintf(w, "%s\tfailed\t\n", c.Name)
-			fmt.Fprintf(e.stderr, "graphrelay: connection %s: %v%s\n", c.Name, err, remedy(err))
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	if !asJSON {
+		fmt.Fprintln(w, "CONNECTION\tSIGN-IN\tTOKEN\tRIGHTS IN IT\tMAILBOX\tCREDENTIAL UNTIL")
+	}
+	for i := range cfg.Connections {
+		c := &cfg.Connections[i]
+		of := mailbox
+		if mailbox != "" && len(cfg.Connections) > 1 && cfg.ConnectionOf(mailbox) != c {
+			of = ""
+		}
+		check := relay.CheckOnline(context.Background(), cfg, c, of)
+		good = good && check.Good
+		if asJSON {
+			_ = json.NewEncoder(e.stdout).Encode(check)
 			continue
 		}
-		fmt.Fprintf(w, "%s\tok, until %s\t%s\n", c.Name, token.Expiry.Format(time.RFC3339), rights(token.AccessToken))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.SignIn, until("ok, until ", check.TokenUntil), cmp.Or(clean(strings.Join(check.Rights, " ")), "-"),
+			mailboxText(check), until("", check.Expires))
+		for _, f := range check.Faults {
+			fmt.Fprintf(e.stderr, "graphrelay: connection %s: %s\n", c.Name, clean(f))
+		}
+		for _, warning := range check.Warnings {
+			fmt.Fprintf(e.stderr, "warning: connection %s: %s\n", c.Name, clean(warning))
+		}
 	}
 	_ = w.Flush()
 	return good
 }
 
-// remedy goes on where the error does not say itself what to do.
-func remedy(err error) string {
-	var e *graph.Error
-	var proxy *graph.ProxyError
-	var cert *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &proxy):
-		return ""
-	case errors.As(err, &cert):
-		return "; if a gateway or proxy of your own opens the TLS on the way, name its authority in ca_file"
-	case errors.As(err, &e) && e.Reason == graph.ReasonNetwork:
-		return "; check the network, the proxy, and cloud or endpoints"
+func until(text string, t time.Time) string {
+	if t.IsZero() {
+		return "-"
 	}
-	if advice := graph.Advice(err); advice != "" {
-		return "; " + advice
-	}
-	return "; check sign_in, tenant, cloud, client_id and the client secret or certificate (it may have expired) in the Entra admin center"
+	return text + t.Format(time.RFC3339)
 }
 
-// rights reads the roles of an app token. They are shown, not relied on: rights
-// given by RBAC for Applications are not in the token.
-func rights(token string) string {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return "not shown by this token"
+func mailboxText(c relay.ConnectionCheck) string {
+	switch {
+	case c.Readable:
+		return c.Mailbox + " ok"
+	case c.Mailbox != "" && !c.Good:
+		return c.Mailbox + " failed"
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims struct {
-		Roles []string `json:"roles"`
-	}
-	if err != nil || json.Unmarshal(payload, &claims) != nil {
-		return "not shown by this token"
-	}
-	if len(claims.Roles) == 0 {
-		return "none in the token: Mail.ReadWrite and Mail.Send must come from RBAC for Applications"
-	}
-	text := strings.Join(claims.Roles, " ")
-	for _, need := range []string{"Mail.ReadWrite", "Mail.Send"} {
-		if !slices.Contains(claims.Roles, need) {
-			text += "; " + need + " is not in the token, it must come from RBAC for Applications"
-		}
-	}
-	return text
+	return "not tried"
 }

@@ -1,0 +1,108 @@
+package relay
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/relay/config"
+)
+
+// What check --online says of an application: each fault with what to do, in one line.
+func TestCheckOnline(t *testing.T) {
+	rbac := []string{} // RBAC for Applications: no roles in the token, the rights are there
+	for _, tt := range []struct {
+		name          string
+		app           simulator.App
+		change        func(*config.Config)
+		mailbox       string
+		fault         *simulator.Fault
+		faults, warns []string
+		readable      bool
+	}{
+		{name: "good", mailbox: "anna@contoso.test", readable: true},
+		{name: "a mailbox of the configuration", readable: true, change: func(c *config.Config) { c.Delivery.Postmaster = "postmaster@contoso.test" }},
+		{name: "no mailbox", warns: []string{"--mailbox"}},
+		{name: "wrong secret", app: simulator.App{Secret: "other"}, mailbox: "anna@contoso.test", faults: []string{"AADSTS7000215", "put its value, not its ID, into client_secret"}},
+		{name: "secret expired", mailbox: "anna@contoso.test", fault: &simulator.Fault{Operation: simulator.OpToken, Status: 401, Code: "invalid_client", Message: "AADSTS7000222"},
+			faults: []string{"AADSTS7000222", "make a new one"}},
+		{name: "consent missing", mailbox: "anna@contoso.test", fault: &simulator.Fault{Operation: simulator.OpToken, Status: 400, Code: "invalid_grant", Message: "AADSTS65001"},
+			faults: []string{"AADSTS65001", "grant admin consent"}},
+		{name: "clock wrong", mailbox: "anna@contoso.test", fault: &simulator.Fault{Operation: simulator.OpToken, Status: 401, Code: "invalid_client", Message: "AADSTS700024"},
+			faults: []string{"check the clock of this machine"}},
+		{name: "no such mailbox", mailbox: "missing@contoso.test", faults: []string{"ErrorInvalidUser", "check the address"}},
+		{name: "no rights", app: simulator.App{Roles: rbac}, mailbox: "anna@contoso.test", faults: []string{"ErrorAccessDenied", "grant the application Mail.ReadWrite"},
+			warns: []string{"Mail.Send is not in the token: it has to come from RBAC for Applications"}},
+		{name: "send only", app: simulator.App{Roles: []string{"Mail.Send"}}, mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"with Mail.Send alone"}},
+		{name: "more rights than used", mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"mail_readwrite is false", "with Mail.Send alone"}},
+		{name: "login down", mailbox: "anna@contoso.test", change: func(c *config.Config) { c.Connections[0].Endpoints.Login = "http://127.0.0.1:1" }, faults: []string{"check the network"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, url := simWith(t, simulator.Options{Apps: []simulator.App{tt.app}})
+			if tt.fault != nil {
+				if _, err := s.AddFault(*tt.fault); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cfg := settings(t, t.TempDir(), url, "")
+			if tt.change != nil {
+				tt.change(cfg)
+			}
+			got := CheckOnline(t.Context(), cfg, &cfg.Connections[0], tt.mailbox)
+			if got.Good != (len(tt.faults) == 0) || got.Readable != tt.readable {
+				t.Errorf("got %+v", got)
+			}
+			wantAll(t, "faults", got.Faults, tt.faults)
+			wantAll(t, "warnings", got.Warnings, tt.warns)
+			if got.Good && tt.change == nil && (got.TokenUntil.Before(time.Now()) || !strings.Contains(strings.Join(got.Rights, " "), "Mail.Send")) {
+				t.Errorf("the token: %v, %v", got.TokenUntil, got.Rights)
+			}
+			if text, err := json.Marshal(got); err != nil || strings.Contains(string(text), "simulated") {
+				t.Errorf("%s, %v", text, err)
+			}
+		})
+	}
+}
+
+// wantAll wants each text in one of the lines, and no line without a wanted text.
+func wantAll(t *testing.T, what string, lines, texts []string) {
+	t.Helper()
+	all := strings.Join(lines, "\n")
+	for _, text := range texts {
+		if !strings.Contains(all, text) {
+			t.Errorf("%s without %q:\n%s", what, text, all)
+		}
+	}
+	if len(texts) == 0 && len(lines) > 0 || strings.Count(all, "\n") != max(len(lines)-1, 0) {
+		t.Errorf("%s: %q", what, lines)
+	}
+}
+
+// Of owners' connections it is said how many mailboxes can send, and which cannot.
+func TestCheckOnlineOwners(t *testing.T) {
+	r := startOwners(t, simulator.Options{SendDelay: -1})
+	check := func() ConnectionCheck {
+		return CheckOnline(t.Context(), r.cfg, &r.cfg.Connections[0], "")
+	}
+	if got := check(); !got.Good || got.Connected != 0 || len(got.Warnings) != 1 {
+		t.Errorf("none: %+v", got)
+	}
+	k := r.connector()
+	for _, address := range []string{"anna@contoso.test", "bob@contoso.test"} {
+		if _, err := r.signIn(k, address, address); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := check(); !got.Good || got.Connected != 2 || !got.Readable || len(got.Warnings) != 0 {
+		t.Errorf("two: %+v", got)
+	}
+	r.sim.Revoke("anna@contoso.test")
+	if got := check(); got.Good || len(got.Faults) != 1 {
+		t.Errorf("revoked, not known: %+v", got)
+	}
+	if got := check(); !got.Good || got.Connected != 1 || got.Mailbox != "bob@contoso.test" || len(got.Warnings) != 1 {
+		t.Errorf("revoked: %+v", got)
+	}
+}
