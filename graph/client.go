@@ -99,8 +99,8 @@ type Reply struct {
 type request struct {
 	op          string // for errors and metrics
 	method      string
-	mailbox     string
-	path        string     // below /users/{mailbox}, starting with a slash
+	mailbox     string     // empty: the directory, whose requests are not the mailbox's
+	path        string     // below /users/{mailbox}, starting with a slash; of the directory, below /v1.0
 	query       url.Values // may be nil
 	contentType string
 	body        func() io.Reader // nil: none
@@ -144,11 +144,13 @@ func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	release, err := c.gate.enter(ctx, r.op, r.mailbox, r.cost())
-	if err != nil {
-		return Reply{}, err
+	if r.mailbox != "" {
+		release, err := c.gate.enter(ctx, r.op, r.mailbox, r.cost())
+		if err != nil {
+			return Reply{}, err
+		}
+		defer release()
 	}
-	defer release()
 	token, err := c.Token(ctx, r.mailbox)
 	if err == nil && r.record != nil && time.Since(recorded) > maxRecorded {
 		err = r.record()
@@ -190,7 +192,11 @@ func (c *Client) recordFirst(ctx context.Context, r *request) (at time.Time, err
 func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, out any) (Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
-	target := c.cfg.GraphURL + "/v1.0/users/" + url.PathEscape(r.mailbox) + r.path
+	target := c.cfg.GraphURL + "/v1.0"
+	if r.mailbox != "" {
+		target += "/users/" + url.PathEscape(r.mailbox)
+	}
+	target += r.path
 	if len(r.query) > 0 {
 		// Graph takes %20, not every part of it takes a plus sign, for a space.
 		target += "?" + strings.ReplaceAll(r.query.Encode(), "+", "%20")

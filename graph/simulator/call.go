@@ -17,6 +17,7 @@ type Operation string
 const (
 	OpToken           Operation = "token"
 	OpDeviceCode      Operation = "device_code"
+	OpFindUser        Operation = "find_user"
 	OpCreate          Operation = "create"
 	OpCreateMIME      Operation = "create_mime"
 	OpAttachment      Operation = "attachment"
@@ -35,7 +36,7 @@ const (
 )
 
 func operations() []Operation {
-	return []Operation{OpToken, OpDeviceCode, OpCreate, OpCreateMIME, OpAttachment, OpCreateSession, OpUpload, OpSend, OpSendMail,
+	return []Operation{OpToken, OpDeviceCode, OpFindUser, OpCreate, OpCreateMIME, OpAttachment, OpCreateSession, OpUpload, OpSend, OpSendMail,
 		OpGet, OpList, OpListAttachments, OpPatch, OpDelete, OpCancelUpload, OpGetUpload}
 }
 

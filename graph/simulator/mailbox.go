@@ -47,6 +47,9 @@ func (s *Simulator) exists(address string) bool {
 	if !ok || local == "" || domain == "" {
 		return false
 	}
+	if s.isAlias(address) {
+		return false
+	}
 	if slices.ContainsFunc(s.options.Mailboxes, func(listed string) bool { return strings.EqualFold(listed, address) }) {
 		return true
 	}

@@ -20,6 +20,9 @@ type Options struct {
 	// except those whose local part starts with "missing" or "unknown".
 	Mailboxes []string
 
+	// Users are the mailboxes that have aliases, or more in the directory than an address.
+	Users []User
+
 	// SendAs gives, for each mailbox (lower case), the other addresses it may send
 	// as. Nil lets a mailbox send as any address that exists; a map that is empty
 	// allows no address but the mailbox's own.
@@ -62,7 +65,7 @@ type App struct {
 	Tenant   string
 	ClientID string
 	Secret   string   // "" is "simulated"
-	Roles    []string // application permissions; nil is Mail.ReadWrite and Mail.Send
+	Roles    []string // application permissions; nil is Mail.ReadWrite and Mail.Send, not User.Read.All
 
 	// Certificates that are registered, in DER. With none and no Federated, the claims of
 	// an assertion are read, but any signature is taken.

@@ -131,7 +131,7 @@ func (s *Simulator) checkSendable(i *item) error {
 }
 
 func (s *Simulator) maySendAs(mailbox, address string) bool {
-	if address == mailbox {
+	if address == mailbox || s.aliasOf(mailbox, address) {
 		return true
 	}
 	if s.options.SendAs == nil {

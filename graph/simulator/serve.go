@@ -66,6 +66,7 @@ func (s *Simulator) mailRoutes() http.Handler {
 	handle("POST "+message+"/microsoft.graph.send", OpSend, (*call).send)
 	handle("POST "+user+"/sendMail", OpSendMail, (*call).sendMail)
 	handle("POST "+user+"/microsoft.graph.sendMail", OpSendMail, (*call).sendMail)
+	mux.HandleFunc("GET /v1.0/users", s.serveUsers)
 	handle("/v1.0/", OpUnknown, (*call).unknown)
 	return mux
 }

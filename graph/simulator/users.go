@@ -1,0 +1,146 @@
+package simulator
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// User is an entry of the directory with more than an address. Every mailbox has an
+// entry; only those with aliases or data need to be listed.
+type User struct {
+	Address string            // of the mailbox: sign-in name and primary address
+	Aliases []string          // further addresses, under which no path is found
+	Data    map[string]string // properties such as displayName and jobTitle; businessPhones is one number
+}
+
+const maxUsers = 5
+
+func (s *Simulator) serveUsers(w http.ResponseWriter, r *http.Request) {
+	c := s.newCall(r, OpFindUser)
+	s.checkContract(c)
+	s.serve(w, c, func(c *call) (func(), error) { return func() {}, c.authenticate() }, (*call).listUsers)
+}
+
+// listUsers answers GET /users for one address: its $filter is a disjunction of
+// userPrincipalName eq, mail eq and proxyAddresses/any(p:p eq ...).
+func (c *call) listUsers() (answer, error) {
+	needed := []string{"User.Read.All", "Directory.Read.All"}
+	if !slices.ContainsFunc(needed, func(role string) bool { return slices.Contains(c.roles, role) }) {
+		return answer{}, refuse(http.StatusForbidden, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+	}
+	query := c.r.URL.Query()
+	for name := range query {
+		if strings.HasPrefix(name, "$") && !slices.Contains([]string{"$filter", "$select", "$top"}, name) {
+			return answer{}, badRequest("Request_UnsupportedQuery", "The query option '%s' is not simulated.", name)
+		}
+	}
+	conditions, err := parseUserFilter(query.Get("$filter"))
+	if err != nil {
+		return answer{}, err
+	}
+	found := map[string]bool{}
+	for _, condition := range conditions {
+		if address, ok := c.sim.ownerOf(condition); ok {
+			found[address] = true
+		}
+	}
+	list := []map[string]any{}
+	for _, address := range slices.Sorted(maps.Keys(found)) {
+		if len(list) < maxUsers {
+			list = append(list, c.sim.userJSON(address, strings.Split(query.Get("$select"), ",")))
+		}
+	}
+	return jsonAnswer(http.StatusOK, map[string]any{"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users", "value": list}), nil
+}
+
+// userCondition compares a property; those of proxyAddresses heed case here.
+type userCondition struct{ property, value string }
+
+func parseUserFilter(text string) (list []userCondition, err error) {
+	p := &parser{text: text}
+	for {
+		property := p.word()
+		lambda := property == "proxyAddresses"
+		if lambda && !p.take("/any(p:p") || !lambda && property != "userPrincipalName" && property != "mail" {
+			return nil, badRequest("Request_UnsupportedQuery", "Unsupported or invalid query filter clause specified for property '%s' of resource 'User'.", property)
+		}
+		value, ok := p.equals()
+		if !ok || lambda && !p.take(")") {
+			return nil, badRequest("BadRequest", "Invalid filter clause.")
+		}
+		list = append(list, userCondition{property, value})
+		if p.done() {
+			return list, nil
+		}
+		if p.word() != "or" {
+			return nil, badRequest("BadRequest", "Invalid filter clause.")
+		}
+	}
+}
+
+// ownerOf finds the mailbox, by lower-case address, of whom a condition holds.
+func (s *Simulator) ownerOf(c userCondition) (address string, ok bool) {
+	value, prefix := strings.ToLower(c.value), ""
+	if c.property == "proxyAddresses" {
+		prefix, value, _ = strings.Cut(value, ":")
+		if prefix != "smtp" {
+			return "", false
+		}
+		prefix, _, _ = strings.Cut(c.value, ":")
+	}
+	for _, u := range s.options.Users {
+		if prefix == "smtp" && slices.ContainsFunc(u.Aliases, func(a string) bool { return strings.EqualFold(a, value) }) {
+			return strings.ToLower(u.Address), true
+		}
+	}
+	return value, prefix != "smtp" && s.exists(value)
+}
+
+func (s *Simulator) userJSON(address string, selected []string) map[string]any {
+	all := map[string]any{"id": objectID(address), "userPrincipalName": address, "mail": address, "displayName": address, "businessPhones": []string{}}
+	proxies := []string{"SMTP:" + address}
+	for _, u := range s.options.Users {
+		if !strings.EqualFold(u.Address, address) {
+			continue
+		}
+		for _, alias := range u.Aliases {
+			proxies = append(proxies, "smtp:"+alias)
+		}
+		for name, value := range u.Data {
+			all[name] = value
+		}
+		if phone := u.Data["businessPhones"]; phone != "" {
+			all["businessPhones"] = []string{phone}
+		}
+	}
+	all["proxyAddresses"] = proxies
+	s.mu.Lock()
+	s.objectIDs[objectID(address)] = address // mail calls may name it so from now on
+	s.mu.Unlock()
+	out := map[string]any{}
+	for _, name := range selected {
+		if value, known := all[name]; known {
+			out[name] = value
+		} else {
+			out[name] = nil
+		}
+	}
+	return out
+}
+
+// isAlias tells an address that is a further one of a mailbox: its owner is found, no
+// path under it is.
+func (s *Simulator) isAlias(address string) bool {
+	return slices.ContainsFunc(s.options.Users, func(u User) bool {
+		return slices.ContainsFunc(u.Aliases, func(a string) bool { return strings.EqualFold(a, address) })
+	})
+}
+
+// aliasOf tells whether the address is one of the mailbox.
+func (s *Simulator) aliasOf(mailbox, address string) bool {
+	return slices.ContainsFunc(s.options.Users, func(u User) bool {
+		return strings.EqualFold(u.Address, mailbox) && slices.ContainsFunc(u.Aliases, func(a string) bool { return strings.EqualFold(a, address) })
+	})
+}
