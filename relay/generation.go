@@ -69,9 +69,16 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 			client.Follow(other)
 		}
 		g.clients[c.Name] = client
+		if c.Directory == config.DirectoryAuto && c.SignIn != config.SignInDelegated { // an owner's token may not read it
+			p.directory[c.Name] = newDirectory(client, g.log.With("connection", c.Name))
+		}
 	}
 	d := deliveryConfig(cfg, r.node)
 	d.BounceTo, d.Waiters = p.bounceTo, r.waiters
+	d.Owner = func(ctx context.Context, l queue.Lane) (id string, later bool) {
+		user, whose := p.directory[l.Connection].owner(ctx, l.Mailbox)
+		return user.ID, whose == notNow
+	}
 	g.deliverer = delivery.New(d, r.store, g.clientOf, r.deliveryMetrics, g.log)
 	g.admin = admin.New(r.registry, r.ready, g.expiryNotices, g.connectPage(r.store), g.log)
 	return g, nil

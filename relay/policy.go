@@ -29,7 +29,8 @@ type policy struct {
 	guard     *guard
 	mailboxes *connected.Store // nil where no connection is delegated
 	visitors  *visitors
-	visited   func(lane string) // called when a visitor has come; may be nil
+	visited   func(lane string)     // called when a visitor has come; may be nil
+	directory map[string]*directory // by connection; nil: it is not asked
 	rates     *rates
 	limits    mime.Limits
 }
@@ -39,6 +40,7 @@ func newPolicy(cfg *config.Config, r *rates, mailboxes *connected.Store, v *visi
 		cfg: cfg, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sendOnly: map[string]bool{},
 		passwords: newPasswords(), guard: newGuard(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock)),
 		rates: r, limits: mimeLimits(cfg), mailboxes: mailboxes, visitors: v,
+		directory: map[string]*directory{},
 	}
 	for i := range cfg.Users {
 		p.users[cfg.Users[i].Name] = &cfg.Users[i]
@@ -257,7 +259,23 @@ func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
 		return routed{}, senderRefusal(fmt.Sprintf("No mailbox sends for %s: use an address of a domain that this relay serves, or ask the administrator for a sender rule", address))
 	}
 	r.lane = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(mailbox)}
-	return r, p.isConnected(c, r.lane.Mailbox)
+	if err := p.isConnected(c, r.lane.Mailbox); err != nil {
+		return routed{}, err
+	}
+	return r, p.findOwner(&r.lane)
+}
+
+// findOwner has the lane be the owner's where the address is an alias, and refuses what the
+// directory says is nobody's.
+func (p *policy) findOwner(l *queue.Lane) error {
+	user, whose := p.directory[l.Connection].owner(context.Background(), l.Mailbox)
+	switch {
+	case whose == nobodys:
+		return senderRefusal(fmt.Sprintf("There is no mailbox %s in Microsoft 365: correct the sender's address, or ask the administrator for a sender rule", l.Mailbox))
+	case whose == somebodys && smtpd.ValidAddress(user.UserPrincipalName):
+		l.Mailbox = strings.ToLower(user.UserPrincipalName)
+	}
+	return nil
 }
 
 // rule is the first sender rule that matches, or nil.

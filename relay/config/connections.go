@@ -41,6 +41,7 @@ type Connection struct {
 	ProxyPasswordEnv        string              `yaml:"proxy_password_env"`
 	CAFile                  string              `yaml:"ca_file"` // PEM
 	Authorities             []*x509.Certificate // taken beside the system's
+	Directory               Directory           `yaml:"directory"`
 	MailReadWrite           bool                `yaml:"mail_readwrite"` // the application may write mailboxes, not only send
 	SentItems               bool                `yaml:"sent_items"`     // copies are kept in Sent Items
 }
@@ -63,6 +64,15 @@ const (
 	CloudChina    Cloud = "china"    // operated by 21Vianet
 )
 
+// Directory says whether the tenant's directory is asked whose mailbox an address is.
+type Directory string
+
+// The choices for the directory.
+const (
+	DirectoryAuto Directory = "auto" // where the application may read it
+	DirectoryOff  Directory = "off"
+)
+
 // endpoints are those of https://learn.microsoft.com/graph/deployments (Microsoft Graph
 // national cloud deployments). That page has login.chinacloudapi.cn for China; MSAL
 // asks login.partner.microsoftonline.cn in its place.
@@ -79,7 +89,7 @@ func (c Cloud) endpoints() Endpoints {
 }
 
 func (c *Connection) setDefaults() {
-	c.SignIn, c.MailReadWrite, c.SentItems = SignInSecret, true, true
+	c.SignIn, c.Directory, c.MailReadWrite, c.SentItems = SignInSecret, DirectoryAuto, true, true
 	c.Cloud, c.Endpoints = CloudGlobal, CloudGlobal.endpoints()
 }
 

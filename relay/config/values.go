@@ -193,6 +193,11 @@ func (c *Cloud) UnmarshalText(text []byte) error {
 	return oneOf(c, text, CloudGlobal, CloudUSGov, CloudUSGovDoD, CloudChina)
 }
 
+// UnmarshalText reads a choice for the directory.
+func (d *Directory) UnmarshalText(text []byte) error {
+	return oneOf(d, text, DirectoryAuto, DirectoryOff)
+}
+
 // UnmarshalText reads a choice for Reply-To.
 func (r *ReplyTo) UnmarshalText(text []byte) error {
 	return oneOf(r, text, ReplyToOriginal, ReplyToNone)

@@ -45,7 +45,11 @@ type Config struct {
 	// the message that they are about.
 	Postmaster queue.Lane
 	// BounceTo says where the bounces to an envelope sender go; nil: to itself.
-	BounceTo  func(sender string) string
+	BounceTo func(sender string) string
+	// Owner is the object ID of whose mailbox a lane is, or "" if that is not known, now
+	// or at all; nil: of none. An alias is no key of Graph's paths, and a lane may be one
+	// if the directory could not be asked.
+	Owner     func(ctx context.Context, lane queue.Lane) (id string, later bool)
 	WarnAfter time.Duration // when the sender is told of a delay; 0: never
 	TidyEvery time.Duration // between looks for what was left behind, or waits for long
 }
@@ -217,6 +221,7 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 		return j.end(queue.Held, "connection_removed", err.Error())
 	}
 	j.client = client
+	j.findOwner(ctx)
 	defer j.close()
 	o = j.outcome(ctx, j.run(ctx))
 	if o.State == queue.Failed && j.removeDraft(ctx) {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ type job struct {
 	d      *Deliverer
 	client *graph.Client
 	task   queue.Task
+	owner  string // object ID; empty: not known
+	unsure bool   // it may be known later
 	p      queue.Progress
 	events []queue.Event // not yet recorded
 	log    *slog.Logger
@@ -108,7 +111,14 @@ func (j *job) close() {
 	}
 }
 
-func (j *job) mailbox() string { return j.task.Lane.Mailbox }
+// mailbox is the key of the mailbox in Graph's paths.
+func (j *job) mailbox() string { return cmp.Or(j.owner, j.task.Lane.Mailbox) }
+
+func (j *job) findOwner(ctx context.Context) {
+	if j.d.cfg.Owner != nil {
+		j.owner, j.unsure = j.d.cfg.Owner(ctx, j.task.Lane)
+	}
+}
 
 func (j *job) connection() Connection { return j.d.cfg.Connections[j.task.Lane.ConnectionName()] }
 

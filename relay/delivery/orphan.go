@@ -57,6 +57,7 @@ func (d *Deliverer) clearAway(ctx context.Context, o queue.Orphan) bool {
 	if j.client, err = d.clients(o.Lane.Connection); err != nil {
 		return !errors.Is(err, graph.ErrNotConnected) || time.Since(o.Since) >= max(d.cfg.GiveUpAfter, orphanSettle)
 	}
+	j.findOwner(ctx)
 	settled, err := j.removeUnsent(ctx)
 	if err != nil {
 		given := time.Since(o.Since) >= max(d.cfg.GiveUpAfter, orphanSettle)

@@ -70,6 +70,9 @@ func (j *job) refused(e *graph.Error, err error) queue.Outcome {
 		if j.doubtful() {
 			return j.retry(reason, detail) // it may have been sent: that has to be seen first
 		}
+		if e.Reason == graph.ReasonMailbox && j.unsure {
+			return j.retry(reason, detail+"; it may be an alias, whose owner cannot be looked up now") // see Config.Owner
+		}
 		return j.end(queue.Failed, reason, detail)
 	case graph.ClassConnection:
 		length := outagePause

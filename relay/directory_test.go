@@ -1,0 +1,227 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/smtp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"graphrelay/graph"
+	"graphrelay/graph/simulator"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+)
+
+func testDirectory(log *syncBuffer, find func(address string) (graph.User, error)) *directory {
+	d := newDirectory(nil, slog.New(slog.NewTextHandler(log, nil)))
+	d.find = func(_ context.Context, address string) (graph.User, error) { return find(address) }
+	return d
+}
+
+// One request serves all who ask for an address; what it brought is known for its time.
+func TestDirectoryRemembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log syncBuffer
+		var asked atomic.Int32
+		d := testDirectory(&log, func(address string) (graph.User, error) {
+			asked.Add(1)
+			time.Sleep(time.Second)
+			if address == "nobody@contoso.test" {
+				return graph.User{}, graph.ErrNoUser
+			}
+			return graph.User{ID: "id", UserPrincipalName: "Anna@contoso.test"}, nil
+		})
+		want := func(address string, w whose, requests int32) {
+			t.Helper()
+			if u, got := d.owner(t.Context(), address); got != w || got == somebodys && u.ID != "id" {
+				t.Errorf("%s: %v, %+v", address, got, u)
+			}
+			if asked.Load() != requests {
+				t.Errorf("%s: %d requests, want %d", address, asked.Load(), requests)
+			}
+		}
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() { d.owner(t.Context(), "Sales@contoso.test") })
+		}
+		wg.Wait()
+		want("sales@contoso.test", somebodys, 1)
+		want("anna@contoso.test", somebodys, 1) // its owner came with it
+		want("nobody@contoso.test", nobodys, 2)
+		time.Sleep(nobodyTime + time.Second)
+		want("nobody@contoso.test", nobodys, 3)
+		want("sales@contoso.test", somebodys, 3)
+		time.Sleep(knownTime)
+		want("sales@contoso.test", somebodys, 4)
+	})
+}
+
+// A directory that may not be read is asked seldom and warned of once; one that does not
+// answer keeps nobody waiting for long.
+func TestDirectoryFails(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		err     error
+		answer  whose
+		silence time.Duration
+		warned  int
+	}{
+		{"denied", &graph.Error{Status: 403, Code: "Authorization_RequestDenied"}, cannotTell, deniedSilence, 1},
+		{"no such thing", &graph.Error{Status: 404}, cannotTell, deniedSilence, 1},
+		{"down", &graph.Error{Status: 503}, notNow, failureSilence, 0},
+		{"no network", errors.New("unreachable"), notNow, failureSilence, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log syncBuffer
+				asked := 0
+				d := testDirectory(&log, func(string) (graph.User, error) { asked++; return graph.User{}, tt.err })
+				for _, requests := range []int{1, 2} {
+					for range 3 {
+						if _, got := d.owner(t.Context(), fmt.Sprint(requests, "@contoso.test")); got != tt.answer {
+							t.Errorf("got %v", got)
+						}
+						synctest.Wait()
+					}
+					if asked != requests {
+						t.Errorf("%d requests, want %d", asked, requests)
+					}
+					time.Sleep(tt.silence + time.Second)
+				}
+				if n := strings.Count(log.String(), "grant the application User.Read.All"); n != tt.warned {
+					t.Errorf("warned %d times:\n%s", n, log.String())
+				}
+			})
+		})
+	}
+}
+
+func TestDirectoryHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log syncBuffer
+		d := testDirectory(&log, func(string) (graph.User, error) { time.Sleep(time.Hour); return graph.User{}, graph.ErrNoUser })
+		start := time.Now()
+		if _, got := d.owner(t.Context(), "a@contoso.test"); got != notNow || time.Since(start) != askTimeout {
+			t.Errorf("%v after %s", got, time.Since(start))
+		}
+		synctest.Wait()
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+func directoryOptions(roles ...string) simulator.Options {
+	return simulator.Options{
+		SendDelay: -1, SendAs: map[string][]string{},
+		Apps:      []simulator.App{{Roles: append(roles, "Mail.ReadWrite", "Mail.Send")}},
+		Mailboxes: []string{"anna@contoso.test", "a@contoso.test"},
+		Users:     []simulator.User{{Address: "anna@contoso.test", Aliases: []string{"sales@contoso.test"}}},
+	}
+}
+
+func (p *pathRig) from(envelope, header string) error {
+	return smtp.SendMail(p.relay.Address("127.0.0.1:0"), nil, envelope, []string{"b@example.test"}, []byte("From: "+header+"\r\nSubject: s\r\n\r\nbody\r\n"))
+}
+
+// An alias sends from its owner's mailbox, in one lane with it, and stays in From.
+func TestAlias(t *testing.T) {
+	p := startPaths(t, directoryOptions("User.Read.All"), nil)
+	for _, from := range []string{"Sales@contoso.test", "anna@contoso.test"} {
+		if err := p.from(from, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitSent(t, p.sim, 2)
+	shown := map[string]bool{}
+	for _, m := range p.sim.Sent() {
+		shown[m.From.Address] = true
+		if m.Mailbox != "anna@contoso.test" {
+			t.Errorf("sent from %s", m.Mailbox)
+		}
+	}
+	if !shown["Sales@contoso.test"] || !shown["anna@contoso.test"] {
+		t.Errorf("From: %v", shown)
+	}
+	for _, c := range p.sim.Journal() {
+		if c.Operation == simulator.OpCreate && (strings.Contains(c.Path, "@") || c.Status != 201) {
+			t.Errorf("%d %s", c.Status, c.Path)
+		}
+	}
+	lanes, err := p.relay.store.List(t.Context(), queue.Filter{})
+	if err != nil || len(lanes) != 2 || lanes[0].Lane != lanes[1].Lane {
+		t.Errorf("%+v, %v", lanes, err)
+	}
+	if n := p.sim.Stats().Calls[simulator.OpFindUser]; n > 2 {
+		t.Errorf("%d look-ups", n)
+	}
+}
+
+// Whom the directory does not know is refused at MAIL FROM, and at DATA; not the null
+// sender.
+func TestUnknownSender(t *testing.T) {
+	p := startPaths(t, directoryOptions("User.Read.All"), nil)
+	for _, tt := range []struct{ envelope, header string }{{"nobody@contoso.test", "anna@contoso.test"}, {"anna@contoso.test", "nobody@contoso.test"}, {"", "nobody@contoso.test"}} {
+		if err := p.from(tt.envelope, tt.header); err == nil || !strings.HasPrefix(err.Error(), "550 ") || !strings.Contains(err.Error(), "There is no mailbox nobody@contoso.test") {
+			t.Errorf("%v: %v", tt, err)
+		}
+	}
+	if err := p.from("", "anna@contoso.test"); err != nil {
+		t.Error(err)
+	}
+	waitSent(t, p.sim, 1)
+}
+
+// Without the right, and while the directory cannot be asked, mail is taken; a mailbox that
+// is written to under its own address goes out as before, an alias once it can be asked.
+func TestDirectoryAway(t *testing.T) {
+	p := startPaths(t, directoryOptions(), nil)
+	if err := p.from("anna@contoso.test", "anna@contoso.test"); err != nil {
+		t.Fatal(err)
+	}
+	waitSent(t, p.sim, 1)
+	if n := p.sim.Stats().Calls[simulator.OpFindUser]; n != 1 {
+		t.Errorf("%d look-ups without the right", n)
+	}
+
+	p = startPaths(t, directoryOptions("User.Read.All"), nil)
+	if _, err := p.sim.AddFault(simulator.Fault{Operation: simulator.OpFindUser, Status: 503}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.from("sales@contoso.test", "sales@contoso.test"); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) { // refused, but not for good
+		list, err := p.relay.store.List(t.Context(), queue.Filter{})
+		if err != nil || len(list) != 1 || time.Now().After(end) {
+			t.Fatal(list, err)
+		}
+		if list[0].Reason == string(graph.ReasonMailbox) {
+			break
+		}
+	}
+	p.sim.ClearFaults()
+	if err := p.relay.Reload(p.relay.current.cfg); err != nil { // which asks again at once
+		t.Fatal(err)
+	}
+	waitSent(t, p.sim, 1)
+	if m := p.sim.Sent()[0]; m.Mailbox != "anna@contoso.test" || m.From.Address != "sales@contoso.test" {
+		t.Errorf("sent from %s as %s", m.Mailbox, m.From.Address)
+	}
+}
+
+func TestDirectoryOff(t *testing.T) {
+	p := startPaths(t, directoryOptions("User.Read.All"), func(c *config.Config) { c.Connections[0].Directory = config.DirectoryOff })
+	if err := p.from("anna@contoso.test", "anna@contoso.test"); err != nil {
+		t.Fatal(err)
+	}
+	waitSent(t, p.sim, 1)
+	if n := p.sim.Stats().Calls[simulator.OpFindUser]; n != 0 {
+		t.Errorf("%d look-ups", n)
+	}
+}
