@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,7 +121,7 @@ func sleep(ctx context.Context, d time.Duration) {
 // Sender implements smtpd.Policy. The null reverse-path is checked by its header.
 func (p *policy) Sender(who smtpd.Identity, from string, size int64) error {
 	if from != "" {
-		r, err := p.route(who, from)
+		r, err := p.route(who, from, from)
 		if err == nil {
 			err = p.fits(r.lane, size)
 		}
@@ -154,7 +155,7 @@ func (p *policy) Route(who smtpd.Identity, header []byte, size int64, e *queue.E
 	if err != nil {
 		return err
 	}
-	r, err := p.route(who, author)
+	r, err := p.route(who, e.Envelope.From, author)
 	if err == nil {
 		err = p.fits(r.lane, size)
 	}
@@ -162,7 +163,9 @@ func (p *policy) Route(who smtpd.Identity, header []byte, size int64, e *queue.E
 		return err
 	}
 	e.Lane, e.From, e.ReplyTo = r.lane, r.from, r.replyTo
-	e.Sender = p.sender(who, h, r)
+	if e.Sender = r.sender; e.Sender == "" {
+		e.Sender = p.sender(who, e.Envelope.From, h, r)
+	}
 	e.MessageID = h.MessageID()
 	if p.cfg.Log.Subjects {
 		e.Subject = h.Subject()
@@ -171,7 +174,7 @@ func (p *policy) Route(who smtpd.Identity, header []byte, size int64, e *queue.E
 }
 
 // authorOf is whose mailbox is to send: whom the header From names first, or the
-// envelope's sender. Several From fields (RFC 5322 section 3.6 has one) are forgiven
+// envelope's sender; empty where there is neither. Several From fields (RFC 5322 section 3.6 has one) are forgiven
 // where they name the same address; of two, somebody could see the one that nobody
 // has checked.
 func authorOf(h *mime.Header, envelope string) (string, error) {
@@ -190,9 +193,6 @@ func authorOf(h *mime.Header, envelope string) (string, error) {
 			return a.Address, nil
 		}
 	}
-	if envelope == "" {
-		return "", senderRefusal("The message names no sender: give it a From header or a MAIL FROM")
-	}
 	return envelope, nil
 }
 
@@ -208,12 +208,12 @@ func (p *policy) fits(lane queue.Lane, size int64) error {
 
 // sender is the Sender field's address where the client might as well have sent
 // from it, through the same connection and as itself; "" otherwise.
-func (p *policy) sender(who smtpd.Identity, h *mime.Header, author routed) string {
+func (p *policy) sender(who smtpd.Identity, envelope string, h *mime.Header, author routed) string {
 	s := h.Sender()
 	if s == nil || !s.Valid() {
 		return ""
 	}
-	r, err := p.route(who, s.Address)
+	r, err := p.route(who, envelope, s.Address)
 	if err != nil || r.lane.Connection != author.lane.Connection || r.from != s.Address {
 		return ""
 	}
@@ -224,13 +224,14 @@ func (p *policy) sender(who smtpd.Identity, h *mime.Header, author routed) strin
 type routed struct {
 	lane    queue.Lane
 	from    string
+	sender  string // where the mailbox sends on behalf of from
 	replyTo string
 }
 
 // route checks that the client may use the address, and finds its mailbox: by
-// the first sender rule that matches, else as itself. The connection is the rule's,
+// the first sender rule that applies, else as itself. A rule may apply to no address. The connection is the rule's,
 // else the user's, else that of the mailbox's domain; it gives no right to send.
-func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
+func (p *policy) route(who smtpd.Identity, envelope, address string) (routed, error) {
 	if c := p.passThrough(who); c != nil {
 		return p.visitorRoute(who, c, address)
 	}
@@ -238,7 +239,7 @@ func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
 	if who.User != "" && u == nil {
 		return p.ownMailbox(who.User, address)
 	}
-	if who.User != "" && !u.MaySendAs(address) {
+	if who.User != "" && address != "" && !u.MaySendAs(address) {
 		return routed{}, senderRefusal(fmt.Sprintf("The user %s may not send as %s; ask the administrator to add it to the user's senders", who.User, address))
 	}
 	r := routed{from: address}
@@ -246,11 +247,19 @@ func (p *policy) route(who smtpd.Identity, address string) (routed, error) {
 	if u != nil {
 		ofUser = u.Connection
 	}
-	if rule := p.rule(address); rule != nil {
-		mailbox, r.from, ofRule = rule.Mailbox, rule.Mailbox, rule.Connection
-		if rule.ReplyTo == config.ReplyToOriginal && !strings.EqualFold(rule.Mailbox, address) && smtpd.ValidAddress(address) {
+	if rule := p.rule(who, envelope, address); rule != nil {
+		mailbox, r.from, ofRule = rule.Mailbox, rule.Shown(address), rule.Connection
+		if rule.OnBehalfOf {
+			r.sender = rule.Mailbox
+		}
+		if rule.ReplyTo == config.ReplyToOriginal && !strings.EqualFold(r.from, address) && smtpd.ValidAddress(address) {
 			r.replyTo = address
 		}
+		if !smtpd.ValidAddress(r.from) {
+			r.from = rule.Mailbox // only a header brings such an original
+		}
+	} else if address == "" {
+		return routed{}, senderRefusal("The message names no sender: give it a From header or a MAIL FROM")
 	} else if !smtpd.ValidAddress(address) { // only a header brings one
 		return routed{}, senderRefusal(fmt.Sprintf("%s is no address that a mailbox can have; send from another", address))
 	}
@@ -278,10 +287,10 @@ func (p *policy) findOwner(l *queue.Lane) error {
 	return nil
 }
 
-// rule is the first sender rule that matches, or nil.
-func (p *policy) rule(address string) *config.Sender {
+// rule is the first sender rule that applies, or nil.
+func (p *policy) rule(who smtpd.Identity, envelope, address string) *config.Sender {
 	for i := range p.cfg.Senders {
-		if p.cfg.Senders[i].Match.Match(address) {
+		if p.cfg.Senders[i].Applies(address, envelope, who.User, who.Client) {
 			return &p.cfg.Senders[i]
 		}
 	}
@@ -291,8 +300,9 @@ func (p *policy) rule(address string) *config.Sender {
 // bounceTo is who learns what became of an envelope sender's mail: of a device,
 // whose address receives none, the mailbox that sends for it.
 func (p *policy) bounceTo(sender string) string {
-	if rule := p.rule(sender); rule != nil && p.cfg.ConnectionOf(sender) == nil {
-		return rule.Mailbox
+	i := slices.IndexFunc(p.cfg.Senders, func(s config.Sender) bool { return s.Match.Match(sender) })
+	if i >= 0 && p.cfg.ConnectionOf(sender) == nil {
+		return p.cfg.Senders[i].Mailbox
 	}
 	return sender
 }

@@ -83,14 +83,15 @@ func machine(a netip.Addr) string {
 // the address that the header From had before a rule replaced it.
 func (p *policy) receiptMeters(r queue.Receipt) []meter {
 	author := r.From
-	if rule := p.rule(r.Sender); rule != nil && strings.EqualFold(rule.Mailbox, author) {
+	client, _ := netip.ParseAddr(r.Client)
+	who := smtpd.Identity{User: r.User, Client: client}
+	if rule := p.rule(who, r.Sender, r.Sender); rule != nil && strings.EqualFold(rule.Shown(r.Sender), author) {
 		author = "" // the rule's
 	}
 	if r.ReplyTo != "" {
 		author = r.ReplyTo
 	}
-	client, _ := netip.ParseAddr(r.Client)
-	return p.meters(smtpd.Identity{User: r.User, Client: client}, r.Sender, author)
+	return p.meters(who, r.Sender, author)
 }
 
 // Admit implements smtpd.Policy.

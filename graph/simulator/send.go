@@ -146,12 +146,11 @@ func (s *Simulator) submit(i *item, app string) {
 	now := time.Now()
 	i.Submitted, i.Sent = true, now
 	i.touch()
-	owner := Address{Address: i.Mailbox}
 	if i.From == nil {
-		i.From = &owner
+		i.From = &Address{Address: i.Mailbox}
 	}
-	if i.Sender == nil {
-		i.Sender = &owner
+	if i.Sender == nil { // Send As: both are the same, "Send mail from another user"
+		i.Sender = i.From
 	}
 	s.ledger.add(s.delivery(i, app))
 	if s.options.SendDelay < 0 {

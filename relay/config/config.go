@@ -124,13 +124,27 @@ type User struct {
 	Recipients   Recipients `yaml:"recipients"`
 }
 
-// Sender maps the senders that match to a mailbox.
+// Sender maps the senders that match to a mailbox. All of its conditions have to hold.
 type Sender struct {
-	Match      Pattern `yaml:"match"`
-	Mailbox    string  `yaml:"mailbox"`
-	Connection string  `yaml:"connection"` // in place of the user's and the domain's; see ConnectionOf
-	ReplyTo    ReplyTo `yaml:"reply_to"`
+	Match      Pattern        `yaml:"match"`    // of the sender; * is also one without an address
+	Envelope   Pattern        `yaml:"envelope"` // of MAIL FROM; the zero value is any
+	Networks   []netip.Prefix `yaml:"networks"` // of the client; empty: any
+	Users      []string       `yaml:"users"`    // who signed in; empty: anybody
+	Mailbox    string         `yaml:"mailbox"`
+	From       SenderFrom     `yaml:"from"`         // what recipients see
+	OnBehalfOf bool           `yaml:"on_behalf_of"` // the mailbox is shown as sending on behalf of From
+	Connection string         `yaml:"connection"`   // in place of the user's and the domain's; see ConnectionOf
+	ReplyTo    ReplyTo        `yaml:"reply_to"`
 }
+
+// SenderFrom says what recipients see as From: an address, or one of the choices.
+type SenderFrom string
+
+// The choices for From.
+const (
+	FromMailbox  SenderFrom = "mailbox"
+	FromOriginal SenderFrom = "original"
+)
 
 // Queue bounds what is kept: mail that waits, and what has ended.
 type Queue struct {
@@ -346,7 +360,7 @@ func (l Listener) PlainAuth() bool {
 		len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, tooWide)
 }
 
-func (s *Sender) setDefaults() { s.ReplyTo = ReplyToOriginal }
+func (s *Sender) setDefaults() { s.From, s.ReplyTo = FromMailbox, ReplyToOriginal }
 
 // Warnings lists what deserves a look but keeps nothing from working.
 func (c *Config) Warnings() []string { return c.warnings }

@@ -246,18 +246,6 @@ func wellFormedHash(hash string) bool {
 	return len(sum) == 53 && strings.Trim(sum, alphabet) == ""
 }
 
-func (v validator) senders() {
-	for i, sender := range v.cfg.Senders {
-		key := fmt.Sprintf("senders[%d]", i)
-		if !v.has(key + ".match") {
-			v.fault(key+".match", `is missing; add the senders that the rule is for, such as "*@printers.local"`)
-		}
-		v.mailbox(key+".mailbox", sender.Mailbox, sender.Connection)
-		v.connectionName(key+".connection", sender.Connection)
-		v.reachable(key, i)
-	}
-}
-
 // mailbox wants an address of a connection's domains, unless a connection is named.
 func (v validator) mailbox(key, mailbox, connection string) {
 	if !v.require(key, mailbox, "add the address of the mailbox to send from") {
@@ -270,16 +258,5 @@ func (v validator) mailbox(key, mailbox, connection string) {
 	if connection == "" && len(v.cfg.Connections) > 0 && v.cfg.ConnectionOf(mailbox) == nil {
 		_, domain := splitAddress(mailbox)
 		v.fault(key, "is in %s, which no connection has; add %s to the domains of a connection", domain, domain)
-	}
-}
-
-// reachable warns of a rule that an earlier one always comes before.
-func (v validator) reachable(key string, i int) {
-	for j, earlier := range v.cfg.Senders[:i] {
-		same := earlier.Match == v.cfg.Senders[i].Match && earlier.Match != Pattern{}
-		if same || earlier.Match.all() {
-			v.warn(key, "is never used, since senders[%d] matches before it; move it up or remove it", j)
-			return
-		}
 	}
 }

@@ -35,7 +35,7 @@ func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []
 		notes = append(notes, "not carried: "+strings.Join(left, ", "))
 	}
 	g.Sender = sender(m, rec, g.From)
-	if m.Sender != nil && g.Sender == nil && !strings.EqualFold(m.Sender.Address, g.From.EmailAddress.Address) {
+	if m.Sender != nil && (g.Sender == nil || g.Sender.EmailAddress.Address != m.Sender.Address) && !strings.EqualFold(m.Sender.Address, g.From.EmailAddress.Address) {
 		notes = append(notes, "dropped the sender "+m.Sender.Address+": the client may not send from it")
 	}
 	for _, n := range m.Report.Notes {
@@ -73,14 +73,18 @@ func from(m *mime.Message, rec queue.Record) *graph.Recipient {
 	return &r
 }
 
-// sender is who wrote in From's name, if the client may use that address. Whether
+// sender is who wrote in From's name, as a sender rule or the message says, if the client
+// may use that address. Whether
 // Exchange lets it stand there shows when the message is made or sent; see
 // withoutSender.
 func sender(m *mime.Message, rec queue.Record, from *graph.Recipient) *graph.Recipient {
-	if m.Sender == nil || m.Sender.Address != rec.Sender || strings.EqualFold(rec.Sender, from.EmailAddress.Address) {
+	if rec.Sender == "" || strings.EqualFold(rec.Sender, from.EmailAddress.Address) {
 		return nil
 	}
-	r := recipient(*m.Sender)
+	r := recipient(mime.Address{Address: rec.Sender})
+	if m.Sender != nil && m.Sender.Address == rec.Sender {
+		r.EmailAddress.Name = m.Sender.Name
+	}
 	return &r
 }
 

@@ -136,7 +136,11 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, note
 	if !onlyAuthor(m, f.EmailAddress.Address) {
 		put("From", mime.FormatAddresses(addresses([]graph.Recipient{*f})))
 	}
-	put("Sender", "") // it would name somebody else, and Exchange refuses that at the send
+	onBehalf := "" // whoever else it names, Exchange refuses at the send
+	if strings.EqualFold(rec.Sender, rec.Lane.Mailbox) {
+		onBehalf = mime.FormatAddresses([]mime.Address{{Address: rec.Sender}})
+	}
+	put("Sender", onBehalf)
 	if m.Sender != nil && !strings.EqualFold(m.Sender.Address, f.EmailAddress.Address) {
 		notes = append(notes, "dropped the sender "+m.Sender.Address)
 	}

@@ -94,7 +94,7 @@ type Entry struct {
 	Envelope  Envelope
 	Lane      Lane
 	From      string // the address that is shown as From; empty: the header's own
-	Sender    string // the Sender field's address, where the client may use it
+	Sender    string // who sends on behalf of From: by a sender rule, or the Sender field's address, where the client may use it
 	ReplyTo   string // added as Reply-To where the message has none
 	Subject   string
 	MessageID string
