@@ -24,6 +24,8 @@ func signIn(c config.Connection, mailboxes *connected.Store) graph.SignIn {
 		return entra.Certificate{App: appOf(c), Certificate: *c.Certificate, Chain: c.CertificateChain}
 	case config.SignInWorkload:
 		return entra.Workload{App: appOf(c), TokenFile: c.FederatedTokenFile}
+	case config.SignInManaged:
+		return entra.ManagedIdentity{GraphURL: c.Endpoints.Graph, ClientID: c.ManagedIdentityClientID}
 	}
 	return entra.ClientSecret{App: appOf(c), Secret: c.ClientSecret.Reveal()}
 }

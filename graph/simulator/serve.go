@@ -18,6 +18,8 @@ func (s *Simulator) routes() http.Handler {
 	root.Handle("/v1.0/", s.mailRoutes())
 	root.Handle("/api/v2.0/", s.uploadRoutes())
 	root.Handle("/_simulator/", s.viewRoutes())
+	root.HandleFunc(imdsPath, s.serveManagedIdentity)
+	root.HandleFunc(appServicePath, s.serveManagedIdentity)
 	root.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
 			s.servePage(w, r)

@@ -30,6 +30,7 @@ type Connection struct {
 	CertificatePasswordEnv  string              `yaml:"certificate_password_env"`
 	CertificateChain        bool                `yaml:"certificate_chain"` // send the certificates along
 	Certificate             *tls.Certificate    // what is in CertificateFile and CertificateKeyFile; nil for other ways to sign in
+	ManagedIdentityClientID string              `yaml:"managed_identity_client_id"` // empty: the system-assigned one
 	FederatedTokenFile      string              `yaml:"federated_token_file"`
 	Domains                 []string            `yaml:"domains"` // lower case, in their ASCII form
 	Cloud                   Cloud               `yaml:"cloud"`
@@ -129,9 +130,11 @@ func (v validator) connections() {
 		key := fmt.Sprintf("connections[%d]", i)
 		names.check(key+".name", c.Name, plainName, "write a name of at most 64 letters, digits, dots, dashes and underscores")
 		v.signIn(key, c)
-		if c.SignIn != SignInPassThrough {
+		if slices.Contains(ofOneTenant, c.SignIn) {
 			v.tenant(key+".tenant", c.Tenant)
 			v.clientID(key+".client_id", c.ClientID)
+		}
+		if slices.Contains(ofDomains, c.SignIn) {
 			v.domains(key+".domains", c.Domains, owners)
 		}
 		v.cloud(key, c)

@@ -35,8 +35,11 @@ func (d *Date) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// ofOneTenant are all but pass_through, where clients bring tenant and application.
-var ofOneTenant = []SignIn{SignInSecret, SignInCertificate, SignInWorkload, SignInDelegated}
+// Where tenant and application are named: not where Azure, or the client, knows them.
+var (
+	ofOneTenant = []SignIn{SignInSecret, SignInCertificate, SignInWorkload, SignInDelegated}
+	ofDomains   = append([]SignIn{SignInManaged}, ofOneTenant...)
+)
 
 // signInKeys are those that belong to some ways to sign in only.
 var signInKeys = []struct {
@@ -45,7 +48,7 @@ var signInKeys = []struct {
 }{
 	{"tenant", ofOneTenant},
 	{"client_id", ofOneTenant},
-	{"domains", ofOneTenant},
+	{"domains", ofDomains},
 	{"client_secret", []SignIn{SignInSecret, SignInDelegated}},
 	{"client_secret_file", []SignIn{SignInSecret, SignInDelegated}},
 	{"client_secret_env", []SignIn{SignInSecret, SignInDelegated}},
@@ -57,6 +60,7 @@ var signInKeys = []struct {
 	{"certificate_password_env", []SignIn{SignInCertificate}},
 	{"certificate_chain", []SignIn{SignInCertificate}},
 	{"federated_token_file", []SignIn{SignInWorkload}},
+	{"managed_identity_client_id", []SignIn{SignInManaged}},
 }
 
 // signInKeys refuses keys of another way to sign in: somebody thinks they count.

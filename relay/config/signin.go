@@ -16,6 +16,7 @@ const (
 	SignInSecret      SignIn = "client_secret"     // the application, for every mailbox
 	SignInCertificate SignIn = "certificate"       // the same, with a certificate
 	SignInWorkload    SignIn = "workload_identity" // the same, with a token that its platform issues
+	SignInManaged     SignIn = "managed_identity"  // the same, as what Azure vouches for
 	SignInDelegated   SignIn = "delegated"         // the owner of each mailbox
 	// SignInPassThrough: clients bring their credential to listeners with pass_through.
 	SignInPassThrough SignIn = "pass_through"
@@ -23,7 +24,7 @@ const (
 
 // UnmarshalText reads a way to sign in.
 func (s *SignIn) UnmarshalText(text []byte) error {
-	return oneOf(s, text, SignInSecret, SignInCertificate, SignInWorkload, SignInDelegated, SignInPassThrough)
+	return oneOf(s, text, SignInSecret, SignInCertificate, SignInWorkload, SignInManaged, SignInDelegated, SignInPassThrough)
 }
 
 // Mailboxes is how connected mailboxes are kept. After Load, TokenKey holds the keys,
@@ -101,6 +102,10 @@ func (v validator) signIn(key string, c *Connection) {
 		}
 		if !c.MailReadWrite {
 			v.fault(key+".mail_readwrite", "is false, but with sign_in: delegated the relay sees by it that an owner may use a mailbox; remove the key")
+		}
+	case SignInManaged:
+		if at := key + ".managed_identity_client_id"; v.has(at) && !isGUID(c.ManagedIdentityClientID) {
+			v.fault(at, "is no client ID such as 22222222-2222-2222-2222-222222222222; write that of the user-assigned identity, or remove the key for the system-assigned one")
 		}
 	case SignInPassThrough:
 		v.passThrough(key, c)

@@ -1,0 +1,88 @@
+package entra
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"golang.org/x/oauth2"
+)
+
+// ManagedIdentity signs in as what Azure vouches for: a virtual machine, an app of App
+// Service or the like, or a server with Azure Arc. Which of them it is, azidentity finds in
+// the environment.
+type ManagedIdentity struct {
+	GraphURL string
+	ClientID string             // of a user-assigned identity; empty: the system-assigned one
+	Client   policy.Transporter // nil: without a proxy, since the endpoint is of this machine
+}
+
+// PerMailbox implements graph.SignIn.
+func (ManagedIdentity) PerMailbox() bool { return false }
+
+// Source implements graph.SignIn.
+func (m ManagedIdentity) Source(ctx context.Context, _ string) oauth2.TokenSource {
+	return managed{ctx, m}
+}
+
+type managed struct {
+	ctx context.Context
+	m   ManagedIdentity
+}
+
+// Token implements oauth2.TokenSource.
+func (s managed) Token() (*oauth2.Token, error) {
+	o := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: s.m.Client}}
+	if o.Transport == nil {
+		o.Transport = local
+	}
+	if s.m.ClientID != "" {
+		o.ID = azidentity.ClientID(s.m.ClientID)
+	}
+	credential, err := azidentity.NewManagedIdentityCredential(o)
+	if err != nil {
+		return nil, managedError(err)
+	}
+	// Claims, be they empty, keep the library from its own cache: a token is asked for when
+	// a new one is needed, as after Graph has refused one.
+	token, err := credential.GetToken(s.ctx, policy.TokenRequestOptions{Scopes: []string{s.m.GraphURL + "/.default"}, Claims: "{}"})
+	if err != nil {
+		return nil, managedError(err)
+	}
+	return &oauth2.Token{AccessToken: token.Token, TokenType: "Bearer", Expiry: token.ExpiresOn}, nil
+}
+
+// local reaches the endpoint on this machine.
+var local = &http.Client{
+	Transport:     &http.Transport{IdleConnTimeout: time.Minute, MaxIdleConns: 10, ResponseHeaderTimeout: 30 * time.Second},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+const maxManagedError = 64 << 10
+
+// managedError keeps the first line of the library's text, which goes on with the whole
+// answer, and makes what the endpoint refuses look like a refusal of Entra's.
+func managedError(err error) error {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	var failed *azidentity.AuthenticationFailedError
+	if !errors.As(err, &failed) || failed.RawResponse == nil {
+		return errors.New(text)
+	}
+	refusal := &oauth2.RetrieveError{Response: failed.RawResponse, ErrorCode: "managed_identity", ErrorDescription: text}
+	var answer struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	body, _ := io.ReadAll(io.LimitReader(failed.RawResponse.Body, maxManagedError))
+	if json.Unmarshal(body, &answer) == nil && answer.Error != "" {
+		refusal.ErrorCode, refusal.ErrorDescription = answer.Error, answer.Description
+	}
+	return refusal
+}
