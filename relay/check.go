@@ -27,10 +27,13 @@ type ConnectionCheck struct {
 	Rights     []string      `json:"rights"`               // in the token; RBAC for Applications gives rights that are not
 	Mailbox    string        `json:"mailbox,omitempty"`    // that was tried
 	Readable   bool          `json:"mailbox_readable"`     // it exists, and the token is good for it
+	Directory  string        `json:"directory,omitempty"`  // whether it can be asked whose an alias is: readable, denied or failed
 	Connected  int           `json:"connected_mailboxes,omitempty"`
 	Expires    time.Time     `json:"credential_expires,omitzero"`
 	Faults     []string      `json:"faults,omitempty"`
 	Warnings   []string      `json:"warnings,omitempty"`
+
+	key string // of the mailbox in Graph's paths, where the directory has told
 }
 
 func (c *ConnectionCheck) fault(err error, advice string) {
@@ -125,6 +128,7 @@ func (c *ConnectionCheck) application(ctx context.Context, client *graph.Client,
 	if !of.MailReadWrite && slices.Contains(c.Rights, "Mail.ReadWrite") {
 		c.warn("the application may write mailboxes, but mail_readwrite is false; remove that key, and larger messages can go, and lost answers be looked up")
 	}
+	c.lookUp(ctx, client, of)
 	switch {
 	case c.Mailbox == "":
 		c.warn("no mailbox was tried, since the configuration names none; name one with --mailbox")
@@ -135,9 +139,31 @@ func (c *ConnectionCheck) application(ctx context.Context, client *graph.Client,
 	}
 }
 
+// lookUp asks the directory whose the mailbox's address is.
+func (c *ConnectionCheck) lookUp(ctx context.Context, client *graph.Client, of *config.Connection) {
+	if of.Directory == config.DirectoryOff {
+		return
+	}
+	address := cmp.Or(c.Mailbox, "postmaster@"+of.Domains[0])
+	user, _, err := client.FindUser(ctx, address)
+	var e *graph.Error
+	switch {
+	case err == nil && c.Mailbox != "":
+		c.Directory, c.key = "readable", user.ID
+	case err == nil || errors.Is(err, graph.ErrNoUser):
+		c.Directory = "readable"
+	case errors.As(err, &e) && e.Reason == graph.ReasonAccessDenied:
+		c.Directory = "denied"
+		c.warn("the directory may not be read: grant the application User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off")
+	default:
+		c.Directory = "failed"
+		c.warn("the directory cannot be asked: %v", err)
+	}
+}
+
 // probe looks into the mailbox.
 func (c *ConnectionCheck) probe(ctx context.Context, client *graph.Client) {
-	_, err := client.Probe(ctx, c.Mailbox)
+	_, err := client.Probe(ctx, cmp.Or(c.key, c.Mailbox))
 	var e *graph.Error
 	switch {
 	case err == nil:

@@ -12,7 +12,8 @@ import (
 
 // What check --online says of an application: each fault with what to do, in one line.
 func TestCheckOnline(t *testing.T) {
-	rbac := []string{} // RBAC for Applications: no roles in the token, the rights are there
+	none := []string{}
+	all := []string{"Mail.ReadWrite", "Mail.Send", "User.Read.All"}
 	for _, tt := range []struct {
 		name          string
 		app           simulator.App
@@ -33,14 +34,21 @@ func TestCheckOnline(t *testing.T) {
 		{name: "clock wrong", mailbox: "anna@contoso.test", fault: &simulator.Fault{Operation: simulator.OpToken, Status: 401, Code: "invalid_client", Message: "AADSTS700024"},
 			faults: []string{"check the clock of this machine"}},
 		{name: "no such mailbox", mailbox: "missing@contoso.test", faults: []string{"ErrorInvalidUser", "check the address"}},
-		{name: "no rights", app: simulator.App{Roles: rbac}, mailbox: "anna@contoso.test", faults: []string{"ErrorAccessDenied", "grant the application Mail.ReadWrite"},
+		{name: "an alias", mailbox: "sales@contoso.test", readable: true},
+		{name: "directory denied", app: simulator.App{Roles: []string{"Mail.ReadWrite", "Mail.Send"}}, mailbox: "anna@contoso.test", readable: true, warns: []string{"grant the application User.Read.All"}},
+		{name: "directory off", app: simulator.App{Roles: []string{"Mail.ReadWrite", "Mail.Send"}}, mailbox: "anna@contoso.test", readable: true,
+			change: func(c *config.Config) { c.Connections[0].Directory = config.DirectoryOff }},
+		{name: "no rights", app: simulator.App{Roles: none}, mailbox: "anna@contoso.test", faults: []string{"ErrorAccessDenied", "grant the application Mail.ReadWrite"},
 			warns: []string{"Mail.Send is not in the token: it has to come from RBAC for Applications"}},
-		{name: "send only", app: simulator.App{Roles: []string{"Mail.Send"}}, mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"with Mail.Send alone"}},
+		{name: "send only", app: simulator.App{Roles: []string{"Mail.Send"}}, mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"with Mail.Send alone", "User.Read.All"}},
 		{name: "more rights than used", mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"mail_readwrite is false", "with Mail.Send alone"}},
 		{name: "login down", mailbox: "anna@contoso.test", change: func(c *config.Config) { c.Connections[0].Endpoints.Login = "http://127.0.0.1:1" }, faults: []string{"check the network"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, url := simWith(t, simulator.Options{Apps: []simulator.App{tt.app}})
+			if tt.app.Roles == nil {
+				tt.app.Roles = all
+			}
+			s, url := simWith(t, simulator.Options{Apps: []simulator.App{tt.app}, Users: []simulator.User{{Address: "anna@contoso.test", Aliases: []string{"sales@contoso.test"}}}})
 			if tt.fault != nil {
 				if _, err := s.AddFault(*tt.fault); err != nil {
 					t.Fatal(err)

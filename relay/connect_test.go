@@ -192,6 +192,10 @@ func TestConsentEnds(t *testing.T) {
 			break
 		}
 	}
+	resp, err := http.Get(r.cfg.Admin.BaseURL() + "/metrics")
+	if _, metrics := page(t, resp, err); !strings.Contains(metrics, `graphrelay_connected_mailboxes{connection="owners",state="refused"} 1`) {
+		t.Error("the metric does not tell")
+	}
 	if log := r.log.String(); !strings.Contains(log, "has to be connected again by its owner") {
 		t.Errorf("the operator is not told:\n%s", log)
 	}

@@ -83,7 +83,7 @@ func (r *Relay) register() {
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
 	r.registry.MustRegister(r.reloaded, r.about.collector(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)), newExpiryCollector(r), newCredentialCollector(r))
+		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)), newExpiryCollector(r), newCredentialCollector(r), newMailboxCollector(r))
 }
 
 // Log is the logger of the configuration in use.

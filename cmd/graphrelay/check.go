@@ -43,7 +43,7 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 	good := true
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	if !asJSON {
-		fmt.Fprintln(w, "CONNECTION\tSIGN-IN\tTOKEN\tRIGHTS IN IT\tMAILBOX\tCREDENTIAL UNTIL")
+		fmt.Fprintln(w, "CONNECTION\tSIGN-IN\tTOKEN\tRIGHTS IN IT\tMAILBOX\tDIRECTORY\tCREDENTIAL UNTIL")
 	}
 	for i := range cfg.Connections {
 		c := &cfg.Connections[i]
@@ -57,8 +57,8 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 			_ = json.NewEncoder(e.stdout).Encode(check)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.SignIn, until("ok, until ", check.TokenUntil), cmp.Or(clean(strings.Join(check.Rights, " ")), "-"),
-			mailboxText(check), until("", check.Expires))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.SignIn, until("ok, until ", check.TokenUntil), cmp.Or(clean(strings.Join(check.Rights, " ")), "-"),
+			mailboxText(check), cmp.Or(check.Directory, "-"), until("", check.Expires))
 		for _, f := range check.Faults {
 			fmt.Fprintf(e.stderr, "graphrelay: connection %s: %s\n", c.Name, clean(f))
 		}
