@@ -96,6 +96,7 @@ type Entry struct {
 	From      string // the address that is shown as From; empty: the header's own
 	Sender    string // who sends on behalf of From: by a sender rule, or the Sender field's address, where the client may use it
 	ReplyTo   string // added as Reply-To where the message has none
+	Signature string // the name of the signature that it is to get, or empty
 	Subject   string
 	MessageID string
 	Listener  string

@@ -67,10 +67,10 @@ func (w *writer) insert(ctx context.Context, tx *transaction, e queue.Entry) err
 	}
 	now := time.Now().UnixMicro()
 	_, err = tx.ExecContext(ctx, `INSERT INTO message (id, received, size, sum, body, lane, mail_from, recipients, utf8, dsn,
-		header_from, sender, reply_to, subject, message_id, listener, user, client, trace, state, due, turn)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?,?)`,
+		header_from, sender, reply_to, signature, subject, message_id, listener, user, client, trace, state, due, turn)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?,?)`,
 		w.id, now, w.size, seal(w.sum, e.Envelope.From, string(to), dsn), kind, lane, e.Envelope.From, string(to), e.Envelope.UTF8, dsn,
-		e.From, e.Sender, e.ReplyTo, e.Subject, e.MessageID, e.Listener, e.User, e.Client, e.Trace, now, turn)
+		e.From, e.Sender, e.ReplyTo, e.Signature, e.Subject, e.MessageID, e.Listener, e.User, e.Client, e.Trace, now, turn)
 	if err != nil || kind == bodyFile {
 		return err
 	}

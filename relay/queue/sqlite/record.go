@@ -12,7 +12,7 @@ import (
 // recordColumns are read by scanRecord, in this order, from recordTables.
 const (
 	recordColumns = `m.id, m.received, m.size, lane.connection, lane.mailbox, m.mail_from, m.recipients, m.utf8, m.dsn,
-	m.header_from, m.sender, m.reply_to, m.subject, m.message_id, m.listener, m.user, m.client, m.trace,
+	m.header_from, m.sender, m.reply_to, m.signature, m.subject, m.message_id, m.listener, m.user, m.client, m.trace,
 	m.state, m.due, m.reason, m.detail, m.attempts, m.warned, m.fence, m.finished,
 	m.path, m.draft_wanted, m.draft_id, m.stray, m.attached, m.upload_url, m.upload_offset, m.send_wanted, m.settle, m.accepted`
 	recordTables = `message m JOIN lane ON lane.id = m.lane`
@@ -25,7 +25,7 @@ func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
 	var to, dsn string
 	p := &r.Progress
 	err = row.Scan(&r.ID, &received, &r.Size, &r.Lane.Connection, &r.Lane.Mailbox, &r.Envelope.From, &to, &r.Envelope.UTF8, &dsn,
-		&r.From, &r.Sender, &r.ReplyTo, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace,
+		&r.From, &r.Sender, &r.ReplyTo, &r.Signature, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace,
 		&r.State, &due, &r.Reason, &r.Detail, &r.Attempts, &r.Warned, &fence, &finished,
 		&p.Path, &p.DraftWanted, &p.DraftID, &p.Stray, &p.Attached, &p.UploadURL, &p.UploadOffset, &sendWanted, &settle, &p.Accepted)
 	if err != nil {

@@ -36,6 +36,7 @@ CREATE TABLE message (
 	header_from   TEXT NOT NULL,
 	sender        TEXT NOT NULL,
 	reply_to      TEXT NOT NULL,
+	signature     TEXT NOT NULL,    -- its name, empty for none
 	subject       TEXT NOT NULL,
 	message_id    TEXT NOT NULL,
 	listener      TEXT NOT NULL,
