@@ -1,0 +1,114 @@
+package mime
+
+import (
+	"strings"
+
+	"golang.org/x/net/html"
+)
+
+// HTMLText returns what HTML says as plain text: a line for each block, at most one
+// blank line in a row, and the address of a link behind its text where that is another.
+func HTMLText(doc string) string {
+	var p plainText
+	z := html.NewTokenizer(strings.NewReader(doc))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return p.String()
+		case html.TextToken:
+			if p.raw == "" {
+				p.words(string(z.Text()))
+			}
+		case html.StartTagToken, html.SelfClosingTagToken:
+			p.start(z)
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			p.end(string(name))
+		}
+	}
+}
+
+// plainText gathers text. Its white space is folded as a browser does.
+type plainText struct {
+	strings.Builder
+	raw    string // the open element whose content is not shown
+	breaks int    // line ends before the next word
+	space  bool   // a space before it
+	link   string // where the open <a> leads
+	linked int    // where its text begins
+}
+
+func (p *plainText) words(text string) {
+	for i, word := range strings.FieldsFunc(text, isSpace) {
+		p.space = p.space || i > 0 || isSpace(rune(text[0]))
+		p.word(word)
+	}
+	if text != "" && isSpace(rune(text[len(text)-1])) {
+		p.space = true
+	}
+}
+
+// isSpace is what HTML folds; a no-break space is none of it.
+func isSpace(r rune) bool { return strings.ContainsRune(" \t\r\n\f", r) }
+
+func (p *plainText) word(word string) {
+	word = strings.ReplaceAll(word, "\u00a0", " ")
+	switch {
+	case p.Len() == 0:
+	case p.breaks > 0:
+		p.WriteString(strings.Repeat("\n", min(p.breaks, 2)))
+	case p.space:
+		p.WriteByte(' ')
+	}
+	p.breaks, p.space = 0, false
+	p.WriteString(word)
+}
+
+func (p *plainText) start(z *html.Tokenizer) {
+	name, more := z.TagName()
+	tag := string(name)
+	switch {
+	case isRawElement(tag):
+		p.raw = tag
+	case tag == "br":
+		p.breaks++
+	case tag == "td" || tag == "th":
+		p.space = true
+	case tag == "p":
+		p.breaks = max(p.breaks, 2)
+	case isBlock(tag):
+		p.breaks = max(p.breaks, 1)
+	case tag == "a":
+		p.link, p.linked = "", p.Len()
+		for more {
+			var key, value []byte
+			if key, value, more = z.TagAttr(); string(key) == "href" {
+				p.link = strings.TrimSpace(string(value))
+			}
+		}
+	}
+}
+
+func (p *plainText) end(tag string) {
+	switch {
+	case p.raw != "":
+		p.raw = ""
+	case tag == "a":
+		p.endLink()
+	case tag == "td" || tag == "th":
+	case tag == "p":
+		p.breaks = max(p.breaks, 2)
+	case isBlock(tag):
+		p.breaks = max(p.breaks, 1)
+	}
+}
+
+func (p *plainText) endLink() {
+	text := strings.TrimSpace(p.String()[min(p.linked, p.Len()):])
+	web := strings.HasPrefix(p.link, "https://") || strings.HasPrefix(p.link, "http://")
+	if web && text != "" && strings.TrimSuffix(p.link, "/") != text && !strings.HasSuffix(strings.TrimSuffix(p.link, "/"), "://"+text) {
+		p.space = true
+		p.word("<" + p.link + ">")
+	}
+	p.link = ""
+}
