@@ -30,6 +30,7 @@ type Config struct {
 	Users       []User       `yaml:"users"`
 	Connections []Connection `yaml:"connections"`
 	Senders     []Sender     `yaml:"senders"` // the first match wins
+	Signatures  []Signature  `yaml:"signatures"`
 	Mailboxes   Mailboxes    `yaml:"mailboxes"`
 	Queue       Queue        `yaml:"queue"`
 	Delivery    Delivery     `yaml:"delivery"`
@@ -135,6 +136,7 @@ type Sender struct {
 	OnBehalfOf bool           `yaml:"on_behalf_of"` // the mailbox is shown as sending on behalf of From
 	Connection string         `yaml:"connection"`   // in place of the user's and the domain's; see ConnectionOf
 	ReplyTo    ReplyTo        `yaml:"reply_to"`
+	Signature  string         `yaml:"signature"` // its name; empty: none
 }
 
 // SenderFrom says what recipients see as From: an address, or one of the choices.

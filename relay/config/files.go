@@ -21,6 +21,7 @@ const fileRemedy = "check the path, which is taken from the folder of the config
 func checkFiles(cfg *Config, r *report) {
 	checkDataDir(cfg.DataDir, r)
 	readTokenKeys(&cfg.Mailboxes, r)
+	readSignatures(cfg, r)
 	checkCertificates(cfg, r)
 	for i := range cfg.Connections {
 		c, key := &cfg.Connections[i], fmt.Sprintf("connections[%d]", i)

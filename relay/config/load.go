@@ -90,6 +90,9 @@ func resolvePaths(cfg *Config, folder string) {
 		paths = append(paths, &c.ClientSecretFile, &c.ProxyPasswordFile, &c.CAFile,
 			&c.CertificateFile, &c.CertificateKeyFile, &c.CertificatePasswordFile, &c.FederatedTokenFile)
 	}
+	for i := range cfg.Signatures {
+		paths = append(paths, &cfg.Signatures[i].HTMLFile, &cfg.Signatures[i].TextFile)
+	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(folder, *path)

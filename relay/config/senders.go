@@ -41,6 +41,7 @@ func (v validator) senders() {
 		}
 		v.mailbox(key+".mailbox", sender.Mailbox, sender.Connection)
 		v.connectionName(key+".connection", sender.Connection)
+		v.signatureName(key+".signature", sender.Signature)
 		v.conditions(key, sender)
 		if f := sender.From; f != FromMailbox && f != FromOriginal && checkAddress(string(f)) != nil {
 			v.fault(key+".from", "is %s; write mailbox, original, or the mail address that recipients are to see", quote(string(f)))

@@ -26,6 +26,7 @@ func validate(cfg *Config, r *report) {
 	v.users()
 	v.connections()
 	v.senders()
+	v.signatures()
 	v.mailboxes()
 	v.adminURL()
 	v.queue()

@@ -77,8 +77,11 @@ func (t *Template) ParseHTML(source string) error {
 	if err := check(parsed.Tree); err != nil {
 		return err
 	}
+	if err := (&Template{html: parsed}).try(); err != nil {
+		return err
+	}
 	t.html = parsed
-	return t.try()
+	return nil
 }
 
 // ParseText sets the text form.
@@ -90,8 +93,11 @@ func (t *Template) ParseText(source string) error {
 	if err := check(parsed.Tree); err != nil {
 		return err
 	}
+	if err := (&Template{text: parsed}).try(); err != nil {
+		return err
+	}
 	t.text = parsed
-	return t.try()
+	return nil
 }
 
 // bodyOf returns what stands between <body> and </body>, or all of it.
@@ -174,6 +180,10 @@ func trimLines(text string) string {
 
 // plainError leaves out the template's name, which is empty.
 func plainError(err error) error {
+	var e *htmltemplate.Error
+	if errors.As(err, &e) && e.ErrorCode == htmltemplate.ErrEndContext {
+		return errors.New("it ends within a tag, an attribute or a script")
+	}
 	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "html/"), "template: ")
 	return errors.New(strings.TrimPrefix(text, ":"))
 }
