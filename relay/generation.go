@@ -15,6 +15,7 @@ import (
 	"graphrelay/relay/connected"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/signature"
 	"graphrelay/relay/smtpd"
 )
 
@@ -75,9 +76,9 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	}
 	d := deliveryConfig(cfg, r.node)
 	d.BounceTo, d.Waiters = p.bounceTo, r.waiters
-	d.Owner = func(ctx context.Context, l queue.Lane) (id string, later bool) {
-		user, whose := p.directory[l.Connection].owner(ctx, l.Mailbox)
-		return user.ID, whose == notNow
+	d.Owner = func(ctx context.Context, l queue.Lane) (u graph.User, later bool) {
+		u, whose := p.directory[l.Connection].owner(ctx, l.Mailbox)
+		return u, whose == notNow
 	}
 	g.deliverer = delivery.New(d, r.store, g.clientOf, r.deliveryMetrics, g.log)
 	g.admin = admin.New(r.registry, r.ready, g.expiryNotices, g.connectPage(r.store), g.log)
@@ -149,6 +150,10 @@ func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 		d.Postmaster = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(cfg.Delivery.Postmaster)}
 	}
 	d.ResendUnknown = cfg.Delivery.OnUnknown == config.OnUnknownResend
+	d.Signatures = map[string]*signature.Template{}
+	for _, s := range cfg.Signatures {
+		d.Signatures[s.Name] = s.Template
+	}
 	d.Connections = map[string]delivery.Connection{}
 	for _, c := range cfg.Connections {
 		d.Connections[c.Name] = delivery.Connection{SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems}

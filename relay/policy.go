@@ -162,7 +162,7 @@ func (p *policy) Route(who smtpd.Identity, header []byte, size int64, e *queue.E
 	if err != nil {
 		return err
 	}
-	e.Lane, e.From, e.ReplyTo = r.lane, r.from, r.replyTo
+	e.Lane, e.From, e.ReplyTo, e.Signature = r.lane, r.from, r.replyTo, r.signature
 	if e.Sender = r.sender; e.Sender == "" {
 		e.Sender = p.sender(who, e.Envelope.From, h, r)
 	}
@@ -222,10 +222,11 @@ func (p *policy) sender(who smtpd.Identity, envelope string, h *mime.Header, aut
 
 // routed is whose mailbox sends, and what is shown.
 type routed struct {
-	lane    queue.Lane
-	from    string
-	sender  string // where the mailbox sends on behalf of from
-	replyTo string
+	lane      queue.Lane
+	from      string
+	sender    string // where the mailbox sends on behalf of from
+	replyTo   string
+	signature string // its name
 }
 
 // route checks that the client may use the address, and finds its mailbox: by
@@ -249,6 +250,7 @@ func (p *policy) route(who smtpd.Identity, envelope, address string) (routed, er
 	}
 	if rule := p.rule(who, envelope, address); rule != nil {
 		mailbox, r.from, ofRule = rule.Mailbox, rule.Shown(address), rule.Connection
+		r.signature = rule.Signature
 		if rule.OnBehalfOf {
 			r.sender = rule.Mailbox
 		}

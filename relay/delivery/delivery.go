@@ -20,6 +20,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/mime"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/signature"
 )
 
 // Config is what an operator sets.
@@ -46,12 +47,14 @@ type Config struct {
 	Postmaster queue.Lane
 	// BounceTo says where the bounces to an envelope sender go; nil: to itself.
 	BounceTo func(sender string) string
-	// Owner is the object ID of whose mailbox a lane is, or "" if that is not known, now
-	// or at all; nil: of none. An alias is no key of Graph's paths, and a lane may be one
-	// if the directory could not be asked.
-	Owner     func(ctx context.Context, lane queue.Lane) (id string, later bool)
+	// Owner is what the directory says of whose mailbox a lane is, the zero User if that is
+	// not known, now (later) or at all; nil: of none. An alias is no key of Graph's paths,
+	// and a lane may be one if the directory could not be asked.
+	Owner     func(ctx context.Context, lane queue.Lane) (u graph.User, later bool)
 	WarnAfter time.Duration // when the sender is told of a delay; 0: never
 	TidyEvery time.Duration // between looks for what was left behind, or waits for long
+	// Signatures are the templates by name, for messages that are to get one.
+	Signatures map[string]*signature.Template
 }
 
 // Deliverer delivers from one queue. Its fields do not change while it runs.

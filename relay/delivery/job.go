@@ -18,8 +18,8 @@ type job struct {
 	d      *Deliverer
 	client *graph.Client
 	task   queue.Task
-	owner  string // object ID; empty: not known
-	unsure bool   // it may be known later
+	owner  graph.User // of the mailbox; zero: not known
+	unsure bool       // it may be known later
 	p      queue.Progress
 	events []queue.Event // not yet recorded
 	log    *slog.Logger
@@ -88,6 +88,7 @@ func (j *job) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the stored message: %w", err)
 	}
+	j.sign(msg)
 	if j.plan, err = makePlan(msg, s, j.task.Record, &j.d.cfg); err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (j *job) close() {
 }
 
 // mailbox is the key of the mailbox in Graph's paths.
-func (j *job) mailbox() string { return cmp.Or(j.owner, j.task.Lane.Mailbox) }
+func (j *job) mailbox() string { return cmp.Or(j.owner.ID, j.task.Lane.Mailbox) }
 
 func (j *job) findOwner(ctx context.Context) {
 	if j.d.cfg.Owner != nil {

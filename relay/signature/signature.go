@@ -45,8 +45,8 @@ type Data struct {
 
 const maxField = 256 // characters
 
-// clean makes each field one line of bounded length: the directory is written by many.
-func (d Data) clean() Data {
+// Clean makes each field one line of bounded length: the directory is written by many.
+func (d Data) Clean() Data {
 	v := reflect.ValueOf(&d).Elem()
 	for i := range v.NumField() {
 		text := strings.Join(strings.FieldsFunc(strings.ToValidUTF8(v.Field(i).String(), ""), func(r rune) bool {
@@ -138,7 +138,7 @@ type Rendered struct{ HTML, Text string }
 // Render makes the signature of d. Where the template has one form, the other is made
 // from it.
 func (t *Template) Render(d Data) (Rendered, error) {
-	d = d.clean()
+	d = d.Clean()
 	var r Rendered
 	var out strings.Builder
 	if t.html != nil {

@@ -85,7 +85,7 @@ type Policy interface {
 	// Recipient checks RCPT TO; taken counts those that the transaction has already.
 	Recipient(who Identity, from, to string, taken int) error
 	// Route decides by the envelope, the message's header and its size where the mail
-	// goes. It fills in the entry's Lane, From, ReplyTo, Subject and MessageID.
+	// goes. It fills in the entry's Lane, From, ReplyTo, Signature, Subject and MessageID.
 	Route(who Identity, header []byte, size int64, e *queue.Entry) error
 	// Admit counts a message that is about to be taken, or refuses it as one too
 	// many. undo takes it off the count again.

@@ -1,0 +1,162 @@
+package delivery
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"graphrelay/graph"
+	"graphrelay/mime"
+	"graphrelay/relay/signature"
+)
+
+// sign adds the signature of the sender rule to the body, if there is one. The stored
+// message stays as it is.
+func (j *job) sign(m *mime.Message) {
+	name := j.task.Signature
+	if name == "" {
+		return
+	}
+	if why := unsigned(m); why != "" {
+		j.signatureEvent("signature left out", why)
+		return
+	}
+	t := j.d.cfg.Signatures[name]
+	if t == nil {
+		j.signatureEvent("signature left out", "the configuration has no signature "+name+" any more")
+		return
+	}
+	data, missing := j.signatureData(m)
+	rendered, err := t.Render(data)
+	if err != nil {
+		j.signatureEvent("signature left out", err.Error())
+		return
+	}
+	text, added := addSignature(m.Body, rendered)
+	switch {
+	case !added:
+		j.signatureEvent("signature left out", "it is empty, or the message has it already")
+		return
+	case missing != "":
+		j.signatureEvent("signature added", name+", without the directory's data: "+missing)
+	default:
+		j.signatureEvent("signature added", name)
+	}
+	m.Body.Content = text
+}
+
+// signatureData is what the directory says of the mailbox, with From's name and address
+// where it says none. missing tells why there is no more.
+func (j *job) signatureData(m *mime.Message) (d signature.Data, missing string) {
+	u, shown := j.owner, from(m, j.task.Record).EmailAddress
+	d = signature.Data{
+		DisplayName: cmp.Or(u.DisplayName, shown.Name), GivenName: u.GivenName, Surname: u.Surname, JobTitle: u.JobTitle,
+		Department: u.Department, CompanyName: u.CompanyName, OfficeLocation: u.OfficeLocation,
+		MobilePhone: u.MobilePhone, Mail: cmp.Or(u.Mail, shown.Address),
+		StreetAddress: u.StreetAddress, PostalCode: u.PostalCode, City: u.City, State: u.State, Country: u.Country,
+	}
+	if len(u.BusinessPhones) > 0 {
+		d.Phone = u.BusinessPhones[0]
+	}
+	switch {
+	case u.ID != "":
+		return d, ""
+	case j.unsure:
+		return d, "it cannot be asked now"
+	}
+	return d, "grant the application User.Read.All, with admin consent, unless the connection has directory: off or signs in for each mailbox"
+}
+
+// signatureEvent is told once: later tries would only say it again.
+func (j *job) signatureEvent(what, detail string) {
+	if j.task.Attempts <= 1 {
+		j.event(what, detail, graph.Reply{})
+	}
+}
+
+// unsigned says why the message gets no signature; "" if it may.
+func unsigned(m *mime.Message) string {
+	switch {
+	case m.Kind != mime.KindOrdinary:
+		return "the message is not ordinary: " + string(m.Kind)
+	case slices.ContainsFunc(m.Attachments, holdsSeal),
+		slices.ContainsFunc([]string{m.Body.Content, m.Text, m.HTML}, inlinePGP):
+		return "a part of the message is signed or encrypted"
+	}
+	return ""
+}
+
+// inlinePGP tells a text with a message of PGP in it (RFC 9580 section 6.2), be it quoted.
+func inlinePGP(text string) bool {
+	return strings.Contains(text, "-----BEGIN PGP MESSAGE-----") || strings.Contains(text, "-----BEGIN PGP SIGNED MESSAGE-----")
+}
+
+// holdsSeal tells the parts that S/MIME (RFC 8551) and PGP/MIME (RFC 3156) leave of a
+// message that a gateway has wrapped into another.
+func holdsSeal(a *mime.Attachment) bool {
+	switch a.ContentType {
+	case "application/pkcs7-signature", "application/x-pkcs7-signature", "application/pkcs7-mime", "application/x-pkcs7-mime",
+		"application/pgp-signature", "application/pgp-encrypted":
+		return true
+	}
+	return false
+}
+
+// addSignature inserts the form that the body has, before the quoted reply, and tells
+// whether it did: not where the signature is empty or stands above the quote already.
+func addSignature(b mime.Body, s signature.Rendered) (content string, added bool) {
+	place := b.BeforeQuote()
+	above, below := b.Content[:place], b.Content[place:]
+	inserted := ""
+	if b.HTML {
+		inserted = htmlSignature(above, s.HTML)
+	} else {
+		inserted = textSignature(above, below, s.Text)
+	}
+	return above + inserted + below, inserted != ""
+}
+
+func htmlSignature(above, sign string) string {
+	if sign == "" {
+		return ""
+	}
+	text := foldSpace(mime.HTMLText(sign))
+	if text == "" && strings.Contains(above, sign) || text != "" && strings.Contains(foldSpace(mime.HTMLText(above)), text) {
+		return ""
+	}
+	return "<div><br>\n" + sign + "\n</div>\n"
+}
+
+// textSignature puts the line before it that RFC 3676 section 4.3 wants, unless the
+// template has it, and keeps to the line ends of the message.
+func textSignature(above, below, sign string) string {
+	if sign == "" || strings.Contains(foldSpace(above), foldSpace(sign)) {
+		return ""
+	}
+	end := "\r\n"
+	if all := above + below; strings.Contains(all, "\n") && !strings.Contains(all, "\r\n") {
+		end = "\n"
+	}
+	lines := strings.Split(sign, "\n")
+	if !slices.Contains(lines, "-- ") && !slices.Contains(lines, "--") {
+		lines = append([]string{"-- "}, lines...)
+	}
+	if above != "" && !strings.HasSuffix(above, "\n") {
+		lines = append([]string{""}, lines...)
+	}
+	if strings.TrimSpace(above) != "" && !endsBlank(above) {
+		lines = append([]string{""}, lines...)
+	}
+	if below != "" {
+		lines = append(lines, "")
+	}
+	return strings.Join(lines, end) + end
+}
+
+// endsBlank tells whether the last line of a text is blank.
+func endsBlank(text string) bool {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	return strings.HasSuffix(text, "\n\n")
+}
+
+func foldSpace(text string) string { return strings.Join(strings.Fields(text), " ") }
