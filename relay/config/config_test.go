@@ -36,6 +36,7 @@ func inTestFolder(t *testing.T, fixture string) (name string) {
 	writeAuthority(t)
 	write(t, "contoso.secret", []byte("from-file\n"))
 	write(t, "empty.secret", []byte("\n"))
+	write(t, "signature.htm", []byte("\ufeff<html><body><b>{{.DisplayName}}</b></body></html>"))
 	write(t, "latin1.htm", []byte("<p>M\xfcller</p>"))
 	t.Setenv("GRAPHRELAY_TEST_SECRET", "from-environment")
 	t.Setenv(federatedTokenEnv, "")
