@@ -133,7 +133,7 @@ func readClientCertificate(key string, c *Connection, r *report) *tls.Certificat
 		cert, err = fromPFX(data, c.CertificatePassword.Reveal())
 	}
 	if err == nil {
-		err = usable(cert.Leaf, time.Now())
+		err = usable(cert.Leaf)
 	}
 	if err != nil {
 		r.fault(at, "%s", err)
@@ -187,7 +187,8 @@ func fromPFX(data []byte, password string) (*tls.Certificate, error) {
 	return cert, nil
 }
 
-func usable(leaf *x509.Certificate, now time.Time) error {
+// usable lets an expired certificate pass: mail is better kept than refused.
+func usable(leaf *x509.Certificate) error {
 	const remedy = "make one with: openssl req -x509 -newkey rsa:3072, and register it for the application"
 	public, ok := leaf.PublicKey.(*rsa.PublicKey)
 	switch {
@@ -195,8 +196,6 @@ func usable(leaf *x509.Certificate, now time.Time) error {
 		return fmt.Errorf("names a certificate with an %s key, but Entra takes RSA keys only; %s", leaf.PublicKeyAlgorithm, remedy)
 	case public.N.BitLen() < 2048:
 		return fmt.Errorf("names a certificate with an RSA key of %d bits, but 2048 are needed; %s", public.N.BitLen(), remedy)
-	case now.After(leaf.NotAfter):
-		return fmt.Errorf("names a certificate that expired on %s; %s", leaf.NotAfter.UTC().Format(time.DateOnly), remedy)
 	}
 	return nil
 }
