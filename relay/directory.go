@@ -115,7 +115,7 @@ func (d *directory) ask(ctx context.Context, e *entry, key string) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*askTimeout)
 		defer cancel()
 		var user graph.User
-		err := ctx.Err()
+		var err error
 		select {
 		case d.slots <- struct{}{}:
 			user, err = d.find(ctx, key)
