@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,10 +23,12 @@ func simulateCommand(e env, args []string) int {
 	fs.DurationVar(&o.Latency, "latency", 0, "`time` that each call takes at least")
 	fs.DurationVar(&o.SendDelay, "send-delay", 0, "`time` from the answer to send until the item is in Sent Items (default 200ms)")
 	fs.BoolVar(&o.RequireContract, "strict", false, "note requests that lack what graphrelay promises to send (/_simulator/violations)")
+	roles := fs.String("roles", "Mail.ReadWrite,Mail.Send", "application `permissions` that tokens have, separated by commas")
 	quiet := fs.Bool("quiet", false, "do not log each call")
 	if status, ok := noOperands(e, fs, args); !ok {
 		return status
 	}
+	o.Apps = []simulator.App{{Roles: strings.Split(*roles, ",")}}
 	if !*quiet {
 		o.Logger = slog.New(slog.NewTextHandler(e.stderr, nil))
 	}

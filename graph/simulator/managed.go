@@ -21,9 +21,7 @@ const IdentityHeader = "simulated-identity-header"
 
 // serveManagedIdentity gives tokens to whoever runs on the machine.
 func (s *Simulator) serveManagedIdentity(w http.ResponseWriter, r *http.Request) {
-	c := s.newCall(r, OpToken)
-	admit := func(*call) (func(), error) { return func() {}, nil }
-	s.serve(w, c, admit, func(c *call) (answer, error) { return c.managedIdentity(), nil })
+	s.serveLogin(w, r, OpToken, func(c *call) (answer, *oauthError) { return c.managedIdentity(), nil })
 }
 
 func (c *call) managedIdentity() answer {

@@ -35,19 +35,7 @@ func showOwner(w http.ResponseWriter, status int, f ownerForm) {
 	_ = ownerPage.Execute(w, f)
 }
 
-// serveDeviceCode begins a sign-in with a device code.
-func (s *Simulator) serveDeviceCode(w http.ResponseWriter, r *http.Request, tenant string) {
-	c := s.newCall(r, OpDeviceCode)
-	admit := func(*call) (func(), error) { return func() {}, nil }
-	s.serve(w, c, admit, func(c *call) (answer, error) {
-		a, err := c.deviceCode(tenant)
-		if err != nil {
-			return err.answer(c), nil
-		}
-		return a, nil
-	})
-}
-
+// deviceCode begins a sign-in with a device code.
 func (c *call) deviceCode(tenant string) (answer, *oauthError) {
 	form, err := c.tokenForm("client_id", "scope")
 	if err != nil {

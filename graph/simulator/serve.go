@@ -27,9 +27,9 @@ func (s *Simulator) routes() http.Handler {
 		}
 		switch tenant, endpoint, _ := strings.Cut(r.URL.Path[1:], "/"); endpoint {
 		case "oauth2/v2.0/token":
-			s.serveToken(w, r, tenant)
+			s.serveLogin(w, r, OpToken, func(c *call) (answer, *oauthError) { return c.token(tenant) })
 		case "oauth2/v2.0/devicecode":
-			s.serveDeviceCode(w, r, tenant)
+			s.serveLogin(w, r, OpDeviceCode, func(c *call) (answer, *oauthError) { return c.deviceCode(tenant) })
 		case "oauth2/v2.0/authorize":
 			s.serveAuthorize(w, r, tenant)
 		case "oauth2/deviceauth":

@@ -58,11 +58,11 @@ func (e *oauthError) answer(c *call) answer {
 	return a
 }
 
-func (s *Simulator) serveToken(w http.ResponseWriter, r *http.Request, tenant string) {
-	c := s.newCall(r, OpToken)
+// serveLogin takes a call of the login host through, which nobody has to be let in for.
+func (s *Simulator) serveLogin(w http.ResponseWriter, r *http.Request, op Operation, run func(*call) (answer, *oauthError)) {
 	admit := func(*call) (func(), error) { return func() {}, nil }
-	s.serve(w, c, admit, func(c *call) (answer, error) {
-		a, err := c.token(tenant)
+	s.serve(w, s.newCall(r, op), admit, func(c *call) (answer, error) {
+		a, err := run(c)
 		if err != nil {
 			return err.answer(c), nil
 		}

@@ -98,6 +98,7 @@ connections:
     tenant: 11111111-1111-1111-1111-111111111111
     client_id: 22222222-2222-2222-2222-222222222222
     client_secret: simulated
+    directory: off
     domains: [contoso.test]
     endpoints: {login: "http://%[5]s", graph: "http://%[5]s"}
 admin: {address: "127.0.0.1:%[6]d"}
