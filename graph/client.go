@@ -298,7 +298,7 @@ func (c *Client) WithHTTPClient(ctx context.Context) context.Context {
 }
 
 // SignInError makes an *Error of what came of a sign-in.
-func (c *Client) SignInError(err error) error { return tokenError(err, c.tokens.secret...) }
+func (c *Client) SignInError(err error) error { return c.tokens.failed(err) }
 
 // newUUID makes a version 4 UUID (RFC 9562 section 5.4).
 func newUUID() string {

@@ -38,6 +38,7 @@ type tokens struct {
 	client *http.Client
 	secret []string // what an error may not show
 	obs    Observer
+	clock  clock
 	mu     sync.Mutex
 	held   map[string]*token // by mailbox in lower case; "" is the connection's one
 }
@@ -55,20 +56,26 @@ const maxTokens = 10_000
 func newTokens(cfg Config, client *http.Client) *tokens {
 	limited := *client
 	limited.Timeout = min(cfg.Timeout, 30*time.Second)
-	limited.Transport = agent{client.Transport, cfg.UserAgent}
-	return &tokens{signIn: cfg.SignIn, client: &limited, secret: proxySecrets(cfg.Proxy), obs: cfg.Observer, held: map[string]*token{}}
+	t := &tokens{signIn: cfg.SignIn, client: &limited, secret: proxySecrets(cfg.Proxy), obs: cfg.Observer, held: map[string]*token{}}
+	limited.Transport = agent{client.Transport, cfg.UserAgent, &t.clock}
+	return t
 }
 
-// agent names us to the token endpoint as well.
+// agent names us to the token endpoint as well, and asks it for the time.
 type agent struct {
 	http.RoundTripper
-	name string
+	name  string
+	clock *clock
 }
 
 func (a agent) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	identify(r.Header, a.name)
-	return a.RoundTripper.RoundTrip(r)
+	resp, err := a.RoundTripper.RoundTrip(r)
+	if err == nil {
+		a.clock.read(resp.Header)
+	}
+	return resp, err
 }
 
 // get returns a token for the mailbox. One that is to be renewed is used to its end
@@ -88,7 +95,7 @@ func (t *tokens) get(ctx context.Context, mailbox string) (*oauth2.Token, error)
 		select {
 		case held.lock <- struct{}{}:
 		case <-ctx.Done():
-			return nil, tokenError(ctx.Err(), t.secret...)
+			return nil, t.failed(ctx.Err())
 		}
 	}
 	defer func() { <-held.lock }()
@@ -103,7 +110,7 @@ func (t *tokens) get(ctx context.Context, mailbox string) (*oauth2.Token, error)
 		t.keep(held, fresh)
 		return fresh, nil
 	}
-	err = tokenError(err, t.secret...)
+	err = t.failed(err)
 	if value != nil && unavailable(err) {
 		return value, nil
 	}
@@ -169,9 +176,19 @@ func unavailable(err error) bool {
 	return errors.As(err, &e) && (e.Reason == ReasonUnavailable || e.Reason == ReasonNetwork)
 }
 
+// failed makes an *Error of what came of a sign-in. Assertions, and more, are refused where
+// the clock is wrong, in words that do not lead there.
+func (t *tokens) failed(err error) error {
+	e := tokenError(err, t.secret...)
+	if ahead := t.clock.ahead.Load(); e.Reason == ReasonAuth && ahead != nil && ahead.Abs() > maxSkew {
+		e.err = skewError(*ahead)
+	}
+	return e
+}
+
 // tokenError: what the endpoint refuses is the connection's fault; what does not
 // answer passes. The text of an AADSTS error names no secret, another server's may.
-func tokenError(err error, secrets ...string) error {
+func tokenError(err error, secrets ...string) *Error {
 	e := &Error{Op: opToken, Class: ClassConnection, Reason: ReasonAuth, err: err}
 	var r *oauth2.RetrieveError
 	notConnected := errors.Is(err, ErrNotConnected)
