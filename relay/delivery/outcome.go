@@ -65,13 +65,16 @@ func (j *job) outcome(ctx context.Context, err error) queue.Outcome {
 
 func (j *job) refused(e *graph.Error, err error) queue.Outcome {
 	reason, detail := string(e.Reason), err.Error()
+	if do := j.remedy(e); do != "" {
+		detail += "; " + do
+	}
 	switch e.Class {
 	case graph.ClassMessage:
 		if j.doubtful() {
 			return j.retry(reason, detail) // it may have been sent: that has to be seen first
 		}
 		if e.Reason == graph.ReasonMailbox && j.unsure {
-			return j.retry(reason, detail+"; it may be an alias, whose owner cannot be looked up now") // see Config.Owner
+			return j.retry(reason, err.Error()+"; it may be an alias, whose owner cannot be looked up now") // see Config.Owner
 		}
 		return j.end(queue.Failed, reason, detail)
 	case graph.ClassConnection:
