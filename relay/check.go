@@ -30,6 +30,7 @@ type ConnectionCheck struct {
 	Directory  string        `json:"directory,omitempty"`  // whether it can be asked whose an alias is: readable, denied or failed
 	Connected  int           `json:"connected_mailboxes,omitempty"`
 	Expires    time.Time     `json:"credential_expires,omitzero"`
+	ClockAhead float64       `json:"clock_ahead_seconds"` // of Microsoft's, by the second
 	Faults     []string      `json:"faults,omitempty"`
 	Warnings   []string      `json:"warnings,omitempty"`
 
@@ -111,6 +112,7 @@ func sampleMailbox(cfg *config.Config, c *config.Connection) string {
 func (c *ConnectionCheck) application(ctx context.Context, client *graph.Client, of *config.Connection) {
 	defer client.Close()
 	token, err := client.Token(ctx, "")
+	c.clock(client)
 	if err != nil {
 		c.fault(err, remedy(err))
 		return
@@ -136,6 +138,14 @@ func (c *ConnectionCheck) application(ctx context.Context, client *graph.Client,
 		c.warn("no mailbox was tried: with Mail.Send alone the relay may not look into one")
 	default:
 		c.probe(ctx, client)
+	}
+}
+
+// clock compares the time: a sign-in with a certificate fails when it is five minutes off.
+func (c *ConnectionCheck) clock(client *graph.Client) {
+	ahead, _ := client.ClockSkew()
+	if c.ClockAhead = ahead.Round(time.Second).Seconds(); ahead.Abs() > time.Minute {
+		c.warn("the clock of this machine is %s ahead of Microsoft's (negative: behind); set it by NTP", ahead.Round(time.Second))
 	}
 }
 
@@ -212,6 +222,7 @@ func (c *ConnectionCheck) owners(ctx context.Context, cfg *config.Config, of *co
 	client := NewClient(cfg, *of, signIn(*of, store))
 	defer client.Close()
 	token, err := client.Token(ctx, c.Mailbox)
+	c.clock(client)
 	if err != nil {
 		c.fault(err, remedy(err))
 		return

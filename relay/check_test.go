@@ -2,6 +2,9 @@ package relay
 
 import (
 	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +70,9 @@ func TestCheckOnline(t *testing.T) {
 			if got.Good && tt.change == nil && (got.TokenUntil.Before(time.Now()) || !strings.Contains(strings.Join(got.Rights, " "), "Mail.Send")) {
 				t.Errorf("the token: %v, %v", got.TokenUntil, got.Rights)
 			}
+			if got.ClockAhead > 2 || got.ClockAhead < -2 {
+				t.Errorf("clock %v", got.ClockAhead)
+			}
 			if text, err := json.Marshal(got); err != nil || strings.Contains(string(text), "simulated") {
 				t.Errorf("%s, %v", text, err)
 			}
@@ -112,5 +118,25 @@ func TestCheckOnlineOwners(t *testing.T) {
 	}
 	if got := check(); !got.Good || got.Connected != 1 || got.Mailbox != "bob@contoso.test" || len(got.Warnings) != 1 {
 		t.Errorf("revoked: %+v", got)
+	}
+}
+
+// A clock that is off is told of, although the sign-in works.
+func TestCheckOnlineClock(t *testing.T) {
+	s := simulator.New(simulator.Options{})
+	t.Cleanup(s.Close)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Set("Date", time.Now().Add(-3*time.Minute).UTC().Format(http.TimeFormat))
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	}))
+	t.Cleanup(server.Close)
+	cfg := settings(t, t.TempDir(), server.URL, "")
+	got := CheckOnline(t.Context(), cfg, &cfg.Connections[0], "anna@contoso.test")
+	if !got.Good || got.ClockAhead < 175 || got.ClockAhead > 200 || !strings.Contains(strings.Join(got.Warnings, "\n"), "set it by NTP") {
+		t.Errorf("%+v", got)
 	}
 }
