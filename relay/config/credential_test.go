@@ -8,8 +8,11 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"math/big"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -167,5 +170,30 @@ func TestExpiryNotice(t *testing.T) {
 	}
 	if got := (&Connection{}).ExpiryNotice(time.Now()); got != "" {
 		t.Errorf("no date: %q", got)
+	}
+}
+
+// A key may come from where systemd puts the credentials of a service.
+func TestTokenKeyOfSystemd(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("CREDENTIALS_DIRECTORY", t.TempDir())
+	const key = "EHq8pkIS0zXBqH2rUY1iHwxpV9Ejh5XzWzA2lfoXd3M="
+	write(t, filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), "token.key"), []byte(key+"\n"))
+	write(t, "relay.yaml", []byte(`
+listeners: [{name: a, address: "127.0.0.1:25", auth: none, networks: [127.0.0.0/8]}]
+connections:
+  - name: owners
+    sign_in: delegated
+    tenant: 11111111-1111-1111-1111-111111111111
+    client_id: 22222222-2222-2222-2222-222222222222
+    domains: [contoso.test]
+mailboxes: {token_key_credential: token.key}
+`))
+	cfg, err := Load("relay.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys := cfg.Mailboxes.Keys(); len(keys) != 1 || base64.StdEncoding.EncodeToString(keys[0]) != key {
+		t.Errorf("%d keys", len(keys))
 	}
 }
