@@ -70,6 +70,8 @@ func parseXOAuth2(response []byte) (user, token string) {
 	return user, bearerToken(fields)
 }
 
+const bearerAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+
 // bearerToken finds the token among fields that end with ^A. It has the characters of
 // RFC 6750 section 2.1 alone.
 func bearerToken(fields []byte) string {
@@ -79,9 +81,7 @@ func bearerToken(fields []byte) string {
 		if !strings.EqualFold(name, "auth") || !strings.EqualFold(scheme, "bearer") {
 			continue
 		}
-		if strings.ContainsFunc(token, func(r rune) bool {
-			return r > 'z' || !strings.ContainsRune("-._~+/=", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a')
-		}) {
+		if strings.Trim(token, bearerAlphabet) != "" {
 			return ""
 		}
 		return token
