@@ -26,7 +26,7 @@ type SignIn interface {
 
 // ErrNotConnected: the owner of a mailbox has not signed in for it, or what came of that
 // is refused by now. Only the owner can mend that.
-var ErrNotConnected = errors.New("the mailbox is not connected; its owner has to connect it")
+var ErrNotConnected = errors.New("nobody is signed in for the mailbox")
 
 // renewAhead is how long before its end a token is renewed, or half its life
 // where that is short.

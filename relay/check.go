@@ -232,20 +232,30 @@ func (c *ConnectionCheck) owners(ctx context.Context, cfg *config.Config, of *co
 }
 
 // rights reads the roles of an application's token, or the scopes of an owner's. They are
-// shown, not relied on: what RBAC for Applications gives is not among them, and to a
-// client a token is opaque.
+// shown, not relied on: what RBAC for Applications gives is not among them.
 func rights(token string) []string {
+	c := claimsOf(token)
+	return append(append([]string{}, c.Roles...), strings.Fields(c.Scope)...)
+}
+
+// claims are those of a token for Graph, unverified, as far as they can be read: to a
+// client a token is opaque.
+type claims struct {
+	Roles      []string `json:"roles"`
+	Scope      string   `json:"scp"`
+	UPN        string   `json:"upn"`
+	Name       string   `json:"preferred_username"`
+	UniqueName string   `json:"unique_name"`
+}
+
+func claimsOf(token string) (c claims) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return []string{}
+		return claims{}
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims struct {
-		Roles []string `json:"roles"`
-		Scope string   `json:"scp"`
+	if err != nil || json.Unmarshal(payload, &c) != nil {
+		return claims{}
 	}
-	if err != nil || json.Unmarshal(payload, &claims) != nil {
-		return []string{}
-	}
-	return append(claims.Roles, strings.Fields(claims.Scope)...)
+	return c
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -235,11 +236,19 @@ func (g *generation) visited(desk queue.Desk, lane string) {
 // releaseEvery finds mailboxes that another process (the connect command) has connected.
 const releaseEvery = 2 * time.Second
 
-// release lets mail go on once the mailbox that it waited for is connected.
+// release lets mail go on once the mailbox that it waited for is connected, or its client
+// has signed in while it was on its way to be held.
 func (g *generation) release(ctx context.Context, desk queue.Desk) {
-	for g.mailboxes != nil && ctx.Err() == nil {
-		if err := releaseConnected(ctx, g.mailboxes, desk, g.log); err != nil && ctx.Err() == nil {
-			g.log.Error("cannot release the mail of connected mailboxes", "error", err)
+	for ctx.Err() == nil {
+		var err error
+		if g.mailboxes != nil {
+			err = releaseConnected(ctx, g.mailboxes, desk, g.log)
+		}
+		if slices.ContainsFunc(g.cfg.Connections, func(c config.Connection) bool { return c.SignIn == config.SignInPassThrough }) {
+			err = errors.Join(err, release(ctx, desk, g.log, "its client has signed in", func(l queue.Lane) bool { return g.policy.visitors.ready(ctx, l.Connection) }))
+		}
+		if err != nil && ctx.Err() == nil {
+			g.log.Error("cannot release what was held for want of a credential", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -62,6 +62,22 @@ func (v *visitors) find(lane string) *visitor {
 	return v.by[lane]
 }
 
+func (v *visitors) touch(n *visitor) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n.used = time.Now()
+}
+
+// ready says whether the visitor of a lane is here, with a credential that is good.
+func (v *visitors) ready(ctx context.Context, lane string) bool {
+	n := v.find(lane)
+	if n == nil {
+		return false
+	}
+	_, err := n.client.Token(ctx, "")
+	return err == nil
+}
+
 func (v *visitors) prove(credential string) (sum [sha256.Size]byte) {
 	m := hmac.New(sha256.New, v.key[:])
 	m.Write([]byte(credential))
@@ -94,7 +110,7 @@ func (p *policy) visit(ctx context.Context, who smtpd.Identity, name, credential
 	lane, proof := visitorLane(c.Name, name), p.visitors.prove(credential)
 	old := p.visitors.find(lane)
 	if old != nil && old.proof == proof && old.cfg == p.cfg {
-		old.used = time.Now()
+		p.visitors.touch(old)
 		if mailbox != "" { // the token is asked about again when it is used
 			return nil
 		}
@@ -114,8 +130,8 @@ func (p *policy) visit(ctx context.Context, who smtpd.Identity, name, credential
 	} else {
 		_, err = client.Probe(ctx, mailbox)
 		var e *graph.Error
-		if errors.As(err, &e) && e.Reason == graph.ReasonAccessDenied {
-			err = nil // a token with Mail.Send alone
+		if errors.As(err, &e) && e.Reason == graph.ReasonAccessDenied && maySendOnly(credential, mailbox) {
+			err = nil
 		}
 	}
 	if err != nil {
@@ -127,6 +143,17 @@ func (p *policy) visit(ctx context.Context, who smtpd.Identity, name, credential
 		p.visited(lane)
 	}
 	return nil
+}
+
+// maySendOnly tells whether a token that Graph knows, but lets not look into the mailbox,
+// is one for it with Mail.Send alone. Anybody has some token for a mailbox of their own.
+func maySendOnly(token, mailbox string) bool {
+	c := claimsOf(token)
+	if slices.Contains(c.Roles, "Mail.Send") {
+		return true
+	}
+	return slices.Contains(strings.Fields(c.Scope), "Mail.Send") &&
+		slices.ContainsFunc([]string{c.UPN, c.Name, c.UniqueName}, func(n string) bool { return strings.EqualFold(n, mailbox) })
 }
 
 // visitApp signs in an application: the user name is client-id@tenant.
@@ -158,7 +185,7 @@ func wrongCredential(err error) bool {
 	if !errors.As(err, &e) {
 		return false
 	}
-	return e.Reason == graph.ReasonAuth || e.Reason == graph.ReasonMailbox || e.Reason == graph.ReasonNotConnected
+	return slices.Contains([]graph.Reason{graph.ReasonAuth, graph.ReasonMailbox, graph.ReasonNotConnected, graph.ReasonAccessDenied}, e.Reason)
 }
 
 // passThrough is the connection of a listener whose clients bring their credential; nil

@@ -36,6 +36,8 @@ func startVisitors(t *testing.T, o simulator.Options) *visitorsRig {
 	o.RequireContract, o.SendDelay = true, -1
 	o.Apps = []simulator.App{
 		{Tenant: "contoso.test", ClientID: "aaaaaaaa-1111-2222-3333-444444444444", Secret: "secret-of-a"},
+		{Tenant: "contoso.test", ClientID: "dddddddd-1111-2222-3333-444444444444", Secret: "secret-of-d", Roles: []string{"Mail.Send"}},
+		{Tenant: "contoso.test", ClientID: "eeeeeeee-1111-2222-3333-444444444444", Secret: "secret-of-e", Roles: []string{"User.Read.All"}},
 		{Tenant: "fabrikam.test", ClientID: "bbbbbbbb-1111-2222-3333-444444444444", Secret: "secret-of-b"},
 	}
 	r := &visitorsRig{T: t}
@@ -223,7 +225,8 @@ func TestBearer(t *testing.T) {
 			}
 			waitSent(t, r.sim, 1)
 			for name, bad := range map[string]bearer{
-				"another token": {mechanism, "anna@contoso.test", token + "x"}, "no mailbox": {mechanism, "missing@contoso.test", token}, "no address": {mechanism, "anna", token},
+				"no right to send": {mechanism, "anna@contoso.test", r.ownToken("eeeeeeee-1111-2222-3333-444444444444@contoso.test", "secret-of-e")},
+				"another token":    {mechanism, "anna@contoso.test", token + "x"}, "no mailbox": {mechanism, "missing@contoso.test", token}, "no address": {mechanism, "anna", token},
 			} {
 				if err := r.send(bad, "anna@contoso.test", name); err == nil || !strings.HasPrefix(err.Error(), "535") {
 					t.Errorf("%s: %v", name, err)
@@ -239,6 +242,10 @@ func TestBearer(t *testing.T) {
 				t.Fatal(err)
 			}
 			waitSent(t, r.sim, 3)
+			sendOnly := bearer{mechanism, "bob@contoso.test", r.ownToken("dddddddd-1111-2222-3333-444444444444@contoso.test", "secret-of-d")}
+			if err := r.send(sendOnly, "bob@contoso.test", "send only"); err != nil {
+				t.Error(err) // whether drafts may be made is the connection's mail_readwrite to say
+			}
 			if strings.Contains(r.log.String(), token) || strings.Contains(r.log.String(), base64.StdEncoding.EncodeToString([]byte(token))) {
 				t.Error("a token is in the log")
 			}

@@ -245,10 +245,10 @@ func (t Tokens) RefreshToken(ctx context.Context, mailbox string) (token string,
 	case err != nil:
 		return "", 0, fmt.Errorf("read the connected mailbox: %w", err)
 	case refused != "":
-		return "", 0, fmt.Errorf("%w again: %s", graph.ErrNotConnected, refused)
+		return "", 0, fmt.Errorf("%w any more: %s", graph.ErrNotConnected, refused)
 	}
 	if token, _, err = t.store.keys.open(sealed, t.connection, mailbox); err != nil {
-		return "", 0, fmt.Errorf("%w again, or the key that its token was stored with has to be given: %w", graph.ErrNotConnected, err)
+		return "", 0, fmt.Errorf("%w, as long as the key that its token was stored with is not given: %w", graph.ErrNotConnected, err)
 	}
 	return token, version, nil
 }

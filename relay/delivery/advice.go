@@ -64,7 +64,10 @@ func (j *job) remedy(e *graph.Error) string {
 	case graph.ReasonAuth:
 		return graph.Advice(e)
 	case graph.ReasonNotConnected:
-		return "graphrelay connect " + mailbox + ", or the page /connect"
+		if j.task.Lane.Connection != j.task.Lane.ConnectionName() { // its client brings the credential
+			return ""
+		}
+		return "have its owner connect it: graphrelay connect " + mailbox + ", or the page /connect"
 	case graph.ReasonSendDenied:
 		return "grant " + mailbox + " Send As on " + cmp.Or(j.task.From, "the address in From") + " in Exchange (Add-RecipientPermission), or have a sender rule show another From"
 	case graph.ReasonAccessDenied:
