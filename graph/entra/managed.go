@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,18 +44,20 @@ func (s managed) Token() (*oauth2.Token, error) {
 	if o.Transport == nil {
 		o.Transport = local
 	}
+	last := &lastAnswer{Transporter: o.Transport}
+	o.Transport = last
 	if s.m.ClientID != "" {
 		o.ID = azidentity.ClientID(s.m.ClientID)
 	}
 	credential, err := azidentity.NewManagedIdentityCredential(o)
 	if err != nil {
-		return nil, managedError(err)
+		return nil, last.refusal(err)
 	}
 	// Claims, be they empty, keep the library from its own cache: a token is asked for when
 	// a new one is needed, as after Graph has refused one.
 	token, err := credential.GetToken(s.ctx, policy.TokenRequestOptions{Scopes: []string{s.m.GraphURL + "/.default"}, Claims: "{}"})
 	if err != nil {
-		return nil, managedError(err)
+		return nil, last.refusal(err)
 	}
 	return &oauth2.Token{AccessToken: token.Token, TokenType: "Bearer", Expiry: token.ExpiresOn}, nil
 }
@@ -65,24 +68,42 @@ var local = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
+// lastAnswer keeps what the endpoint answered last: some of the library's errors, such as
+// that of a system-assigned identity which is refused, do not hold it.
+type lastAnswer struct {
+	policy.Transporter
+	resp *http.Response
+	body []byte
+}
+
 const maxManagedError = 64 << 10
 
-// managedError keeps the first line of the library's text, which goes on with the whole
-// answer, and makes what the endpoint refuses look like a refusal of Entra's.
-func managedError(err error) error {
+// Do implements policy.Transporter.
+func (l *lastAnswer) Do(r *http.Request) (*http.Response, error) {
+	resp, err := l.Transporter.Do(r)
+	if l.resp = resp; err != nil || resp.StatusCode < http.StatusBadRequest {
+		return resp, err
+	}
+	l.body, err = io.ReadAll(io.LimitReader(resp.Body, maxManagedError))
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(l.body))
+	return resp, err
+}
+
+// refusal keeps the first line of the library's text, which goes on with the whole answer,
+// and makes what the endpoint refuses look like a refusal of Entra's.
+func (l *lastAnswer) refusal(err error) error {
 	text, _, _ := strings.Cut(err.Error(), "\n")
-	var failed *azidentity.AuthenticationFailedError
-	if !errors.As(err, &failed) || failed.RawResponse == nil {
+	if l.resp == nil || l.resp.StatusCode < http.StatusBadRequest {
 		return errors.New(text)
 	}
-	refusal := &oauth2.RetrieveError{Response: failed.RawResponse, ErrorCode: "managed_identity", ErrorDescription: text}
+	refused := &oauth2.RetrieveError{Response: l.resp, ErrorCode: "managed_identity", ErrorDescription: text}
 	var answer struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}
-	body, _ := io.ReadAll(io.LimitReader(failed.RawResponse.Body, maxManagedError))
-	if json.Unmarshal(body, &answer) == nil && answer.Error != "" {
-		refusal.ErrorCode, refusal.ErrorDescription = answer.Error, answer.Description
+	if json.Unmarshal(l.body, &answer) == nil && answer.Error != "" {
+		refused.ErrorCode, refused.ErrorDescription = answer.Error, answer.Description
 	}
-	return refusal
+	return refused
 }

@@ -89,6 +89,10 @@ func TestManagedIdentityFails(t *testing.T) {
 	if !errors.As(err, &r) || r.Response.StatusCode != 400 || strings.Contains(err.Error(), "\n") {
 		t.Errorf("not assigned: %v", err)
 	}
+	r, m.ClientID = nil, ""
+	if _, err := m.Source(t.Context(), "").Token(); !errors.As(err, &r) || r.Response.StatusCode != 400 || strings.Contains(err.Error(), "\n") {
+		t.Errorf("no system-assigned identity: %v", err)
+	}
 	t.Setenv("IDENTITY_ENDPOINT", server+"/msi/token")
 	t.Setenv("IDENTITY_HEADER", "wrong")
 	if _, err = (entra.ManagedIdentity{GraphURL: server}).Source(t.Context(), "").Token(); !errors.As(err, &r) || r.Response.StatusCode != 401 {
