@@ -186,18 +186,37 @@ func releaseConnected(ctx context.Context, store *connected.Store, desk queue.De
 }
 
 // release lets the mail go on that was held for want of a credential, and has one now.
+// Lane by lane: a list of all has an end, behind which somebody's could be for ever.
 func release(ctx context.Context, desk queue.Desk, log *slog.Logger, why string, ready func(queue.Lane) bool) error {
-	held, err := desk.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected)})
-	for _, m := range held {
-		if !ready(m.Lane) {
-			continue
-		}
-		switch e := desk.Steer(ctx, m.ID, queue.Release, why); {
-		case e == nil:
-			log.Info("released", "id", m.ID, "lane", m.Lane.String(), "why", why)
-		case !errors.Is(e, queue.ErrState) && !errors.Is(e, queue.ErrNotFound): // somebody else did something with it
-			err = errors.Join(err, e)
+	held, err := desk.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Limit: 1})
+	if err != nil || len(held) == 0 { // as nearly always
+		return err
+	}
+	lanes, err := desk.Lanes(ctx)
+	for _, l := range lanes {
+		if l.Messages[queue.Held] > 0 && ready(l.Lane) {
+			err = errors.Join(err, releaseLane(ctx, desk, log, l.String(), why))
 		}
 	}
 	return err
+}
+
+// releaseLane does so with a lane, or with all of a connection.
+func releaseLane(ctx context.Context, desk queue.Desk, log *slog.Logger, lane, why string) error {
+	for {
+		held, err := desk.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Lane: lane})
+		released := 0
+		for _, m := range held {
+			switch e := desk.Steer(ctx, m.ID, queue.Release, why); {
+			case e == nil:
+				released++
+				log.Info("released", "id", m.ID, "lane", m.Lane.String(), "why", why)
+			case !errors.Is(e, queue.ErrState) && !errors.Is(e, queue.ErrNotFound): // somebody else did something with it
+				err = errors.Join(err, e)
+			}
+		}
+		if err != nil || released == 0 {
+			return err
+		}
+	}
 }

@@ -197,6 +197,16 @@ func (c *Connection) clientSecret() secretSource {
 	return secretSource{name: "client_secret", value: &c.ClientSecret, file: c.ClientSecretFile, env: c.ClientSecretEnv}
 }
 
+// optionalSecret wants one way at most.
+func (v validator) optionalSecret(key string, s secretSource) {
+	for _, way := range []string{"", "_file", "_env"} {
+		if v.has(key + "." + s.name + way) {
+			v.secret(key, s)
+			return
+		}
+	}
+}
+
 // secret wants exactly one way.
 func (v validator) secret(key string, s secretSource) {
 	sources := []struct {

@@ -83,12 +83,7 @@ func (v validator) certificate(key string, c *Connection) {
 	if v.has(key+".certificate_key_file") && c.CertificateKeyFile == "" {
 		v.fault(key+".certificate_key_file", "is empty; name a PEM file with the certificate's key, or remove the key")
 	}
-	for _, name := range []string{"certificate_password", "certificate_password_file", "certificate_password_env"} {
-		if v.has(key + "." + name) {
-			v.secret(key, c.certificatePassword())
-			break
-		}
-	}
+	v.optionalSecret(key, c.certificatePassword())
 }
 
 func (v validator) workload(key string, c *Connection) {
@@ -107,7 +102,8 @@ func readClientCertificate(key string, c *Connection, r *report) *tls.Certificat
 	if data == nil {
 		return nil
 	}
-	cert, at, err := (*tls.Certificate)(nil), at, error(nil)
+	var cert *tls.Certificate
+	var err error
 	if isPEM(data) {
 		if c.CertificatePassword.Reveal() != "" {
 			r.fault(at, "is a PEM file, which certificate_password is not for; name a PFX file, or remove the password")

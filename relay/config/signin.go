@@ -94,12 +94,7 @@ func (v validator) signIn(key string, c *Connection) {
 	case SignInWorkload:
 		v.workload(key, c)
 	case SignInDelegated:
-		for _, name := range []string{"client_secret", "client_secret_file", "client_secret_env"} {
-			if v.has(key + "." + name) { // a public client has none
-				v.secret(key, c.clientSecret())
-				break
-			}
-		}
+		v.optionalSecret(key, c.clientSecret()) // a public client has none
 		if !c.MailReadWrite {
 			v.fault(key+".mail_readwrite", "is false, but with sign_in: delegated the relay sees by it that an owner may use a mailbox; remove the key")
 		}

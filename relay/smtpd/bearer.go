@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/emersion/go-sasl"
-	"github.com/emersion/go-smtp"
 )
 
 // xoauth2 is Google's mechanism, which Microsoft took over (Authenticate an IMAP, POP or
@@ -30,7 +29,7 @@ func (b *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 	case b.failed != nil:
 		return nil, true, b.failed
 	case b.over:
-		return nil, true, smtp.ErrServerClosed
+		return nil, true, sasl.ErrUnexpectedClientResponse
 	case response == nil:
 		return []byte{}, false, nil
 	}
@@ -45,8 +44,6 @@ func (b *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 	}
 	return nil, true, b.session.authenticated(user)
 }
-
-var _ sasl.Server = (*bearerServer)(nil)
 
 // parseOAuthBearer reads n,a=user,^Ahost=...^Aauth=Bearer token^A^A (RFC 7628 section 3.1).
 func parseOAuthBearer(response []byte) (user, token string) {
