@@ -241,11 +241,9 @@ func rights(token string) []string {
 // claims are those of a token for Graph, unverified, as far as they can be read: to a
 // client a token is opaque.
 type claims struct {
-	Roles      []string `json:"roles"`
-	Scope      string   `json:"scp"`
-	UPN        string   `json:"upn"`
-	Name       string   `json:"preferred_username"`
-	UniqueName string   `json:"unique_name"`
+	Roles []string `json:"roles"`
+	Scope string   `json:"scp"`
+	UPN   string   `json:"upn"`
 }
 
 func claimsOf(token string) (c claims) {

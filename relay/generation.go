@@ -53,6 +53,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	p := newPolicy(cfg, r.rates, g.mailboxes, r.visitors)
 	g.policy = p
 	p.visited = func(lane string) { g.visited(r.store, lane) }
+	p.observer = func(connection string) graph.Observer { return r.deliveryMetrics.Observer(connection) }
 	room := smtpd.NewRoom(roomLimits(cfg))
 	for i, l := range cfg.Listeners {
 		t, err := listenerTLS(l, g.certificates[i])
@@ -63,10 +64,11 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, t), r.store, p, room, r.smtpMetrics, g.log))
 	}
 	for _, c := range cfg.Connections {
+		observer := p.observer(c.Name) // whose series begin with it
 		if c.SignIn == config.SignInPassThrough {
 			continue // each visitor has a client of its own
 		}
-		client := graph.New(clientConfig(cfg, c, signIn(c, g.mailboxes), r.about, r.deliveryMetrics.Observer(c.Name)))
+		client := graph.New(clientConfig(cfg, c, signIn(c, g.mailboxes), r.about, observer))
 		for _, other := range g.clients { // connections may share an application, and a mailbox
 			client.Follow(other)
 		}
@@ -224,7 +226,7 @@ func (g *generation) tidy(ctx context.Context, desk queue.Desk) {
 // visited lets the mail of a visitor go on that waited for the sign-in.
 func (g *generation) visited(desk queue.Desk, lane string) {
 	ctx := context.Background()
-	err := release(ctx, desk, g.log, "its client has signed in", func(l queue.Lane) bool { return l.Connection == lane })
+	err := releaseLane(ctx, desk, g.log, lane, "its client has signed in")
 	if e := desk.Resume(ctx, queue.Lane{Connection: lane}); e != nil && !errors.Is(e, queue.ErrNotFound) {
 		err = errors.Join(err, e)
 	}

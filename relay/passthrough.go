@@ -98,8 +98,8 @@ func (v *visitors) keep(lane string, n *visitor) {
 	v.by[lane] = n
 }
 
-// visit signs a visitor in: Entra or Graph says whether the credential is good. signIn
-// and check make the client and ask.
+// visit signs a visitor in, with s for the application: Entra says whether its secret is
+// good, or, where mailbox is given, Graph whether the token is good for that.
 func (p *policy) visit(ctx context.Context, who smtpd.Identity, name, credential, mailbox string, app entra.App, s graph.SignIn) error {
 	wait, err := p.guard.check(who.Client, name)
 	if err != nil {
@@ -119,7 +119,7 @@ func (p *policy) visit(ctx context.Context, who smtpd.Identity, name, credential
 	}
 	of := *c
 	of.Tenant, of.ClientID = app.Tenant, app.ClientID
-	client := NewClient(p.cfg, of, s)
+	client := graph.New(clientConfig(p.cfg, of, s, BuildInfo(), p.observer(c.Name)))
 	if old != nil {
 		client.Follow(old.client)
 	}
@@ -139,21 +139,16 @@ func (p *policy) visit(ctx context.Context, who smtpd.Identity, name, credential
 		return err
 	}
 	p.visitors.keep(lane, &visitor{client: client, mailbox: mailbox, proof: proof, cfg: p.cfg, used: time.Now()})
-	if p.visited != nil {
-		p.visited(lane)
-	}
+	p.visited(lane)
 	return nil
 }
 
 // maySendOnly tells whether a token that Graph knows, but lets not look into the mailbox,
-// is one for it with Mail.Send alone. Anybody has some token for a mailbox of their own.
+// is its owner's with Mail.Send alone. Anybody has some token, of an application too, and
+// would put it in the place of another client's; a sign-in name is of one tenant alone.
 func maySendOnly(token, mailbox string) bool {
 	c := claimsOf(token)
-	if slices.Contains(c.Roles, "Mail.Send") {
-		return true
-	}
-	return slices.Contains(strings.Fields(c.Scope), "Mail.Send") &&
-		slices.ContainsFunc([]string{c.UPN, c.Name, c.UniqueName}, func(n string) bool { return strings.EqualFold(n, mailbox) })
+	return slices.Contains(strings.Fields(c.Scope), "Mail.Send") && strings.EqualFold(c.UPN, mailbox)
 }
 
 // visitApp signs in an application: the user name is client-id@tenant.

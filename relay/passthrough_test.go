@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
@@ -135,8 +137,15 @@ func TestPassThrough(t *testing.T) {
 	if strings.Contains(r.log.String(), "secret-of-") {
 		t.Error("a secret is in the log")
 	}
-	if m := get(t, r.relay, "/metrics"); strings.Contains(m, "aaaaaaaa-1111") || !strings.Contains(m, `graphrelay_messages_delivered_total{connection="visitors",path="draft"} 3`) {
-		t.Error("the metrics are by client, or do not count")
+	m := get(t, r.relay, "/metrics")
+	for _, line := range []string{`graphrelay_messages_delivered_total{connection="visitors",path="draft"} 3`,
+		`graphrelay_graph_requests_total{operation="send",status="202"} 3`, `graphrelay_token_requests_total{connection="visitors",result="ok"} 2`} {
+		if !strings.Contains(m, line) {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	if strings.Contains(m, "aaaaaaaa-1111") {
+		t.Error("the metrics are by client")
 	}
 }
 
@@ -210,6 +219,30 @@ func (r *visitorsRig) ownToken(app, secret string) string {
 	return token
 }
 
+// ownersToken is a token with Mail.Send alone, of somebody who has signed in.
+func (r *visitorsRig) ownersToken(owner string) string {
+	r.Helper()
+	id, tenant, _ := strings.Cut(visitorA, "@")
+	verifier := oauth2.GenerateVerifier()
+	c := oauth2.Config{ClientID: id, RedirectURL: "http://localhost/", Scopes: []string{r.url + "/Mail.Send"},
+		Endpoint: oauth2.Endpoint{AuthURL: r.url + "/" + tenant + "/oauth2/v2.0/authorize", TokenURL: r.url + "/" + tenant + "/oauth2/v2.0/token", AuthStyle: oauth2.AuthStyleInParams}}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.PostForm(c.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)), url.Values{"account": {owner}})
+	if err != nil {
+		r.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	back, err := resp.Location()
+	if err != nil {
+		r.Fatal(err)
+	}
+	token, err := c.Exchange(r.Context(), back.Query().Get("code"), oauth2.VerifierOption(verifier))
+	if err != nil {
+		r.Fatal(err)
+	}
+	return token.AccessToken
+}
+
 // A token that the client brings is used for its mailbox until Graph refuses it; then its
 // mail waits for the next one.
 func TestBearer(t *testing.T) {
@@ -225,8 +258,10 @@ func TestBearer(t *testing.T) {
 			}
 			waitSent(t, r.sim, 1)
 			for name, bad := range map[string]bearer{
-				"no right to send": {mechanism, "anna@contoso.test", r.ownToken("eeeeeeee-1111-2222-3333-444444444444@contoso.test", "secret-of-e")},
-				"another token":    {mechanism, "anna@contoso.test", token + "x"}, "no mailbox": {mechanism, "missing@contoso.test", token}, "no address": {mechanism, "anna", token},
+				"an app's, for anybody": {mechanism, "anna@contoso.test", r.ownToken("dddddddd-1111-2222-3333-444444444444@contoso.test", "secret-of-d")},
+				"another owner's":       {mechanism, "anna@contoso.test", r.ownersToken("mallory@contoso.test")},
+				"no right to send":      {mechanism, "anna@contoso.test", r.ownToken("eeeeeeee-1111-2222-3333-444444444444@contoso.test", "secret-of-e")},
+				"another token":         {mechanism, "anna@contoso.test", token + "x"}, "no mailbox": {mechanism, "missing@contoso.test", token}, "no address": {mechanism, "anna", token},
 			} {
 				if err := r.send(bad, "anna@contoso.test", name); err == nil || !strings.HasPrefix(err.Error(), "535") {
 					t.Errorf("%s: %v", name, err)
@@ -242,7 +277,7 @@ func TestBearer(t *testing.T) {
 				t.Fatal(err)
 			}
 			waitSent(t, r.sim, 3)
-			sendOnly := bearer{mechanism, "bob@contoso.test", r.ownToken("dddddddd-1111-2222-3333-444444444444@contoso.test", "secret-of-d")}
+			sendOnly := bearer{mechanism, "bob@contoso.test", r.ownersToken("bob@contoso.test")}
 			if err := r.send(sendOnly, "bob@contoso.test", "send only"); err != nil {
 				t.Error(err) // whether drafts may be made is the connection's mail_readwrite to say
 			}

@@ -30,7 +30,8 @@ type policy struct {
 	guard     *guard
 	mailboxes *connected.Store // nil where no connection is delegated
 	visitors  *visitors
-	visited   func(lane string)     // called when a visitor has come; may be nil
+	visited   func(lane string) // called when a visitor has come
+	observer  func(connection string) graph.Observer
 	directory map[string]*directory // by connection; nil: it is not asked
 	rates     *rates
 	limits    mime.Limits
