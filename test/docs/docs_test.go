@@ -1,4 +1,4 @@
-package relay
+package docs_test
 
 import (
 	"io/fs"
@@ -13,7 +13,7 @@ import (
 
 // What docs/devices.md shows of a configuration is one.
 func TestDevicesConfiguration(t *testing.T) {
-	text, err := os.ReadFile("../docs/devices.md")
+	text, err := os.ReadFile("../../docs/devices.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestDevicesConfiguration(t *testing.T) {
 func TestDocumentsNameTests(t *testing.T) {
 	defined := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -49,12 +49,12 @@ func TestDocumentsNameTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents, err := filepath.Glob("../docs/*.md")
+	documents, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	named := 0
-	for _, path := range append(documents, "../README.md") {
+	for _, path := range append(documents, "../../README.md") {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
