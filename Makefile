@@ -9,7 +9,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/relay.version=$(VERSION)" -o . ./cmd/graphrelay
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o . ./cmd/graphrelay
 
 # What needs a tool that is missing (.ci/install lists them) is skipped.
 test:

@@ -14,7 +14,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
 	"graphrelay/relay/config"
-	"graphrelay/relay/connected"
+	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
 )
@@ -23,7 +23,7 @@ import (
 // it.
 type Connector struct {
 	cfg   *config.Config
-	store *connected.Store
+	store *mailboxes.Store
 	log   *slog.Logger
 }
 
@@ -160,17 +160,17 @@ func (s *SignIn) MakeUser(ctx context.Context) (name, password string, err error
 }
 
 // List returns the connected mailboxes.
-func (k *Connector) List(ctx context.Context) ([]connected.Mailbox, error) { return k.store.List(ctx) }
+func (k *Connector) List(ctx context.Context) ([]mailboxes.Mailbox, error) { return k.store.List(ctx) }
 
 // Disconnect forgets a mailbox of whichever connection, its token and its SMTP user. What
 // its owner has agreed to stays known to Entra.
 func (k *Connector) Disconnect(ctx context.Context, mailbox string) error {
-	err := connected.ErrNoSuchMailbox
+	err := mailboxes.ErrNoSuchMailbox
 	for _, name := range k.Connections() {
 		switch e := k.store.Disconnect(ctx, name, mailbox); {
-		case e == nil && errors.Is(err, connected.ErrNoSuchMailbox):
+		case e == nil && errors.Is(err, mailboxes.ErrNoSuchMailbox):
 			err = nil
-		case e != nil && !errors.Is(e, connected.ErrNoSuchMailbox):
+		case e != nil && !errors.Is(e, mailboxes.ErrNoSuchMailbox):
 			err = e
 		}
 	}
@@ -178,7 +178,7 @@ func (k *Connector) Disconnect(ctx context.Context, mailbox string) error {
 }
 
 // releaseConnected lets the mail go on that waited for its mailbox to be connected.
-func releaseConnected(ctx context.Context, store *connected.Store, desk queue.Desk, log *slog.Logger) error {
+func releaseConnected(ctx context.Context, store *mailboxes.Store, desk queue.Desk, log *slog.Logger) error {
 	return release(ctx, desk, log, "the mailbox is connected", func(l queue.Lane) bool {
 		m, err := store.Get(ctx, l.Connection, l.Mailbox)
 		return err == nil && m.Refused == ""

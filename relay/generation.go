@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/internal/buildinfo"
 	"graphrelay/relay/admin"
 	"graphrelay/relay/config"
-	"graphrelay/relay/connected"
 	"graphrelay/relay/delivery"
+	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/signature"
 	"graphrelay/relay/smtpd"
@@ -30,7 +31,7 @@ type generation struct {
 	clients   map[string]*graph.Client
 	deliverer *delivery.Deliverer
 	policy    *policy
-	mailboxes *connected.Store // nil where no connection is delegated
+	mailboxes *mailboxes.Store // nil where no connection is delegated
 
 	certificates []*certificate // in the order of cfg.Listeners, nil without TLS
 
@@ -122,7 +123,7 @@ func queueLimits(cfg *config.Config) queue.Limits {
 	return queue.Limits{Messages: int64(cfg.Queue.MaxMessages), Bytes: int64(cfg.Queue.MaxSize), FreeSpace: int64(cfg.Queue.MinFreeSpace)}
 }
 
-func clientConfig(cfg *config.Config, c config.Connection, s graph.SignIn, b Build, obs graph.Observer) graph.Config {
+func clientConfig(cfg *config.Config, c config.Connection, s graph.SignIn, b buildinfo.Info, obs graph.Observer) graph.Config {
 	return graph.Config{
 		Tenant: c.Tenant, ClientID: c.ClientID, SignIn: s, GraphURL: c.Endpoints.Graph,
 		Proxy: c.ProxyURL(), Authorities: c.Authorities, UserAgent: b.UserAgent(),
@@ -293,5 +294,5 @@ func NewClient(cfg *config.Config, c config.Connection, s graph.SignIn) *graph.C
 	if s == nil {
 		s = signIn(c, nil)
 	}
-	return graph.New(clientConfig(cfg, c, s, BuildInfo(), nil))
+	return graph.New(clientConfig(cfg, c, s, buildinfo.Read(), nil))
 }

@@ -9,17 +9,17 @@ import (
 
 	"graphrelay/relay/admin"
 	"graphrelay/relay/config"
-	"graphrelay/relay/connected"
+	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 )
 
 // mailboxOf is the connected mailbox of an SMTP user, or nil.
-func (p *policy) mailboxOf(ctx context.Context, user string) (*connected.Mailbox, error) {
+func (p *policy) mailboxOf(ctx context.Context, user string) (*mailboxes.Mailbox, error) {
 	if p.mailboxes == nil {
 		return nil, nil
 	}
 	m, err := p.mailboxes.User(ctx, user)
-	if errors.Is(err, connected.ErrNoSuchMailbox) || err == nil && !p.delegated(m.Connection) {
+	if errors.Is(err, mailboxes.ErrNoSuchMailbox) || err == nil && !p.delegated(m.Connection) {
 		return nil, nil
 	}
 	return &m, err
@@ -50,7 +50,7 @@ func (p *policy) isConnected(c *config.Connection, mailbox string) error {
 		return nil
 	}
 	_, err := p.mailboxes.Get(context.Background(), c.Name, mailbox)
-	if errors.Is(err, connected.ErrNoSuchMailbox) {
+	if errors.Is(err, mailboxes.ErrNoSuchMailbox) {
 		return senderRefusal(fmt.Sprintf("The mailbox %s is not connected: its owner has to sign in once, on the relay's page /connect or with graphrelay connect", mailbox))
 	}
 	return err

@@ -17,6 +17,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
+	"graphrelay/internal/buildinfo"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
@@ -119,7 +120,7 @@ func (p *policy) visit(ctx context.Context, who smtpd.Identity, name, credential
 	}
 	of := *c
 	of.Tenant, of.ClientID = app.Tenant, app.ClientID
-	client := graph.New(clientConfig(p.cfg, of, s, BuildInfo(), p.observer(c.Name)))
+	client := graph.New(clientConfig(p.cfg, of, s, buildinfo.Read(), p.observer(c.Name)))
 	if old != nil {
 		client.Follow(old.client)
 	}

@@ -11,8 +11,8 @@ import (
 	"graphrelay/graph"
 	"graphrelay/mime"
 	"graphrelay/relay/config"
-	"graphrelay/relay/connected"
 	"graphrelay/relay/delivery"
+	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
 )
@@ -28,7 +28,7 @@ type policy struct {
 	sendOnly  map[string]bool // connections that may not write mailboxes
 	passwords *passwords
 	guard     *guard
-	mailboxes *connected.Store // nil where no connection is delegated
+	mailboxes *mailboxes.Store // nil where no connection is delegated
 	visitors  *visitors
 	visited   func(lane string) // called when a visitor has come
 	observer  func(connection string) graph.Observer
@@ -37,7 +37,7 @@ type policy struct {
 	limits    mime.Limits
 }
 
-func newPolicy(cfg *config.Config, r *rates, mailboxes *connected.Store, v *visitors) *policy {
+func newPolicy(cfg *config.Config, r *rates, mailboxes *mailboxes.Store, v *visitors) *policy {
 	p := &policy{
 		cfg: cfg, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sendOnly: map[string]bool{},
 		passwords: newPasswords(), guard: newGuard(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock)),

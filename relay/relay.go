@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"graphrelay/internal/buildinfo"
 	"graphrelay/relay/admin"
 	"graphrelay/relay/config"
 	"graphrelay/relay/delivery"
@@ -33,7 +34,7 @@ const drainTime = 20 * time.Second
 // Relay is a running graphrelay.
 type Relay struct {
 	logTo           io.Writer
-	about           Build
+	about           buildinfo.Info
 	node            string
 	store           queue.Store
 	waiters         *queue.Waiters // over a reload too
@@ -58,7 +59,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: BuildInfo(), node: node(), store: store, waiters: queue.NewWaiters(), rates: newRates(), visitors: newVisitors(),
+		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: queue.NewWaiters(), rates: newRates(), visitors: newVisitors(),
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()
@@ -81,7 +82,7 @@ func (r *Relay) register() {
 	r.deliveryMetrics = delivery.NewMetrics(r.registry)
 	r.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
-	r.registry.MustRegister(r.reloaded, r.about.collector(),
+	r.registry.MustRegister(r.reloaded, newBuildCollector(r.about),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)), newExpiryCollector(r), newCredentialCollector(r), newMailboxCollector(r))
 }

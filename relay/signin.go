@@ -7,7 +7,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
 	"graphrelay/relay/config"
-	"graphrelay/relay/connected"
+	"graphrelay/relay/mailboxes"
 )
 
 func appOf(c config.Connection) entra.App {
@@ -16,7 +16,7 @@ func appOf(c config.Connection) entra.App {
 
 // signIn is how a connection gets its tokens. mailboxes may be nil where no connection is
 // delegated.
-func signIn(c config.Connection, mailboxes *connected.Store) graph.SignIn {
+func signIn(c config.Connection, mailboxes *mailboxes.Store) graph.SignIn {
 	switch c.SignIn {
 	case config.SignInDelegated:
 		return entra.Delegated{App: appOf(c), Secret: c.ClientSecret.Reveal(), Tokens: mailboxes.Of(c.Name)}
@@ -31,13 +31,13 @@ func signIn(c config.Connection, mailboxes *connected.Store) graph.SignIn {
 }
 
 // openMailboxes opens the connected mailboxes; nil if no connection is delegated.
-func openMailboxes(ctx context.Context, cfg *config.Config, log *slog.Logger) (*connected.Store, error) {
+func openMailboxes(ctx context.Context, cfg *config.Config, log *slog.Logger) (*mailboxes.Store, error) {
 	if !cfg.Delegated() {
 		return nil, nil
 	}
-	keys, err := connected.NewKeys(cfg.Mailboxes.Keys())
+	keys, err := mailboxes.NewKeys(cfg.Mailboxes.Keys())
 	if err != nil {
 		return nil, err
 	}
-	return connected.Open(ctx, cfg.DataDir, keys, log)
+	return mailboxes.Open(ctx, cfg.DataDir, keys, log)
 }

@@ -14,7 +14,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/relay"
-	"graphrelay/relay/connected"
+	"graphrelay/relay/mailboxes"
 )
 
 func connectCommand(e env, args []string) int {
@@ -87,7 +87,7 @@ func connectMailbox(ctx context.Context, e env, k *relay.Connector, connection, 
 func connectHint(err error) string {
 	var r *graph.Error
 	switch {
-	case errors.Is(err, connected.ErrNoSuchMailbox):
+	case errors.Is(err, mailboxes.ErrNoSuchMailbox):
 		return "; graphrelay connect --list shows those that are"
 	case errors.Is(err, context.Canceled):
 		return "; nothing was stored"

@@ -1,4 +1,4 @@
-package connected
+package mailboxes
 
 import (
 	"bytes"

@@ -4,7 +4,7 @@
 // It promises that no refresh token is on the disk in clear, that what is encrypted for
 // one mailbox cannot be put in another's place, and that an older token never replaces a
 // newer one. Several processes may have it open.
-package connected
+package mailboxes
 
 import (
 	"context"
