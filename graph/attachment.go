@@ -117,8 +117,8 @@ func (b *base64Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Attachments counts the files that the draft has.
-func (c *Client) Attachments(ctx context.Context, mailbox, draft string) (int, Reply, error) {
+// CountAttachments counts the files that the draft has.
+func (c *Client) CountAttachments(ctx context.Context, mailbox, draft string) (int, Reply, error) {
 	r := &request{op: "list_attachments", method: http.MethodGet, mailbox: mailbox,
 		path: "/messages/" + url.PathEscape(draft) + "/attachments", success: []int{http.StatusOK},
 		query: url.Values{"$select": {"id,name,size"}}}

@@ -92,7 +92,7 @@ func TestClassification(t *testing.T) {
 func TestNotFound(t *testing.T) {
 	for code, want := range map[string]bool{"ErrorItemNotFound": true, "": true, "ErrorInvalidUser": false, "ErrorNonExistentMailbox": false} {
 		c := answering(t, reply(404, `{"error":{"code":"`+code+`"}}`))
-		_, _, err := c.Look(t.Context(), mailbox, "AAQ")
+		_, _, err := c.Item(t.Context(), mailbox, "AAQ")
 		if got := graph.NotFound(err); got != want {
 			t.Errorf("%q: got %v", code, got)
 		}

@@ -77,9 +77,9 @@ func New(cfg Config) *Client {
 	return &Client{cfg: cfg, http: client, tokens: newTokens(cfg, client), gate: newGate(cfg.Concurrency, cfg.Budgets)}
 }
 
-// Follow takes over what another client of the same application has under way and has
+// ShareLimits takes over what another client of the same application has under way and has
 // spent: Graph counts both as one. It is called before the first request.
-func (c *Client) Follow(other *Client) {
+func (c *Client) ShareLimits(other *Client) {
 	a, b := c.cfg, other.cfg
 	if a.Tenant == b.Tenant && a.ClientID == b.ClientID && a.Concurrency == b.Concurrency && a.Budgets == b.Budgets {
 		c.gate = other.gate

@@ -21,20 +21,20 @@ func TestCallsSucceed(t *testing.T) {
 	if r, err := c.PostAttachment(ctx, mailbox, id, file("a.pdf", "content")); err != nil || r.Status != http.StatusCreated {
 		t.Fatalf("attach: %+v %v", r, err)
 	}
-	if n, _, err := c.Attachments(ctx, mailbox, id); err != nil || n != 1 {
+	if n, _, err := c.CountAttachments(ctx, mailbox, id); err != nil || n != 1 {
 		t.Fatalf("attachments: %d %v", n, err)
 	}
-	items, _, err := c.Find(ctx, mailbox, "0q1")
+	items, _, err := c.FindByQueueID(ctx, mailbox, "0q1")
 	if err != nil || len(items) != 1 || items[0].ID != id || !items[0].IsDraft {
 		t.Fatalf("find: %+v %v", items, err)
 	}
-	if item, _, err := c.Look(ctx, mailbox, id); err != nil || item.ID != id || !item.IsDraft || item.Submitted() {
+	if item, _, err := c.Item(ctx, mailbox, id); err != nil || item.ID != id || !item.IsDraft || item.Submitted() {
 		t.Fatalf("look: %+v %v", item, err)
 	}
 	if r, err := c.Send(ctx, mailbox, id); err != nil || r.Status != http.StatusAccepted {
 		t.Fatalf("send: %+v %v", r, err)
 	}
-	if item, _, err := c.Look(ctx, mailbox, id); err != nil || item.ID != id || item.IsDraft {
+	if item, _, err := c.Item(ctx, mailbox, id); err != nil || item.ID != id || item.IsDraft {
 		t.Fatalf("look after send: %+v %v", item, err)
 	}
 	if _, err := c.Delete(ctx, mailbox, id); err != nil {
@@ -43,7 +43,7 @@ func TestCallsSucceed(t *testing.T) {
 	if _, err := c.Delete(ctx, mailbox, id); err != nil {
 		t.Fatalf("delete of what is gone: %v", err)
 	}
-	if _, _, err := c.Look(ctx, mailbox, id); !graph.NotFound(err) {
+	if _, _, err := c.Item(ctx, mailbox, id); !graph.NotFound(err) {
 		t.Fatalf("look after delete: %v, want not found", err)
 	}
 	if tok, err := c.Token(ctx, mailbox); err != nil || tok.AccessToken == "" {
@@ -106,12 +106,12 @@ func TestFindTurnsEmptyPages(t *testing.T) {
 		"end": `{"value":[],"@odata.nextLink":"http://elsewhere.test/?$skiptoken=end"}`,
 	}
 	c := answering(t, func(w http.ResponseWriter, r *http.Request) { reply(200, pages[r.URL.Query().Get("$skiptoken")])(w, r) })
-	items, _, err := c.Find(t.Context(), mailbox, "0q1")
+	items, _, err := c.FindByQueueID(t.Context(), mailbox, "0q1")
 	if err != nil || len(items) != 1 || items[0].ID != "AAQ" {
 		t.Errorf("got %+v %v", items, err)
 	}
 	pages[""] = pages["end"]
-	if _, _, err = c.Find(t.Context(), mailbox, "0q1"); !graphError(t, err).Ambiguous {
+	if _, _, err = c.FindByQueueID(t.Context(), mailbox, "0q1"); !graphError(t, err).Ambiguous {
 		t.Errorf("pages without end: %v", err)
 	}
 }
@@ -191,9 +191,9 @@ func TestOnlyTheDocumentedStatusIsSuccess(t *testing.T) {
 		_, err := c.PostAttachment(t.Context(), mailbox, "AAQ", file("a", "b"))
 		return err
 	}
-	look := func(c *graph.Client) error { _, _, err := c.Look(t.Context(), mailbox, "AAQ"); return err }
-	find := func(c *graph.Client) error { _, _, err := c.Find(t.Context(), mailbox, "q"); return err }
-	count := func(c *graph.Client) error { _, _, err := c.Attachments(t.Context(), mailbox, "AAQ"); return err }
+	look := func(c *graph.Client) error { _, _, err := c.Item(t.Context(), mailbox, "AAQ"); return err }
+	find := func(c *graph.Client) error { _, _, err := c.FindByQueueID(t.Context(), mailbox, "q"); return err }
+	count := func(c *graph.Client) error { _, _, err := c.CountAttachments(t.Context(), mailbox, "AAQ"); return err }
 	session := func(c *graph.Client) error {
 		_, _, err := c.CreateUploadSession(t.Context(), mailbox, "AAQ", file("a", "b"))
 		return err
@@ -274,7 +274,7 @@ func TestLookDoesWithoutTheFlags(t *testing.T) {
 		}
 		reply(200, `{"id":"AAQ","isDraft":true}`)(w, r)
 	})
-	if item, _, err := c.Look(t.Context(), mailbox, "AAQ"); err != nil || !item.IsDraft || len(queries) != 2 {
+	if item, _, err := c.Item(t.Context(), mailbox, "AAQ"); err != nil || !item.IsDraft || len(queries) != 2 {
 		t.Fatalf("%+v %v after %q", item, err, queries)
 	}
 	for _, q := range queries {

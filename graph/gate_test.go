@@ -26,7 +26,7 @@ func TestGateHoldsTheLimit(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		if _, _, err := c.Look(t.Context(), box, id); err != nil {
+		if _, _, err := c.Item(t.Context(), box, id); err != nil {
 			t.Error(err)
 		}
 		url, _, err := c.CreateUploadSession(t.Context(), box, id, a)
@@ -130,7 +130,7 @@ func TestClientFollows(t *testing.T) {
 	server := serve(t, withTokens(b))
 	one := func(cfg *graph.Config) { cfg.Concurrency = 1 }
 	before, after := newClient(t, server, one), newClient(t, server, one)
-	after.Follow(before)
+	after.ShareLimits(before)
 	var in sync.WaitGroup
 	in.Go(func() {
 		if _, err := before.Send(t.Context(), mailbox, "AAQ"); err != nil {

@@ -43,7 +43,7 @@ func TestEndlessAnswers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var sent atomic.Int64
 			c := answering(t, endless(tt.status, tt.start, &sent))
-			_, _, err := c.Look(within(t, 20*time.Second), mailbox, "AAQ")
+			_, _, err := c.Item(within(t, 20*time.Second), mailbox, "AAQ")
 			e := graphError(t, err)
 			if len(e.Error()) > 2000 {
 				t.Errorf("%d bytes of error text", len(e.Error()))
@@ -62,7 +62,7 @@ func TestEndlessAnswers(t *testing.T) {
 func TestNestedAnswers(t *testing.T) {
 	deep := strings.Repeat(`{"error":`, 20_000) + "1" + strings.Repeat("}", 20_000)
 	for _, status := range []int{200, 400, 500} {
-		_, _, err := answering(t, reply(status, deep)).Look(t.Context(), mailbox, "AAQ")
+		_, _, err := answering(t, reply(status, deep)).Item(t.Context(), mailbox, "AAQ")
 		if e := graphError(t, err); e.Status != status || e.Code != "" {
 			t.Errorf("%d: got %+v", status, e)
 		}
@@ -96,7 +96,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		if _, err := c.Send(t.Context(), mailbox, "AAQ"); err == nil {
 			t.Errorf("%d on send is a success", status)
 		}
-		if _, _, err := c.Look(t.Context(), mailbox, "AAQ"); err == nil {
+		if _, _, err := c.Item(t.Context(), mailbox, "AAQ"); err == nil {
 			t.Errorf("%d on get is a success", status)
 		}
 		if _, err := newClient(t, serve(t, h)).Token(t.Context(), mailbox); err == nil {
@@ -125,7 +125,7 @@ func TestTimeouts(t *testing.T) {
 	}
 	for name, h := range map[string]http.HandlerFunc{"no answer": hang, "no end": trickle} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := answering(t, h, short).Look(within(t, 20*time.Second), mailbox, "AAQ")
+			_, _, err := answering(t, h, short).Item(within(t, 20*time.Second), mailbox, "AAQ")
 			if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassPassing || e.Reason == graph.ReasonCanceled {
 				t.Errorf("got %+v", e)
 			}

@@ -98,7 +98,7 @@ type Item struct {
 	ID         string      `json:"id"`
 	IsDraft    bool        `json:"isDraft"`
 	Properties []Property  `json:"singleValueExtendedProperties"`
-	To         []Recipient `json:"toRecipients"` // these three by FindMessageID alone
+	To         []Recipient `json:"toRecipients"` // these three by FindByMessageID alone
 	Cc         []Recipient `json:"ccRecipients"`
 	Bcc        []Recipient `json:"bccRecipients"`
 }
@@ -181,8 +181,8 @@ func (i *createdItem) readAnswer(body io.Reader) error {
 	return nil
 }
 
-// Find returns the items of the mailbox that carry the queue ID, at most ten.
-func (c *Client) Find(ctx context.Context, mailbox, queueID string) ([]Item, Reply, error) {
+// FindByQueueID returns the items of the mailbox that carry the queue ID, at most ten.
+func (c *Client) FindByQueueID(ctx context.Context, mailbox, queueID string) ([]Item, Reply, error) {
 	return c.find(ctx, mailbox, "id,isDraft", 10, "singleValueExtendedProperties/Any(ep: ep/id eq '"+PropertyQueueID+
 		"' and ep/value eq '"+strings.ReplaceAll(queueID, "'", "''")+"')")
 }
@@ -215,22 +215,22 @@ func (c *Client) find(ctx context.Context, mailbox, fields string, top int, filt
 // before one that is not.
 const maxPages = 20
 
-// Look returns the item as it is now. NotFound(err) tells that it is not there,
+// Item returns the item as it is now. NotFound(err) tells that it is not there,
 // which is also the answer for some time while an item is being sent.
-func (c *Client) Look(ctx context.Context, mailbox, id string) (Item, Reply, error) {
+func (c *Client) Item(ctx context.Context, mailbox, id string) (Item, Reply, error) {
 	query := url.Values{
 		"$select": {"id,isDraft"},
 		"$expand": {"singleValueExtendedProperties($filter=id eq '" + propertyMessageFlags + "')"},
 	}
-	item, reply, err := c.look(ctx, mailbox, id, query)
+	item, reply, err := c.getItem(ctx, mailbox, id, query)
 	if reply.Status == http.StatusBadRequest { // the flags are a help, not a need
 		query.Del("$expand")
-		item, reply, err = c.look(ctx, mailbox, id, query)
+		item, reply, err = c.getItem(ctx, mailbox, id, query)
 	}
 	return item, reply, err
 }
 
-func (c *Client) look(ctx context.Context, mailbox, id string, query url.Values) (item Item, reply Reply, err error) {
+func (c *Client) getItem(ctx context.Context, mailbox, id string, query url.Values) (item Item, reply Reply, err error) {
 	reply, err = c.call(ctx, &request{op: "get", method: http.MethodGet, mailbox: mailbox,
 		path: "/messages/" + url.PathEscape(id), query: query, success: []int{http.StatusOK}}, &item)
 	if err == nil && item.ID == "" {

@@ -25,15 +25,15 @@ func (m MIME) body() io.Reader { return &base64Reader{src: m.Open()} }
 
 // CreateMIMEDraft makes a draft of a MIME message (user-post-messages, MIME) and
 // returns its immutable id. Such a draft cannot carry an extended property from
-// its creation; its Message-ID and its recipients have to find it, see FindMessageID.
+// its creation; its Message-ID and its recipients have to find it, see FindByMessageID.
 func (c *Client) CreateMIMEDraft(ctx context.Context, mailbox string, m MIME) (string, Reply, error) {
 	return c.create(ctx, &request{op: "create_mime", method: http.MethodPost, mailbox: mailbox, path: "/messages",
 		contentType: "text/plain", body: m.body, length: m.encoded(), success: []int{http.StatusCreated}})
 }
 
-// FindMessageID returns the items with this Message-ID, at most a hundred, and
+// FindByMessageID returns the items with this Message-ID, at most a hundred, and
 // their recipients: a client may send several messages under one.
-func (c *Client) FindMessageID(ctx context.Context, mailbox, messageID string) ([]Item, Reply, error) {
+func (c *Client) FindByMessageID(ctx context.Context, mailbox, messageID string) ([]Item, Reply, error) {
 	return c.find(ctx, mailbox, "id,isDraft,toRecipients,ccRecipients,bccRecipients", 100, "internetMessageId eq '"+strings.ReplaceAll(messageID, "'", "''")+"'")
 }
 

@@ -24,7 +24,7 @@ func TestMIMEDraft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	items, _, err := c.FindMessageID(ctx, mailbox, "<o'clock@contoso.test>")
+	items, _, err := c.FindByMessageID(ctx, mailbox, "<o'clock@contoso.test>")
 	if err != nil || len(items) != 1 || items[0].ID != id || !items[0].IsDraft {
 		t.Fatalf("found %+v, %v", items, err)
 	}

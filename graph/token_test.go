@@ -78,7 +78,7 @@ func TestTokenIsRenewedWhenRefused(t *testing.T) {
 	id := draft(t, c)
 	sim.RevokeTokens()
 	together(50, func(int) {
-		if _, _, err := c.Look(t.Context(), mailbox, id); err != nil {
+		if _, _, err := c.Item(t.Context(), mailbox, id); err != nil {
 			t.Error(err)
 		}
 	})
@@ -256,7 +256,7 @@ func TestObserver(t *testing.T) {
 	c := answering(t, reply(429, ""), watch)
 	_, _ = c.Send(t.Context(), mailbox, "AAQ")
 	c = answering(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, watch)
-	_, _, _ = c.Look(t.Context(), mailbox, "AAQ")
+	_, _, _ = c.Item(t.Context(), mailbox, "AAQ")
 	c = newClient(t, "http://127.0.0.1:1", watch)
 	_, _ = c.Send(t.Context(), mailbox, "AAQ")
 	if o.requests["send Too Many Requests"] != 1 || o.requests["get "] != 1 || o.throttle != 1 || o.tokens[true] != 2 || o.tokens[false] != 1 {

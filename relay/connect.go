@@ -122,7 +122,7 @@ func (s *SignIn) keep(ctx context.Context, token *oauth2.Token, err error) error
 	if err != nil {
 		return s.failed(err)
 	}
-	probe := NewClient(s.connector.cfg, s.connection, entra.Fixed{Value: token})
+	probe := NewClient(s.connector.cfg, s.connection, entra.StaticToken{Value: token})
 	defer probe.Close()
 	defer s.client.Close()
 	_, err = probe.Probe(ctx, s.mailbox)

@@ -71,7 +71,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 		}
 		client := graph.New(clientConfig(cfg, c, signIn(c, g.mailboxes), r.about, observer))
 		for _, other := range g.clients { // connections may share an application, and a mailbox
-			client.Follow(other)
+			client.ShareLimits(other)
 		}
 		g.clients[c.Name] = client
 		if c.Directory == config.DirectoryAuto && c.SignIn != config.SignInDelegated { // an owner's token may not read it
@@ -197,7 +197,7 @@ func (g *generation) follow(previous *generation) {
 	g.deliverer.Follow(previous.deliverer)
 	for _, c := range g.clients {
 		for _, other := range previous.clients {
-			c.Follow(other)
+			c.ShareLimits(other)
 		}
 	}
 }

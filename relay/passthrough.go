@@ -122,7 +122,7 @@ func (p *policy) visit(ctx context.Context, who smtpd.Identity, name, credential
 	of.Tenant, of.ClientID = app.Tenant, app.ClientID
 	client := graph.New(clientConfig(p.cfg, of, s, buildinfo.Read(), p.observer(c.Name)))
 	if old != nil {
-		client.Follow(old.client)
+		client.ShareLimits(old.client)
 	}
 	ctx, cancel := context.WithTimeout(ctx, visitorTimeout)
 	defer cancel()
@@ -171,7 +171,7 @@ func (p *policy) AuthenticateToken(ctx context.Context, who smtpd.Identity, user
 			Text: "The user name has to be the address of the mailbox that the token is for"}
 	}
 	mailbox := strings.ToLower(user)
-	err := p.visit(ctx, who, user, token, mailbox, entra.App{ClientID: mailbox}, &entra.Brought{Value: oauth2.Token{AccessToken: token}})
+	err := p.visit(ctx, who, user, token, mailbox, entra.App{ClientID: mailbox}, &entra.PassThroughToken{Value: oauth2.Token{AccessToken: token}})
 	return p.signedIn(ctx, who, user, err)
 }
 

@@ -23,7 +23,7 @@ func signIn(c config.Connection, mailboxes *mailboxes.Store) graph.SignIn {
 	case config.SignInCertificate:
 		return entra.Certificate{App: appOf(c), Certificate: *c.Certificate, Chain: c.CertificateChain}
 	case config.SignInWorkload:
-		return entra.Workload{App: appOf(c), TokenFile: c.FederatedTokenFile}
+		return entra.WorkloadIdentity{App: appOf(c), TokenFile: c.FederatedTokenFile}
 	case config.SignInManaged:
 		return entra.ManagedIdentity{GraphURL: c.Endpoints.Graph, ClientID: c.ManagedIdentityClientID}
 	}

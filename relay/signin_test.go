@@ -21,7 +21,7 @@ func TestSignIn(t *testing.T) {
 	for way, want := range map[config.SignIn]any{
 		config.SignInSecret:      entra.ClientSecret{App: app, Secret: "secret"},
 		config.SignInCertificate: entra.Certificate{App: app, Certificate: cert, Chain: true},
-		config.SignInWorkload:    entra.Workload{App: app, TokenFile: "token"},
+		config.SignInWorkload:    entra.WorkloadIdentity{App: app, TokenFile: "token"},
 		config.SignInManaged:     entra.ManagedIdentity{GraphURL: "https://graph.test", ClientID: "identity"},
 	} {
 		c.SignIn = way

@@ -60,23 +60,23 @@ func (c Certificate) assertion() (string, error) {
 	return signed, nil
 }
 
-// Workload signs an application in with a token that somebody else issued, such as
+// WorkloadIdentity signs an application in with a token that somebody else issued, such as
 // Kubernetes ("Microsoft Entra Workload ID federation"). The file is read for each
 // request, since it is replaced about once an hour.
-type Workload struct {
+type WorkloadIdentity struct {
 	App
 	TokenFile string
 }
 
 // Source implements graph.SignIn.
-func (w Workload) Source(ctx context.Context, _ string) oauth2.TokenSource {
+func (w WorkloadIdentity) Source(ctx context.Context, _ string) oauth2.TokenSource {
 	return asserting{ctx, w.App, w.assertion}
 }
 
 // PerMailbox implements graph.SignIn.
-func (Workload) PerMailbox() bool { return false }
+func (WorkloadIdentity) PerMailbox() bool { return false }
 
-func (w Workload) assertion() (string, error) {
+func (w WorkloadIdentity) assertion() (string, error) {
 	f, err := os.Open(w.TokenFile)
 	if err != nil {
 		return "", fmt.Errorf("the federated token cannot be read: %w", err)

@@ -172,7 +172,7 @@ func decodePart(t *testing.T, part string, into any) {
 func TestWorkload(t *testing.T) {
 	e := newEndpoint(t, false)
 	path := filepath.Join(t.TempDir(), "token")
-	source := entra.Workload{App: e.app(), TokenFile: path}.Source(t.Context(), "")
+	source := entra.WorkloadIdentity{App: e.app(), TokenFile: path}.Source(t.Context(), "")
 	for _, tt := range []struct{ content, want string }{
 		{"first\n", ""}, {"second", ""}, {" \n", "is empty"}, {strings.Repeat("a", 64<<10+1), "more than 65536 bytes"},
 	} {
@@ -250,7 +250,7 @@ func TestAssertionVerified(t *testing.T) {
 		if err := os.WriteFile(path, []byte(signed), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return entra.Workload{App: app, TokenFile: path}.Source(t.Context(), "")
+		return entra.WorkloadIdentity{App: app, TokenFile: path}.Source(t.Context(), "")
 	}
 	for name, tt := range map[string]struct {
 		source oauth2.TokenSource

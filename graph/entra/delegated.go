@@ -149,18 +149,18 @@ func checked(token *oauth2.Token, err error) (*oauth2.Token, error) {
 	return token, nil
 }
 
-// Brought signs in with a token that somebody has brought, until it is refused: there is
+// PassThroughToken signs in with a token that somebody has brought, until it is refused: there is
 // no other.
-type Brought struct {
+type PassThroughToken struct {
 	Value oauth2.Token
 	given atomic.Bool
 }
 
 // Source implements graph.SignIn.
-func (b *Brought) Source(context.Context, string) oauth2.TokenSource { return b }
+func (b *PassThroughToken) Source(context.Context, string) oauth2.TokenSource { return b }
 
 // Token implements oauth2.TokenSource.
-func (b *Brought) Token() (*oauth2.Token, error) {
+func (b *PassThroughToken) Token() (*oauth2.Token, error) {
 	if b.given.Swap(true) {
 		return nil, fmt.Errorf("%w: the token that the client brought is good no more; the mail goes on when it signs in again", graph.ErrNotConnected)
 	}
@@ -168,15 +168,15 @@ func (b *Brought) Token() (*oauth2.Token, error) {
 }
 
 // PerMailbox implements graph.SignIn.
-func (*Brought) PerMailbox() bool { return false }
+func (*PassThroughToken) PerMailbox() bool { return false }
 
-// Fixed signs in with a token that is there already.
-type Fixed struct{ Value *oauth2.Token }
+// StaticToken signs in with a token that is there already.
+type StaticToken struct{ Value *oauth2.Token }
 
 // Source implements graph.SignIn.
-func (f Fixed) Source(context.Context, string) oauth2.TokenSource {
+func (f StaticToken) Source(context.Context, string) oauth2.TokenSource {
 	return oauth2.StaticTokenSource(f.Value)
 }
 
 // PerMailbox implements graph.SignIn.
-func (Fixed) PerMailbox() bool { return false }
+func (StaticToken) PerMailbox() bool { return false }

@@ -105,7 +105,7 @@ func (j *job) uploaded(ctx context.Context, f graph.Attachment, last graph.Reply
 	if last.Status == http.StatusCreated {
 		return nil
 	}
-	n, _, err := j.client.Attachments(ctx, j.mailbox(), j.p.DraftID)
+	n, _, err := j.client.CountAttachments(ctx, j.mailbox(), j.p.DraftID)
 	if err == nil && n != j.p.Attached+1 {
 		err = j.dropSession(sessionError("%d bytes were sent, the last answer was %d, and the draft has %d attachments", f.Size, last.Status, n))
 	}

@@ -109,9 +109,9 @@ func (j *job) notYet(ctx context.Context, err error) bool {
 // send one message, under one Message-ID, to each recipient alone.
 func (j *job) find(ctx context.Context) ([]graph.Item, graph.Reply, error) {
 	if j.p.Path != pathMIME {
-		return j.client.Find(ctx, j.mailbox(), j.task.ID)
+		return j.client.FindByQueueID(ctx, j.mailbox(), j.task.ID)
 	}
-	items, reply, err := j.client.FindMessageID(ctx, j.mailbox(), messageID(j.task.Record, j.d.cfg.MessageIDHost))
+	items, reply, err := j.client.FindByMessageID(ctx, j.mailbox(), messageID(j.task.Record, j.d.cfg.MessageIDHost))
 	others := func(i graph.Item) bool { return !maps.Equal(recipientsOf(i), addressSet(j.task.Envelope.To)) }
 	return slices.DeleteFunc(items, others), reply, err
 }
@@ -198,7 +198,7 @@ func (j *job) recount(ctx context.Context) error {
 	if len(j.plan.files) == 0 {
 		return nil
 	}
-	n, reply, err := j.client.Attachments(ctx, j.mailbox(), j.p.DraftID)
+	n, reply, err := j.client.CountAttachments(ctx, j.mailbox(), j.p.DraftID)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (d *Deliverer) clearAway(ctx context.Context, o queue.Orphan) bool {
 func (j *job) removeUnsent(ctx context.Context) (settled bool, err error) {
 	ids, err := j.unsent(ctx)
 	for _, id := range ids {
-		item, _, failed := j.client.Look(ctx, j.mailbox(), id)
+		item, _, failed := j.client.Item(ctx, j.mailbox(), id)
 		if failed == nil && item.IsDraft && !item.Submitted() {
 			_, failed = j.client.Delete(ctx, j.mailbox(), id)
 			if failed == nil {
@@ -100,7 +100,7 @@ func (j *job) unsent(ctx context.Context) (ids []string, err error) {
 	if known != "" && !j.p.Stray {
 		return ids, nil
 	}
-	items, _, err := j.client.Find(ctx, j.mailbox(), j.task.ID)
+	items, _, err := j.client.FindByQueueID(ctx, j.mailbox(), j.task.ID)
 	if j.task.State == queue.Sent && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
 		return nil, err
 	}

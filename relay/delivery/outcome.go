@@ -172,7 +172,7 @@ func (j *job) afterAll() queue.Outcome {
 // neither a copy in Sent Items nor an item on its way is removed.
 func (j *job) deleteDraft(ctx context.Context, id string) (graph.Reply, error) {
 	if !j.p.SendWanted.IsZero() {
-		item, reply, err := j.client.Look(ctx, j.mailbox(), id)
+		item, reply, err := j.client.Item(ctx, j.mailbox(), id)
 		if err == nil && (!item.IsDraft || item.Submitted()) {
 			err = errSentAfterAll
 		}

@@ -38,9 +38,9 @@ func (j *job) send(ctx context.Context) error {
 // sendOnceFound waits for the new draft that the send did not find, and asks again
 // only if it is a draft still.
 func (j *job) sendOnceFound(ctx context.Context) error {
-	_, _, err := j.client.Look(ctx, j.mailbox(), j.p.DraftID)
+	_, _, err := j.client.Item(ctx, j.mailbox(), j.p.DraftID)
 	for j.notYet(ctx, err) {
-		_, _, err = j.client.Look(ctx, j.mailbox(), j.p.DraftID)
+		_, _, err = j.client.Item(ctx, j.mailbox(), j.p.DraftID)
 	}
 	if err != nil {
 		return err
@@ -182,7 +182,7 @@ func (j *job) accepted(ctx context.Context, what, detail string, r graph.Reply) 
 // removeCopy removes the sent copy once the item has left: a draft that is removed
 // before would not be sent. The message counts as sent whatever becomes of it.
 func (j *job) removeCopy(ctx context.Context) error {
-	item, reply, err := j.client.Look(ctx, j.mailbox(), j.p.DraftID)
+	item, reply, err := j.client.Item(ctx, j.mailbox(), j.p.DraftID)
 	if err == nil && !item.IsDraft {
 		if reply, err = j.client.Delete(ctx, j.mailbox(), j.p.DraftID); err == nil {
 			j.event("sent copy removed", "", reply)
@@ -208,7 +208,7 @@ func (j *job) removeCopy(ctx context.Context) error {
 // resolveSend finds out whether a send that was asked for happened. Only an item
 // that still is a draft when all doubt has settled may be sent again.
 func (j *job) resolveSend(ctx context.Context) (sent bool, err error) {
-	item, reply, err := j.client.Look(ctx, j.mailbox(), j.p.DraftID)
+	item, reply, err := j.client.Item(ctx, j.mailbox(), j.p.DraftID)
 	switch {
 	case graph.NotFound(err):
 		return j.resolveMissing(ctx)
