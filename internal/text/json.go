@@ -1,0 +1,49 @@
+package text
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// JSONWriter returns a writer that passes JSON on to w with an escape for each character
+// that does not print: encoding/json escapes only the control characters of ASCII, and
+// others could steer a terminal, or turn or hide the text around them. Each Write must
+// hold whole characters.
+func JSONWriter(w io.Writer) io.Writer { return jsonWriter{w} }
+
+type jsonWriter struct{ w io.Writer }
+
+func (j jsonWriter) Write(b []byte) (int, error) {
+	s := string(b)
+	if strings.ContainsFunc(s, needsEscape) {
+		s = escape(s)
+	}
+	if _, err := io.WriteString(j.w, s); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// needsEscape reports whether r does not print. ASCII's control characters are not meant:
+// JSON has escaped them, except those between its values.
+func needsEscape(r rune) bool {
+	return r > ' ' && (r == utf8.RuneError || !unicode.IsPrint(r))
+}
+
+func escape(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if !needsEscape(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
+}
