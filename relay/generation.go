@@ -55,14 +55,14 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	g.policy = p
 	p.visited = func(lane string) { g.visited(r.store, lane) }
 	p.observer = func(connection string) graph.Observer { return r.deliveryMetrics.Observer(connection) }
-	room := smtpd.NewRoom(roomLimits(cfg))
+	limiter := smtpd.NewConnectionLimiter(connectionLimits(cfg))
 	for i, l := range cfg.Listeners {
 		t, err := listenerTLS(l, g.certificates[i])
 		if err != nil {
 			return nil, errors.Join(err, g.closeMailboxes())
 		}
 		r.smtpMetrics.Prepare(l.Name)
-		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, t), r.store, p, room, r.smtpMetrics, g.log))
+		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, t), r.store, p, limiter, r.smtpMetrics, g.log))
 	}
 	for _, c := range cfg.Connections {
 		observer := p.observer(c.Name) // whose series begin with it
@@ -104,9 +104,9 @@ func (r *Relay) listenerConfig(cfg *config.Config, l config.Listener, t *tls.Con
 	}
 }
 
-func roomLimits(cfg *config.Config) smtpd.RoomLimits {
+func connectionLimits(cfg *config.Config) smtpd.ConnectionLimits {
 	l := cfg.Limits
-	return smtpd.RoomLimits{
+	return smtpd.ConnectionLimits{
 		Total: l.Connections, PerAddress: l.ConnectionsPerAddress, PerNetwork: l.ConnectionsPerNetwork, PerMinute: l.ConnectionsPerMinute,
 	}
 }

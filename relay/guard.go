@@ -67,10 +67,10 @@ func newGuard(failures int, block time.Duration) *guard {
 type four struct{ pair, machine, site, user *tally }
 
 func (g *guard) tallies(client netip.Addr, user string) four {
-	id, machine, now := maphash.String(g.seed, user), smtpd.Machine(client), time.Now()
+	id, machine, now := maphash.String(g.seed, user), smtpd.HostPrefix(client), time.Now()
 	return four{
 		g.pairs.at(pair{id, machine}, now, g.block), g.machines.at(machine, now, g.block),
-		g.sites.at(smtpd.Site(client), now, g.block), g.users.at(id, now, g.block),
+		g.sites.at(smtpd.NetworkPrefix(client), now, g.block), g.users.at(id, now, g.block),
 	}
 }
 

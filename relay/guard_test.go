@@ -136,7 +136,7 @@ func TestGoodSignInsDoNotCount(t *testing.T) {
 			}
 			p.wants(t, 235, "192.0.2.1", "crm", "secret")
 		}
-		if n := p.guard.machines[smtpd.Machine(office)].failures; n != 0 {
+		if n := p.guard.machines[smtpd.HostPrefix(office)].failures; n != 0 {
 			t.Errorf("the address has %d failures", n)
 		}
 	})
@@ -273,7 +273,7 @@ func TestGuardMemory(t *testing.T) {
 		if _, err := g.check(blocked, "crm"); !errors.Is(err, errBlocked) {
 			t.Error("a block was forgotten")
 		}
-		g.machines[smtpd.Machine(office)] = &tally{failures: 100, since: time.Now()}
+		g.machines[smtpd.HostPrefix(office)] = &tally{failures: 100, since: time.Now()}
 		if _, err := g.check(office, "crm"); err != nil {
 			t.Error("a user that signed in is not known any more")
 		}

@@ -69,7 +69,7 @@ func (p *policy) meters(who smtpd.Identity, senders ...string) []meter {
 
 // machine names whom an address stands for.
 func machine(a netip.Addr) string {
-	switch m := smtpd.Machine(a); {
+	switch m := smtpd.HostPrefix(a); {
 	case !m.IsValid():
 		return ""
 	case m.IsSingleIP():

@@ -101,7 +101,7 @@ func (s *session) authenticated(user string) error {
 	s.mu.Lock()
 	s.who.User = user
 	s.mu.Unlock()
-	s.server.room.vouch(s.conn.client)
+	s.server.limiter.trust(s.conn.client)
 	s.conn.idle.mark()
 	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, authOK).Inc()
 	s.log.Debug("authenticated", "user", printable(user))

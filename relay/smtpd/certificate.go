@@ -16,7 +16,7 @@ func (s *session) readCertificate() {
 		return
 	}
 	s.who.User = s.cert
-	s.server.room.vouch(s.conn.client)
+	s.server.limiter.trust(s.conn.client)
 	s.log.Debug("authenticated by certificate", "user", printable(s.cert))
 }
 

@@ -345,7 +345,7 @@ func TestShutdownPastItsTime(t *testing.T) {
 // A stop that overtakes the start ends it, whichever of them comes first.
 func TestShutdownBeforeServe(t *testing.T) {
 	for _, first := range []bool{true, false} {
-		s := New(Config{Name: "test", Timeout: time.Second}, &fakeQueue{}, fakePolicy{}, NewRoom(RoomLimits{Total: 1, PerAddress: 1, PerMinute: 1}),
+		s := New(Config{Name: "test", Timeout: time.Second}, &fakeQueue{}, fakePolicy{}, NewConnectionLimiter(ConnectionLimits{Total: 1, PerAddress: 1, PerMinute: 1}),
 			NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

@@ -249,7 +249,7 @@ func serve(tb testing.TB, l net.Listener, cfg Config) (*Server, *fakeQueue, *pro
 	registry := prometheus.NewRegistry()
 	metrics := NewMetrics(registry)
 	metrics.Prepare(cfg.Name)
-	s := New(cfg, q, fakePolicy{q}, NewRoom(RoomLimits{Total: 50, PerAddress: 20, PerNetwork: 30, PerMinute: 100}), metrics, slog.New(slog.DiscardHandler))
+	s := New(cfg, q, fakePolicy{q}, NewConnectionLimiter(ConnectionLimits{Total: 50, PerAddress: 20, PerNetwork: 30, PerMinute: 100}), metrics, slog.New(slog.DiscardHandler))
 	running.Add(1)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()

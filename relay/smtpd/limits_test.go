@@ -250,8 +250,8 @@ func FuzzOpening(f *testing.F) {
 	})
 }
 
-// A full house makes room for a client that has something to say.
-func TestRoomForMail(t *testing.T) {
+// At the connection limit, an idle connection is closed for a client that sends mail.
+func TestIdleConnectionMakesWayForMail(t *testing.T) {
 	b := start(t, behindProxy)
 	var idle []*client
 	for range 20 {

@@ -91,7 +91,7 @@ func (s *Server) register(c *conn) *Refusal {
 	if !contains(s.cfg.ProxyNetworks, c.client) {
 		return s.admitClient(c)
 	}
-	if r := s.enter(c, netip.Addr{}); r != nil {
+	if r := s.acquire(c, netip.Addr{}); r != nil {
 		return r
 	}
 	_ = c.tcp.SetReadDeadline(time.Now().Add(proxyTimeout))
@@ -113,17 +113,18 @@ func (s *Server) admitClient(c *conn) *Refusal {
 	if len(s.cfg.Networks) > 0 && !contains(s.cfg.Networks, c.client) { // without a list, who authenticates may come from anywhere
 		return &Refusal{554, [3]int{5, 7, 1}, ReasonNetwork, "Your address is not in this listener's networks; ask the administrator to add it"}
 	}
-	return s.enter(c, c.client)
+	return s.acquire(c, c.client)
 }
 
-// enter takes a place in the room; once more when a proxy has told the client.
-func (s *Server) enter(c *conn, client netip.Addr) *Refusal {
+// acquire counts the connection with the limiter, a second time when a PROXY header has
+// named its client.
+func (s *Server) acquire(c *conn, client netip.Addr) *Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
 		return errStopping
 	}
-	ok, evicted := s.room.enter(c, client, s.paced(client))
+	ok, evicted := s.limiter.acquire(c, client, s.paced(client))
 	if evicted.conn != nil {
 		_ = evicted.tcp.Close() // its goroutine unregisters it
 		evicted.server.metrics.rejected(evicted.server.cfg.Name, ReasonConnections)
@@ -166,7 +167,7 @@ func (s *Server) unregister(c *conn) {
 		return
 	}
 	delete(s.conns, c)
-	s.room.leave(c)
+	s.limiter.release(c)
 	s.metrics.connections.WithLabelValues(s.cfg.Name).Dec()
 	s.gone.Broadcast()
 }

@@ -6,199 +6,204 @@ import (
 	"time"
 )
 
-// RoomLimits bound the connections of all listeners together. An address stands
-// for its /64 with IPv6, which is what a single machine has.
-type RoomLimits struct {
+// ConnectionLimits bound the connections of all listeners together. An IPv6 address
+// counts as its /64, which is what a single host is given.
+type ConnectionLimits struct {
 	Total      int // at a time
 	PerAddress int // at a time, from one address
-	PerNetwork int // at a time, from an IPv4 /24 or an IPv6 /48; PerAddress at least
-	PerMinute  int // new ones from one address
+	PerNetwork int // at a time, from one IPv4 /24 or IPv6 /48; at least PerAddress
+	PerMinute  int // new connections a minute from one address
 }
 
-// Room bounds the connections. Where a limit is reached, a newcomer takes the
-// place of the connection that has done nothing for the longest time, so that
-// clients which only hold connections keep nobody out.
-type Room struct {
-	limits RoomLimits
+// ConnectionLimiter counts open connections. When a limit is reached, a new connection
+// replaces the one that has been idle for the longest time, so that clients which only
+// hold connections open do not keep others out.
+type ConnectionLimiter struct {
+	limits ConnectionLimits
 
-	mu       sync.Mutex
-	open     map[*conn]seat
-	callers  map[netip.Prefix]*caller // by address
-	networks map[netip.Prefix]int     // open connections
+	mu        sync.Mutex
+	open      map[*conn]clientKey
+	addresses map[netip.Prefix]*addressState // by HostPrefix
+	networks  map[netip.Prefix]int           // open connections, by NetworkPrefix
 }
 
-// seat is whom an open connection counts for; zero while a proxy has not said it.
-type seat struct{ address, network netip.Prefix }
+// clientKey names the counters of an open connection. It is zero until the PROXY header
+// of a load balancer has been read.
+type clientKey struct{ address, network netip.Prefix }
 
-type occupant struct {
+type openConn struct {
 	*conn
-	seat
+	clientKey
 }
 
-// caller is what is known of an address.
-type caller struct {
-	open   int
-	tokens float64 // new connections that it may make at once
-	at     time.Time
-	known  time.Time // until when a user who signed in vouches for it
+// addressState is the state of one HostPrefix.
+type addressState struct {
+	open    int
+	tokens  float64   // token bucket: new connections that it may make at once
+	at      time.Time // when tokens was computed
+	trusted time.Time // until when PerMinute does not apply, since a user signed in
 }
 
-// NewRoom makes room for connections within the limits.
-func NewRoom(l RoomLimits) *Room {
-	l.PerNetwork = max(l.PerNetwork, l.PerAddress)
-	return &Room{limits: l, open: map[*conn]seat{}, callers: map[netip.Prefix]*caller{}, networks: map[netip.Prefix]int{}}
+// NewConnectionLimiter returns a limiter without connections.
+func NewConnectionLimiter(limits ConnectionLimits) *ConnectionLimiter {
+	limits.PerNetwork = max(limits.PerNetwork, limits.PerAddress)
+	return &ConnectionLimiter{limits: limits, open: map[*conn]clientKey{}, addresses: map[netip.Prefix]*addressState{}, networks: map[netip.Prefix]int{}}
 }
 
-// enter takes a place for c; one that has a place already tells its client. paced
-// says that PerMinute applies. evicted made room, and is for the caller to close.
-func (r *Room) enter(c *conn, client netip.Addr, paced bool) (ok bool, evicted occupant) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := seat{Machine(client), Site(client)}
-	if client.IsValid() && !r.caller(s.address).pace(r.limits.PerMinute) && paced {
-		return false, occupant{}
+// acquire counts c as an open connection of client, and reports whether the limits
+// allow it. A connection from a load balancer is acquired first without a client, and
+// again when its PROXY header has been read. PerMinute applies if paced is set. The
+// caller must close evicted, the connection that c replaced, if there is one.
+func (l *ConnectionLimiter) acquire(c *conn, client netip.Addr, paced bool) (ok bool, evicted openConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := clientKey{HostPrefix(client), NetworkPrefix(client)}
+	if client.IsValid() && !l.state(key.address).pace(l.limits.PerMinute) && paced {
+		return false, openConn{}
 	}
-	_, again := r.open[c]
-	if inTheWay := r.full(s, again); inTheWay != nil {
-		if evicted = r.oldest(inTheWay); evicted.conn == nil {
-			return false, occupant{}
+	_, again := l.open[c]
+	if candidate := l.full(key, again); candidate != nil {
+		if evicted = l.oldest(candidate); evicted.conn == nil {
+			return false, openConn{}
 		}
-		r.remove(evicted.conn)
+		l.remove(evicted.conn)
 	}
-	r.open[c] = s
+	l.open[c] = key
 	if client.IsValid() {
-		r.caller(s.address).open++
-		r.networks[s.network]++
+		l.state(key.address).open++
+		l.networks[key.network]++
 	}
 	return true, evicted
 }
 
-// full tells which connections are in the way of one more; nil if there is room.
-func (r *Room) full(s seat, again bool) func(seat) bool {
-	switch who := r.callers[s.address]; {
-	case who != nil && who.open >= r.limits.PerAddress:
-		return func(o seat) bool { return o.address == s.address }
-	case r.networks[s.network] >= r.limits.PerNetwork:
-		return func(o seat) bool { return o.network == s.network }
-	case !again && len(r.open) >= r.limits.Total:
-		return func(seat) bool { return true }
+// full returns a filter for the connections of which one must be evicted to admit a new
+// one, or nil if no limit is reached. again means that c itself is openConn already.
+func (l *ConnectionLimiter) full(key clientKey, again bool) func(clientKey) bool {
+	switch a := l.addresses[key.address]; {
+	case a != nil && a.open >= l.limits.PerAddress:
+		return func(o clientKey) bool { return o.address == key.address }
+	case l.networks[key.network] >= l.limits.PerNetwork:
+		return func(o clientKey) bool { return o.network == key.network }
+	case !again && len(l.open) >= l.limits.Total:
+		return func(clientKey) bool { return true }
 	}
 	return nil
 }
 
-// maxLook bounds the search for a connection that makes room: maps begin anywhere.
-const maxLook = 2000
+// maxScanned bounds the search for a connection to evict. Map iteration starts at random.
+const maxScanned = 2000
 
-// oldest is the connection that has waited for its client the longest, rather one
-// outside of a mail transaction; none if all are in use.
-func (r *Room) oldest(among func(seat) bool) (found occupant) {
+// oldest returns the connection that is idle beyond its grace period for the longest
+// time, or none. The grace period is longer within a mail transaction.
+func (l *ConnectionLimiter) oldest(among func(clientKey) bool) (found openConn) {
 	var longest time.Duration
-	looked := 0
-	for c, s := range r.open {
-		if looked++; looked > maxLook {
+	scanned := 0
+	for c, key := range l.open {
+		if scanned++; scanned > maxScanned {
 			break
 		}
-		if !among(s) {
+		if !among(key) {
 			continue
 		}
 		if over := c.idle.overdue(c.busy.Load()); over > longest {
-			found, longest = occupant{c, s}, over
+			found, longest = openConn{c, key}, over
 		}
 	}
 	return found
 }
 
-func (r *Room) leave(c *conn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.remove(c)
+// release counts c as closed. It may be called more than once.
+func (l *ConnectionLimiter) release(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(c)
 }
 
-func (r *Room) remove(c *conn) {
-	s, in := r.open[c]
-	if !in { // it made room before it ended
+func (l *ConnectionLimiter) remove(c *conn) {
+	key, in := l.open[c]
+	if !in { // it was evicted before it ended
 		return
 	}
-	delete(r.open, c)
-	if !s.address.IsValid() {
+	delete(l.open, c)
+	if !key.address.IsValid() {
 		return
 	}
-	r.caller(s.address).open--
-	if r.networks[s.network]--; r.networks[s.network] == 0 {
-		delete(r.networks, s.network)
+	l.state(key.address).open--
+	if l.networks[key.network]--; l.networks[key.network] == 0 {
+		delete(l.networks, key.network)
 	}
 }
 
-// vouchTime is how long an address may make any number of connections after one of
-// its users signed in: an office with many mail programs has one address.
-const vouchTime = time.Hour
+// trustTime is how long PerMinute does not apply to an address after one of its users
+// signed in: many mail programs of one office share an address.
+const trustTime = time.Hour
 
-// vouch notes that a user signed in from the address.
-func (r *Room) vouch(client netip.Addr) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.caller(Machine(client)).known = time.Now().Add(vouchTime)
+// trust records that a user signed in from the address.
+func (l *ConnectionLimiter) trust(client netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state(HostPrefix(client)).trusted = time.Now().Add(trustTime)
 }
 
-// caller finds or makes what is known of an address.
-func (r *Room) caller(address netip.Prefix) *caller {
-	who := r.callers[address]
-	if who == nil {
-		r.sweep()
-		who = &caller{tokens: float64(r.limits.PerMinute), at: time.Now()}
-		r.callers[address] = who
+// state returns the state of an address, and creates it if there is none.
+func (l *ConnectionLimiter) state(address netip.Prefix) *addressState {
+	a := l.addresses[address]
+	if a == nil {
+		l.sweep()
+		a = &addressState{tokens: float64(l.limits.PerMinute), at: time.Now()}
+		l.addresses[address] = a
 	}
-	return who
+	return a
 }
 
-// maxCallers bounds what is remembered of addresses without an open connection.
-const maxCallers = 10_000
+// maxIdleAddresses is the maximum number of addresses without an open connection whose
+// state is kept.
+const maxIdleAddresses = 10_000
 
-// sweep halves what is too much, so that it seldom has to: those go first of which
-// there is nothing to know, then those that no user vouches for, then all without an
-// open connection.
-func (r *Room) sweep() {
-	if len(r.callers) < maxCallers+len(r.open) {
+// sweep removes addresses without an open connection until half of maxIdleAddresses
+// remain, so that it runs seldom: first those whose token bucket is full again and that
+// are not trusted, then all that are not trusted, then all.
+func (l *ConnectionLimiter) sweep() {
+	if len(l.addresses) < maxIdleAddresses+len(l.open) {
 		return
 	}
 	now := time.Now()
-	for _, spared := range []func(*caller) bool{
-		func(w *caller) bool { return now.Before(w.known) || now.Sub(w.at) <= time.Minute },
-		func(w *caller) bool { return now.Before(w.known) },
-		func(*caller) bool { return false },
+	for _, keep := range []func(*addressState) bool{
+		func(a *addressState) bool { return now.Before(a.trusted) || now.Sub(a.at) <= time.Minute },
+		func(a *addressState) bool { return now.Before(a.trusted) },
+		func(*addressState) bool { return false },
 	} {
-		for address, w := range r.callers {
-			if w.open == 0 && !spared(w) {
-				delete(r.callers, address)
+		for address, a := range l.addresses {
+			if a.open == 0 && !keep(a) {
+				delete(l.addresses, address)
 			}
 		}
-		if len(r.callers) <= maxCallers/2+len(r.open) {
+		if len(l.addresses) <= maxIdleAddresses/2+len(l.open) {
 			return
 		}
 	}
 }
 
-// pace counts a new connection; false if there were too many within a minute.
-func (w *caller) pace(perMinute int) bool {
+// pace counts a new connection, and reports whether the rate allows it.
+func (a *addressState) pace(perMinute int) bool {
 	now := time.Now()
-	w.tokens = min(float64(perMinute), w.tokens+now.Sub(w.at).Minutes()*float64(perMinute))
-	w.at = now
-	if w.tokens < 1 {
-		return now.Before(w.known)
+	a.tokens = min(float64(perMinute), a.tokens+now.Sub(a.at).Minutes()*float64(perMinute))
+	a.at = now
+	if a.tokens < 1 {
+		return now.Before(a.trusted)
 	}
-	w.tokens--
+	a.tokens--
 	return true
 }
 
-// Machine is the network that one machine's addresses are from: an IPv4 address, an
-// IPv6 /64.
-func Machine(a netip.Addr) netip.Prefix { return prefix(a, 32, 64) }
+// HostPrefix returns the prefix that stands for one host: an IPv4 /32 or an IPv6 /64.
+func HostPrefix(a netip.Addr) netip.Prefix { return prefix(a, 32, 64) }
 
-// Site is the network that one organisation's addresses are mostly from: an IPv4
-// /24, an IPv6 /48.
-func Site(a netip.Addr) netip.Prefix { return prefix(a, 24, 48) }
+// NetworkPrefix returns the prefix that mostly belongs to one organisation: an IPv4 /24
+// or an IPv6 /48.
+func NetworkPrefix(a netip.Addr) netip.Prefix { return prefix(a, 24, 48) }
 
-// prefix is the zero Prefix for an address that is not valid.
+// prefix returns the zero Prefix for an invalid address.
 func prefix(a netip.Addr, v4, v6 int) netip.Prefix {
 	bits := v6
 	if a.Is4() {

@@ -9,67 +9,67 @@ import (
 	"time"
 )
 
-// visitor is a connection as the room sees it, which has just begun.
-func visitor() *conn {
+// newIdleConn is a connection as the room sees it, which has just begun.
+func newIdleConn() *conn {
 	c := &conn{}
 	c.idle.begin()
 	return c
 }
 
-// enters says for each address whether one more connection of it finds room.
-func enters(r *Room, paced bool, addresses ...string) (got string) {
+// acquireAll says for each address whether one more connection of it finds room.
+func acquireAll(r *ConnectionLimiter, paced bool, addresses ...string) (got string) {
 	for _, a := range addresses {
-		ok, _ := r.enter(visitor(), netip.MustParseAddr(a), paced)
+		ok, _ := r.acquire(newIdleConn(), netip.MustParseAddr(a), paced)
 		got += map[bool]string{true: "+", false: "-"}[ok]
 	}
 	return got
 }
 
-func TestRoomLimits(t *testing.T) {
+func TestConnectionLimiter(t *testing.T) {
 	tests := []struct {
 		name      string
-		limits    RoomLimits
+		limits    ConnectionLimits
 		addresses string
 		want      string
 	}{
-		{"in all", RoomLimits{Total: 2, PerAddress: 2, PerNetwork: 2}, "192.0.2.1 198.51.100.1 203.0.113.1", "++-"},
-		{"address", RoomLimits{Total: 9, PerAddress: 1, PerNetwork: 9}, "192.0.2.1 192.0.2.2 192.0.2.1", "++-"},
-		{"IPv6 address", RoomLimits{Total: 9, PerAddress: 1, PerNetwork: 9}, "2001:db8::1 2001:db8::ffff:1 2001:db8:0:1::1", "+-+"},
-		{"network", RoomLimits{Total: 9, PerAddress: 1, PerNetwork: 2}, "192.0.2.1 192.0.2.2 192.0.2.3 192.0.3.1", "++-+"},
-		{"IPv6 network", RoomLimits{Total: 9, PerAddress: 1, PerNetwork: 2}, "2001:db8::1 2001:db8:0:1::1 2001:db8:0:2::1 2001:db8:1::1", "++-+"},
-		{"a network is no smaller than an address", RoomLimits{Total: 9, PerAddress: 3, PerNetwork: 1}, "192.0.2.1 192.0.2.1 192.0.2.2 192.0.2.2", "+++-"},
+		{"in all", ConnectionLimits{Total: 2, PerAddress: 2, PerNetwork: 2}, "192.0.2.1 198.51.100.1 203.0.113.1", "++-"},
+		{"address", ConnectionLimits{Total: 9, PerAddress: 1, PerNetwork: 9}, "192.0.2.1 192.0.2.2 192.0.2.1", "++-"},
+		{"IPv6 address", ConnectionLimits{Total: 9, PerAddress: 1, PerNetwork: 9}, "2001:db8::1 2001:db8::ffff:1 2001:db8:0:1::1", "+-+"},
+		{"network", ConnectionLimits{Total: 9, PerAddress: 1, PerNetwork: 2}, "192.0.2.1 192.0.2.2 192.0.2.3 192.0.3.1", "++-+"},
+		{"IPv6 network", ConnectionLimits{Total: 9, PerAddress: 1, PerNetwork: 2}, "2001:db8::1 2001:db8:0:1::1 2001:db8:0:2::1 2001:db8:1::1", "++-+"},
+		{"a network is no smaller than an address", ConnectionLimits{Total: 9, PerAddress: 3, PerNetwork: 1}, "192.0.2.1 192.0.2.1 192.0.2.2 192.0.2.2", "+++-"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.limits.PerMinute = 100
-			if got := enters(NewRoom(tt.limits), true, strings.Fields(tt.addresses)...); got != tt.want {
+			if got := acquireAll(NewConnectionLimiter(tt.limits), true, strings.Fields(tt.addresses)...); got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestRoomForgets(t *testing.T) {
-	r := NewRoom(RoomLimits{Total: 2, PerAddress: 1, PerNetwork: 1, PerMinute: 100})
+func TestConnectionLimiterForgets(t *testing.T) {
+	r := NewConnectionLimiter(ConnectionLimits{Total: 2, PerAddress: 1, PerNetwork: 1, PerMinute: 100})
 	for range 3 {
-		c := visitor()
-		if ok, _ := r.enter(c, netip.MustParseAddr("192.0.2.1"), true); !ok {
+		c := newIdleConn()
+		if ok, _ := r.acquire(c, netip.MustParseAddr("192.0.2.1"), true); !ok {
 			t.Fatal("a place that was left is not free")
 		}
-		r.leave(c)
-		r.leave(c)
+		r.release(c)
+		r.release(c)
 	}
-	if len(r.open) != 0 || len(r.networks) != 0 || r.callers[netip.MustParsePrefix("192.0.2.1/32")].open != 0 {
-		t.Errorf("left behind: %v %v %v", r.open, r.networks, r.callers)
+	if len(r.open) != 0 || len(r.networks) != 0 || r.addresses[netip.MustParsePrefix("192.0.2.1/32")].open != 0 {
+		t.Errorf("left behind: %v %v %v", r.open, r.networks, r.addresses)
 	}
 }
 
-func TestRoomPace(t *testing.T) {
+func TestConnectionLimiterPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewRoom(RoomLimits{Total: 1000, PerAddress: 1000, PerMinute: 3})
+		r := NewConnectionLimiter(ConnectionLimits{Total: 1000, PerAddress: 1000, PerMinute: 3})
 		ask := func(paced bool, want string) {
 			t.Helper()
-			if got := enters(r, paced, strings.Fields(strings.Repeat("192.0.2.1 ", len(want)))...); got != want {
+			if got := acquireAll(r, paced, strings.Fields(strings.Repeat("192.0.2.1 ", len(want)))...); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		}
@@ -79,42 +79,42 @@ func TestRoomPace(t *testing.T) {
 		ask(true, "+-")
 		time.Sleep(time.Hour)
 		ask(true, "+++-")
-		r.vouch(netip.MustParseAddr("192.0.2.1"))
+		r.trust(netip.MustParseAddr("192.0.2.1"))
 		ask(true, "+++++")
-		time.Sleep(vouchTime)
+		time.Sleep(trustTime)
 		ask(true, "+++-")
 	})
 }
 
 // What strangers make the room remember is bounded; whom a user vouched for is
 // forgotten last.
-func TestRoomMemory(t *testing.T) {
+func TestConnectionLimiterMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewRoom(RoomLimits{Total: 10, PerAddress: 10, PerMinute: 1})
+		r := NewConnectionLimiter(ConnectionLimits{Total: 10, PerAddress: 10, PerMinute: 1})
 		good := netip.MustParseAddr("192.0.2.1")
-		r.vouch(good)
-		for i := range 3 * maxCallers {
-			c := visitor()
-			r.enter(c, netip.MustParseAddr(fmt.Sprintf("2001:db8:%x:%x::1", i>>8, i&0xff)), true)
-			r.leave(c)
-			if len(r.callers) > maxCallers+1 {
-				t.Fatalf("%d addresses are remembered", len(r.callers))
+		r.trust(good)
+		for i := range 3 * maxIdleAddresses {
+			c := newIdleConn()
+			r.acquire(c, netip.MustParseAddr(fmt.Sprintf("2001:db8:%x:%x::1", i>>8, i&0xff)), true)
+			r.release(c)
+			if len(r.addresses) > maxIdleAddresses+1 {
+				t.Fatalf("%d addresses are remembered", len(r.addresses))
 			}
 		}
-		if got := enters(r, true, "192.0.2.1", "192.0.2.1", "192.0.2.1"); got != "+++" {
+		if got := acquireAll(r, true, "192.0.2.1", "192.0.2.1", "192.0.2.1"); got != "+++" {
 			t.Errorf("the address that is vouched for: %s", got)
 		}
 	})
 }
 
 // The connection that has been useless for the longest time makes room.
-func TestRoomIsMade(t *testing.T) {
+func TestConnectionLimiterEvicts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewRoom(RoomLimits{Total: 4, PerAddress: 2, PerNetwork: 3, PerMinute: 100})
+		r := NewConnectionLimiter(ConnectionLimits{Total: 4, PerAddress: 2, PerNetwork: 3, PerMinute: 100})
 		enter := func(address string) (*conn, bool, *conn) {
 			t.Helper()
-			c := visitor()
-			ok, evicted := r.enter(c, netip.MustParseAddr(address), true)
+			c := newIdleConn()
+			ok, evicted := r.acquire(c, netip.MustParseAddr(address), true)
 			return c, ok, evicted.conn
 		}
 		mail, _, _ := enter("192.0.2.1")

@@ -97,7 +97,7 @@ type Server struct {
 	cfg     Config
 	intake  queue.Intake
 	policy  Policy
-	room    *Room
+	limiter *ConnectionLimiter
 	metrics *Metrics
 	log     *slog.Logger
 	smtp    *smtp.Server
@@ -119,10 +119,10 @@ type Server struct {
 // challenges may be the longest (RFC 4954 section 4).
 const maxCommand = 12288
 
-// New makes a server; Serve starts it. Listeners may share room.
-func New(cfg Config, intake queue.Intake, policy Policy, room *Room, metrics *Metrics, log *slog.Logger) *Server {
+// New makes a server; Serve starts it. Listeners may share limiter.
+func New(cfg Config, intake queue.Intake, policy Policy, limiter *ConnectionLimiter, metrics *Metrics, log *slog.Logger) *Server {
 	s := &Server{
-		cfg: cfg, intake: intake, policy: policy, room: room, metrics: metrics,
+		cfg: cfg, intake: intake, policy: policy, limiter: limiter, metrics: metrics,
 		log:   log.With("listener", cfg.Name),
 		conns: map[*conn]struct{}{},
 	}

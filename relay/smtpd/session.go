@@ -66,7 +66,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	defer s.mu.Unlock()
 	err := s.checkSender(from, opts)
 	if err == nil {
-		err = s.room(opts.Size)
+		err = s.checkCapacity(opts.Size)
 	}
 	if err != nil {
 		return s.refused("MAIL", err)
@@ -103,9 +103,9 @@ func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
 	return s.server.policy.Sender(s.who, from, opts.Size)
 }
 
-// room is asked for before the message comes, so that the client need not send it for
+// checkCapacity is called before the message comes, so that the client need not send it for
 // nothing, and again once its size is known: until then others may have come.
-func (s *session) room(size int64) error {
+func (s *session) checkCapacity(size int64) error {
 	return s.server.intake.Room(context.Background(), size, s.server.cfg.Queue)
 }
 
@@ -224,7 +224,7 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 	if err := s.server.policy.Route(who, h.bytes(), size, entry); err != nil {
 		return "", 0, err
 	}
-	if err := s.room(0); err != nil { // its bytes are on the disk already
+	if err := s.checkCapacity(0); err != nil { // its bytes are on the disk already
 		return "", 0, err
 	}
 	undo, err := s.server.policy.Admit(entry)
