@@ -9,6 +9,7 @@ import (
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 )
 
@@ -132,8 +133,9 @@ func TestPaths(t *testing.T) {
 				}
 				return
 			}
-			if r.State != queue.Sent || r.Progress.Path != tt.path {
-				t.Fatalf("%s by %q: %s %s", r.State, r.Progress.Path, r.Reason, r.Detail)
+			path := delivery.StepsOf(r.Progress).Path
+			if r.State != queue.Sent || path != tt.path {
+				t.Fatalf("%s by %q: %s %s", r.State, path, r.Reason, r.Detail)
 			}
 			if !strings.Contains(p.notes(r.ID), tt.note) {
 				t.Errorf("the events lack %q:\n%s", tt.note, p.notes(r.ID))

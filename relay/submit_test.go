@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 )
 
@@ -94,8 +95,8 @@ func (p *pathRig) finished(id string) queue.Record {
 func (p *pathRig) wantSent(id, path string) queue.Record {
 	p.Helper()
 	r := p.finished(id)
-	if r.State != queue.Sent || r.Progress.Path != path {
-		p.Fatalf("%s by %q, want sent by %q: %s %s\n%s", r.State, r.Progress.Path, path, r.Reason, r.Detail, p.notes(id))
+	if took := delivery.StepsOf(r.Progress).Path; r.State != queue.Sent || took != path {
+		p.Fatalf("%s by %q, want sent by %q: %s %s\n%s", r.State, took, path, r.Reason, r.Detail, p.notes(id))
 	}
 	return r
 }

@@ -19,6 +19,7 @@ import (
 
 	"graphrelay/relay"
 	"graphrelay/relay/config"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
 )
@@ -201,11 +202,12 @@ type view struct {
 }
 
 func viewOf(r queue.Record) view {
+	steps := delivery.StepsOf(r.Progress)
 	v := view{
 		ID: r.ID, State: r.State, Received: r.Received, Size: r.Size, From: r.Envelope.From, To: r.Envelope.To, DSN: r.Envelope.DSN,
 		Lane: r.Lane, HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,
 		Client: r.Client, Reason: r.Reason, Detail: r.Detail, Attempts: r.Attempts,
-		Path: r.Progress.Path, Draft: r.Progress.DraftID, Attached: r.Progress.Attached,
+		Path: steps.Path, Draft: steps.DraftID, Attached: steps.Attached,
 	}
 	if r.State == queue.Queued || r.State == queue.Deferred {
 		v.Due = &r.Due

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 )
 
@@ -46,7 +47,7 @@ func TestPlainMessage(t *testing.T) {
 		t.Errorf("from %+v", m.From)
 	}
 	rec := r.get(id)
-	if rec.Progress.Path != "draft" || rec.Attempts != 1 || rec.Reason != "" {
+	if delivery.StepsOf(rec.Progress).Path != "draft" || rec.Attempts != 1 || rec.Reason != "" {
 		t.Errorf("record %+v", rec)
 	}
 	r.noDrafts()

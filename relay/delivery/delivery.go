@@ -182,7 +182,7 @@ func (d *Deliverer) keepLease(ctx context.Context) {
 // deliver brings one claimed message to an outcome. A message that makes the
 // program panic is held, so that it cannot take the others down with it.
 func (d *Deliverer) deliver(ctx context.Context, t queue.Task) {
-	j := &job{d: d, task: t, p: t.Progress, log: d.log.With("id", t.ID)}
+	j := &job{d: d, task: t, log: d.log.With("id", t.ID)}
 	o := j.guarded(ctx)
 	err := j.finish(ctx, o)
 	j.answer(o, err)
@@ -216,6 +216,11 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 			o = j.end(queue.Held, "internal_error", "the program failed on this message; please report it")
 		}
 	}()
+	if err := j.readProgress(); err != nil {
+		o = j.end(queue.Held, reasonStorage, err.Error())
+		o.Progress = j.task.Progress
+		return o
+	}
 	client, err := j.d.clients(j.task.Lane.Connection)
 	switch {
 	case errors.Is(err, graph.ErrNotConnected):
@@ -231,7 +236,7 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 		o = j.afterAll()
 	}
 	o = j.tellClient(o)
-	o.Progress, o.Events, o.Orphan = j.p, j.events, j.leftover(o.State)
+	o.Progress, o.Events, o.Orphan = j.p.record(), j.events, j.leftover(o.State)
 	return o
 }
 
@@ -246,9 +251,9 @@ func (j *job) report(o queue.Outcome) {
 	switch o.State {
 	case queue.Sent:
 		took := time.Since(j.task.Received)
-		j.d.metrics.sent(lane.ConnectionName(), o.Progress.Path, took)
+		j.d.metrics.sent(lane.ConnectionName(), j.p.Path, took)
 		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
-			"size", j.task.Size, "path", o.Progress.Path, "seconds", took.Seconds())...)
+			"size", j.task.Size, "path", j.p.Path, "seconds", took.Seconds())...)
 	case queue.Failed:
 		j.log.Error("failed", append(args, "reason", o.Reason, "detail", o.Detail)...)
 	case queue.Held:

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"graphrelay/graph"
-	"graphrelay/relay/queue"
 )
 
 // prepare makes the draft and its attachments complete. A draft that vanished
@@ -37,7 +36,7 @@ func (j *job) complete(ctx context.Context) error {
 	if err := j.attachAll(ctx); err != nil {
 		return err
 	}
-	if !j.task.Progress.DraftWanted {
+	if !j.before {
 		return nil
 	}
 	if err := j.recount(ctx); err != nil {
@@ -48,12 +47,12 @@ func (j *job) complete(ctx context.Context) error {
 
 // forgetDraft goes back to the beginning. What else may be in the mailbox stays known.
 func (j *job) forgetDraft() {
-	j.p = queue.Progress{Path: j.p.Path, Stray: j.p.Stray}
+	j.p = progress{Path: j.p.Path, LateDraft: j.p.LateDraft}
 }
 
 // astray notes that a draft which is not there may yet appear. What was made from MIME
 // could then not be told from others.
-func (j *job) astray() { j.p.Stray = j.p.Stray || j.p.Path == pathDraft }
+func (j *job) astray() { j.p.LateDraft = j.p.LateDraft || j.p.Path == pathDraft }
 
 // errSent tells ensureDraft's caller that the look-up found the message sent.
 var errSent = errors.New("the message was sent before")
@@ -239,7 +238,7 @@ func (j *job) leavePath(ctx context.Context) error {
 	} else if j.p.DraftWanted {
 		j.astray()
 	}
-	j.p = queue.Progress{Path: to, Stray: j.p.Stray}
+	j.p = progress{Path: to, LateDraft: j.p.LateDraft}
 	return j.save(ctx, "path changed", "from "+from+" to "+to, graph.Reply{})
 }
 

@@ -20,7 +20,8 @@ type job struct {
 	task   queue.Task
 	owner  graph.User // of the mailbox; zero: not known
 	unsure bool       // it may be known later
-	p      queue.Progress
+	p      progress
+	before bool          // a draft may have existed before this try
 	events []queue.Event // not yet recorded
 	log    *slog.Logger
 
@@ -106,6 +107,14 @@ func (j *job) read(ctx context.Context) error {
 	return nil
 }
 
+func (j *job) readProgress() (err error) {
+	if j.p, err = readProgress(j.task.Progress); err != nil {
+		return fmt.Errorf("read the recorded progress: %w", err)
+	}
+	j.before = j.p.DraftWanted
+	return nil
+}
+
 func (j *job) close() {
 	if j.body != nil {
 		_ = j.body.Close()
@@ -136,7 +145,7 @@ func (j *job) event(what, detail string, r graph.Reply) {
 func (j *job) save(ctx context.Context, what, detail string, r graph.Reply) error {
 	j.event(what, detail, r)
 	j.log.Debug(what, "detail", detail, "request_id", r.RequestID)
-	err := j.d.work.Save(ctx, j.task.Ref, j.p, j.events...)
+	err := j.d.work.Save(ctx, j.task.Ref, j.p.record(), j.events...)
 	if err == nil {
 		j.events = nil
 	}

@@ -33,7 +33,7 @@ func (d *Deliverer) warn(ctx context.Context) {
 
 // warnOf decides for good whether the message is warned of.
 func (d *Deliverer) warnOf(ctx context.Context, r queue.Record) error {
-	j := &job{d: d, task: queue.Task{Record: r}, p: r.Progress, log: d.log.With("id", r.ID)}
+	j := &job{d: d, task: queue.Task{Record: r}, log: d.log.With("id", r.ID)}
 	defer j.close()
 	o := j.notify(queue.Outcome{State: queue.Deferred, Reason: r.Reason, Detail: r.Detail}, actionDelayed, notifyDelay)
 	err := d.work.Warn(ctx, r.ID, o.Follow, j.events...)

@@ -17,7 +17,7 @@ const orphanSettle = 10 * time.Minute
 // made from MIME nothing but its id tells that it is ours.
 func (j *job) leftover(s queue.State) bool {
 	unknown := j.p.DraftWanted && j.p.Path != pathMIME && j.p.Path != pathSendMail
-	return j.p.Stray && (s == queue.Sent || s == queue.Failed) || s == queue.Failed && (unknown || j.p.DraftID != "")
+	return j.p.LateDraft && (s == queue.Sent || s == queue.Failed) || s == queue.Failed && (unknown || j.p.DraftID != "")
 }
 
 // sweep removes what messages that ended or were deleted have left behind.
@@ -52,8 +52,12 @@ func (d *Deliverer) sweepNext(ctx context.Context, after string) (id string, err
 
 // clearAway tells whether nothing is left to be done about the orphan.
 func (d *Deliverer) clearAway(ctx context.Context, o queue.Orphan) bool {
-	j := &job{d: d, task: queue.Task{Record: o.Record}, p: o.Progress, log: d.log.With("id", o.ID)}
-	var err error
+	j := &job{d: d, task: queue.Task{Record: o.Record}, log: d.log.With("id", o.ID)}
+	err := j.readProgress()
+	if err != nil {
+		j.log.Error("cannot look after the draft of a message that ended", "error", err)
+		return true
+	}
 	if j.client, err = d.clients(o.Lane.Connection); err != nil {
 		return !errors.Is(err, graph.ErrNotConnected) || time.Since(o.Since) >= max(d.cfg.GiveUpAfter, orphanSettle)
 	}
@@ -87,7 +91,7 @@ func (j *job) removeUnsent(ctx context.Context) (settled bool, err error) {
 			err = failed
 		}
 	}
-	return j.p.DraftID != "" && !j.p.Stray, err
+	return j.p.DraftID != "" && !j.p.LateDraft, err
 }
 
 // unsent lists what may be a draft of this message that nobody sends. As long as the
@@ -97,7 +101,7 @@ func (j *job) unsent(ctx context.Context) (ids []string, err error) {
 	if known != "" && j.task.State != queue.Sent {
 		ids = append(ids, known)
 	}
-	if known != "" && !j.p.Stray {
+	if known != "" && !j.p.LateDraft {
 		return ids, nil
 	}
 	items, _, err := j.client.FindByQueueID(ctx, j.mailbox(), j.task.ID)

@@ -21,7 +21,7 @@ const (
 const reasonStorage = "storage"
 
 func (j *job) end(s queue.State, reason, detail string) queue.Outcome {
-	return queue.Outcome{State: s, Reason: reason, Detail: detail, Progress: j.p, Events: j.events}
+	return queue.Outcome{State: s, Reason: reason, Detail: detail, Progress: j.p.record(), Events: j.events}
 }
 
 func (j *job) later(due time.Time, reason, detail string) queue.Outcome {
@@ -50,7 +50,7 @@ func (j *job) outcome(ctx context.Context, err error) queue.Outcome {
 		return j.end(queue.Failed, string(graph.ReasonTooLarge), whole.detail)
 	case errors.As(err, &never):
 		j.forgetDraft() // a release means: make a new one
-		j.p.Stray = j.p.Stray || j.p.Path == pathDraft
+		j.p.LateDraft = j.p.LateDraft || j.p.Path == pathDraft
 		return j.end(queue.Held, "send_unknown", never.detail)
 	case errors.As(err, &e):
 		j.refusal = e
@@ -152,7 +152,7 @@ func (j *job) removeDraft(ctx context.Context) (sent bool) {
 		j.event("draft perhaps left behind", "it has the Message-ID "+messageID(j.task.Record, j.d.cfg.MessageIDHost), graph.Reply{})
 	}
 	j.forgetDraft()
-	j.p.Stray = j.p.Stray || unknown && j.p.Path != pathMIME
+	j.p.LateDraft = j.p.LateDraft || unknown && j.p.Path != pathMIME
 	return false
 }
 
