@@ -30,36 +30,6 @@ func needCompare(t *testing.T) {
 	}
 }
 
-// releasedRelay is newRelay with the program as it is released.
-func releasedRelay(t *testing.T, sim *simProcess, edits ...edit) *relayProcess {
-	t.Helper()
-	program, err := plainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRelay(t, sim, edits...)
-	r.program = program
-	return r
-}
-
-// releasedSim is startSim with the program as it is released.
-func releasedSim(t *testing.T, args ...string) *simProcess {
-	t.Helper()
-	program, err := plainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return startSimOf(t, program, args...)
-}
-
-// pauseAll stops the delivery of the contract's connection.
-func (r *relayProcess) pauseAll(t *testing.T) {
-	t.Helper()
-	if got := r.queueCommand(t, "pause", "contoso"); got.status != 0 {
-		t.Fatalf("queue pause: %s", got.stderr)
-	}
-}
-
 // contestant is a server whose accepts are measured.
 type contestant struct {
 	name, address string

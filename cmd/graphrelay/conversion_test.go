@@ -4,10 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,15 +131,6 @@ func TestConversion(t *testing.T) {
 	}
 }
 
-func (r *relayProcess) port(t *testing.T, listener string) string {
-	t.Helper()
-	_, port, err := net.SplitHostPort(r.address[listener])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
-
 // sendFile sends one of the samples to recipients that its header need not name.
 func sendFile(t *testing.T, relay *relayProcess, name, from string, to ...string) {
 	t.Helper()
@@ -259,24 +246,6 @@ func sendTNEF(t *testing.T, relay *relayProcess, from string) arrival {
 		files: []simulator.Attachment{{Name: "winmail.dat", ContentType: "application/ms-tnef", SHA256: sha256Hex(tnef)}},
 		path:  "draft", report: []string{"not carried: ", "Date", "Thread-Index"},
 	}
-}
-
-// storedMIME is the message as the mailbox holds it.
-func (s *simProcess) storedMIME(t *testing.T, m simulator.Message) []byte {
-	t.Helper()
-	if m.MIME == nil {
-		t.Fatal("the item was not made from MIME")
-	}
-	reply, err := http.Get(s.url + "/_simulator/attachments/" + url.PathEscape(m.MIME.ID))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reply.Body.Close()
-	raw, err := io.ReadAll(reply.Body)
-	if err != nil || reply.StatusCode != http.StatusOK || sha256Hex(raw) != m.MIME.SHA256 {
-		t.Fatalf("the MIME: %s, %v, %d bytes", reply.Status, err, len(raw))
-	}
-	return raw
 }
 
 func wantProperties(t *testing.T, got simulator.Message, want map[string]string) {

@@ -39,35 +39,6 @@ func (r *relayProcess) dialDevice(t *testing.T) *dialog {
 	return d
 }
 
-// says sends lines, each after "> ", and wants the answers that begin as the others.
-func (d *dialog) says(t *testing.T, script string) {
-	t.Helper()
-	for line := range strings.Lines(script) {
-		line = strings.TrimSpace(line)
-		if command, ok := strings.CutPrefix(line, "> "); ok {
-			if err := d.PrintfLine("%s", command); err != nil {
-				t.Fatal(err)
-			}
-		} else if got := d.next(); !strings.HasPrefix(got, line) {
-			t.Fatalf("%s\nanswered %q, want %q", script, got, line)
-		}
-	}
-}
-
-// body sends what follows DATA as it is, and wants it taken.
-func (d *dialog) body(t *testing.T, raw string) {
-	t.Helper()
-	if _, err := d.W.WriteString(raw + "\r\n.\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.W.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	if got := d.next(); !strings.HasPrefix(got, "250 2.0.0 queued as ") {
-		t.Fatalf("answered %q", got)
-	}
-}
-
 // TestOldDevices speaks as devices do that know little of SMTP, and looks at what the
 // recipients get.
 func TestOldDevices(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/textproto"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -161,4 +162,43 @@ func (d *dialog) submit(from string, to []string, message io.Reader) (id string,
 		return "", fmt.Errorf("the answer to the message is %q", answer)
 	}
 	return id, nil
+}
+
+// says sends lines, each after "> ", and wants the answers that begin as the others.
+func (d *dialog) says(t *testing.T, script string) {
+	t.Helper()
+	for line := range strings.Lines(script) {
+		line = strings.TrimSpace(line)
+		if command, ok := strings.CutPrefix(line, "> "); ok {
+			if err := d.PrintfLine("%s", command); err != nil {
+				t.Fatal(err)
+			}
+		} else if got := d.next(); !strings.HasPrefix(got, line) {
+			t.Fatalf("%s\nanswered %q, want %q", script, got, line)
+		}
+	}
+}
+
+// body sends what follows DATA as it is, and wants it taken.
+func (d *dialog) body(t *testing.T, raw string) {
+	t.Helper()
+	if _, err := d.W.WriteString(raw + "\r\n.\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.W.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.next(); !strings.HasPrefix(got, "250 2.0.0 queued as ") {
+		t.Fatalf("answered %q", got)
+	}
+}
+
+// dialFrom is dialAddress from an address of this machine.
+func dialFrom(from, to string) (*dialog, error) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
+	nc, err := dialer.Dial("tcp", to)
+	if err != nil {
+		return nil, err
+	}
+	return startDialog(nc.(*net.TCPConn), false)
 }

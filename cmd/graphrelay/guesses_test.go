@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -11,29 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
-
-// withPasswords lets the clients of the listener devices sign in, without TLS.
-var withPasswords = edit{"auth: none ", "auth: optional "}
-
-// needAddresses skips where not all of 127.0.0.0/8 are this machine's own, as on Linux.
-func needAddresses(t *testing.T) {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("needs the addresses of 127.0.0.0/8")
-	}
-}
-
-// dialFrom is dialAddress from an address of this machine.
-func dialFrom(from, to string) (*dialog, error) {
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
-	nc, err := dialer.Dial("tcp", to)
-	if err != nil {
-		return nil, err
-	}
-	return startDialog(nc.(*net.TCPConn), false)
-}
 
 // guess signs in on a connection of its own, and returns the code of the answer.
 func (r *relayProcess) guess(from, user, password string) (string, error) {

@@ -55,20 +55,6 @@ func newMachine(t *testing.T, server string, accounts ...string) *machine {
 // as that.
 const accountID = 65501
 
-// serverDir is a directory for a server that drops its privileges.
-func serverDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "graphrelay-server-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 func (m *machine) mkdir(t *testing.T, name string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(m.dir, name), 0o755); err != nil {

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"runtime"
-	"strings"
 	"testing"
 
 	"graphrelay/graph/simulator"
@@ -96,18 +94,4 @@ func (g *generated) write(w io.Writer) error {
 	}
 	fmt.Fprint(b, "--b--\r\n")
 	return b.Flush()
-}
-
-// peakMemory is the most that the process ever had in memory, in KiB.
-func peakMemory(t *testing.T, p *process) (kib int) {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
-	if _, err := fmt.Sscan(after, &kib); err != nil {
-		t.Fatalf("VmHWM: %v in %s", err, status)
-	}
-	return kib
 }

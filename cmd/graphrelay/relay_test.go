@@ -1,28 +1,20 @@
 package main_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
+	"net/textproto"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // The configuration that must always be accepted as it stands, and an account in it.
@@ -228,55 +220,75 @@ func (r *relayProcess) checkEmpty(t *testing.T) {
 	}
 }
 
-// certificate is the self-signed pair that all relays of the tests use.
-var certificate = sync.OnceValues(func() (*tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "relay.contoso.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		DNSNames: []string{"relay.contoso.test", "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true, // so that every client takes it for an authority
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
-})
-
-func writeCertificate(t *testing.T, dir string) {
+// releasedRelay is newRelay with the program as it is released.
+func releasedRelay(t *testing.T, sim *simProcess, edits ...edit) *relayProcess {
 	t.Helper()
-	c, err := certificate()
+	program, err := plainProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{
-		"relay.crt": {Type: "CERTIFICATE", Bytes: c.Certificate[0]},
-		"relay.key": {Type: "PRIVATE KEY", Bytes: key},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	r := newRelay(t, sim, edits...)
+	r.program = program
+	return r
+}
+
+// pauseAll stops the delivery of the contract's connection.
+func (r *relayProcess) pauseAll(t *testing.T) {
+	t.Helper()
+	if got := r.queueCommand(t, "pause", "contoso"); got.status != 0 {
+		t.Fatalf("queue pause: %s", got.stderr)
 	}
 }
 
-// clientTLS trusts that certificate and no other.
-func clientTLS() *tls.Config {
-	c, err := certificate()
+func (r *relayProcess) port(t *testing.T, listener string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(r.address[listener])
 	if err != nil {
-		panic(err) // writeCertificate has failed the test before
+		t.Fatal(err)
 	}
-	authority, err := x509.ParseCertificate(c.Certificate[0])
+	return port
+}
+
+// withPasswords lets the clients of the listener devices sign in, without TLS.
+var withPasswords = edit{"auth: none ", "auth: optional "}
+
+// addUser adds an account to the configuration.
+func addUser(name, hash string) edit {
+	return edit{"users:\n", "users:\n  - name: " + name + "\n    password_hash: \"" + hash + "\"\n    senders: [\"*@contoso.test\"]\n"}
+}
+
+// signIn returns the answer to a password, or why there is none.
+func (r *relayProcess) signIn(user, password string) string {
+	d, err := r.dialOnly("submissions")
 	if err != nil {
-		panic(err)
+		return err.Error()
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(authority)
-	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}
+	defer d.Close()
+	return d.answer("AUTH PLAIN %s", plainResponse(user, password))
+}
+
+// sendOne sends a message by itself and returns the answer, or the error.
+func (r *relayProcess) sendOne(t *testing.T, s sample) string {
+	t.Helper()
+	d, err := r.dial("devices")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	answer, err := d.send(s.From, s.recipients(), strings.NewReader(s.compose(rfc2231Name)))
+	var refusal *textproto.Error
+	if errors.As(err, &refusal) {
+		return fmt.Sprintf("%d %s", refusal.Code, refusal.Msg)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return "250 " + answer
+}
+
+func (r *relayProcess) resumeAll(t *testing.T) {
+	t.Helper()
+	if got := r.queueCommand(t, "resume", "contoso"); got.status != 0 {
+		t.Fatalf("queue resume: %s", got.stderr)
+	}
 }

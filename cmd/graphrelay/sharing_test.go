@@ -58,13 +58,6 @@ func (s *simProcess) begun(t *testing.T, title string) time.Time {
 	return slices.MinFunc(calls, func(a, b simulator.Call) int { return a.Time.Compare(b.Time) }).Time
 }
 
-func (r *relayProcess) resumeAll(t *testing.T) {
-	t.Helper()
-	if got := r.queueCommand(t, "resume", "contoso"); got.status != 0 {
-		t.Fatalf("queue resume: %s", got.stderr)
-	}
-}
-
 // TestBadLanesDelayNoOther has five lanes that are well send their mail alone, and then
 // beside twelve with mail queued before it that Graph throttles, refuses, or does not
 // answer. What is well arrives while all of those are bad.

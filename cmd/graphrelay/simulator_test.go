@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -132,4 +133,32 @@ func (s *simProcess) remove(t *testing.T, what string) {
 		t.Fatal(err)
 	}
 	_ = reply.Body.Close()
+}
+
+// releasedSim is startSim with the program as it is released.
+func releasedSim(t *testing.T, args ...string) *simProcess {
+	t.Helper()
+	program, err := plainProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startSimOf(t, program, args...)
+}
+
+// storedMIME is the message as the mailbox holds it.
+func (s *simProcess) storedMIME(t *testing.T, m simulator.Message) []byte {
+	t.Helper()
+	if m.MIME == nil {
+		t.Fatal("the item was not made from MIME")
+	}
+	reply, err := http.Get(s.url + "/_simulator/attachments/" + url.PathEscape(m.MIME.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	raw, err := io.ReadAll(reply.Body)
+	if err != nil || reply.StatusCode != http.StatusOK || sha256Hex(raw) != m.MIME.SHA256 {
+		t.Fatalf("the MIME: %s, %v, %d bytes", reply.Status, err, len(raw))
+	}
+	return raw
 }
