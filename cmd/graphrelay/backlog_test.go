@@ -14,7 +14,7 @@ import (
 
 // backlog is a relay with so many messages of 10 KB waiting, in fifty mailboxes.
 type backlog struct {
-	relay    *relayProcess
+	relay    *Relay
 	messages int
 	claims   []float64 // seconds of a claim and its end
 	starts   []float64 // seconds from kill -9 and start to /readyz
@@ -25,7 +25,7 @@ type backlog struct {
 // kill -9 and the memory, against 100.
 func TestBacklog(t *testing.T) {
 	needCompare(t)
-	sim := releasedSim(t, "--latency", graphLatency.String())
+	sim := ReleasedSim(t, "--latency", graphLatency.String())
 	all := []*backlog{newBacklog(t, sim, 100), newBacklog(t, sim, 100_000)}
 	claimInTurns(t, all)
 	for range *rounds {
@@ -39,9 +39,9 @@ func TestBacklog(t *testing.T) {
 	t.Logf("peak memory of serve: %.0f KiB with %d, %.0f KiB with %d", median(few.peaks), few.messages, median(many.peaks), many.messages)
 }
 
-func newBacklog(t *testing.T, sim *simProcess, messages int) *backlog {
+func newBacklog(t *testing.T, sim *Sim, messages int) *backlog {
 	t.Helper()
-	b := &backlog{relay: releasedRelay(t, sim), messages: messages}
+	b := &backlog{relay: ReleasedRelay(t, sim), messages: messages}
 	b.fill(t, messages)
 	return b
 }
@@ -51,7 +51,7 @@ func (b *backlog) fill(t *testing.T, messages int) {
 	t.Helper()
 	store := b.open(t)
 	defer store.Close()
-	body := []byte(tenKilobytes("backlog")(0).compose(rfc2231Name))
+	body := []byte(TenKilobytes("backlog")(0).Compose(RFC2231Name))
 	var wg sync.WaitGroup
 	for p := range 64 {
 		wg.Go(func() {
@@ -68,7 +68,7 @@ func (b *backlog) fill(t *testing.T, messages int) {
 
 func (b *backlog) open(t *testing.T) *sqlite.Store {
 	t.Helper()
-	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: filepath.Join(b.relay.dir, "data"), Exclusive: true})
+	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: filepath.Join(b.relay.Dir, "data"), Exclusive: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,17 +118,17 @@ func claimInTurns(t *testing.T, all []*backlog) {
 func (b *backlog) restart(t *testing.T) {
 	t.Helper()
 	b.fill(t, 100) // what is delivered here
-	some := func() bool { return b.relay.metric(t, "graphrelay_messages_delivered_total") >= 10 }
-	b.relay.start(t)
-	waitFor(t, "deliveries", some)
-	b.relay.kill(t)
+	some := func() bool { return b.relay.Metric(t, "graphrelay_messages_delivered_total") >= 10 }
+	b.relay.Start(t)
+	WaitFor(t, "deliveries", some)
+	b.relay.Kill(t)
 	start := time.Now()
-	b.relay.start(t)
+	b.relay.Start(t)
 	b.starts = append(b.starts, time.Since(start).Seconds())
-	waitFor(t, "deliveries", some)
-	b.peaks = append(b.peaks, float64(peakMemory(t, b.relay.process)))
-	b.relay.kill(t)
-	if log := b.relay.log.String(); strings.Contains(log, `"level":"ERROR"`) {
-		t.Errorf("the relay reports a fault:\n%s", tail(log))
+	WaitFor(t, "deliveries", some)
+	b.peaks = append(b.peaks, float64(PeakMemory(t, b.relay.Process)))
+	b.relay.Kill(t)
+	if log := b.relay.Log.String(); strings.Contains(log, `"level":"ERROR"`) {
+		t.Errorf("the relay reports a fault:\n%s", Tail(log))
 	}
 }

@@ -24,33 +24,33 @@ type notification struct {
 // that another program can read.
 func TestBounce(t *testing.T) {
 	t.Parallel()
-	python := needTool(t, "python3")
-	sim := startSim(t)
-	relay := startRelay(t, sim)
-	sim.fault(t, simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusBadRequest, Code: "ErrorInvalidRecipients"})
-	host, port, _ := strings.Cut(relay.address["devices"], ":")
+	python := NeedTool(t, "python3")
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusBadRequest, Code: "ErrorInvalidRecipients"})
+	host, port, _ := strings.Cut(relay.Address["devices"], ":")
 	const from = "hp@printers.local"
-	tool(t, "From: "+from+"\nTo: <anna@example.com>\nSubject: refused\n\ntext\n", python, "testdata/clients/dsn_client.py", host, port, from, "anna@example.com")
-	bounce := sim.sent(t, "scanner@contoso.test", "Undelivered Mail: refused")
-	waitFor(t, "the bounce to be counted", func() bool {
-		return relay.metric(t, `graphrelay_bounces_total{connection="contoso",kind="failed"}`) == 1
+	Tool(t, "From: "+from+"\nTo: <anna@example.com>\nSubject: refused\n\ntext\n", python, "testdata/clients/dsn_client.py", host, port, from, "anna@example.com")
+	bounce := sim.Sent(t, "scanner@contoso.test", "Undelivered Mail: refused")
+	WaitFor(t, "the bounce to be counted", func() bool {
+		return relay.Metric(t, `graphrelay_bounces_total{connection="contoso",kind="failed"}`) == 1
 	})
-	relay.kill(t)
-	relay.start(t)
-	waitFor(t, "an idle relay", func() bool { return relay.open(t, "failed") == 1 && relay.open(t, "sent") == 1 })
-	if n := len(sim.ledger(t)); n != 1 || len(bounce.To) != 1 || bounce.To[0].Address != "scanner@contoso.test" {
+	relay.Kill(t)
+	relay.Start(t)
+	WaitFor(t, "an idle relay", func() bool { return relay.Open(t, "failed") == 1 && relay.Open(t, "sent") == 1 })
+	if n := len(sim.Ledger(t)); n != 1 || len(bounce.To) != 1 || bounce.To[0].Address != "scanner@contoso.test" {
 		t.Errorf("%d were sent, to %+v", n, bounce.To)
 	}
-	original := relay.queue(t)[0]
-	checkNotification(t, original.ID, tool(t, string(sim.storedMIME(t, bounce)), python, "testdata/clients/dsn_client.py"))
-	shown := relay.queueCommand(t, "show", original.ID).stdout
+	original := relay.Queue(t)[0]
+	checkNotification(t, original.ID, Tool(t, string(sim.StoredMIME(t, bounce)), python, "testdata/clients/dsn_client.py"))
+	shown := relay.QueueCommand(t, "show", original.ID).Stdout
 	for _, want := range []string{"RET=HDRS ENVID=id+1", "NOTIFY=FAILURE,DELAY ORCPT=rfc822;old@example.com", "bounced as "} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("queue show lacks %q:\n%s", want, shown)
 		}
 	}
 	id, _, _ := strings.Cut(strings.Trim(bounce.InternetMessageID, "<>"), "@")
-	if shown := relay.queueCommand(t, "show", id).stdout; !strings.Contains(shown, "of "+original.ID) || !strings.Contains(shown, "from the relay itself") || !strings.Contains(shown, "<>") {
+	if shown := relay.QueueCommand(t, "show", id).Stdout; !strings.Contains(shown, "of "+original.ID) || !strings.Contains(shown, "from the relay itself") || !strings.Contains(shown, "<>") {
 		t.Errorf("queue show of the bounce:\n%s", shown)
 	}
 }

@@ -35,7 +35,7 @@ var certificate = sync.OnceValues(func() (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 })
 
-func writeCertificate(t *testing.T, dir string) {
+func WriteCertificate(t *testing.T, dir string) {
 	t.Helper()
 	c, err := certificate()
 	if err != nil {
@@ -55,11 +55,11 @@ func writeCertificate(t *testing.T, dir string) {
 	}
 }
 
-// clientTLS trusts that certificate and no other.
-func clientTLS() *tls.Config {
+// ClientTLS trusts that certificate and no other.
+func ClientTLS() *tls.Config {
 	c, err := certificate()
 	if err != nil {
-		panic(err) // writeCertificate has failed the test before
+		panic(err) // WriteCertificate has failed the test before
 	}
 	authority, err := x509.ParseCertificate(c.Certificate[0])
 	if err != nil {

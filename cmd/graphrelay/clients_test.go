@@ -12,25 +12,25 @@ import (
 
 // submission is one message on its way through one client.
 type submission struct {
-	relay     *relayProcess
+	relay     *Relay
 	listener  string
 	mechanism string // of AUTH; empty: none
-	sample    sample
+	sample    Sample
 }
 
 func (s submission) port() string {
-	_, port, _ := net.SplitHostPort(s.relay.address[s.listener])
+	_, port, _ := net.SplitHostPort(s.relay.Address[s.listener])
 	return port
 }
 
-func (s submission) authority() string { return filepath.Join(s.relay.dir, "relay.crt") }
+func (s submission) authority() string { return filepath.Join(s.relay.Dir, "relay.crt") }
 
 // TestClients sends three messages with each client through each listener, and
 // compares what the mailbox holds with what was sent.
 func TestClients(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
 	clients := []struct {
 		name string
 		send func(t *testing.T, s submission)
@@ -60,10 +60,10 @@ func TestClients(t *testing.T) {
 				if way.listener == "devices" {
 					from, mailbox = client.name+"@printers.local", "scanner@contoso.test"
 				}
-				for _, sample := range samples(t, from, title) {
+				for _, sample := range Samples(t, from, title) {
 					way.relay, way.sample = relay, sample
 					client.send(t, way)
-					sample.check(t, sim.sent(t, mailbox, sample.Subject))
+					sample.Check(t, sim.Sent(t, mailbox, sample.Subject))
 				}
 			})
 		}
@@ -72,7 +72,7 @@ func TestClients(t *testing.T) {
 
 func sendSwaks(t *testing.T, s submission) {
 	args := []string{"--server", "127.0.0.1", "--port", s.port(), "--ehlo", "client.test", "--suppress-data", "--hide-all",
-		"--from", s.sample.From, "--to", strings.Join(s.sample.recipients(), ",")}
+		"--from", s.sample.From, "--to", strings.Join(s.sample.Recipients(), ",")}
 	switch s.listener {
 	case "submission":
 		args = append(args, "--tls", "--tls-verify", "--tls-ca-path", s.authority())
@@ -80,24 +80,24 @@ func sendSwaks(t *testing.T, s submission) {
 		args = append(args, "--tls-on-connect", "--tls-verify", "--tls-ca-path", s.authority())
 	}
 	if s.mechanism != "" {
-		args = append(args, "--auth", s.mechanism, "--auth-user", crmUser, "--auth-password", crmPassword)
+		args = append(args, "--auth", s.mechanism, "--auth-user", CRMUser, "--auth-password", CRMPassword)
 	}
-	args = append(args, "--data", "@"+saveText(t, s.sample.compose(rfc2231Name)))
-	tool(t, "", needTool(t, "swaks"), args...)
+	args = append(args, "--data", "@"+SaveText(t, s.sample.Compose(RFC2231Name)))
+	Tool(t, "", NeedTool(t, "swaks"), args...)
 }
 
 func sendSMTPLib(t *testing.T, s submission) {
-	tool(t, "", needTool(t, "python3"), "testdata/clients/smtplib_client.py",
-		s.sample.saveSpec(t), s.port(), s.listener, s.mechanism, crmUser, crmPassword, s.authority())
+	Tool(t, "", NeedTool(t, "python3"), "testdata/clients/smtplib_client.py",
+		s.sample.SaveSpec(t), s.port(), s.listener, s.mechanism, CRMUser, CRMPassword, s.authority())
 }
 
 func sendNodemailer(t *testing.T, s submission) {
-	node := needTool(t, "node")
+	node := NeedTool(t, "node")
 	if _, err := os.Stat("testdata/nodemailer/node_modules/nodemailer"); err != nil {
-		skipUnlessCI(t, "Nodemailer is not installed; .ci/install installs it")
+		SkipUnlessCI(t, "Nodemailer is not installed; .ci/install installs it")
 	}
-	tool(t, "", node, "testdata/nodemailer/client.js",
-		s.sample.saveSpec(t), s.port(), s.listener, s.mechanism, crmUser, crmPassword, s.authority())
+	Tool(t, "", node, "testdata/nodemailer/client.js",
+		s.sample.SaveSpec(t), s.port(), s.listener, s.mechanism, CRMUser, CRMPassword, s.authority())
 }
 
 func sendMSMTP(t *testing.T, s submission) {
@@ -109,10 +109,10 @@ func sendMSMTP(t *testing.T, s submission) {
 		config = append(config, "tls_starttls off")
 	}
 	if s.mechanism != "" {
-		config = append(config, "auth "+strings.ToLower(s.mechanism), "user "+crmUser, "password "+crmPassword)
+		config = append(config, "auth "+strings.ToLower(s.mechanism), "user "+CRMUser, "password "+CRMPassword)
 	}
-	args := []string{"--file", saveText(t, strings.Join(config, "\n")+"\n"), "--from", s.sample.From, "--"}
-	tool(t, s.sample.compose(encodedWordName), needTool(t, "msmtp"), append(args, s.sample.recipients()...)...)
+	args := []string{"--file", SaveText(t, strings.Join(config, "\n")+"\n"), "--from", s.sample.From, "--"}
+	Tool(t, s.sample.Compose(EncodedWordName), NeedTool(t, "msmtp"), append(args, s.sample.Recipients()...)...)
 }
 
 // sendCurl lets curl make the MIME, which writes file names in raw UTF-8.
@@ -122,29 +122,29 @@ func sendCurl(t *testing.T, s submission) {
 		scheme = "smtps"
 	}
 	args := []string{"--silent", "--show-error", "--url", scheme + "://127.0.0.1:" + s.port() + "/client.test", "--mail-from", s.sample.From}
-	for _, to := range s.sample.recipients() {
+	for _, to := range s.sample.Recipients() {
 		args = append(args, "--mail-rcpt", to)
 	}
 	if s.listener != "devices" {
-		args = append(args, "--ssl-reqd", "--cacert", s.authority(), "--user", crmUser+":"+crmPassword, "--login-options", "AUTH="+s.mechanism)
+		args = append(args, "--ssl-reqd", "--cacert", s.authority(), "--user", CRMUser+":"+CRMPassword, "--login-options", "AUTH="+s.mechanism)
 	}
 	// The header is that of the message that compose makes.
-	header, _, _ := strings.Cut(s.sample.compose(rfc2231Name), "\r\nMIME-Version")
+	header, _, _ := strings.Cut(s.sample.Compose(RFC2231Name), "\r\nMIME-Version")
 	for h := range strings.SplitSeq(strings.ReplaceAll(header, "\r\n ", " "), "\r\n") {
 		args = append(args, "--header", h)
 	}
-	tool(t, "", needTool(t, "curl"), append(args, curlForm(t, s.sample)...)...)
+	Tool(t, "", NeedTool(t, "curl"), append(args, curlForm(t, s.sample)...)...)
 }
 
-func curlForm(t *testing.T, s sample) []string {
+func curlForm(t *testing.T, s Sample) []string {
 	if s.HTML != "" {
 		f := s.Files[0]
 		return []string{"--form", "=(;type=multipart/related",
-			"--form", "=<" + saveText(t, s.HTML) + ";type=text/html;encoder=quoted-printable",
+			"--form", "=<" + SaveText(t, s.HTML) + ";type=text/html;encoder=quoted-printable",
 			"--form", "=@" + f.Path + ";type=" + f.Type + ";filename=" + f.Name + ";encoder=base64;headers=\"Content-ID: <" + f.ContentID + ">\";headers=\"Content-Disposition: inline; filename=" + f.Name + "\"",
 			"--form", "=)"}
 	}
-	form := []string{"--form", "=<" + saveText(t, s.Text) + ";type=text/plain;charset=utf-8;encoder=base64"}
+	form := []string{"--form", "=<" + SaveText(t, s.Text) + ";type=text/plain;charset=utf-8;encoder=base64"}
 	for _, f := range s.Files {
 		form = append(form, "--form", "=@"+f.Path+";type="+f.Type+";filename=\""+f.Name+"\";encoder=base64")
 	}
@@ -153,8 +153,8 @@ func curlForm(t *testing.T, s sample) []string {
 
 // sendNetSMTP does what an application with Go's stock client does.
 func sendNetSMTP(t *testing.T, s submission) {
-	message := []byte(s.sample.compose(encodedWordName))
-	c, err := smtp.Dial(s.relay.address[s.listener])
+	message := []byte(s.sample.Compose(EncodedWordName))
+	c, err := smtp.Dial(s.relay.Address[s.listener])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,11 +166,11 @@ func sendNetSMTP(t *testing.T, s submission) {
 		}
 	}
 	if s.mechanism != "" {
-		step(c.StartTLS(clientTLS()))
-		step(c.Auth(smtp.PlainAuth("", crmUser, crmPassword, "127.0.0.1")))
+		step(c.StartTLS(ClientTLS()))
+		step(c.Auth(smtp.PlainAuth("", CRMUser, CRMPassword, "127.0.0.1")))
 	}
 	step(c.Mail(s.sample.From))
-	for to := range slices.Values(s.sample.recipients()) {
+	for to := range slices.Values(s.sample.Recipients()) {
 		step(c.Rcpt(to))
 	}
 	w, err := c.Data()

@@ -14,8 +14,8 @@ func TestQueueUsage(t *testing.T) {
 		{"queue"}, {"queue", "list"}, {"queue", "show", "--config", missing}, {"queue", "list", "--config", missing},
 		{"serve"}, {"serve", "--config", missing}, {"serve", "--port", "25"}, {"check"}, {"nonsense"}, {},
 	} {
-		if got := command(t, "", args...); got.status != 2 || got.stderr == "" || got.stdout != "" {
-			t.Errorf("graphrelay %q: status %d, %q, %q", args, got.status, got.stdout, got.stderr)
+		if got := Command(t, "", args...); got.Status != 2 || got.Stderr == "" || got.Stdout != "" {
+			t.Errorf("graphrelay %q: status %d, %q, %q", args, got.Status, got.Stdout, got.Stderr)
 		}
 	}
 }
@@ -23,18 +23,18 @@ func TestQueueUsage(t *testing.T) {
 // TestVersion wants version, commit and Go version.
 func TestVersion(t *testing.T) {
 	t.Parallel()
-	got := command(t, "", "version")
-	if got.status != 0 || !strings.HasPrefix(got.stdout, "graphrelay ") || !strings.Contains(got.stdout, "commit ") || !strings.Contains(got.stdout, "go1.") {
-		t.Errorf("status %d: %s", got.status, got.stdout)
+	got := Command(t, "", "version")
+	if got.Status != 0 || !strings.HasPrefix(got.Stdout, "graphrelay ") || !strings.Contains(got.Stdout, "commit ") || !strings.Contains(got.Stdout, "go1.") {
+		t.Errorf("status %d: %s", got.Status, got.Stdout)
 	}
 }
 
 // TestDemo runs the command that the project is shown with.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	got := command(t, "", "demo", "--once")
-	if got.status != 0 {
-		t.Errorf("status %d\n%s%s", got.status, got.stdout, got.stderr)
+	got := Command(t, "", "demo", "--once")
+	if got.Status != 0 {
+		t.Errorf("status %d\n%s%s", got.Status, got.Stdout, got.Stderr)
 	}
 }
 
@@ -42,13 +42,13 @@ func TestDemo(t *testing.T) {
 func TestHashPassword(t *testing.T) {
 	t.Parallel()
 	const password = "pass word: \"ünï\""
-	got := command(t, password+"\n", "hash-password")
-	if got.status != 0 {
-		t.Fatalf("status %d: %s", got.status, got.stderr)
+	got := Command(t, password+"\n", "hash-password")
+	if got.Status != 0 {
+		t.Fatalf("status %d: %s", got.Status, got.Stderr)
 	}
-	sim := startSim(t)
-	relay := startRelay(t, sim, addUser("accounts", strings.TrimSpace(got.stdout)))
-	if answer := relay.signIn("accounts", password); !strings.HasPrefix(answer, "235 ") {
+	sim := StartSim(t)
+	relay := StartRelay(t, sim, AddUser("accounts", strings.TrimSpace(got.Stdout)))
+	if answer := relay.SignIn("accounts", password); !strings.HasPrefix(answer, "235 ") {
 		t.Errorf("sign in: %s", answer)
 	}
 }

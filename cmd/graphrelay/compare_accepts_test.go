@@ -48,19 +48,19 @@ type load struct{ connections, messages int }
 // either only accepts, and Postfix as it relays to a sink.
 func TestCompareAccepts(t *testing.T) {
 	needCompare(t)
-	source := needTool(t, "smtp-source")
-	relay := releasedRelay(t, releasedSim(t), limitsKey("connections_per_address: 1000"))
-	relay.start(t)
-	relay.pauseAll(t)
+	source := NeedTool(t, "smtp-source")
+	relay := ReleasedRelay(t, ReleasedSim(t), LimitsKey("connections_per_address: 1000"))
+	relay.Start(t)
+	relay.PauseAll(t)
 	// Neither its limit of processes nor its brake for fast clients is what is compared.
 	settings := []string{"default_process_limit = 300", "in_flow_delay = 0"}
 	sink := startSink(t)
-	holding := startPostfix(t, sink, append(settings, "defer_transports = smtp")...)
-	relaying := startPostfix(t, sink, settings...)
+	holding := StartPostfix(t, sink, append(settings, "defer_transports = smtp")...)
+	relaying := StartPostfix(t, sink, settings...)
 	all := []*contestant{
-		{name: "graphrelay", address: relay.address["devices"], rest: func(*testing.T) {}},
-		{name: "Postfix that only accepts", address: holding.address, rest: func(t *testing.T) { holding.emptyDir(t, "incoming", "active") }},
-		{name: "Postfix that relays", address: relaying.address, rest: func(t *testing.T) { relaying.emptyDir(t, "incoming", "active") }},
+		{name: "graphrelay", address: relay.Address["devices"], rest: func(*testing.T) {}},
+		{name: "Postfix that only accepts", address: holding.Address, rest: func(t *testing.T) { holding.emptyDir(t, "incoming", "active") }},
+		{name: "Postfix that relays", address: relaying.Address, rest: func(t *testing.T) { relaying.emptyDir(t, "incoming", "active") }},
 	}
 	for _, l := range []load{{1, 300}, {8, 1000}, {64, 2000}, {256, 2000}} {
 		for round := range *rounds + 1 {
@@ -79,14 +79,14 @@ func TestCompareAccepts(t *testing.T) {
 			c.rates = nil
 		}
 	}
-	t.Logf("peak memory of serve: %d KiB", peakMemory(t, relay.process))
+	t.Logf("peak memory of serve: %d KiB", PeakMemory(t, relay.Process))
 }
 
 // measure returns accepts a second.
 func (c *contestant) measure(t *testing.T, source string, l load) float64 {
 	t.Helper()
 	start := time.Now()
-	tool(t, "", source, "-d", "-s", strconv.Itoa(l.connections), "-m", strconv.Itoa(l.messages), "-l", "10240",
+	Tool(t, "", source, "-d", "-s", strconv.Itoa(l.connections), "-m", strconv.Itoa(l.messages), "-l", "10240",
 		"-f", "crm@contoso.test", "-t", "anna@example.com", "-M", "client.test", c.address)
 	took := time.Since(start)
 	c.rest(t)
@@ -96,8 +96,8 @@ func (c *contestant) measure(t *testing.T, source string, l load) float64 {
 // startSink starts Postfix's own server that throws all mail away.
 func startSink(t *testing.T) (address string) {
 	t.Helper()
-	address = fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	cmd := exec.Command(needTool(t, "smtp-sink"), address, "1000")
+	address = fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+	cmd := exec.Command(NeedTool(t, "smtp-sink"), address, "1000")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +109,11 @@ func startSink(t *testing.T) (address string) {
 }
 
 // emptyDir waits until none of these parts of Postfix's queue holds a message.
-func (p *postfixServer) emptyDir(t *testing.T, names ...string) {
+func (p *Postfix) emptyDir(t *testing.T, names ...string) {
 	t.Helper()
-	waitFor(t, "an empty queue of Postfix", func() bool {
+	WaitFor(t, "an empty queue of Postfix", func() bool {
 		for _, name := range names {
-			files, err := filepath.Glob(filepath.Join(p.dir, "queue", name, "*"))
+			files, err := filepath.Glob(filepath.Join(p.Dir, "queue", name, "*"))
 			if err != nil || len(files) > 0 {
 				return false
 			}

@@ -10,8 +10,8 @@ import (
 // TestBrokenConfigurations wants exit status 2, and file and line of the fault.
 func TestBrokenConfigurations(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	for name, e := range map[string]edit{
+	sim := StartSim(t)
+	for name, e := range map[string]Edit{
 		"unknown-key":   {"hostname:", "hostnam:"},
 		"bad-value":     {"tls: starttls", "tls: startls"},
 		"bad-size":      {"message_size: 150MiB", "message_size: much"},
@@ -23,20 +23,20 @@ func TestBrokenConfigurations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			relay := newRelay(t, sim, e)
-			text, err := os.ReadFile(relay.config)
+			relay := NewRelay(t, sim, e)
+			text, err := os.ReadFile(relay.Config)
 			if err != nil {
 				t.Fatal(err)
 			}
-			before, _, _ := strings.Cut(string(text), e.new)
+			before, _, _ := strings.Cut(string(text), e.New)
 			place := fmt.Sprintf("relay.yaml:%d", strings.Count(before, "\n")+1)
 			for _, verb := range []string{"check", "serve"} {
-				got := command(t, "", verb, "--config", relay.config)
-				if got.status != 2 || !strings.Contains(got.stderr, place) {
-					t.Errorf("%s: status %d, want 2; want %s in\n%s", verb, got.status, place, got.stderr)
+				got := Command(t, "", verb, "--config", relay.Config)
+				if got.Status != 2 || !strings.Contains(got.Stderr, place) {
+					t.Errorf("%s: status %d, want 2; want %s in\n%s", verb, got.Status, place, got.Stderr)
 				}
-				if strings.Contains(got.stderr, crmPassword) {
-					t.Errorf("%s shows a secret: %s", verb, got.stderr)
+				if strings.Contains(got.Stderr, CRMPassword) {
+					t.Errorf("%s shows a secret: %s", verb, got.Stderr)
 				}
 			}
 		})
@@ -46,9 +46,9 @@ func TestBrokenConfigurations(t *testing.T) {
 // TestSecondRelay wants a refusal, not two relays on one queue.
 func TestSecondRelay(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
-	if got := command(t, "", "serve", "--config", relay.config); got.status != 1 || got.stderr == "" {
-		t.Errorf("a second serve: status %d, %q", got.status, got.stderr)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
+	if got := Command(t, "", "serve", "--config", relay.Config); got.Status != 1 || got.Stderr == "" {
+		t.Errorf("a second serve: status %d, %q", got.Status, got.Stderr)
 	}
 }

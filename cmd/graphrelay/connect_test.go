@@ -9,27 +9,27 @@ import (
 )
 
 // submitAs sends with the user of a connected mailbox.
-func (r *relayProcess) submitAs(t *testing.T, user, password, subject string) {
+func (r *Relay) submitAs(t *testing.T, user, password, subject string) {
 	t.Helper()
 	s := submission{relay: r, listener: "submission"}
-	tool(t, "", needTool(t, "swaks"), "--server", "127.0.0.1", "--port", s.port(), "--tls", "--hide-all", "--from", user, "--to", "bert@example.test",
+	Tool(t, "", NeedTool(t, "swaks"), "--server", "127.0.0.1", "--port", s.port(), "--tls", "--hide-all", "--from", user, "--to", "bert@example.test",
 		"--auth", "PLAIN", "--auth-user", user, "--auth-password", password, "--h-Subject", subject)
 }
 
 // An owner connects a mailbox in a browser, and a mail client sends with what the page gave.
 func TestConnectInBrowser(t *testing.T) {
 	t.Parallel()
-	node, chromium := needTool(t, "node"), needTool(t, "chromium-headless-shell")
+	node, chromium := NeedTool(t, "node"), NeedTool(t, "chromium-headless-shell")
 	if _, err := os.Stat("testdata/browser/node_modules/playwright-core"); err != nil {
-		skipUnlessCI(t, "playwright-core is not installed; .ci/install installs it")
+		SkipUnlessCI(t, "playwright-core is not installed; .ci/install installs it")
 	}
-	sim := startSim(t)
-	r := startOwners(t, sim)
+	sim := StartSim(t)
+	r := StartOwners(t, sim)
 	var got struct {
 		User, Password, URL string
 		Problems            []string
 	}
-	out := tool(t, "", node, "testdata/browser/connect.js", chromium, "http://"+r.address["admin"]+"/connect", "anna@contoso.test")
+	out := Tool(t, "", node, "testdata/browser/connect.js", chromium, "http://"+r.Address["admin"]+"/connect", "anna@contoso.test")
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -37,7 +37,7 @@ func TestConnectInBrowser(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	r.submitAs(t, got.User, got.Password, "from the browser")
-	if m := sim.sent(t, "anna@contoso.test", "from the browser"); m.Mailbox != "anna@contoso.test" {
+	if m := sim.Sent(t, "anna@contoso.test", "from the browser"); m.Mailbox != "anna@contoso.test" {
 		t.Errorf("sent from %s", m.Mailbox)
 	}
 }
@@ -46,41 +46,41 @@ func TestConnectInBrowser(t *testing.T) {
 // consent was revoked; what was held goes out.
 func TestConnectCommand(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	r := startOwners(t, sim)
-	if got := r.connect(t, "anna@contoso.test", "mallory@contoso.test"); got.status != 1 || !strings.Contains(got.stdout, "may not use the mailbox anna@contoso.test") {
-		t.Errorf("as another: status %d\n%s", got.status, got.stdout)
+	sim := StartSim(t)
+	r := StartOwners(t, sim)
+	if got := r.Connect(t, "anna@contoso.test", "mallory@contoso.test"); got.Status != 1 || !strings.Contains(got.Stdout, "may not use the mailbox anna@contoso.test") {
+		t.Errorf("as another: status %d\n%s", got.Status, got.Stdout)
 	}
-	got := r.connect(t, "Anna@contoso.test", "anna@contoso.test")
-	password := smtpPassword.FindStringSubmatch(got.stdout)
-	if got.status != 0 || password == nil {
-		t.Fatalf("status %d\n%s", got.status, got.stdout)
+	got := r.Connect(t, "Anna@contoso.test", "anna@contoso.test")
+	password := SMTPPassword.FindStringSubmatch(got.Stdout)
+	if got.Status != 0 || password == nil {
+		t.Fatalf("status %d\n%s", got.Status, got.Stdout)
 	}
 	r.submitAs(t, "anna@contoso.test", password[1], "first")
-	sim.sent(t, "anna@contoso.test", "first")
+	sim.Sent(t, "anna@contoso.test", "first")
 
-	request, _ := http.NewRequest(http.MethodDelete, sim.url+"/_simulator/consent?mailbox=anna@contoso.test", nil)
+	request, _ := http.NewRequest(http.MethodDelete, sim.URL+"/_simulator/consent?mailbox=anna@contoso.test", nil)
 	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
 	r.submitAs(t, "anna@contoso.test", password[1], "second")
-	waitFor(t, "a held message", func() bool {
-		list := command(t, "", "queue", "list", "--state", "held", "--json", "--config", r.config)
-		return strings.Contains(list.stdout, `"not_connected"`)
+	WaitFor(t, "a held message", func() bool {
+		list := Command(t, "", "queue", "list", "--state", "held", "--json", "--config", r.Config)
+		return strings.Contains(list.Stdout, `"not_connected"`)
 	})
-	if list := command(t, "", "connect", "--list", "--config", r.config); !strings.Contains(list.stdout, "to be connected again: AADSTS50173") {
-		t.Errorf("list:\n%s%s", list.stdout, list.stderr)
+	if list := Command(t, "", "connect", "--list", "--config", r.Config); !strings.Contains(list.Stdout, "to be connected again: AADSTS50173") {
+		t.Errorf("list:\n%s%s", list.Stdout, list.Stderr)
 	}
-	if got := r.connect(t, "anna@contoso.test", "anna@contoso.test"); got.status != 0 {
-		t.Fatalf("again: status %d\n%s", got.status, got.stdout)
+	if got := r.Connect(t, "anna@contoso.test", "anna@contoso.test"); got.Status != 0 {
+		t.Fatalf("again: status %d\n%s", got.Status, got.Stdout)
 	}
-	sim.sent(t, "anna@contoso.test", "second")
-	if got := command(t, "", "connect", "anna@contoso.test", "--disconnect", "--config", r.config); got.status != 0 {
-		t.Errorf("disconnect: status %d\n%s", got.status, got.stderr)
+	sim.Sent(t, "anna@contoso.test", "second")
+	if got := Command(t, "", "connect", "anna@contoso.test", "--disconnect", "--config", r.Config); got.Status != 0 {
+		t.Errorf("disconnect: status %d\n%s", got.Status, got.Stderr)
 	}
-	if got := command(t, "", "connect", "anna@contoso.test", "--disconnect", "--config", r.config); got.status != 1 || !strings.Contains(got.stderr, "--list shows") {
-		t.Errorf("disconnect twice: status %d\n%s", got.status, got.stderr)
+	if got := Command(t, "", "connect", "anna@contoso.test", "--disconnect", "--config", r.Config); got.Status != 1 || !strings.Contains(got.Stderr, "--list shows") {
+		t.Errorf("disconnect twice: status %d\n%s", got.Status, got.Stderr)
 	}
 }

@@ -13,12 +13,12 @@ import (
 // it is there to compare with.
 func TestContractCopies(t *testing.T) {
 	for copied, original := range map[string]string{
-		contractConfig:         "relay.yaml",
+		ContractConfig:         "relay.yaml",
 		"testdata/metrics.txt": "metrics.txt",
 	} {
 		want, err := os.ReadFile(filepath.Join("../../../shared/contract", original))
 		if errors.Is(err, fs.ErrNotExist) {
-			skipUnlessCI(t, "the contract is not here: %v", err)
+			SkipUnlessCI(t, "the contract is not here: %v", err)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +38,7 @@ func TestContractCopies(t *testing.T) {
 func TestContractConfig(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	text, err := os.ReadFile(contractConfig)
+	text, err := os.ReadFile(ContractConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +46,8 @@ func TestContractConfig(t *testing.T) {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	writeCertificate(t, dir)
-	if got := command(t, "", "check", "--config", path); got.status != 0 {
-		t.Errorf("check: status %d\n%s%s", got.status, got.stdout, got.stderr)
+	WriteCertificate(t, dir)
+	if got := Command(t, "", "check", "--config", path); got.Status != 0 {
+		t.Errorf("check: status %d\n%s%s", got.Status, got.Stdout, got.Stderr)
 	}
 }

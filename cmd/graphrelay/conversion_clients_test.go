@@ -37,31 +37,31 @@ func spec(t *testing.T, content map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return saveText(t, string(b))
+	return SaveText(t, string(b))
 }
 
 // sendInvitation lets Nodemailer make alternatives, a picture and an invitation. As
 // a draft it would be no invitation any more.
-func sendInvitation(t *testing.T, relay *relayProcess, from string) arrival {
-	node := needTool(t, "node")
+func sendInvitation(t *testing.T, relay *Relay, from string) arrival {
+	node := NeedTool(t, "node")
 	if _, err := os.Stat("testdata/nodemailer/node_modules/nodemailer"); err != nil {
-		skipUnlessCI(t, "Nodemailer is not installed; .ci/install installs it")
+		SkipUnlessCI(t, "Nodemailer is not installed; .ci/install installs it")
 	}
-	image := newFile(t, "logo.png", "image/png", picture())
+	image := NewFile(t, "logo.png", "image/png", Picture())
 	image.ContentID = "logo@contoso.test"
 	html := "<p>Übergabe <img src=\"cid:logo@contoso.test\"></p>"
-	tool(t, "", node, "testdata/nodemailer/invitation.js", spec(t, map[string]any{
+	Tool(t, "", node, "testdata/nodemailer/invitation.js", spec(t, map[string]any{
 		"from": from, "to": []string{"anna@example.com"}, "cc": []string{"chie@example.net"}, "bcc": []string{"archive@example.com"},
-		"subject": "Einladung: Übergabe", "text": "Übergabe\n", "html": html, "calendar": calendar, "files": []sampleFile{image},
-	}), relay.port(t, "devices"))
+		"subject": "Einladung: Übergabe", "text": "Übergabe\n", "html": html, "calendar": calendar, "files": []File{image},
+	}), relay.Port(t, "devices"))
 	return arrival{
 		from: simulator.Address{Address: from}, subject: "Einladung: Übergabe",
 		to: named("anna@example.com"), cc: named("chie@example.net"), bcc: named("archive@example.com"),
 		body: simulator.Body{ContentType: "html", Content: html},
 		files: []simulator.Attachment{
-			{Name: "logo.png", ContentType: "image/png", ContentID: image.ContentID, IsInline: true, SHA256: sha256Hex(picture())},
-			{Name: "", ContentType: "text/calendar", SHA256: sha256Hex([]byte(calendar))},
-			{Name: "invitation.ics", ContentType: "application/ics", SHA256: sha256Hex([]byte(calendar))},
+			{Name: "logo.png", ContentType: "image/png", ContentID: image.ContentID, IsInline: true, SHA256: SHA256Hex(Picture())},
+			{Name: "", ContentType: "text/calendar", SHA256: SHA256Hex([]byte(calendar))},
+			{Name: "invitation.ics", ContentType: "application/ics", SHA256: SHA256Hex([]byte(calendar))},
 		},
 		path: "mime",
 		more: checkInvitation,
@@ -70,9 +70,9 @@ func sendInvitation(t *testing.T, relay *relayProcess, from string) arrival {
 
 // checkInvitation looks for the part that makes mail programs show buttons (RFC 6047
 // section 2.4).
-func checkInvitation(t *testing.T, sim *simProcess, got simulator.Message) {
+func checkInvitation(t *testing.T, sim *Sim, got simulator.Message) {
 	found := 0
-	for _, p := range leaves(t, string(sim.storedMIME(t, got))) {
+	for _, p := range leaves(t, string(sim.StoredMIME(t, got))) {
 		if p.kind == "text/calendar" && p.parameters["method"] == "REQUEST" {
 			found++
 			if string(p.content) != calendar {
@@ -86,60 +86,60 @@ func checkInvitation(t *testing.T, sim *simProcess, got simulator.Message) {
 }
 
 // sendEmailMessage lets Python's email.message make everything that it can.
-func sendEmailMessage(t *testing.T, relay *relayProcess, from string) arrival {
-	python := needTool(t, "python3")
-	image := newFile(t, "Größe.png", "image/png", picture())
+func sendEmailMessage(t *testing.T, relay *Relay, from string) arrival {
+	python := NeedTool(t, "python3")
+	image := NewFile(t, "Größe.png", "image/png", Picture())
 	image.ContentID = "size@contoso.test"
-	files := []sampleFile{image, newFile(t, "Prüfung 本日 – «1».pdf", "application/pdf", noise("email", 100_000)),
-		newFile(t, "a \"quoted\" name; with, signs.txt", "application/octet-stream", []byte("x")),
-		newFile(t, strings.Repeat("長い名前", 12)+".zip", "application/zip", nil)}
+	files := []File{image, NewFile(t, "Prüfung 本日 – «1».pdf", "application/pdf", Noise("email", 100_000)),
+		NewFile(t, "a \"quoted\" name; with, signs.txt", "application/octet-stream", []byte("x")),
+		NewFile(t, strings.Repeat("長い名前", 12)+".zip", "application/zip", nil)}
 	html := "<p>Größe <img src=\"cid:size@contoso.test\"> 10 €</p>\n"
 	subject := "Größe – 本日 " + strings.Repeat("a long subject ", 12) + "end"
-	sum := tool(t, "", python, "testdata/clients/email_client.py", spec(t, map[string]any{
+	sum := Tool(t, "", python, "testdata/clients/email_client.py", spec(t, map[string]any{
 		"from": from, "to": []string{"anna@example.com", "bernd@example.org"}, "cc": []string{"chie@example.net"}, "bcc": []string{"archive@example.com"},
 		"subject": subject, "text": "Größe 10 €\n", "html": html, "files": files,
-	}), relay.port(t, "devices"))
+	}), relay.Port(t, "devices"))
 	want := arrival{
 		from: simulator.Address{Name: "Jörg Test", Address: from}, subject: subject,
 		to: named("anna@example.com", "bernd@example.org"), cc: named("chie@example.net"), bcc: named("archive@example.com"),
 		body: simulator.Body{ContentType: "html", Content: html},
 		path: "draft", report: []string{"not carried: ", "Date"},
-		more: func(t *testing.T, _ *simProcess, got simulator.Message) {
+		more: func(t *testing.T, _ *Sim, got simulator.Message) {
 			if headers := fmt.Sprint(got.Headers); headers != "[{X-Job Größe 42}]" {
 				t.Errorf("the headers are %s", headers)
 			}
 		},
 	}
 	for _, f := range files {
-		want.files = append(want.files, simulator.Attachment{Name: f.Name, ContentType: f.Type, ContentID: f.ContentID, IsInline: f.ContentID != "", SHA256: sha256Hex(f.content)})
+		want.files = append(want.files, simulator.Attachment{Name: f.Name, ContentType: f.Type, ContentID: f.ContentID, IsInline: f.ContentID != "", SHA256: SHA256Hex(f.Content)})
 	}
 	want.files = append(want.files, simulator.Attachment{Name: "見積書.eml", ContentType: "message/rfc822", SHA256: strings.TrimSpace(sum)})
 	return want
 }
 
 // sendMutt sends with mutt's own SMTP, as scripts do.
-func sendMutt(t *testing.T, relay *relayProcess, from string) arrival {
-	mutt := needTool(t, "mutt")
+func sendMutt(t *testing.T, relay *Relay, from string) arrival {
+	mutt := NeedTool(t, "mutt")
 	dir := t.TempDir()
-	files := map[string][]byte{"Zähler 本日.csv": []byte("a;b\r\n1;2\r\n"), "data.bin": noise("mutt", 5000)}
+	files := map[string][]byte{"Zähler 本日.csv": []byte("a;b\r\n1;2\r\n"), "data.bin": Noise("mutt", 5000)}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	rc := []string{`set smtp_url="smtp://127.0.0.1:` + relay.port(t, "devices") + `/"`, "set ssl_starttls=no", "set ssl_force_tls=no",
+	rc := []string{`set smtp_url="smtp://127.0.0.1:` + relay.Port(t, "devices") + `/"`, "set ssl_starttls=no", "set ssl_force_tls=no",
 		`set from="` + from + `"`, `set realname="Jörg Test"`, "set use_envelope_from=yes", "set hostname=client.test", "set copy=no",
 		"set charset=utf-8", `set send_charset="us-ascii:iso-8859-15:utf-8"`}
-	toolEnv(t, []string{"HOME=" + dir, "LC_ALL=C.UTF-8", "TERM=dumb"}, "Zählerstände: 10 €\nFrom the meter\n.\n",
-		mutt, "-n", "-F", saveText(t, strings.Join(rc, "\n")+"\n"), "-s", "Zählerstände – ½ €", "-c", "chie@example.net",
+	ToolEnv(t, []string{"HOME=" + dir, "LC_ALL=C.UTF-8", "TERM=dumb"}, "Zählerstände: 10 €\nFrom the meter\n.\n",
+		mutt, "-n", "-F", SaveText(t, strings.Join(rc, "\n")+"\n"), "-s", "Zählerstände – ½ €", "-c", "chie@example.net",
 		"-b", "archive@example.com", "-a", filepath.Join(dir, "Zähler 本日.csv"), filepath.Join(dir, "data.bin"), "--", "Anna Weber <anna@example.com>")
 	return arrival{
 		from: simulator.Address{Name: "Jörg Test", Address: from}, subject: "Zählerstände – ½ €",
 		to: []simulator.Address{{Name: "Anna Weber", Address: "anna@example.com"}}, cc: named("chie@example.net"), bcc: named("archive@example.com"),
 		body: simulator.Body{ContentType: "text", Content: "Zählerstände: 10 €\nFrom the meter\n.\n"},
 		files: []simulator.Attachment{
-			{Name: "Zähler 本日.csv", ContentType: "text/csv", SHA256: sha256Hex(files["Zähler 本日.csv"])},
-			{Name: "data.bin", ContentType: "application/octet-stream", SHA256: sha256Hex(files["data.bin"])},
+			{Name: "Zähler 本日.csv", ContentType: "text/csv", SHA256: SHA256Hex(files["Zähler 本日.csv"])},
+			{Name: "data.bin", ContentType: "application/octet-stream", SHA256: SHA256Hex(files["data.bin"])},
 		},
 		path: "draft", report: []string{"not carried: ", "Date"},
 	}

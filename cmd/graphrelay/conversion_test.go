@@ -29,10 +29,10 @@ type arrival struct {
 	files       []simulator.Attachment // name, type, content id, isInline and SHA256
 	path        string
 	report      []string // what the operator is told
-	more        func(t *testing.T, sim *simProcess, got simulator.Message)
+	more        func(t *testing.T, sim *Sim, got simulator.Message)
 }
 
-func (a arrival) check(t *testing.T, sim *simProcess, relay *relayProcess, got simulator.Message) {
+func (a arrival) check(t *testing.T, sim *Sim, relay *Relay, got simulator.Message) {
 	t.Helper()
 	var from simulator.Address
 	if got.From != nil {
@@ -42,7 +42,7 @@ func (a arrival) check(t *testing.T, sim *simProcess, relay *relayProcess, got s
 	for _, f := range got.Attachments {
 		files = append(files, simulator.Attachment{Name: f.Name, ContentType: f.ContentType, ContentID: f.ContentID, IsInline: f.IsInline, SHA256: f.SHA256})
 	}
-	got.Body.Content, a.body.Content = lines(got.Body.Content), lines(a.body.Content)
+	got.Body.Content, a.body.Content = Lines(got.Body.Content), Lines(a.body.Content)
 	for _, c := range []struct {
 		what      string
 		got, want any
@@ -51,7 +51,7 @@ func (a arrival) check(t *testing.T, sim *simProcess, relay *relayProcess, got s
 		{"body", got.Body, a.body}, {"attachments", files, a.files},
 	} {
 		if g, w := fmt.Sprintf("%+q", c.got), fmt.Sprintf("%+q", c.want); g != w {
-			t.Errorf("%s:\n got %s\nwant %s", c.what, tail(g), tail(w))
+			t.Errorf("%s:\n got %s\nwant %s", c.what, Tail(g), Tail(w))
 		}
 	}
 	a.checkReport(t, relay)
@@ -72,11 +72,11 @@ type record struct {
 }
 
 // sentRecord finds the record of the message with this subject once it is sent.
-func (r *relayProcess) sentRecord(t *testing.T, subject string) record {
+func (r *Relay) sentRecord(t *testing.T, subject string) record {
 	t.Helper()
 	var found record
-	waitFor(t, fmt.Sprintf("the record of %q", subject), func() bool {
-		for line := range strings.Lines(r.queueCommand(t, "list", "--json", "--state", "sent").stdout) {
+	WaitFor(t, fmt.Sprintf("the record of %q", subject), func() bool {
+		for line := range strings.Lines(r.QueueCommand(t, "list", "--json", "--state", "sent").Stdout) {
 			if err := json.Unmarshal([]byte(line), &found); err != nil {
 				t.Fatal(err)
 			}
@@ -86,14 +86,14 @@ func (r *relayProcess) sentRecord(t *testing.T, subject string) record {
 		}
 		return false
 	})
-	shown := r.queueCommand(t, "show", "--json", found.ID)
-	if err := json.Unmarshal([]byte(shown.stdout), &found); err != nil {
-		t.Fatalf("queue show: %v in %q %q", err, shown.stdout, shown.stderr)
+	shown := r.QueueCommand(t, "show", "--json", found.ID)
+	if err := json.Unmarshal([]byte(shown.Stdout), &found); err != nil {
+		t.Fatalf("queue show: %v in %q %q", err, shown.Stdout, shown.Stderr)
 	}
 	return found
 }
 
-func (a arrival) checkReport(t *testing.T, relay *relayProcess) {
+func (a arrival) checkReport(t *testing.T, relay *Relay) {
 	t.Helper()
 	r := relay.sentRecord(t, a.subject)
 	if r.Path != a.path {
@@ -111,11 +111,11 @@ func (a arrival) checkReport(t *testing.T, relay *relayProcess) {
 // all that arrives.
 func TestConversion(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
 	for _, c := range []struct {
 		name string
-		send func(t *testing.T, relay *relayProcess, from string) arrival
+		send func(t *testing.T, relay *Relay, from string) arrival
 	}{
 		{"nodemailer", sendInvitation}, {"python", sendEmailMessage}, {"mutt", sendMutt},
 		{"thunderbird-flowed", sendFlowed}, {"thunderbird-related", sendRelated},
@@ -126,13 +126,13 @@ func TestConversion(t *testing.T) {
 			t.Parallel()
 			mailbox := c.name + "@contoso.test"
 			want := c.send(t, relay, mailbox)
-			want.check(t, sim, relay, sim.sent(t, mailbox, want.subject))
+			want.check(t, sim, relay, sim.Sent(t, mailbox, want.subject))
 		})
 	}
 }
 
 // sendFile sends one of the samples to recipients that its header need not name.
-func sendFile(t *testing.T, relay *relayProcess, name, from string, to ...string) {
+func sendFile(t *testing.T, relay *Relay, name, from string, to ...string) {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata", "conversion", name))
 	if err != nil {
@@ -143,12 +143,12 @@ func sendFile(t *testing.T, relay *relayProcess, name, from string, to ...string
 }
 
 // sendRaw hands over a finished message and returns its queue ID.
-func sendRaw(t *testing.T, relay *relayProcess, raw []byte, from string, to ...string) (id string) {
+func sendRaw(t *testing.T, relay *Relay, raw []byte, from string, to ...string) (id string) {
 	t.Helper()
-	d, err := relay.dial("devices")
+	d, err := relay.Dial("devices")
 	if err == nil {
 		defer d.Close()
-		id, err = d.submit(from, to, bytes.NewReader(raw))
+		id, err = d.Submit(from, to, bytes.NewReader(raw))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func sendRaw(t *testing.T, relay *relayProcess, raw []byte, from string, to ...s
 	return id
 }
 
-func sendFlowed(t *testing.T, relay *relayProcess, from string) arrival {
+func sendFlowed(t *testing.T, relay *Relay, from string) arrival {
 	sendFile(t, relay, "thunderbird-flowed.eml", from, "anna@example.com", "bernd@example.org", "quality@example.net", "archive@example.com")
 	return arrival{
 		from:    simulator.Address{Name: "Jörg Test", Address: from},
@@ -170,18 +170,18 @@ func sendFlowed(t *testing.T, relay *relayProcess, from string) arrival {
 			"Here it is. This paragraph is longer than seventy-two characters and was therefore wrapped by the program that wrote it.\n" +
 			"From the plant.\n\n-- \nJ. Test\n"},
 		files: []simulator.Attachment{
-			{Name: "Prüfbericht 2026.pdf", ContentType: "application/pdf", SHA256: sha256Hex(samplePDF)},
-			{Name: "line.log", ContentType: "text/x-log", SHA256: sha256Hex([]byte("Zeile 1: gr\xf6\xdfer\nZeile 2\n"))},
+			{Name: "Prüfbericht 2026.pdf", ContentType: "application/pdf", SHA256: SHA256Hex(samplePDF)},
+			{Name: "line.log", ContentType: "text/x-log", SHA256: SHA256Hex([]byte("Zeile 1: gr\xf6\xdfer\nZeile 2\n"))},
 		},
 		path: "draft", report: []string{"not carried: ", "Date", "User-Agent", "Organization", "Content-Language"},
-		more: func(t *testing.T, _ *simProcess, got simulator.Message) {
+		more: func(t *testing.T, _ *Sim, got simulator.Message) {
 			wantProperties(t, got, map[string]string{
 				graph.PropertyInReplyTo: "<second@example.com>", graph.PropertyReferences: "<first@example.com> <second@example.com>"})
 		},
 	}
 }
 
-func sendRelated(t *testing.T, relay *relayProcess, from string) arrival {
+func sendRelated(t *testing.T, relay *Relay, from string) arrival {
 	sendFile(t, relay, "thunderbird-related.eml", from, "anna@example.com")
 	order := "From: Anna Weber <anna@example.com>\r\nTo: thunderbird-related@contoso.test\r\nSubject: The order\r\nMessage-ID: <order@example.com>\r\n" +
 		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nTen pieces, please.\r\n"
@@ -191,11 +191,11 @@ func sendRelated(t *testing.T, relay *relayProcess, from string) arrival {
 		body: simulator.Body{ContentType: "html", Content: "<!DOCTYPE html>\n<html><head><meta http-equiv=\"content-type\" content=\"text/html; charset=UTF-8\"></head>\n" +
 			"<body><p>Before <i>and</i> after:</p>\n<p><img src=\"cid:part1.QyTzPq1w.8nXrM0Zs@contoso.test\" alt=\"\"></p></body></html>\n"},
 		files: []simulator.Attachment{
-			{Name: "before.png", ContentType: "image/png", ContentID: "part1.QyTzPq1w.8nXrM0Zs@contoso.test", IsInline: true, SHA256: sha256Hex(picture())},
-			{Name: "The order.eml", ContentType: "message/rfc822", SHA256: sha256Hex([]byte(order))},
+			{Name: "before.png", ContentType: "image/png", ContentID: "part1.QyTzPq1w.8nXrM0Zs@contoso.test", IsInline: true, SHA256: SHA256Hex(Picture())},
+			{Name: "The order.eml", ContentType: "message/rfc822", SHA256: SHA256Hex([]byte(order))},
 		},
 		path: "draft", report: []string{"not carried: ", "Date"},
-		more: func(t *testing.T, _ *simProcess, got simulator.Message) {
+		more: func(t *testing.T, _ *Sim, got simulator.Message) {
 			if got.Importance != "high" || !got.ReadReceipt {
 				t.Errorf("importance %s, read receipt %v", got.Importance, got.ReadReceipt)
 			}
@@ -203,7 +203,7 @@ func sendRelated(t *testing.T, relay *relayProcess, from string) arrival {
 	}
 }
 
-func sendOutlook(t *testing.T, relay *relayProcess, from string) arrival {
+func sendOutlook(t *testing.T, relay *Relay, from string) arrival {
 	sendFile(t, relay, "outlook.eml", from, "anna@example.com", "Bernd@example.org", "purchase@example.net")
 	return arrival{
 		from: simulator.Address{Name: "Müller, Jörg", Address: from}, subject: "Angebot – 1.200 € für „grün“",
@@ -215,12 +215,12 @@ func sendOutlook(t *testing.T, relay *relayProcess, from string) arrival {
 			"<p class=\"MsoNormal\">das Angebot – „grün“ – kostet 1.200 €.<o:p></o:p></p>\n" +
 			"<p class=\"MsoNormal\"><img width=\"1\" height=\"1\" src=\"cid:image001.png@01DB2C6F.5D8F7A10\" alt=\"Logo\"></p>\n</body>\n</html>\n"},
 		files: []simulator.Attachment{
-			{Name: "image001.png", ContentType: "image/png", ContentID: "image001.png@01DB2C6F.5D8F7A10", IsInline: true, SHA256: sha256Hex(picture())},
-			{Name: "image002.jpg", ContentType: "image/jpeg", ContentID: "image002.jpg@01DB2C6F.5D8F7A10", SHA256: sha256Hex(sampleJPG)},
-			{Name: "Angebot für Weber €.pdf", ContentType: "application/pdf", SHA256: sha256Hex(samplePDF)},
+			{Name: "image001.png", ContentType: "image/png", ContentID: "image001.png@01DB2C6F.5D8F7A10", IsInline: true, SHA256: SHA256Hex(Picture())},
+			{Name: "image002.jpg", ContentType: "image/jpeg", ContentID: "image002.jpg@01DB2C6F.5D8F7A10", SHA256: SHA256Hex(sampleJPG)},
+			{Name: "Angebot für Weber €.pdf", ContentType: "application/pdf", SHA256: SHA256Hex(samplePDF)},
 		},
 		path: "draft", report: []string{"not carried: ", "Date", "Thread-Topic", "Thread-Index", "Accept-Language", "X-MS-Exchange-MessageSentRepresentingType", "X-Contoso-Number"},
-		more: func(t *testing.T, _ *simProcess, got simulator.Message) {
+		more: func(t *testing.T, _ *Sim, got simulator.Message) {
 			if got.Importance != "high" {
 				t.Errorf("importance %s", got.Importance)
 			}
@@ -236,14 +236,14 @@ func sendOutlook(t *testing.T, relay *relayProcess, from string) arrival {
 	}
 }
 
-func sendTNEF(t *testing.T, relay *relayProcess, from string) arrival {
+func sendTNEF(t *testing.T, relay *Relay, from string) arrival {
 	sendFile(t, relay, "outlook-tnef.eml", from, "anna@example.com")
 	tnef := []byte("\x78\x9f\x3e\x22\x01\x00\x01\x06\x90\x08\x00\x04\x00\x00\x00\x00\x00\x01\x00\x01\x00\x01\x07\x90\x06\x00\x08\x00\x00\x00\xe4\x04\x00\x00\x00\x00\x00\x00\xe8\x00")
 	return arrival{
 		from: simulator.Address{Name: "Old Outlook", Address: from}, subject: "Rich text",
 		to:    []simulator.Address{{Address: "anna@example.com"}},
 		body:  simulator.Body{ContentType: "text", Content: "The text is in the other part, too.\n"},
-		files: []simulator.Attachment{{Name: "winmail.dat", ContentType: "application/ms-tnef", SHA256: sha256Hex(tnef)}},
+		files: []simulator.Attachment{{Name: "winmail.dat", ContentType: "application/ms-tnef", SHA256: SHA256Hex(tnef)}},
 		path:  "draft", report: []string{"not carried: ", "Date", "Thread-Index"},
 	}
 }

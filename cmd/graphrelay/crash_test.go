@@ -11,48 +11,48 @@ import (
 // delivers. Everything that had a 250 is sent once, and no draft remains.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t, "--latency", "250ms")
+	sim := StartSim(t, "--latency", "250ms")
 	// The watch of a doubtful send is longer than the simulator takes to carry out
 	// what a killed relay had asked for.
-	relay := startRelay(t, sim, deliveryKey("send_settle: 6s"))
+	relay := StartRelay(t, sim, DeliveryKey("send_settle: 6s"))
 	// Slow sends make a backlog for the kills that come after the last 250.
-	sim.fault(t, simulator.Fault{Operation: simulator.OpSend, Latency: time.Second})
-	large := newFile(t, "large.bin", "application/octet-stream", noise("large", 3_400_000))
-	small := newFile(t, "small.bin", "application/octet-stream", noise("small", 20_000))
-	plain := tenKilobytes("crash")
-	o := &outbox{
-		dial:        func() (*dialog, error) { return relay.dial("devices") },
-		connections: 16, messages: 1000,
-		make: func(n int) sample {
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpSend, Latency: time.Second})
+	large := NewFile(t, "large.bin", "application/octet-stream", Noise("large", 3_400_000))
+	small := NewFile(t, "small.bin", "application/octet-stream", Noise("small", 20_000))
+	plain := TenKilobytes("crash")
+	o := &Outbox{
+		Dial:        func() (*Dialog, error) { return relay.Dial("devices") },
+		Connections: 16, Messages: 1000,
+		Make: func(n int) Sample {
 			s := plain(n)
 			switch {
 			case n%100 == 0:
-				s.Files = []sampleFile{small, large, small}
+				s.Files = []File{small, large, small}
 			case n%4 == 0:
-				s.Files = []sampleFile{small, small}
+				s.Files = []File{small, small}
 			}
 			return s
 		},
 	}
 	restart := func() {
-		relay.kill(t)
-		relay.start(t)
+		relay.Kill(t)
+		relay.Start(t)
 	}
-	done := o.start()
-	defer o.stop.Store(true)
+	done := o.Start()
+	defer o.Stop.Store(true)
 	const kills = 2 // of either kind; TestCrashMatrix has more
 	for k := range kills {
-		waitFor(t, "messages to be accepted", func() bool { return o.acceptedCount() >= o.messages*(k+1)/(kills+1) })
+		WaitFor(t, "messages to be accepted", func() bool { return o.AcceptedCount() >= o.Messages*(k+1)/(kills+1) })
 		restart()
 	}
-	o.await(t, done)
-	sim.clearFaults(t)
-	before := len(sim.ledger(t))
+	o.Await(t, done)
+	sim.ClearFaults(t)
+	before := len(sim.Ledger(t))
 	for k := range kills {
-		waitFor(t, "messages to be sent", func() bool { return len(sim.ledger(t)) >= before+(o.messages-before)*(k+1)/(kills+1) })
+		WaitFor(t, "messages to be sent", func() bool { return len(sim.Ledger(t)) >= before+(o.Messages-before)*(k+1)/(kills+1) })
 		restart()
 	}
-	relay.settled(t)
-	o.check(t, sim)
-	t.Logf("%d messages were sent before the last was accepted; %d tries had no answer", before, len(o.doubtful))
+	relay.Settled(t)
+	o.Check(t, sim)
+	t.Logf("%d messages were sent before the last was accepted; %d tries had no answer", before, len(o.Doubtful))
 }

@@ -59,7 +59,7 @@ type guillotine struct {
 
 	mu    sync.Mutex
 	armed *crossing
-	relay *process // that is to be killed
+	relay *Process // that is to be killed
 	fell  chan struct{}
 }
 
@@ -98,19 +98,19 @@ func (g *guillotine) cross(r *http.Request, after bool) {
 	defer g.mu.Unlock()
 	if c := g.armed; c != nil && c.after == after && c.match(r) {
 		g.armed = nil
-		g.relay.signal(syscall.SIGKILL)
-		<-g.relay.done
+		g.relay.Signal(syscall.SIGKILL)
+		<-g.relay.Done
 		close(g.fell)
 	}
 }
 
 // begin starts the relay, to be killed at the crossing; nil waits for none.
-func (g *guillotine) begin(t *testing.T, relay *relayProcess, c *crossing) (fell <-chan struct{}) {
+func (g *guillotine) begin(t *testing.T, relay *Relay, c *crossing) (fell <-chan struct{}) {
 	t.Helper()
 	g.mu.Lock() // its first request waits until it can be killed
 	defer g.mu.Unlock()
-	relay.begin(t)
-	g.relay, g.armed, g.fell = relay.process, c, make(chan struct{})
+	relay.Begin(t)
+	g.relay, g.armed, g.fell = relay.Process, c, make(chan struct{})
 	return g.fell
 }
 
@@ -119,14 +119,14 @@ func (g *guillotine) begin(t *testing.T, relay *relayProcess, c *crossing) (fell
 // sent once, and no draft remains.
 func TestCrashMatrix(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	g := newGuillotine(t, sim.url)
+	sim := StartSim(t)
+	g := newGuillotine(t, sim.URL)
 	through := *sim
-	through.url = g.URL
-	relay := newRelay(t, &through, deliveryKey("send_settle: 5s"), deliveryKey("retry_delays: [100ms, 500ms]"))
-	large := newFile(t, "large.bin", "application/octet-stream", noise("large", 8_000_000))
-	small := newFile(t, "small.bin", "application/octet-stream", noise("small", 20_000))
-	plain := tenKilobytes("matrix")
+	through.URL = g.URL
+	relay := NewRelay(t, &through, DeliveryKey("send_settle: 5s"), DeliveryKey("retry_delays: [100ms, 500ms]"))
+	large := NewFile(t, "large.bin", "application/octet-stream", Noise("large", 8_000_000))
+	small := NewFile(t, "small.bin", "application/octet-stream", Noise("small", 20_000))
+	plain := TenKilobytes("matrix")
 	flow := make(chan struct{}, 20) // what may be sent so far
 	more := func() {
 		for range 6 {
@@ -137,25 +137,25 @@ func TestCrashMatrix(t *testing.T) {
 		}
 	}
 	var begun sync.Map
-	o := &outbox{
-		dial:        func() (*dialog, error) { return relay.dial("devices") },
-		connections: 4, messages: 1 << 20,
-		make: func(n int) sample {
+	o := &Outbox{
+		Dial:        func() (*Dialog, error) { return relay.Dial("devices") },
+		Connections: 4, Messages: 1 << 20,
+		Make: func(n int) Sample {
 			if _, again := begun.LoadOrStore(n, true); !again {
 				<-flow
 			}
 			s := plain(n)
 			switch n % 4 {
 			case 0:
-				s.Files = []sampleFile{small, large}
+				s.Files = []File{small, large}
 			case 2:
-				s.Files = []sampleFile{small, small}
+				s.Files = []File{small, small}
 			}
 			return s
 		},
 	}
-	done := o.start()
-	defer o.stop.Store(true)
+	done := o.Start()
+	defer o.Stop.Store(true)
 	fell := map[string]int{}
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	list := crossings()
@@ -163,7 +163,7 @@ func TestCrashMatrix(t *testing.T) {
 		more()
 		if i := k % (len(list) + 6); i < len(list) {
 			fallen := g.begin(t, relay, &list[i])
-			waitFor(t, "a request of the kind "+list[i].name, func() bool {
+			WaitFor(t, "a request of the kind "+list[i].name, func() bool {
 				select {
 				case <-fallen:
 					return true
@@ -177,13 +177,13 @@ func TestCrashMatrix(t *testing.T) {
 			g.begin(t, relay, nil)
 			time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
 		}
-		relay.kill(t)
+		relay.Kill(t)
 	}
-	relay.start(t)
-	o.stop.Store(true)
+	relay.Start(t)
+	o.Stop.Store(true)
 	close(flow)
 	<-done
-	relay.settled(t)
-	o.check(t, sim)
-	t.Logf("killed at %v, else at random; %d tries had no answer", fell, len(o.doubtful))
+	relay.Settled(t)
+	o.Check(t, sim)
+	t.Logf("killed at %v, else at random; %d tries had no answer", fell, len(o.Doubtful))
 }

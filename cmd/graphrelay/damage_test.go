@@ -12,42 +12,42 @@ import (
 // in a file: they are held, nothing of them is sent, and the others are.
 func TestDamagedMail(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
-	relay.pauseAll(t)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
+	relay.PauseAll(t)
 	ids := map[string]string{} // by subject
 	for subject, size := range map[string]int{"row one": 1000, "row two": 1000, "row three": 1000, "file one": 300_000, "file two": 300_000} {
-		d, err := relay.dial("devices")
+		d, err := relay.Dial("devices")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		text := "Subject: " + subject + "\r\nFrom: crm@contoso.test\r\n\r\nthis is " + subject + "\r\n" + wrapped(noise(subject, size))
-		if ids[subject], err = d.submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader(text)); err != nil {
+		text := "Subject: " + subject + "\r\nFrom: crm@contoso.test\r\n\r\nthis is " + subject + "\r\n" + Wrapped(Noise(subject, size))
+		if ids[subject], err = d.Submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	relay.stop(t)
-	data := filepath.Join(relay.dir, "data")
+	relay.Stop(t)
+	data := filepath.Join(relay.Dir, "data")
 	rewrite(t, filepath.Join(data, "queue.db"), func(b []byte) []byte {
 		return bytes.ReplaceAll(b, []byte("this is row two"), []byte("this is ros two"))
 	})
 	rewrite(t, filepath.Join(data, "bodies", ids["file two"]), func(b []byte) []byte { return b[:len(b)-10] })
-	relay.start(t)
-	if got := relay.queueCommand(t, "resume", "contoso"); got.status != 0 {
-		t.Fatal(got.stderr)
+	relay.Start(t)
+	if got := relay.QueueCommand(t, "resume", "contoso"); got.Status != 0 {
+		t.Fatal(got.Stderr)
 	}
-	waitFor(t, "all but two to be sent", func() bool { return len(sim.ledger(t)) == 3 && relay.open(t, "held") == 2 })
-	for _, q := range relay.queue(t) {
+	WaitFor(t, "all but two to be sent", func() bool { return len(sim.Ledger(t)) == 3 && relay.Open(t, "held") == 2 })
+	for _, q := range relay.Queue(t) {
 		if q.ID != ids["row two"] && q.ID != ids["file two"] || q.State != "held" || q.Reason != "storage" || !strings.Contains(q.Detail, "damaged") {
 			t.Errorf("left in the queue: %+v", q)
 		}
-		got := relay.queueCommand(t, "export", q.ID)
-		if got.status != 1 || !strings.Contains(got.stderr, "damaged") || !strings.Contains(got.stdout, "this is ") { // what is left of it
-			t.Errorf("export: status %d, %q, %d bytes", got.status, got.stderr, len(got.stdout))
+		got := relay.QueueCommand(t, "export", q.ID)
+		if got.Status != 1 || !strings.Contains(got.Stderr, "damaged") || !strings.Contains(got.Stdout, "this is ") { // what is left of it
+			t.Errorf("export: status %d, %q, %d bytes", got.Status, got.Stderr, len(got.Stdout))
 		}
 	}
-	for _, m := range sim.messages(t, "") {
+	for _, m := range sim.Messages(t, "") {
 		if strings.HasSuffix(m.Subject, "two") {
 			t.Errorf("in Graph: %q", m.Subject)
 		}
@@ -58,13 +58,13 @@ func TestDamagedMail(t *testing.T) {
 // before, and a way out in the text.
 func TestDamagedQueue(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
-	relay.pauseAll(t)
-	o := &outbox{dial: func() (*dialog, error) { return relay.dial("devices") }, connections: 4, messages: 20, make: tenKilobytes("damaged")}
-	o.await(t, o.start())
-	relay.kill(t)
-	data := filepath.Join(relay.dir, "data")
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
+	relay.PauseAll(t)
+	o := &Outbox{Dial: func() (*Dialog, error) { return relay.Dial("devices") }, Connections: 4, Messages: 20, Make: TenKilobytes("damaged")}
+	o.Await(t, o.Start())
+	relay.Kill(t)
+	data := filepath.Join(relay.Dir, "data")
 	whole := t.TempDir()
 	if err := os.CopyFS(whole, os.DirFS(data)); err != nil {
 		t.Fatal(err)
@@ -77,8 +77,8 @@ func TestDamagedQueue(t *testing.T) {
 		damage()
 		for _, verb := range []string{"serve", "list", "serve"} {
 			got := relay.refuses(t, verb)
-			if got.status != 1 || !strings.Contains(got.stderr, "restore") || !strings.Contains(got.stderr, data) {
-				t.Errorf("%s, %s: status %d, %s", name, verb, got.status, got.stderr)
+			if got.Status != 1 || !strings.Contains(got.Stderr, "restore") || !strings.Contains(got.Stderr, data) {
+				t.Errorf("%s, %s: status %d, %s", name, verb, got.Status, got.Stderr)
 			}
 		}
 		if err := os.RemoveAll(data); err != nil {
@@ -88,27 +88,27 @@ func TestDamagedQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	relay.start(t)
-	if n := relay.open(t, "queued"); n != 20 {
+	relay.Start(t)
+	if n := relay.Open(t, "queued"); n != 20 {
 		t.Errorf("%v messages are left of the copy", n)
 	}
 }
 
 // refuses runs serve, which should end by itself, or a queue command.
-func (r *relayProcess) refuses(t *testing.T, verb string) result {
+func (r *Relay) refuses(t *testing.T, verb string) Result {
 	t.Helper()
 	if verb != "serve" {
-		return r.queueCommand(t, verb)
+		return r.QueueCommand(t, verb)
 	}
-	r.begin(t)
-	waitFor(t, "the end of serve, or a start", func() bool {
-		status, _ := r.get("/readyz")
-		return !r.running() || status != 0
+	r.Begin(t)
+	WaitFor(t, "the end of serve, or a start", func() bool {
+		status, _ := r.Get("/readyz")
+		return !r.Running() || status != 0
 	})
-	if r.running() {
+	if r.Running() {
 		t.Fatal("serve starts")
 	}
-	return result{stderr: r.log.String(), status: r.status()}
+	return Result{Stderr: r.Log.String(), Status: r.Status()}
 }
 
 // rewrite changes a file, which must not stay the same.

@@ -34,29 +34,29 @@ func TestDeliveryRate(t *testing.T) {
 // deliveryTime is how long it takes from the first request to Graph to the last send,
 // and how long all requests take together.
 func deliveryTime(t *testing.T, mailboxes, each int) (took, calls time.Duration) {
-	sim := releasedSim(t, "--latency", graphLatency.String())
-	relay := releasedRelay(t, sim, deliveryKey("concurrency: 400"))
-	relay.start(t)
-	relay.pauseAll(t)
-	o := &outbox{
-		dial: func() (*dialog, error) { return relay.dial("devices") }, connections: 16, messages: mailboxes * each,
-		make: func(n int) sample {
-			s := tenKilobytes("rate")(n)
+	sim := ReleasedSim(t, "--latency", graphLatency.String())
+	relay := ReleasedRelay(t, sim, DeliveryKey("concurrency: 400"))
+	relay.Start(t)
+	relay.PauseAll(t)
+	o := &Outbox{
+		Dial: func() (*Dialog, error) { return relay.Dial("devices") }, Connections: 16, Messages: mailboxes * each,
+		Make: func(n int) Sample {
+			s := TenKilobytes("rate")(n)
 			s.From = fmt.Sprintf("rate-%d@contoso.test", n%mailboxes)
 			return s
 		},
 	}
-	o.await(t, o.start())
-	if got := relay.queueCommand(t, "resume", "contoso"); got.status != 0 {
-		t.Fatalf("queue resume: %s", got.stderr)
+	o.Await(t, o.Start())
+	if got := relay.QueueCommand(t, "resume", "contoso"); got.Status != 0 {
+		t.Fatalf("queue resume: %s", got.Stderr)
 	}
 	time.Sleep(time.Duration(each) * graphLatency / 2) // undisturbed by who asks how far it is
-	waitFor(t, "all messages", func() bool {
-		return relay.metric(t, "graphrelay_messages_delivered_total") >= float64(o.messages)
+	WaitFor(t, "all messages", func() bool {
+		return relay.Metric(t, "graphrelay_messages_delivered_total") >= float64(o.Messages)
 	})
-	o.check(t, sim)
+	o.Check(t, sim)
 	var first time.Time
-	for _, c := range read[[]simulator.Call](t, sim, "journal") {
+	for _, c := range View[[]simulator.Call](t, sim, "journal") {
 		if c.Mailbox == "" {
 			continue // for a token
 		}
@@ -65,6 +65,6 @@ func deliveryTime(t *testing.T, mailboxes, each int) (took, calls time.Duration)
 			first = c.Time
 		}
 	}
-	ledger := sim.ledger(t)
+	ledger := sim.Ledger(t)
 	return ledger[len(ledger)-1].Time.Sub(first), calls
 }

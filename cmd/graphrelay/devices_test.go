@@ -14,26 +14,26 @@ import (
 
 // forDevices makes the contract's listener for devices one of the profile legacy, for a
 // network that is not this machine.
-var forDevices = []edit{
+var forDevices = []Edit{
 	{"auth: none                        # none", "auth: optional                        # none"},
 	{"networks: [127.0.0.0/8]", "networks: [192.168.1.0/24]\n    proxy_networks: [127.0.0.1]\n    profile: legacy\n    add_domain: printers.local"},
 	{"senders:                              #", "senders:\n  - {match: \"*@localhost\", mailbox: crm@contoso.test, reply_to: none}   #"},
 }
 
 // dialDevice connects as a device of that network, and says nothing.
-func (r *relayProcess) dialDevice(t *testing.T) *dialog {
+func (r *Relay) dialDevice(t *testing.T) *Dialog {
 	t.Helper()
-	nc, err := net.Dial("tcp", r.address["devices"])
+	nc, err := net.Dial("tcp", r.Address["devices"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(guard))
-	d := &dialog{tcp: nc.(*net.TCPConn), Conn: textproto.NewConn(nc)}
+	_ = nc.SetDeadline(time.Now().Add(Guard))
+	d := &Dialog{TCP: nc.(*net.TCPConn), Conn: textproto.NewConn(nc)}
 	if err := d.PrintfLine("PROXY TCP4 192.168.1.20 192.168.1.2 40000 25"); err != nil {
 		t.Fatal(err)
 	}
-	if got := d.next(); !strings.HasPrefix(got, "220") {
+	if got := d.Next(); !strings.HasPrefix(got, "220") {
 		t.Fatalf("greeted with %q", got)
 	}
 	return d
@@ -43,13 +43,13 @@ func (r *relayProcess) dialDevice(t *testing.T) *dialog {
 // recipients get.
 func TestOldDevices(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim, forDevices...)
-	if got := command(t, "", "check", "--config", relay.config); got.status != 0 || !strings.Contains(got.stdout+got.stderr, "passwords cross the network in plain text") {
+	sim := StartSim(t)
+	relay := StartRelay(t, sim, forDevices...)
+	if got := Command(t, "", "check", "--config", relay.Config); got.Status != 0 || !strings.Contains(got.Stdout+got.Stderr, "passwords cross the network in plain text") {
 		t.Errorf("check: %+v", got)
 	}
-	waitFor(t, "the warning of passwords without TLS", func() bool {
-		return strings.Contains(relay.log.String(), "passwords cross the network in plain text")
+	WaitFor(t, "the warning of passwords without TLS", func() bool {
+		return strings.Contains(relay.Log.String(), "passwords cross the network in plain text")
 	})
 	base := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	long := strings.Repeat("0123456789", 500)
@@ -90,18 +90,18 @@ func TestOldDevices(t *testing.T) {
 	} {
 		t.Run(device.name, func(t *testing.T) {
 			d := relay.dialDevice(t)
-			d.says(t, device.script)
-			d.body(t, device.message)
-			got := sim.sent(t, device.mailbox, device.name)
+			d.Says(t, device.script)
+			d.Body(t, device.message)
+			got := sim.Sent(t, device.mailbox, device.name)
 			for _, c := range []struct {
 				what      string
 				got, want any
 			}{
 				{"from", got.From, device.want.From}, {"reply-to", got.ReplyTo, device.want.ReplyTo},
-				{"to", got.To, device.want.To}, {"cc", got.Cc, device.want.Cc}, {"bcc", got.Bcc, device.want.Bcc}, {"body", lines(got.Body.Content), lines(device.want.Body.Content)},
+				{"to", got.To, device.want.To}, {"cc", got.Cc, device.want.Cc}, {"bcc", got.Bcc, device.want.Bcc}, {"body", Lines(got.Body.Content), Lines(device.want.Body.Content)},
 			} {
 				if g, w := jsonText(t, c.got), jsonText(t, c.want); g != w {
-					t.Errorf("%s:\n got %s\nwant %s", c.what, tail(g), tail(w))
+					t.Errorf("%s:\n got %s\nwant %s", c.what, Tail(g), Tail(w))
 				}
 			}
 			if got.InternetMessageID == "" {
@@ -109,19 +109,19 @@ func TestOldDevices(t *testing.T) {
 			}
 		})
 	}
-	relay.settled(t)
+	relay.Settled(t)
 }
 
 // What the profile forgives is refused on the others.
 func TestModernListener(t *testing.T) {
 	t.Parallel()
-	relay := startRelay(t, startSim(t))
-	d, err := relay.dialOnly("devices")
+	relay := StartRelay(t, StartSim(t))
+	d, err := relay.DialOnly("devices")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	d.says(t, "> HELO\n501\n> MAIL FROM:<root>\n501 5.5.2\n> MAIL FROM:<crm@contoso.test>\n250\n> RCPT TO:<postmaster>\n501 5.5.2\n> RCPT TO:<anna@example.com>\n250\n> DATA\n354\n"+
+	d.Says(t, "> HELO\n501\n> MAIL FROM:<root>\n501 5.5.2\n> MAIL FROM:<crm@contoso.test>\n250\n> RCPT TO:<postmaster>\n501 5.5.2\n> RCPT TO:<anna@example.com>\n250\n> DATA\n354\n"+
 		"> "+strings.Repeat("x", 70_000)+"\n> .\n554 5.6.0 A line of the message is longer")
 }
 

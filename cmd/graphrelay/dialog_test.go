@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// dialog is an SMTP client that shows every answer, and can break off anywhere.
-type dialog struct {
+// Dialog is an SMTP client that shows every answer, and can break off anywhere.
+type Dialog struct {
 	*textproto.Conn
-	tcp *net.TCPConn
-	tls *tls.Conn // nil without TLS
+	TCP *net.TCPConn
+	TLS *tls.Conn // nil without TLS
 }
 
-// dial opens a dialog on a listener, as far as MAIL: with TLS and the crm user's
+// Dial opens a dialog on a listener, as far as MAIL: with TLS and the crm user's
 // password where the listener has them.
-func (r *relayProcess) dial(listener string) (*dialog, error) {
-	d, err := r.dialOnly(listener)
+func (r *Relay) Dial(listener string) (*Dialog, error) {
+	d, err := r.DialOnly(listener)
 	if err != nil {
 		return nil, err
 	}
 	if listener != "devices" {
-		if _, err := d.ask(235, "AUTH PLAIN %s", plainResponse(crmUser, crmPassword)); err != nil {
+		if _, err := d.Ask(235, "AUTH PLAIN %s", PlainResponse(CRMUser, CRMPassword)); err != nil {
 			_ = d.Close()
 			return nil, err
 		}
@@ -35,9 +35,9 @@ func (r *relayProcess) dial(listener string) (*dialog, error) {
 	return d, nil
 }
 
-// dialOnly is dial without a password.
-func (r *relayProcess) dialOnly(listener string) (*dialog, error) {
-	d, err := dialAddress(r.address[listener], listener == "submissions")
+// DialOnly is dial without a password.
+func (r *Relay) DialOnly(listener string) (*Dialog, error) {
+	d, err := DialAddress(r.Address[listener], listener == "submissions")
 	if err != nil || listener != "submission" {
 		return d, err
 	}
@@ -48,8 +48,8 @@ func (r *relayProcess) dialOnly(listener string) (*dialog, error) {
 	return d, nil
 }
 
-// dialAddress opens a dialog with any server, and says EHLO.
-func dialAddress(address string, implicitTLS bool) (*dialog, error) {
+// DialAddress opens a dialog with any server, and says EHLO.
+func DialAddress(address string, implicitTLS bool) (*Dialog, error) {
 	nc, err := net.DialTimeout("tcp", address, 10*time.Second)
 	if err != nil {
 		return nil, err
@@ -57,16 +57,16 @@ func dialAddress(address string, implicitTLS bool) (*dialog, error) {
 	return startDialog(nc.(*net.TCPConn), implicitTLS)
 }
 
-func startDialog(nc *net.TCPConn, implicitTLS bool) (d *dialog, err error) {
-	d = &dialog{tcp: nc, Conn: textproto.NewConn(nc)}
+func startDialog(nc *net.TCPConn, implicitTLS bool) (d *Dialog, err error) {
+	d = &Dialog{TCP: nc, Conn: textproto.NewConn(nc)}
 	if implicitTLS {
 		d.secure()
 	}
-	if err = nc.SetDeadline(time.Now().Add(guard)); err == nil {
+	if err = nc.SetDeadline(time.Now().Add(Guard)); err == nil {
 		_, _, err = d.ReadResponse(220)
 	}
 	if err == nil {
-		_, err = d.ask(250, "EHLO client.test")
+		_, err = d.Ask(250, "EHLO client.test")
 	}
 	if err != nil {
 		_ = nc.Close()
@@ -75,26 +75,26 @@ func startDialog(nc *net.TCPConn, implicitTLS bool) (d *dialog, err error) {
 	return d, nil
 }
 
-func (d *dialog) startTLS() error {
-	if _, err := d.ask(220, "STARTTLS"); err != nil {
+func (d *Dialog) startTLS() error {
+	if _, err := d.Ask(220, "STARTTLS"); err != nil {
 		return err
 	}
 	d.secure()
-	_, err := d.ask(250, "EHLO client.test")
+	_, err := d.Ask(250, "EHLO client.test")
 	return err
 }
 
-func (d *dialog) secure() {
-	d.tls = tls.Client(d.tcp, clientTLS())
-	d.Conn = textproto.NewConn(d.tls)
+func (d *Dialog) secure() {
+	d.TLS = tls.Client(d.TCP, ClientTLS())
+	d.Conn = textproto.NewConn(d.TLS)
 }
 
-func plainResponse(user, password string) string {
+func PlainResponse(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
 }
 
-// ask sends a command and wants an answer whose code begins with code.
-func (d *dialog) ask(code int, format string, args ...any) (string, error) {
+// Ask sends a command and wants an answer whose code begins with code.
+func (d *Dialog) Ask(code int, format string, args ...any) (string, error) {
 	if err := d.PrintfLine(format, args...); err != nil {
 		return "", err
 	}
@@ -102,16 +102,16 @@ func (d *dialog) ask(code int, format string, args ...any) (string, error) {
 	return text, err
 }
 
-// answer sends a command and returns the whole answer, whatever it says.
-func (d *dialog) answer(format string, args ...any) string {
+// Answer sends a command and returns the whole answer, whatever it says.
+func (d *Dialog) Answer(format string, args ...any) string {
 	if err := d.PrintfLine(format, args...); err != nil {
 		return err.Error()
 	}
-	return d.next()
+	return d.Next()
 }
 
-// next reads one answer.
-func (d *dialog) next() string {
+// Next reads one answer.
+func (d *Dialog) Next() string {
 	code, text, err := d.ReadResponse(0)
 	if err != nil {
 		return err.Error()
@@ -119,13 +119,13 @@ func (d *dialog) next() string {
 	return fmt.Sprintf("%03d %s", code, text)
 }
 
-// envelope opens a transaction.
-func (d *dialog) envelope(from string, to ...string) error {
-	if _, err := d.ask(250, "MAIL FROM:<%s>", from); err != nil {
+// Envelope opens a transaction.
+func (d *Dialog) Envelope(from string, to ...string) error {
+	if _, err := d.Ask(250, "MAIL FROM:<%s>", from); err != nil {
 		return err
 	}
 	for _, a := range to {
-		if _, err := d.ask(250, "RCPT TO:<%s>", a); err != nil {
+		if _, err := d.Ask(250, "RCPT TO:<%s>", a); err != nil {
 			return err
 		}
 	}
@@ -133,11 +133,11 @@ func (d *dialog) envelope(from string, to ...string) error {
 }
 
 // send sends one message and returns what the server said to it.
-func (d *dialog) send(from string, to []string, message io.Reader) (answer string, err error) {
-	if err := d.envelope(from, to...); err != nil {
+func (d *Dialog) send(from string, to []string, message io.Reader) (answer string, err error) {
+	if err := d.Envelope(from, to...); err != nil {
 		return "", err
 	}
-	if _, err := d.ask(354, "DATA"); err != nil {
+	if _, err := d.Ask(354, "DATA"); err != nil {
 		return "", err
 	}
 	w := d.DotWriter()
@@ -151,8 +151,8 @@ func (d *dialog) send(from string, to []string, message io.Reader) (answer strin
 	return answer, err
 }
 
-// submit sends one message to a relay and returns its queue ID.
-func (d *dialog) submit(from string, to []string, message io.Reader) (id string, err error) {
+// Submit sends one message to a relay and returns its queue ID.
+func (d *Dialog) Submit(from string, to []string, message io.Reader) (id string, err error) {
 	answer, err := d.send(from, to, message)
 	if err != nil {
 		return "", err
@@ -164,8 +164,8 @@ func (d *dialog) submit(from string, to []string, message io.Reader) (id string,
 	return id, nil
 }
 
-// says sends lines, each after "> ", and wants the answers that begin as the others.
-func (d *dialog) says(t *testing.T, script string) {
+// Says sends lines, each after "> ", and wants the answers that begin as the others.
+func (d *Dialog) Says(t *testing.T, script string) {
 	t.Helper()
 	for line := range strings.Lines(script) {
 		line = strings.TrimSpace(line)
@@ -173,14 +173,14 @@ func (d *dialog) says(t *testing.T, script string) {
 			if err := d.PrintfLine("%s", command); err != nil {
 				t.Fatal(err)
 			}
-		} else if got := d.next(); !strings.HasPrefix(got, line) {
+		} else if got := d.Next(); !strings.HasPrefix(got, line) {
 			t.Fatalf("%s\nanswered %q, want %q", script, got, line)
 		}
 	}
 }
 
-// body sends what follows DATA as it is, and wants it taken.
-func (d *dialog) body(t *testing.T, raw string) {
+// Body sends what follows DATA as it is, and wants it taken.
+func (d *Dialog) Body(t *testing.T, raw string) {
 	t.Helper()
 	if _, err := d.W.WriteString(raw + "\r\n.\r\n"); err != nil {
 		t.Fatal(err)
@@ -188,13 +188,13 @@ func (d *dialog) body(t *testing.T, raw string) {
 	if err := d.W.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if got := d.next(); !strings.HasPrefix(got, "250 2.0.0 queued as ") {
+	if got := d.Next(); !strings.HasPrefix(got, "250 2.0.0 queued as ") {
 		t.Fatalf("answered %q", got)
 	}
 }
 
-// dialFrom is dialAddress from an address of this machine.
-func dialFrom(from, to string) (*dialog, error) {
+// DialFrom is DialAddress from an address of this machine.
+func DialFrom(from, to string) (*Dialog, error) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
 	nc, err := dialer.Dial("tcp", to)
 	if err != nil {

@@ -29,7 +29,7 @@ type diskFault struct {
 	// judge is asked from the first operation on.
 	judge func(o operation, first bool) verdict
 	// end stops a relay that has stopped its intake.
-	end func(*relayProcess, *testing.T)
+	end func(*Relay, *testing.T)
 }
 
 func diskFaults() []diskFault {
@@ -47,21 +47,21 @@ func diskFaults() []diskFault {
 	}
 	notSync := func(o operation) bool { return !o.isSync() }
 	return []diskFault{
-		{"one error", notSync, once, (*relayProcess).kill},
-		{"one sync fails", operation.isSync, once, (*relayProcess).stop},
-		{"full", notSync, full, (*relayProcess).kill},
+		{"one error", notSync, once, (*Relay).Kill},
+		{"one sync fails", operation.isSync, once, (*Relay).Stop},
+		{"full", notSync, full, (*Relay).Kill},
 		{"full within a write", operation.isWrite, func(o operation, first bool) verdict {
 			if first {
 				return verdict{half: true}
 			}
 			return full(o, first)
-		}, (*relayProcess).kill},
+		}, (*Relay).Kill},
 		{"every sync fails", operation.isSync, func(o operation, _ bool) verdict {
 			if o.isSync() {
 				return verdict{errno: unix.EIO}
 			}
 			return verdict{}
-		}, (*relayProcess).kill},
+		}, (*Relay).Kill},
 	}
 }
 
@@ -75,7 +75,7 @@ type diskMail struct {
 // faultyDisk is a relay whose disk fails when the test wants it, and what became of
 // the mail that was sent to it.
 type faultyDisk struct {
-	*relayProcess
+	*Relay
 	tap      *tap
 	text     map[int]string    // of messages, by size
 	sent     map[string]int    // size by subject
@@ -154,15 +154,15 @@ func aroundCheckpoint() func(operation) bool {
 
 func newFaultyDisk(t *testing.T) *faultyDisk {
 	t.Helper()
-	sim := releasedSim(t)
+	sim := ReleasedSim(t)
 	d := &faultyDisk{
-		relayProcess: releasedRelay(t, sim), tap: &tap{},
+		Relay: ReleasedRelay(t, sim), tap: &tap{},
 		text: map[int]string{}, sent: map[string]int{}, accepted: map[string]string{},
 	}
-	d.tap.dir = filepath.Join(d.dir, "data")
-	d.launch = d.tap.start
-	d.start(t)
-	d.pauseAll(t) // everything stays in the queue
+	d.tap.dir = filepath.Join(d.Dir, "data")
+	d.Launch = d.tap.start
+	d.Start(t)
+	d.PauseAll(t) // everything stays in the queue
 	return d
 }
 
@@ -208,7 +208,7 @@ func (d *faultyDisk) fails(t *testing.T, f diskFault, counts func(operation) boo
 		t.Errorf("%s at %s, number %d: %q, want %s", f.name, at, n, answer, want)
 	}
 	if at.isSync() && !strings.HasPrefix(answer, "250 ") {
-		if status, _ := d.get("/readyz"); status == http.StatusOK {
+		if status, _ := d.Get("/readyz"); status == http.StatusOK {
 			t.Errorf("%s at %s, number %d: intake goes on", f.name, at, n)
 		}
 	}
@@ -220,18 +220,18 @@ func (d *faultyDisk) mail(t *testing.T, size int) string {
 	t.Helper()
 	subject := fmt.Sprintf("disk %04d", len(d.sent))
 	d.sent[subject] = size
-	client, err := d.dial("devices")
+	client, err := d.Dial("devices")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if err := client.envelope("crm@contoso.test", "anna@example.com"); err != nil {
+	if err := client.Envelope("crm@contoso.test", "anna@example.com"); err != nil {
 		return refusal(t, err)
 	}
-	if _, err := client.ask(354, "DATA"); err != nil {
+	if _, err := client.Ask(354, "DATA"); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := client.ask(250, "%s.", d.content(subject)) // no line begins with a dot
+	answer, err := client.Ask(250, "%s.", d.content(subject)) // no line begins with a dot
 	if err != nil {
 		return refusal(t, err)
 	}
@@ -244,7 +244,7 @@ func (d *faultyDisk) mail(t *testing.T, size int) string {
 func (d *faultyDisk) content(subject string) string {
 	size := d.sent[subject]
 	if d.text[size] == "" {
-		d.text[size] = wrapped(noise("disk", size*3/4))
+		d.text[size] = Wrapped(Noise("disk", size*3/4))
 	}
 	return "From: crm@contoso.test\r\nTo: anna@example.com\r\nSubject: " + subject + "\r\n\r\n" + d.text[size]
 }
@@ -260,13 +260,13 @@ func refusal(t *testing.T, err error) string {
 }
 
 // laterMail wants mail to be taken, after a restart at the latest.
-func (d *faultyDisk) laterMail(t *testing.T, end func(*relayProcess, *testing.T)) {
+func (d *faultyDisk) laterMail(t *testing.T, end func(*Relay, *testing.T)) {
 	t.Helper()
 	answer := d.mail(t, 1000)
-	if status, _ := d.get("/readyz"); status != http.StatusOK {
+	if status, _ := d.Get("/readyz"); status != http.StatusOK {
 		d.stopped++
-		end(d.relayProcess, t)
-		d.start(t)
+		end(d.Relay, t)
+		d.Start(t)
 		answer = d.mail(t, 1000)
 	}
 	if !strings.HasPrefix(answer, "250 ") {
@@ -278,7 +278,7 @@ func (d *faultyDisk) laterMail(t *testing.T, end func(*relayProcess, *testing.T)
 // answers.
 func (d *faultyDisk) check(t *testing.T) {
 	t.Helper()
-	d.kill(t)
+	d.Kill(t)
 	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: d.tap.dir, Exclusive: true})
 	if err != nil {
 		t.Fatal(err)

@@ -18,36 +18,36 @@ func commandOutput(name string, args ...string) (string, error) {
 // and taken again afterwards.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := newRelay(t, sim)
-	data := filepath.Join(relay.dir, "data")
+	sim := StartSim(t)
+	relay := NewRelay(t, sim)
+	data := filepath.Join(relay.Dir, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	mountSmallDisk(t, data)
-	relay.start(t)
+	relay.Start(t)
 
-	big := tenKilobytes("full disk")(1)
-	big.Text = wrappedText(noise("big", 3_000_000))
+	big := TenKilobytes("full disk")(1)
+	big.Text = WrappedText(Noise("big", 3_000_000))
 	relay.putOff(t, big)
-	relay.checkEmpty(t)
+	relay.CheckEmpty(t)
 
 	filler := filepath.Join(data, "filler")
 	fill(t, filler)
-	small := tenKilobytes("full disk")(2)
+	small := TenKilobytes("full disk")(2)
 	relay.putOff(t, small)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	relay.checkEmpty(t)
+	relay.CheckEmpty(t)
 
 	small.Subject = "after the full disk"
-	waitFor(t, "mail to be taken again", func() bool { // the free space is asked for once a second
-		return strings.HasPrefix(relay.sendOne(t, small), "250 2.0.0 queued as ")
+	WaitFor(t, "mail to be taken again", func() bool { // the free space is asked for once a second
+		return strings.HasPrefix(relay.SendOne(t, small), "250 2.0.0 queued as ")
 	})
-	sim.sent(t, small.From, small.Subject)
-	relay.settled(t)
-	if n := len(sim.ledger(t)); n != 1 {
+	sim.Sent(t, small.From, small.Subject)
+	relay.Settled(t)
+	if n := len(sim.Ledger(t)); n != 1 {
 		t.Errorf("%d messages were sent, want 1", n)
 	}
 }
@@ -55,9 +55,9 @@ func TestFullDisk(t *testing.T) {
 // mountSmallDisk is a file system of 4 MB.
 func mountSmallDisk(t *testing.T, dir string) {
 	t.Helper()
-	tool := needTool(t, "mount")
+	tool := NeedTool(t, "mount")
 	if out, err := commandOutput(tool, "-t", "tmpfs", "-o", "size=4m", "tmpfs", dir); err != nil {
-		skipUnlessCI(t, "cannot mount: %v %s", err, out)
+		SkipUnlessCI(t, "cannot mount: %v %s", err, out)
 	}
 	// Registered before the relay starts, so it runs after the relay has ended.
 	t.Cleanup(func() {
@@ -83,9 +83,9 @@ func fill(t *testing.T, path string) {
 }
 
 // putOff sends a message and wants a 452.
-func (r *relayProcess) putOff(t *testing.T, s sample) {
+func (r *Relay) putOff(t *testing.T, s Sample) {
 	t.Helper()
-	if answer := r.sendOne(t, s); !strings.HasPrefix(answer, "452 4.3.1 ") {
+	if answer := r.SendOne(t, s); !strings.HasPrefix(answer, "452 4.3.1 ") {
 		t.Errorf("on a full disk: %q, want 452 4.3.1", answer)
 	}
 }

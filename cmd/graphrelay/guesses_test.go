@@ -13,29 +13,29 @@ import (
 )
 
 // guess signs in on a connection of its own, and returns the code of the answer.
-func (r *relayProcess) guess(from, user, password string) (string, error) {
-	d, err := dialFrom(from, r.address["devices"])
+func (r *Relay) guess(from, user, password string) (string, error) {
+	d, err := DialFrom(from, r.Address["devices"])
 	if err != nil {
 		return "", err
 	}
 	defer d.Close()
-	return d.answer("AUTH PLAIN %s", plainResponse(user, password))[:3], nil
+	return d.Answer("AUTH PLAIN %s", PlainResponse(user, password))[:3], nil
 }
 
 // TestGuesses has 1,000 passwords guessed: nearly all are not looked at, whoever is
 // elsewhere sends mail meanwhile, and fail2ban finds the address in the log.
 func TestGuesses(t *testing.T) {
 	t.Parallel()
-	needAddresses(t)
-	sim := startSim(t)
-	relay := startRelay(t, sim, withPasswords)
+	NeedAddresses(t)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim, WithPasswords)
 	var answers [1000]string
 	var next atomic.Int32
 	var guessing sync.WaitGroup
 	for range 16 {
 		guessing.Go(func() {
 			for i := next.Add(1); i <= int32(len(answers)); i = next.Add(1) {
-				answer, err := relay.guess("127.0.0.66", crmUser, fmt.Sprint("guess ", i))
+				answer, err := relay.guess("127.0.0.66", CRMUser, fmt.Sprint("guess ", i))
 				if err != nil {
 					answer = err.Error()
 				}
@@ -44,14 +44,14 @@ func TestGuesses(t *testing.T) {
 		})
 	}
 	for i := range 20 {
-		d, err := dialFrom(fmt.Sprintf("127.0.0.%d", 2+i%2), relay.address["devices"])
+		d, err := DialFrom(fmt.Sprintf("127.0.0.%d", 2+i%2), relay.Address["devices"])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.ask(235, "AUTH PLAIN %s", plainResponse(crmUser, crmPassword)); err != nil {
+		if _, err := d.Ask(235, "AUTH PLAIN %s", PlainResponse(CRMUser, CRMPassword)); err != nil {
 			t.Errorf("the sign-in from elsewhere: %v", err)
 		}
-		if _, err := d.submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader("Subject: mail\r\n\r\nmail\r\n")); err != nil {
+		if _, err := d.Submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader("Subject: mail\r\n\r\nmail\r\n")); err != nil {
 			t.Errorf("the mail from elsewhere: %v", err)
 		}
 		_ = d.Close()
@@ -64,10 +64,10 @@ func TestGuesses(t *testing.T) {
 	if counts["535"] < 10 || counts["535"] > 10+runtime.NumCPU() || counts["535"]+counts["421"] != len(answers) {
 		t.Errorf("the answers were %v", counts)
 	}
-	if n := relay.metric(t, `graphrelay_smtp_auth_total{listener="devices",result="blocked"}`); n != float64(counts["421"]) {
+	if n := relay.Metric(t, `graphrelay_smtp_auth_total{listener="devices",result="blocked"}`); n != float64(counts["421"]) {
 		t.Errorf("the metric has %v blocked, the answers %d", n, counts["421"])
 	}
-	if got := banned(t, relay.log.String()); !slices.Equal(got, []string{"127.0.0.66"}) {
+	if got := banned(t, relay.Log.String()); !slices.Equal(got, []string{"127.0.0.66"}) {
 		t.Errorf("fail2ban finds %q", got)
 	}
 }
@@ -76,26 +76,26 @@ func TestGuesses(t *testing.T) {
 // and the journal show them. What the client chose does not count as a line's client.
 func TestFail2ban(t *testing.T) {
 	t.Parallel()
-	needAddresses(t)
-	sim := startSim(t)
+	NeedAddresses(t)
+	sim := StartSim(t)
 	for _, format := range []string{"json", "text"} {
-		relay := startRelay(t, sim, withPasswords, edit{"admin:\n", "log: {format: " + format + "}\nadmin:\n"})
-		for i, user := range []string{crmUser, `x","client":"198.51.100.9",`, "x client=198.51.100.9 ", "x\nlevel=WARN"} {
+		relay := StartRelay(t, sim, WithPasswords, Edit{"admin:\n", "log: {format: " + format + "}\nadmin:\n"})
+		for i, user := range []string{CRMUser, `x","client":"198.51.100.9",`, "x client=198.51.100.9 ", "x\nlevel=WARN"} {
 			if answer, err := relay.guess(fmt.Sprintf("127.0.0.%d", 50+i), user, "guess"); err != nil || answer != "535" {
 				t.Fatalf("%s: %q, %v", format, answer, err)
 			}
 		}
-		d, err := dialFrom("127.0.0.60", relay.address["devices"])
+		d, err := DialFrom("127.0.0.60", relay.Address["devices"])
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.answer(`MAIL FROM:<msg="authentication failed"client=198.51.100.9@x.test>`)
+		d.Answer(`MAIL FROM:<msg="authentication failed"client=198.51.100.9@x.test>`)
 		_ = d.Close()
-		waitFor(t, "the last guess in the log", func() bool { return strings.Contains(relay.log.String(), "127.0.0.53") })
+		WaitFor(t, "the last guess in the log", func() bool { return strings.Contains(relay.Log.String(), "127.0.0.53") })
 		want := []string{"127.0.0.50", "127.0.0.51", "127.0.0.52", "127.0.0.53"}
 		for _, before := range []string{"", "Nov 25 17:43:00 host graphrelay[123]: ", "host graphrelay[123]: "} {
 			var log strings.Builder
-			for line := range strings.Lines(relay.log.String()) {
+			for line := range strings.Lines(relay.Log.String()) {
 				log.WriteString(before + line)
 			}
 			if got := banned(t, log.String()); !slices.Equal(got, want) {
@@ -108,12 +108,12 @@ func TestFail2ban(t *testing.T) {
 // banned are the addresses that fail2ban finds in a log, each once.
 func banned(t *testing.T, log string) (addresses []string) {
 	t.Helper()
-	program := needTool(t, "fail2ban-regex")
+	program := NeedTool(t, "fail2ban-regex")
 	path := filepath.Join(t.TempDir(), "relay.log")
 	if err := os.WriteFile(path, []byte(log), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addresses = strings.Fields(tool(t, "", program, "-o", "ip", path, "../../deploy/fail2ban/filter.d/graphrelay.conf"))
+	addresses = strings.Fields(Tool(t, "", program, "-o", "ip", path, "../../deploy/fail2ban/filter.d/graphrelay.conf"))
 	slices.Sort(addresses)
 	return slices.Compact(addresses)
 }

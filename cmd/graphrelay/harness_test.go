@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// guard ends a test that hangs. Nothing is expected to take that long.
-const guard = 4 * time.Minute
+// Guard ends a test that hangs. Nothing is expected to take that long.
+const Guard = 4 * time.Minute
 
 // atOnce is how many tests run at a time, at least.
 const atOnce = 5
@@ -47,8 +47,8 @@ func TestMain(m *testing.M) {
 // inCI tells that nothing may be skipped.
 func inCI() bool { return os.Getenv("CI") != "" }
 
-// skipUnlessCI skips the test where something is missing, and fails it in CI.
-func skipUnlessCI(t *testing.T, format string, args ...any) {
+// SkipUnlessCI skips the test where something is missing, and fails it in CI.
+func SkipUnlessCI(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if inCI() {
 		t.Fatalf(format, args...)
@@ -56,20 +56,20 @@ func skipUnlessCI(t *testing.T, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// needTool returns the path of a program that the test cannot do without.
-func needTool(t *testing.T, name string) string {
+// NeedTool returns the path of a program that the test cannot do without.
+func NeedTool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		skipUnlessCI(t, "%s is not installed; .ci/install installs it", name)
+		SkipUnlessCI(t, "%s is not installed; .ci/install installs it", name)
 	}
 	return path
 }
 
-// waitFor polls until done says so.
-func waitFor(t *testing.T, what string, done func() bool) {
+// WaitFor polls until done says so.
+func WaitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(guard); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(Guard); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
 		if done() {
 			return
 		}
@@ -84,7 +84,7 @@ var ports = struct {
 	next int
 }{next: 12000 + rand.IntN(18000)}
 
-func freePort(t *testing.T) int {
+func FreePort(t *testing.T) int {
 	t.Helper()
 	ports.Lock()
 	defer ports.Unlock()
@@ -99,15 +99,15 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
-// needAddresses skips where not all of 127.0.0.0/8 are this machine's own, as on Linux.
-func needAddresses(t *testing.T) {
+// NeedAddresses skips where not all of 127.0.0.0/8 are this machine's own, as on Linux.
+func NeedAddresses(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("needs the addresses of 127.0.0.0/8")
 	}
 }
 
-func readFile(t *testing.T, path string) string {
+func ReadFile(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -49,8 +49,8 @@ func hostileFields(p, parameter, kind string) string {
 // may be refused or cleaned; nothing of it comes out raw.
 func TestInjection(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
 	for _, p := range payloads {
 		relay.sayHostile(t, p)
 		for _, kind := range []string{"mixed", "signed"} {
@@ -58,27 +58,27 @@ func TestInjection(t *testing.T) {
 			relay.sendHostile(t, "EHLO", "MAIL FROM:<crm@contoso.test>", "RCPT TO:<anna@example.com>", hostileFields(encodedWord(p), encodedParameter(p), kind))
 		}
 	}
-	relay.settled(t)
+	relay.Settled(t)
 	checkHostileGraph(t, sim)
-	ids := checkPlain(t, "queue list", relay.queueCommand(t, "list", "--state", "all").stdout)
+	ids := checkPlain(t, "queue list", relay.QueueCommand(t, "list", "--state", "all").Stdout)
 	if ids < 4*len(payloads) {
 		t.Errorf("%d messages were taken: less than half of what was sent shows nothing", ids)
 	}
-	checkPlain(t, "queue list --json", relay.queueCommand(t, "list", "--json", "--state", "all").stdout)
-	checkPlain(t, "queue lanes", relay.queueCommand(t, "lanes").stdout)
+	checkPlain(t, "queue list --json", relay.QueueCommand(t, "list", "--json", "--state", "all").Stdout)
+	checkPlain(t, "queue lanes", relay.QueueCommand(t, "lanes").Stdout)
 	show := []string{"show"}
-	for line := range strings.Lines(relay.queueCommand(t, "list", "--json", "--state", "all").stdout) {
-		var q queued
+	for line := range strings.Lines(relay.QueueCommand(t, "list", "--json", "--state", "all").Stdout) {
+		var q Queued
 		if err := json.Unmarshal([]byte(line), &q); err != nil {
 			t.Fatal(err)
 		}
 		show = append(show, q.ID)
 	}
-	checkPlain(t, "queue show", relay.queueCommand(t, show...).stdout)
-	checkPlain(t, "queue show --json", relay.queueCommand(t, append(show, "--json")...).stdout)
-	relay.stop(t)
-	checkPlain(t, "the log", relay.log.String())
-	for line := range strings.Lines(relay.log.String()) {
+	checkPlain(t, "queue show", relay.QueueCommand(t, show...).Stdout)
+	checkPlain(t, "queue show --json", relay.QueueCommand(t, append(show, "--json")...).Stdout)
+	relay.Stop(t)
+	checkPlain(t, "the log", relay.Log.String())
+	for line := range strings.Lines(relay.Log.String()) {
 		var entry map[string]any
 		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry["injected"] != nil {
 			t.Errorf("the log has the line %q: %v", line, err)
@@ -87,7 +87,7 @@ func TestInjection(t *testing.T) {
 }
 
 // sayHostile puts the payload into commands.
-func (r *relayProcess) sayHostile(t *testing.T, p string) {
+func (r *Relay) sayHostile(t *testing.T, p string) {
 	t.Helper()
 	mail, rcpt := "MAIL FROM:<crm@contoso.test>", "RCPT TO:<anna@example.com>"
 	const fields = "From: crm@contoso.test\r\n\r\ntext\r\n"
@@ -102,16 +102,16 @@ func (r *relayProcess) sayHostile(t *testing.T, p string) {
 		r.sendHostile(t, "EHLO", mail, rcpt, "From: <"+author+"@contoso.test>\r\nSender: <"+author+"@contoso.test>\r\n\r\ntext\r\n")
 		r.sendHostile(t, "EHLO", mail, rcpt, "From: <"+author+"@printers.local>\r\nReply-To: <"+author+"@example.com>\r\n\r\ntext\r\n")
 	}
-	d, err := r.dialOnly("submission")
+	d, err := r.DialOnly("submission")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if answer := d.answer("AUTH PLAIN %s", plainResponse("crm"+p, crmPassword)); strings.HasPrefix(answer, "2") {
+	if answer := d.Answer("AUTH PLAIN %s", PlainResponse("crm"+p, CRMPassword)); strings.HasPrefix(answer, "2") {
 		t.Errorf("AUTH: %q", answer)
 	}
-	d.answer("%s", p)
-	d.answer("VRFY %s", p)
+	d.Answer("%s", p)
+	d.Answer("VRFY %s", p)
 }
 
 func xtext(p string) string {
@@ -123,9 +123,9 @@ func xtext(p string) string {
 }
 
 // sendHostile goes as far as it is let.
-func (r *relayProcess) sendHostile(t *testing.T, hello, mail, rcpt, message string) {
+func (r *Relay) sendHostile(t *testing.T, hello, mail, rcpt, message string) {
 	t.Helper()
-	d, err := r.dialOnly("devices")
+	d, err := r.DialOnly("devices")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,27 +134,27 @@ func (r *relayProcess) sendHostile(t *testing.T, hello, mail, rcpt, message stri
 		hello += " client.test"
 	}
 	for _, command := range []string{hello, mail, rcpt, "DATA"} {
-		if answer := d.answer("%s", command); answer[0] != '2' && answer[0] != '3' {
+		if answer := d.Answer("%s", command); answer[0] != '2' && answer[0] != '3' {
 			return
 		}
 	}
-	if answer := d.answer("%s.", message); answer[0] != '2' && answer[0] != '5' {
+	if answer := d.Answer("%s.", message); answer[0] != '2' && answer[0] != '5' {
 		t.Errorf("%q gave %s", message, answer)
 	}
 }
 
 // checkHostileGraph looks at the recipients, at all that Graph was given as JSON but for
 // the bodies, and at the headers that it was given as MIME.
-func checkHostileGraph(t *testing.T, sim *simProcess) {
+func checkHostileGraph(t *testing.T, sim *Sim) {
 	t.Helper()
-	for _, d := range sim.ledger(t) {
+	for _, d := range sim.Ledger(t) {
 		for _, to := range d.Recipients() {
 			if !strings.HasSuffix(to, "@example.com") && !strings.HasSuffix(to, ".example.com") && !strings.HasSuffix(to, "@contoso.test") {
 				t.Errorf("sent to %q", to)
 			}
 		}
 	}
-	for _, m := range sim.messages(t, "") {
+	for _, m := range sim.Messages(t, "") {
 		m.Body = simulator.Body{}
 		if m.MIME == nil {
 			text := fmt.Sprintf("%v %v %v %v %+v", *m.From, m.Sender, m.To, m.ReplyTo, m)
@@ -163,7 +163,7 @@ func checkHostileGraph(t *testing.T, sim *simProcess) {
 			}
 			continue
 		}
-		head, _, _ := bytes.Cut(sim.storedMIME(t, m), []byte("\r\n\r\n"))
+		head, _, _ := bytes.Cut(sim.StoredMIME(t, m), []byte("\r\n\r\n"))
 		for line := range bytes.SplitSeq(head, []byte("\r\n")) {
 			if bytes.ContainsAny(line, "\r\n\x00\x1b\x0b\x7f") || bytes.HasPrefix(line, []byte("Injected")) {
 				t.Errorf("Graph was given the header line %q", line)

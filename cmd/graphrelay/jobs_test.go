@@ -45,7 +45,7 @@ func (j job) arrival(from string) arrival {
 
 // snippet is a file of docs/clients.md: the indented block that begins with its path.
 // This relay stands in for the example's, and its domain.
-func (r *relayProcess) snippet(t *testing.T, path string) string {
+func (r *Relay) snippet(t *testing.T, path string) string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/clients.md")
 	if err != nil {
@@ -63,18 +63,18 @@ func (r *relayProcess) snippet(t *testing.T, path string) string {
 		}
 		text.WriteString(line)
 	}
-	return strings.NewReplacer("relay.example.com", "localhost", "587", r.port(t, "submission"), "example.com", "contoso.test",
-		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.dir, "relay.crt")).Replace(text.String())
+	return strings.NewReplacer("relay.example.com", "localhost", "587", r.Port(t, "submission"), "example.com", "contoso.test",
+		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "relay.crt")).Replace(text.String())
 }
 
 // asSendmail makes msmtp the command sendmail of somebody whose mail comes from an
 // address: its path, and its environment.
-func asSendmail(t *testing.T, relay *relayProcess, from string) (command string, env []string) {
+func asSendmail(t *testing.T, relay *Relay, from string) (command string, env []string) {
 	t.Helper()
 	home := t.TempDir()
 	rc := relay.snippet(t, "/etc/msmtprc")
 	for path, with := range map[string]string{
-		"/etc/aliases": saveText(t, relay.snippet(t, "/etc/aliases")), "root@" + webHost: from,
+		"/etc/aliases": SaveText(t, relay.snippet(t, "/etc/aliases")), "root@" + webHost: from,
 	} {
 		if !strings.Contains(rc, path) {
 			t.Fatalf("msmtprc lacks %s", path)
@@ -85,46 +85,46 @@ func asSendmail(t *testing.T, relay *relayProcess, from string) (command string,
 		t.Fatal(err)
 	}
 	command = filepath.Join(home, "sendmail")
-	if err := os.Symlink(needTool(t, "msmtp"), command); err != nil {
+	if err := os.Symlink(NeedTool(t, "msmtp"), command); err != nil {
 		t.Fatal(err)
 	}
 	return command, []string{"HOME=" + home}
 }
 
-func sendCron(t *testing.T, relay *relayProcess, from string) arrival {
+func sendCron(t *testing.T, relay *Relay, from string) arrival {
 	sendmail, env := asSendmail(t, relay, from)
 	j := debianJob("cron")
-	toolEnv(t, env, j.text, sendmail, "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root")
+	ToolEnv(t, env, j.text, sendmail, "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root")
 	want := j.arrival(from)
 	want.report = []string{"not carried: ", "another X-Cron-Env"}
 	return want
 }
 
-func sendCronie(t *testing.T, relay *relayProcess, from string) arrival {
+func sendCronie(t *testing.T, relay *Relay, from string) arrival {
 	sendmail, env := asSendmail(t, relay, from)
 	j := cronieJob("cronie")
-	toolEnv(t, env, j.text, sendmail, "-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "root")
+	ToolEnv(t, env, j.text, sendmail, "-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "root")
 	want := j.arrival(from)
 	want.report = []string{"not carried: ", "Auto-Submitted", "another X-Cron-Env"}
 	return want
 }
 
 // sendPHP lets PHP's mail() make a message with the sendmail of its machine.
-func sendPHP(t *testing.T, relay *relayProcess, from string) arrival {
-	php := needTool(t, "php")
+func sendPHP(t *testing.T, relay *Relay, from string) arrival {
+	php := NeedTool(t, "php")
 	sendmail, env := asSendmail(t, relay, from)
-	file := newFile(t, "Prüfung 本日.pdf", "application/pdf", noise("php", 100_000))
-	toolEnv(t, env, "", php, "-n", "-d", "sendmail_path="+sendmail+" -t -i", "testdata/clients/mail.php", spec(t, map[string]any{
+	file := NewFile(t, "Prüfung 本日.pdf", "application/pdf", Noise("php", 100_000))
+	ToolEnv(t, env, "", php, "-n", "-d", "sendmail_path="+sendmail+" -t -i", "testdata/clients/mail.php", spec(t, map[string]any{
 		"from": "Größer & Söhne <" + from + ">", "to": []string{"anna@example.com", "Bernd Müller <bernd@example.org>"},
 		"cc": []string{"chie@example.net"}, "bcc": []string{"archive@example.com"},
-		"subject": "Bestellung – 本日", "text": "Grüße\n.\n..two\n", "files": []sampleFile{file},
+		"subject": "Bestellung – 本日", "text": "Grüße\n.\n..two\n", "files": []File{file},
 	}))
 	return arrival{
 		from: simulator.Address{Name: "Größer & Söhne", Address: from}, subject: "Bestellung – 本日",
 		to: []simulator.Address{{Address: "anna@example.com"}, {Name: "Bernd Müller", Address: "bernd@example.org"}},
 		cc: named("chie@example.net"), bcc: named("archive@example.com"),
 		body:  simulator.Body{ContentType: "text", Content: "Grüße\n.\n..two\n"},
-		files: []simulator.Attachment{{Name: file.Name, ContentType: file.Type, SHA256: sha256Hex(file.content)}},
+		files: []simulator.Attachment{{Name: file.Name, ContentType: file.Type, SHA256: SHA256Hex(file.Content)}},
 		path:  "draft",
 	}
 }
@@ -132,22 +132,22 @@ func sendPHP(t *testing.T, relay *relayProcess, from string) arrival {
 // sendPowerShell says what .NET's SmtpClient says for Send-MailMessage -UseSsl: the
 // mechanism in lower case, the user's name in the same line, a blank line before the
 // end of the data, and QUIT without waiting for the answer.
-func sendPowerShell(t *testing.T, relay *relayProcess, from string) arrival {
+func sendPowerShell(t *testing.T, relay *Relay, from string) arrival {
 	raw, err := os.ReadFile("testdata/conversion/powershell.eml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := relay.dialOnly("submission")
+	d, err := relay.DialOnly("submission")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	_, err = d.ask(334, "AUTH login %s", base64.StdEncoding.EncodeToString([]byte(crmUser)))
+	_, err = d.Ask(334, "AUTH login %s", base64.StdEncoding.EncodeToString([]byte(CRMUser)))
 	if err == nil {
-		_, err = d.ask(235, "%s", base64.StdEncoding.EncodeToString([]byte(crmPassword)))
+		_, err = d.Ask(235, "%s", base64.StdEncoding.EncodeToString([]byte(CRMPassword)))
 	}
 	if err == nil {
-		_, err = d.submit(from, []string{"anna@example.com", "bernd@example.org", "chie@example.net", "archive@example.com"}, bytes.NewReader(raw))
+		_, err = d.Submit(from, []string{"anna@example.com", "bernd@example.org", "chie@example.net", "archive@example.com"}, bytes.NewReader(raw))
 	}
 	if err == nil {
 		err = d.PrintfLine("QUIT")
@@ -159,9 +159,9 @@ func sendPowerShell(t *testing.T, relay *relayProcess, from string) arrival {
 		from: simulator.Address{Address: from}, subject: "Grüße – 本日",
 		to: named("anna@example.com", "bernd@example.org"), cc: named("chie@example.net"), bcc: named("archive@example.com"),
 		body:  simulator.Body{ContentType: "text", Content: "Der Bericht hängt an."},
-		files: []simulator.Attachment{{Name: "Übergabeprotokoll Prüfung 2026 – Anlage 本日.pdf", ContentType: "application/octet-stream", SHA256: sha256Hex(samplePDF)}},
+		files: []simulator.Attachment{{Name: "Übergabeprotokoll Prüfung 2026 – Anlage 本日.pdf", ContentType: "application/octet-stream", SHA256: SHA256Hex(samplePDF)}},
 		path:  "draft", report: []string{"not carried: ", "Date"},
-		more: func(t *testing.T, _ *simProcess, got simulator.Message) {
+		more: func(t *testing.T, _ *Sim, got simulator.Message) {
 			if got.Importance != "high" {
 				t.Errorf("importance %s", got.Importance)
 			}

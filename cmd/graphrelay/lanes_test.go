@@ -11,24 +11,24 @@ import (
 // in every way.
 func TestLanes(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
 	const lane = "contoso/crm@contoso.test"
 	ok := func(args ...string) string {
 		t.Helper()
-		got := relay.queueCommand(t, args...)
-		if got.status != 0 || got.stderr != "" {
-			t.Fatalf("queue %q: status %d, %s", args, got.status, got.stderr)
+		got := relay.QueueCommand(t, args...)
+		if got.Status != 0 || got.Stderr != "" {
+			t.Fatalf("queue %q: status %d, %s", args, got.Status, got.Stderr)
 		}
-		return got.stdout
+		return got.Stdout
 	}
 	ok("pause", "--for", "1h", lane)
-	d, err := relay.dial("submission")
+	d, err := relay.Dial("submission")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	id, err := d.submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader(oddMessage("paused")))
+	id, err := d.Submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader(oddMessage("paused")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,12 +56,12 @@ func TestLanes(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"resume", "contoso"}, {"resume", "nowhere"}, {"pause", "nowhere/x@y"}, {"pause", "--for", "-1h", lane}} {
-		if got := relay.queueCommand(t, args...); got.status != 1 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
-			t.Errorf("queue %q: status %d, %q, %q", args, got.status, got.stdout, got.stderr)
+		if got := relay.QueueCommand(t, args...); got.Status != 1 || got.Stdout != "" || strings.Count(got.Stderr, "\n") != 1 {
+			t.Errorf("queue %q: status %d, %q, %q", args, got.Status, got.Stdout, got.Stderr)
 		}
 	}
 	ok("resume", "--json", lane)
-	sim.sent(t, "crm@contoso.test", "paused")
-	relay.settled(t)
+	sim.Sent(t, "crm@contoso.test", "paused")
+	relay.Settled(t)
 	relay.wantState(t, id, "sent")
 }

@@ -22,9 +22,9 @@ type machine struct {
 // newMachine makes one. Accounts are the system users that the package brings.
 func newMachine(t *testing.T, server string, accounts ...string) *machine {
 	t.Helper()
-	m := &machine{dir: serverDir(t), server: filepath.Join(unpackedServers, server)}
+	m := &machine{dir: ServerDir(t), server: filepath.Join(unpackedServers, server)}
 	if _, err := os.Stat(m.server); err != nil {
-		skipUnlessCI(t, "%s is not there; .ci/install unpacks it", m.server)
+		SkipUnlessCI(t, "%s is not there; .ci/install unpacks it", m.server)
 	}
 	for _, dir := range []string{"etc", "var/run", "var/spool", "var/tmp"} {
 		m.mkdir(t, dir)
@@ -46,7 +46,7 @@ func newMachine(t *testing.T, server string, accounts ...string) *machine {
 	}
 	m.write(t, "/etc/mailname", webHost+"\n")
 	if out, err := m.command("true").CombinedOutput(); err != nil {
-		skipUnlessCI(t, "needs root, and mounts: %v %s", err, out)
+		SkipUnlessCI(t, "needs root, and mounts: %v %s", err, out)
 	}
 	return m
 }
@@ -88,14 +88,14 @@ func (m *machine) run(t *testing.T, stdin, name string, args ...string) {
 	cmd := m.command(name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s %q: %v\n%s", name, args, err, tail(string(out)))
+		t.Fatalf("%s %q: %v\n%s", name, args, err, Tail(string(out)))
 	}
 }
 
 // trust makes the relay's certificate the only authority.
-func (m *machine) trust(t *testing.T, relay *relayProcess) {
+func (m *machine) trust(t *testing.T, relay *Relay) {
 	t.Helper()
-	authority, err := os.ReadFile(filepath.Join(relay.dir, "relay.crt"))
+	authority, err := os.ReadFile(filepath.Join(relay.Dir, "relay.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}

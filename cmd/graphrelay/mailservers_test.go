@@ -18,51 +18,51 @@ type mailServer interface {
 	sendmail(t *testing.T, message string, args ...string)
 	// retry tries again at once what was put off.
 	retry(t *testing.T)
-	log(t *testing.T) string
+	Log(t *testing.T) string
 }
 
 // TestMailServers lets each server send three messages, the first of which the relay
 // cannot take at once, and what cron tells root.
 func TestMailServers(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	for name, start := range map[string]func(*testing.T, *relayProcess) mailServer{
+	sim := StartSim(t)
+	for name, start := range map[string]func(*testing.T, *Relay) mailServer{
 		"postfix": startSatellite, "exim": startExim, "opensmtpd": startOpenSMTPD,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const room, machines = 4, "  - match: \"*@printers.local\"\n"
-			relay := startRelay(t, sim, edit{"admin:\n", fmt.Sprintf("queue:\n  max_messages: %d\n\nadmin:\n", room)},
-				edit{`senders: ["*@contoso.test"]`, `senders: ["*@contoso.test", "*@*.contoso.test"]`},
-				edit{machines, "  - match: \"*@*.contoso.test\"\n    mailbox: alerts@contoso.test\n    reply_to: none\n" + machines})
+			relay := StartRelay(t, sim, Edit{"admin:\n", fmt.Sprintf("queue:\n  max_messages: %d\n\nadmin:\n", room)},
+				Edit{`senders: ["*@contoso.test"]`, `senders: ["*@contoso.test", "*@*.contoso.test"]`},
+				Edit{machines, "  - match: \"*@*.contoso.test\"\n    mailbox: alerts@contoso.test\n    reply_to: none\n" + machines})
 			server := start(t, relay)
 			from := name + "@contoso.test"
-			list := samples(t, from, name)
-			list[2].Files = []sampleFile{newFile(t, japaneseName, "application/pdf", noise(name, 1_000_000))}
+			list := Samples(t, from, name)
+			list[2].Files = []File{NewFile(t, JapaneseName, "application/pdf", Noise(name, 1_000_000))}
 
 			relay.fill(t, room)
 			server.sendmail(t, list[0].local(), "-t", "-i", "-f", from)
-			waitFor(t, "the refusal", func() bool { return strings.Contains(server.log(t), "452 4.3.1") })
+			WaitFor(t, "the refusal", func() bool { return strings.Contains(server.Log(t), "452 4.3.1") })
 			relay.drain(t)
-			waitFor(t, "another try", func() bool {
+			WaitFor(t, "another try", func() bool {
 				server.retry(t)
-				return relay.metric(t, "graphrelay_messages_accepted_total") > room
+				return relay.Metric(t, "graphrelay_messages_accepted_total") > room
 			})
-			list[0].check(t, sim.sent(t, from, list[0].Subject))
+			list[0].Check(t, sim.Sent(t, from, list[0].Subject))
 			for _, s := range list[1:] {
 				server.sendmail(t, s.local(), "-t", "-i", "-f", from)
-				s.check(t, sim.sent(t, from, s.Subject))
+				s.Check(t, sim.Sent(t, from, s.Subject))
 			}
 			job := debianJob(name)
 			server.sendmail(t, job.text, "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root")
 			const alerts = "alerts@contoso.test"
-			job.arrival(alerts).check(t, sim, relay, sim.sent(t, alerts, job.subject))
+			job.arrival(alerts).check(t, sim, relay, sim.Sent(t, alerts, job.subject))
 
-			relay.settled(t)
-			if n := relay.metric(t, "graphrelay_messages_accepted_total"); n != room+4 {
+			relay.Settled(t)
+			if n := relay.Metric(t, "graphrelay_messages_accepted_total"); n != room+4 {
 				t.Errorf("%v messages were accepted, want %d", n, room+4)
 			}
-			if n := len(slices.DeleteFunc(sim.ledger(t), func(d simulator.Delivery) bool { return d.Mailbox != from })); n != len(list) {
+			if n := len(slices.DeleteFunc(sim.Ledger(t), func(d simulator.Delivery) bool { return d.Mailbox != from })); n != len(list) {
 				t.Errorf("%d messages were sent, want %d", n, len(list))
 			}
 		})
@@ -71,34 +71,34 @@ func TestMailServers(t *testing.T) {
 
 // local is the message as local programs write it: with a Bcc field, which the server
 // is to take away, and line feeds.
-func (s sample) local() string {
-	return "Bcc: " + strings.Join(s.Bcc, ", ") + "\n" + strings.ReplaceAll(s.compose(rfc2231Name), "\r\n", "\n")
+func (s Sample) local() string {
+	return "Bcc: " + strings.Join(s.Bcc, ", ") + "\n" + strings.ReplaceAll(s.Compose(RFC2231Name), "\r\n", "\n")
 }
 
 // fill fills the queue and keeps it full.
-func (r *relayProcess) fill(t *testing.T, room int) {
+func (r *Relay) fill(t *testing.T, room int) {
 	t.Helper()
-	r.pauseAll(t)
+	r.PauseAll(t)
 	for n := range room {
 		sendRaw(t, r, fmt.Appendf(nil, "From: <crm@contoso.test>\r\nSubject: filler %d\r\n\r\n", n), "crm@contoso.test", "anna@example.com")
 	}
 }
 
 // drain makes room again.
-func (r *relayProcess) drain(t *testing.T) {
+func (r *Relay) drain(t *testing.T) {
 	t.Helper()
-	if got := r.queueCommand(t, "resume", "contoso"); got.status != 0 {
-		t.Fatalf("queue resume: %s", got.stderr)
+	if got := r.QueueCommand(t, "resume", "contoso"); got.Status != 0 {
+		t.Fatalf("queue resume: %s", got.Stderr)
 	}
-	r.settled(t)
+	r.Settled(t)
 }
 
 // satellite is a Postfix.
-type satellite struct{ *postfixServer }
+type satellite struct{ *Postfix }
 
-func startSatellite(t *testing.T, relay *relayProcess) mailServer {
+func startSatellite(t *testing.T, relay *Relay) mailServer {
 	main := relay.snippet(t, "/etc/postfix/main.cf")
-	dir := serverDir(t)
+	dir := ServerDir(t)
 	for _, name := range []string{"relay_password", "virtual"} {
 		path := "/etc/postfix/" + name
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(relay.snippet(t, path)), 0o644); err != nil {
@@ -107,19 +107,19 @@ func startSatellite(t *testing.T, relay *relayProcess) mailServer {
 		main = strings.Replace(main, path, filepath.Join(dir, name), 1)
 	}
 	settings := strings.Split(strings.TrimSpace(main), "\n")
-	return satellite{startPostfix(t, relay.address["submission"], append(settings, "smtp_host_lookup = native")...)}
+	return satellite{StartPostfix(t, relay.Address["submission"], append(settings, "smtp_host_lookup = native")...)}
 }
 
 func (s satellite) sendmail(t *testing.T, message string, args ...string) {
-	tool(t, message, "/usr/sbin/sendmail", append([]string{"-C", s.dir}, args...)...)
+	Tool(t, message, "/usr/sbin/sendmail", append([]string{"-C", s.Dir}, args...)...)
 }
 
-func (s satellite) retry(t *testing.T) { tool(t, "", "/usr/sbin/postqueue", "-c", s.dir, "-f") }
+func (s satellite) retry(t *testing.T) { Tool(t, "", "/usr/sbin/postqueue", "-c", s.Dir, "-f") }
 
 // exim is an Exim without a daemon, configured by Debian's own script.
 type exim struct{ *machine }
 
-func startExim(t *testing.T, relay *relayProcess) mailServer {
+func startExim(t *testing.T, relay *Relay) mailServer {
 	m := newMachine(t, "exim4-daemon-light", "Debian-exim")
 	for _, path := range []string{"/etc/exim4/update-exim4.conf.conf", "/etc/exim4/exim4.conf.localmacros", "/etc/exim4/passwd.client", "/etc/aliases"} {
 		// The relay is on an address that Exim does not listen on, as on another machine.
@@ -142,7 +142,7 @@ func (e exim) sendmail(t *testing.T, message string, args ...string) {
 
 func (e exim) retry(t *testing.T) { e.run(t, "", "exim4", "-qff") }
 
-func (e exim) log(t *testing.T) string {
+func (e exim) Log(t *testing.T) string {
 	b, err := os.ReadFile(filepath.Join(e.dir, "var/log/exim4/mainlog"))
 	if err != nil {
 		t.Error(err)
@@ -153,10 +153,10 @@ func (e exim) log(t *testing.T) string {
 // openSMTPD is a running smtpd.
 type openSMTPD struct {
 	*machine
-	daemon *process
+	daemon *Process
 }
 
-func startOpenSMTPD(t *testing.T, relay *relayProcess) mailServer {
+func startOpenSMTPD(t *testing.T, relay *Relay) mailServer {
 	m := newMachine(t, "opensmtpd", "opensmtpd", "opensmtpq")
 	for _, path := range []string{"/etc/smtpd.conf", "/etc/secrets", "/etc/aliases"} {
 		m.write(t, path, relay.snippet(t, path))
@@ -167,10 +167,10 @@ func startOpenSMTPD(t *testing.T, relay *relayProcess) mailServer {
 	if err := os.Chmod(filepath.Join(m.dir, "var/spool/smtpd"), 0o711); err != nil { // as smtpd insists
 		t.Fatal(err)
 	}
-	s := openSMTPD{m, startCommand(t, "smtpd", m.command("smtpd", "-d"))}
-	waitFor(t, "smtpd", func() bool {
-		if !s.daemon.running() {
-			t.Fatalf("smtpd ended: %s", s.log(t))
+	s := openSMTPD{m, StartCommand(t, "smtpd", m.command("smtpd", "-d"))}
+	WaitFor(t, "smtpd", func() bool {
+		if !s.daemon.Running() {
+			t.Fatalf("smtpd ended: %s", s.Log(t))
 		}
 		_, err := os.Stat(filepath.Join(m.dir, "var/run/smtpd.sock"))
 		return err == nil
@@ -189,4 +189,4 @@ func (s openSMTPD) sendmail(t *testing.T, message string, args ...string) {
 
 func (s openSMTPD) retry(t *testing.T) { s.control(t, "", "smtpctl", "schedule", "all") }
 
-func (s openSMTPD) log(*testing.T) string { return s.daemon.log.String() }
+func (s openSMTPD) Log(*testing.T) string { return s.daemon.Log.String() }

@@ -25,26 +25,26 @@ func TestPeakMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
 	}
-	program, err := plainProgram()
+	program, err := PlainProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
-	sim := startSimOf(t, program)
-	relay := newRelay(t, sim)
-	relay.program = program
-	relay.start(t)
-	d, err := relay.dial("submission")
+	sim := StartSimOf(t, program)
+	relay := NewRelay(t, sim)
+	relay.Program = program
+	relay.Start(t)
+	d, err := relay.Dial("submission")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
 	content := &generated{left: largeMessage / 78 * 57, source: rand.NewChaCha8([32]byte{1})}
-	if _, err := d.submit("crm@contoso.test", []string{"anna@example.com"}, content.message()); err != nil {
+	if _, err := d.Submit("crm@contoso.test", []string{"anna@example.com"}, content.message()); err != nil {
 		t.Fatal(err)
 	}
 	var files []simulator.DeliveredFile
-	waitFor(t, "the large message", func() bool {
-		for _, sent := range sim.ledger(t) {
+	WaitFor(t, "the large message", func() bool {
+		for _, sent := range sim.Ledger(t) {
 			files = sent.Attachments
 		}
 		return files != nil
@@ -52,8 +52,8 @@ func TestPeakMemory(t *testing.T) {
 	if want := hex.EncodeToString(content.hash.Sum(nil)); len(files) != 1 || files[0].SHA256 != want {
 		t.Errorf("attachments %+v, want one with the hash %s", files, want)
 	}
-	peak := peakMemory(t, relay.process)
-	t.Logf("peak memory: serve %d KiB, simulate %d KiB", peak, peakMemory(t, sim.process))
+	peak := PeakMemory(t, relay.Process)
+	t.Logf("peak memory: serve %d KiB, simulate %d KiB", peak, PeakMemory(t, sim.Process))
 	if peak > mostMemory {
 		t.Errorf("serve took %d KiB, more than %d", peak, mostMemory)
 	}

@@ -13,39 +13,39 @@ import (
 // result, and looks for each metric of the contract.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
-	one := tenKilobytes("metrics")(1)
-	relay.sendOne(t, one)
-	sim.sent(t, one.From, one.Subject)
-	relay.sendOne(t, sample{From: "someone@elsewhere.test", To: []string{"anna@example.com"}})
-	relay.signIn(crmUser, "wrong")
-	relay.signIn(crmUser, crmPassword)
-	sim.fault(t, simulator.Fault{Operation: simulator.OpCreate, Count: 1, Status: http.StatusTooManyRequests, RetryAfter: "1"})
-	throttled := tenKilobytes("metrics")(2)
-	relay.sendOne(t, throttled)
-	sim.sent(t, throttled.From, throttled.Subject)
-	missing := tenKilobytes("metrics")(3)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
+	one := TenKilobytes("metrics")(1)
+	relay.SendOne(t, one)
+	sim.Sent(t, one.From, one.Subject)
+	relay.SendOne(t, Sample{From: "someone@elsewhere.test", To: []string{"anna@example.com"}})
+	relay.SignIn(CRMUser, "wrong")
+	relay.SignIn(CRMUser, CRMPassword)
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpCreate, Count: 1, Status: http.StatusTooManyRequests, RetryAfter: "1"})
+	throttled := TenKilobytes("metrics")(2)
+	relay.SendOne(t, throttled)
+	sim.Sent(t, throttled.From, throttled.Subject)
+	missing := TenKilobytes("metrics")(3)
 	missing.From = "missing-metrics@contoso.test" // no such mailbox
-	relay.sendOne(t, missing)
-	sim.fault(t, simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusBadRequest, Code: "ErrorInvalidRecipients"})
-	failing := tenKilobytes("metrics")(4)
-	relay.sendOne(t, failing)
-	waitFor(t, "a failure", func() bool { return relay.metric(t, "graphrelay_messages_failed_total") > 0 })
+	relay.SendOne(t, missing)
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusBadRequest, Code: "ErrorInvalidRecipients"})
+	failing := TenKilobytes("metrics")(4)
+	relay.SendOne(t, failing)
+	WaitFor(t, "a failure", func() bool { return relay.Metric(t, "graphrelay_messages_failed_total") > 0 })
 
-	status, text := relay.get("/metrics")
+	status, text := relay.Get("/metrics")
 	if status != http.StatusOK {
 		t.Fatalf("/metrics: %d", status)
 	}
 	checkContractMetrics(t, text)
-	tool(t, text, needTool(t, "promtool"), "check", "metrics")
+	Tool(t, text, NeedTool(t, "promtool"), "check", "metrics")
 }
 
 // Each metric is there from the start, before anything has happened to be counted.
 func TestMetricsOfAFreshStart(t *testing.T) {
 	t.Parallel()
-	relay := startRelay(t, startSim(t))
-	status, text := relay.get("/metrics")
+	relay := StartRelay(t, StartSim(t))
+	status, text := relay.Get("/metrics")
 	if status != http.StatusOK {
 		t.Fatalf("/metrics: %d", status)
 	}
@@ -56,7 +56,7 @@ func TestMetricsOfAFreshStart(t *testing.T) {
 func checkContractMetrics(t *testing.T, text string) {
 	t.Helper()
 	types, labels := readMetrics(text)
-	for line := range strings.Lines(readFile(t, "testdata/metrics.txt")) {
+	for line := range strings.Lines(ReadFile(t, "testdata/metrics.txt")) {
 		fields := strings.Fields(line)
 		if strings.HasPrefix(line, "#") || len(fields) < 2 {
 			continue

@@ -16,44 +16,44 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// outbox sends many messages over several connections, as a client does that
+// Outbox sends many messages over several connections, as a client does that
 // tries again until each of its messages has its 250. Each try has a subject of
 // its own.
-type outbox struct {
-	dial        func() (*dialog, error)
-	connections int
-	messages    int
-	make        func(n int) sample
-	fresh       bool // each message has a connection of its own
+type Outbox struct {
+	Dial        func() (*Dialog, error)
+	Connections int
+	Messages    int
+	Make        func(n int) Sample
+	Fresh       bool // each message has a connection of its own
 
 	next     atomic.Int64
-	stop     atomic.Bool
+	Stop     atomic.Bool
 	mu       sync.Mutex
 	accepted map[string]string // digests of messages that had a 250, by subject
-	doubtful map[string]string // of those whose connection broke before an answer
+	Doubtful map[string]string // of those whose connection broke before an answer
 	refused  []error
 }
 
-// tenKilobytes is a message of some 10 KB, from one of 32 mailboxes.
-func tenKilobytes(title string) func(n int) sample {
-	return func(n int) sample {
+// TenKilobytes is a message of some 10 KB, from one of 32 mailboxes.
+func TenKilobytes(title string) func(n int) Sample {
+	return func(n int) Sample {
 		subject := fmt.Sprintf("%s %04d", title, n)
-		return sample{
+		return Sample{
 			From: fmt.Sprintf("load-%d@contoso.test", n%32), To: []string{fmt.Sprintf("to-%d@example.com", n)},
-			Subject: subject, Text: wrappedText(noise(subject, 5200)),
+			Subject: subject, Text: WrappedText(Noise(subject, 5200)),
 		}
 	}
 }
 
-func wrappedText(content []byte) string {
-	return strings.ReplaceAll(wrapped([]byte(base64.StdEncoding.EncodeToString(content))), "\r\n", "\n")
+func WrappedText(content []byte) string {
+	return strings.ReplaceAll(Wrapped([]byte(base64.StdEncoding.EncodeToString(content))), "\r\n", "\n")
 }
 
-// start sends in the background; the channel is closed when all have their 250.
-func (o *outbox) start() <-chan struct{} {
-	o.accepted, o.doubtful = map[string]string{}, map[string]string{}
+// Start sends in the background; the channel is closed when all have their 250.
+func (o *Outbox) Start() <-chan struct{} {
+	o.accepted, o.Doubtful = map[string]string{}, map[string]string{}
 	var wg sync.WaitGroup
-	for range o.connections {
+	for range o.Connections {
 		wg.Go(o.work)
 	}
 	done := make(chan struct{})
@@ -65,12 +65,12 @@ func (o *outbox) start() <-chan struct{} {
 }
 
 // work is one connection, opened again when it breaks.
-func (o *outbox) work() {
-	var d *dialog
-	for n := int(o.next.Add(1)); n <= o.messages; n = int(o.next.Add(1)) {
-		for try := 1; !o.stop.Load() && !o.attempt(&d, n, try); try++ {
+func (o *Outbox) work() {
+	var d *Dialog
+	for n := int(o.next.Add(1)); n <= o.Messages; n = int(o.next.Add(1)) {
+		for try := 1; !o.Stop.Load() && !o.attempt(&d, n, try); try++ {
 		}
-		if o.fresh {
+		if o.Fresh {
 			quit(d)
 			d = nil
 		}
@@ -78,7 +78,7 @@ func (o *outbox) work() {
 	quit(d)
 }
 
-func quit(d *dialog) {
+func quit(d *Dialog) {
 	if d != nil {
 		_ = d.PrintfLine("QUIT")
 		_ = d.Close()
@@ -86,20 +86,20 @@ func quit(d *dialog) {
 }
 
 // attempt tells whether message n needs no other try.
-func (o *outbox) attempt(d **dialog, n, try int) bool {
+func (o *Outbox) attempt(d **Dialog, n, try int) bool {
 	if *d == nil {
-		fresh, err := o.dial()
+		fresh, err := o.Dial()
 		if err != nil {
 			time.Sleep(20 * time.Millisecond) // the server is down
 			return false
 		}
 		*d = fresh
 	}
-	s := o.make(n)
+	s := o.Make(n)
 	if try > 1 {
 		s.Subject += fmt.Sprintf(" try %d", try)
 	}
-	_, err := (*d).send(s.From, s.recipients(), strings.NewReader(s.compose(rfc2231Name)))
+	_, err := (*d).send(s.From, s.Recipients(), strings.NewReader(s.Compose(RFC2231Name)))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var refusal *textproto.Error
@@ -111,42 +111,42 @@ func (o *outbox) attempt(d **dialog, n, try int) bool {
 		o.refused = append(o.refused, err)
 		return true
 	}
-	o.doubtful[s.Subject] = s.digest()
+	o.Doubtful[s.Subject] = s.digest()
 	_ = (*d).Close()
 	*d = nil
 	return false
 }
 
-func (o *outbox) acceptedCount() int {
+func (o *Outbox) AcceptedCount() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.accepted)
 }
 
-// await waits until all messages have their 250.
-func (o *outbox) await(t *testing.T, done <-chan struct{}) {
+// Await waits until all messages have their 250.
+func (o *Outbox) Await(t *testing.T, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(guard):
-		o.stop.Store(true)
-		t.Fatalf("only %d of %d messages were accepted", o.acceptedCount(), o.messages)
+	case <-time.After(Guard):
+		o.Stop.Store(true)
+		t.Fatalf("only %d of %d messages were accepted", o.AcceptedCount(), o.Messages)
 	}
 	for _, err := range o.refused {
 		t.Errorf("refused: %v", err)
 	}
-	if len(o.accepted) != o.messages {
-		t.Errorf("%d messages were accepted, want %d", len(o.accepted), o.messages)
+	if len(o.accepted) != o.Messages {
+		t.Errorf("%d messages were accepted, want %d", len(o.accepted), o.Messages)
 	}
 }
 
-// check wants in the simulator what was accepted exactly once, what is doubtful
+// Check wants in the simulator what was accepted exactly once, what is doubtful
 // at most once, nothing else, and no draft.
-func (o *outbox) check(t *testing.T, sim *simProcess) {
+func (o *Outbox) Check(t *testing.T, sim *Sim) {
 	t.Helper()
 	sim.moved(t)
 	times := map[string]int{}
-	for _, d := range sim.ledger(t) {
+	for _, d := range sim.Ledger(t) {
 		times[d.Subject]++
 	}
 	for _, subject := range slices.Sorted(maps.Keys(o.accepted)) {
@@ -154,18 +154,18 @@ func (o *outbox) check(t *testing.T, sim *simProcess) {
 			t.Errorf("%q was sent %d times, want once", subject, times[subject])
 		}
 	}
-	for subject := range o.doubtful {
+	for subject := range o.Doubtful {
 		if times[subject] > 1 {
 			t.Errorf("%q, which had no answer, was sent %d times", subject, times[subject])
 		}
 	}
-	for _, m := range sim.messages(t, "") {
+	for _, m := range sim.Messages(t, "") {
 		if m.Folder == simulator.Drafts {
 			t.Errorf("a draft was left behind: %q", m.Subject)
 		}
 		want, known := o.accepted[m.Subject]
 		if !known {
-			want, known = o.doubtful[m.Subject]
+			want, known = o.Doubtful[m.Subject]
 		}
 		if !known {
 			t.Errorf("%q was sent, and nobody had asked for it", m.Subject)
@@ -176,39 +176,39 @@ func (o *outbox) check(t *testing.T, sim *simProcess) {
 }
 
 // digest stands for all of a message's content.
-func (s sample) digest() string {
-	parts := []string{s.From, strings.Join(s.recipients(), " "), sha256Hex([]byte(lines(s.Text)))}
+func (s Sample) digest() string {
+	parts := []string{s.From, strings.Join(s.Recipients(), " "), SHA256Hex([]byte(Lines(s.Text)))}
 	for _, f := range s.Files {
-		parts = append(parts, f.Name, sha256Hex(f.content))
+		parts = append(parts, f.Name, SHA256Hex(f.Content))
 	}
 	return strings.Join(parts, "|")
 }
 
 func digestOf(m simulator.Message) string {
 	to := slices.Concat(addresses(m.To), addresses(m.Cc), addresses(m.Bcc))
-	parts := []string{m.From.Address, strings.Join(to, " "), sha256Hex([]byte(lines(m.Body.Content)))}
+	parts := []string{m.From.Address, strings.Join(to, " "), SHA256Hex([]byte(Lines(m.Body.Content)))}
 	for _, a := range m.Attachments {
 		parts = append(parts, a.Name, a.SHA256)
 	}
 	return strings.Join(parts, "|")
 }
 
-// settled waits until the relay has nothing more to do, and wants no failure.
-func (r *relayProcess) settled(t *testing.T) {
+// Settled waits until the relay has nothing more to do, and wants no failure.
+func (r *Relay) Settled(t *testing.T) {
 	t.Helper()
-	waitFor(t, "an empty queue", func() bool {
+	WaitFor(t, "an empty queue", func() bool {
 		// In one look: between two, a message may go from one state to another.
-		status, text := r.get("/metrics")
+		status, text := r.Get("/metrics")
 		return status == 200 && sumOf(t, text, openSeries("queued"))+sumOf(t, text, openSeries("delivering"))+sumOf(t, text, openSeries("deferred")) == 0
 	})
-	if n := r.open(t, "failed") + r.open(t, "held"); n != 0 {
-		t.Errorf("%v messages failed or are held: %+v", n, r.queue(t))
+	if n := r.Open(t, "failed") + r.Open(t, "held"); n != 0 {
+		t.Errorf("%v messages failed or are held: %+v", n, r.Queue(t))
 	}
 }
 
-func (r *relayProcess) open(t *testing.T, state string) float64 {
+func (r *Relay) Open(t *testing.T, state string) float64 {
 	t.Helper()
-	return r.metric(t, openSeries(state))
+	return r.Metric(t, openSeries(state))
 }
 
 func openSeries(state string) string { return `graphrelay_queue_messages{state="` + state + `"}` }

@@ -13,25 +13,25 @@ import (
 )
 
 // owners makes the contract's connection one for mailboxes whose owners sign in.
-func owners() []edit {
-	return []edit{
+func owners() []Edit {
+	return []Edit{
 		{"client_secret: simulated          # or client_secret_file, or client_secret_env", "sign_in: delegated"},
 		{"delivery:\n", "mailboxes:\n  token_key_file: token.key\n\ndelivery:\n"},
 	}
 }
 
-// startOwners starts a relay for such mailboxes.
-func startOwners(t *testing.T, sim *simProcess) *relayProcess {
+// StartOwners starts a relay for such mailboxes.
+func StartOwners(t *testing.T, sim *Sim) *Relay {
 	t.Helper()
-	r := newRelay(t, sim, owners()...)
-	if err := os.WriteFile(filepath.Join(r.dir, "token.key"), []byte(newTokenKey()), 0o600); err != nil {
+	r := NewRelay(t, sim, owners()...)
+	if err := os.WriteFile(filepath.Join(r.Dir, "token.key"), []byte(NewTokenKey()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.start(t)
+	r.Start(t)
 	return r
 }
 
-func newTokenKey() string {
+func NewTokenKey() string {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw)
 	return base64.StdEncoding.EncodeToString(raw)
@@ -39,15 +39,15 @@ func newTokenKey() string {
 
 var userCode = regexp.MustCompile(`open (\S+), enter the code (\S+) and`)
 
-// connect runs the command, with an owner who accepts as an account.
-func (r *relayProcess) connect(t *testing.T, mailbox, account string) result {
+// Connect runs the command, with an owner who accepts as an account.
+func (r *Relay) Connect(t *testing.T, mailbox, account string) Result {
 	t.Helper()
-	cmd := exec.Command(programPath(t), "connect", mailbox, "--smtp-user", "--config", r.config)
-	p := startCommand(t, "connect", cmd)
+	cmd := exec.Command(ProgramPath(t), "connect", mailbox, "--smtp-user", "--config", r.Config)
+	p := StartCommand(t, "connect", cmd)
 	var prompt []string
-	waitFor(t, "a code", func() bool {
-		prompt = userCode.FindStringSubmatch(p.log.String())
-		return prompt != nil || !p.running()
+	WaitFor(t, "a code", func() bool {
+		prompt = userCode.FindStringSubmatch(p.Log.String())
+		return prompt != nil || !p.Running()
 	})
 	if prompt != nil {
 		resp, err := http.PostForm(prompt[1], url.Values{"user_code": {prompt[2]}, "account": {account}})
@@ -56,10 +56,10 @@ func (r *relayProcess) connect(t *testing.T, mailbox, account string) result {
 		}
 		_ = resp.Body.Close()
 	}
-	if !p.ends() {
+	if !p.Ends() {
 		t.Fatal("connect does not end")
 	}
-	return result{stdout: p.log.String(), status: p.status()}
+	return Result{Stdout: p.Log.String(), Status: p.Status()}
 }
 
-var smtpPassword = regexp.MustCompile(`SMTP password: (\S+)`)
+var SMTPPassword = regexp.MustCompile(`SMTP password: (\S+)`)

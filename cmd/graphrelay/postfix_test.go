@@ -8,19 +8,19 @@ import (
 	"testing"
 )
 
-// postfixServer is a Postfix with a configuration and a queue of its own.
-type postfixServer struct{ dir, address string }
+// Postfix is a Postfix with a configuration and a queue of its own.
+type Postfix struct{ Dir, Address string }
 
-// startPostfix starts one that relays to relayhost; settings are lines of main.cf that
+// StartPostfix starts one that relays to relayhost; settings are lines of main.cf that
 // count more.
-func startPostfix(t *testing.T, relayhost string, settings ...string) *postfixServer {
+func StartPostfix(t *testing.T, relayhost string, settings ...string) *Postfix {
 	t.Helper()
-	program := needTool(t, "postfix")
+	program := NeedTool(t, "postfix")
 	if os.Geteuid() != 0 {
-		skipUnlessCI(t, "Postfix needs root")
+		SkipUnlessCI(t, "Postfix needs root")
 	}
-	dir := serverDir(t)
-	p := &postfixServer{dir: dir, address: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	dir := ServerDir(t)
+	p := &Postfix{Dir: dir, Address: fmt.Sprintf("127.0.0.1:%d", FreePort(t))}
 	host, port, _ := strings.Cut(relayhost, ":")
 	p.write(t, "main.cf", `compatibility_level = 3.6
 queue_directory = `+dir+`/queue
@@ -37,8 +37,8 @@ alias_database =
 smtp_connection_cache_destinations = `+host+`
 smtp_connection_cache_on_demand = yes
 `)
-	tool(t, "", "postconf", append([]string{"-c", dir, "-e", "relayhost = [" + host + "]:" + port}, settings...)...)
-	p.write(t, "master.cf", p.address+` inet n - n - - smtpd
+	Tool(t, "", "postconf", append([]string{"-c", dir, "-e", "relayhost = [" + host + "]:" + port}, settings...)...)
+	p.write(t, "master.cf", p.Address+` inet n - n - - smtpd
 pickup     unix       n - n 60  1 pickup
 cleanup    unix       n - n -   0 cleanup
 qmgr       unix       n - n 300 1 qmgr
@@ -61,27 +61,27 @@ postlog    unix-dgram n - n -   1 postlogd
 			t.Fatal(err)
 		}
 	}
-	tool(t, "", "chown", "postfix", filepath.Join(dir, "data"))
-	tool(t, "", program, "-c", dir, "start")
+	Tool(t, "", "chown", "postfix", filepath.Join(dir, "data"))
+	Tool(t, "", program, "-c", dir, "start")
 	t.Cleanup(func() {
-		tool(t, "", program, "-c", dir, "stop")
+		Tool(t, "", program, "-c", dir, "stop")
 		if t.Failed() {
-			t.Logf("log of Postfix:\n%s", tail(p.log(t)))
+			t.Logf("log of Postfix:\n%s", Tail(p.Log(t)))
 		}
 	})
 	return p
 }
 
-func (p *postfixServer) write(t *testing.T, name, text string) {
+func (p *Postfix) write(t *testing.T, name, text string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(p.Dir, name), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (p *postfixServer) log(t *testing.T) string {
+func (p *Postfix) Log(t *testing.T) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(p.dir, "mail.log"))
+	b, err := os.ReadFile(filepath.Join(p.Dir, "mail.log"))
 	if err != nil {
 		t.Error(err)
 	}

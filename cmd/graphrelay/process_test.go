@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// result is how a command that came to its end went.
-type result struct {
-	stdout, stderr string
-	status         int
+// Result is how a command that came to its end went.
+type Result struct {
+	Stdout, Stderr string
+	Status         int
 }
 
-// command runs the program under test to its end.
-func command(t *testing.T, stdin string, args ...string) result {
+// Command runs the program under test to its end.
+func Command(t *testing.T, stdin string, args ...string) Result {
 	t.Helper()
-	cmd := exec.Command(programPath(t), args...)
+	cmd := exec.Command(ProgramPath(t), args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -32,102 +32,102 @@ func command(t *testing.T, stdin string, args ...string) result {
 		t.Fatal(err)
 	}
 	checkLog(t, "graphrelay "+strings.Join(args, " "), stderr.String())
-	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+	return Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// tool runs somebody else's program and returns what it printed.
-func tool(t *testing.T, stdin string, name string, args ...string) string {
+// Tool runs somebody else's program and returns what it printed.
+func Tool(t *testing.T, stdin string, name string, args ...string) string {
 	t.Helper()
-	return toolEnv(t, nil, stdin, name, args...)
+	return ToolEnv(t, nil, stdin, name, args...)
 }
 
-// toolEnv is tool with more in its environment.
-func toolEnv(t *testing.T, env []string, stdin string, name string, args ...string) string {
+// ToolEnv is tool with more in its environment.
+func ToolEnv(t *testing.T, env []string, stdin string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%s %q: %v\n%s", name, args, err, tail(string(out)))
+		t.Fatalf("%s %q: %v\n%s", name, args, err, Tail(string(out)))
 	}
 	return string(out)
 }
 
-// process is a server that the test started.
-type process struct {
+// Process is a server that the test started.
+type Process struct {
 	name string
 	cmd  *exec.Cmd
-	log  safeBuffer
-	done chan struct{} // closed when it has ended
+	Log  safeBuffer
+	Done chan struct{} // closed when it has ended
 }
 
-// startProcess starts the program; the test's end stops it and looks at its log.
-func startProcess(t *testing.T, path string, args ...string) *process {
+// StartProcess starts the program; the test's end stops it and looks at its log.
+func StartProcess(t *testing.T, path string, args ...string) *Process {
 	t.Helper()
-	return startCommand(t, args[0], exec.Command(path, args...))
+	return StartCommand(t, args[0], exec.Command(path, args...))
 }
 
-// startCommand is startProcess for any program; name is for the test's output.
-func startCommand(t *testing.T, name string, cmd *exec.Cmd) *process {
+// StartCommand is StartProcess for any program; name is for the test's output.
+func StartCommand(t *testing.T, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	return launchCommand(t, (*exec.Cmd).Start, name, cmd)
 }
 
-// launchCommand is startCommand by another start than exec's.
-func launchCommand(t *testing.T, start func(*exec.Cmd) error, name string, cmd *exec.Cmd) *process {
+// launchCommand is StartCommand by another start than exec's.
+func launchCommand(t *testing.T, start func(*exec.Cmd) error, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
-	p := &process{name: name, cmd: cmd, done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	p := &Process{name: name, cmd: cmd, Done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.Log, &p.Log
 	if err := start(p.cmd); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		_ = p.cmd.Wait()
-		close(p.done)
+		close(p.Done)
 	}()
 	t.Cleanup(func() {
-		p.signal(syscall.SIGTERM)
-		if !p.ends() {
+		p.Signal(syscall.SIGTERM)
+		if !p.Ends() {
 			t.Errorf("%s does not stop", p.name)
-			p.signal(syscall.SIGKILL)
-			<-p.done
+			p.Signal(syscall.SIGKILL)
+			<-p.Done
 		}
-		checkLog(t, p.name, p.log.String())
+		checkLog(t, p.name, p.Log.String())
 		if t.Failed() {
-			t.Logf("log of %s:\n%s", p.name, tail(p.log.String()))
+			t.Logf("log of %s:\n%s", p.name, Tail(p.Log.String()))
 		}
 	})
 	return p
 }
 
-func (p *process) signal(s os.Signal) {
-	if p.running() {
+func (p *Process) Signal(s os.Signal) {
+	if p.Running() {
 		_ = p.cmd.Process.Signal(s)
 	}
 }
 
-func (p *process) running() bool {
+func (p *Process) Running() bool {
 	select {
-	case <-p.done:
+	case <-p.Done:
 		return false
 	default:
 		return true
 	}
 }
 
-// ends waits for the end of the process.
-func (p *process) ends() bool {
+// Ends waits for the end of the process.
+func (p *Process) Ends() bool {
 	select {
-	case <-p.done:
+	case <-p.Done:
 		return true
-	case <-time.After(guard):
+	case <-time.After(Guard):
 		return false
 	}
 }
 
-// status is the exit status of a process that has ended; -1 after a signal.
-func (p *process) status() int { return p.cmd.ProcessState.ExitCode() }
+// Status is the exit status of a process that has ended; -1 after a signal.
+func (p *Process) Status() int { return p.cmd.ProcessState.ExitCode() }
 
 // checkLog finds what no test may overlook.
 func checkLog(t *testing.T, name, log string) {
@@ -139,8 +139,8 @@ func checkLog(t *testing.T, name, log string) {
 	}
 }
 
-// tail keeps a log readable.
-func tail(s string) string {
+// Tail keeps a log readable.
+func Tail(s string) string {
 	const most = 12000
 	if len(s) > most {
 		return "...\n" + s[len(s)-most:]
@@ -166,8 +166,8 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
-// serverDir is a directory for a server that drops its privileges.
-func serverDir(t *testing.T) string {
+// ServerDir is a directory for a server that drops its privileges.
+func ServerDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "graphrelay-server-")
 	if err != nil {
@@ -180,8 +180,8 @@ func serverDir(t *testing.T) string {
 	return dir
 }
 
-// peakMemory is the most that the process ever had in memory, in KiB.
-func peakMemory(t *testing.T, p *process) (kib int) {
+// PeakMemory is the most that the process ever had in memory, in KiB.
+func PeakMemory(t *testing.T, p *Process) (kib int) {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {

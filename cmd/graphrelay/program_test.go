@@ -12,8 +12,8 @@ import (
 // program is the binary under test, with the race detector if this test has it.
 var program = sync.OnceValues(func() (string, error) { return buildProgram("graphrelay", raceEnabled) })
 
-// plainProgram is the binary as it is released.
-var plainProgram = sync.OnceValues(func() (string, error) { return buildProgram("graphrelay-plain", false) })
+// PlainProgram is the binary as it is released.
+var PlainProgram = sync.OnceValues(func() (string, error) { return buildProgram("graphrelay-plain", false) })
 
 func buildProgram(name string, race bool) (string, error) {
 	path := filepath.Join(workDir, name)
@@ -31,7 +31,7 @@ func buildProgram(name string, race bool) (string, error) {
 	return path, nil
 }
 
-func programPath(t *testing.T) string {
+func ProgramPath(t *testing.T) string {
 	t.Helper()
 	path, err := program()
 	if err != nil {

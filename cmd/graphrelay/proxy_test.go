@@ -22,22 +22,22 @@ func TestCheckThroughProxy(t *testing.T) {
 	defer proxy.Close()
 	t.Setenv("HTTP_PROXY", proxy.URL)
 	t.Setenv("HTTPS_PROXY", proxy.URL)
-	sim := startSim(t)
-	relay := newRelay(t, sim)
-	if got := command(t, "", "check", "--online", "--config", relay.config); got.status != 0 {
-		t.Errorf("with the proxy of the environment: status %d: %s", got.status, got.stderr)
+	sim := StartSim(t)
+	relay := NewRelay(t, sim)
+	if got := Command(t, "", "check", "--online", "--config", relay.Config); got.Status != 0 {
+		t.Errorf("with the proxy of the environment: status %d: %s", got.Status, got.Stderr)
 	}
-	text, err := os.ReadFile(relay.config)
+	text, err := os.ReadFile(relay.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, endpoint := range []string{sim.url, strings.Replace(sim.url, "http://", "https://", 1)} {
-		relay.write(t, string(text), edit{"login: " + sim.url, "login: " + endpoint},
-			edit{"    endpoints:\n", fmt.Sprintf("    proxy: %s\n    proxy_user: relay\n    proxy_password: hidden-value\n    endpoints:\n", proxy.URL)})
-		got := command(t, "", "check", "--online", "--config", relay.config)
+	for _, endpoint := range []string{sim.URL, strings.Replace(sim.URL, "http://", "https://", 1)} {
+		relay.Write(t, string(text), Edit{"login: " + sim.URL, "login: " + endpoint},
+			Edit{"    endpoints:\n", fmt.Sprintf("    proxy: %s\n    proxy_user: relay\n    proxy_password: hidden-value\n    endpoints:\n", proxy.URL)})
+		got := Command(t, "", "check", "--online", "--config", relay.Config)
 		want := "graphrelay: connection contoso: graph token: the proxy does not let the relay in (407); set proxy_user and proxy_password of the connection, or correct them\n"
-		if got.status == 0 || !strings.HasSuffix(got.stderr, want) || strings.Contains(got.stdout+got.stderr, "hidden-value") {
-			t.Errorf("%s: status %d: %s%s", endpoint, got.status, got.stdout, got.stderr)
+		if got.Status == 0 || !strings.HasSuffix(got.Stderr, want) || strings.Contains(got.Stdout+got.Stderr, "hidden-value") {
+			t.Errorf("%s: status %d: %s%s", endpoint, got.Status, got.Stdout, got.Stderr)
 		}
 	}
 }

@@ -30,32 +30,32 @@ func TestQueueCommands(t *testing.T) {
 }
 
 func steer(t *testing.T, stopped bool) {
-	sim := startSim(t)
-	relay := startRelay(t, sim)
-	sim.fault(t, simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusServiceUnavailable})
-	d, err := relay.dial("submission")
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusServiceUnavailable})
+	d, err := relay.Dial("submission")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
 	ids := map[string]string{}
 	for _, subject := range []string{"keep", "drop"} {
-		id, err := d.submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader(oddMessage(subject)))
+		id, err := d.Submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader(oddMessage(subject)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		ids[subject] = id
 	}
-	waitFor(t, "the first tries to fail", func() bool { return relay.open(t, "deferred") == 2 })
+	WaitFor(t, "the first tries to fail", func() bool { return relay.Open(t, "deferred") == 2 })
 	if stopped {
-		relay.stop(t)
+		relay.Stop(t)
 	}
 	keep, drop := ids["keep"], ids["drop"]
 	relay.wantState(t, keep, "deferred")
 	done := func(args ...string) {
 		t.Helper()
-		if got := relay.queueCommand(t, args...); got.status != 0 {
-			t.Errorf("queue %q: status %d, %s", args, got.status, got.stderr)
+		if got := relay.QueueCommand(t, args...); got.Status != 0 {
+			t.Errorf("queue %q: status %d, %s", args, got.Status, got.Stderr)
 		}
 	}
 	done("hold", keep)
@@ -67,64 +67,64 @@ func steer(t *testing.T, stopped bool) {
 	relay.checkTexts(t, keep)
 	relay.checkUnknown(t)
 	done("delete", "--json", drop)
-	if got := relay.queueCommand(t, "show", drop); got.status != 1 {
-		t.Errorf("show of a deleted message: status %d", got.status)
+	if got := relay.QueueCommand(t, "show", drop); got.Status != 1 {
+		t.Errorf("show of a deleted message: status %d", got.Status)
 	}
-	sim.clearFaults(t)
+	sim.ClearFaults(t)
 	done("retry", keep)
 	if stopped {
-		relay.start(t)
+		relay.Start(t)
 	}
-	sim.sent(t, "crm@contoso.test", "keep")
-	relay.settled(t)
-	relay.checkEmpty(t)
-	if sent := sim.ledger(t); len(sent) != 1 || sent[0].QueueID != keep {
+	sim.Sent(t, "crm@contoso.test", "keep")
+	relay.Settled(t)
+	relay.CheckEmpty(t)
+	if sent := sim.Ledger(t); len(sent) != 1 || sent[0].QueueID != keep {
 		t.Errorf("sent: %+v, want %s alone", sent, keep)
 	}
 	relay.wantState(t, keep, "sent")
 }
 
 // wantState shows a message and compares its state.
-func (r *relayProcess) wantState(t *testing.T, id string, states ...string) {
+func (r *Relay) wantState(t *testing.T, id string, states ...string) {
 	t.Helper()
-	got := r.queueCommand(t, "show", id, "--json")
-	var q queued
-	if err := json.Unmarshal([]byte(got.stdout), &q); err != nil || strings.Count(got.stdout, "\n") != 1 {
-		t.Fatalf("queue show --json: status %d, %v\n%s%s", got.status, err, got.stdout, got.stderr)
+	got := r.QueueCommand(t, "show", id, "--json")
+	var q Queued
+	if err := json.Unmarshal([]byte(got.Stdout), &q); err != nil || strings.Count(got.Stdout, "\n") != 1 {
+		t.Fatalf("queue show --json: status %d, %v\n%s%s", got.Status, err, got.Stdout, got.Stderr)
 	}
 	if q.ID != id || !slices.Contains(states, q.State) {
 		t.Errorf("%s is %s, want %s %v", q.ID, q.State, id, states)
 	}
-	if q.From != "crm@contoso.test" || !slices.Equal(q.To, []string{"anna@example.com"}) || q.User != crmUser || len(q.Events) == 0 {
+	if q.From != "crm@contoso.test" || !slices.Equal(q.To, []string{"anna@example.com"}) || q.User != CRMUser || len(q.Events) == 0 {
 		t.Errorf("queue show: %+v", q)
 	}
 }
 
-func (r *relayProcess) checkExport(t *testing.T, id, want string) {
+func (r *Relay) checkExport(t *testing.T, id, want string) {
 	t.Helper()
-	if got := r.queueCommand(t, "export", id); got.status != 0 || got.stdout != want {
-		t.Errorf("export: status %d, %q, want %q", got.status, got.stdout, want)
+	if got := r.QueueCommand(t, "export", id); got.Status != 0 || got.Stdout != want {
+		t.Errorf("export: status %d, %q, want %q", got.Status, got.Stdout, want)
 	}
 }
 
 // checkTexts looks at the forms for people.
-func (r *relayProcess) checkTexts(t *testing.T, id string) {
+func (r *Relay) checkTexts(t *testing.T, id string) {
 	t.Helper()
 	for _, args := range [][]string{{"list"}, {"show", id}} {
-		if got := r.queueCommand(t, args...); got.status != 0 || !strings.Contains(got.stdout, id) || !strings.Contains(got.stdout, "held") {
-			t.Errorf("queue %q: status %d\n%s", args, got.status, got.stdout)
+		if got := r.QueueCommand(t, args...); got.Status != 0 || !strings.Contains(got.Stdout, id) || !strings.Contains(got.Stdout, "held") {
+			t.Errorf("queue %q: status %d\n%s", args, got.Status, got.Stdout)
 		}
 	}
 }
 
 // checkUnknown wants exit status 1 and one line for an ID that is not there.
-func (r *relayProcess) checkUnknown(t *testing.T) {
+func (r *Relay) checkUnknown(t *testing.T) {
 	t.Helper()
 	for _, action := range []string{"show", "hold", "release", "retry", "delete", "export"} {
 		for _, id := range []string{"0000000000000000", "nonsense", "../../relay.key"} {
-			got := r.queueCommand(t, action, id)
-			if got.status != 1 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
-				t.Errorf("queue %s %s: status %d, %q, %q", action, id, got.status, got.stdout, got.stderr)
+			got := r.QueueCommand(t, action, id)
+			if got.Status != 1 || got.Stdout != "" || strings.Count(got.Stderr, "\n") != 1 {
+				t.Errorf("queue %s %s: status %d, %q, %q", action, id, got.Status, got.Stdout, got.Stderr)
 			}
 		}
 	}

@@ -15,8 +15,8 @@ var withCode = regexp.MustCompile(`^(4\d\d 4|5\d\d 5)\.\d{1,3}\.\d{1,3} \S`)
 // code, and nothing remains of what was refused.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim, edit{"message_size: 150MiB", "message_size: 64KiB"}, edit{"recipients: 500", "recipients: 3"})
+	sim := StartSim(t)
+	relay := StartRelay(t, sim, Edit{"message_size: 150MiB", "message_size: 64KiB"}, Edit{"recipients: 500", "recipients: 3"})
 	header := "From: <crm@contoso.test>\r\nTo: <anna@example.com>\r\nSubject: refused\r\n\r\n"
 	large := strings.Repeat("0123456789 0123456789 0123456789 0123456789 0123456789\r\n", 1300)
 	base64Of := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
@@ -27,9 +27,9 @@ func TestRefusals(t *testing.T) {
 		dialog   []string // the last one is refused
 		want     string
 	}{
-		"wrong-password":       {"submission", false, []string{"AUTH PLAIN " + plainResponse(crmUser, "wrong")}, "535 5.7.8"},
-		"wrong-password-login": {"submissions", false, []string{"AUTH LOGIN " + base64Of(crmUser), base64Of("wrong")}, "535 5.7.8"},
-		"unknown-user":         {"submissions", false, []string{"AUTH PLAIN " + plainResponse("nobody", crmPassword)}, "535 5.7.8"},
+		"wrong-password":       {"submission", false, []string{"AUTH PLAIN " + PlainResponse(CRMUser, "wrong")}, "535 5.7.8"},
+		"wrong-password-login": {"submissions", false, []string{"AUTH LOGIN " + base64Of(CRMUser), base64Of("wrong")}, "535 5.7.8"},
+		"unknown-user":         {"submissions", false, []string{"AUTH PLAIN " + PlainResponse("nobody", CRMPassword)}, "535 5.7.8"},
 		"not-signed-in":        {"submission", false, []string{mail}, "530 5.7.0"},
 		"unknown-sender":       {"devices", true, []string{"MAIL FROM:<someone@elsewhere.test>"}, "550 5.7"},
 		"foreign-sender":       {"submission", true, []string{"MAIL FROM:<someone@printers.local>"}, "550 5.7"},
@@ -47,9 +47,9 @@ func TestRefusals(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			dial := relay.dialOnly
+			dial := relay.DialOnly
 			if c.signIn {
-				dial = relay.dial
+				dial = relay.Dial
 			}
 			d, err := dial(c.listener)
 			if err != nil {
@@ -58,20 +58,20 @@ func TestRefusals(t *testing.T) {
 			defer d.Close()
 			last := len(c.dialog) - 1
 			for _, command := range c.dialog[:last] {
-				if answer := d.answer("%s", command); !strings.HasPrefix(answer, "2") && !strings.HasPrefix(answer, "3") {
+				if answer := d.Answer("%s", command); !strings.HasPrefix(answer, "2") && !strings.HasPrefix(answer, "3") {
 					t.Fatalf("%s: %s", command, answer)
 				}
 			}
-			if answer := d.answer("%s", c.dialog[last]); !strings.HasPrefix(answer, c.want) || !withCode.MatchString(answer) {
+			if answer := d.Answer("%s", c.dialog[last]); !strings.HasPrefix(answer, c.want) || !withCode.MatchString(answer) {
 				t.Errorf("got %q, want %s", answer, c.want)
 			}
 		})
 	}
-	relay.checkEmpty(t)
-	if sent := sim.ledger(t); len(sent) > 0 {
+	relay.CheckEmpty(t)
+	if sent := sim.Ledger(t); len(sent) > 0 {
 		t.Errorf("sent: %+v", sent)
 	}
-	if n := relay.metric(t, "graphrelay_messages_accepted_total"); n != 0 {
+	if n := relay.Metric(t, "graphrelay_messages_accepted_total"); n != 0 {
 		t.Errorf("%v messages were accepted", n)
 	}
 }

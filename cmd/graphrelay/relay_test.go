@@ -19,115 +19,115 @@ import (
 
 // The configuration that must always be accepted as it stands, and an account in it.
 const (
-	contractConfig = "../../relay/config/testdata/good/relay.yaml"
-	crmUser        = "crm"
-	crmPassword    = "crm-secret"
+	ContractConfig = "../../relay/config/testdata/good/relay.yaml"
+	CRMUser        = "crm"
+	CRMPassword    = "crm-secret"
 )
 
-// relayProcess is `graphrelay serve` with its configuration and its data.
-type relayProcess struct {
-	*process
-	program string
-	launch  func(*exec.Cmd) error
-	dir     string            // holds all its files
-	config  string            // path
-	address map[string]string // of the listeners by name, and of admin
+// Relay is `graphrelay serve` with its configuration and its data.
+type Relay struct {
+	*Process
+	Program string
+	Launch  func(*exec.Cmd) error
+	Dir     string            // holds all its files
+	Config  string            // path
+	Address map[string]string // of the listeners by name, and of admin
 }
 
-// edit replaces one piece of the configuration, which has to be there once.
-type edit struct{ old, new string }
+// Edit replaces one piece of the configuration, which has to be there once.
+type Edit struct{ old, New string }
 
-// deliveryKey adds keys to the section delivery.
-func deliveryKey(line string) edit { return edit{"delivery:\n", "delivery:\n  " + line + "\n"} }
+// DeliveryKey adds keys to the section delivery.
+func DeliveryKey(line string) Edit { return Edit{"delivery:\n", "delivery:\n  " + line + "\n"} }
 
-// limitsKey adds keys to the section limits.
-func limitsKey(line string) edit { return edit{"limits:\n", "limits:\n  " + line + "\n"} }
+// LimitsKey adds keys to the section limits.
+func LimitsKey(line string) Edit { return Edit{"limits:\n", "limits:\n  " + line + "\n"} }
 
-// newRelay writes the contract's configuration with free ports and the
+// NewRelay writes the contract's configuration with free ports and the
 // simulator's endpoints, and with the test's own edits; it starts nothing.
-func newRelay(t *testing.T, sim *simProcess, edits ...edit) *relayProcess {
+func NewRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
-	r := &relayProcess{program: programPath(t), launch: (*exec.Cmd).Start, dir: t.TempDir(), address: map[string]string{}}
+	r := &Relay{Program: ProgramPath(t), Launch: (*exec.Cmd).Start, Dir: t.TempDir(), Address: map[string]string{}}
 	for name, port := range map[string]string{"devices": "2525", "submission": "2587", "submissions": "2465", "admin": "9025"} {
-		r.address[name] = fmt.Sprintf("127.0.0.1:%d", freePort(t))
-		edits = append(edits, edit{"address: 127.0.0.1:" + port, "address: " + r.address[name]})
+		r.Address[name] = fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+		edits = append(edits, Edit{"address: 127.0.0.1:" + port, "address: " + r.Address[name]})
 	}
-	edits = append(edits, edit{"login: http://127.0.0.1:8100", "login: " + sim.url}, edit{"graph: http://127.0.0.1:8100", "graph: " + sim.url})
-	text, err := os.ReadFile(contractConfig)
+	edits = append(edits, Edit{"login: http://127.0.0.1:8100", "login: " + sim.URL}, Edit{"graph: http://127.0.0.1:8100", "graph: " + sim.URL})
+	text, err := os.ReadFile(ContractConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.config = filepath.Join(r.dir, "relay.yaml")
-	r.write(t, string(text), edits...)
-	writeCertificate(t, r.dir)
+	r.Config = filepath.Join(r.Dir, "relay.yaml")
+	r.Write(t, string(text), edits...)
+	WriteCertificate(t, r.Dir)
 	return r
 }
 
-// write makes text with the edits the configuration file.
-func (r *relayProcess) write(t *testing.T, text string, edits ...edit) {
+// Write makes text with the edits the configuration file.
+func (r *Relay) Write(t *testing.T, text string, edits ...Edit) {
 	t.Helper()
 	for _, e := range edits {
 		if n := strings.Count(text, e.old); n != 1 {
 			t.Fatalf("the configuration has %q %d times", e.old, n)
 		}
-		text = strings.Replace(text, e.old, e.new, 1)
+		text = strings.Replace(text, e.old, e.New, 1)
 	}
-	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(r.Config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// startRelay is newRelay and start.
-func startRelay(t *testing.T, sim *simProcess, edits ...edit) *relayProcess {
+// StartRelay is NewRelay and start.
+func StartRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
-	r := newRelay(t, sim, edits...)
-	r.start(t)
+	r := NewRelay(t, sim, edits...)
+	r.Start(t)
 	return r
 }
 
-// start returns when the relay takes mail.
-func (r *relayProcess) start(t *testing.T) {
+// Start returns when the relay takes mail.
+func (r *Relay) Start(t *testing.T) {
 	t.Helper()
-	r.begin(t)
-	waitFor(t, "/readyz", func() bool {
-		if !r.running() {
-			t.Fatalf("serve ended with status %d", r.status())
+	r.Begin(t)
+	WaitFor(t, "/readyz", func() bool {
+		if !r.Running() {
+			t.Fatalf("serve ended with status %d", r.Status())
 		}
-		status, _ := r.get("/readyz")
+		status, _ := r.Get("/readyz")
 		return status == http.StatusOK
 	})
 }
 
-// begin does not wait.
-func (r *relayProcess) begin(t *testing.T) {
+// Begin does not wait.
+func (r *Relay) Begin(t *testing.T) {
 	t.Helper()
-	r.process = launchCommand(t, r.launch, "serve", exec.Command(r.program, "serve", "--config", r.config))
+	r.Process = launchCommand(t, r.Launch, "serve", exec.Command(r.Program, "serve", "--config", r.Config))
 }
 
-// kill is kill -9.
-func (r *relayProcess) kill(t *testing.T) {
+// Kill is kill -9.
+func (r *Relay) Kill(t *testing.T) {
 	t.Helper()
-	r.signal(syscall.SIGKILL)
-	if !r.ends() {
+	r.Signal(syscall.SIGKILL)
+	if !r.Ends() {
 		t.Fatal("serve survives SIGKILL")
 	}
 }
 
-// stop is a clean stop.
-func (r *relayProcess) stop(t *testing.T) {
+// Stop is a clean stop.
+func (r *Relay) Stop(t *testing.T) {
 	t.Helper()
-	r.signal(syscall.SIGTERM)
-	if !r.ends() {
+	r.Signal(syscall.SIGTERM)
+	if !r.Ends() {
 		t.Fatal("serve does not stop on SIGTERM")
 	}
-	if r.status() != 0 {
-		t.Fatalf("serve ended with status %d after SIGTERM", r.status())
+	if r.Status() != 0 {
+		t.Fatalf("serve ended with status %d after SIGTERM", r.Status())
 	}
 }
 
-// get asks the admin address; status 0 is no answer.
-func (r *relayProcess) get(path string) (status int, body string) {
-	reply, err := http.Get("http://" + r.address["admin"] + path)
+// Get asks the admin address; status 0 is no answer.
+func (r *Relay) Get(path string) (status int, body string) {
+	reply, err := http.Get("http://" + r.Address["admin"] + path)
 	if err != nil {
 		return 0, ""
 	}
@@ -139,10 +139,10 @@ func (r *relayProcess) get(path string) (status int, body string) {
 	return reply.StatusCode, string(b)
 }
 
-// metric returns the sum of the samples whose line begins with series.
-func (r *relayProcess) metric(t *testing.T, series string) float64 {
+// Metric returns the sum of the samples whose line begins with series.
+func (r *Relay) Metric(t *testing.T, series string) float64 {
 	t.Helper()
-	_, text := r.get("/metrics")
+	_, text := r.Get("/metrics")
 	return sumOf(t, text, series)
 }
 
@@ -161,8 +161,8 @@ func sumOf(t *testing.T, text, series string) float64 {
 	return sum
 }
 
-// queued is a line of `queue list --json` or `queue show --json`.
-type queued struct {
+// Queued is a line of `queue list --json` or `queue show --json`.
+type Queued struct {
 	ID      string   `json:"id"`
 	State   string   `json:"state"`
 	Size    int64    `json:"size"`
@@ -177,22 +177,22 @@ type queued struct {
 	} `json:"events"`
 }
 
-// queueCommand runs `queue` with the relay's configuration.
-func (r *relayProcess) queueCommand(t *testing.T, args ...string) result {
+// QueueCommand runs `queue` with the relay's configuration.
+func (r *Relay) QueueCommand(t *testing.T, args ...string) Result {
 	t.Helper()
-	return command(t, "", append([]string{"queue", "--config", r.config}, args...)...)
+	return Command(t, "", append([]string{"queue", "--config", r.Config}, args...)...)
 }
 
-// queue lists the messages that are not sent.
-func (r *relayProcess) queue(t *testing.T) []queued {
+// Queue lists the messages that are not sent.
+func (r *Relay) Queue(t *testing.T) []Queued {
 	t.Helper()
-	got := r.queueCommand(t, "list", "--json")
-	if got.status != 0 {
-		t.Fatalf("queue list: status %d, %s", got.status, got.stderr)
+	got := r.QueueCommand(t, "list", "--json")
+	if got.Status != 0 {
+		t.Fatalf("queue list: status %d, %s", got.Status, got.Stderr)
 	}
-	var open []queued
-	for line := range strings.Lines(got.stdout) {
-		var q queued
+	var open []Queued
+	for line := range strings.Lines(got.Stdout) {
+		var q Queued
 		if err := json.Unmarshal([]byte(line), &q); err != nil {
 			t.Fatalf("queue list --json: %v in %q", err, line)
 		}
@@ -203,13 +203,13 @@ func (r *relayProcess) queue(t *testing.T) []queued {
 	return open
 }
 
-// checkEmpty wants no message in the queue and no body on the disk.
-func (r *relayProcess) checkEmpty(t *testing.T) {
+// CheckEmpty wants no message in the queue and no body on the disk.
+func (r *Relay) CheckEmpty(t *testing.T) {
 	t.Helper()
-	if open := r.queue(t); len(open) > 0 {
+	if open := r.Queue(t); len(open) > 0 {
 		t.Errorf("the queue holds %+v", open)
 	}
-	err := filepath.WalkDir(filepath.Join(r.dir, "data", "bodies"), func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(r.Dir, "data", "bodies"), func(path string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			t.Errorf("a body was left behind: %s", d.Name())
 		}
@@ -220,62 +220,62 @@ func (r *relayProcess) checkEmpty(t *testing.T) {
 	}
 }
 
-// releasedRelay is newRelay with the program as it is released.
-func releasedRelay(t *testing.T, sim *simProcess, edits ...edit) *relayProcess {
+// ReleasedRelay is NewRelay with the program as it is released.
+func ReleasedRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
-	program, err := plainProgram()
+	program, err := PlainProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRelay(t, sim, edits...)
-	r.program = program
+	r := NewRelay(t, sim, edits...)
+	r.Program = program
 	return r
 }
 
-// pauseAll stops the delivery of the contract's connection.
-func (r *relayProcess) pauseAll(t *testing.T) {
+// PauseAll stops the delivery of the contract's connection.
+func (r *Relay) PauseAll(t *testing.T) {
 	t.Helper()
-	if got := r.queueCommand(t, "pause", "contoso"); got.status != 0 {
-		t.Fatalf("queue pause: %s", got.stderr)
+	if got := r.QueueCommand(t, "pause", "contoso"); got.Status != 0 {
+		t.Fatalf("queue pause: %s", got.Stderr)
 	}
 }
 
-func (r *relayProcess) port(t *testing.T, listener string) string {
+func (r *Relay) Port(t *testing.T, listener string) string {
 	t.Helper()
-	_, port, err := net.SplitHostPort(r.address[listener])
+	_, port, err := net.SplitHostPort(r.Address[listener])
 	if err != nil {
 		t.Fatal(err)
 	}
 	return port
 }
 
-// withPasswords lets the clients of the listener devices sign in, without TLS.
-var withPasswords = edit{"auth: none ", "auth: optional "}
+// WithPasswords lets the clients of the listener devices sign in, without TLS.
+var WithPasswords = Edit{"auth: none ", "auth: optional "}
 
-// addUser adds an account to the configuration.
-func addUser(name, hash string) edit {
-	return edit{"users:\n", "users:\n  - name: " + name + "\n    password_hash: \"" + hash + "\"\n    senders: [\"*@contoso.test\"]\n"}
+// AddUser adds an account to the configuration.
+func AddUser(name, hash string) Edit {
+	return Edit{"users:\n", "users:\n  - name: " + name + "\n    password_hash: \"" + hash + "\"\n    senders: [\"*@contoso.test\"]\n"}
 }
 
-// signIn returns the answer to a password, or why there is none.
-func (r *relayProcess) signIn(user, password string) string {
-	d, err := r.dialOnly("submissions")
+// SignIn returns the answer to a password, or why there is none.
+func (r *Relay) SignIn(user, password string) string {
+	d, err := r.DialOnly("submissions")
 	if err != nil {
 		return err.Error()
 	}
 	defer d.Close()
-	return d.answer("AUTH PLAIN %s", plainResponse(user, password))
+	return d.Answer("AUTH PLAIN %s", PlainResponse(user, password))
 }
 
-// sendOne sends a message by itself and returns the answer, or the error.
-func (r *relayProcess) sendOne(t *testing.T, s sample) string {
+// SendOne sends a message by itself and returns the answer, or the error.
+func (r *Relay) SendOne(t *testing.T, s Sample) string {
 	t.Helper()
-	d, err := r.dial("devices")
+	d, err := r.Dial("devices")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	answer, err := d.send(s.From, s.recipients(), strings.NewReader(s.compose(rfc2231Name)))
+	answer, err := d.send(s.From, s.Recipients(), strings.NewReader(s.Compose(RFC2231Name)))
 	var refusal *textproto.Error
 	if errors.As(err, &refusal) {
 		return fmt.Sprintf("%d %s", refusal.Code, refusal.Msg)
@@ -286,9 +286,9 @@ func (r *relayProcess) sendOne(t *testing.T, s sample) string {
 	return "250 " + answer
 }
 
-func (r *relayProcess) resumeAll(t *testing.T) {
+func (r *Relay) ResumeAll(t *testing.T) {
 	t.Helper()
-	if got := r.queueCommand(t, "resume", "contoso"); got.status != 0 {
-		t.Fatalf("queue resume: %s", got.stderr)
+	if got := r.QueueCommand(t, "resume", "contoso"); got.Status != 0 {
+		t.Fatalf("queue resume: %s", got.Stderr)
 	}
 }

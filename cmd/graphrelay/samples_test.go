@@ -20,36 +20,36 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// japaneseName is that of the large attachment.
-const japaneseName = "見積書 第2版.pdf"
+// JapaneseName is that of the large attachment.
+const JapaneseName = "見積書 第2版.pdf"
 
-// sample is a message as its author means it.
-type sample struct {
-	From    string       `json:"from"`
-	To      []string     `json:"to"`
-	Cc      []string     `json:"cc"`
-	Bcc     []string     `json:"bcc"` // in the envelope alone
-	Subject string       `json:"subject"`
-	Text    string       `json:"text"`
-	HTML    string       `json:"html,omitempty"`
-	Files   []sampleFile `json:"files"`
+// Sample is a message as its author means it.
+type Sample struct {
+	From    string   `json:"from"`
+	To      []string `json:"to"`
+	Cc      []string `json:"cc"`
+	Bcc     []string `json:"bcc"` // in the envelope alone
+	Subject string   `json:"subject"`
+	Text    string   `json:"text"`
+	HTML    string   `json:"html,omitempty"`
+	Files   []File   `json:"files"`
 }
 
-type sampleFile struct {
+type File struct {
 	Name      string `json:"name"`
 	Type      string `json:"type"`
 	Path      string `json:"path"`
 	ContentID string `json:"contentId,omitempty"` // then it is inline
-	content   []byte
+	Content   []byte `json:"-"`
 }
 
-func (s sample) recipients() []string { return slices.Concat(s.To, s.Cc, s.Bcc) }
+func (s Sample) Recipients() []string { return slices.Concat(s.To, s.Cc, s.Bcc) }
 
-// samples are the three messages that each client sends. Their content differs
+// Samples are the three messages that each client sends. Their content differs
 // from title to title.
-func samples(t *testing.T, from, title string) []sample {
+func Samples(t *testing.T, from, title string) []Sample {
 	t.Helper()
-	base := sample{From: from, To: []string{"anna@example.com", "bernd@example.org"}, Cc: []string{"chie@example.net"},
+	base := Sample{From: from, To: []string{"anna@example.com", "bernd@example.org"}, Cc: []string{"chie@example.net"},
 		Bcc: []string{"archive@example.com"}}
 	text, html, attachment := base, base, base
 	text.Subject = title + " – Grüße 本日"
@@ -57,31 +57,31 @@ func samples(t *testing.T, from, title string) []sample {
 	html.Subject = title + " with a picture"
 	html.Text = "The picture shows a dot.\n"
 	html.HTML = "<html><body><p>Grüße</p><img src=\"cid:dot@client.test\" alt=\"\"></body></html>\n"
-	html.Files = []sampleFile{newFile(t, "dot.png", "image/png", picture())}
+	html.Files = []File{NewFile(t, "dot.png", "image/png", Picture())}
 	html.Files[0].ContentID = "dot@client.test"
 	attachment.Subject = title + " with a large attachment"
 	attachment.Text = "See the attachment.\n"
-	attachment.Files = []sampleFile{newFile(t, japaneseName, "application/pdf", noise(title, 10_000_000))}
-	return []sample{text, html, attachment}
+	attachment.Files = []File{NewFile(t, JapaneseName, "application/pdf", Noise(title, 10_000_000))}
+	return []Sample{text, html, attachment}
 }
 
-func newFile(t *testing.T, name, contentType string, content []byte) sampleFile {
+func NewFile(t *testing.T, name, contentType string, content []byte) File {
 	t.Helper()
-	f := sampleFile{Name: name, Type: contentType, Path: filepath.Join(t.TempDir(), "file"), content: content}
+	f := File{Name: name, Type: contentType, Path: filepath.Join(t.TempDir(), "file"), Content: content}
 	if err := os.WriteFile(f.Path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-// picture is a PNG of one pixel.
-func picture() []byte {
+// Picture is a PNG of one pixel.
+func Picture() []byte {
 	b, _ := base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 	return b
 }
 
-// noise is n bytes that no other seed has.
-func noise(seed string, n int) []byte {
+// Noise is n bytes that no other seed has.
+func Noise(seed string, n int) []byte {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(seed))
 	b := make([]byte, n)
@@ -95,17 +95,17 @@ func noise(seed string, n int) []byte {
 	return b
 }
 
-// saveSpec writes the sample for clients that make MIME themselves.
-func (s sample) saveSpec(t *testing.T) string {
+// SaveSpec writes the sample for clients that make MIME themselves.
+func (s Sample) SaveSpec(t *testing.T) string {
 	t.Helper()
 	b, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return saveText(t, string(b))
+	return SaveText(t, string(b))
 }
 
-func saveText(t *testing.T, text string) string {
+func SaveText(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -117,17 +117,17 @@ func saveText(t *testing.T, text string) string {
 // nameForm writes the file name parameter of Content-Disposition.
 type nameForm func(name string) string
 
-func rfc2231Name(name string) string {
+func RFC2231Name(name string) string {
 	return "filename*=UTF-8''" + url.PathEscape(name)
 }
 
-// encodedWordName is what RFC 2047 forbids and Outlook writes.
-func encodedWordName(name string) string {
+// EncodedWordName is what RFC 2047 forbids and Outlook writes.
+func EncodedWordName(name string) string {
 	return `filename="` + mime.BEncoding.Encode("utf-8", name) + `"`
 }
 
-// compose makes MIME for clients that send a finished message.
-func (s sample) compose(name nameForm) string {
+// Compose makes MIME for clients that send a finished message.
+func (s Sample) Compose(name nameForm) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "From: <%s>\r\nTo: %s\r\nCc: %s\r\nSubject: %s\r\nDate: Mon, 02 Nov 2026 10:00:00 +0100\r\nMIME-Version: 1.0\r\n",
 		s.From, strings.Join(s.To, ",\r\n "), strings.Join(s.Cc, ", "), mime.QEncoding.Encode("utf-8", s.Subject))
@@ -135,7 +135,7 @@ func (s sample) compose(name nameForm) string {
 	if s.HTML != "" {
 		body, contentType = s.HTML, "text/html"
 	}
-	text := "Content-Type: " + contentType + "; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n" + wrapped([]byte(crlf(body)))
+	text := "Content-Type: " + contentType + "; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n" + Wrapped([]byte(crlf(body)))
 	if len(s.Files) == 0 {
 		b.WriteString(text)
 		return b.String()
@@ -153,7 +153,7 @@ func (s sample) compose(name nameForm) string {
 		} else {
 			fmt.Fprintf(&b, "Content-Disposition: attachment; %s\r\n\r\n", name(f.Name))
 		}
-		b.WriteString(wrapped(f.content))
+		b.WriteString(Wrapped(f.Content))
 	}
 	fmt.Fprintf(&b, "--%s--\r\n", mark)
 	return b.String()
@@ -161,8 +161,8 @@ func (s sample) compose(name nameForm) string {
 
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-// wrapped is base64 in lines of 76 characters.
-func wrapped(content []byte) string {
+// Wrapped is base64 in lines of 76 characters.
+func Wrapped(content []byte) string {
 	var b bytes.Buffer
 	text := base64.StdEncoding.EncodeToString(content)
 	for len(text) > 76 {
@@ -172,14 +172,14 @@ func wrapped(content []byte) string {
 	return b.String() + text + "\r\n"
 }
 
-// check compares what a mailbox holds with what the author meant. The devices
+// Check compares what a mailbox holds with what the author meant. The devices
 // listener's senders are shown as the scanner's mailbox (senders in the
 // configuration).
-func (s sample) check(t *testing.T, got simulator.Message) {
+func (s Sample) Check(t *testing.T, got simulator.Message) {
 	t.Helper()
 	equal := func(what string, got, want any) {
 		if g, w := fmt.Sprintf("%q", got), fmt.Sprintf("%q", want); g != w {
-			t.Errorf("%s: got %s, want %s", what, tail(g), tail(w))
+			t.Errorf("%s: got %s, want %s", what, Tail(g), Tail(w))
 		}
 	}
 	equal("subject", got.Subject, s.Subject)
@@ -193,9 +193,9 @@ func (s sample) check(t *testing.T, got simulator.Message) {
 	equal("cc", addresses(got.Cc), s.Cc)
 	equal("bcc", addresses(got.Bcc), s.Bcc)
 	if s.HTML != "" {
-		equal("body", []string{got.Body.ContentType, lines(got.Body.Content)}, []string{"html", lines(s.HTML)})
+		equal("body", []string{got.Body.ContentType, Lines(got.Body.Content)}, []string{"html", Lines(s.HTML)})
 	} else {
-		equal("body", []string{got.Body.ContentType, lines(got.Body.Content)}, []string{"text", lines(s.Text)})
+		equal("body", []string{got.Body.ContentType, Lines(got.Body.Content)}, []string{"text", Lines(s.Text)})
 	}
 	if len(got.Attachments) != len(s.Files) {
 		t.Fatalf("%d attachments, want %d: %+v", len(got.Attachments), len(s.Files), got.Attachments)
@@ -208,7 +208,7 @@ func (s sample) check(t *testing.T, got simulator.Message) {
 		if a.IsInline != (f.ContentID != "") {
 			t.Errorf("attachment %s: isInline is %v", a.Name, a.IsInline)
 		}
-		equal("attachment's sha256", a.SHA256, sha256Hex(f.content))
+		equal("attachment's sha256", a.SHA256, SHA256Hex(f.Content))
 	}
 }
 
@@ -220,13 +220,13 @@ func addresses(list []simulator.Address) []string {
 	return out
 }
 
-// lines makes texts comparable: line ends as LF, and one of them at the end, which
+// Lines makes texts comparable: line ends as LF, and one of them at the end, which
 // SMTP adds.
-func lines(s string) string {
+func Lines(s string) string {
 	return strings.TrimSuffix(strings.ReplaceAll(s, "\r\n", "\n"), "\n") + "\n"
 }
 
-func sha256Hex(b []byte) string {
+func SHA256Hex(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }

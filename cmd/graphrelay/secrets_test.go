@@ -54,7 +54,7 @@ log: {level: debug}
 // secretRig collects what can be seen of a relay.
 type secretRig struct {
 	*testing.T
-	*relayProcess
+	*Relay
 	secrets map[string]string // by what they are
 	seen    map[string][]byte // by where
 }
@@ -63,22 +63,22 @@ func (s *secretRig) see(where string, what []byte) { s.seen[where] = append(s.se
 
 func (s *secretRig) write(name, text string) {
 	s.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Dir, name), []byte(text), 0o600); err != nil {
 		s.Fatal(err)
 	}
 }
 
 // run runs a command and keeps what it shows.
-func (s *secretRig) run(args ...string) result {
+func (s *secretRig) run(args ...string) Result {
 	s.Helper()
-	got := command(s.T, "", append(args, "--config", s.config)...)
-	s.see(strings.Join(args, " "), []byte(got.stdout+got.stderr))
+	got := Command(s.T, "", append(args, "--config", s.Config)...)
+	s.see(strings.Join(args, " "), []byte(got.Stdout+got.Stderr))
 	return got
 }
 
 // submit signs in as other programs do whose command line does not show the password.
 func (s *secretRig) submit(user, password, from, subject string) error {
-	c, err := smtp.Dial(s.address["submission"])
+	c, err := smtp.Dial(s.Address["submission"])
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (s *secretRig) connectByPage(mailbox string) string {
 		}
 		return resp, body
 	}
-	_, port, _ := strings.Cut(s.address["admin"], ":")
+	_, port, _ := strings.Cut(s.Address["admin"], ":")
 	login, _ := post("http://localhost:"+port+"/connect", url.Values{"mailbox": {mailbox}, "user": {"1"}})
 	_, page := post(login.Request.URL.String(), url.Values{"account": {mailbox}})
 	password := regexp.MustCompile(`id="password">([^<]+)<`).FindSubmatch(page)
@@ -135,28 +135,28 @@ func (s *secretRig) connectByPage(mailbox string) string {
 // Of the secrets that pass through the relay none is found in a log, an error, a metric, a
 // page, a command's output, the arguments of a process, or on the disk in clear.
 func TestSecretsStayHidden(t *testing.T) {
-	const appSecret, ownersSecret, wrongSecret, crm = "Xz8Q~secret-of-the-app", "Yw7R~secret-of-the-owners", "Zv6S~secret-that-is-wrong", crmPassword
+	const appSecret, ownersSecret, wrongSecret, crm = "Xz8Q~secret-of-the-app", "Yw7R~secret-of-the-owners", "Zv6S~secret-that-is-wrong", CRMPassword
 	sim := simulator.New(simulator.Options{SendDelay: -1, RevokeRotated: true, Apps: []simulator.App{
 		{ClientID: "22222222-2222-2222-2222-222222222222", Secret: appSecret},
 		{ClientID: "33333333-3333-3333-3333-333333333333", Secret: ownersSecret, Confidential: true},
 	}})
 	server := httptest.NewServer(sim)
 	t.Cleanup(func() { server.Close(); sim.Close() })
-	s := &secretRig{T: t, relayProcess: newRelay(t, &simProcess{url: server.URL}), seen: map[string][]byte{}}
-	key := newTokenKey()
+	s := &secretRig{T: t, Relay: NewRelay(t, &Sim{URL: server.URL}), seen: map[string][]byte{}}
+	key := NewTokenKey()
 	s.write("token.key", key)
 	s.write("app.secret", appSecret)
-	s.write("relay.yaml", fmt.Sprintf(secretConfig, s.address["submission"], server.URL, s.address["admin"]))
+	s.write("relay.yaml", fmt.Sprintf(secretConfig, s.Address["submission"], server.URL, s.Address["admin"]))
 	t.Setenv("GRAPHRELAY_TEST_SECRET", ownersSecret)
-	s.start(t)
+	s.Start(t)
 
 	byPage := s.connectByPage("anna@contoso.test")
-	connected := s.connect(t, "bob@contoso.test", "bob@contoso.test")
-	byCommand := smtpPassword.FindStringSubmatch(connected.stdout)
+	connected := s.Connect(t, "bob@contoso.test", "bob@contoso.test")
+	byCommand := SMTPPassword.FindStringSubmatch(connected.Stdout)
 	if byCommand == nil {
-		t.Fatalf("status %d: %s", connected.status, connected.stdout)
+		t.Fatalf("status %d: %s", connected.Status, connected.Stdout)
 	}
-	s.see("connect", []byte(strings.Replace(connected.stdout, byCommand[1], "", 1)))
+	s.see("connect", []byte(strings.Replace(connected.Stdout, byCommand[1], "", 1)))
 	for subject, as := range map[string][3]string{
 		"1": {"crm", crm, "app@fabrikam.test"}, "2": {"anna@contoso.test", byPage, "anna@contoso.test"}, "3": {"bob@contoso.test", byCommand[1], "bob@contoso.test"},
 	} {
@@ -164,7 +164,7 @@ func TestSecretsStayHidden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitFor(t, "three sends", func() bool { return len(sim.Sent()) == 3 })
+	WaitFor(t, "three sends", func() bool { return len(sim.Sent()) == 3 })
 	if err := s.submit("bob@contoso.test", byPage, "bob@contoso.test", "another's password"); err == nil {
 		t.Error("another's password was taken")
 	}
@@ -174,18 +174,18 @@ func TestSecretsStayHidden(t *testing.T) {
 	sim.RevokeTokens()
 	sim.Revoke("anna@contoso.test")
 	s.write("app.secret", wrongSecret)
-	s.signal(syscall.SIGHUP)
-	waitFor(t, "the reload", func() bool { return strings.Contains(s.log.String(), "configuration reloaded") })
+	s.Signal(syscall.SIGHUP)
+	WaitFor(t, "the reload", func() bool { return strings.Contains(s.Relay.Log.String(), "configuration reloaded") })
 	for subject, as := range map[string][3]string{"4": {"crm", crm, "app@fabrikam.test"}, "5": {"anna@contoso.test", byPage, "anna@contoso.test"}} {
 		if err := s.submit(as[0], as[1], as[2], subject); err != nil {
 			t.Fatal(err)
 		}
 	}
-	waitFor(t, "what cannot be sent", func() bool {
+	WaitFor(t, "what cannot be sent", func() bool {
 		got := s.run("queue", "list", "--json")
-		return strings.Contains(got.stdout, `"not_connected"`) && strings.Contains(got.stdout, `"sign_in"`)
+		return strings.Contains(got.Stdout, `"not_connected"`) && strings.Contains(got.Stdout, `"sign_in"`)
 	})
-	for _, m := range regexp.MustCompile(`"id":"([^"]+)"`).FindAllStringSubmatch(s.run("queue", "list", "--state", "all", "--json").stdout, -1) {
+	for _, m := range regexp.MustCompile(`"id":"([^"]+)"`).FindAllStringSubmatch(s.run("queue", "list", "--state", "all", "--json").Stdout, -1) {
 		s.run("queue", "show", m[1])
 		s.run("queue", "show", m[1], "--json")
 	}
@@ -193,12 +193,12 @@ func TestSecretsStayHidden(t *testing.T) {
 		s.run(args...)
 	}
 	for _, path := range []string{"/metrics", "/readyz", "/healthz", "/connect"} {
-		_, body := s.get(path)
+		_, body := s.Get(path)
 		s.see(path, []byte(body))
 	}
 	s.lookAtProcesses()
-	s.stop(t)
-	s.see("log", []byte(s.log.String()))
+	s.Stop(t)
+	s.see("log", []byte(s.Relay.Log.String()))
 	s.lookAtDisk()
 
 	s.secrets = map[string]string{"client secret": appSecret, "the owners' client secret": ownersSecret, "wrong secret": wrongSecret,
@@ -225,7 +225,7 @@ func TestSecretsStayHidden(t *testing.T) {
 func (s *secretRig) lookAtProcesses() {
 	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil || len(all) == 0 {
-		skipUnlessCI(s.T, "no /proc here: %v", err)
+		SkipUnlessCI(s.T, "no /proc here: %v", err)
 	}
 	for _, path := range all {
 		line, _ := os.ReadFile(path) // it may have ended
@@ -236,7 +236,7 @@ func (s *secretRig) lookAtProcesses() {
 // lookAtDisk reads all that the relay has written: the files that it was given are beside.
 func (s *secretRig) lookAtDisk() {
 	s.Helper()
-	err := filepath.WalkDir(filepath.Join(s.dir, "data"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(s.Dir, "data"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -37,24 +37,24 @@ func TestSecureMail(t *testing.T) {
 	ciphers := append(smime(t), pgp(t)...)
 	for _, way := range []struct {
 		name, from, mailbox, path string
-		edits                     []edit
+		edits                     []Edit
 	}{
 		{"mime", "signer@contoso.test", "signer@contoso.test", "mime", nil},
 		{"sender rule", "signer@printers.local", "scanner@contoso.test", "mime", nil},
-		{"sendmail", "signer@contoso.test", "signer@contoso.test", "sendmail", []edit{{"    domains: ", "    mail_readwrite: false\n    domains: "}}},
+		{"sendmail", "signer@contoso.test", "signer@contoso.test", "sendmail", []Edit{{"    domains: ", "    mail_readwrite: false\n    domains: "}}},
 	} {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
-			sim := startSim(t)
-			relay := startRelay(t, sim, way.edits...)
+			sim := StartSim(t)
+			relay := StartRelay(t, sim, way.edits...)
 			for _, c := range ciphers {
 				t.Run(c.name, func(t *testing.T) {
 					head := fmt.Sprintf("From: Signer <%s>\r\nTo: Anna <anna@example.com>\r\nBcc: bernd@example.org\r\nSubject: %s\r\nDate: Mon, 02 Nov 2026 10:00:00 +0100\r\n", way.from, c.name)
 					message := []byte(head + c.seal(t))
 					c.check(t, "before", message)
 					sendRaw(t, relay, message, way.from, "anna@example.com", "bernd@example.org")
-					got := sim.sent(t, way.mailbox, c.name)
-					stored := sim.storedMIME(t, got)
+					got := sim.Sent(t, way.mailbox, c.name)
+					stored := sim.StoredMIME(t, got)
 					c.check(t, "after", stored)
 					if opened, err := c.open(c.tamper(t, stored)); err == nil {
 						t.Errorf("changed, it still passes:\n%s", opened)
@@ -112,7 +112,7 @@ func withCRLF(b []byte) string {
 // smime is S/MIME by OpenSSL: detached and opaque signatures, and encryption.
 func smime(t *testing.T) []cipher {
 	t.Helper()
-	openssl := needTool(t, "openssl")
+	openssl := NeedTool(t, "openssl")
 	dir := t.TempDir()
 	key, cert := filepath.Join(dir, "key.pem"), filepath.Join(dir, "cert.pem")
 	mustRun(t, nil, openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert,
@@ -164,14 +164,14 @@ func changeBase64(from, to string) func(t *testing.T, message []byte) []byte {
 		} else if bytes.Count(content, []byte(from)) != 1 {
 			t.Fatal("the text to change is not there")
 		}
-		return fmt.Appendf(nil, "%s\r\n\r\n%s", head, wrapped(bytes.Replace(content, []byte(from), []byte(to), 1)))
+		return fmt.Appendf(nil, "%s\r\n\r\n%s", head, Wrapped(bytes.Replace(content, []byte(from), []byte(to), 1)))
 	}
 }
 
 // pgp is PGP/MIME (RFC 3156) by GnuPG.
 func pgp(t *testing.T) []cipher {
 	t.Helper()
-	gpg := needTool(t, "gpg")
+	gpg := NeedTool(t, "gpg")
 	home, err := os.MkdirTemp("", "gpg") // short: it holds the socket of the agent
 	if err != nil {
 		t.Fatal(err)

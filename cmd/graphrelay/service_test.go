@@ -18,25 +18,25 @@ const serviceUnit = "../../deploy/graphrelay.service"
 // restriction gets is 9.6.
 func TestServiceUnit(t *testing.T) {
 	t.Parallel()
-	analyze := needTool(t, "systemd-analyze")
+	analyze := NeedTool(t, "systemd-analyze")
 	// The program that the unit starts has to be where the unit says.
-	unit := strings.ReplaceAll(readFile(t, serviceUnit), "/usr/local/bin/graphrelay", programPath(t))
+	unit := strings.ReplaceAll(ReadFile(t, serviceUnit), "/usr/local/bin/graphrelay", ProgramPath(t))
 	path := filepath.Join(t.TempDir(), "graphrelay.service")
 	if err := os.WriteFile(path, []byte(unit), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out := tool(t, "", analyze, "verify", "--man=no", path); out != "" {
+	if out := Tool(t, "", analyze, "verify", "--man=no", path); out != "" {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
-	tool(t, "", analyze, "security", "--no-pager", "--offline=true", "--threshold=20", path)
+	Tool(t, "", analyze, "security", "--no-pager", "--offline=true", "--threshold=20", path)
 }
 
 // TestNoShellOuts: the relay starts no program, so there is none to be fooled.
 func TestNoShellOuts(t *testing.T) {
 	t.Parallel()
-	imports := tool(t, "", needTool(t, "go"), "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "graphrelay/...")
+	imports := Tool(t, "", NeedTool(t, "go"), "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "graphrelay/...")
 	if !strings.Contains(imports, "graphrelay/relay/smtpd ") {
-		t.Fatalf("go list prints %s", tail(imports))
+		t.Fatalf("go list prints %s", Tail(imports))
 	}
 	for line := range strings.Lines(imports) {
 		if words := strings.Fields(line); slices.Contains(words, "os/exec") || slices.Contains(words, "plugin") {
@@ -54,7 +54,7 @@ func TestNotify(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := l.SetReadDeadline(time.Now().Add(guard)); err != nil {
+	if err := l.SetReadDeadline(time.Now().Add(Guard)); err != nil {
 		t.Fatal(err)
 	}
 	expect := func(want string) {
@@ -65,33 +65,33 @@ func TestNotify(t *testing.T) {
 			t.Fatalf("systemd is told %q, %v; want %q", got[:n], err, want)
 		}
 	}
-	relay := newRelay(t, startSim(t))
+	relay := NewRelay(t, StartSim(t))
 	t.Setenv("NOTIFY_SOCKET", socket)
-	relay.begin(t)
+	relay.Begin(t)
 	expect("READY=1")
-	d, err := relay.dial("devices")
+	d, err := relay.Dial("devices")
 	if err != nil {
 		t.Fatalf("ready, but: %v", err)
 	}
 	_ = d.Close()
-	good := readFile(t, relay.config)
+	good := ReadFile(t, relay.Config)
 	for _, text := range []string{good, "broken"} {
-		relay.write(t, text)
-		relay.signal(syscall.SIGHUP)
+		relay.Write(t, text)
+		relay.Signal(syscall.SIGHUP)
 		expect("RELOADING=1")
 		expect("READY=1")
 	}
-	relay.signal(syscall.SIGTERM)
+	relay.Signal(syscall.SIGTERM)
 	expect("STOPPING=1")
-	if !relay.ends() || relay.status() != 0 {
-		t.Errorf("serve ended with status %d", relay.status())
+	if !relay.Ends() || relay.Status() != 0 {
+		t.Errorf("serve ended with status %d", relay.Status())
 	}
 
 	// Nobody listens: that is no reason not to serve.
 	if err := os.Remove(socket); err != nil {
 		t.Fatal(err)
 	}
-	relay.write(t, good)
-	relay.start(t)
-	relay.stop(t)
+	relay.Write(t, good)
+	relay.Start(t)
+	relay.Stop(t)
 }

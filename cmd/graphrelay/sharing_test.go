@@ -24,11 +24,11 @@ const (
 )
 
 // mailFrom is an outbox of messages from so many mailboxes in turn, named after title.
-func mailFrom(relay *relayProcess, title string, mailboxes, messages int) *outbox {
-	plain := tenKilobytes(title)
-	return &outbox{
-		dial: func() (*dialog, error) { return relay.dial("devices") }, connections: 4, messages: messages,
-		make: func(n int) sample {
+func mailFrom(relay *Relay, title string, mailboxes, messages int) *Outbox {
+	plain := TenKilobytes(title)
+	return &Outbox{
+		Dial: func() (*Dialog, error) { return relay.Dial("devices") }, Connections: 4, Messages: messages,
+		Make: func(n int) Sample {
 			s := plain(n)
 			s.From = fmt.Sprintf("%s-%d@contoso.test", strings.ReplaceAll(title, " ", "-"), n%mailboxes)
 			return s
@@ -37,21 +37,21 @@ func mailFrom(relay *relayProcess, title string, mailboxes, messages int) *outbo
 }
 
 // queueAll has all of it accepted.
-func (o *outbox) queueAll(t *testing.T) {
+func (o *Outbox) queueAll(t *testing.T) {
 	t.Helper()
-	o.await(t, o.start())
+	o.Await(t, o.Start())
 }
 
 // arrived lists what of a title was sent, in order.
-func (s *simProcess) arrived(t *testing.T, title string) []simulator.Delivery {
+func (s *Sim) arrived(t *testing.T, title string) []simulator.Delivery {
 	t.Helper()
-	return slices.DeleteFunc(s.ledger(t), func(d simulator.Delivery) bool { return !strings.HasPrefix(d.Subject, title+" ") })
+	return slices.DeleteFunc(s.Ledger(t), func(d simulator.Delivery) bool { return !strings.HasPrefix(d.Subject, title+" ") })
 }
 
 // begun is when the first call for one of the title's mailboxes came.
-func (s *simProcess) begun(t *testing.T, title string) time.Time {
+func (s *Sim) begun(t *testing.T, title string) time.Time {
 	t.Helper()
-	calls := read[[]simulator.Call](t, s, "journal")
+	calls := View[[]simulator.Call](t, s, "journal")
 	calls = slices.DeleteFunc(calls, func(c simulator.Call) bool {
 		return !strings.HasPrefix(c.Mailbox, strings.ReplaceAll(title, " ", "-")+"-")
 	})
@@ -63,16 +63,16 @@ func (s *simProcess) begun(t *testing.T, title string) time.Time {
 // answer. What is well arrives while all of those are bad.
 func TestBadLanesDelayNoOther(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t, "--latency", callTime)
-	relay := startRelay(t, sim, deliveryKey(fmt.Sprintf("concurrency: %d", placesInAll)), deliveryKey("retry_delays: [2s]"))
+	sim := StartSim(t, "--latency", callTime)
+	relay := StartRelay(t, sim, DeliveryKey(fmt.Sprintf("concurrency: %d", placesInAll)), DeliveryKey("retry_delays: [2s]"))
 	well := func(title string) time.Duration {
 		t.Helper()
 		mailFrom(relay, title, wellLanes, wellMail).queueAll(t)
-		relay.resumeAll(t)
-		waitFor(t, "the lanes that are well", func() bool { return len(sim.arrived(t, title)) == wellMail })
+		relay.ResumeAll(t)
+		WaitFor(t, "the lanes that are well", func() bool { return len(sim.arrived(t, title)) == wellMail })
 		return sim.arrived(t, title)[wellMail-1].Time.Sub(sim.begun(t, title))
 	}
-	relay.pauseAll(t)
+	relay.PauseAll(t)
 	alone := well("alone")
 	for _, c := range []struct {
 		title string
@@ -81,16 +81,16 @@ func TestBadLanesDelayNoOther(t *testing.T) {
 		{"throttled", simulator.Fault{Status: http.StatusTooManyRequests, Code: "ApplicationThrottled", RetryAfter: "2"}},
 		{"unavailable", simulator.Fault{Status: http.StatusServiceUnavailable, RetryAfter: "2"}},
 		{"failing", simulator.Fault{Status: http.StatusInternalServerError}},
-		{"hanging", simulator.Fault{Hang: 10 * guard}},
+		{"hanging", simulator.Fault{Hang: 10 * Guard}},
 	} {
 		for n := range badLanes {
 			c.bad.Mailbox = fmt.Sprintf("%s-%d@contoso.test", c.title, n)
-			sim.fault(t, c.bad)
+			sim.Fault(t, c.bad)
 		}
-		relay.pauseAll(t)
+		relay.PauseAll(t)
 		mailFrom(relay, c.title, badLanes, badMail).queueAll(t)
 		beside := well("beside " + c.title)
-		for _, f := range read[[]simulator.Fault](t, sim, "faults") {
+		for _, f := range View[[]simulator.Fault](t, sim, "faults") {
 			if f.Acted == 0 {
 				t.Errorf("%s: nothing was asked for %s", c.title, f.Mailbox)
 			}
@@ -100,16 +100,16 @@ func TestBadLanesDelayNoOther(t *testing.T) {
 		if c.bad.Hang > 0 {
 			break
 		}
-		sim.clearFaults(t)
-		relay.settled(t)
+		sim.ClearFaults(t)
+		relay.Settled(t)
 		if n := len(sim.arrived(t, c.title)); n != badMail {
 			t.Errorf("%s: of %d messages %d were sent in the end", c.title, badMail, n)
 		}
 	}
-	if n := read[simulator.Stats](t, sim, "stats").Lost; n > 0 {
+	if n := View[simulator.Stats](t, sim, "stats").Lost; n > 0 {
 		t.Errorf("%d requests that hung had ended when the last message of the others arrived", n)
 	}
-	relay.kill(t) // a clean stop would wait for them
+	relay.Kill(t) // a clean stop would wait for them
 }
 
 // TestBulkDelaysNoTrickle has two lanes send hundreds of messages, and beside them one
@@ -118,23 +118,23 @@ func TestBadLanesDelayNoOther(t *testing.T) {
 func TestBulkDelaysNoTrickle(t *testing.T) {
 	t.Parallel()
 	const bulk, few = 200, 60
-	sim := startSim(t, "--latency", callTime)
-	relay := startRelay(t, sim, deliveryKey(fmt.Sprintf("concurrency: %d", placesInAll)))
-	d, err := relay.dial("devices")
+	sim := StartSim(t, "--latency", callTime)
+	relay := StartRelay(t, sim, DeliveryKey(fmt.Sprintf("concurrency: %d", placesInAll)))
+	d, err := relay.Dial("devices")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
 	accepted := map[string]time.Time{}
 	trickle := func(title string, n int) {
-		s := mailFrom(relay, title, wellLanes, 0).make(n)
-		if _, err := d.submit(s.From, s.recipients(), strings.NewReader(s.compose(rfc2231Name))); err != nil {
+		s := mailFrom(relay, title, wellLanes, 0).Make(n)
+		if _, err := d.Submit(s.From, s.Recipients(), strings.NewReader(s.Compose(RFC2231Name))); err != nil {
 			t.Fatal(err)
 		}
 		accepted[s.Subject] = time.Now()
 	}
 	took := func(title string) (seconds []float64, passed []int) {
-		waitFor(t, "the trickle", func() bool { return len(sim.arrived(t, title)) == len(accepted) })
+		WaitFor(t, "the trickle", func() bool { return len(sim.arrived(t, title)) == len(accepted) })
 		for _, m := range sim.arrived(t, title) {
 			n := 0
 			for _, b := range sim.arrived(t, "bulk") {
@@ -153,10 +153,10 @@ func TestBulkDelaysNoTrickle(t *testing.T) {
 	alone, _ := took("alone")
 
 	clear(accepted)
-	relay.pauseAll(t)
+	relay.PauseAll(t)
 	mailFrom(relay, "bulk", 2, bulk).queueAll(t)
-	relay.resumeAll(t)
-	waitFor(t, "the bulk", func() bool { return len(sim.arrived(t, "bulk")) > 0 })
+	relay.ResumeAll(t)
+	WaitFor(t, "the bulk", func() bool { return len(sim.arrived(t, "bulk")) > 0 })
 	for n := 0; len(sim.arrived(t, "bulk")) < bulk/2; n++ {
 		trickle("trickle", n)
 		time.Sleep(50 * time.Millisecond)
@@ -167,7 +167,7 @@ func TestBulkDelaysNoTrickle(t *testing.T) {
 	}
 	t.Logf("%d messages of the trickle: %.3f s each at the median alone, %.3f s beside a bulk of %d, of which up to %d passed by",
 		len(passed), median(alone), median(beside), bulk, slices.Max(passed))
-	relay.settled(t)
+	relay.Settled(t)
 }
 
 // TestBulkSenderDelaysNoOther has a copier send hundreds of messages by the mailbox that
@@ -176,27 +176,27 @@ func TestBulkDelaysNoTrickle(t *testing.T) {
 func TestBulkSenderDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	const bulk, few = 200, 25
-	sim := startSim(t, "--latency", callTime)
-	relay := startRelay(t, sim)
+	sim := StartSim(t, "--latency", callTime)
+	relay := StartRelay(t, sim)
 	accepted := map[string]time.Time{} // by subject
 	one := func(listener, title, from string) {
 		t.Helper()
-		d, err := relay.dial(listener)
+		d, err := relay.Dial(listener)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		s := tenKilobytes(title)(0)
+		s := TenKilobytes(title)(0)
 		s.From = from
-		if _, err := d.submit(s.From, s.recipients(), strings.NewReader(s.compose(rfc2231Name))); err != nil {
+		if _, err := d.Submit(s.From, s.Recipients(), strings.NewReader(s.Compose(RFC2231Name))); err != nil {
 			t.Fatal(err)
 		}
 		accepted[s.Subject] = time.Now()
 	}
-	relay.pauseAll(t)
+	relay.PauseAll(t)
 	o := mailFrom(relay, "bulk", 1, bulk)
-	plain := o.make
-	o.make = func(n int) sample {
+	plain := o.Make
+	o.Make = func(n int) Sample {
 		s := plain(n)
 		s.From = "copier@printers.local"
 		return s
@@ -204,12 +204,12 @@ func TestBulkSenderDelaysNoOther(t *testing.T) {
 	o.queueAll(t)
 	one("devices", "early device", "fax@printers.local")
 	one("submission", "early account", "scanner@contoso.test")
-	relay.resumeAll(t)
-	waitFor(t, "some of the bulk", func() bool { return len(sim.arrived(t, "bulk")) > bulk/4 })
+	relay.ResumeAll(t)
+	WaitFor(t, "some of the bulk", func() bool { return len(sim.arrived(t, "bulk")) > bulk/4 })
 	one("devices", "late device", "fax@printers.local")
 	one("submission", "late account", "scanner@contoso.test")
-	relay.settled(t)
-	ledger := sim.ledger(t)
+	relay.Settled(t)
+	ledger := sim.Ledger(t)
 	for subject, since := range accepted {
 		before := len(slices.DeleteFunc(slices.Clone(ledger), func(d simulator.Delivery) bool { return d.Time.After(since) }))
 		at := slices.IndexFunc(ledger, func(d simulator.Delivery) bool { return d.Subject == subject })

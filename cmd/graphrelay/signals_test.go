@@ -13,29 +13,29 @@ import (
 // not sent is sent by the next one, once.
 func TestStop(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
-	sim.fault(t, simulator.Fault{Operation: simulator.OpSend, Latency: time.Second})
-	o := &outbox{
-		dial:        func() (*dialog, error) { return relay.dial("devices") },
-		connections: 4, messages: 80, make: tenKilobytes("stop"),
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpSend, Latency: time.Second})
+	o := &Outbox{
+		Dial:        func() (*Dialog, error) { return relay.Dial("devices") },
+		Connections: 4, Messages: 80, Make: TenKilobytes("stop"),
 	}
-	o.await(t, o.start())
-	relay.stop(t)
-	sim.clearFaults(t)
-	relay.start(t)
-	relay.settled(t)
-	o.check(t, sim)
+	o.Await(t, o.Start())
+	relay.Stop(t)
+	sim.ClearFaults(t)
+	relay.Start(t)
+	relay.Settled(t)
+	o.Check(t, sim)
 }
 
 // TestStopWithClients ends a relay while one client is idle and another is in the
 // middle of a message that it never finishes: neither keeps it from ending.
 func TestStopWithClients(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
 	for _, start := range []string{"NOOP", "MAIL FROM:<crm@contoso.test>\r\nRCPT TO:<anna@example.com>\r\nDATA\r\nSubject: never"} {
-		d, err := relay.dial("devices")
+		d, err := relay.Dial("devices")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,10 +43,10 @@ func TestStopWithClients(t *testing.T) {
 		if err := d.PrintfLine("%s", start); err != nil {
 			t.Fatal(err)
 		}
-		d.next()
+		d.Next()
 	}
-	relay.stop(t)
-	relay.checkEmpty(t)
+	relay.Stop(t)
+	relay.CheckEmpty(t)
 }
 
 // TestStopDuringUpload ends a relay while a client is in the middle of a message and an
@@ -55,16 +55,16 @@ func TestStopWithClients(t *testing.T) {
 func TestStopDuringUpload(t *testing.T) {
 	t.Parallel()
 	const size = 18_000_000 // five ranges
-	sim := startSim(t)
-	relay := startRelay(t, sim)
-	sim.fault(t, simulator.Fault{Operation: simulator.OpUpload, Latency: 7 * time.Second})
-	large := tenKilobytes("upload")(1)
-	large.Files = []sampleFile{newFile(t, "large.bin", "application/octet-stream", noise("large", size))}
-	if answer := relay.sendOne(t, large); !strings.HasPrefix(answer, "250 ") {
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpUpload, Latency: 7 * time.Second})
+	large := TenKilobytes("upload")(1)
+	large.Files = []File{NewFile(t, "large.bin", "application/octet-stream", Noise("large", size))}
+	if answer := relay.SendOne(t, large); !strings.HasPrefix(answer, "250 ") {
 		t.Fatal(answer)
 	}
 	uploads := func() (ranges, sessions, bytes int) {
-		for _, c := range read[[]simulator.Call](t, sim, "journal") {
+		for _, c := range View[[]simulator.Call](t, sim, "journal") {
 			switch {
 			case c.Operation == simulator.OpUpload && c.Status < 300:
 				ranges++
@@ -75,31 +75,31 @@ func TestStopDuringUpload(t *testing.T) {
 		}
 		return ranges, sessions, bytes
 	}
-	waitFor(t, "the first range", func() bool { n, _, _ := uploads(); return n > 0 })
-	d, err := relay.dial("devices")
+	WaitFor(t, "the first range", func() bool { n, _, _ := uploads(); return n > 0 })
+	d, err := relay.Dial("devices")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
 	for _, command := range []string{"MAIL FROM:<crm@contoso.test>", "RCPT TO:<anna@example.com>", "DATA"} {
-		d.answer("%s", command)
+		d.Answer("%s", command)
 	}
-	relay.signal(syscall.SIGTERM)
-	if answer := d.answer("From: <crm@contoso.test>\r\nSubject: during the stop\r\n\r\ntext\r\n."); !strings.HasPrefix(answer, "250 2.0.0 queued as ") {
+	relay.Signal(syscall.SIGTERM)
+	if answer := d.Answer("From: <crm@contoso.test>\r\nSubject: during the stop\r\n\r\ntext\r\n."); !strings.HasPrefix(answer, "250 2.0.0 queued as ") {
 		t.Errorf("the message that the stop met: %s", answer)
 	}
-	if !relay.ends() || relay.status() != 0 {
-		t.Fatalf("serve ended with status %d after SIGTERM", relay.status())
+	if !relay.Ends() || relay.Status() != 0 {
+		t.Fatalf("serve ended with status %d after SIGTERM", relay.Status())
 	}
 	if n, _, _ := uploads(); n >= 5 {
 		t.Fatalf("%d ranges were uploaded before the stop: it met no upload", n)
 	}
-	sim.clearFaults(t)
-	relay.start(t)
-	sim.sent(t, "crm@contoso.test", "during the stop")
-	got := sim.sent(t, large.From, large.Subject)
-	relay.settled(t)
-	if len(got.Attachments) != 1 || got.Attachments[0].SHA256 != sha256Hex(large.Files[0].content) {
+	sim.ClearFaults(t)
+	relay.Start(t)
+	sim.Sent(t, "crm@contoso.test", "during the stop")
+	got := sim.Sent(t, large.From, large.Subject)
+	relay.Settled(t)
+	if len(got.Attachments) != 1 || got.Attachments[0].SHA256 != SHA256Hex(large.Files[0].Content) {
 		t.Errorf("the attachments are %+v", got.Attachments)
 	}
 	if _, sessions, bytes := uploads(); sessions != 1 || bytes != size {
@@ -112,31 +112,31 @@ func TestStopDuringUpload(t *testing.T) {
 func TestReload(t *testing.T) {
 	t.Parallel()
 	const series = "graphrelay_config_last_reload_successful"
-	sim := startSim(t)
-	relay := startRelay(t, sim)
-	good := readFile(t, relay.config)
-	if n := relay.metric(t, series); n != 1 {
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
+	good := ReadFile(t, relay.Config)
+	if n := relay.Metric(t, series); n != 1 {
 		t.Errorf("after the start, %s is %v", series, n)
 	}
-	hash := strings.TrimSpace(command(t, "second-secret\n", "hash-password").stdout)
-	relay.write(t, good, addUser("second", hash))
-	relay.signal(syscall.SIGHUP)
-	waitFor(t, "the new user", func() bool { return strings.HasPrefix(relay.signIn("second", "second-secret"), "235 ") })
+	hash := strings.TrimSpace(Command(t, "second-secret\n", "hash-password").Stdout)
+	relay.Write(t, good, AddUser("second", hash))
+	relay.Signal(syscall.SIGHUP)
+	WaitFor(t, "the new user", func() bool { return strings.HasPrefix(relay.SignIn("second", "second-secret"), "235 ") })
 
-	relay.write(t, good, edit{"hostname:", "hostnam:"})
-	relay.signal(syscall.SIGHUP)
-	waitFor(t, "the failed reload", func() bool { return relay.metric(t, series) == 0 })
-	if answer := relay.signIn("second", "second-secret"); !strings.HasPrefix(answer, "235 ") {
+	relay.Write(t, good, Edit{"hostname:", "hostnam:"})
+	relay.Signal(syscall.SIGHUP)
+	WaitFor(t, "the failed reload", func() bool { return relay.Metric(t, series) == 0 })
+	if answer := relay.SignIn("second", "second-secret"); !strings.HasPrefix(answer, "235 ") {
 		t.Errorf("after a broken file: %s", answer)
 	}
 
-	relay.write(t, good)
-	relay.signal(syscall.SIGHUP)
-	waitFor(t, "the good reload", func() bool { return relay.metric(t, series) == 1 })
-	waitFor(t, "the end of the removed user", func() bool {
-		return strings.HasPrefix(relay.signIn("second", "second-secret"), "535 5.7.8 ")
+	relay.Write(t, good)
+	relay.Signal(syscall.SIGHUP)
+	WaitFor(t, "the good reload", func() bool { return relay.Metric(t, series) == 1 })
+	WaitFor(t, "the end of the removed user", func() bool {
+		return strings.HasPrefix(relay.SignIn("second", "second-secret"), "535 5.7.8 ")
 	})
-	if answer := relay.signIn(crmUser, crmPassword); !strings.HasPrefix(answer, "235 ") {
+	if answer := relay.SignIn(CRMUser, CRMPassword); !strings.HasPrefix(answer, "235 ") {
 		t.Errorf("a user that stayed: %s", answer)
 	}
 }

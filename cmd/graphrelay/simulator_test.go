@@ -13,47 +13,47 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// simProcess is `graphrelay simulate`.
-type simProcess struct {
-	*process
-	url string
+// Sim is `graphrelay simulate`.
+type Sim struct {
+	*Process
+	URL string
 }
 
-// startSim starts a simulator that notes every breach of what graphrelay promises
+// StartSim starts a simulator that notes every breach of what graphrelay promises
 // to send; the test's end wants none.
-func startSim(t *testing.T, args ...string) *simProcess {
+func StartSim(t *testing.T, args ...string) *Sim {
 	t.Helper()
-	return startSimOf(t, programPath(t), args...)
+	return StartSimOf(t, ProgramPath(t), args...)
 }
 
-func startSimOf(t *testing.T, program string, args ...string) *simProcess {
+func StartSimOf(t *testing.T, program string, args ...string) *Sim {
 	t.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	s := &simProcess{url: "http://" + address}
-	s.process = startProcess(t, program, append([]string{"simulate", "--listen", address, "--strict", "--quiet"}, args...)...)
-	waitFor(t, "the simulator", func() bool {
-		if !s.running() {
-			t.Fatalf("simulate ended with status %d: %s", s.status(), s.log.String())
+	address := fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+	s := &Sim{URL: "http://" + address}
+	s.Process = StartProcess(t, program, append([]string{"simulate", "--listen", address, "--strict", "--quiet"}, args...)...)
+	WaitFor(t, "the simulator", func() bool {
+		if !s.Running() {
+			t.Fatalf("simulate ended with status %d: %s", s.Status(), s.Log.String())
 		}
-		reply, err := http.Get(s.url + "/_simulator/stats")
+		reply, err := http.Get(s.URL + "/_simulator/stats")
 		if err != nil {
 			return false
 		}
 		return reply.Body.Close() == nil
 	})
 	t.Cleanup(func() {
-		for _, v := range read[[]simulator.Violation](t, s, "violations") {
+		for _, v := range View[[]simulator.Violation](t, s, "violations") {
 			t.Errorf("%s %s breaks the contract: %s", v.Operation, v.Path, v.Text)
 		}
 	})
 	return s
 }
 
-// read gets a part of the simulator's view.
-func read[T any](t *testing.T, s *simProcess, path string) T {
+// View gets a part of the simulator's view.
+func View[T any](t *testing.T, s *Sim, path string) T {
 	t.Helper()
 	var value T
-	reply, err := http.Get(s.url + "/_simulator/" + path)
+	reply, err := http.Get(s.URL + "/_simulator/" + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,24 +64,24 @@ func read[T any](t *testing.T, s *simProcess, path string) T {
 	return value
 }
 
-// ledger lists every send that was accepted.
-func (s *simProcess) ledger(t *testing.T) []simulator.Delivery {
+// Ledger lists every send that was accepted.
+func (s *Sim) Ledger(t *testing.T) []simulator.Delivery {
 	t.Helper()
-	return read[[]simulator.Delivery](t, s, "ledger")
+	return View[[]simulator.Delivery](t, s, "ledger")
 }
 
-// messages lists what a mailbox holds; all of them, if mailbox is empty.
-func (s *simProcess) messages(t *testing.T, mailbox string) []simulator.Message {
+// Messages lists what a mailbox holds; all of them, if mailbox is empty.
+func (s *Sim) Messages(t *testing.T, mailbox string) []simulator.Message {
 	t.Helper()
-	return read[[]simulator.Message](t, s, "messages?mailbox="+url.QueryEscape(mailbox))
+	return View[[]simulator.Message](t, s, "messages?mailbox="+url.QueryEscape(mailbox))
 }
 
-// sent waits for a message in a mailbox's Sent Items.
-func (s *simProcess) sent(t *testing.T, mailbox, subject string) simulator.Message {
+// Sent waits for a message in a mailbox's Sent Items.
+func (s *Sim) Sent(t *testing.T, mailbox, subject string) simulator.Message {
 	t.Helper()
 	var found simulator.Message
-	waitFor(t, fmt.Sprintf("%q in %s", subject, mailbox), func() bool {
-		list := s.messages(t, mailbox)
+	WaitFor(t, fmt.Sprintf("%q in %s", subject, mailbox), func() bool {
+		list := s.Messages(t, mailbox)
 		i := slices.IndexFunc(list, func(m simulator.Message) bool { return m.Subject == subject && m.Folder == simulator.SentItems })
 		if i >= 0 {
 			found = list[i]
@@ -92,21 +92,21 @@ func (s *simProcess) sent(t *testing.T, mailbox, subject string) simulator.Messa
 }
 
 // moved waits until all that was accepted for sending is in Sent Items.
-func (s *simProcess) moved(t *testing.T) {
+func (s *Sim) moved(t *testing.T) {
 	t.Helper()
-	waitFor(t, "the moves to Sent Items", func() bool {
-		return !slices.ContainsFunc(s.messages(t, ""), func(m simulator.Message) bool { return m.Submitted && m.Folder == simulator.Drafts })
+	WaitFor(t, "the moves to Sent Items", func() bool {
+		return !slices.ContainsFunc(s.Messages(t, ""), func(m simulator.Message) bool { return m.Submitted && m.Folder == simulator.Drafts })
 	})
 }
 
-// fault makes calls go wrong from now on.
-func (s *simProcess) fault(t *testing.T, f simulator.Fault) {
+// Fault makes calls go wrong from now on.
+func (s *Sim) Fault(t *testing.T, f simulator.Fault) {
 	t.Helper()
 	body, err := json.Marshal(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply, err := http.Post(s.url+"/_simulator/faults", "application/json", bytes.NewReader(body))
+	reply, err := http.Post(s.URL+"/_simulator/faults", "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,15 +116,15 @@ func (s *simProcess) fault(t *testing.T, f simulator.Fault) {
 	}
 }
 
-// clearFaults makes all calls go right again.
-func (s *simProcess) clearFaults(t *testing.T) { s.remove(t, "faults") }
+// ClearFaults makes all calls go right again.
+func (s *Sim) ClearFaults(t *testing.T) { s.remove(t, "faults") }
 
-// reset forgets what all mailboxes hold.
-func (s *simProcess) reset(t *testing.T) { s.remove(t, "state") }
+// Reset forgets what all mailboxes hold.
+func (s *Sim) Reset(t *testing.T) { s.remove(t, "state") }
 
-func (s *simProcess) remove(t *testing.T, what string) {
+func (s *Sim) remove(t *testing.T, what string) {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodDelete, s.url+"/_simulator/"+what, nil)
+	request, err := http.NewRequest(http.MethodDelete, s.URL+"/_simulator/"+what, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,29 +135,29 @@ func (s *simProcess) remove(t *testing.T, what string) {
 	_ = reply.Body.Close()
 }
 
-// releasedSim is startSim with the program as it is released.
-func releasedSim(t *testing.T, args ...string) *simProcess {
+// ReleasedSim is StartSim with the program as it is released.
+func ReleasedSim(t *testing.T, args ...string) *Sim {
 	t.Helper()
-	program, err := plainProgram()
+	program, err := PlainProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startSimOf(t, program, args...)
+	return StartSimOf(t, program, args...)
 }
 
-// storedMIME is the message as the mailbox holds it.
-func (s *simProcess) storedMIME(t *testing.T, m simulator.Message) []byte {
+// StoredMIME is the message as the mailbox holds it.
+func (s *Sim) StoredMIME(t *testing.T, m simulator.Message) []byte {
 	t.Helper()
 	if m.MIME == nil {
 		t.Fatal("the item was not made from MIME")
 	}
-	reply, err := http.Get(s.url + "/_simulator/attachments/" + url.PathEscape(m.MIME.ID))
+	reply, err := http.Get(s.URL + "/_simulator/attachments/" + url.PathEscape(m.MIME.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer reply.Body.Close()
 	raw, err := io.ReadAll(reply.Body)
-	if err != nil || reply.StatusCode != http.StatusOK || sha256Hex(raw) != m.MIME.SHA256 {
+	if err != nil || reply.StatusCode != http.StatusOK || SHA256Hex(raw) != m.MIME.SHA256 {
 		t.Fatalf("the MIME: %s, %v, %d bytes", reply.Status, err, len(raw))
 	}
 	return raw

@@ -79,14 +79,14 @@ func (s *siege) hold(c net.Conn, interval time.Duration) {
 // needFiles skips where so many connections are not allowed to both ends.
 func needFiles(t *testing.T, n int) {
 	t.Helper()
-	limits := readFile(t, "/proc/self/limits")
+	limits := ReadFile(t, "/proc/self/limits")
 	var soft int
 	_, after, _ := strings.Cut(limits, "Max open files")
 	if _, err := fmt.Sscan(after, &soft); err != nil {
 		t.Fatalf("%v in %s", err, limits)
 	}
 	if soft < n {
-		skipUnlessCI(t, "needs %d open files, and may have %d", n, soft)
+		SkipUnlessCI(t, "needs %d open files, and may have %d", n, soft)
 	}
 }
 
@@ -102,16 +102,16 @@ func TestSiege(t *testing.T) {
 		connections, length = 3000, 40*time.Second
 	}
 	needFiles(t, connections+1000)
-	for name, edits := range map[string][]edit{
-		"with room":    {limitsKey("connections: 5000\n  connections_per_address: 4000")},
-		"without room": {limitsKey("connections: 400\n  connections_per_address: 100")},
+	for name, edits := range map[string][]Edit{
+		"with room":    {LimitsKey("connections: 5000\n  connections_per_address: 4000")},
+		"without room": {LimitsKey("connections: 400\n  connections_per_address: 100")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			relay := releasedRelay(t, releasedSim(t), edits...)
-			relay.start(t)
-			s := besiege(t, "127.0.0.66", relay.address["devices"], connections, time.Second)
+			relay := ReleasedRelay(t, ReleasedSim(t), edits...)
+			relay.Start(t)
+			s := besiege(t, "127.0.0.66", relay.Address["devices"], connections, time.Second)
 			held := s.open.Load()
-			waitFor(t, "the first mail from there", func() bool { // for some seconds idle connections are left alone
+			WaitFor(t, "the first mail from there", func() bool { // for some seconds idle connections are left alone
 				return sendFrom(relay, "127.0.0.66") == nil
 			})
 			sent := 0
@@ -123,7 +123,7 @@ func TestSiege(t *testing.T) {
 					sent++
 				}
 			}
-			peak := peakMemory(t, relay.process)
+			peak := PeakMemory(t, relay.Process)
 			t.Logf("%d messages sent beside %d slow connections, %d to the end; peak memory of serve: %d KiB", sent, held, s.open.Load(), peak)
 			if peak > mostUnderSiege {
 				t.Errorf("serve took %d KiB, more than %d", peak, mostUnderSiege)
@@ -136,13 +136,13 @@ func TestSiege(t *testing.T) {
 }
 
 // sendFrom sends one message on a connection of its own.
-func sendFrom(r *relayProcess, from string) error {
-	d, err := dialFrom(from, r.address["devices"])
+func sendFrom(r *Relay, from string) error {
+	d, err := DialFrom(from, r.Address["devices"])
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	_, err = d.submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader("Subject: mail\r\n\r\nmail\r\n"))
+	_, err = d.Submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader("Subject: mail\r\n\r\nmail\r\n"))
 	return err
 }
 
@@ -151,11 +151,11 @@ func sendFrom(r *relayProcess, from string) error {
 func TestCompareSiege(t *testing.T) {
 	needCompare(t)
 	needFiles(t, 4000)
-	source := needTool(t, "smtp-source")
-	relay := releasedRelay(t, releasedSim(t), limitsKey("connections: 5000\n  connections_per_address: 4000"))
-	relay.start(t)
-	relay.pauseAll(t)
-	c := &contestant{name: "graphrelay", address: relay.address["devices"], rest: func(*testing.T) {}}
+	source := NeedTool(t, "smtp-source")
+	relay := ReleasedRelay(t, ReleasedSim(t), LimitsKey("connections: 5000\n  connections_per_address: 4000"))
+	relay.Start(t)
+	relay.PauseAll(t)
+	c := &contestant{name: "graphrelay", address: relay.Address["devices"], rest: func(*testing.T) {}}
 	l := load{64, 6000}
 	c.measure(t, source, l) // fills caches
 	var alone, besieged []float64
@@ -171,32 +171,32 @@ func TestCompareSiege(t *testing.T) {
 		})
 	}
 	t.Logf("64 connections: alone %.0f a second; beside 2,000 idle and 500 slow ones %s of that", median(alone), ratios(besieged, alone))
-	t.Logf("peak memory of serve: %d KiB", peakMemory(t, relay.process))
+	t.Logf("peak memory of serve: %d KiB", PeakMemory(t, relay.Process))
 }
 
 // TestCompareSignIns prints at what part of the rate without a password the relay takes
 // mail whose every message has a connection and a sign-in of its own.
 func TestCompareSignIns(t *testing.T) {
 	needCompare(t)
-	relay := releasedRelay(t, releasedSim(t), withPasswords)
-	relay.start(t)
-	relay.pauseAll(t)
+	relay := ReleasedRelay(t, ReleasedSim(t), WithPasswords)
+	relay.Start(t)
+	relay.PauseAll(t)
 	measure := func(signIn bool) float64 {
-		o := &outbox{connections: 16, messages: 1000, make: tenKilobytes("sign-in"), fresh: true}
-		o.dial = func() (*dialog, error) {
-			d, err := dialAddress(relay.address["devices"], false)
+		o := &Outbox{Connections: 16, Messages: 1000, Make: TenKilobytes("sign-in"), Fresh: true}
+		o.Dial = func() (*Dialog, error) {
+			d, err := DialAddress(relay.Address["devices"], false)
 			if err == nil && signIn {
-				_, err = d.ask(235, "AUTH PLAIN %s", plainResponse(crmUser, crmPassword))
+				_, err = d.Ask(235, "AUTH PLAIN %s", PlainResponse(CRMUser, CRMPassword))
 			}
 			return d, err
 		}
 		start := time.Now()
-		o.await(t, o.start())
+		o.Await(t, o.Start())
 		took := time.Since(start)
-		if n := o.acceptedCount(); n != o.messages {
-			t.Fatalf("%d of %d messages were taken", n, o.messages)
+		if n := o.AcceptedCount(); n != o.Messages {
+			t.Fatalf("%d of %d messages were taken", n, o.Messages)
 		}
-		return float64(o.messages) / took.Seconds()
+		return float64(o.Messages) / took.Seconds()
 	}
 	measure(true) // fills caches
 	var without, with []float64
@@ -204,7 +204,7 @@ func TestCompareSignIns(t *testing.T) {
 		without, with = append(without, measure(false)), append(with, measure(true))
 	}
 	t.Logf("a connection for each message: without a password %.0f a second; with one %s of that", median(without), ratios(with, without))
-	if n := relay.metric(t, fmt.Sprintf("graphrelay_smtp_auth_total{listener=%q,result=\"ok\"}", "devices")); n < float64(*rounds*1000) {
+	if n := relay.Metric(t, fmt.Sprintf("graphrelay_smtp_auth_total{listener=%q,result=\"ok\"}", "devices")); n < float64(*rounds*1000) {
 		t.Errorf("%v sign-ins", n)
 	}
 }

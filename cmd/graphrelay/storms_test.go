@@ -13,15 +13,15 @@ import (
 )
 
 // stormy sends mail with attachments through a relay for as long as it takes.
-func stormy(relay *relayProcess, title string, messages int) *outbox {
-	plain := tenKilobytes(title)
-	return &outbox{
-		dial:        func() (*dialog, error) { return relay.dial("devices") },
-		connections: 8, messages: messages,
-		make: func(n int) sample {
+func stormy(relay *Relay, title string, messages int) *Outbox {
+	plain := TenKilobytes(title)
+	return &Outbox{
+		Dial:        func() (*Dialog, error) { return relay.Dial("devices") },
+		Connections: 8, Messages: messages,
+		Make: func(n int) Sample {
 			s := plain(n)
 			if n%3 == 0 {
-				s.Files = []sampleFile{{Name: "small.bin", Type: "application/octet-stream", content: noise("small", 20_000)}}
+				s.Files = []File{{Name: "small.bin", Type: "application/octet-stream", Content: Noise("small", 20_000)}}
 			}
 			return s
 		},
@@ -31,17 +31,17 @@ func stormy(relay *relayProcess, title string, messages int) *outbox {
 // TestStorm has Graph refuse a fifth of everything, with and without Retry-After.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim, deliveryKey("send_settle: 5s"), deliveryKey("retry_delays: [50ms, 200ms]"))
-	sim.fault(t, simulator.Fault{Status: http.StatusTooManyRequests, Code: "ApplicationThrottled", RetryAfter: "0.2", Probability: 0.08})
-	sim.fault(t, simulator.Fault{Status: http.StatusServiceUnavailable, RetryAfter: "1", Probability: 0.02})
-	sim.fault(t, simulator.Fault{Status: http.StatusServiceUnavailable, Probability: 0.08})
-	sim.fault(t, simulator.Fault{Status: http.StatusTooManyRequests, Probability: 0.02})
+	sim := StartSim(t)
+	relay := StartRelay(t, sim, DeliveryKey("send_settle: 5s"), DeliveryKey("retry_delays: [50ms, 200ms]"))
+	sim.Fault(t, simulator.Fault{Status: http.StatusTooManyRequests, Code: "ApplicationThrottled", RetryAfter: "0.2", Probability: 0.08})
+	sim.Fault(t, simulator.Fault{Status: http.StatusServiceUnavailable, RetryAfter: "1", Probability: 0.02})
+	sim.Fault(t, simulator.Fault{Status: http.StatusServiceUnavailable, Probability: 0.08})
+	sim.Fault(t, simulator.Fault{Status: http.StatusTooManyRequests, Probability: 0.02})
 	o := stormy(relay, "storm", 60)
-	o.await(t, o.start())
-	relay.settled(t)
-	o.check(t, sim)
-	if n := relay.metric(t, "graphrelay_graph_throttled_total"); n == 0 {
+	o.Await(t, o.Start())
+	relay.Settled(t)
+	o.Check(t, sim)
+	if n := relay.Metric(t, "graphrelay_graph_throttled_total"); n == 0 {
 		t.Error("the metrics know of no throttling")
 	}
 }
@@ -51,62 +51,62 @@ func TestStorm(t *testing.T) {
 // oldest message tells.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
+	sim := StartSim(t)
 	through := *sim
-	through.url = "http://127.0.0.1:" + strconv.Itoa(freePort(t))
-	relay := newRelay(t, &through, deliveryKey("send_settle: 5s"), deliveryKey("retry_delays: [200ms]"))
-	good := readFile(t, relay.config)
+	through.URL = "http://127.0.0.1:" + strconv.Itoa(FreePort(t))
+	relay := NewRelay(t, &through, DeliveryKey("send_settle: 5s"), DeliveryKey("retry_delays: [200ms]"))
+	good := ReadFile(t, relay.Config)
 	const messages = 20
 	outage := func(title string, end func()) {
 		t.Helper()
 		o := stormy(relay, title, messages)
-		o.await(t, o.start())
-		waitFor(t, "the age of the oldest message", func() bool { return relay.metric(t, "graphrelay_queue_oldest_seconds") > 2 })
-		if n := len(sim.ledger(t)); n > 0 {
+		o.Await(t, o.Start())
+		WaitFor(t, "the age of the oldest message", func() bool { return relay.Metric(t, "graphrelay_queue_oldest_seconds") > 2 })
+		if n := len(sim.Ledger(t)); n > 0 {
 			t.Errorf("%s: %d messages were sent", title, n)
 		}
 		end()
-		relay.settled(t)
-		o.check(t, sim)
+		relay.Settled(t)
+		o.Check(t, sim)
 		relay.checkTries(t, messages)
-		sim.reset(t)
+		sim.Reset(t)
 	}
 
-	relay.start(t) // Graph's address refuses connections
+	relay.Start(t) // Graph's address refuses connections
 	outage("refused", func() { serveThrough(t, sim, &through) })
-	relay.stop(t)
+	relay.Stop(t)
 
-	sim.fault(t, simulator.Fault{Operation: simulator.OpToken, Status: http.StatusInternalServerError})
-	relay.start(t)
-	outage("token", func() { sim.clearFaults(t) })
-	relay.stop(t)
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpToken, Status: http.StatusInternalServerError})
+	relay.Start(t)
+	outage("token", func() { sim.ClearFaults(t) })
+	relay.Stop(t)
 
-	relay.write(t, good, edit{"client_secret: simulated", "client_secret: revoked"})
-	relay.start(t)
+	relay.Write(t, good, Edit{"client_secret: simulated", "client_secret: revoked"})
+	relay.Start(t)
 	outage("secret", func() {
-		relay.write(t, good)
-		relay.signal(syscall.SIGHUP)
+		relay.Write(t, good)
+		relay.Signal(syscall.SIGHUP)
 	})
 }
 
 // serveThrough lets the simulator be reached by another address.
-func serveThrough(t *testing.T, sim, through *simProcess) {
+func serveThrough(t *testing.T, sim, through *Sim) {
 	t.Helper()
-	l, err := net.Listen("tcp", strings.TrimPrefix(through.url, "http://"))
+	l, err := net.Listen("tcp", strings.TrimPrefix(through.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: proxyTo(t, sim.url)}
+	server := &http.Server{Handler: proxyTo(t, sim.URL)}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
 }
 
 // checkTries wants every message sent at its first try that counted.
-func (r *relayProcess) checkTries(t *testing.T, atLeast int) {
+func (r *Relay) checkTries(t *testing.T, atLeast int) {
 	t.Helper()
-	got := r.queueCommand(t, "list", "--json", "--state", "sent")
+	got := r.QueueCommand(t, "list", "--json", "--state", "sent")
 	sent := 0
-	for line := range strings.Lines(got.stdout) {
+	for line := range strings.Lines(got.Stdout) {
 		var q struct {
 			ID, Subject string
 			Attempts    int

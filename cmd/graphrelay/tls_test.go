@@ -14,23 +14,23 @@ import (
 
 // startTLSRelay starts a relay with the contract's listeners, of which submissions
 // takes TLS 1.3 alone, and one for old devices; all have RSA certificates.
-func startTLSRelay(t *testing.T, sim *simProcess, more ...edit) *relayProcess {
+func startTLSRelay(t *testing.T, sim *Sim, more ...Edit) *Relay {
 	t.Helper()
-	old := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	relay := newRelay(t, sim, append(more,
-		edit{"listeners:\n", "listeners:\n  - {name: old, address: " + old + ", tls: starttls, auth: none, networks: [127.0.0.0/8], tls_min: 1.0-insecure}\n"},
-		edit{"    tls: implicit\n", "    tls: implicit\n    tls_min: 1.3\n"})...)
-	relay.address["old"] = old
+	old := fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+	relay := NewRelay(t, sim, append(more,
+		Edit{"listeners:\n", "listeners:\n  - {name: old, address: " + old + ", tls: starttls, auth: none, networks: [127.0.0.0/8], tls_min: 1.0-insecure}\n"},
+		Edit{"    tls: implicit\n", "    tls: implicit\n    tls_min: 1.3\n"})...)
+	relay.Address["old"] = old
 	relay.renew(t)
-	relay.start(t)
+	relay.Start(t)
 	return relay
 }
 
 // renew makes a new self-signed certificate and puts its files in place.
-func (r *relayProcess) renew(t *testing.T) {
+func (r *Relay) renew(t *testing.T) {
 	t.Helper()
-	in := func(name string) string { return filepath.Join(r.dir, name) }
-	tool(t, "", needTool(t, "openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=127.0.0.1",
+	in := func(name string) string { return filepath.Join(r.Dir, name) }
+	Tool(t, "", NeedTool(t, "openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=127.0.0.1",
 		"-addext", "subjectAltName=IP:127.0.0.1", "-keyout", in("new.key"), "-out", in("new.crt"))
 	for _, name := range []string{"crt", "key"} {
 		if err := os.Rename(in("new."+name), in("relay."+name)); err != nil {
@@ -43,7 +43,7 @@ func (r *relayProcess) renew(t *testing.T) {
 // does, with another implementation of TLS than the relay's.
 func TestOpenSSLOffers(t *testing.T) {
 	t.Parallel()
-	relay := startTLSRelay(t, startSim(t))
+	relay := startTLSRelay(t, StartSim(t))
 	const (
 		modern = 1 << iota // submission
 		newest             // submissions, 1.3 alone
@@ -81,9 +81,9 @@ func TestOpenSSLOffers(t *testing.T) {
 }
 
 // openssl runs s_client, at the security level that lets it offer anything.
-func (r *relayProcess) openssl(t *testing.T, listener, stdin string, args ...string) (string, error) {
+func (r *Relay) openssl(t *testing.T, listener, stdin string, args ...string) (string, error) {
 	t.Helper()
-	args = append([]string{"s_client", "-connect", r.address[listener]}, args...)
+	args = append([]string{"s_client", "-connect", r.Address[listener]}, args...)
 	if listener != "submissions" {
 		args = append(args, "-starttls", "smtp")
 	}
@@ -94,7 +94,7 @@ func (r *relayProcess) openssl(t *testing.T, listener, stdin string, args ...str
 		}
 	}
 	args = append(args, "-cipher", ciphers+":@SECLEVEL=0")
-	cmd := exec.Command(needTool(t, "openssl"), args...)
+	cmd := exec.Command(NeedTool(t, "openssl"), args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -104,7 +104,7 @@ func (r *relayProcess) openssl(t *testing.T, listener, stdin string, args ...str
 // carried injection (CVE-2009-3555) and cheap load on servers, loses the connection.
 func TestNoRenegotiation(t *testing.T) {
 	t.Parallel()
-	relay := startTLSRelay(t, startSim(t))
+	relay := startTLSRelay(t, StartSim(t))
 	for _, listener := range []string{"submission", "old"} {
 		out, err := relay.openssl(t, listener, "R\n", "-tls1_2")
 		if err == nil || !strings.Contains(out, "RENEGOTIATING") || !strings.Contains(out, "alert unexpected message") {
@@ -117,19 +117,19 @@ func TestNoRenegotiation(t *testing.T) {
 // open: new ones see it without a signal, and the open one goes on.
 func TestRenewedCertificate(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
+	sim := StartSim(t)
 	relay := startTLSRelay(t, sim)
 	shown := func(listener string) string {
 		config := &tls.Config{InsecureSkipVerify: true}
 		if listener == "submissions" {
-			c, err := tls.Dial("tcp", relay.address[listener], config)
+			c, err := tls.Dial("tcp", relay.Address[listener], config)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer c.Close()
 			return string(c.ConnectionState().PeerCertificates[0].Raw)
 		}
-		c, err := smtp.Dial(relay.address[listener])
+		c, err := smtp.Dial(relay.Address[listener])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestRenewedCertificate(t *testing.T) {
 		return string(state.PeerCertificates[0].Raw)
 	}
 	first := shown("submission")
-	open, err := smtp.Dial(relay.address["submission"])
+	open, err := smtp.Dial(relay.Address["submission"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestRenewedCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	relay.renew(t)
-	waitFor(t, "the new certificate", func() bool { return shown("submission") != first })
+	WaitFor(t, "the new certificate", func() bool { return shown("submission") != first })
 	second := shown("submission")
 	for _, listener := range []string{"submissions", "old"} {
 		if shown(listener) != second {
@@ -158,21 +158,21 @@ func TestRenewedCertificate(t *testing.T) {
 		}
 	}
 	sendOn(t, open, "after the renewal")
-	sim.sent(t, "crm@contoso.test", "after the renewal")
+	sim.Sent(t, "crm@contoso.test", "after the renewal")
 
 	// With a signal, and a file that is broken.
-	if err := os.WriteFile(filepath.Join(relay.dir, "relay.crt"), []byte("broken"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(relay.Dir, "relay.crt"), []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	relay.signal(syscall.SIGHUP)
-	waitFor(t, "the failed reload", func() bool { return relay.metric(t, "graphrelay_config_last_reload_successful") == 0 })
+	relay.Signal(syscall.SIGHUP)
+	WaitFor(t, "the failed reload", func() bool { return relay.Metric(t, "graphrelay_config_last_reload_successful") == 0 })
 	if shown("submission") != second {
 		t.Error("a broken file changed the certificate")
 	}
 	relay.renew(t)
-	relay.signal(syscall.SIGHUP)
-	waitFor(t, "the reload", func() bool { return relay.metric(t, "graphrelay_config_last_reload_successful") == 1 })
-	waitFor(t, "the third certificate", func() bool { return shown("submission") != second })
+	relay.Signal(syscall.SIGHUP)
+	WaitFor(t, "the reload", func() bool { return relay.Metric(t, "graphrelay_config_last_reload_successful") == 1 })
+	WaitFor(t, "the third certificate", func() bool { return shown("submission") != second })
 }
 
 // sendOn sends a message in a session that is open already.
@@ -184,7 +184,7 @@ func sendOn(t *testing.T, c *smtp.Client, subject string) {
 			t.Fatal(err)
 		}
 	}
-	step(c.Auth(smtp.PlainAuth("", crmUser, crmPassword, "127.0.0.1")))
+	step(c.Auth(smtp.PlainAuth("", CRMUser, CRMPassword, "127.0.0.1")))
 	step(c.Mail("crm@contoso.test"))
 	step(c.Rcpt("anna@example.com"))
 	w, err := c.Data()
@@ -198,13 +198,13 @@ func sendOn(t *testing.T, c *smtp.Client, subject string) {
 // says, and sends with clients that have no password.
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	user := edit{"users:\n", "users:\n  - {name: machine, certificate: machine.contoso.test, senders: [\"machine@contoso.test\"]}\n"}
-	authority := edit{"    tls: starttls ", "    client_ca_file: clients-ca.crt\n    tls: starttls "}
-	relay := newRelay(t, sim, user, authority)
+	sim := StartSim(t)
+	user := Edit{"users:\n", "users:\n  - {name: machine, certificate: machine.contoso.test, senders: [\"machine@contoso.test\"]}\n"}
+	authority := Edit{"    tls: starttls ", "    client_ca_file: clients-ca.crt\n    tls: starttls "}
+	relay := NewRelay(t, sim, user, authority)
 	relay.renew(t)
-	in := func(name string) string { return filepath.Join(relay.dir, name) }
-	openssl := func(args ...string) { tool(t, "", needTool(t, "openssl"), args...) }
+	in := func(name string) string { return filepath.Join(relay.Dir, name) }
+	openssl := func(args ...string) { Tool(t, "", NeedTool(t, "openssl"), args...) }
 	openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=relay clients", "-keyout", in("ca.key"), "-out", in("clients-ca.crt"))
 	openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=machine", "-keyout", in("machine.key"), "-out", in("machine.csr"))
 	if err := os.WriteFile(in("names"), []byte("subjectAltName=DNS:machine.contoso.test\n"), 0o600); err != nil {
@@ -212,38 +212,38 @@ func TestClientCertificates(t *testing.T) {
 	}
 	openssl("x509", "-req", "-in", in("machine.csr"), "-CA", in("clients-ca.crt"), "-CAkey", in("ca.key"), "-CAcreateserial",
 		"-days", "730", "-extfile", in("names"), "-out", in("machine.crt"))
-	if got := command(t, "", "check", "--config", relay.config); got.status != 0 || got.stderr != "" {
-		t.Fatalf("check: status %d, %s", got.status, got.stderr)
+	if got := Command(t, "", "check", "--config", relay.Config); got.Status != 0 || got.Stderr != "" {
+		t.Fatalf("check: status %d, %s", got.Status, got.Stderr)
 	}
-	relay.start(t)
+	relay.Start(t)
 	port := submission{relay: relay, listener: "submission"}.port()
 	message := func(subject string) string {
 		return "From: machine@contoso.test\r\nTo: anna@example.com\r\nSubject: " + subject + "\r\n\r\ntext\r\n"
 	}
 	for name, send := range map[string]func(t *testing.T){
 		"swaks": func(t *testing.T) { // without AUTH
-			tool(t, "", needTool(t, "swaks"), "--server", "127.0.0.1", "--port", port, "--tls", "--tls-cert", in("machine.crt"), "--tls-key", in("machine.key"),
+			Tool(t, "", NeedTool(t, "swaks"), "--server", "127.0.0.1", "--port", port, "--tls", "--tls-cert", in("machine.crt"), "--tls-key", in("machine.key"),
 				"--from", "machine@contoso.test", "--to", "anna@example.com", "--data", message("swaks"))
 		},
 		"msmtp": func(t *testing.T) { // with AUTH EXTERNAL
 			config := strings.Join([]string{"account default", "host 127.0.0.1", "port " + port, "tls on", "tls_trust_file " + in("relay.crt"),
 				"tls_cert_file " + in("machine.crt"), "tls_key_file " + in("machine.key"), "auth external", "user machine"}, "\n") + "\n"
-			tool(t, message("msmtp"), needTool(t, "msmtp"), "--file", saveText(t, config), "--from", "machine@contoso.test", "--", "anna@example.com")
+			Tool(t, message("msmtp"), NeedTool(t, "msmtp"), "--file", SaveText(t, config), "--from", "machine@contoso.test", "--", "anna@example.com")
 		},
 		"curl": func(t *testing.T) {
-			tool(t, message("curl"), needTool(t, "curl"), "--silent", "--show-error", "--url", "smtp://127.0.0.1:"+port, "--ssl-reqd", "--cacert", in("relay.crt"),
+			Tool(t, message("curl"), NeedTool(t, "curl"), "--silent", "--show-error", "--url", "smtp://127.0.0.1:"+port, "--ssl-reqd", "--cacert", in("relay.crt"),
 				"--cert", in("machine.crt"), "--key", in("machine.key"), "--mail-from", "machine@contoso.test", "--mail-rcpt", "anna@example.com", "--upload-file", "-")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			send(t)
-			sim.sent(t, "machine@contoso.test", name)
+			sim.Sent(t, "machine@contoso.test", name)
 		})
 	}
-	if sent := sim.ledger(t); len(sent) != 3 {
+	if sent := sim.Ledger(t); len(sent) != 3 {
 		t.Errorf("the ledger holds %d messages", len(sent))
 	}
-	if n := relay.metric(t, `graphrelay_smtp_auth_total{listener="submission",result="ok"}`); n != 1 {
+	if n := relay.Metric(t, `graphrelay_smtp_auth_total{listener="submission",result="ok"}`); n != 1 {
 		t.Errorf("%v clients said AUTH, want the one with EXTERNAL", n)
 	}
 }

@@ -15,20 +15,20 @@ import (
 // cut is a way to end a connection in the middle of a message.
 type cut struct {
 	name string
-	end  func(d *dialog) error
+	end  func(d *Dialog) error
 }
 
 // cuts lists the ways that a listener's clients have.
 func cuts(listener string) []cut {
 	list := []cut{
-		{"close", func(d *dialog) error { return d.tcp.Close() }},
-		{"reset", func(d *dialog) error { return errors.Join(d.tcp.SetLinger(0), d.tcp.Close()) }},
-		{"half-close", func(d *dialog) error { return d.tcp.CloseWrite() }},
+		{"close", func(d *Dialog) error { return d.TCP.Close() }},
+		{"reset", func(d *Dialog) error { return errors.Join(d.TCP.SetLinger(0), d.TCP.Close()) }},
+		{"half-close", func(d *Dialog) error { return d.TCP.CloseWrite() }},
 	}
 	if listener != "devices" {
 		list = append(list,
-			cut{"close-notify", func(d *dialog) error { return d.tls.CloseWrite() }},
-			cut{"tls-close", func(d *dialog) error { return d.tls.Close() }})
+			cut{"close-notify", func(d *Dialog) error { return d.TLS.CloseWrite() }},
+			cut{"tls-close", func(d *Dialog) error { return d.TLS.Close() }})
 	}
 	return list
 }
@@ -57,8 +57,8 @@ var truncatedBodies = map[string]string{
 // for a part of a message, and no part becomes one.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim)
+	sim := StartSim(t)
+	relay := StartRelay(t, sim)
 	for _, listener := range []string{"devices", "submission", "submissions"} {
 		for _, c := range cuts(listener) {
 			for name, body := range truncatedBodies {
@@ -66,26 +66,26 @@ func TestTruncated(t *testing.T) {
 			}
 		}
 	}
-	waitFor(t, "the end of all connections", func() bool { return relay.metric(t, "graphrelay_smtp_connections") == 0 })
-	if n := relay.metric(t, "graphrelay_messages_accepted_total"); n != 0 {
+	WaitFor(t, "the end of all connections", func() bool { return relay.Metric(t, "graphrelay_smtp_connections") == 0 })
+	if n := relay.Metric(t, "graphrelay_messages_accepted_total"); n != 0 {
 		t.Errorf("%v messages were accepted", n)
 	}
-	relay.checkEmpty(t)
-	if sent := sim.ledger(t); len(sent) > 0 {
+	relay.CheckEmpty(t)
+	if sent := sim.Ledger(t); len(sent) > 0 {
 		t.Errorf("sent: %+v", sent)
 	}
 }
 
 // beginBody sends the envelope and what there is of the body, which begins with its
 // command.
-func beginBody(t *testing.T, relay *relayProcess, listener, body string) *dialog {
+func beginBody(t *testing.T, relay *Relay, listener, body string) *Dialog {
 	t.Helper()
-	d, err := relay.dial(listener)
+	d, err := relay.Dial(listener)
 	if err == nil {
-		err = d.envelope("crm@contoso.test", "anna@example.com")
+		err = d.Envelope("crm@contoso.test", "anna@example.com")
 	}
 	if rest, ok := strings.CutPrefix(body, "DATA\r\n"); ok && err == nil {
-		_, err = d.ask(354, "DATA")
+		_, err = d.Ask(354, "DATA")
 		body = rest
 	}
 	if err == nil {
@@ -101,7 +101,7 @@ func beginBody(t *testing.T, relay *relayProcess, listener, body string) *dialog
 }
 
 // truncate sends what there is of the body, ends, and reads on.
-func truncate(t *testing.T, relay *relayProcess, listener string, c cut, body string) {
+func truncate(t *testing.T, relay *Relay, listener string, c cut, body string) {
 	d := beginBody(t, relay, listener, body)
 	defer d.Close()
 	if err := c.end(d); err != nil {
@@ -115,7 +115,7 @@ func truncate(t *testing.T, relay *relayProcess, listener string, c cut, body st
 }
 
 // answers reads all that comes until the connection ends.
-func answers(t *testing.T, d *dialog) (list []string) {
+func answers(t *testing.T, d *Dialog) (list []string) {
 	t.Helper()
 	for {
 		code, text, err := d.ReadResponse(0)
@@ -135,8 +135,8 @@ func answers(t *testing.T, d *dialog) (list []string) {
 // The connection ends, and what comes later is never taken for commands.
 func TestStalled(t *testing.T) {
 	t.Parallel()
-	sim := startSim(t)
-	relay := startRelay(t, sim, limitsKey("timeout: 1s"))
+	sim := StartSim(t)
+	relay := StartRelay(t, sim, LimitsKey("timeout: 1s"))
 	for _, listener := range []string{"devices", "submission", "submissions"} {
 		for name, start := range map[string]string{
 			"data": "DATA\r\n" + truncatedHeader + "Hello,\r\n",
@@ -149,14 +149,14 @@ func TestStalled(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { // after the parallel tests, while the relay still runs
-		relay.checkEmpty(t)
-		if n := relay.metric(t, "graphrelay_messages_accepted_total"); n != 0 {
+		relay.CheckEmpty(t)
+		if n := relay.Metric(t, "graphrelay_messages_accepted_total"); n != 0 {
 			t.Errorf("%v messages were accepted", n)
 		}
 	})
 }
 
-func stall(t *testing.T, relay *relayProcess, listener, start string) {
+func stall(t *testing.T, relay *Relay, listener, start string) {
 	d := beginBody(t, relay, listener, start)
 	defer d.Close()
 	// From now on, one line each moment, in the hope that the relay has gone back to
@@ -170,11 +170,11 @@ func stall(t *testing.T, relay *relayProcess, listener, start string) {
 }
 
 // keepTalking sends what would be commands, from a time on until it cannot.
-func keepTalking(d *dialog, from time.Time) {
+func keepTalking(d *Dialog, from time.Time) {
 	time.Sleep(time.Until(from))
-	var w net.Conn = d.tcp
-	if d.tls != nil {
-		w = d.tls
+	var w net.Conn = d.TCP
+	if d.TLS != nil {
+		w = d.TLS
 	}
 	for range 20 {
 		if _, err := io.WriteString(w, "rest of the body\r\nNOOP\r\nRSET\r\nVRFY anna\r\n"); err != nil {
