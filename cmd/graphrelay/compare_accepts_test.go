@@ -59,8 +59,8 @@ func TestCompareAccepts(t *testing.T) {
 	relaying := StartPostfix(t, sink, settings...)
 	all := []*contestant{
 		{name: "graphrelay", address: relay.Address["devices"], rest: func(*testing.T) {}},
-		{name: "Postfix that only accepts", address: holding.Address, rest: func(t *testing.T) { holding.emptyDir(t, "incoming", "active") }},
-		{name: "Postfix that relays", address: relaying.Address, rest: func(t *testing.T) { relaying.emptyDir(t, "incoming", "active") }},
+		{name: "Postfix that only accepts", address: holding.Address, rest: func(t *testing.T) { waitEmpty(t, holding, "incoming", "active") }},
+		{name: "Postfix that relays", address: relaying.Address, rest: func(t *testing.T) { waitEmpty(t, relaying, "incoming", "active") }},
 	}
 	for _, l := range []load{{1, 300}, {8, 1000}, {64, 2000}, {256, 2000}} {
 		for round := range *rounds + 1 {
@@ -109,7 +109,7 @@ func startSink(t *testing.T) (address string) {
 }
 
 // emptyDir waits until none of these parts of Postfix's queue holds a message.
-func (p *Postfix) emptyDir(t *testing.T, names ...string) {
+func waitEmpty(t *testing.T, p *Postfix, names ...string) {
 	t.Helper()
 	WaitFor(t, "an empty queue of Postfix", func() bool {
 		for _, name := range names {

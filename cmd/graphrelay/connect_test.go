@@ -9,7 +9,7 @@ import (
 )
 
 // submitAs sends with the user of a connected mailbox.
-func (r *Relay) submitAs(t *testing.T, user, password, subject string) {
+func submitAs(t *testing.T, r *Relay, user, password, subject string) {
 	t.Helper()
 	s := submission{relay: r, listener: "submission"}
 	Tool(t, "", NeedTool(t, "swaks"), "--server", "127.0.0.1", "--port", s.port(), "--tls", "--hide-all", "--from", user, "--to", "bert@example.test",
@@ -36,7 +36,7 @@ func TestConnectInBrowser(t *testing.T) {
 	if got.User != "anna@contoso.test" || len(got.Problems) != 0 {
 		t.Errorf("got %+v", got)
 	}
-	r.submitAs(t, got.User, got.Password, "from the browser")
+	submitAs(t, r, got.User, got.Password, "from the browser")
 	if m := sim.Sent(t, "anna@contoso.test", "from the browser"); m.Mailbox != "anna@contoso.test" {
 		t.Errorf("sent from %s", m.Mailbox)
 	}
@@ -56,7 +56,7 @@ func TestConnectCommand(t *testing.T) {
 	if got.Status != 0 || password == nil {
 		t.Fatalf("status %d\n%s", got.Status, got.Stdout)
 	}
-	r.submitAs(t, "anna@contoso.test", password[1], "first")
+	submitAs(t, r, "anna@contoso.test", password[1], "first")
 	sim.Sent(t, "anna@contoso.test", "first")
 
 	request, _ := http.NewRequest(http.MethodDelete, sim.URL+"/_simulator/consent?mailbox=anna@contoso.test", nil)
@@ -65,7 +65,7 @@ func TestConnectCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	r.submitAs(t, "anna@contoso.test", password[1], "second")
+	submitAs(t, r, "anna@contoso.test", password[1], "second")
 	WaitFor(t, "a held message", func() bool {
 		list := Command(t, "", "queue", "list", "--state", "held", "--json", "--config", r.Config)
 		return strings.Contains(list.Stdout, `"not_connected"`)

@@ -72,7 +72,7 @@ type record struct {
 }
 
 // sentRecord finds the record of the message with this subject once it is sent.
-func (r *Relay) sentRecord(t *testing.T, subject string) record {
+func sentRecord(t *testing.T, r *Relay, subject string) record {
 	t.Helper()
 	var found record
 	WaitFor(t, fmt.Sprintf("the record of %q", subject), func() bool {
@@ -95,7 +95,7 @@ func (r *Relay) sentRecord(t *testing.T, subject string) record {
 
 func (a arrival) checkReport(t *testing.T, relay *Relay) {
 	t.Helper()
-	r := relay.sentRecord(t, a.subject)
+	r := sentRecord(t, relay, a.subject)
 	if r.Path != a.path {
 		t.Errorf("it went by the path %q, want %q", r.Path, a.path)
 	}

@@ -76,7 +76,7 @@ func TestDamagedQueue(t *testing.T) {
 	} {
 		damage()
 		for _, verb := range []string{"serve", "list", "serve"} {
-			got := relay.refuses(t, verb)
+			got := refuses(t, relay, verb)
 			if got.Status != 1 || !strings.Contains(got.Stderr, "restore") || !strings.Contains(got.Stderr, data) {
 				t.Errorf("%s, %s: status %d, %s", name, verb, got.Status, got.Stderr)
 			}
@@ -95,7 +95,7 @@ func TestDamagedQueue(t *testing.T) {
 }
 
 // refuses runs serve, which should end by itself, or a queue command.
-func (r *Relay) refuses(t *testing.T, verb string) Result {
+func refuses(t *testing.T, r *Relay, verb string) Result {
 	t.Helper()
 	if verb != "serve" {
 		return r.QueueCommand(t, verb)

@@ -15,13 +15,13 @@ import (
 // forDevices makes the contract's listener for devices one of the profile legacy, for a
 // network that is not this machine.
 var forDevices = []Edit{
-	{"auth: none                        # none", "auth: optional                        # none"},
-	{"networks: [127.0.0.0/8]", "networks: [192.168.1.0/24]\n    proxy_networks: [127.0.0.1]\n    profile: legacy\n    add_domain: printers.local"},
-	{"senders:                              #", "senders:\n  - {match: \"*@localhost\", mailbox: crm@contoso.test, reply_to: none}   #"},
+	Replace("auth: none                        # none", "auth: optional                        # none"),
+	Replace("networks: [127.0.0.0/8]", "networks: [192.168.1.0/24]\n    proxy_networks: [127.0.0.1]\n    profile: legacy\n    add_domain: printers.local"),
+	Replace("senders:                              #", "senders:\n  - {match: \"*@localhost\", mailbox: crm@contoso.test, reply_to: none}   #"),
 }
 
 // dialDevice connects as a device of that network, and says nothing.
-func (r *Relay) dialDevice(t *testing.T) *Dialog {
+func dialDevice(t *testing.T, r *Relay) *Dialog {
 	t.Helper()
 	nc, err := net.Dial("tcp", r.Address["devices"])
 	if err != nil {
@@ -89,7 +89,7 @@ func TestOldDevices(t *testing.T) {
 			}},
 	} {
 		t.Run(device.name, func(t *testing.T) {
-			d := relay.dialDevice(t)
+			d := dialDevice(t, relay)
 			d.Says(t, device.script)
 			d.Body(t, device.message)
 			got := sim.Sent(t, device.mailbox, device.name)

@@ -29,13 +29,13 @@ func TestFullDisk(t *testing.T) {
 
 	big := TenKilobytes("full disk")(1)
 	big.Text = WrappedText(Noise("big", 3_000_000))
-	relay.putOff(t, big)
+	putOff(t, relay, big)
 	relay.CheckEmpty(t)
 
 	filler := filepath.Join(data, "filler")
 	fill(t, filler)
 	small := TenKilobytes("full disk")(2)
-	relay.putOff(t, small)
+	putOff(t, relay, small)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func fill(t *testing.T, path string) {
 }
 
 // putOff sends a message and wants a 452.
-func (r *Relay) putOff(t *testing.T, s Sample) {
+func putOff(t *testing.T, r *Relay, s Sample) {
 	t.Helper()
 	if answer := r.SendOne(t, s); !strings.HasPrefix(answer, "452 4.3.1 ") {
 		t.Errorf("on a full disk: %q, want 452 4.3.1", answer)

@@ -13,7 +13,7 @@ import (
 )
 
 // guess signs in on a connection of its own, and returns the code of the answer.
-func (r *Relay) guess(from, user, password string) (string, error) {
+func guess(r *Relay, from, user, password string) (string, error) {
 	d, err := DialFrom(from, r.Address["devices"])
 	if err != nil {
 		return "", err
@@ -35,7 +35,7 @@ func TestGuesses(t *testing.T) {
 	for range 16 {
 		guessing.Go(func() {
 			for i := next.Add(1); i <= int32(len(answers)); i = next.Add(1) {
-				answer, err := relay.guess("127.0.0.66", CRMUser, fmt.Sprint("guess ", i))
+				answer, err := guess(relay, "127.0.0.66", CRMUser, fmt.Sprint("guess ", i))
 				if err != nil {
 					answer = err.Error()
 				}
@@ -79,9 +79,9 @@ func TestFail2ban(t *testing.T) {
 	NeedAddresses(t)
 	sim := StartSim(t)
 	for _, format := range []string{"json", "text"} {
-		relay := StartRelay(t, sim, WithPasswords, Edit{"admin:\n", "log: {format: " + format + "}\nadmin:\n"})
+		relay := StartRelay(t, sim, WithPasswords, Replace("admin:\n", "log: {format: "+format+"}\nadmin:\n"))
 		for i, user := range []string{CRMUser, `x","client":"198.51.100.9",`, "x client=198.51.100.9 ", "x\nlevel=WARN"} {
-			if answer, err := relay.guess(fmt.Sprintf("127.0.0.%d", 50+i), user, "guess"); err != nil || answer != "535" {
+			if answer, err := guess(relay, fmt.Sprintf("127.0.0.%d", 50+i), user, "guess"); err != nil || answer != "535" {
 				t.Fatalf("%s: %q, %v", format, answer, err)
 			}
 		}

@@ -15,7 +15,7 @@ func TestHAProxy(t *testing.T) {
 	t.Parallel()
 	program := NeedTool(t, "haproxy")
 	NeedAddresses(t)
-	relay := StartRelay(t, StartSim(t), Edit{"networks: [127.0.0.0/8]", "networks: [127.0.0.64/26]\n    proxy_networks: [127.0.0.1]"})
+	relay := StartRelay(t, StartSim(t), Replace("networks: [127.0.0.0/8]", "networks: [127.0.0.64/26]\n    proxy_networks: [127.0.0.1]"))
 	config := "defaults\n  mode tcp\n  timeout connect 10s\n  timeout client 1m\n  timeout server 1m\n"
 	address := map[string]string{}
 	for _, version := range []string{"send-proxy", "send-proxy-v2"} {

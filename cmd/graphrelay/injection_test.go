@@ -52,10 +52,10 @@ func TestInjection(t *testing.T) {
 	sim := StartSim(t)
 	relay := StartRelay(t, sim)
 	for _, p := range payloads {
-		relay.sayHostile(t, p)
+		sayHostile(t, relay, p)
 		for _, kind := range []string{"mixed", "signed"} {
-			relay.sendHostile(t, "HELO", "MAIL FROM:<crm@contoso.test>", "RCPT TO:<anna@example.com>", hostileFields(p, encodedParameter(p), kind))
-			relay.sendHostile(t, "EHLO", "MAIL FROM:<crm@contoso.test>", "RCPT TO:<anna@example.com>", hostileFields(encodedWord(p), encodedParameter(p), kind))
+			sendHostile(t, relay, "HELO", "MAIL FROM:<crm@contoso.test>", "RCPT TO:<anna@example.com>", hostileFields(p, encodedParameter(p), kind))
+			sendHostile(t, relay, "EHLO", "MAIL FROM:<crm@contoso.test>", "RCPT TO:<anna@example.com>", hostileFields(encodedWord(p), encodedParameter(p), kind))
 		}
 	}
 	relay.Settled(t)
@@ -87,20 +87,20 @@ func TestInjection(t *testing.T) {
 }
 
 // sayHostile puts the payload into commands.
-func (r *Relay) sayHostile(t *testing.T, p string) {
+func sayHostile(t *testing.T, r *Relay, p string) {
 	t.Helper()
 	mail, rcpt := "MAIL FROM:<crm@contoso.test>", "RCPT TO:<anna@example.com>"
 	const fields = "From: crm@contoso.test\r\n\r\ntext\r\n"
-	r.sendHostile(t, "EHLO "+p, mail, rcpt, fields)
-	r.sendHostile(t, "EHLO", "MAIL FROM:<"+p+"@contoso.test> SMTPUTF8", rcpt, "Subject: no author\r\n\r\ntext\r\n")
-	r.sendHostile(t, "EHLO", "MAIL FROM:<crm@"+p+".contoso.test> SMTPUTF8", rcpt, fields)
-	r.sendHostile(t, "EHLO", "MAIL FROM:<"+p+"@printers.local> SMTPUTF8", rcpt, "Subject: by a rule\r\n\r\ntext\r\n")
-	r.sendHostile(t, "EHLO", mail+" SMTPUTF8", "RCPT TO:<"+p+"@example.com>", fields)
-	r.sendHostile(t, "EHLO", mail+" SMTPUTF8", "RCPT TO:<anna@"+p+".example.com>", fields)
-	r.sendHostile(t, "EHLO", mail+" SMTPUTF8 RET=FULL ENVID="+xtext(p), rcpt+" NOTIFY=SUCCESS,FAILURE ORCPT=utf-8;"+p+"@example.com", fields)
+	sendHostile(t, r, "EHLO "+p, mail, rcpt, fields)
+	sendHostile(t, r, "EHLO", "MAIL FROM:<"+p+"@contoso.test> SMTPUTF8", rcpt, "Subject: no author\r\n\r\ntext\r\n")
+	sendHostile(t, r, "EHLO", "MAIL FROM:<crm@"+p+".contoso.test> SMTPUTF8", rcpt, fields)
+	sendHostile(t, r, "EHLO", "MAIL FROM:<"+p+"@printers.local> SMTPUTF8", rcpt, "Subject: by a rule\r\n\r\ntext\r\n")
+	sendHostile(t, r, "EHLO", mail+" SMTPUTF8", "RCPT TO:<"+p+"@example.com>", fields)
+	sendHostile(t, r, "EHLO", mail+" SMTPUTF8", "RCPT TO:<anna@"+p+".example.com>", fields)
+	sendHostile(t, r, "EHLO", mail+" SMTPUTF8 RET=FULL ENVID="+xtext(p), rcpt+" NOTIFY=SUCCESS,FAILURE ORCPT=utf-8;"+p+"@example.com", fields)
 	for _, author := range []string{p, "\"" + p + "\"", encodedWord(p)} {
-		r.sendHostile(t, "EHLO", mail, rcpt, "From: <"+author+"@contoso.test>\r\nSender: <"+author+"@contoso.test>\r\n\r\ntext\r\n")
-		r.sendHostile(t, "EHLO", mail, rcpt, "From: <"+author+"@printers.local>\r\nReply-To: <"+author+"@example.com>\r\n\r\ntext\r\n")
+		sendHostile(t, r, "EHLO", mail, rcpt, "From: <"+author+"@contoso.test>\r\nSender: <"+author+"@contoso.test>\r\n\r\ntext\r\n")
+		sendHostile(t, r, "EHLO", mail, rcpt, "From: <"+author+"@printers.local>\r\nReply-To: <"+author+"@example.com>\r\n\r\ntext\r\n")
 	}
 	d, err := r.DialOnly("submission")
 	if err != nil {
@@ -123,7 +123,7 @@ func xtext(p string) string {
 }
 
 // sendHostile goes as far as it is let.
-func (r *Relay) sendHostile(t *testing.T, hello, mail, rcpt, message string) {
+func sendHostile(t *testing.T, r *Relay, hello, mail, rcpt, message string) {
 	t.Helper()
 	d, err := r.DialOnly("devices")
 	if err != nil {

@@ -45,7 +45,7 @@ func (j job) arrival(from string) arrival {
 
 // snippet is a file of docs/clients.md: the indented block that begins with its path.
 // This relay stands in for the example's, and its domain.
-func (r *Relay) snippet(t *testing.T, path string) string {
+func snippet(t *testing.T, r *Relay, path string) string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/clients.md")
 	if err != nil {
@@ -72,9 +72,9 @@ func (r *Relay) snippet(t *testing.T, path string) string {
 func asSendmail(t *testing.T, relay *Relay, from string) (command string, env []string) {
 	t.Helper()
 	home := t.TempDir()
-	rc := relay.snippet(t, "/etc/msmtprc")
+	rc := snippet(t, relay, "/etc/msmtprc")
 	for path, with := range map[string]string{
-		"/etc/aliases": SaveText(t, relay.snippet(t, "/etc/aliases")), "root@" + webHost: from,
+		"/etc/aliases": SaveText(t, snippet(t, relay, "/etc/aliases")), "root@" + webHost: from,
 	} {
 		if !strings.Contains(rc, path) {
 			t.Fatalf("msmtprc lacks %s", path)

@@ -63,5 +63,5 @@ func TestLanes(t *testing.T) {
 	ok("resume", "--json", lane)
 	sim.Sent(t, "crm@contoso.test", "paused")
 	relay.Settled(t)
-	relay.wantState(t, id, "sent")
+	wantState(t, relay, id, "sent")
 }

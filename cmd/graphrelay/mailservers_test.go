@@ -32,25 +32,25 @@ func TestMailServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const room, machines = 4, "  - match: \"*@printers.local\"\n"
-			relay := StartRelay(t, sim, Edit{"admin:\n", fmt.Sprintf("queue:\n  max_messages: %d\n\nadmin:\n", room)},
-				Edit{`senders: ["*@contoso.test"]`, `senders: ["*@contoso.test", "*@*.contoso.test"]`},
-				Edit{machines, "  - match: \"*@*.contoso.test\"\n    mailbox: alerts@contoso.test\n    reply_to: none\n" + machines})
+			relay := StartRelay(t, sim, Replace("admin:\n", fmt.Sprintf("queue:\n  max_messages: %d\n\nadmin:\n", room)),
+				Replace(`senders: ["*@contoso.test"]`, `senders: ["*@contoso.test", "*@*.contoso.test"]`),
+				Replace(machines, "  - match: \"*@*.contoso.test\"\n    mailbox: alerts@contoso.test\n    reply_to: none\n"+machines))
 			server := start(t, relay)
 			from := name + "@contoso.test"
 			list := Samples(t, from, name)
 			list[2].Files = []File{NewFile(t, JapaneseName, "application/pdf", Noise(name, 1_000_000))}
 
-			relay.fill(t, room)
-			server.sendmail(t, list[0].local(), "-t", "-i", "-f", from)
+			fillQueue(t, relay, room)
+			server.sendmail(t, local(list[0]), "-t", "-i", "-f", from)
 			WaitFor(t, "the refusal", func() bool { return strings.Contains(server.Log(t), "452 4.3.1") })
-			relay.drain(t)
+			drainQueue(t, relay)
 			WaitFor(t, "another try", func() bool {
 				server.retry(t)
 				return relay.Metric(t, "graphrelay_messages_accepted_total") > room
 			})
 			list[0].Check(t, sim.Sent(t, from, list[0].Subject))
 			for _, s := range list[1:] {
-				server.sendmail(t, s.local(), "-t", "-i", "-f", from)
+				server.sendmail(t, local(s), "-t", "-i", "-f", from)
 				s.Check(t, sim.Sent(t, from, s.Subject))
 			}
 			job := debianJob(name)
@@ -71,12 +71,12 @@ func TestMailServers(t *testing.T) {
 
 // local is the message as local programs write it: with a Bcc field, which the server
 // is to take away, and line feeds.
-func (s Sample) local() string {
+func local(s Sample) string {
 	return "Bcc: " + strings.Join(s.Bcc, ", ") + "\n" + strings.ReplaceAll(s.Compose(RFC2231Name), "\r\n", "\n")
 }
 
 // fill fills the queue and keeps it full.
-func (r *Relay) fill(t *testing.T, room int) {
+func fillQueue(t *testing.T, r *Relay, room int) {
 	t.Helper()
 	r.PauseAll(t)
 	for n := range room {
@@ -85,7 +85,7 @@ func (r *Relay) fill(t *testing.T, room int) {
 }
 
 // drain makes room again.
-func (r *Relay) drain(t *testing.T) {
+func drainQueue(t *testing.T, r *Relay) {
 	t.Helper()
 	if got := r.QueueCommand(t, "resume", "contoso"); got.Status != 0 {
 		t.Fatalf("queue resume: %s", got.Stderr)
@@ -97,11 +97,11 @@ func (r *Relay) drain(t *testing.T) {
 type satellite struct{ *Postfix }
 
 func startSatellite(t *testing.T, relay *Relay) mailServer {
-	main := relay.snippet(t, "/etc/postfix/main.cf")
+	main := snippet(t, relay, "/etc/postfix/main.cf")
 	dir := ServerDir(t)
 	for _, name := range []string{"relay_password", "virtual"} {
 		path := "/etc/postfix/" + name
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(relay.snippet(t, path)), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(snippet(t, relay, path)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		main = strings.Replace(main, path, filepath.Join(dir, name), 1)
@@ -123,7 +123,7 @@ func startExim(t *testing.T, relay *Relay) mailServer {
 	m := newMachine(t, "exim4-daemon-light", "Debian-exim")
 	for _, path := range []string{"/etc/exim4/update-exim4.conf.conf", "/etc/exim4/exim4.conf.localmacros", "/etc/exim4/passwd.client", "/etc/aliases"} {
 		// The relay is on an address that Exim does not listen on, as on another machine.
-		m.write(t, path, strings.Replace(relay.snippet(t, path), "127.0.0.1 ; ::1", "127.0.0.2", 1))
+		m.write(t, path, strings.Replace(snippet(t, relay, path), "127.0.0.1 ; ::1", "127.0.0.2", 1))
 	}
 	m.trust(t, relay)
 	for _, dir := range []string{"var/lib/exim4", "var/spool/exim4", "var/log/exim4"} {
@@ -159,7 +159,7 @@ type openSMTPD struct {
 func startOpenSMTPD(t *testing.T, relay *Relay) mailServer {
 	m := newMachine(t, "opensmtpd", "opensmtpd", "opensmtpq")
 	for _, path := range []string{"/etc/smtpd.conf", "/etc/secrets", "/etc/aliases"} {
-		m.write(t, path, relay.snippet(t, path))
+		m.write(t, path, snippet(t, relay, path))
 	}
 	m.trust(t, relay)
 	m.mkdir(t, "var/lib/opensmtpd/empty")

@@ -15,8 +15,8 @@ import (
 // owners makes the contract's connection one for mailboxes whose owners sign in.
 func owners() []Edit {
 	return []Edit{
-		{"client_secret: simulated          # or client_secret_file, or client_secret_env", "sign_in: delegated"},
-		{"delivery:\n", "mailboxes:\n  token_key_file: token.key\n\ndelivery:\n"},
+		Replace("client_secret: simulated          # or client_secret_file, or client_secret_env", "sign_in: delegated"),
+		Replace("delivery:\n", "mailboxes:\n  token_key_file: token.key\n\ndelivery:\n"),
 	}
 }
 

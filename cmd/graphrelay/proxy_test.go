@@ -32,8 +32,8 @@ func TestCheckThroughProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, endpoint := range []string{sim.URL, strings.Replace(sim.URL, "http://", "https://", 1)} {
-		relay.Write(t, string(text), Edit{"login: " + sim.URL, "login: " + endpoint},
-			Edit{"    endpoints:\n", fmt.Sprintf("    proxy: %s\n    proxy_user: relay\n    proxy_password: hidden-value\n    endpoints:\n", proxy.URL)})
+		relay.Write(t, string(text), Replace("login: "+sim.URL, "login: "+endpoint),
+			Replace("    endpoints:\n", fmt.Sprintf("    proxy: %s\n    proxy_user: relay\n    proxy_password: hidden-value\n    endpoints:\n", proxy.URL)))
 		got := Command(t, "", "check", "--online", "--config", relay.Config)
 		want := "graphrelay: connection contoso: graph token: the proxy does not let the relay in (407); set proxy_user and proxy_password of the connection, or correct them\n"
 		if got.Status == 0 || !strings.HasSuffix(got.Stderr, want) || strings.Contains(got.Stdout+got.Stderr, "hidden-value") {

@@ -51,7 +51,7 @@ func steer(t *testing.T, stopped bool) {
 		relay.Stop(t)
 	}
 	keep, drop := ids["keep"], ids["drop"]
-	relay.wantState(t, keep, "deferred")
+	wantState(t, relay, keep, "deferred")
 	done := func(args ...string) {
 		t.Helper()
 		if got := relay.QueueCommand(t, args...); got.Status != 0 {
@@ -59,13 +59,13 @@ func steer(t *testing.T, stopped bool) {
 		}
 	}
 	done("hold", keep)
-	relay.wantState(t, keep, "held")
+	wantState(t, relay, keep, "held")
 	done("release", keep)
-	relay.wantState(t, keep, "queued", "delivering", "deferred")
+	wantState(t, relay, keep, "queued", "delivering", "deferred")
 	done("hold", keep, drop)
-	relay.checkExport(t, keep, oddMessage("keep"))
-	relay.checkTexts(t, keep)
-	relay.checkUnknown(t)
+	checkExport(t, relay, keep, oddMessage("keep"))
+	checkTexts(t, relay, keep)
+	checkUnknown(t, relay)
 	done("delete", "--json", drop)
 	if got := relay.QueueCommand(t, "show", drop); got.Status != 1 {
 		t.Errorf("show of a deleted message: status %d", got.Status)
@@ -81,11 +81,11 @@ func steer(t *testing.T, stopped bool) {
 	if sent := sim.Ledger(t); len(sent) != 1 || sent[0].QueueID != keep {
 		t.Errorf("sent: %+v, want %s alone", sent, keep)
 	}
-	relay.wantState(t, keep, "sent")
+	wantState(t, relay, keep, "sent")
 }
 
 // wantState shows a message and compares its state.
-func (r *Relay) wantState(t *testing.T, id string, states ...string) {
+func wantState(t *testing.T, r *Relay, id string, states ...string) {
 	t.Helper()
 	got := r.QueueCommand(t, "show", id, "--json")
 	var q Queued
@@ -100,7 +100,7 @@ func (r *Relay) wantState(t *testing.T, id string, states ...string) {
 	}
 }
 
-func (r *Relay) checkExport(t *testing.T, id, want string) {
+func checkExport(t *testing.T, r *Relay, id, want string) {
 	t.Helper()
 	if got := r.QueueCommand(t, "export", id); got.Status != 0 || got.Stdout != want {
 		t.Errorf("export: status %d, %q, want %q", got.Status, got.Stdout, want)
@@ -108,7 +108,7 @@ func (r *Relay) checkExport(t *testing.T, id, want string) {
 }
 
 // checkTexts looks at the forms for people.
-func (r *Relay) checkTexts(t *testing.T, id string) {
+func checkTexts(t *testing.T, r *Relay, id string) {
 	t.Helper()
 	for _, args := range [][]string{{"list"}, {"show", id}} {
 		if got := r.QueueCommand(t, args...); got.Status != 0 || !strings.Contains(got.Stdout, id) || !strings.Contains(got.Stdout, "held") {
@@ -118,7 +118,7 @@ func (r *Relay) checkTexts(t *testing.T, id string) {
 }
 
 // checkUnknown wants exit status 1 and one line for an ID that is not there.
-func (r *Relay) checkUnknown(t *testing.T) {
+func checkUnknown(t *testing.T, r *Relay) {
 	t.Helper()
 	for _, action := range []string{"show", "hold", "release", "retry", "delete", "export"} {
 		for _, id := range []string{"0000000000000000", "nonsense", "../../relay.key"} {

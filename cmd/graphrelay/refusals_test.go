@@ -16,7 +16,7 @@ var withCode = regexp.MustCompile(`^(4\d\d 4|5\d\d 5)\.\d{1,3}\.\d{1,3} \S`)
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	sim := StartSim(t)
-	relay := StartRelay(t, sim, Edit{"message_size: 150MiB", "message_size: 64KiB"}, Edit{"recipients: 500", "recipients: 3"})
+	relay := StartRelay(t, sim, Replace("message_size: 150MiB", "message_size: 64KiB"), Replace("recipients: 500", "recipients: 3"))
 	header := "From: <crm@contoso.test>\r\nTo: <anna@example.com>\r\nSubject: refused\r\n\r\n"
 	large := strings.Repeat("0123456789 0123456789 0123456789 0123456789 0123456789\r\n", 1300)
 	base64Of := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

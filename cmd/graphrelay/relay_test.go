@@ -37,11 +37,14 @@ type Relay struct {
 // Edit replaces one piece of the configuration, which has to be there once.
 type Edit struct{ old, New string }
 
+// Replace returns the edit that puts new in the place of old.
+func Replace(old, new string) Edit { return Edit{old, new} }
+
 // DeliveryKey adds keys to the section delivery.
-func DeliveryKey(line string) Edit { return Edit{"delivery:\n", "delivery:\n  " + line + "\n"} }
+func DeliveryKey(line string) Edit { return Replace("delivery:\n", "delivery:\n  "+line+"\n") }
 
 // LimitsKey adds keys to the section limits.
-func LimitsKey(line string) Edit { return Edit{"limits:\n", "limits:\n  " + line + "\n"} }
+func LimitsKey(line string) Edit { return Replace("limits:\n", "limits:\n  "+line+"\n") }
 
 // NewRelay writes the contract's configuration with free ports and the
 // simulator's endpoints, and with the test's own edits; it starts nothing.
@@ -50,9 +53,9 @@ func NewRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	r := &Relay{Program: ProgramPath(t), Launch: (*exec.Cmd).Start, Dir: t.TempDir(), Address: map[string]string{}}
 	for name, port := range map[string]string{"devices": "2525", "submission": "2587", "submissions": "2465", "admin": "9025"} {
 		r.Address[name] = fmt.Sprintf("127.0.0.1:%d", FreePort(t))
-		edits = append(edits, Edit{"address: 127.0.0.1:" + port, "address: " + r.Address[name]})
+		edits = append(edits, Replace("address: 127.0.0.1:"+port, "address: "+r.Address[name]))
 	}
-	edits = append(edits, Edit{"login: http://127.0.0.1:8100", "login: " + sim.URL}, Edit{"graph: http://127.0.0.1:8100", "graph: " + sim.URL})
+	edits = append(edits, Replace("login: http://127.0.0.1:8100", "login: "+sim.URL), Replace("graph: http://127.0.0.1:8100", "graph: "+sim.URL))
 	text, err := os.ReadFile(ContractConfig)
 	if err != nil {
 		t.Fatal(err)
@@ -250,11 +253,11 @@ func (r *Relay) Port(t *testing.T, listener string) string {
 }
 
 // WithPasswords lets the clients of the listener devices sign in, without TLS.
-var WithPasswords = Edit{"auth: none ", "auth: optional "}
+var WithPasswords = Replace("auth: none ", "auth: optional ")
 
 // AddUser adds an account to the configuration.
 func AddUser(name, hash string) Edit {
-	return Edit{"users:\n", "users:\n  - name: " + name + "\n    password_hash: \"" + hash + "\"\n    senders: [\"*@contoso.test\"]\n"}
+	return Replace("users:\n", "users:\n  - name: "+name+"\n    password_hash: \""+hash+"\"\n    senders: [\"*@contoso.test\"]\n")
 }
 
 // SignIn returns the answer to a password, or why there is none.

@@ -37,19 +37,19 @@ func mailFrom(relay *Relay, title string, mailboxes, messages int) *Outbox {
 }
 
 // queueAll has all of it accepted.
-func (o *Outbox) queueAll(t *testing.T) {
+func queueAll(t *testing.T, o *Outbox) {
 	t.Helper()
 	o.Await(t, o.Start())
 }
 
 // arrived lists what of a title was sent, in order.
-func (s *Sim) arrived(t *testing.T, title string) []simulator.Delivery {
+func arrived(t *testing.T, s *Sim, title string) []simulator.Delivery {
 	t.Helper()
 	return slices.DeleteFunc(s.Ledger(t), func(d simulator.Delivery) bool { return !strings.HasPrefix(d.Subject, title+" ") })
 }
 
 // begun is when the first call for one of the title's mailboxes came.
-func (s *Sim) begun(t *testing.T, title string) time.Time {
+func begun(t *testing.T, s *Sim, title string) time.Time {
 	t.Helper()
 	calls := View[[]simulator.Call](t, s, "journal")
 	calls = slices.DeleteFunc(calls, func(c simulator.Call) bool {
@@ -67,10 +67,10 @@ func TestBadLanesDelayNoOther(t *testing.T) {
 	relay := StartRelay(t, sim, DeliveryKey(fmt.Sprintf("concurrency: %d", placesInAll)), DeliveryKey("retry_delays: [2s]"))
 	well := func(title string) time.Duration {
 		t.Helper()
-		mailFrom(relay, title, wellLanes, wellMail).queueAll(t)
+		queueAll(t, mailFrom(relay, title, wellLanes, wellMail))
 		relay.ResumeAll(t)
-		WaitFor(t, "the lanes that are well", func() bool { return len(sim.arrived(t, title)) == wellMail })
-		return sim.arrived(t, title)[wellMail-1].Time.Sub(sim.begun(t, title))
+		WaitFor(t, "the lanes that are well", func() bool { return len(arrived(t, sim, title)) == wellMail })
+		return arrived(t, sim, title)[wellMail-1].Time.Sub(begun(t, sim, title))
 	}
 	relay.PauseAll(t)
 	alone := well("alone")
@@ -88,7 +88,7 @@ func TestBadLanesDelayNoOther(t *testing.T) {
 			sim.Fault(t, c.bad)
 		}
 		relay.PauseAll(t)
-		mailFrom(relay, c.title, badLanes, badMail).queueAll(t)
+		queueAll(t, mailFrom(relay, c.title, badLanes, badMail))
 		beside := well("beside " + c.title)
 		for _, f := range View[[]simulator.Fault](t, sim, "faults") {
 			if f.Acted == 0 {
@@ -102,7 +102,7 @@ func TestBadLanesDelayNoOther(t *testing.T) {
 		}
 		sim.ClearFaults(t)
 		relay.Settled(t)
-		if n := len(sim.arrived(t, c.title)); n != badMail {
+		if n := len(arrived(t, sim, c.title)); n != badMail {
 			t.Errorf("%s: of %d messages %d were sent in the end", c.title, badMail, n)
 		}
 	}
@@ -134,10 +134,10 @@ func TestBulkDelaysNoTrickle(t *testing.T) {
 		accepted[s.Subject] = time.Now()
 	}
 	took := func(title string) (seconds []float64, passed []int) {
-		WaitFor(t, "the trickle", func() bool { return len(sim.arrived(t, title)) == len(accepted) })
-		for _, m := range sim.arrived(t, title) {
+		WaitFor(t, "the trickle", func() bool { return len(arrived(t, sim, title)) == len(accepted) })
+		for _, m := range arrived(t, sim, title) {
 			n := 0
-			for _, b := range sim.arrived(t, "bulk") {
+			for _, b := range arrived(t, sim, "bulk") {
 				if b.Time.After(accepted[m.Subject]) && b.Time.Before(m.Time) {
 					n++
 				}
@@ -154,10 +154,10 @@ func TestBulkDelaysNoTrickle(t *testing.T) {
 
 	clear(accepted)
 	relay.PauseAll(t)
-	mailFrom(relay, "bulk", 2, bulk).queueAll(t)
+	queueAll(t, mailFrom(relay, "bulk", 2, bulk))
 	relay.ResumeAll(t)
-	WaitFor(t, "the bulk", func() bool { return len(sim.arrived(t, "bulk")) > 0 })
-	for n := 0; len(sim.arrived(t, "bulk")) < bulk/2; n++ {
+	WaitFor(t, "the bulk", func() bool { return len(arrived(t, sim, "bulk")) > 0 })
+	for n := 0; len(arrived(t, sim, "bulk")) < bulk/2; n++ {
 		trickle("trickle", n)
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -201,11 +201,11 @@ func TestBulkSenderDelaysNoOther(t *testing.T) {
 		s.From = "copier@printers.local"
 		return s
 	}
-	o.queueAll(t)
+	queueAll(t, o)
 	one("devices", "early device", "fax@printers.local")
 	one("submission", "early account", "scanner@contoso.test")
 	relay.ResumeAll(t)
-	WaitFor(t, "some of the bulk", func() bool { return len(sim.arrived(t, "bulk")) > bulk/4 })
+	WaitFor(t, "some of the bulk", func() bool { return len(arrived(t, sim, "bulk")) > bulk/4 })
 	one("devices", "late device", "fax@printers.local")
 	one("submission", "late account", "scanner@contoso.test")
 	relay.Settled(t)

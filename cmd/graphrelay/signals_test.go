@@ -123,7 +123,7 @@ func TestReload(t *testing.T) {
 	relay.Signal(syscall.SIGHUP)
 	WaitFor(t, "the new user", func() bool { return strings.HasPrefix(relay.SignIn("second", "second-secret"), "235 ") })
 
-	relay.Write(t, good, Edit{"hostname:", "hostnam:"})
+	relay.Write(t, good, Replace("hostname:", "hostnam:"))
 	relay.Signal(syscall.SIGHUP)
 	WaitFor(t, "the failed reload", func() bool { return relay.Metric(t, series) == 0 })
 	if answer := relay.SignIn("second", "second-secret"); !strings.HasPrefix(answer, "235 ") {

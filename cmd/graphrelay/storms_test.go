@@ -68,7 +68,7 @@ func TestOutage(t *testing.T) {
 		end()
 		relay.Settled(t)
 		o.Check(t, sim)
-		relay.checkTries(t, messages)
+		checkTries(t, relay, messages)
 		sim.Reset(t)
 	}
 
@@ -81,7 +81,7 @@ func TestOutage(t *testing.T) {
 	outage("token", func() { sim.ClearFaults(t) })
 	relay.Stop(t)
 
-	relay.Write(t, good, Edit{"client_secret: simulated", "client_secret: revoked"})
+	relay.Write(t, good, Replace("client_secret: simulated", "client_secret: revoked"))
 	relay.Start(t)
 	outage("secret", func() {
 		relay.Write(t, good)
@@ -102,7 +102,7 @@ func serveThrough(t *testing.T, sim, through *Sim) {
 }
 
 // checkTries wants every message sent at its first try that counted.
-func (r *Relay) checkTries(t *testing.T, atLeast int) {
+func checkTries(t *testing.T, r *Relay, atLeast int) {
 	t.Helper()
 	got := r.QueueCommand(t, "list", "--json", "--state", "sent")
 	sent := 0

@@ -18,16 +18,16 @@ func startTLSRelay(t *testing.T, sim *Sim, more ...Edit) *Relay {
 	t.Helper()
 	old := fmt.Sprintf("127.0.0.1:%d", FreePort(t))
 	relay := NewRelay(t, sim, append(more,
-		Edit{"listeners:\n", "listeners:\n  - {name: old, address: " + old + ", tls: starttls, auth: none, networks: [127.0.0.0/8], tls_min: 1.0-insecure}\n"},
-		Edit{"    tls: implicit\n", "    tls: implicit\n    tls_min: 1.3\n"})...)
+		Replace("listeners:\n", "listeners:\n  - {name: old, address: "+old+", tls: starttls, auth: none, networks: [127.0.0.0/8], tls_min: 1.0-insecure}\n"),
+		Replace("    tls: implicit\n", "    tls: implicit\n    tls_min: 1.3\n"))...)
 	relay.Address["old"] = old
-	relay.renew(t)
+	renew(t, relay)
 	relay.Start(t)
 	return relay
 }
 
 // renew makes a new self-signed certificate and puts its files in place.
-func (r *Relay) renew(t *testing.T) {
+func renew(t *testing.T, r *Relay) {
 	t.Helper()
 	in := func(name string) string { return filepath.Join(r.Dir, name) }
 	Tool(t, "", NeedTool(t, "openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=127.0.0.1",
@@ -71,7 +71,7 @@ func TestOpenSSLOffers(t *testing.T) {
 		{"-tls1_2 -cipher eNULL", 0},
 	} {
 		for listener, bit := range map[string]int{"submission": modern, "submissions": newest, "old": old} {
-			out, err := relay.openssl(t, listener, "", strings.Fields(offer.args)...)
+			out, err := opensslClient(t, relay, listener, "", strings.Fields(offer.args)...)
 			taken := offer.taken&bit != 0
 			if (err == nil) != taken || !taken && !strings.Contains(out, "SSL alert number") { // it is the relay that refuses
 				t.Errorf("%s: %s: %v, want it taken: %v\n%s", listener, offer.args, err, taken, out)
@@ -81,7 +81,7 @@ func TestOpenSSLOffers(t *testing.T) {
 }
 
 // openssl runs s_client, at the security level that lets it offer anything.
-func (r *Relay) openssl(t *testing.T, listener, stdin string, args ...string) (string, error) {
+func opensslClient(t *testing.T, r *Relay, listener, stdin string, args ...string) (string, error) {
 	t.Helper()
 	args = append([]string{"s_client", "-connect", r.Address[listener]}, args...)
 	if listener != "submissions" {
@@ -106,7 +106,7 @@ func TestNoRenegotiation(t *testing.T) {
 	t.Parallel()
 	relay := startTLSRelay(t, StartSim(t))
 	for _, listener := range []string{"submission", "old"} {
-		out, err := relay.openssl(t, listener, "R\n", "-tls1_2")
+		out, err := opensslClient(t, relay, listener, "R\n", "-tls1_2")
 		if err == nil || !strings.Contains(out, "RENEGOTIATING") || !strings.Contains(out, "alert unexpected message") {
 			t.Errorf("%s: %v\n%s", listener, err, out)
 		}
@@ -149,7 +149,7 @@ func TestRenewedCertificate(t *testing.T) {
 	if err := open.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil {
 		t.Fatal(err)
 	}
-	relay.renew(t)
+	renew(t, relay)
 	WaitFor(t, "the new certificate", func() bool { return shown("submission") != first })
 	second := shown("submission")
 	for _, listener := range []string{"submissions", "old"} {
@@ -169,7 +169,7 @@ func TestRenewedCertificate(t *testing.T) {
 	if shown("submission") != second {
 		t.Error("a broken file changed the certificate")
 	}
-	relay.renew(t)
+	renew(t, relay)
 	relay.Signal(syscall.SIGHUP)
 	WaitFor(t, "the reload", func() bool { return relay.Metric(t, "graphrelay_config_last_reload_successful") == 1 })
 	WaitFor(t, "the third certificate", func() bool { return shown("submission") != second })
@@ -199,10 +199,10 @@ func sendOn(t *testing.T, c *smtp.Client, subject string) {
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	sim := StartSim(t)
-	user := Edit{"users:\n", "users:\n  - {name: machine, certificate: machine.contoso.test, senders: [\"machine@contoso.test\"]}\n"}
-	authority := Edit{"    tls: starttls ", "    client_ca_file: clients-ca.crt\n    tls: starttls "}
+	user := Replace("users:\n", "users:\n  - {name: machine, certificate: machine.contoso.test, senders: [\"machine@contoso.test\"]}\n")
+	authority := Replace("    tls: starttls ", "    client_ca_file: clients-ca.crt\n    tls: starttls ")
 	relay := NewRelay(t, sim, user, authority)
-	relay.renew(t)
+	renew(t, relay)
 	in := func(name string) string { return filepath.Join(relay.Dir, name) }
 	openssl := func(args ...string) { Tool(t, "", NeedTool(t, "openssl"), args...) }
 	openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=relay clients", "-keyout", in("ca.key"), "-out", in("clients-ca.crt"))
@@ -216,7 +216,7 @@ func TestClientCertificates(t *testing.T) {
 		t.Fatalf("check: status %d, %s", got.Status, got.Stderr)
 	}
 	relay.Start(t)
-	port := submission{relay: relay, listener: "submission"}.port()
+	port := relay.Port(t, "submission")
 	message := func(subject string) string {
 		return "From: machine@contoso.test\r\nTo: anna@example.com\r\nSubject: " + subject + "\r\n\r\ntext\r\n"
 	}
