@@ -30,11 +30,11 @@ demo:
 # messages that wait cost (docs/performance.md).
 bench:
 	.ci/bench-memory
-	go test -count=1 -timeout 1h -v -run '^(TestCompareAccepts|TestCompareSignIns|TestCompareSiege|TestSiege|TestDeliveryRate|TestBacklog)$$' ./cmd/graphrelay -compare
+	go test -count=1 -timeout 1h -v -run '^(TestCompareAccepts|TestCompareSignIns|TestCompareSiege|TestSiege|TestDeliveryRate|TestBacklog)$$' ./test/load -compare
 
 # Kills the relay 500 times while mail flows, and compares what arrived.
 crash:
-	go test -count=1 -timeout 2h -v -run '^TestCrashMatrix$$' ./cmd/graphrelay -kills 500
+	go test -count=1 -timeout 2h -v -run '^TestCrashMatrix$$' ./test/durability -kills 500
 
 clean:
 	rm -rf graphrelay graphrelay.exe dist

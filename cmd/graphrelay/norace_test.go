@@ -1,7 +1,0 @@
-//go:build !race
-
-package main_test
-
-// raceEnabled tells that the tests run with the race detector, and so shall the
-// programs that they start.
-const raceEnabled = false

@@ -1,0 +1,171 @@
+package clients
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/test/harness"
+)
+
+// webHost is the machine in docs/clients.md.
+const webHost = "web1.contoso.test"
+
+// job is what cron tells root of one.
+type job struct{ subject, output, text string }
+
+// debianJob is what Debian's cron writes, in the order in which it does.
+func debianJob(name string) job {
+	return cronJob(name, "MIME-Version: 1.0\n", "Content-Transfer-Encoding: 8bit\n")
+}
+
+// cronieJob is what cronie writes, the cron of Red Hat, SUSE and Arch.
+func cronieJob(name string) job { return cronJob(name, "", "Auto-Submitted: auto-generated\n") }
+
+func cronJob(name, before, after string) job {
+	j := job{subject: `Cron <root@web1> echo "größer"; ` + name, output: "größer\n.\n" + name + "\n"}
+	j.text = fmt.Sprintf("From: root (Cron Daemon)\nTo: root\nSubject: %s\n%sContent-Type: text/plain; charset=UTF-8\n%s"+
+		"X-Cron-Env: <SHELL=/bin/sh>\nX-Cron-Env: <HOME=/root>\nX-Cron-Env: <PATH=/usr/bin:/bin>\nX-Cron-Env: <LOGNAME=root>\n\n%s",
+		j.subject, before, after, j.output)
+	return j
+}
+
+// arrival is what becomes of it: root's alias is no address of the header, so it is a
+// Bcc recipient.
+func (j job) arrival(from string) arrival {
+	return arrival{
+		subject: j.subject, from: simulator.Address{Name: "Cron Daemon", Address: from}, bcc: named("ops@contoso.test"),
+		body: simulator.Body{ContentType: "text", Content: j.output}, path: "draft",
+	}
+}
+
+// snippet is a file of docs/clients.md: the indented block that begins with its path.
+// This relay stands in for the example's, and its domain.
+func snippet(t *testing.T, r *harness.Relay, path string) string {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(doc), "\n    # "+path+"\n")
+	if !found {
+		t.Fatalf("docs/clients.md has no %s", path)
+	}
+	var text strings.Builder
+	for line := range strings.Lines(rest) {
+		line, inside := strings.CutPrefix(line, "    ")
+		if !inside {
+			break
+		}
+		text.WriteString(line)
+	}
+	return strings.NewReplacer("relay.example.com", "localhost", "587", r.Port(t, "submission"), "example.com", "contoso.test",
+		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "relay.crt")).Replace(text.String())
+}
+
+// asSendmail makes msmtp the command sendmail of somebody whose mail comes from an
+// address: its path, and its environment.
+func asSendmail(t *testing.T, relay *harness.Relay, from string) (command string, env []string) {
+	t.Helper()
+	home := t.TempDir()
+	rc := snippet(t, relay, "/etc/msmtprc")
+	for path, with := range map[string]string{
+		"/etc/aliases": harness.SaveText(t, snippet(t, relay, "/etc/aliases")), "root@" + webHost: from,
+	} {
+		if !strings.Contains(rc, path) {
+			t.Fatalf("msmtprc lacks %s", path)
+		}
+		rc = strings.ReplaceAll(rc, path, with)
+	}
+	if err := os.WriteFile(filepath.Join(home, ".msmtprc"), []byte(rc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command = filepath.Join(home, "sendmail")
+	if err := os.Symlink(harness.NeedTool(t, "msmtp"), command); err != nil {
+		t.Fatal(err)
+	}
+	return command, []string{"HOME=" + home}
+}
+
+func sendCron(t *testing.T, relay *harness.Relay, from string) arrival {
+	sendmail, env := asSendmail(t, relay, from)
+	j := debianJob("cron")
+	harness.ToolEnv(t, env, j.text, sendmail, "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root")
+	want := j.arrival(from)
+	want.report = []string{"not carried: ", "another X-Cron-Env"}
+	return want
+}
+
+func sendCronie(t *testing.T, relay *harness.Relay, from string) arrival {
+	sendmail, env := asSendmail(t, relay, from)
+	j := cronieJob("cronie")
+	harness.ToolEnv(t, env, j.text, sendmail, "-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "root")
+	want := j.arrival(from)
+	want.report = []string{"not carried: ", "Auto-Submitted", "another X-Cron-Env"}
+	return want
+}
+
+// sendPHP lets PHP's mail() make a message with the sendmail of its machine.
+func sendPHP(t *testing.T, relay *harness.Relay, from string) arrival {
+	php := harness.NeedTool(t, "php")
+	sendmail, env := asSendmail(t, relay, from)
+	file := harness.NewFile(t, "Prüfung 本日.pdf", "application/pdf", harness.Noise("php", 100_000))
+	harness.ToolEnv(t, env, "", php, "-n", "-d", "sendmail_path="+sendmail+" -t -i", "testdata/clients/mail.php", spec(t, map[string]any{
+		"from": "Größer & Söhne <" + from + ">", "to": []string{"anna@example.com", "Bernd Müller <bernd@example.org>"},
+		"cc": []string{"chie@example.net"}, "bcc": []string{"archive@example.com"},
+		"subject": "Bestellung – 本日", "text": "Grüße\n.\n..two\n", "files": []harness.File{file},
+	}))
+	return arrival{
+		from: simulator.Address{Name: "Größer & Söhne", Address: from}, subject: "Bestellung – 本日",
+		to: []simulator.Address{{Address: "anna@example.com"}, {Name: "Bernd Müller", Address: "bernd@example.org"}},
+		cc: named("chie@example.net"), bcc: named("archive@example.com"),
+		body:  simulator.Body{ContentType: "text", Content: "Grüße\n.\n..two\n"},
+		files: []simulator.Attachment{{Name: file.Name, ContentType: file.Type, SHA256: harness.SHA256Hex(file.Content)}},
+		path:  "draft",
+	}
+}
+
+// sendPowerShell says what .NET's SmtpClient says for Send-MailMessage -UseSsl: the
+// mechanism in lower case, the user's name in the same line, a blank line before the
+// end of the data, and QUIT without waiting for the answer.
+func sendPowerShell(t *testing.T, relay *harness.Relay, from string) arrival {
+	raw, err := os.ReadFile("testdata/conversion/powershell.eml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := relay.DialOnly("submission")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	_, err = d.Ask(334, "AUTH login %s", base64.StdEncoding.EncodeToString([]byte(harness.CRMUser)))
+	if err == nil {
+		_, err = d.Ask(235, "%s", base64.StdEncoding.EncodeToString([]byte(harness.CRMPassword)))
+	}
+	if err == nil {
+		_, err = d.Submit(from, []string{"anna@example.com", "bernd@example.org", "chie@example.net", "archive@example.com"}, bytes.NewReader(raw))
+	}
+	if err == nil {
+		err = d.PrintfLine("QUIT")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return arrival{
+		from: simulator.Address{Address: from}, subject: "Grüße – 本日",
+		to: named("anna@example.com", "bernd@example.org"), cc: named("chie@example.net"), bcc: named("archive@example.com"),
+		body:  simulator.Body{ContentType: "text", Content: "Der Bericht hängt an."},
+		files: []simulator.Attachment{{Name: "Übergabeprotokoll Prüfung 2026 – Anlage 本日.pdf", ContentType: "application/octet-stream", SHA256: harness.SHA256Hex(samplePDF)}},
+		path:  "draft", report: []string{"not carried: ", "Date"},
+		more: func(t *testing.T, _ *harness.Sim, got simulator.Message) {
+			if got.Importance != "high" {
+				t.Errorf("importance %s", got.Importance)
+			}
+		},
+	}
+}

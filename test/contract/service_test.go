@@ -1,0 +1,102 @@
+package contract
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"graphrelay/test/harness"
+)
+
+const serviceUnit = "../../deploy/graphrelay.service"
+
+// TestServiceUnit has systemd check its unit: that it knows each setting, and that
+// the service is exposed to little. 10.0 is the most, and what a unit without any
+// restriction gets is 9.6.
+func TestServiceUnit(t *testing.T) {
+	t.Parallel()
+	analyze := harness.NeedTool(t, "systemd-analyze")
+	// The program that the unit starts has to be where the unit says.
+	unit := strings.ReplaceAll(harness.ReadFile(t, serviceUnit), "/usr/local/bin/graphrelay", harness.ProgramPath(t))
+	path := filepath.Join(t.TempDir(), "graphrelay.service")
+	if err := os.WriteFile(path, []byte(unit), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := harness.Tool(t, "", analyze, "verify", "--man=no", path); out != "" {
+		t.Errorf("systemd-analyze verify: %s", out)
+	}
+	harness.Tool(t, "", analyze, "security", "--no-pager", "--offline=true", "--threshold=20", path)
+}
+
+// TestNoShellOuts: the relay starts no program, so there is none to be fooled.
+func TestNoShellOuts(t *testing.T) {
+	t.Parallel()
+	imports := harness.Tool(t, "", harness.NeedTool(t, "go"), "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "graphrelay/...")
+	if !strings.Contains(imports, "graphrelay/relay/smtpd ") {
+		t.Fatalf("go list prints %s", harness.Tail(imports))
+	}
+	for line := range strings.Lines(imports) {
+		if strings.HasPrefix(line, "graphrelay/test/") {
+			continue
+		}
+		if words := strings.Fields(line); slices.Contains(words, "os/exec") || slices.Contains(words, "plugin") {
+			t.Errorf("%s can start programs", words[0])
+		}
+	}
+}
+
+// TestNotify listens in systemd's place: it hears that the relay is ready when it
+// takes mail, and of each reload and the stop.
+func TestNotify(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.SetReadDeadline(time.Now().Add(harness.Guard)); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(want string) {
+		t.Helper()
+		got := make([]byte, 200)
+		n, err := l.Read(got)
+		if err != nil || string(got[:n]) != want {
+			t.Fatalf("systemd is told %q, %v; want %q", got[:n], err, want)
+		}
+	}
+	relay := harness.NewRelay(t, harness.StartSim(t))
+	t.Setenv("NOTIFY_SOCKET", socket)
+	relay.Begin(t)
+	expect("READY=1")
+	d, err := relay.Dial("devices")
+	if err != nil {
+		t.Fatalf("ready, but: %v", err)
+	}
+	_ = d.Close()
+	good := harness.ReadFile(t, relay.Config)
+	for _, text := range []string{good, "broken"} {
+		relay.Write(t, text)
+		relay.Signal(syscall.SIGHUP)
+		expect("RELOADING=1")
+		expect("READY=1")
+	}
+	relay.Signal(syscall.SIGTERM)
+	expect("STOPPING=1")
+	if !relay.Ends() || relay.Status() != 0 {
+		t.Errorf("serve ended with status %d", relay.Status())
+	}
+
+	// Nobody listens: that is no reason not to serve.
+	if err := os.Remove(socket); err != nil {
+		t.Fatal(err)
+	}
+	relay.Write(t, good)
+	relay.Start(t)
+	relay.Stop(t)
+}

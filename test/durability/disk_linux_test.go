@@ -1,0 +1,334 @@
+package durability
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/sqlite"
+	"graphrelay/test/harness"
+)
+
+var everyWrite = flag.Bool("every-write", false, "TestFaultyDisk lets each write fail, not only some of many alike")
+
+// diskFault is a way in which a disk fails from one operation on.
+type diskFault struct {
+	name string
+	// fits tells whether the fault can begin with this operation.
+	fits func(operation) bool
+	// judge is asked from the first operation on.
+	judge func(o operation, first bool) verdict
+	// end stops a relay that has stopped its intake.
+	end func(*harness.Relay, *testing.T)
+}
+
+func diskFaults() []diskFault {
+	once := func(_ operation, first bool) verdict {
+		if first {
+			return verdict{errno: unix.EIO}
+		}
+		return verdict{}
+	}
+	full := func(o operation, _ bool) verdict {
+		if o.isSync() {
+			return verdict{}
+		}
+		return verdict{errno: unix.ENOSPC}
+	}
+	notSync := func(o operation) bool { return !o.isSync() }
+	return []diskFault{
+		{"one error", notSync, once, (*harness.Relay).Kill},
+		{"one sync fails", operation.isSync, once, (*harness.Relay).Stop},
+		{"full", notSync, full, (*harness.Relay).Kill},
+		{"full within a write", operation.isWrite, func(o operation, first bool) verdict {
+			if first {
+				return verdict{half: true}
+			}
+			return full(o, first)
+		}, (*harness.Relay).Kill},
+		{"every sync fails", operation.isSync, func(o operation, _ bool) verdict {
+			if o.isSync() {
+				return verdict{errno: unix.EIO}
+			}
+			return verdict{}
+		}, (*harness.Relay).Kill},
+	}
+}
+
+// diskMail is what is sent to see a disk fail.
+type diskMail struct {
+	size     int // of a message
+	messages int // that it takes at most until every operation was there
+	counts   func() func(operation) bool
+}
+
+// faultyDisk is a relay whose disk fails when the test wants it, and what became of
+// the mail that was sent to it.
+type faultyDisk struct {
+	*harness.Relay
+	tap      *tap
+	text     map[int]string    // of messages, by size
+	sent     map[string]int    // size by subject
+	accepted map[string]string // subject by queue ID
+	stopped  int               // how often intake had stopped
+}
+
+// TestFaultyDisk lets the operations on files fail that one accept makes, one after the
+// other and in several ways: the message is refused for now, or accepted and kept, and later mail is taken,
+// after a restart where the relay has stopped its intake. Whatever is killed in between:
+// in the end, what had a 250 is in the queue once, and nothing else is.
+func TestFaultyDisk(t *testing.T) {
+	t.Parallel()
+	for name, m := range map[string]diskMail{
+		"small body": {10_000, 1, someWrites},
+		"large body": {4_300_000, 1, someWrites},
+		"checkpoint": {120_000, 36, aroundCheckpoint},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newFaultyDisk(t)
+			for _, f := range diskFaults() {
+				points := 0
+				for d.fails(t, f, m.counts(), points+1, m) {
+					points++
+					d.laterMail(t, f.end)
+				}
+				if points == 0 {
+					t.Errorf("%s: no operation could fail", f.name)
+				}
+				t.Logf("%s: at %d operations", f.name, points)
+			}
+			d.check(t)
+			t.Logf("%d messages accepted, %d refused, intake stopped %d times", len(d.accepted), len(d.sent)-len(d.accepted), d.stopped)
+		})
+	}
+}
+
+// someWrites counts every operation but for most writes to a body and to the log.
+func someWrites() func(operation) bool {
+	body, log := 0, 0
+	return func(o operation) bool {
+		switch o.call {
+		case "write":
+			body++
+			return body%50 == 1 || *everyWrite
+		case "pwrite64": // a frame's header, or its page
+			log++
+			return log%3 == 1 || *everyWrite
+		}
+		return true
+	}
+}
+
+// aroundCheckpoint counts what a checkpoint does, and the start of the log anew in the
+// commit after it. Most writes of pages are left out.
+func aroundCheckpoint() func(operation) bool {
+	pages, since := 0, 1000
+	var last operation
+	return func(o operation) bool {
+		before := last
+		last = o
+		since++
+		switch {
+		case o.file == sqlite.DatabaseName && o.isWrite():
+			since = 0
+			pages++
+			return pages%600 == 1 || *everyWrite
+		case o.file == sqlite.DatabaseName:
+			since = 0
+			return true
+		}
+		return o.isSync() && before == o || since <= 2 // synced twice: for a commit, and for the checkpoint
+	}
+}
+
+func newFaultyDisk(t *testing.T) *faultyDisk {
+	t.Helper()
+	sim := harness.ReleasedSim(t)
+	d := &faultyDisk{
+		Relay: harness.ReleasedRelay(t, sim), tap: &tap{},
+		text: map[int]string{}, sent: map[string]int{}, accepted: map[string]string{},
+	}
+	d.tap.dir = filepath.Join(d.Dir, "data")
+	d.Launch = d.tap.start
+	d.Start(t)
+	d.PauseAll(t) // everything stays in the queue
+	return d
+}
+
+// fails sends up to so many messages, until the n-th operation that counts, and that the
+// fault can begin with, has failed; it tells whether there was one.
+func (d *faultyDisk) fails(t *testing.T, f diskFault, counts func(operation) bool, n int, m diskMail) bool {
+	t.Helper()
+	var at operation
+	var failed atomic.Bool
+	left := n
+	d.tap.set(func(o operation) verdict {
+		if failed.Load() {
+			return f.judge(o, false)
+		}
+		if counted := counts(o); !counted || !f.fits(o) {
+			return verdict{}
+		}
+		if left--; left > 0 {
+			return verdict{}
+		}
+		at = o
+		failed.Store(true)
+		return f.judge(o, true)
+	})
+	var answer string
+	for i, last := 0, false; i < m.messages && !last; i++ {
+		last = failed.Load() // another one, if the disk has failed and the message was taken nevertheless
+		answer = d.mail(t, m.size)
+		last = last || !strings.HasPrefix(answer, "250 ")
+	}
+	d.tap.set(nil)
+	if !failed.Load() {
+		if !strings.HasPrefix(answer, "250 ") {
+			t.Errorf("without a fault: %q", answer)
+		}
+		return false
+	}
+	want := "451 4.3.0 "
+	if strings.HasPrefix(f.name, "full") {
+		want = "452 4.3.1 "
+	}
+	if !strings.HasPrefix(answer, "250 ") && !strings.HasPrefix(answer, want) {
+		t.Errorf("%s at %s, number %d: %q, want %s", f.name, at, n, answer, want)
+	}
+	if at.isSync() && !strings.HasPrefix(answer, "250 ") {
+		if status, _ := d.Get("/readyz"); status == http.StatusOK {
+			t.Errorf("%s at %s, number %d: intake goes on", f.name, at, n)
+		}
+	}
+	return true
+}
+
+// mail sends one message and returns the answer.
+func (d *faultyDisk) mail(t *testing.T, size int) string {
+	t.Helper()
+	subject := fmt.Sprintf("disk %04d", len(d.sent))
+	d.sent[subject] = size
+	client, err := d.Dial("devices")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Envelope("crm@contoso.test", "anna@example.com"); err != nil {
+		return refusal(t, err)
+	}
+	if _, err := client.Ask(354, "DATA"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := client.Ask(250, "%s.", d.content(subject)) // no line begins with a dot
+	if err != nil {
+		return refusal(t, err)
+	}
+	id, _ := strings.CutPrefix(answer, "2.0.0 queued as ")
+	d.accepted[id] = subject
+	return "250 " + answer
+}
+
+// content is what is sent with a subject.
+func (d *faultyDisk) content(subject string) string {
+	size := d.sent[subject]
+	if d.text[size] == "" {
+		d.text[size] = harness.Wrapped(harness.Noise("disk", size*3/4))
+	}
+	return "From: crm@contoso.test\r\nTo: anna@example.com\r\nSubject: " + subject + "\r\n\r\n" + d.text[size]
+}
+
+// refusal is the answer that says no.
+func refusal(t *testing.T, err error) string {
+	t.Helper()
+	var r *textproto.Error
+	if !errors.As(err, &r) {
+		t.Fatalf("no answer: %v", err)
+	}
+	return fmt.Sprintf("%d %s", r.Code, r.Msg)
+}
+
+// laterMail wants mail to be taken, after a restart at the latest.
+func (d *faultyDisk) laterMail(t *testing.T, end func(*harness.Relay, *testing.T)) {
+	t.Helper()
+	answer := d.mail(t, 1000)
+	if status, _ := d.Get("/readyz"); status != http.StatusOK {
+		d.stopped++
+		end(d.Relay, t)
+		d.Start(t)
+		answer = d.mail(t, 1000)
+	}
+	if !strings.HasPrefix(answer, "250 ") {
+		t.Fatalf("later mail: %q", answer)
+	}
+}
+
+// check kills the relay and compares the queue, as the next start finds it, with the
+// answers.
+func (d *faultyDisk) check(t *testing.T) {
+	t.Helper()
+	d.Kill(t)
+	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: d.tap.dir, Exclusive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	records, err := store.List(t.Context(), queue.Filter{Limit: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, r := range records {
+		found[r.ID] = true
+		subject, accepted := d.accepted[r.ID]
+		if !accepted || r.Subject != subject {
+			t.Errorf("%s is in the queue, but had no 250: %q", r.ID, r.Subject)
+			continue
+		}
+		if got := storedContent(t, store, r); got != d.content(subject) {
+			t.Errorf("%q is stored with %d bytes that are not those that were sent", subject, len(got))
+		}
+	}
+	for id, subject := range d.accepted {
+		if !found[id] {
+			t.Errorf("%s had a 250 and is gone: %q", id, subject)
+		}
+	}
+	bodies, err := os.ReadDir(filepath.Join(d.tap.dir, "bodies"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range bodies {
+		if !found[b.Name()] {
+			t.Errorf("a body was left behind: %s", b.Name())
+		}
+	}
+}
+
+// storedContent is the message without what the relay has put in front of it.
+func storedContent(t *testing.T, store queue.Desk, r queue.Record) string {
+	t.Helper()
+	body, err := store.Open(t.Context(), r.ID)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer body.Close()
+	content, err := io.ReadAll(io.NewSectionReader(body, r.Trace, body.Size()-r.Trace))
+	if err != nil {
+		t.Error(err)
+	}
+	return string(content)
+}

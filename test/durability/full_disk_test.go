@@ -1,0 +1,93 @@
+package durability
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"graphrelay/test/harness"
+)
+
+// commandOutput runs a program that may fail.
+func commandOutput(name string, args ...string) (string, error) {
+	out, err := exec.Command(name, args...).CombinedOutput()
+	return string(out), err
+}
+
+// TestFullDisk fills the disk under the queue: mail is put off while it lasts,
+// and taken again afterwards.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	sim := harness.StartSim(t)
+	relay := harness.NewRelay(t, sim)
+	data := filepath.Join(relay.Dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mountSmallDisk(t, data)
+	relay.Start(t)
+
+	big := harness.TenKilobytes("full disk")(1)
+	big.Text = harness.WrappedText(harness.Noise("big", 3_000_000))
+	putOff(t, relay, big)
+	relay.CheckEmpty(t)
+
+	filler := filepath.Join(data, "filler")
+	fill(t, filler)
+	small := harness.TenKilobytes("full disk")(2)
+	putOff(t, relay, small)
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	relay.CheckEmpty(t)
+
+	small.Subject = "after the full disk"
+	harness.WaitFor(t, "mail to be taken again", func() bool { // the free space is asked for once a second
+		return strings.HasPrefix(relay.SendOne(t, small), "250 2.0.0 queued as ")
+	})
+	sim.Sent(t, small.From, small.Subject)
+	relay.Settled(t)
+	if n := len(sim.Ledger(t)); n != 1 {
+		t.Errorf("%d messages were sent, want 1", n)
+	}
+}
+
+// mountSmallDisk is a file system of 4 MB.
+func mountSmallDisk(t *testing.T, dir string) {
+	t.Helper()
+	tool := harness.NeedTool(t, "mount")
+	if out, err := commandOutput(tool, "-t", "tmpfs", "-o", "size=4m", "tmpfs", dir); err != nil {
+		harness.SkipUnlessCI(t, "cannot mount: %v %s", err, out)
+	}
+	// Registered before the relay starts, so it runs after the relay has ended.
+	t.Cleanup(func() {
+		if out, err := commandOutput("umount", dir); err != nil {
+			t.Errorf("umount: %v %s", err, out)
+		}
+	})
+}
+
+// fill writes until there is no space left.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+}
+
+// putOff sends a message and wants a 452.
+func putOff(t *testing.T, r *harness.Relay, s harness.Sample) {
+	t.Helper()
+	if answer := r.SendOne(t, s); !strings.HasPrefix(answer, "452 4.3.1 ") {
+		t.Errorf("on a full disk: %q, want 452 4.3.1", answer)
+	}
+}

@@ -1,0 +1,207 @@
+package durability
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// tap sits between a program and the kernel (seccomp_unotify(2)). It sees, in their
+// order, the operations that change or open files below a directory, and says what
+// becomes of each.
+type tap struct {
+	dir string
+
+	mu    sync.Mutex
+	pid   int // of the program
+	judge func(operation) verdict
+}
+
+// operation is a system call that is about to happen.
+type operation struct {
+	call string // its name
+	file string // relative to the tap's directory
+}
+
+func (o operation) String() string { return o.call + " " + o.file }
+
+func (o operation) isWrite() bool { return o.call == "write" || o.call == "pwrite64" }
+
+func (o operation) isSync() bool { return o.call == "fsync" || o.call == "fdatasync" }
+
+// verdict on an operation: the zero value lets it happen.
+type verdict struct {
+	errno unix.Errno // what happens in its stead
+	half  bool       // half of it happens, of a write
+}
+
+// tapped are the calls that a tap sees.
+var tapped = map[int32]string{
+	unix.SYS_OPENAT: "openat", unix.SYS_WRITE: "write", unix.SYS_PWRITE64: "pwrite64",
+	unix.SYS_FSYNC: "fsync", unix.SYS_FDATASYNC: "fdatasync", unix.SYS_FTRUNCATE: "ftruncate",
+}
+
+// seccompNotif and seccompNotifResp are struct seccomp_notif and its answer.
+type seccompNotif struct {
+	id    uint64
+	pid   uint32
+	flags uint32
+	nr    int32
+	arch  uint32
+	ip    uint64
+	args  [6]uint64
+}
+
+type seccompNotifResp struct {
+	id    uint64
+	val   int64
+	errno int32 // negative
+	flags uint32
+}
+
+// start starts cmd with the tap. A new process has the filters of the thread that
+// made it, so this thread, which gets one, is never used for anything else.
+func (p *tap) start(cmd *exec.Cmd) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		listener, err := installFilter()
+		if err == nil {
+			go p.serve(listener)
+			err = cmd.Start()
+		}
+		done <- err
+	}()
+	err := <-done
+	if err == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.pid, p.judge = cmd.Process.Pid, nil
+	}
+	return err
+}
+
+// installFilter reports the tapped calls of this thread to the descriptor it returns.
+func installFilter() (int, error) {
+	var filter []unix.SockFilter
+	add := func(code uint16, k uint32, jt, jf uint8) {
+		filter = append(filter, unix.SockFilter{Code: code, K: k, Jt: jt, Jf: jf})
+	}
+	add(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, 0, 0, 0) // the call's number
+	for nr := range tapped {
+		add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, uint32(nr), 0, 1)
+		add(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_USER_NOTIF, 0, 0)
+	}
+	add(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_ALLOW, 0, 0)
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("no_new_privs: %w", err)
+	}
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return 0, fmt.Errorf("seccomp: %w", errno)
+	}
+	return int(fd), nil
+}
+
+// serve answers until the program has ended.
+func (p *tap) serve(listener int) {
+	defer unix.Close(listener)
+	for {
+		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+		if _, err := unix.Poll(poll, -1); err != nil && !errors.Is(err, unix.EINTR) || poll[0].Revents&unix.POLLHUP != 0 {
+			return
+		}
+		var n seccompNotif
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&n))); errno != 0 {
+			continue // the thread was killed meanwhile, or this one interrupted
+		}
+		resp := p.decide(&n)
+		resp.id = n.id
+		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&resp)))
+	}
+}
+
+func (p *tap) decide(n *seccompNotif) seccompNotifResp {
+	pass := seccompNotifResp{flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
+	path := n.path()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	file, below := strings.CutPrefix(path, p.dir+"/")
+	if !below || p.judge == nil {
+		return pass
+	}
+	v := p.judge(operation{tapped[n.nr], file})
+	switch {
+	case v.errno != 0:
+		return seccompNotifResp{errno: -int32(v.errno)}
+	case v.half:
+		written, err := n.writeHalf(p.pid)
+		if err != nil {
+			return seccompNotifResp{errno: -int32(unix.EIO)}
+		}
+		return seccompNotifResp{val: int64(written)}
+	}
+	return pass
+}
+
+// path is of the file that the call is about, empty if that cannot be told.
+func (n *seccompNotif) path() string {
+	if n.nr != unix.SYS_OPENAT {
+		path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, int32(n.args[0])))
+		return path
+	}
+	name := n.memory(n.args[1], unix.PathMax)
+	path, _, _ := strings.Cut(string(name), "\x00")
+	if !filepath.IsAbs(path) {
+		dir, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", n.pid))
+		path = filepath.Join(dir, path)
+	}
+	return path
+}
+
+// memory copies what is readable at the program's address, up to size bytes.
+func (n *seccompNotif) memory(address uint64, size int) []byte {
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", n.pid))
+	if err != nil {
+		return nil
+	}
+	defer mem.Close()
+	b := make([]byte, size)
+	got, _ := mem.ReadAt(b, int64(address))
+	return b[:got]
+}
+
+// writeHalf does half of a write in the program's stead, at its own position.
+func (n *seccompNotif) writeHalf(pid int) (int, error) {
+	process, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(process)
+	fd, err := unix.PidfdGetfd(process, int(int32(n.args[0])), 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	data := n.memory(n.args[1], int(n.args[2])/2)
+	if n.nr == unix.SYS_PWRITE64 {
+		return unix.Pwrite(fd, data, int64(n.args[3]))
+	}
+	return unix.Write(fd, data)
+}
+
+// set says what becomes of operations from now on; nil lets everything happen.
+func (p *tap) set(judge func(operation) verdict) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.judge = judge
+}

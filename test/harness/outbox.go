@@ -1,0 +1,214 @@
+package harness
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net/textproto"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"graphrelay/graph/simulator"
+)
+
+// Outbox sends many messages over several connections, as a client does that
+// tries again until each of its messages has its 250. Each try has a subject of
+// its own.
+type Outbox struct {
+	Dial        func() (*Dialog, error)
+	Connections int
+	Messages    int
+	Make        func(n int) Sample
+	Fresh       bool // each message has a connection of its own
+
+	next     atomic.Int64
+	Stop     atomic.Bool
+	mu       sync.Mutex
+	accepted map[string]string // digests of messages that had a 250, by subject
+	Doubtful map[string]string // of those whose connection broke before an answer
+	refused  []error
+}
+
+// TenKilobytes is a message of some 10 KB, from one of 32 mailboxes.
+func TenKilobytes(title string) func(n int) Sample {
+	return func(n int) Sample {
+		subject := fmt.Sprintf("%s %04d", title, n)
+		return Sample{
+			From: fmt.Sprintf("load-%d@contoso.test", n%32), To: []string{fmt.Sprintf("to-%d@example.com", n)},
+			Subject: subject, Text: WrappedText(Noise(subject, 5200)),
+		}
+	}
+}
+
+func WrappedText(content []byte) string {
+	return strings.ReplaceAll(Wrapped([]byte(base64.StdEncoding.EncodeToString(content))), "\r\n", "\n")
+}
+
+// Start sends in the background; the channel is closed when all have their 250.
+func (o *Outbox) Start() <-chan struct{} {
+	o.accepted, o.Doubtful = map[string]string{}, map[string]string{}
+	var wg sync.WaitGroup
+	for range o.Connections {
+		wg.Go(o.work)
+	}
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	return done
+}
+
+// work is one connection, opened again when it breaks.
+func (o *Outbox) work() {
+	var d *Dialog
+	for n := int(o.next.Add(1)); n <= o.Messages; n = int(o.next.Add(1)) {
+		for try := 1; !o.Stop.Load() && !o.attempt(&d, n, try); try++ {
+		}
+		if o.Fresh {
+			quit(d)
+			d = nil
+		}
+	}
+	quit(d)
+}
+
+func quit(d *Dialog) {
+	if d != nil {
+		_ = d.PrintfLine("QUIT")
+		_ = d.Close()
+	}
+}
+
+// attempt tells whether message n needs no other try.
+func (o *Outbox) attempt(d **Dialog, n, try int) bool {
+	if *d == nil {
+		fresh, err := o.Dial()
+		if err != nil {
+			time.Sleep(20 * time.Millisecond) // the server is down
+			return false
+		}
+		*d = fresh
+	}
+	s := o.Make(n)
+	if try > 1 {
+		s.Subject += fmt.Sprintf(" try %d", try)
+	}
+	_, err := (*d).send(s.From, s.Recipients(), strings.NewReader(s.Compose(RFC2231Name)))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var refusal *textproto.Error
+	switch {
+	case err == nil:
+		o.accepted[s.Subject] = s.digest()
+		return true
+	case errors.As(err, &refusal):
+		o.refused = append(o.refused, err)
+		return true
+	}
+	o.Doubtful[s.Subject] = s.digest()
+	_ = (*d).Close()
+	*d = nil
+	return false
+}
+
+func (o *Outbox) AcceptedCount() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.accepted)
+}
+
+// Await waits until all messages have their 250.
+func (o *Outbox) Await(t *testing.T, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(Guard):
+		o.Stop.Store(true)
+		t.Fatalf("only %d of %d messages were accepted", o.AcceptedCount(), o.Messages)
+	}
+	for _, err := range o.refused {
+		t.Errorf("refused: %v", err)
+	}
+	if len(o.accepted) != o.Messages {
+		t.Errorf("%d messages were accepted, want %d", len(o.accepted), o.Messages)
+	}
+}
+
+// Check wants in the simulator what was accepted exactly once, what is doubtful
+// at most once, nothing else, and no draft.
+func (o *Outbox) Check(t *testing.T, sim *Sim) {
+	t.Helper()
+	sim.moved(t)
+	times := map[string]int{}
+	for _, d := range sim.Ledger(t) {
+		times[d.Subject]++
+	}
+	for _, subject := range slices.Sorted(maps.Keys(o.accepted)) {
+		if times[subject] != 1 {
+			t.Errorf("%q was sent %d times, want once", subject, times[subject])
+		}
+	}
+	for subject := range o.Doubtful {
+		if times[subject] > 1 {
+			t.Errorf("%q, which had no answer, was sent %d times", subject, times[subject])
+		}
+	}
+	for _, m := range sim.Messages(t, "") {
+		if m.Folder == simulator.Drafts {
+			t.Errorf("a draft was left behind: %q", m.Subject)
+		}
+		want, known := o.accepted[m.Subject]
+		if !known {
+			want, known = o.Doubtful[m.Subject]
+		}
+		if !known {
+			t.Errorf("%q was sent, and nobody had asked for it", m.Subject)
+		} else if got := digestOf(m); got != want {
+			t.Errorf("%q: got %s, want %s", m.Subject, got, want)
+		}
+	}
+}
+
+// digest stands for all of a message's content.
+func (s Sample) digest() string {
+	parts := []string{s.From, strings.Join(s.Recipients(), " "), SHA256Hex([]byte(Lines(s.Text)))}
+	for _, f := range s.Files {
+		parts = append(parts, f.Name, SHA256Hex(f.Content))
+	}
+	return strings.Join(parts, "|")
+}
+
+func digestOf(m simulator.Message) string {
+	to := slices.Concat(addresses(m.To), addresses(m.Cc), addresses(m.Bcc))
+	parts := []string{m.From.Address, strings.Join(to, " "), SHA256Hex([]byte(Lines(m.Body.Content)))}
+	for _, a := range m.Attachments {
+		parts = append(parts, a.Name, a.SHA256)
+	}
+	return strings.Join(parts, "|")
+}
+
+// Settled waits until the relay has nothing more to do, and wants no failure.
+func (r *Relay) Settled(t *testing.T) {
+	t.Helper()
+	WaitFor(t, "an empty queue", func() bool {
+		// In one look: between two, a message may go from one state to another.
+		status, text := r.Get("/metrics")
+		return status == 200 && sumOf(t, text, openSeries("queued"))+sumOf(t, text, openSeries("delivering"))+sumOf(t, text, openSeries("deferred")) == 0
+	})
+	if n := r.Open(t, "failed") + r.Open(t, "held"); n != 0 {
+		t.Errorf("%v messages failed or are held: %+v", n, r.Queue(t))
+	}
+}
+
+func (r *Relay) Open(t *testing.T, state string) float64 {
+	t.Helper()
+	return r.Metric(t, openSeries(state))
+}
+
+func openSeries(state string) string { return `graphrelay_queue_messages{state="` + state + `"}` }

@@ -1,0 +1,65 @@
+package harness
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// owners makes the contract's connection one for mailboxes whose owners sign in.
+func owners() []Edit {
+	return []Edit{
+		Replace("client_secret: simulated          # or client_secret_file, or client_secret_env", "sign_in: delegated"),
+		Replace("delivery:\n", "mailboxes:\n  token_key_file: token.key\n\ndelivery:\n"),
+	}
+}
+
+// StartOwners starts a relay for such mailboxes.
+func StartOwners(t *testing.T, sim *Sim) *Relay {
+	t.Helper()
+	r := NewRelay(t, sim, owners()...)
+	if err := os.WriteFile(filepath.Join(r.Dir, "token.key"), []byte(NewTokenKey()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Start(t)
+	return r
+}
+
+func NewTokenKey() string {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw)
+	return base64.StdEncoding.EncodeToString(raw)
+}
+
+var userCode = regexp.MustCompile(`open (\S+), enter the code (\S+) and`)
+
+// Connect runs the command, with an owner who accepts as an account.
+func (r *Relay) Connect(t *testing.T, mailbox, account string) Result {
+	t.Helper()
+	cmd := exec.Command(ProgramPath(t), "connect", mailbox, "--smtp-user", "--config", r.Config)
+	p := StartCommand(t, "connect", cmd)
+	var prompt []string
+	WaitFor(t, "a code", func() bool {
+		prompt = userCode.FindStringSubmatch(p.Log.String())
+		return prompt != nil || !p.Running()
+	})
+	if prompt != nil {
+		resp, err := http.PostForm(prompt[1], url.Values{"user_code": {prompt[2]}, "account": {account}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+	}
+	if !p.Ends() {
+		t.Fatal("connect does not end")
+	}
+	return Result{Stdout: p.Log.String(), Status: p.Status()}
+}
+
+var SMTPPassword = regexp.MustCompile(`SMTP password: (\S+)`)

@@ -1,0 +1,195 @@
+package harness
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Result is how a command that came to its end went.
+type Result struct {
+	Stdout, Stderr string
+	Status         int
+}
+
+// Command runs the program under test to its end.
+func Command(t *testing.T, stdin string, args ...string) Result {
+	t.Helper()
+	cmd := exec.Command(ProgramPath(t), args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	checkLog(t, "graphrelay "+strings.Join(args, " "), stderr.String())
+	return Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// Tool runs somebody else's program and returns what it printed.
+func Tool(t *testing.T, stdin string, name string, args ...string) string {
+	t.Helper()
+	return ToolEnv(t, nil, stdin, name, args...)
+}
+
+// ToolEnv is tool with more in its environment.
+func ToolEnv(t *testing.T, env []string, stdin string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, Tail(string(out)))
+	}
+	return string(out)
+}
+
+// Process is a server that the test started.
+type Process struct {
+	name string
+	cmd  *exec.Cmd
+	Log  safeBuffer
+	Done chan struct{} // closed when it has ended
+}
+
+// StartProcess starts the program; the test's end stops it and looks at its log.
+func StartProcess(t *testing.T, path string, args ...string) *Process {
+	t.Helper()
+	return StartCommand(t, args[0], exec.Command(path, args...))
+}
+
+// StartCommand is StartProcess for any program; name is for the test's output.
+func StartCommand(t *testing.T, name string, cmd *exec.Cmd) *Process {
+	t.Helper()
+	return launchCommand(t, (*exec.Cmd).Start, name, cmd)
+}
+
+// launchCommand is StartCommand by another start than exec's.
+func launchCommand(t *testing.T, start func(*exec.Cmd) error, name string, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{name: name, cmd: cmd, Done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.Log, &p.Log
+	if err := start(p.cmd); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.Done)
+	}()
+	t.Cleanup(func() {
+		p.Signal(syscall.SIGTERM)
+		if !p.Ends() {
+			t.Errorf("%s does not stop", p.name)
+			p.Signal(syscall.SIGKILL)
+			<-p.Done
+		}
+		checkLog(t, p.name, p.Log.String())
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", p.name, Tail(p.Log.String()))
+		}
+	})
+	return p
+}
+
+func (p *Process) Signal(s os.Signal) {
+	if p.Running() {
+		_ = p.cmd.Process.Signal(s)
+	}
+}
+
+func (p *Process) Running() bool {
+	select {
+	case <-p.Done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Ends waits for the end of the process.
+func (p *Process) Ends() bool {
+	select {
+	case <-p.Done:
+		return true
+	case <-time.After(Guard):
+		return false
+	}
+}
+
+// Status is the exit status of a process that has ended; -1 after a signal.
+func (p *Process) Status() int { return p.cmd.ProcessState.ExitCode() }
+
+// checkLog finds what no test may overlook.
+func checkLog(t *testing.T, name, log string) {
+	t.Helper()
+	for _, sign := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
+		if i := strings.Index(log, sign); i >= 0 {
+			t.Errorf("%s: %s", name, log[i:min(len(log), i+6000)])
+		}
+	}
+}
+
+// Tail keeps a log readable.
+func Tail(s string) string {
+	const most = 12000
+	if len(s) > most {
+		return "...\n" + s[len(s)-most:]
+	}
+	return s
+}
+
+// safeBuffer is a bytes.Buffer for several goroutines.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// ServerDir is a directory for a server that drops its privileges.
+func ServerDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "graphrelay-server-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// PeakMemory is the most that the process ever had in memory, in KiB.
+func PeakMemory(t *testing.T, p *Process) (kib int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(after, &kib); err != nil {
+		t.Fatalf("VmHWM: %v in %s", err, status)
+	}
+	return kib
+}

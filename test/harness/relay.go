@@ -1,0 +1,297 @@
+package harness
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The configuration that must always be accepted as it stands, and an account in it.
+const (
+	ContractConfig = "../../relay/config/testdata/good/relay.yaml"
+	CRMUser        = "crm"
+	CRMPassword    = "crm-secret"
+)
+
+// Relay is `graphrelay serve` with its configuration and its data.
+type Relay struct {
+	*Process
+	Program string
+	Launch  func(*exec.Cmd) error
+	Dir     string            // holds all its files
+	Config  string            // path
+	Address map[string]string // of the listeners by name, and of admin
+}
+
+// Edit replaces one piece of the configuration, which has to be there once.
+type Edit struct{ old, New string }
+
+// Replace returns the edit that puts new in the place of old.
+func Replace(old, new string) Edit { return Edit{old, new} }
+
+// DeliveryKey adds keys to the section delivery.
+func DeliveryKey(line string) Edit { return Replace("delivery:\n", "delivery:\n  "+line+"\n") }
+
+// LimitsKey adds keys to the section limits.
+func LimitsKey(line string) Edit { return Replace("limits:\n", "limits:\n  "+line+"\n") }
+
+// NewRelay writes the contract's configuration with free ports and the
+// simulator's endpoints, and with the test's own edits; it starts nothing.
+func NewRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
+	t.Helper()
+	r := &Relay{Program: ProgramPath(t), Launch: (*exec.Cmd).Start, Dir: t.TempDir(), Address: map[string]string{}}
+	for name, port := range map[string]string{"devices": "2525", "submission": "2587", "submissions": "2465", "admin": "9025"} {
+		r.Address[name] = fmt.Sprintf("127.0.0.1:%d", FreePort(t))
+		edits = append(edits, Replace("address: 127.0.0.1:"+port, "address: "+r.Address[name]))
+	}
+	edits = append(edits, Replace("login: http://127.0.0.1:8100", "login: "+sim.URL), Replace("graph: http://127.0.0.1:8100", "graph: "+sim.URL))
+	text, err := os.ReadFile(ContractConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Config = filepath.Join(r.Dir, "relay.yaml")
+	r.Write(t, string(text), edits...)
+	WriteCertificate(t, r.Dir)
+	return r
+}
+
+// Write makes text with the edits the configuration file.
+func (r *Relay) Write(t *testing.T, text string, edits ...Edit) {
+	t.Helper()
+	for _, e := range edits {
+		if n := strings.Count(text, e.old); n != 1 {
+			t.Fatalf("the configuration has %q %d times", e.old, n)
+		}
+		text = strings.Replace(text, e.old, e.New, 1)
+	}
+	if err := os.WriteFile(r.Config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// StartRelay is NewRelay and start.
+func StartRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
+	t.Helper()
+	r := NewRelay(t, sim, edits...)
+	r.Start(t)
+	return r
+}
+
+// Start returns when the relay takes mail.
+func (r *Relay) Start(t *testing.T) {
+	t.Helper()
+	r.Begin(t)
+	WaitFor(t, "/readyz", func() bool {
+		if !r.Running() {
+			t.Fatalf("serve ended with status %d", r.Status())
+		}
+		status, _ := r.Get("/readyz")
+		return status == http.StatusOK
+	})
+}
+
+// Begin does not wait.
+func (r *Relay) Begin(t *testing.T) {
+	t.Helper()
+	r.Process = launchCommand(t, r.Launch, "serve", exec.Command(r.Program, "serve", "--config", r.Config))
+}
+
+// Kill is kill -9.
+func (r *Relay) Kill(t *testing.T) {
+	t.Helper()
+	r.Signal(syscall.SIGKILL)
+	if !r.Ends() {
+		t.Fatal("serve survives SIGKILL")
+	}
+}
+
+// Stop is a clean stop.
+func (r *Relay) Stop(t *testing.T) {
+	t.Helper()
+	r.Signal(syscall.SIGTERM)
+	if !r.Ends() {
+		t.Fatal("serve does not stop on SIGTERM")
+	}
+	if r.Status() != 0 {
+		t.Fatalf("serve ended with status %d after SIGTERM", r.Status())
+	}
+}
+
+// Get asks the admin address; status 0 is no answer.
+func (r *Relay) Get(path string) (status int, body string) {
+	reply, err := http.Get("http://" + r.Address["admin"] + path)
+	if err != nil {
+		return 0, ""
+	}
+	defer reply.Body.Close()
+	b, err := io.ReadAll(reply.Body)
+	if err != nil {
+		return 0, ""
+	}
+	return reply.StatusCode, string(b)
+}
+
+// Metric returns the sum of the samples whose line begins with series.
+func (r *Relay) Metric(t *testing.T, series string) float64 {
+	t.Helper()
+	_, text := r.Get("/metrics")
+	return sumOf(t, text, series)
+}
+
+func sumOf(t *testing.T, text, series string) float64 {
+	t.Helper()
+	var sum float64
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, series) {
+			value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += value
+		}
+	}
+	return sum
+}
+
+// Queued is a line of `queue list --json` or `queue show --json`.
+type Queued struct {
+	ID      string   `json:"id"`
+	State   string   `json:"state"`
+	Size    int64    `json:"size"`
+	From    string   `json:"envelope_from"`
+	To      []string `json:"envelope_to"`
+	Subject string   `json:"subject"`
+	Reason  string   `json:"reason"`
+	Detail  string   `json:"detail"`
+	User    string   `json:"user"`
+	Events  []struct {
+		What string `json:"what"`
+	} `json:"events"`
+}
+
+// QueueCommand runs `queue` with the relay's configuration.
+func (r *Relay) QueueCommand(t *testing.T, args ...string) Result {
+	t.Helper()
+	return Command(t, "", append([]string{"queue", "--config", r.Config}, args...)...)
+}
+
+// Queue lists the messages that are not sent.
+func (r *Relay) Queue(t *testing.T) []Queued {
+	t.Helper()
+	got := r.QueueCommand(t, "list", "--json")
+	if got.Status != 0 {
+		t.Fatalf("queue list: status %d, %s", got.Status, got.Stderr)
+	}
+	var open []Queued
+	for line := range strings.Lines(got.Stdout) {
+		var q Queued
+		if err := json.Unmarshal([]byte(line), &q); err != nil {
+			t.Fatalf("queue list --json: %v in %q", err, line)
+		}
+		if q.State != "sent" {
+			open = append(open, q)
+		}
+	}
+	return open
+}
+
+// CheckEmpty wants no message in the queue and no body on the disk.
+func (r *Relay) CheckEmpty(t *testing.T) {
+	t.Helper()
+	if open := r.Queue(t); len(open) > 0 {
+		t.Errorf("the queue holds %+v", open)
+	}
+	err := filepath.WalkDir(filepath.Join(r.Dir, "data", "bodies"), func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			t.Errorf("a body was left behind: %s", d.Name())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// ReleasedRelay is NewRelay with the program as it is released.
+func ReleasedRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
+	t.Helper()
+	program, err := PlainProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRelay(t, sim, edits...)
+	r.Program = program
+	return r
+}
+
+// PauseAll stops the delivery of the contract's connection.
+func (r *Relay) PauseAll(t *testing.T) {
+	t.Helper()
+	if got := r.QueueCommand(t, "pause", "contoso"); got.Status != 0 {
+		t.Fatalf("queue pause: %s", got.Stderr)
+	}
+}
+
+func (r *Relay) Port(t *testing.T, listener string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(r.Address[listener])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// WithPasswords lets the clients of the listener devices sign in, without TLS.
+var WithPasswords = Replace("auth: none ", "auth: optional ")
+
+// AddUser adds an account to the configuration.
+func AddUser(name, hash string) Edit {
+	return Replace("users:\n", "users:\n  - name: "+name+"\n    password_hash: \""+hash+"\"\n    senders: [\"*@contoso.test\"]\n")
+}
+
+// SignIn returns the answer to a password, or why there is none.
+func (r *Relay) SignIn(user, password string) string {
+	d, err := r.DialOnly("submissions")
+	if err != nil {
+		return err.Error()
+	}
+	defer d.Close()
+	return d.Answer("AUTH PLAIN %s", PlainResponse(user, password))
+}
+
+// SendOne sends a message by itself and returns the answer, or the error.
+func (r *Relay) SendOne(t *testing.T, s Sample) string {
+	t.Helper()
+	d, err := r.Dial("devices")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	answer, err := d.send(s.From, s.Recipients(), strings.NewReader(s.Compose(RFC2231Name)))
+	var refusal *textproto.Error
+	if errors.As(err, &refusal) {
+		return fmt.Sprintf("%d %s", refusal.Code, refusal.Msg)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return "250 " + answer
+}
+
+func (r *Relay) ResumeAll(t *testing.T) {
+	t.Helper()
+	if got := r.QueueCommand(t, "resume", "contoso"); got.Status != 0 {
+		t.Fatalf("queue resume: %s", got.Stderr)
+	}
+}
