@@ -26,6 +26,7 @@ import (
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
 	"graphrelay/relay/smtpd"
+	"graphrelay/relay/verdict"
 )
 
 // drainTime is how long a stop or a reload waits for messages under way.
@@ -37,9 +38,9 @@ type Relay struct {
 	about           buildinfo.Info
 	node            string
 	store           queue.Store
-	waiters         *queue.Waiters // over a reload too
-	rates           *rates         // likewise
-	visitors        *visitors      // likewise
+	waiters         *verdict.Waiters // over a reload too
+	rates           *rates           // likewise
+	visitors        *visitors        // likewise
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics
@@ -59,7 +60,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: queue.NewWaiters(), rates: newRates(), visitors: newVisitors(),
+		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: newRates(), visitors: newVisitors(),
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()

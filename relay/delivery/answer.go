@@ -6,6 +6,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/verdict"
 )
 
 // tellClient has the session that still waits for a failed message tell its client: a
@@ -27,11 +28,11 @@ func (j *job) answer(o queue.Outcome, notRecorded error) {
 		j.waiter = j.d.cfg.Waiters.Claim(j.task.ID)
 	}
 	if notRecorded != nil || !o.Discard {
-		j.waiter.Tell(queue.Verdict{})
+		j.waiter.Tell(verdict.Verdict{})
 		return
 	}
 	a := adviceFor(o.Reason)
-	v := queue.Verdict{Refused: true, Enhanced: [3]int{5}, Text: a.why + " " + a.do}
+	v := verdict.Verdict{Refused: true, Enhanced: [3]int{5}, Text: a.why + " " + a.do}
 	for i, digits := range strings.SplitN(a.status, ".", 2) {
 		v.Enhanced[i+1], _ = strconv.Atoi(digits) // the table holds numbers
 	}

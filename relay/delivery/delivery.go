@@ -21,6 +21,7 @@ import (
 	"graphrelay/mime"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/signature"
+	"graphrelay/relay/verdict"
 )
 
 // Config is what an operator sets.
@@ -32,7 +33,7 @@ type Config struct {
 	GiveUpAfter   time.Duration   // from receipt
 	SendSettle    time.Duration   // how long a doubtful send is watched before it is repeated, and longer in a bulk run
 	MIME          mime.Limits
-	Waiters       *queue.Waiters        // sessions that wait for the fate of their message; may be nil
+	Waiters       *verdict.Waiters      // sessions that wait for the fate of their message; may be nil
 	MessageIDHost string                // this relay's name: in bounces, and in the Message-ID given to a message that has none
 	Connections   map[string]Connection // by name; one that is not named is the zero value
 	XHeaders      []string              // patterns of the X- fields to carry, the most wanted first

@@ -11,6 +11,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/mime"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/verdict"
 )
 
 // job is one claimed message on its way.
@@ -32,7 +33,7 @@ type job struct {
 	refusal   *graph.Error // Graph's last one
 	gaveUp    bool
 	unbounced bool // it failed, and nobody can be told
-	waiter    *queue.Waiter
+	waiter    *verdict.Waiter
 }
 
 // pending is no failure: whether a send happened cannot be told yet.

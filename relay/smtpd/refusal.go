@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/verdict"
 )
 
 // Refusal is an answer that says no. Text says what the sender can do.
@@ -60,7 +61,7 @@ func refusalOf(err error) *Refusal {
 }
 
 // verdictRefusal is what the client of a message is told that Graph has refused.
-func verdictRefusal(id string, v queue.Verdict) *Refusal {
+func verdictRefusal(id string, v verdict.Verdict) *Refusal {
 	code := 550
 	if v.Enhanced == [3]int{5, 3, 4} {
 		code = 552

@@ -20,6 +20,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/verdict"
 )
 
 // AuthMode is whether clients authenticate.
@@ -58,7 +59,7 @@ type Config struct {
 	// Wait is how long the answer to a message waits for Graph's word, so that the
 	// client learns of a refusal in its session; 0: not at all. Waiters is needed then.
 	Wait    time.Duration
-	Waiters *queue.Waiters
+	Waiters *verdict.Waiters
 }
 
 // Identity is what is known of a client.

@@ -1,4 +1,4 @@
-package queue
+package verdict
 
 import (
 	"context"
