@@ -177,9 +177,17 @@ func (k *Connector) Disconnect(ctx context.Context, mailbox string) error {
 	return err
 }
 
+// heldMail is what of the queue is needed to release held messages.
+type heldMail interface {
+	List(ctx context.Context, f queue.Filter) ([]queue.Record, error)
+	Lanes(ctx context.Context) ([]queue.LaneStatus, error)
+	Apply(ctx context.Context, id string, a queue.Action, by string) error
+	Resume(ctx context.Context, lane queue.Lane) error
+}
+
 // releaseConnected lets the mail go on that waited for its mailbox to be connected.
-func releaseConnected(ctx context.Context, store *mailboxes.Store, desk queue.Desk, log *slog.Logger) error {
-	return release(ctx, desk, log, "the mailbox is connected", func(l queue.Lane) bool {
+func releaseConnected(ctx context.Context, store *mailboxes.Store, q heldMail, log *slog.Logger) error {
+	return release(ctx, q, log, "the mailbox is connected", func(l queue.Lane) bool {
 		m, err := store.Get(ctx, l.Connection, l.Mailbox)
 		return err == nil && m.Refused == ""
 	})
@@ -187,27 +195,27 @@ func releaseConnected(ctx context.Context, store *mailboxes.Store, desk queue.De
 
 // release lets the mail go on that was held for want of a credential, and has one now.
 // Lane by lane: a list of all has an end, behind which somebody's could be for ever.
-func release(ctx context.Context, desk queue.Desk, log *slog.Logger, why string, ready func(queue.Lane) bool) error {
-	held, err := desk.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Limit: 1})
+func release(ctx context.Context, q heldMail, log *slog.Logger, why string, ready func(queue.Lane) bool) error {
+	held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Limit: 1})
 	if err != nil || len(held) == 0 { // as nearly always
 		return err
 	}
-	lanes, err := desk.Lanes(ctx)
+	lanes, err := q.Lanes(ctx)
 	for _, l := range lanes {
 		if l.Messages[queue.Held] > 0 && ready(l.Lane) {
-			err = errors.Join(err, releaseLane(ctx, desk, log, l.String(), why))
+			err = errors.Join(err, releaseLane(ctx, q, log, l.String(), why))
 		}
 	}
 	return err
 }
 
 // releaseLane does so with a lane, or with all of a connection.
-func releaseLane(ctx context.Context, desk queue.Desk, log *slog.Logger, lane, why string) error {
+func releaseLane(ctx context.Context, q heldMail, log *slog.Logger, lane, why string) error {
 	for {
-		held, err := desk.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Lane: lane})
+		held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Lane: lane})
 		released := 0
 		for _, m := range held {
-			switch e := desk.Steer(ctx, m.ID, queue.Release, why); {
+			switch e := q.Apply(ctx, m.ID, queue.Release, why); {
 			case e == nil:
 				released++
 				log.Info("released", "id", m.ID, "lane", m.Lane.String(), "why", why)

@@ -205,11 +205,11 @@ func (g *generation) follow(previous *generation) {
 const tidyEvery = time.Minute
 
 // tidy removes what the configuration keeps no longer.
-func (g *generation) tidy(ctx context.Context, desk queue.Desk) {
-	q := g.cfg.Queue
-	keep := queue.Retention{Sent: time.Duration(q.KeepSent), SentMessages: int64(q.KeepSentMessages), Failed: time.Duration(q.KeepFailed)}
+func (g *generation) tidy(ctx context.Context, q queue.Controller) {
+	c := g.cfg.Queue
+	keep := queue.Retention{Sent: time.Duration(c.KeepSent), SentMessages: int64(c.KeepSentMessages), Failed: time.Duration(c.KeepFailed)}
 	for {
-		n, err := desk.Expire(ctx, keep)
+		n, err := q.Expire(ctx, keep)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			g.log.Error("cannot remove old records from the queue", "error", err)
@@ -225,10 +225,10 @@ func (g *generation) tidy(ctx context.Context, desk queue.Desk) {
 }
 
 // visited lets the mail of a visitor go on that waited for the sign-in.
-func (g *generation) visited(desk queue.Desk, lane string) {
+func (g *generation) visited(q heldMail, lane string) {
 	ctx := context.Background()
-	err := releaseLane(ctx, desk, g.log, lane, "its client has signed in")
-	if e := desk.Resume(ctx, queue.Lane{Connection: lane}); e != nil && !errors.Is(e, queue.ErrNotFound) {
+	err := releaseLane(ctx, q, g.log, lane, "its client has signed in")
+	if e := q.Resume(ctx, queue.Lane{Connection: lane}); e != nil && !errors.Is(e, queue.ErrNotFound) {
 		err = errors.Join(err, e)
 	}
 	if err != nil {
@@ -241,14 +241,14 @@ const releaseEvery = 2 * time.Second
 
 // release lets mail go on once the mailbox that it waited for is connected, or its client
 // has signed in while it was on its way to be held.
-func (g *generation) release(ctx context.Context, desk queue.Desk) {
+func (g *generation) release(ctx context.Context, q heldMail) {
 	for ctx.Err() == nil {
 		var err error
 		if g.mailboxes != nil {
-			err = releaseConnected(ctx, g.mailboxes, desk, g.log)
+			err = releaseConnected(ctx, g.mailboxes, q, g.log)
 		}
 		if slices.ContainsFunc(g.cfg.Connections, func(c config.Connection) bool { return c.SignIn == config.SignInPassThrough }) {
-			err = errors.Join(err, release(ctx, desk, g.log, "its client has signed in", func(l queue.Lane) bool { return g.policy.visitors.ready(ctx, l.Connection) }))
+			err = errors.Join(err, release(ctx, q, g.log, "its client has signed in", func(l queue.Lane) bool { return g.policy.visitors.ready(ctx, l.Connection) }))
 		}
 		if err != nil && ctx.Err() == nil {
 			g.log.Error("cannot release what was held for want of a credential", "error", err)

@@ -57,7 +57,7 @@ func (p *policy) isConnected(c *config.Connection, mailbox string) error {
 }
 
 // connectPage is the page on which owners connect mailboxes, or nil.
-func (g *generation) connectPage(desk queue.Desk) *admin.ConnectPage {
+func (g *generation) connectPage(q heldMail) *admin.ConnectPage {
 	if g.mailboxes == nil {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (g *generation) connectPage(desk queue.Desk) *admin.ConnectPage {
 		Connections: k.Connections(), BaseURL: g.cfg.Admin.BaseURL(), Log: g.log,
 		Begin: func(connection, mailbox string) (admin.SignIn, error) { return k.Begin(connection, mailbox) },
 		Connected: func() {
-			if err := releaseConnected(context.Background(), g.mailboxes, desk, g.log); err != nil {
+			if err := releaseConnected(context.Background(), g.mailboxes, q, g.log); err != nil {
 				g.log.Error("cannot release the mail of connected mailboxes", "error", err)
 			}
 		},

@@ -192,13 +192,13 @@ func tooMuch(now time.Time, wait time.Duration, text string) error {
 }
 
 // keep counts what p limits, and what it has not counted so far as the queue tells it.
-func (r *rates) keep(ctx context.Context, p *policy, desk queue.Desk) error {
+func (r *rates) keep(ctx context.Context, p *policy, q queue.Inspector) error {
 	limits := map[string]config.Rate{"user": p.cfg.Rates.User, "address": p.cfg.Rates.Address, "sender": p.cfg.Rates.Sender}
 	fresh := r.begin(limits)
 	if len(fresh) == 0 {
 		return nil
 	}
-	return desk.Receipts(ctx, time.Now().Add(-24*time.Hour), func(was queue.Receipt) {
+	return q.Receipts(ctx, time.Now().Add(-24*time.Hour), func(was queue.Receipt) {
 		if was.Client == "" { // the relay's own
 			return
 		}

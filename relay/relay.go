@@ -226,7 +226,7 @@ func (r *Relay) ready() error {
 	r.mu.Lock()
 	limits := queueLimits(r.current.cfg)
 	r.mu.Unlock()
-	return r.store.Room(context.Background(), 0, limits)
+	return r.store.CheckCapacity(context.Background(), 0, limits)
 }
 
 // failed reports the end of a part that should not end.

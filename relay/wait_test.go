@@ -95,7 +95,7 @@ func (p *pathRig) checkWaited(state queue.State, bounce bool) {
 	if (err == nil) != bounce {
 		p.Errorf("the content of what the client was told of, or of what was bounced: %v", err)
 	}
-	if err := p.relay.store.Steer(p.Context(), r.ID, queue.Retry, "test"); (err == nil) != bounce {
+	if err := p.relay.store.Apply(p.Context(), r.ID, queue.Retry, "test"); (err == nil) != bounce {
 		p.Errorf("a retry: %v", err)
 	}
 }

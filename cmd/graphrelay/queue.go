@@ -147,8 +147,11 @@ func openQueue(e env, path string) (*config.Config, *sqlite.Store, int) {
 // desk is the operator's side of the queue.
 type desk struct {
 	e     env
-	store queue.Desk
-	json  bool
+	store interface {
+		queue.Inspector
+		queue.Controller
+	}
+	json bool
 
 	connections []string // of the configuration, by name
 }
@@ -347,7 +350,7 @@ func (d desk) export(id string) error {
 }
 
 func (d desk) steer(id string, a queue.Action) error {
-	if err := d.store.Steer(context.Background(), id, a, operator()); err != nil {
+	if err := d.store.Apply(context.Background(), id, a, operator()); err != nil {
 		return err
 	}
 	return d.done(string(a), "id", id)

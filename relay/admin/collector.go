@@ -12,7 +12,7 @@ import (
 
 // QueueCollector reads the queue's counts at each scrape.
 type QueueCollector struct {
-	desk     queue.Desk
+	queue    queue.Inspector
 	log      *slog.Logger
 	messages *prometheus.Desc
 	bytes    *prometheus.Desc
@@ -20,9 +20,9 @@ type QueueCollector struct {
 }
 
 // NewQueueCollector makes the collector of graphrelay_queue_*.
-func NewQueueCollector(desk queue.Desk, log *slog.Logger) *QueueCollector {
+func NewQueueCollector(q queue.Inspector, log *slog.Logger) *QueueCollector {
 	return &QueueCollector{
-		desk: desk, log: log,
+		queue: q, log: log,
 		messages: prometheus.NewDesc("graphrelay_queue_messages", "Messages by state; sent ones until their record is removed.", []string{"state"}, nil),
 		bytes:    prometheus.NewDesc("graphrelay_queue_bytes", "Bytes of the messages that are not sent.", nil, nil),
 		oldest:   prometheus.NewDesc("graphrelay_queue_oldest_seconds", "Age of the oldest message that waits, 0 if none does.", nil, nil),
@@ -42,7 +42,7 @@ const statsTimeout = 5 * time.Second
 func (c *QueueCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
 	defer cancel()
-	st, err := c.desk.Stats(ctx)
+	st, err := c.queue.Stats(ctx)
 	if err != nil {
 		c.log.Error("cannot count the queue", "error", err)
 		ch <- prometheus.NewInvalidMetric(c.messages, err)

@@ -28,7 +28,7 @@ func (j *job) answer(o queue.Outcome, notRecorded error) {
 		j.waiter = j.d.cfg.Waiters.Claim(j.task.ID)
 	}
 	if notRecorded != nil || !o.Discard {
-		j.waiter.Tell(verdict.Verdict{})
+		j.waiter.Decide(verdict.Verdict{})
 		return
 	}
 	a := adviceFor(o.Reason)
@@ -36,5 +36,5 @@ func (j *job) answer(o queue.Outcome, notRecorded error) {
 	for i, digits := range strings.SplitN(a.status, ".", 2) {
 		v.Enhanced[i+1], _ = strconv.Atoi(digits) // the table holds numbers
 	}
-	j.waiter.Tell(v)
+	j.waiter.Decide(v)
 }

@@ -49,7 +49,7 @@ func (j *job) notify(o queue.Outcome, action, keyword string) (out queue.Outcome
 		return j.untold(o, why)
 	}
 	n := j.notice(o, action, who, original)
-	o.Follow = n.submission(j.bounceLane())
+	o.Notification = n.submission(j.bounceLane())
 	j.event(named[action], "as "+n.id+" to "+n.to, graph.Reply{})
 	return o
 }

@@ -119,7 +119,7 @@ func (r *rig) counted(name, value string) (n float64) {
 // gets one bounce.
 func TestBounceOnceAcrossCrashes(t *testing.T) {
 	r := newRig(t, simulator.Options{})
-	d := &dying{Work: r.store, left: map[string]int{}, loses: map[string]bool{}}
+	d := &dying{Queue: r.store, left: map[string]int{}, loses: map[string]bool{}}
 	var ids []string
 	for n := 1; n <= 5; n++ { // draft, send wanted, not sent, finish; and one that lives
 		for _, loses := range []bool{false, true} {

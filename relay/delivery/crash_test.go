@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 )
 
 // dying is the queue of a process that dies, for each message at its own step: a
 // step is a Save or a Finish. From then on nothing reaches the store.
 type dying struct {
-	queue.Work
+	delivery.Queue
 	mu    sync.Mutex
 	left  map[string]int  // steps until death
 	loses map[string]bool // the last step does not reach the store either
@@ -44,11 +45,11 @@ func (d *dying) step(id string, do func() error) error {
 }
 
 func (d *dying) Save(ctx context.Context, ref queue.Ref, p queue.Progress, events ...queue.Event) error {
-	return d.step(ref.ID, func() error { return d.Work.Save(ctx, ref, p, events...) })
+	return d.step(ref.ID, func() error { return d.Queue.Save(ctx, ref, p, events...) })
 }
 
 func (d *dying) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) error {
-	return d.step(ref.ID, func() error { return d.Work.Finish(ctx, ref, o) })
+	return d.step(ref.ID, func() error { return d.Queue.Finish(ctx, ref, o) })
 }
 
 func (d *dying) dead(id string) bool {
@@ -61,7 +62,7 @@ func (d *dying) dead(id string) bool {
 // survive runs until each message died or was sent, then starts anew.
 func (r *rig) survive(d *dying, names map[string]string, want []attached) {
 	r.t.Helper()
-	d.Work = r.store
+	d.Queue = r.store
 	stop := r.start(d)
 	ok := r.eventually(func() bool {
 		for id := range names {
@@ -185,7 +186,7 @@ func TestStopInTheMidstOfARequest(t *testing.T) {
 
 // steering holds a message at its nth step, before the step is recorded.
 type steering struct {
-	queue.Work
+	delivery.Queue
 	mu   sync.Mutex
 	n    int
 	hold func()
@@ -201,12 +202,12 @@ func (s *steering) step() {
 
 func (s *steering) Save(ctx context.Context, ref queue.Ref, p queue.Progress, events ...queue.Event) error {
 	s.step()
-	return s.Work.Save(ctx, ref, p, events...)
+	return s.Queue.Save(ctx, ref, p, events...)
 }
 
 func (s *steering) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) error {
 	s.step()
-	return s.Work.Finish(ctx, ref, o)
+	return s.Queue.Finish(ctx, ref, o)
 }
 
 // An operator holds a message while it is being delivered: the worker never sends
@@ -218,8 +219,8 @@ func TestHoldWhileDelivering(t *testing.T) {
 			r.cfg.GiveUpAfter = 1 // a worker that may still decide would fail the message
 			id := r.submit(compose(header("hold"), "text", smallFiles...), r.to(anna, "bob@example.org"))
 			held := make(chan struct{})
-			w := &steering{Work: r.store, n: n, hold: func() {
-				if err := r.store.Steer(t.Context(), id, queue.Hold, "test"); err != nil {
+			w := &steering{Queue: r.store, n: n, hold: func() {
+				if err := r.store.Apply(t.Context(), id, queue.Hold, "test"); err != nil {
 					t.Error(err)
 				}
 				close(held)
@@ -238,7 +239,7 @@ func TestHoldWhileDelivering(t *testing.T) {
 				t.Errorf("%d deletes by a worker that lost its claim", n)
 			}
 			r.cfg.GiveUpAfter = guard
-			if err := r.store.Steer(t.Context(), id, queue.Release, "test"); err != nil {
+			if err := r.store.Apply(t.Context(), id, queue.Release, "test"); err != nil {
 				t.Fatal(err)
 			}
 			defer r.start(nil)()

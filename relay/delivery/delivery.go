@@ -58,10 +58,17 @@ type Config struct {
 	Signatures map[string]*signature.Template
 }
 
+// Queue is what of the queue a Deliverer needs.
+type Queue interface {
+	queue.Work
+	queue.Warnings
+	queue.Cleanups
+}
+
 // Deliverer delivers from one queue. Its fields do not change while it runs.
 type Deliverer struct {
 	cfg     Config
-	work    queue.Work
+	work    Queue
 	clients Clients
 	backlog *backlogs
 	metrics *Metrics
@@ -74,7 +81,7 @@ type Deliverer struct {
 type Clients func(connection string) (*graph.Client, error)
 
 // New makes a deliverer.
-func New(cfg Config, work queue.Work, clients Clients, m *Metrics, log *slog.Logger) *Deliverer {
+func New(cfg Config, work Queue, clients Clients, m *Metrics, log *slog.Logger) *Deliverer {
 	b := &backlogs{until: map[queue.Lane]time.Time{}}
 	return &Deliverer{cfg: cfg, work: work, clients: clients, backlog: b, metrics: m, log: log, places: newPlaces(cfg)}
 }
@@ -128,7 +135,7 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
 // claim starts what is due as far as there is room, and returns how long to wait.
 func (d *Deliverer) claim(ctx, hard context.Context, wg *sync.WaitGroup) (time.Duration, error) {
 	c := d.places.claim(time.Now())
-	if c.Max <= 0 && c.Probes <= 0 {
+	if c.Max <= 0 && c.MaxUnresponsive <= 0 {
 		return pollEvery, nil // the end of any delivery wakes us
 	}
 	tasks, next, err := d.work.Claim(ctx, c)
@@ -237,7 +244,7 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 		o = j.afterAll()
 	}
 	o = j.tellClient(o)
-	o.Progress, o.Events, o.Orphan = j.p.record(), j.events, j.leftover(o.State)
+	o.Progress, o.Events, o.Cleanup = j.p.record(), j.events, j.leftover(o.State)
 	return o
 }
 
@@ -245,8 +252,8 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 func (j *job) report(o queue.Outcome) {
 	lane := j.task.Lane
 	args := []any{"lane", lane.String(), "attempts", j.task.Attempts}
-	if o.Follow != nil {
-		args = append(args, "notification", o.Follow.ID)
+	if o.Notification != nil {
+		args = append(args, "notification", o.Notification.ID)
 	}
 	j.d.metrics.ended(lane.ConnectionName(), o, j.unbounced)
 	switch o.State {

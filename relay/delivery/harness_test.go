@@ -171,7 +171,7 @@ func (r *rig) to(mailbox string, recipients ...string) queue.Entry {
 
 // start runs a deliverer on work, which is the store's own if nil; stop ends it
 // and waits for it.
-func (r *rig) start(work queue.Work) (stop func()) {
+func (r *rig) start(work delivery.Queue) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := r.run(ctx, work, guard)
 	return sync.OnceFunc(func() {
@@ -188,7 +188,7 @@ func (r *rig) clientOf(connection string) (*graph.Client, error) {
 	return nil, errors.New("no connection " + connection)
 }
 
-func (r *rig) run(ctx context.Context, work queue.Work, drain time.Duration) <-chan error {
+func (r *rig) run(ctx context.Context, work delivery.Queue, drain time.Duration) <-chan error {
 	if work == nil {
 		work = r.store
 	}

@@ -14,7 +14,7 @@ func (d *Deliverer) warn(ctx context.Context) {
 		return
 	}
 	for warned := 1; warned > 0 && ctx.Err() == nil; {
-		late, err := d.work.Late(ctx, time.Now().Add(-d.cfg.WarnAfter), d.cfg.Postmaster)
+		late, err := d.work.Overdue(ctx, time.Now().Add(-d.cfg.WarnAfter), d.cfg.Postmaster)
 		warned = 0
 		for _, r := range late {
 			switch failed := d.warnOf(ctx, r); {
@@ -36,9 +36,9 @@ func (d *Deliverer) warnOf(ctx context.Context, r queue.Record) error {
 	j := &job{d: d, task: queue.Task{Record: r}, log: d.log.With("id", r.ID)}
 	defer j.close()
 	o := j.notify(queue.Outcome{State: queue.Deferred, Reason: r.Reason, Detail: r.Detail}, actionDelayed, notifyDelay)
-	err := d.work.Warn(ctx, r.ID, o.Follow, j.events...)
-	if err == nil && o.Follow != nil {
-		j.log.Info("the sender is told of the delay", "lane", r.Lane.String(), "notification", o.Follow.ID)
+	err := d.work.MarkWarned(ctx, r.ID, o.Notification, j.events...)
+	if err == nil && o.Notification != nil {
+		j.log.Info("the sender is told of the delay", "lane", r.Lane.String(), "notification", o.Notification.ID)
 	}
 	return err
 }

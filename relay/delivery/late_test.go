@@ -58,7 +58,7 @@ func TestDelayWarning(t *testing.T) {
 				t.Error("it is looked at again and again")
 			}
 			for r.await(id, queue.Deferred, queue.Sent).State != queue.Sent {
-				if err := r.store.Steer(t.Context(), id, queue.Retry, "test"); err != nil {
+				if err := r.store.Apply(t.Context(), id, queue.Retry, "test"); err != nil {
 					t.Fatal(err)
 				}
 				r.eventually(func() bool { s := r.get(id).State; return s == queue.Deferred || s == queue.Sent })

@@ -270,7 +270,7 @@ func TestLostAnswerAndRestart(t *testing.T) {
 		killed.Store(try.mailbox, true)
 		return true
 	}
-	stop := r.start(&dying{Work: r.store, killed: dead})
+	stop := r.start(&dying{Queue: r.store, killed: dead})
 	for _, try := range list {
 		if !r.eventually(func() bool { return dead(try.id) || try.fault == 0 && r.get(try.id).State != queue.Delivering }) {
 			t.Errorf("%s: the relay was not killed\n%s", try.name, r.history(try.id))
@@ -316,7 +316,7 @@ func TestLostToken(t *testing.T) {
 				f.Operation, f.Nth = simulator.OpToken, 1
 				lost := r.fault(f)
 				id := r.submit(compose(header("token"), "text", smallFiles[0]), r.to(anna, "bob@example.org"))
-				d := &dying{Work: r.store}
+				d := &dying{Queue: r.store}
 				if kill {
 					d.killed = func(string) bool { return r.acted(lost) > 0 }
 				}

@@ -68,7 +68,7 @@ func (m *Metrics) ended(connection string, o queue.Outcome, unbounced bool) {
 	if unbounced {
 		m.unbounced.WithLabelValues(connection).Inc()
 	}
-	if o.Follow != nil {
+	if o.Notification != nil {
 		kind := map[queue.State]string{queue.Failed: actionFailed, queue.Deferred: actionDelayed, queue.Sent: actionRelayed}[o.State]
 		m.bounces.WithLabelValues(connection, kind).Inc()
 	}

@@ -41,17 +41,17 @@ func (d *Deliverer) sweep(ctx context.Context) {
 // sweepNext looks after one orphan. Its time begins before it is read, so that none is
 // worked on that has become a message again.
 func (d *Deliverer) sweepNext(ctx context.Context, after string) (id string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, queue.OrphanTime)
+	ctx, cancel := context.WithTimeout(ctx, queue.CleanupTime)
 	defer cancel()
-	o, err := d.work.Orphan(ctx, after)
+	o, err := d.work.NextCleanup(ctx, after)
 	if err == nil && d.clearAway(ctx, o) {
-		err = d.work.Forget(context.WithoutCancel(ctx), o.ID)
+		err = d.work.EndCleanup(context.WithoutCancel(ctx), o.ID)
 	}
 	return o.ID, err
 }
 
 // clearAway tells whether nothing is left to be done about the orphan.
-func (d *Deliverer) clearAway(ctx context.Context, o queue.Orphan) bool {
+func (d *Deliverer) clearAway(ctx context.Context, o queue.Cleanup) bool {
 	j := &job{d: d, task: queue.Task{Record: o.Record}, log: d.log.With("id", o.ID)}
 	err := j.readProgress()
 	if err != nil {

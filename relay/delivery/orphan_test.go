@@ -24,7 +24,7 @@ func (r *rig) forgotten() {
 }
 
 func (r *rig) orphaned() bool {
-	_, err := r.store.Orphan(r.t.Context(), "")
+	_, err := r.store.NextCleanup(r.t.Context(), "")
 	return err == nil
 }
 
@@ -53,7 +53,7 @@ func TestDeletedMessageLeavesNoDraft(t *testing.T) {
 			if !r.eventually(func() bool { return len(r.sim.Drafts()) == tt.drafts }) {
 				t.Fatalf("%d drafts, want %d", len(r.sim.Drafts()), tt.drafts)
 			}
-			if err := r.store.Steer(t.Context(), id, queue.Delete, "test"); err != nil {
+			if err := r.store.Apply(t.Context(), id, queue.Delete, "test"); err != nil {
 				t.Fatal(err)
 			}
 			r.reopen()
@@ -217,7 +217,7 @@ func TestRetryOfAnOrphan(t *testing.T) {
 			id := r.submit(compose(header("again"), "text", smallFiles...), r.to(anna, "bob@example.org"))
 			stop := r.start(nil)
 			r.await(id, queue.Failed)
-			if err := r.store.Steer(t.Context(), id, queue.Retry, "test"); err != nil {
+			if err := r.store.Apply(t.Context(), id, queue.Retry, "test"); err != nil {
 				t.Fatal(err)
 			}
 			if r.orphaned() {
@@ -254,7 +254,7 @@ func TestPathChanges(t *testing.T) {
 			r := newRig(t, simulator.Options{})
 			r.cfg.RetryDelays = []time.Duration{time.Hour}
 			id := r.submit(tt.raw, r.to(anna, "bob@example.org"))
-			d := &dying{Work: r.store, left: map[string]int{}, loses: map[string]bool{id: true}}
+			d := &dying{Queue: r.store, left: map[string]int{}, loses: map[string]bool{id: true}}
 			if tt.dies > 0 {
 				d.left[id] = tt.dies
 			} else {

@@ -62,8 +62,8 @@ func (p *places) claim(now time.Time) queue.Claim {
 	// Lanes that begin to answer, or cease to, take what they have to the other side.
 	places, beside := p.most-busy, p.most*probesPerPlace-probes
 	return queue.Claim{
-		Node: p.node, PerLane: p.perLane, Answers: func(l queue.Lane) bool { return answer[l] },
-		Max: min(places, places+beside), Probes: min(beside, places+beside),
+		Node: p.node, PerLane: p.perLane, Responsive: func(l queue.Lane) bool { return answer[l] },
+		Max: min(places, places+beside), MaxUnresponsive: min(beside, places+beside),
 	}
 }
 

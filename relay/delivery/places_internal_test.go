@@ -17,8 +17,8 @@ func TestPlaces(t *testing.T) {
 	now := time.Now()
 	want := func(what string, room, probes int, answers bool) {
 		t.Helper()
-		if c := p.claim(now); c.Max != room || c.Probes != probes || c.Answers(lane(1)) != answers || c.PerLane != 6 {
-			t.Errorf("%s: room for %d and %d, answers %v; want %d, %d, %v", what, c.Max, c.Probes, c.Answers(lane(1)), room, probes, answers)
+		if c := p.claim(now); c.Max != room || c.MaxUnresponsive != probes || c.Responsive(lane(1)) != answers || c.PerLane != 6 {
+			t.Errorf("%s: room for %d and %d, answers %v; want %d, %d, %v", what, c.Max, c.MaxUnresponsive, c.Responsive(lane(1)), room, probes, answers)
 		}
 	}
 	signalled := func(what string, want bool) {
@@ -67,7 +67,7 @@ func TestPlacesAreBounded(t *testing.T) {
 		for range max(c.Max, 0) {
 			p.take(lane(n % 50))
 		}
-		for probe := range max(c.Probes, 0) {
+		for probe := range max(c.MaxUnresponsive, 0) {
 			p.take(lane(1000*n + probe))
 		}
 		p.answered(lane((n+1)%50), now)

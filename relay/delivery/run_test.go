@@ -23,7 +23,7 @@ import (
 
 // odd is a queue whose Open and Finish go wrong.
 type odd struct {
-	queue.Work
+	delivery.Queue
 	open   func(id string) (queue.Body, error)
 	mu     sync.Mutex
 	fails  int // how often Finish does
@@ -36,7 +36,7 @@ func (o *odd) Open(ctx context.Context, id string) (queue.Body, error) {
 			return b, err
 		}
 	}
-	return o.Work.Open(ctx, id)
+	return o.Queue.Open(ctx, id)
 }
 
 func (o *odd) Finish(ctx context.Context, ref queue.Ref, out queue.Outcome) error {
@@ -49,7 +49,7 @@ func (o *odd) Finish(ctx context.Context, ref queue.Ref, out queue.Outcome) erro
 	if fail {
 		return queue.ErrNoSpace
 	}
-	return o.Work.Finish(ctx, ref, out)
+	return o.Queue.Finish(ctx, ref, out)
 }
 
 type panicking struct{ queue.Body }
@@ -64,7 +64,7 @@ func TestPanicIsHeld(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	bad := r.submit(compose(header("bad"), "text"), r.to(anna, "bob@example.org"))
 	good := r.submit(compose(header("good"), "text"), r.to(anna, "bob@example.org"))
-	w := &odd{Work: r.store, open: func(id string) (queue.Body, error) {
+	w := &odd{Queue: r.store, open: func(id string) (queue.Body, error) {
 		if id == bad {
 			return panicking{}, nil
 		}
@@ -80,7 +80,7 @@ func TestPanicIsHeld(t *testing.T) {
 func TestUnreadableBody(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	id := r.submit(compose(header("s"), "text"), r.to(anna, "bob@example.org"))
-	w := &odd{Work: r.store, open: func(string) (queue.Body, error) { return nil, errors.New("disk on fire") }}
+	w := &odd{Queue: r.store, open: func(string) (queue.Body, error) { return nil, errors.New("disk on fire") }}
 	stop := r.start(w)
 	if rec := r.await(id, queue.Deferred); rec.Reason != "storage" {
 		t.Errorf("%s: %s", rec.Reason, rec.Detail)
@@ -95,7 +95,7 @@ func TestUnreadableBody(t *testing.T) {
 func TestOutcomeIsWrittenLater(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	id := r.submit(compose(header("s"), "text"), r.to(anna, "bob@example.org"))
-	w := &odd{Work: r.store, fails: 2}
+	w := &odd{Queue: r.store, fails: 2}
 	defer r.start(w)()
 	r.sentOnce(id)
 }
@@ -155,7 +155,7 @@ func TestDrainIsOver(t *testing.T) {
 // idle is a queue in memory of messages that no connection can deliver, in no lane that
 // answers.
 type idle struct {
-	queue.Work
+	delivery.Queue
 	mu    sync.Mutex
 	left  int
 	ended int
@@ -165,7 +165,7 @@ type idle struct {
 func (w *idle) Claim(_ context.Context, c queue.Claim) (tasks []queue.Task, _ time.Time, _ error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for ; w.left > 0 && len(tasks) < c.Probes; w.left-- {
+	for ; w.left > 0 && len(tasks) < c.MaxUnresponsive; w.left-- {
 		tasks = append(tasks, queue.Task{Record: queue.Record{ID: "x", Entry: queue.Entry{Lane: queue.Lane{Connection: "none"}}}})
 	}
 	return tasks, time.Now().Add(-time.Second), nil
@@ -185,8 +185,8 @@ func (w *idle) Finish(context.Context, queue.Ref, queue.Outcome) error {
 
 func (w *idle) Renew(context.Context, string, time.Duration) (int, error) { return 0, nil }
 func (w *idle) Wake() <-chan struct{}                                     { return w.wake }
-func (w *idle) Orphan(context.Context, string) (queue.Orphan, error) {
-	return queue.Orphan{}, queue.ErrNotFound
+func (w *idle) NextCleanup(context.Context, string) (queue.Cleanup, error) {
+	return queue.Cleanup{}, queue.ErrNotFound
 }
 
 func noClient(string) (*graph.Client, error) { return nil, errors.New("no client") }

@@ -177,12 +177,12 @@ type Outcome struct {
 	Discard  bool // the content of a failed message goes: its client keeps it
 	Progress Progress
 	Events   []Event
-	// Orphan: the message ended and may have left a draft. The commit that ends the
-	// claim makes it an orphan.
-	Orphan bool
-	// Follow is a message that the relay itself has to say about this one. It is
+	// Cleanup: the message ended and may have left something behind, which the commit
+	// that ends the claim records for NextCleanup.
+	Cleanup bool
+	// Notification is a message that the relay itself has to say about this one. It is
 	// queued in the commit that ends the claim: with it or not at all.
-	Follow *Submission
+	Notification *Submission
 }
 
 // Submission is a small message of the relay's own, whole in memory.
@@ -226,71 +226,77 @@ type Limits struct {
 // Intake accepts messages.
 type Intake interface {
 	Create(ctx context.Context) (Writer, error)
-	// Room tells whether a message of so many bytes may be taken: ErrFull, or
-	// ErrNoSpace, says no. Sessions that ask at the same time may together exceed
-	// the limits by what they bring.
-	Room(ctx context.Context, size int64, l Limits) error
+	// CheckCapacity returns ErrFull or ErrNoSpace if a message of size bytes must not be
+	// taken. Sessions that check at the same time may together exceed the limits by
+	// what they bring.
+	CheckCapacity(ctx context.Context, size int64, l Limits) error
 }
 
-// Claim asks for work.
+// Claim is a request for work.
 type Claim struct {
 	Node    string
-	Max     int // tasks at most, of the lanes that answer
-	PerLane int // tasks of one such lane that may be in delivery at a time
-	// Answers tells which lanes answer; nil: all do. Of any other lane one task may be
-	// in delivery at a time.
-	Answers func(Lane) bool
-	Probes  int // tasks at most, of those other lanes
+	Max     int // tasks at most, of responsive lanes
+	PerLane int // tasks that one responsive lane may have in delivery at a time
+	// Responsive reports whether requests of a lane are being answered; nil stands for
+	// all lanes. Of an unresponsive lane one task may be in delivery at a time.
+	Responsive      func(Lane) bool
+	MaxUnresponsive int // tasks at most, of unresponsive lanes
 }
 
-// Work is the deliverer's view. Save and Finish answer ErrFenced when the claim
-// is no longer the caller's.
+// Work hands out messages for delivery. Save and Finish return ErrFenced when the
+// claim is no longer the caller's.
 type Work interface {
-	// Claim takes messages that are due, the lanes in turn and those with the fewest
-	// in delivery first, and marks them
-	// Delivering with DraftWanted as it was and one more attempt. In a lane new and
-	// deferred ones take turns, and the new ones' senders (an account, its address
-	// and MAIL FROM), whose own messages stay in order. It also returns when the
-	// next message falls due (zero: none waits).
+	// Claim takes messages that are due and marks them Delivering, with one more
+	// attempt. Lanes with the fewest messages in delivery come first, and among equals
+	// the one that waited longest. Within a lane new and deferred messages alternate,
+	// and new ones are shared out among their senders (see docs/queue.md).
+	// Claim also returns when the next message falls due, the zero Time if none waits.
 	Claim(ctx context.Context, c Claim) ([]Task, time.Time, error)
 	// Open returns the content unchecked; ErrDamaged if there is none.
 	Open(ctx context.Context, id string) (Body, error)
 	// Save records progress; it is durable on return.
 	Save(ctx context.Context, ref Ref, p Progress, events ...Event) error
 	Finish(ctx context.Context, ref Ref, o Outcome) error
-	// Pause stops claims from a lane, or from a whole connection when
-	// lane.Mailbox is empty, until then. An earlier end does not shorten a pause.
+	// Pause stops claims from a lane until then, or from a whole connection when
+	// lane.Mailbox is empty. An earlier end does not shorten a pause.
 	Pause(ctx context.Context, lane Lane, until time.Time, reason string) error
-	// Renew extends the node's lease and gives back what dead nodes had claimed;
-	// it returns how many messages that were.
+	// Renew extends the node's lease and gives back what dead nodes had claimed. It
+	// returns how many messages that were.
 	Renew(ctx context.Context, node string, lease time.Duration) (int, error)
 	// Wake receives when new work may be there.
 	Wake() <-chan struct{}
-	// Late lists messages that wait since before then, that were not warned of, and
-	// that nobody can have got yet; some of them if they are many. Those are left out
-	// whose warning would have to wait in a paused lane: in via, or in their own where
-	// via is the zero Lane.
-	Late(ctx context.Context, before time.Time, via Lane) ([]Record, error)
-	// Warn records that a message was warned of, and queues the warning if there is
-	// one; ErrFenced if the message does not wait any more or was warned of.
-	Warn(ctx context.Context, id string, warning *Submission, events ...Event) error
-	// Orphan reads the first orphan with an ID after this one; ErrNotFound if there is
-	// none. It may be worked on for OrphanTime, then it has to be read again.
-	Orphan(ctx context.Context, after string) (Orphan, error)
-	// Forget ends an orphan.
-	Forget(ctx context.Context, id string) error
 }
 
-// Orphan is a message that ended or was deleted and may have left a draft.
-type Orphan struct {
+// Warnings finds messages whose senders are to be warned of a delay.
+type Warnings interface {
+	// Overdue returns messages received before t that are waiting, unwarned and
+	// certainly undelivered, at most 100. It leaves out those whose warning would have
+	// to wait in a paused lane: in via, or in their own if via is the zero Lane.
+	Overdue(ctx context.Context, t time.Time, via Lane) ([]Record, error)
+	// MarkWarned records that the sender was warned, and queues the warning if there
+	// is one. It returns ErrFenced if the message no longer waits or was warned of.
+	MarkWarned(ctx context.Context, id string, warning *Submission, events ...Event) error
+}
+
+// Cleanups hands out the records of what ended messages may have left behind.
+type Cleanups interface {
+	// NextCleanup returns the first record with an ID greater than after, or
+	// ErrNotFound. It may be worked on for CleanupTime, then it has to be read again.
+	NextCleanup(ctx context.Context, after string) (Cleanup, error)
+	// EndCleanup removes the record.
+	EndCleanup(ctx context.Context, id string) error
+}
+
+// Cleanup is a record of what an ended or deleted message may have left behind.
+type Cleanup struct {
 	Record
 	Since time.Time
 }
 
-// OrphanTime is how long an orphan may be worked on after it was read. A message that
-// is retried is one no more, and waits for twice as long: until then, whoever had read
-// it before may still remove a draft of its.
-const OrphanTime = time.Minute
+// CleanupTime is how long a cleanup may be worked on after it was read. A retry of the
+// message ends its cleanup and makes the message wait for twice as long, so that
+// nothing the retry makes is removed by a cleanup still at work.
+const CleanupTime = time.Minute
 
 // Filter selects records; zero fields select everything. Texts are compared
 // without regard to case, From and To as a part of the address.
@@ -311,7 +317,7 @@ type Action string
 const (
 	Hold    Action = "hold"    // queued, deferred or delivering -> held
 	Release Action = "release" // held -> queued
-	Retry   Action = "retry"   // deferred, held or failed -> queued now, an orphan a little later; ends the pauses of its lane that nobody asked for
+	Retry   Action = "retry"   // deferred, held or failed -> queued now, one with a cleanup a little later; ends the pauses of its lane that no operator asked for
 	Delete  Action = "delete"  // anything but delivering; nothing remains
 )
 
@@ -346,22 +352,30 @@ type Stats struct {
 	Oldest   time.Time // receipt of the oldest message that is queued, deferred, delivering or held
 }
 
-// Desk is the operator's view.
-type Desk interface {
+// Inspector reads the queue.
+type Inspector interface {
+	// List returns the records that f selects, oldest first.
 	List(ctx context.Context, f Filter) ([]Record, error)
 	Get(ctx context.Context, id string) (Record, []Event, error)
+	Open(ctx context.Context, id string) (Body, error)
 	// Receipts calls each for every message received since then, in no order.
 	Receipts(ctx context.Context, since time.Time, each func(Receipt)) error
-	Open(ctx context.Context, id string) (Body, error)
-	Steer(ctx context.Context, id string, a Action, by string) error
 	Stats(ctx context.Context) (Stats, error)
+	// Lanes returns the lanes that have messages or a pause, by name.
 	Lanes(ctx context.Context) ([]LaneStatus, error)
-	// Pause is Work's.
+}
+
+// Controller carries out what an operator or a setting asks for.
+type Controller interface {
+	// Apply carries out an operator's action. It raises the fence, so that a worker
+	// that has the message cannot go on to send it.
+	Apply(ctx context.Context, id string, a Action, by string) error
+	// Pause is the same as Work's.
 	Pause(ctx context.Context, lane Lane, until time.Time, reason string) error
 	// Resume ends a pause, and with it the wait of the messages that it deferred;
 	// ErrNotFound if there is none.
 	Resume(ctx context.Context, lane Lane) error
-	// Expire removes what has ended and is beyond r, and says how much it was.
+	// Expire removes ended messages beyond r and returns how many it removed.
 	Expire(ctx context.Context, r Retention) (int, error)
 }
 
@@ -369,7 +383,10 @@ type Desk interface {
 type Store interface {
 	Intake
 	Work
-	Desk
+	Warnings
+	Cleanups
+	Inspector
+	Controller
 	// Healthy is nil while the store can take mail.
 	Healthy() error
 	Close() error

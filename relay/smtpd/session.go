@@ -106,7 +106,7 @@ func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
 // checkCapacity is called before the message comes, so that the client need not send it for
 // nothing, and again once its size is known: until then others may have come.
 func (s *session) checkCapacity(size int64) error {
-	return s.server.intake.Room(context.Background(), size, s.server.cfg.Queue)
+	return s.server.intake.CheckCapacity(context.Background(), size, s.server.cfg.Queue)
 }
 
 // Rcpt implements smtp.Session.

@@ -1,3 +1,5 @@
+// Package verdict lets an SMTP session wait for the first delivery attempt of the
+// message it has accepted, so that it can refuse a message that Graph refuses.
 package verdict
 
 import (
@@ -5,24 +7,23 @@ import (
 	"sync"
 )
 
-// Verdict is what became of a message at its first try. The zero Verdict is no
-// decision yet: it goes on.
+// Verdict is the result of a message's first attempt. The zero Verdict means that
+// nothing is decided yet and the message stays in the queue.
 type Verdict struct {
-	Refused  bool   // it has failed and will not be delivered
-	Enhanced [3]int // RFC 3463, of a refusal
-	Text     string // what its sender can do
+	Refused  bool   // the message has failed and will not be delivered
+	Enhanced [3]int // enhanced status code (RFC 3463) of a refusal
+	Text     string // what the sender can do
 }
 
-// Waiters bring together SMTP sessions that wait for a message's fate and whoever
-// decides it. Either the session learns of a refusal, or it has given up waiting
-// before: never both, so that nobody is told of a failure twice or not at all. A nil
-// Waiters is one where nobody waits.
+// Waiters matches waiting SMTP sessions with the deliveries that decide their messages.
+// Either the session learns of a refusal, or it gave up waiting before: never both, so
+// that a failure is reported exactly once. A nil Waiters has no sessions.
 type Waiters struct {
 	mu      sync.Mutex
 	waiting map[string]*Waiter
 }
 
-// NewWaiters makes an empty one.
+// NewWaiters returns an empty Waiters.
 func NewWaiters() *Waiters { return &Waiters{waiting: map[string]*Waiter{}} }
 
 // Waiter is one session's wait.
@@ -32,7 +33,7 @@ type Waiter struct {
 	decided chan Verdict
 }
 
-// Expect begins a wait. It has to come before the message can be claimed.
+// Expect begins a wait. Call it before the message can be claimed from the queue.
 func (w *Waiters) Expect(id string) *Waiter {
 	x := &Waiter{all: w, id: id, decided: make(chan Verdict, 1)}
 	w.mu.Lock()
@@ -41,8 +42,8 @@ func (w *Waiters) Expect(id string) *Waiter {
 	return x
 }
 
-// Await returns the verdict, or none if ctx is done before somebody has begun to
-// decide.
+// Await returns the verdict, or the zero Verdict if ctx is done before a delivery has
+// claimed the waiter.
 func (x *Waiter) Await(ctx context.Context) Verdict {
 	select {
 	case v := <-x.decided:
@@ -55,8 +56,8 @@ func (x *Waiter) Await(ctx context.Context) Verdict {
 	return <-x.decided
 }
 
-// Claim takes over the session that waits for the message, nil if none does. From
-// now on it waits for Tell.
+// Claim removes and returns the message's waiter, nil if there is none. The session
+// then waits until Decide is called.
 func (w *Waiters) Claim(id string) *Waiter {
 	if w == nil {
 		return nil
@@ -68,8 +69,8 @@ func (w *Waiters) Claim(id string) *Waiter {
 	return x
 }
 
-// Tell ends the wait. It does nothing for a nil Waiter.
-func (x *Waiter) Tell(v Verdict) {
+// Decide ends the wait with v. It does nothing for a nil Waiter.
+func (x *Waiter) Decide(v Verdict) {
 	if x != nil {
 		x.decided <- v
 	}

@@ -12,28 +12,28 @@ func TestWaiters(t *testing.T) {
 	refused := Verdict{Refused: true, Text: "no"}
 	w := NewWaiters()
 	if w.Claim("a") != nil || (*Waiters)(nil).Claim("a") != nil {
-		t.Error("somebody waits")
+		t.Error("there is a waiter")
 	}
-	(*Waiter)(nil).Tell(refused)
+	(*Waiter)(nil).Decide(refused)
 
 	x := w.Expect("a")
-	w.Claim("a").Tell(refused)
+	w.Claim("a").Decide(refused)
 	if got := x.Await(t.Context()); got != refused {
 		t.Errorf("got %+v", got)
 	}
 	x = w.Expect("a")
 	if got := x.Await(over); got != (Verdict{}) || w.Claim("a") != nil {
-		t.Errorf("who gave up got %+v, or is still waited for", got)
+		t.Errorf("after giving up got %+v, or is still registered", got)
 	}
 	x = w.Expect("a")
 	y := w.Claim("a")
-	go y.Tell(refused)
+	go y.Decide(refused)
 	if got := x.Await(over); got != refused {
 		t.Errorf("a decision that had begun gave %+v", got)
 	}
 }
 
-// Exactly one side has the word, however they meet.
+// TestWaitersRace checks that a refusal reaches exactly one side, whichever comes first.
 func TestWaitersRace(t *testing.T) {
 	w := NewWaiters()
 	for range 2000 {
@@ -45,13 +45,13 @@ func TestWaitersRace(t *testing.T) {
 		wg.Go(func() {
 			if y := w.Claim("a"); y != nil {
 				told = true
-				y.Tell(Verdict{Refused: true})
+				y.Decide(Verdict{Refused: true})
 			}
 		})
 		wg.Go(func() { heard = x.Await(ctx).Refused })
 		wg.Wait()
 		if told != heard {
-			t.Fatalf("told %v, heard %v", told, heard)
+			t.Fatalf("decided %v, heard %v", told, heard)
 		}
 	}
 }

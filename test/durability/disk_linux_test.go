@@ -318,7 +318,7 @@ func (d *faultyDisk) check(t *testing.T) {
 }
 
 // storedContent is the message without what the relay has put in front of it.
-func storedContent(t *testing.T, store queue.Desk, r queue.Record) string {
+func storedContent(t *testing.T, store queue.Inspector, r queue.Record) string {
 	t.Helper()
 	body, err := store.Open(t.Context(), r.ID)
 	if err != nil {

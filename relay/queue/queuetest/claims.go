@@ -56,7 +56,7 @@ func claimDue(t *testing.T, b *bench) {
 	if len(tasks) != 0 || !next.Equal(due) {
 		t.Errorf("claimed %d, next due %v; want 0 and %v", len(tasks), next, due)
 	}
-	b.ok(b.store.Steer(t.Context(), id, queue.Retry, "test"))
+	b.ok(b.store.Apply(t.Context(), id, queue.Retry, "test"))
 	task = b.claimOne()
 	if task.Attempts != 2 || !task.Progress.DraftWanted {
 		t.Errorf("the second claim has attempts %d and draft wanted %v", task.Attempts, task.Progress.DraftWanted)

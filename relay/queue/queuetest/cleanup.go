@@ -8,11 +8,11 @@ import (
 )
 
 // orphans reads all of them, one after another.
-func (b *bench) orphans() (list []queue.Orphan) {
+func (b *bench) orphans() (list []queue.Cleanup) {
 	b.Helper()
 	after := ""
 	for {
-		o, err := b.store.Orphan(b.Context(), after)
+		o, err := b.store.NextCleanup(b.Context(), after)
 		if err != nil {
 			b.want(err, queue.ErrNotFound)
 			return list
@@ -41,7 +41,7 @@ func (b *bench) noOrphan(why string) {
 func orphansOfDeleted(t *testing.T, b *bench) {
 	del := func(id string) {
 		t.Helper()
-		b.ok(b.store.Steer(t.Context(), id, queue.Delete, "anna"))
+		b.ok(b.store.Apply(t.Context(), id, queue.Delete, "anna"))
 	}
 	del(b.put(laneA, "x"))
 	b.noOrphan("nothing was ever asked for")
@@ -52,7 +52,7 @@ func orphansOfDeleted(t *testing.T, b *bench) {
 		del(id)
 		b.reopen()
 		b.orphan(id, p)
-		b.ok(b.store.Forget(t.Context(), id))
+		b.ok(b.store.EndCleanup(t.Context(), id))
 		b.noOrphan("it was forgotten")
 	}
 	id := b.put(laneA, "x")
@@ -66,31 +66,31 @@ func orphansOfDeleted(t *testing.T, b *bench) {
 func orphansOfEnded(t *testing.T, b *bench) {
 	p := queue.Progress{Path: "draft", DraftWanted: true, DraftID: "AAk=", Stray: true}
 	sent := b.put(laneA, "x")
-	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent, Progress: p, Orphan: true})
+	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent, Progress: p, Cleanup: true})
 	b.reopen()
 	b.orphan(sent, p)
-	b.ok(b.store.Steer(t.Context(), sent, queue.Delete, "anna"))
+	b.ok(b.store.Apply(t.Context(), sent, queue.Delete, "anna"))
 	b.orphan(sent, p)
-	b.ok(b.store.Forget(t.Context(), sent))
+	b.ok(b.store.EndCleanup(t.Context(), sent))
 
 	failed := b.put(laneA, "x")
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Failed, Progress: p})
 	b.noOrphan("it left nothing")
-	b.ok(b.store.Steer(t.Context(), failed, queue.Retry, "anna"))
+	b.ok(b.store.Apply(t.Context(), failed, queue.Retry, "anna"))
 	task := b.claimOne()
-	b.finish(task.Ref, queue.Outcome{State: queue.Failed, Progress: p, Orphan: true})
+	b.finish(task.Ref, queue.Outcome{State: queue.Failed, Progress: p, Cleanup: true})
 	b.want(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed}), queue.ErrFenced)
 	b.orphan(failed, p)
-	b.ok(b.store.Steer(t.Context(), failed, queue.Retry, "anna"))
+	b.ok(b.store.Apply(t.Context(), failed, queue.Retry, "anna"))
 	b.noOrphan("it is retried")
 	for _, a := range []queue.Action{"", queue.Retry, queue.Hold, queue.Release} { // which do not shorten it
 		if a != "" {
-			b.ok(b.store.Steer(t.Context(), failed, a, "anna"))
+			b.ok(b.store.Apply(t.Context(), failed, a, "anna"))
 		}
-		if r, _ := b.get(failed); r.Progress != p || time.Until(r.Due) < queue.OrphanTime || len(b.claim(1, 1)) != 0 {
+		if r, _ := b.get(failed); r.Progress != p || time.Until(r.Due) < queue.CleanupTime || len(b.claim(1, 1)) != 0 {
 			t.Errorf("after %q, whoever looks after its draft has no time to stop: %+v", a, r)
 		}
 	}
-	b.ok(b.store.Steer(t.Context(), failed, queue.Delete, "anna"))
+	b.ok(b.store.Apply(t.Context(), failed, queue.Delete, "anna"))
 	b.orphan(failed, p)
 }

@@ -108,14 +108,14 @@ func lanes(t *testing.T, b *bench) {
 	}
 	b.ok(b.store.Resume(t.Context(), queue.Lane{Connection: "other"}))
 	b.ok(b.store.Pause(t.Context(), laneB, queue.Forever, queue.PausedByHand))
-	b.ok(b.store.Steer(t.Context(), b.put(laneB, "x"), queue.Retry, "anna"))
+	b.ok(b.store.Apply(t.Context(), b.put(laneB, "x"), queue.Retry, "anna"))
 	if got := b.claim(1, 1); len(got) != 0 {
 		t.Error("a retry ended a pause by hand")
 	}
 }
 
 func room(t *testing.T, b *bench) {
-	ask := func(size int64, l queue.Limits) error { return b.store.Room(t.Context(), size, l) }
+	ask := func(size int64, l queue.Limits) error { return b.store.CheckCapacity(t.Context(), size, l) }
 	b.ok(ask(1, queue.Limits{}))
 	b.ok(ask(5, queue.Limits{Messages: 1, Bytes: 5, FreeSpace: 1}))
 	b.put(laneA, "12345")

@@ -19,7 +19,7 @@ func follow(t *testing.T, b *bench) {
 		b.put(laneA, "x")
 		task := b.claimOne()
 		next := submission(strings.Repeat("b", size))
-		b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Reason: "too_large", Follow: next}))
+		b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Reason: "too_large", Notification: next}))
 		b.reopen()
 		r, events := b.get(next.ID)
 		if r.State != queue.Queued || r.Envelope.From != "" || r.Lane != laneB || r.Size != int64(size) || len(events) != 1 || events[0].What != "bounce of" {
@@ -42,25 +42,25 @@ func follow(t *testing.T, b *bench) {
 func followAtomic(t *testing.T, b *bench) {
 	id := b.put(laneA, "x")
 	old := b.claimOne()
-	b.ok(b.store.Steer(t.Context(), id, queue.Hold, "test"))
+	b.ok(b.store.Apply(t.Context(), id, queue.Hold, "test"))
 	lost := submission("lost")
-	b.want(b.store.Finish(t.Context(), old.Ref, queue.Outcome{State: queue.Failed, Follow: lost}), queue.ErrFenced)
+	b.want(b.store.Finish(t.Context(), old.Ref, queue.Outcome{State: queue.Failed, Notification: lost}), queue.ErrFenced)
 	_, _, err := b.store.Get(t.Context(), lost.ID)
 	b.want(err, queue.ErrNotFound)
 
-	b.ok(b.store.Steer(t.Context(), id, queue.Release, "test"))
+	b.ok(b.store.Apply(t.Context(), id, queue.Release, "test"))
 	task := b.claimOne()
 	impossible := submission("its ID is taken")
 	impossible.ID = id
-	if err := b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Follow: impossible}); err == nil {
+	if err := b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notification: impossible}); err == nil {
 		t.Fatal("a message was queued under an ID that is taken")
 	}
 	if r, events := b.get(id); r.State != queue.Delivering || r.Reason != "" || len(events) != 2 {
 		t.Errorf("without what follows it ended: %+v with %v", r, events)
 	}
 	next := submission("next")
-	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Follow: next}))
-	b.want(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Follow: submission("again")}), queue.ErrFenced)
+	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notification: next}))
+	b.want(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notification: submission("again")}), queue.ErrFenced)
 	all, err := b.store.List(t.Context(), queue.Filter{})
 	b.ok(err)
 	if len(all) != 2 || all[0].State != queue.Failed || all[1].ID != next.ID {

@@ -14,7 +14,7 @@ import (
 func late(t *testing.T, b *bench) {
 	find := func(before time.Time, via queue.Lane) (ids []string) {
 		t.Helper()
-		list, err := b.store.Late(t.Context(), before, via)
+		list, err := b.store.Overdue(t.Context(), before, via)
 		b.ok(err)
 		for _, r := range list {
 			ids = append(ids, r.ID)
@@ -85,21 +85,21 @@ func warned(t *testing.T, b *bench) {
 	id := b.put(laneA, "x")
 	task := b.claimOne()
 	no := submission("it is being tried")
-	b.want(b.store.Warn(t.Context(), id, no), queue.ErrFenced)
+	b.want(b.store.MarkWarned(t.Context(), id, no), queue.ErrFenced)
 	absent(no)
 	b.finish(task.Ref, queue.Outcome{State: queue.Deferred, Due: time.Now().Add(time.Hour), Reason: "network"})
 	taken := submission("its ID is taken")
 	taken.ID = id
-	if err := b.store.Warn(t.Context(), id, taken); err == nil {
+	if err := b.store.MarkWarned(t.Context(), id, taken); err == nil {
 		t.Fatal("a message was queued under an ID that is taken")
 	}
 	if r, _ := b.get(id); r.Warned {
 		t.Error("warned without a warning")
 	}
 	yes := submission("yes")
-	b.ok(b.store.Warn(t.Context(), id, yes, queue.Event{What: "delay warning"}))
+	b.ok(b.store.MarkWarned(t.Context(), id, yes, queue.Event{What: "delay warning"}))
 	again := submission("again")
-	b.want(b.store.Warn(t.Context(), id, again), queue.ErrFenced)
+	b.want(b.store.MarkWarned(t.Context(), id, again), queue.ErrFenced)
 	absent(again)
 	b.reopen()
 	if r, events := b.get(id); !r.Warned || r.State != queue.Deferred || r.Reason != "network" || len(events) != 1 {
@@ -109,8 +109,8 @@ func warned(t *testing.T, b *bench) {
 		t.Errorf("claimed %+v, want the warning", got)
 	}
 	silent := b.put(laneB, "x")
-	b.ok(b.store.Warn(t.Context(), silent, nil))
-	list, err := b.store.Late(t.Context(), time.Now(), queue.Lane{})
+	b.ok(b.store.MarkWarned(t.Context(), silent, nil))
+	list, err := b.store.Overdue(t.Context(), time.Now(), queue.Lane{})
 	b.ok(err)
 	if len(list) != 0 {
 		t.Errorf("late are %+v", list)

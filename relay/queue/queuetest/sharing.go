@@ -50,8 +50,8 @@ func probes(t *testing.T, b *bench) {
 		{-1, -1, map[bool]int{}},
 		{9, 9, map[bool]int{true: 1}},
 	} {
-		tasks, _, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: c.room, PerLane: 3, Probes: c.probes,
-			Answers: func(l queue.Lane) bool { return l == laneA }})
+		tasks, _, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: c.room, PerLane: 3, MaxUnresponsive: c.probes,
+			Responsive: func(l queue.Lane) bool { return l == laneA }})
 		b.ok(err)
 		got := map[bool]int{}
 		for _, task := range tasks {
@@ -91,14 +91,14 @@ func sendersInTurns(t *testing.T, b *bench) {
 		"a run given back at a start": {run, from("e", "", "10.0.0.2", "single@x"), func([]string) { b.claim(3, 10); b.reopen() }},
 		"a run that was released": {run, from("f", "", "10.0.0.2", "single@x"), func(ids []string) {
 			for _, id := range ids {
-				b.ok(b.store.Steer(t.Context(), id, queue.Hold, "anna"))
+				b.ok(b.store.Apply(t.Context(), id, queue.Hold, "anna"))
 			}
 			for range many { // the lane goes on meanwhile
 				b.putEntry(from("f", "", "10.0.0.3", "other@x"), "other")
 			}
 			b.claimIDs(many)
 			for _, id := range ids {
-				b.ok(b.store.Steer(t.Context(), id, queue.Release, "anna"))
+				b.ok(b.store.Apply(t.Context(), id, queue.Release, "anna"))
 			}
 		}},
 	} {

@@ -207,9 +207,9 @@ func progressSurvives(t *testing.T, b *bench) {
 func fence(t *testing.T, b *bench) {
 	id := b.put(laneA, "x")
 	old := b.claimOne()
-	b.ok(b.store.Steer(t.Context(), id, queue.Hold, "test"))
+	b.ok(b.store.Apply(t.Context(), id, queue.Hold, "test"))
 	b.want(b.store.Save(t.Context(), old.Ref, queue.Progress{}), queue.ErrFenced)
-	b.ok(b.store.Steer(t.Context(), id, queue.Release, "test"))
+	b.ok(b.store.Apply(t.Context(), id, queue.Release, "test"))
 	current := b.claimOne()
 	b.want(b.store.Save(t.Context(), old.Ref, queue.Progress{}), queue.ErrFenced)
 	b.want(b.store.Finish(t.Context(), old.Ref, queue.Outcome{State: queue.Sent}), queue.ErrFenced)
@@ -224,8 +224,8 @@ func finish(t *testing.T, b *bench) {
 		b.ok(b.store.Finish(t.Context(), b.claimOne().Ref, queue.Outcome{State: queue.Failed, Reason: "too_large", Discard: true}))
 		_, err := b.store.Open(t.Context(), told)
 		b.want(err, queue.ErrNotFound)
-		b.want(b.store.Steer(t.Context(), told, queue.Retry, "anna"), queue.ErrState)
-		b.ok(b.store.Steer(t.Context(), told, queue.Delete, "anna"))
+		b.want(b.store.Apply(t.Context(), told, queue.Retry, "anna"), queue.ErrState)
+		b.ok(b.store.Apply(t.Context(), told, queue.Delete, "anna"))
 		sent, failed := b.put(laneA, strings.Repeat("s", size)), b.put(laneA, strings.Repeat("f", size))
 		for _, task := range b.claim(2, 2) {
 			o := queue.Outcome{State: queue.Sent, Events: []queue.Event{{What: "accepted"}}}
@@ -268,7 +268,7 @@ func pause(t *testing.T, b *bench) {
 		t.Errorf("next due %v, want the end of the pause, %v", next, until)
 	}
 	b.ok(b.store.Pause(t.Context(), laneB, until, "throttled"))
-	b.ok(b.store.Steer(t.Context(), idA, queue.Retry, "test"))
+	b.ok(b.store.Apply(t.Context(), idA, queue.Retry, "test"))
 	tasks = b.claim(10, 10)
 	if len(tasks) != 1 || tasks[0].ID != idA {
 		t.Fatalf("after a retry in lane A, claimed %v", tasks)
@@ -297,7 +297,7 @@ func renewReclaims(t *testing.T, b *bench) {
 
 func steer(t *testing.T, b *bench) {
 	id := b.put(laneA, strings.Repeat("x", 1<<20))
-	do := func(a queue.Action) error { return b.store.Steer(t.Context(), id, a, "anna") }
+	do := func(a queue.Action) error { return b.store.Apply(t.Context(), id, a, "anna") }
 	b.want(do(queue.Release), queue.ErrState)
 	b.ok(do(queue.Hold))
 	if got := b.claim(1, 1); len(got) != 0 {
@@ -316,7 +316,7 @@ func steer(t *testing.T, b *bench) {
 	b.want(do(queue.Delete), queue.ErrNotFound)
 	_, err := b.store.Open(t.Context(), id)
 	b.want(err, queue.ErrNotFound)
-	if err := b.store.Steer(t.Context(), id, "burn", "anna"); err == nil {
+	if err := b.store.Apply(t.Context(), id, "burn", "anna"); err == nil {
 		t.Error("an unknown action was taken")
 	}
 }

@@ -26,8 +26,8 @@ const (
 	countShare   = 100
 )
 
-// Room implements queue.Intake.
-func (s *Store) Room(ctx context.Context, size int64, l queue.Limits) error {
+// CheckCapacity implements queue.Intake.
+func (s *Store) CheckCapacity(ctx context.Context, size int64, l queue.Limits) error {
 	if err := s.Healthy(); err != nil {
 		return err
 	}

@@ -44,8 +44,8 @@ func adopt(ctx context.Context, tx *transaction, id string) (was bool, err error
 	return n > 0, err
 }
 
-// Orphan implements queue.Work.
-func (s *Store) Orphan(ctx context.Context, after string) (o queue.Orphan, err error) {
+// NextCleanup implements queue.Cleanups.
+func (s *Store) NextCleanup(ctx context.Context, after string) (o queue.Cleanup, err error) {
 	var since int64
 	var record string
 	err = s.read.QueryRowContext(ctx, "SELECT since, record FROM orphan WHERE id>? ORDER BY id LIMIT 1", after).Scan(&since, &record)
@@ -59,8 +59,8 @@ func (s *Store) Orphan(ctx context.Context, after string) (o queue.Orphan, err e
 	return o, nil
 }
 
-// Forget implements queue.Work.
-func (s *Store) Forget(ctx context.Context, id string) error {
+// EndCleanup implements queue.Cleanups.
+func (s *Store) EndCleanup(ctx context.Context, id string) error {
 	return s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM orphan WHERE id=?", id)
 		return err

@@ -28,7 +28,7 @@ func seal(content uint32, envelope ...string) int64 {
 
 const selectBody = "SELECT message.body, body.data, size, sum, mail_from, recipients, dsn FROM message LEFT JOIN body USING (id) WHERE id=?"
 
-// Open implements queue.Work and queue.Desk.
+// Open implements queue.Work and queue.Inspector.
 func (s *Store) Open(ctx context.Context, id string) (queue.Body, error) {
 	var kind int
 	var data []byte

@@ -12,7 +12,7 @@ import (
 
 const defaultListLimit = 1000
 
-// List implements queue.Desk: oldest first.
+// List implements queue.Inspector: oldest first.
 func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Record, error) {
 	where, args := conditions(f)
 	limit := f.Limit
@@ -40,7 +40,7 @@ func (s *Store) records(ctx context.Context, rest string, args ...any) ([]queue.
 	return list, rows.Err()
 }
 
-// Receipts implements queue.Desk.
+// Receipts implements queue.Inspector.
 func (s *Store) Receipts(ctx context.Context, since time.Time, each func(queue.Receipt)) error {
 	where, args := conditions(queue.Filter{States: queue.States()}) // the index is of state and receipt
 	rows, err := s.read.QueryContext(ctx, "SELECT received, mail_from, header_from, reply_to, user, client, json_array_length(recipients) FROM message m"+
@@ -97,7 +97,7 @@ func conditions(f queue.Filter) (where string, args []any) {
 	return " WHERE " + strings.Join(all, " AND "), args
 }
 
-// Get implements queue.Desk.
+// Get implements queue.Inspector.
 func (s *Store) Get(ctx context.Context, id string) (queue.Record, []queue.Event, error) {
 	r, _, err := scanRecord(s.read.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+" WHERE m.id=?", id))
 	if err != nil {
@@ -136,9 +136,9 @@ func transition(a queue.Action) (from []queue.State, to queue.State, err error) 
 	return nil, "", fmt.Errorf("unknown action %q", a)
 }
 
-// Steer implements queue.Desk. It raises the fence, so that a worker which is at
+// Apply implements queue.Controller. It raises the fence, so that a worker which is at
 // the message cannot go on to send it.
-func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string) error {
+func (s *Store) Apply(ctx context.Context, id string, a queue.Action, by string) error {
 	from, to, err := transition(a)
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (s *Store) Steer(ctx context.Context, id string, a queue.Action, by string)
 				return err
 			}
 			if adopted {
-				due = due.Add(2 * queue.OrphanTime)
+				due = due.Add(2 * queue.CleanupTime)
 			}
 		}
 		if to == queue.Queued && time.Until(due) > 0 {
@@ -236,7 +236,7 @@ func remove(ctx context.Context, tx *transaction, id string) error {
 	return nil
 }
 
-// Stats implements queue.Desk.
+// Stats implements queue.Inspector.
 func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 	st := queue.Stats{Messages: map[queue.State]int64{}}
 	rows, err := s.read.QueryContext(ctx, "SELECT state, count(*), sum(size), min(received) FROM message GROUP BY state")

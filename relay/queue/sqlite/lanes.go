@@ -7,7 +7,7 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// Lanes implements queue.Desk: the lanes that have messages or a pause, by name.
+// Lanes implements queue.Inspector: the lanes that have messages or a pause, by name.
 func (s *Store) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 	rows, err := s.read.QueryContext(ctx, `
 		SELECT connection, mailbox, '', 0, 0, until, reason FROM pause WHERE until > ?
@@ -44,7 +44,7 @@ func (s *Store) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 	return list, rows.Err()
 }
 
-// Resume implements queue.Desk.
+// Resume implements queue.Controller.
 func (s *Store) Resume(ctx context.Context, l queue.Lane) error {
 	err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		var reason string

@@ -10,8 +10,8 @@ import (
 // maxLate bounds what Late returns.
 const maxLate = 100
 
-// Late implements queue.Work.
-func (s *Store) Late(ctx context.Context, before time.Time, via queue.Lane) ([]queue.Record, error) {
+// Overdue implements queue.Warnings.
+func (s *Store) Overdue(ctx context.Context, before time.Time, via queue.Lane) ([]queue.Record, error) {
 	return s.records(ctx, ` WHERE m.state IN ('queued', 'deferred') AND m.received<=? AND NOT m.warned
 		AND NOT m.accepted AND m.settle<=m.send_wanted
 		AND NOT EXISTS (SELECT 1 FROM pause WHERE until>?
@@ -19,8 +19,8 @@ func (s *Store) Late(ctx context.Context, before time.Time, via queue.Lane) ([]q
 		ORDER BY m.received LIMIT ?`, micros(before), micros(time.Now()), via.Connection, via.Mailbox, maxLate)
 }
 
-// Warn implements queue.Work.
-func (s *Store) Warn(ctx context.Context, id string, warning *queue.Submission, events ...queue.Event) error {
+// MarkWarned implements queue.Warnings.
+func (s *Store) MarkWarned(ctx context.Context, id string, warning *queue.Submission, events ...queue.Event) error {
 	err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		res, err := tx.ExecContext(ctx, "UPDATE message SET warned=1 WHERE id=? AND NOT warned AND state IN ('queued', 'deferred')", id)
 		if err := exactlyOne(res, err, queue.ErrFenced); err != nil {

@@ -11,7 +11,7 @@ import (
 // expireBatch bounds how long one step keeps others from the writer.
 const expireBatch = 200
 
-// Expire implements queue.Desk.
+// Expire implements queue.Controller.
 func (s *Store) Expire(ctx context.Context, r queue.Retention) (removed int, err error) {
 	beyond, err := s.beyondCount(ctx, r.SentMessages)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestOneDaemonADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	beside := open(t, Options{Dir: dir})
-	if err := beside.Steer(t.Context(), id, queue.Hold, "test"); err != nil {
+	if err := beside.Apply(t.Context(), id, queue.Hold, "test"); err != nil {
 		t.Fatalf("steering beside the daemon: %v", err)
 	}
 	r, _, err := s.Get(t.Context(), id)
@@ -345,21 +345,21 @@ func BenchmarkAccept(b *testing.B) {
 func TestFreeSpaceFloor(t *testing.T) {
 	files := &faultyFiles{free: 1000}
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true, files: files})
-	if err := s.Room(t.Context(), 1000, queue.Limits{}); err != nil {
+	if err := s.CheckCapacity(t.Context(), 1000, queue.Limits{}); err != nil {
 		t.Errorf("without a floor: %v", err)
 	}
-	if err := s.Room(t.Context(), 0, queue.Limits{FreeSpace: 1 << 40}); err != nil {
+	if err := s.CheckCapacity(t.Context(), 0, queue.Limits{FreeSpace: 1 << 40}); err != nil {
 		t.Errorf("with a floor that the disk cannot have: %v", err)
 	}
 	for size, want := range map[int64]error{900: nil, 901: queue.ErrNoSpace} {
-		if err := s.Room(t.Context(), size, queue.Limits{FreeSpace: 100}); !errors.Is(err, want) {
+		if err := s.CheckCapacity(t.Context(), size, queue.Limits{FreeSpace: 100}); !errors.Is(err, want) {
 			t.Errorf("%d bytes with 1,000 free, 100 of them to stay: %v", size, err)
 		}
 	}
 	if _, err := put(t, s, 600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Room(t.Context(), 500, queue.Limits{FreeSpace: 100}); !errors.Is(err, queue.ErrNoSpace) {
+	if err := s.CheckCapacity(t.Context(), 500, queue.Limits{FreeSpace: 100}); !errors.Is(err, queue.ErrNoSpace) {
 		t.Errorf("what was taken since the last count does not count: %v", err)
 	}
 }

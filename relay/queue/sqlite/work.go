@@ -100,7 +100,7 @@ func claimable(ctx context.Context, tx *transaction, now int64, c queue.Claim) (
 		if err := rows.Scan(&l.id, &name.Connection, &name.Mailbox, &l.busy, &l.retries); err != nil {
 			return nil, err
 		}
-		if l.answers = c.Answers == nil || c.Answers(name); l.answers {
+		if l.answers = c.Responsive == nil || c.Responsive(name); l.answers {
 			l.most = c.PerLane
 		}
 		if l.busy < l.most {
@@ -113,7 +113,7 @@ func claimable(ctx context.Context, tx *transaction, now int64, c queue.Claim) (
 // claimEvenly gives each task to a lane that has the fewest: one whose messages take
 // longer would otherwise come to have more and more of what may be in delivery.
 func claimEvenly(ctx context.Context, tx *transaction, now int64, c queue.Claim, lanes []laneRoom) (tasks []queue.Task, err error) {
-	room := map[bool]int{true: c.Max, false: c.Probes} // for lanes that answer or not
+	room := map[bool]int{true: c.Max, false: c.MaxUnresponsive} // for lanes that answer or not
 	for busy := 0; len(lanes) > 0; busy++ {
 		rest := lanes[:0]
 		for _, l := range lanes {
@@ -199,10 +199,10 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 			return err
 		}
 		err = finish(ctx, tx, ref, o, kind)
-		if err != nil || o.Follow == nil {
+		if err != nil || o.Notification == nil {
 			return err
 		}
-		return s.submit(ctx, tx, o.Follow)
+		return s.submit(ctx, tx, o.Notification)
 	})
 	if err != nil {
 		return err
@@ -210,8 +210,8 @@ func (s *Store) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 	if bodyGoes(o) && kind == bodyFile {
 		s.removeFiles([]string{ref.ID})
 	}
-	if o.Follow != nil {
-		s.followed(o.Follow)
+	if o.Notification != nil {
+		s.followed(o.Notification)
 	}
 	s.signal() // the lane has room again
 	return nil
@@ -240,7 +240,7 @@ func finish(ctx context.Context, tx *transaction, ref queue.Ref, o queue.Outcome
 	if err != nil {
 		return err
 	}
-	if o.Orphan {
+	if o.Cleanup {
 		if err := addOrphan(ctx, tx, ref.ID); err != nil {
 			return err
 		}
