@@ -13,6 +13,8 @@ import (
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/encoding/unicode/utf32"
+
+	"graphrelay/internal/text"
 )
 
 // toUTF8 converts text in the named charset. A name that says nothing, or one
@@ -24,14 +26,10 @@ func toUTF8(name string, b []byte) string {
 		return guessText(b)
 	}
 	s := decodeNamed(name, b)
-	if strings.Contains(s, "\ufffd") && utf8.Valid(b) && !isASCII(b) {
+	if strings.Contains(s, "\ufffd") && utf8.Valid(b) && !text.IsASCII(b) {
 		return string(b)
 	}
 	return s
-}
-
-func isASCII(b []byte) bool {
-	return bytes.IndexFunc(b, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 func decodeNamed(name string, b []byte) string {
@@ -115,7 +113,7 @@ func decodeWith(enc encoding.Encoding, b []byte) string {
 // header is made UTF-8 before its escapes are looked at; what stands raw between
 // escapes of another charset has to be like them.
 func inCharset(name, s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
+	if text.IsASCII(s) {
 		return s
 	}
 	enc, ok := mailEncoding(canonicalCharset(name), nil).(*charmap.Charmap)

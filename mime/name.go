@@ -5,6 +5,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"graphrelay/internal/text"
 )
 
 // nameOf returns the file name of an attachment: the one sent, made safe, else one
@@ -21,7 +23,7 @@ func (b *builder) nameOf(p *part, n int) string {
 	ext := extensionOf(p.mediaType)
 	if p.mediaType == "message/rfc822" || p.mediaType == "message/global" {
 		if s := safeName(strings.NewReplacer("/", "-", "\\", "-", ":", "-").Replace(b.subjectOf(p))); s != "" {
-			return cutText(s, maxNameBytes-len(ext)) + ext
+			return text.Truncate(s, maxNameBytes-len(ext)) + ext
 		}
 		return "message-" + strconv.Itoa(n) + ext
 	}
@@ -69,7 +71,7 @@ func safeName(s string) string {
 	if len(ext) > 20 {
 		ext = ""
 	}
-	return strings.TrimSpace(cutText(s[:len(s)-len(ext)], maxNameBytes-len(ext))) + ext
+	return strings.TrimSpace(text.Truncate(s[:len(s)-len(ext)], maxNameBytes-len(ext))) + ext
 }
 
 // extensionOf returns the file name extension for a media type: ".bin" where none is

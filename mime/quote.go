@@ -5,6 +5,8 @@ import (
 	"unicode"
 
 	"golang.org/x/net/html"
+
+	"graphrelay/internal/text"
 )
 
 // BeforeQuote returns the offset in the content at which the sender's own words end:
@@ -212,7 +214,7 @@ func (s *htmlScan) text(t string) {
 		return
 	}
 	s.header = -1
-	s.line.text += cutText(t, maxShown-min(len(s.line.text), maxShown))
+	s.line.text += text.Truncate(t, maxShown-min(len(s.line.text), maxShown))
 	if isSeparator(s.line.text) {
 		s.quote, s.open = s.line.start, true
 	}

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"graphrelay/internal/text"
 )
 
 // textScan follows the lines of a text. Offsets are -1 where there is nothing.
@@ -26,11 +28,11 @@ type textLine struct {
 // maxIntroduction is how many lines what introduces a quote may be folded over.
 const maxIntroduction = 3
 
-func beforeTextQuote(text string) int {
+func beforeTextQuote(content string) int {
 	s := textScan{rule: -1, quote: -1, unquoted: -1, header: -1}
 	at := 0
-	for line := range strings.Lines(text) {
-		if place := s.read(textLine{at, strings.TrimSpace(cutText(line, 2*maxShown))}); place >= 0 {
+	for line := range strings.Lines(content) {
+		if place := s.read(textLine{at, strings.TrimSpace(text.Truncate(line, 2*maxShown))}); place >= 0 {
 			return place
 		}
 		at += len(line)
@@ -38,7 +40,7 @@ func beforeTextQuote(text string) int {
 	if s.quote >= 0 {
 		return s.quote
 	}
-	return len(text)
+	return len(content)
 }
 
 // read returns where the quote begins, once that is certain, or -1.

@@ -3,7 +3,8 @@ package mime
 import (
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"graphrelay/internal/text"
 )
 
 // decodeText decodes the encoded words of an unstructured value and cleans it.
@@ -47,15 +48,4 @@ func isBodyControl(r rune) bool {
 }
 
 // keep returns a copy of s, cut to n bytes, that does not hold on to a whole field.
-func keep(s string, n int) string { return strings.Clone(cutText(s, n)) }
-
-// cutText cuts s to n bytes of UTF-8 without cutting a rune.
-func cutText(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
-}
+func keep(s string, n int) string { return strings.Clone(text.Truncate(s, n)) }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/term"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/config"
 )
 
@@ -20,7 +21,7 @@ func NewLog(w io.Writer, c config.Log) *slog.Logger {
 	if c.Format == config.FormatText || c.Format == config.FormatAuto && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
-	return slog.New(slog.NewJSONHandler(Printable(w), opts))
+	return slog.New(slog.NewJSONHandler(text.JSONWriter(w), opts))
 }
 
 func isTerminal(w io.Writer) bool {

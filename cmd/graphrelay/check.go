@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay"
 	"graphrelay/relay/config"
 )
@@ -57,24 +58,24 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 			_ = json.NewEncoder(e.stdout).Encode(check)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.SignIn, until("ok, until ", check.TokenUntil), cmp.Or(clean(strings.Join(check.Rights, " ")), "-"),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.SignIn, until("ok, until ", check.TokenUntil), cmp.Or(text.Printable(strings.Join(check.Rights, " ")), "-"),
 			mailboxText(check), cmp.Or(check.Directory, "-"), until("", check.Expires))
 		for _, f := range check.Faults {
-			fmt.Fprintf(e.stderr, "graphrelay: connection %s: %s\n", c.Name, clean(f))
+			fmt.Fprintf(e.stderr, "graphrelay: connection %s: %s\n", c.Name, text.Printable(f))
 		}
 		for _, warning := range check.Warnings {
-			fmt.Fprintf(e.stderr, "warning: connection %s: %s\n", c.Name, clean(warning))
+			fmt.Fprintf(e.stderr, "warning: connection %s: %s\n", c.Name, text.Printable(warning))
 		}
 	}
 	_ = w.Flush()
 	return good
 }
 
-func until(text string, t time.Time) string {
+func until(prefix string, t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return text + t.Format(time.RFC3339)
+	return prefix + t.Format(time.RFC3339)
 }
 
 func mailboxText(c relay.ConnectionCheck) string {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/internal/text"
 	"graphrelay/relay"
 	"graphrelay/relay/mailboxes"
 )
@@ -68,7 +69,7 @@ func connectMailbox(ctx context.Context, e env, k *relay.Connector, connection, 
 		return err
 	}
 	fmt.Fprintf(e.stdout, "To connect %s, open %s, enter the code %s and sign in as the owner of the mailbox.\nThe code is good until %s.\n",
-		s.Mailbox(), clean(code.VerificationURI), clean(code.UserCode), code.Expiry.Local().Format(time.TimeOnly))
+		s.Mailbox(), text.Printable(code.VerificationURI), text.Printable(code.UserCode), code.Expiry.Local().Format(time.TimeOnly))
 	if err := s.WaitForDevice(ctx, code); err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func listMailboxes(ctx context.Context, e env, k *relay.Connector, asJSON bool) 
 	for _, m := range all {
 		state := "connected"
 		if m.Refused != "" {
-			state = "to be connected again: " + clean(m.Refused)
+			state = "to be connected again: " + text.Printable(m.Refused)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Connection, m.Address, m.Connected.Format(time.RFC3339), m.Renewed.Format(time.RFC3339), m.User, state)
 	}

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 )
 
@@ -49,8 +50,8 @@ func (d desk) lanes() int {
 		if !l.Oldest.IsZero() {
 			oldest = l.Oldest.Format(time.DateTime)
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", clean(laneName(l.Lane)), l.Messages[queue.Queued], l.Messages[queue.Delivering],
-			l.Messages[queue.Deferred], l.Messages[queue.Held], oldest, clean(paused(l)))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", text.Printable(laneName(l.Lane)), l.Messages[queue.Queued], l.Messages[queue.Delivering],
+			l.Messages[queue.Deferred], l.Messages[queue.Held], oldest, text.Printable(paused(l)))
 	}
 	if err := w.Flush(); err != nil {
 		return fault(d.e, exitFault, err)
@@ -77,7 +78,7 @@ func laneName(l queue.Lane) string { return strings.TrimSuffix(l.String(), "/") 
 func (d desk) parseLane(name string) (queue.Lane, error) {
 	connection, mailbox, _ := strings.Cut(name, "/")
 	if l := (queue.Lane{Connection: connection}); !slices.Contains(d.connections, l.ConnectionName()) {
-		return queue.Lane{}, fmt.Errorf("the configuration has no connection %s; write connection/mailbox, or a connection for all of its lanes", clean(connection))
+		return queue.Lane{}, fmt.Errorf("the configuration has no connection %s; write connection/mailbox, or a connection for all of its lanes", text.Printable(connection))
 	}
 	return queue.Lane{Connection: connection, Mailbox: strings.ToLower(mailbox)}, nil
 }

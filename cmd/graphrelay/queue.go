@@ -15,9 +15,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
-	"graphrelay/relay"
+	"graphrelay/internal/text"
 	"graphrelay/relay/config"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
@@ -161,7 +160,7 @@ func (d desk) each(ids []string, do func(id string) error) int {
 	status := exitOK
 	for _, id := range ids {
 		if err := do(id); err != nil {
-			status = fault(d.e, exitFault, fmt.Errorf("%s: %w%s", clean(id), err, hint(err)))
+			status = fault(d.e, exitFault, fmt.Errorf("%s: %w%s", text.Printable(id), err, hint(err)))
 		}
 	}
 	return status
@@ -221,7 +220,7 @@ func viewOf(r queue.Record) view {
 	return v
 }
 
-func (d desk) encoder() *json.Encoder { return json.NewEncoder(relay.Printable(d.e.stdout)) }
+func (d desk) encoder() *json.Encoder { return json.NewEncoder(text.JSONWriter(d.e.stdout)) }
 
 func (d desk) list(f queue.Filter) int {
 	records, err := d.store.List(context.Background(), f)
@@ -241,7 +240,7 @@ func (d desk) list(f queue.Filter) int {
 	fmt.Fprintln(w, "ID\tSTATE\tRECEIVED\tSIZE\tFROM\tTO\tWHY")
 	for _, r := range records {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.ID, r.State, r.Received.Format(time.DateTime), r.Size,
-			clean(sender(r.Envelope)), clean(toText(r.Envelope.To)), clean(r.Reason))
+			text.Printable(sender(r.Envelope)), text.Printable(toText(r.Envelope.To)), text.Printable(r.Reason))
 	}
 	if err := w.Flush(); err != nil {
 		return fault(d.e, exitFault, err)
@@ -277,7 +276,7 @@ func (d desk) show(id string) error {
 	w := tabwriter.NewWriter(d.e.stdout, 0, 0, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, clean(value))
+			fmt.Fprintf(w, "%s\t%s\n", name, text.Printable(value))
 		}
 	}
 	line("id", v.ID)
@@ -361,7 +360,7 @@ func (d desk) done(action, kind, name string) error {
 	if d.json {
 		return d.encoder().Encode(map[string]string{kind: name, "done": action})
 	}
-	_, err := fmt.Fprintf(d.e.stdout, "%s %s\n", action, clean(name))
+	_, err := fmt.Fprintf(d.e.stdout, "%s %s\n", action, text.Printable(name))
 	return err
 }
 
@@ -370,14 +369,4 @@ func operator() string {
 		return u.Username
 	}
 	return "unknown"
-}
-
-// clean makes text from mail safe for a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }
