@@ -68,7 +68,12 @@ func (j *job) ensureDraft(ctx context.Context) error {
 			return err
 		}
 	}
-	j.p.DraftWanted = true // recorded by the claim
+	j.p.DraftWanted = true
+	if !j.known { // usually it is: the claim recorded it
+		if err := j.write(ctx); err != nil {
+			return err
+		}
+	}
 	id, reply, err := j.createDraft(ctx)
 	if err != nil {
 		j.p.DraftWanted = ambiguous(err)

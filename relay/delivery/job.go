@@ -23,6 +23,7 @@ type job struct {
 	unsure bool       // it may be known later
 	p      progress
 	before bool          // a draft may have existed before this try
+	known  bool          // the queue has recorded that a draft may exist
 	events []queue.Event // not yet recorded
 	log    *slog.Logger
 
@@ -112,7 +113,7 @@ func (j *job) readProgress() (err error) {
 	if j.p, err = readProgress(j.task.Progress); err != nil {
 		return fmt.Errorf("read the recorded progress: %w", err)
 	}
-	j.before = j.p.DraftWanted
+	j.before, j.known = j.p.DraftWanted, j.p.DraftWanted || !j.p.LateDraft
 	return nil
 }
 
@@ -146,9 +147,13 @@ func (j *job) event(what, detail string, r graph.Reply) {
 func (j *job) save(ctx context.Context, what, detail string, r graph.Reply) error {
 	j.event(what, detail, r)
 	j.log.Debug(what, "detail", detail, "request_id", r.RequestID)
+	return j.write(ctx)
+}
+
+func (j *job) write(ctx context.Context) error {
 	err := j.d.work.Save(ctx, j.task.Ref, j.p.record(), j.events...)
 	if err == nil {
-		j.events = nil
+		j.events, j.known = nil, j.p.DraftWanted
 	}
 	return err
 }

@@ -33,7 +33,9 @@ func (p progress) mayLeaveDraft() bool { return p.DraftWanted || p.LateDraft }
 // readProgress reads what the queue has recorded. A claim records in the same commit
 // that a draft may exist from then on, so a message whose claim ended without a word
 // comes back with DraftWanted although no worker wrote it. Once the queue keeps a
-// document, that is its fact Leftover where neither draft_wanted nor late_draft is set.
+// document, whose fact Leftover the claim then sets:
+//
+//	DraftWanted = draft_wanted || Leftover && !late_draft
 func readProgress(p queue.Progress) (progress, error) {
 	return progress{
 		Path: p.Path, DraftWanted: p.DraftWanted, DraftID: p.DraftID, LateDraft: p.Stray,
