@@ -314,7 +314,7 @@ func TestConnectPage(t *testing.T) {
 	// A link that somebody else began ends nowhere, and does not end what they began.
 	stranger := r.browser()
 	resp, err := stranger.PostForm(login.String(), url.Values{"account": {"mallory@contoso.test"}})
-	if status, text := page(t, resp, err); status != http.StatusBadRequest || !strings.Contains(text, "not begun in this browser") {
+	if status, text := page(t, resp, err); status != http.StatusBadRequest || !strings.Contains(text, "not started in this browser") {
 		t.Errorf("another browser: %d %s", status, text)
 	}
 	resp, err = owner.PostForm(login.String(), url.Values{"account": {"anna@contoso.test"}})

@@ -1,5 +1,5 @@
-// Package admin serves what operators and their tools ask over HTTP: health, readiness
-// and metrics, which change nothing; and the page on which owners connect mailboxes.
+// Package admin serves operators and their tools over HTTP: health, readiness and metrics,
+// which change nothing, and the page on which owners connect their mailboxes.
 package admin
 
 import (
@@ -16,15 +16,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Server is the admin address.
+// Server is the HTTP server at the admin address.
 type Server struct {
 	http *http.Server
 }
 
-// New makes a server. ready says why the relay cannot take mail, or nil: that
-// Graph is down is no such reason, since mail is kept until it is back. notices are
-// lines about what needs somebody soon; they change nothing about being ready. connect is
-// nil where no mailbox can be connected.
+// New returns a server. ready returns why the relay cannot accept mail, or nil if it can;
+// an outage of Graph is no reason, since mail is queued meanwhile. notices returns lines
+// about what the operator has to do soon, which do not affect readiness. connect is nil if
+// the configuration has no connection through which owners sign in.
 func New(registry *prometheus.Registry, ready func() error, notices func() []string, connect *ConnectPage, log *slog.Logger) *Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -53,6 +53,7 @@ func New(registry *prometheus.Registry, ready func() error, notices func() []str
 	}}
 }
 
+// answer writes a plain text response.
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -60,7 +61,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 	_, _ = fmt.Fprintln(w, text)
 }
 
-// Serve answers on l until Shutdown; then it returns nil.
+// Serve serves requests on l until Shutdown, and then returns nil.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -68,7 +69,7 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Shutdown lets answers under way finish until ctx is done.
+// Shutdown stops the server. Requests in progress may finish until ctx is done.
 func (s *Server) Shutdown(ctx context.Context) {
 	if err := s.http.Shutdown(ctx); err != nil {
 		_ = s.http.Close()

@@ -10,7 +10,7 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// QueueCollector reads the queue's counts at each scrape.
+// QueueCollector exports the counts of the queue, which it reads at each scrape.
 type QueueCollector struct {
 	queue    queue.Inspector
 	log      *slog.Logger
@@ -19,7 +19,7 @@ type QueueCollector struct {
 	oldest   *prometheus.Desc
 }
 
-// NewQueueCollector makes the collector of graphrelay_queue_*.
+// NewQueueCollector returns a collector of the metrics graphrelay_queue_*.
 func NewQueueCollector(q queue.Inspector, log *slog.Logger) *QueueCollector {
 	return &QueueCollector{
 		queue: q, log: log,

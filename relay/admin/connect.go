@@ -17,43 +17,57 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"graphrelay/internal/bounded"
 )
 
-// SignIn is one owner's sign-in with a browser.
+// SignIn is the sign-in of one mailbox's owner with a browser.
 type SignIn interface {
+	// Mailbox returns the address of the mailbox.
 	Mailbox() string
+	// AuthURL returns the page at which the browser signs in. The browser comes back to
+	// redirect with state and a code. verifier is that of PKCE (RFC 7636).
 	AuthURL(redirect, state, verifier string) string
+	// Exchange completes the sign-in with the code that the browser brought back.
 	Exchange(ctx context.Context, redirect, code, verifier string) error
-	// MakeUser makes the mailbox's SMTP user and its password.
+	// MakeUser creates the mailbox's SMTP user, or gives it a new password.
 	MakeUser(ctx context.Context) (name, password string, err error)
 }
 
-// ConnectPage is the page on which owners connect their mailboxes. Anybody who reaches it
-// may try: what counts is whom Entra signs in, and what Graph then lets that account see.
+// ConnectPage is the page on which owners connect their mailboxes. Anyone who reaches it
+// may try: what decides is whom Entra signs in, and whether Graph then gives that account
+// access to the mailbox.
 type ConnectPage struct {
-	Connections []string // that mailboxes can be connected through
-	Logins      []string // where browsers sign in for them: scheme and host
-	BaseURL     string   // where browsers reach the page, without /connect
-	Submission  []string // what a mail program is to be set to, for people
+	Connections []string // names of the connections that owners can sign in to
+	Logins      []string // their sign-in pages: scheme and host
+	BaseURL     string   // the address at which browsers reach the page, without /connect
+	Submission  []string // server settings for a mail program, as text for people
 	Begin       func(connection, mailbox string) (SignIn, error)
-	Connected   func() // called when a mailbox was connected; may be nil
+	Connected   func() // called after a mailbox was connected; may be nil
 	Log         *slog.Logger
 
 	mu      sync.Mutex
-	pending map[string]*pendingSignIn // by state
+	pending *bounded.Map[string, *pendingSignIn] // by state
 }
 
-// pendingSignIn is one whose browser is at Entra's.
+// pendingSignIn is a sign-in whose browser has been sent to Entra.
 type pendingSignIn struct {
 	SignIn
-	browser  string // of the cookie: a link that somebody else made begins nothing
-	verifier string
-	user     bool
+	browser  string // the cookie's value, so that nobody can have another person follow a link to complete it
+	verifier string // PKCE (RFC 7636)
+	user     bool   // an SMTP user was asked for
 	until    time.Time
 }
 
+func (s *pendingSignIn) rank() bounded.Rank {
+	if time.Now().After(s.until) {
+		return bounded.Rank{Class: bounded.Expired}
+	}
+	return bounded.Rank{Class: bounded.Pinned}
+}
+
 const (
-	signInTime  = 10 * time.Minute // as long as a code lives
+	signInTime  = 10 * time.Minute // the lifetime of an authorization code
 	maxPending  = 1000
 	maxForm     = 16 << 10
 	browserName = "graphrelay-connect"
@@ -64,7 +78,7 @@ var connectSource string
 
 var connectTemplate = template.Must(template.New("connect").Parse(connectSource))
 
-// connectView is what the page shows.
+// connectView is the data of the page's template.
 type connectView struct {
 	Connections               []string
 	Mailbox, Error            string
@@ -73,14 +87,14 @@ type connectView struct {
 }
 
 func (p *ConnectPage) register(mux *http.ServeMux) {
-	p.pending = map[string]*pendingSignIn{}
+	p.pending = bounded.New[string](maxPending, (*pendingSignIn).rank)
 	guarded := http.NewCrossOriginProtection()
 	if u, err := url.Parse(p.BaseURL); err == nil {
-		_ = guarded.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a proxy may ask for another host
+		_ = guarded.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a proxy may change the Host header
 	}
 	handle := func(pattern string, h http.HandlerFunc) {
 		mux.Handle(pattern, guarded.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !p.knows(r.Host) { // another name that leads here (DNS rebinding)
+			if !p.serves(r.Host) {
 				answer(w, http.StatusForbidden, "this page is at "+p.BaseURL+"/connect")
 				return
 			}
@@ -93,9 +107,9 @@ func (p *ConnectPage) register(mux *http.ServeMux) {
 	handle("GET /connect/callback", p.callback)
 }
 
-// knows tells whether the request was made for this page: by the name that the
-// configuration gives, or that of this machine.
-func (p *ConnectPage) knows(host string) bool {
+// serves reports whether the Host header names this page: the host of BaseURL, localhost
+// or a loopback address. Other names could be an attacker's that lead here (DNS rebinding).
+func (p *ConnectPage) serves(host string) bool {
 	if u, err := url.Parse(p.BaseURL); err == nil && strings.EqualFold(u.Host, host) {
 		return true
 	}
@@ -109,9 +123,10 @@ func (p *ConnectPage) knows(host string) bool {
 
 func (p *ConnectPage) redirect() string { return p.BaseURL + "/connect/callback" }
 
-// form shows the page at the address to which Entra leads back: the cookie is known
-// there alone. 127.0.0.1 is another than localhost. A proxy may hide what the browser
-// asked for.
+// form shows the form. The browser has to be at the address to which Entra sends it back,
+// since it returns the cookie only there, and takes 127.0.0.1 and localhost for two hosts.
+// With any other BaseURL there may be a proxy, and the Host header need not be what the
+// browser asked for.
 func (p *ConnectPage) form(w http.ResponseWriter, r *http.Request) {
 	if base, err := url.Parse(p.BaseURL); err == nil && base.Hostname() == "localhost" && !strings.EqualFold(r.Host, base.Host) {
 		http.Redirect(w, r, p.BaseURL+"/connect", http.StatusFound)
@@ -120,7 +135,7 @@ func (p *ConnectPage) form(w http.ResponseWriter, r *http.Request) {
 	p.show(w, http.StatusOK, connectView{})
 }
 
-// begin leads the owner's browser to Entra.
+// begin redirects the owner's browser to Entra.
 func (p *ConnectPage) begin(w http.ResponseWriter, r *http.Request) {
 	mailbox := r.FormValue("mailbox")
 	s, err := p.Begin(r.FormValue("connection"), mailbox)
@@ -131,7 +146,7 @@ func (p *ConnectPage) begin(w http.ResponseWriter, r *http.Request) {
 	state := rand.Text()
 	next := &pendingSignIn{SignIn: s, browser: rand.Text(), verifier: oauth2.GenerateVerifier(), user: r.FormValue("user") != "", until: time.Now().Add(signInTime)}
 	if !p.remember(state, next) {
-		p.show(w, http.StatusServiceUnavailable, connectView{Mailbox: mailbox, Error: "Too many sign-ins are under way; try again in some minutes."})
+		p.show(w, http.StatusServiceUnavailable, connectView{Mailbox: mailbox, Error: "Too many sign-ins are in progress. Try again in a few minutes."})
 		return
 	}
 	http.SetCookie(w, &http.Cookie{Name: browserName, Value: next.browser, Path: "/connect", MaxAge: int(signInTime.Seconds()),
@@ -142,37 +157,32 @@ func (p *ConnectPage) begin(w http.ResponseWriter, r *http.Request) {
 func (p *ConnectPage) remember(state string, s *pendingSignIn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for key, old := range p.pending {
-		if time.Now().After(old.until) {
-			delete(p.pending, key)
-		}
-	}
-	if len(p.pending) >= maxPending {
+	if p.pending.Full() {
 		return false
 	}
-	p.pending[state] = s
+	p.pending.Put(state, s)
 	return true
 }
 
-// take returns a sign-in that this browser began; it can be completed once.
+// take removes and returns the sign-in that this browser began, or nil if there is none.
 func (p *ConnectPage) take(r *http.Request) *pendingSignIn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	state := r.FormValue("state")
-	s := p.pending[state]
+	s, _ := p.pending.Get(state)
 	cookie, err := r.Cookie(browserName)
 	if s == nil || err != nil || time.Now().After(s.until) || subtle.ConstantTimeCompare([]byte(cookie.Value), []byte(s.browser)) != 1 {
 		return nil
 	}
-	delete(p.pending, state)
+	p.pending.Delete(state)
 	return s
 }
 
-// callback completes the sign-in that the browser comes back from.
+// callback completes the sign-in when Entra sends the browser back.
 func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 	s := p.take(r)
 	if s == nil {
-		p.show(w, http.StatusBadRequest, connectView{Error: "This sign-in was not begun in this browser, or took too long. Begin again."})
+		p.show(w, http.StatusBadRequest, connectView{Error: "This sign-in was not started in this browser, or it took too long. Please start again."})
 		return
 	}
 	view := connectView{Mailbox: s.Mailbox()}
@@ -189,7 +199,7 @@ func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 		view.User, view.Password, err = s.MakeUser(r.Context())
 	}
 	if err != nil {
-		p.Log.Warn("a mailbox was not connected", "mailbox", s.Mailbox(), "error", err)
+		p.Log.Warn("cannot connect a mailbox", "mailbox", s.Mailbox(), "error", err)
 		view.Error = err.Error()
 		p.show(w, http.StatusBadRequest, view)
 		return
@@ -205,10 +215,10 @@ func (p *ConnectPage) show(w http.ResponseWriter, status int, v connectView) {
 	h.Set("Cache-Control", "no-store") // it may show a password
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	// The form leads to Entra, by a redirect to which the browser applies form-action too.
+	// Browsers apply form-action also to the redirect to Entra that follows the form.
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+strings.Join(p.Logins, " "))
 	w.WriteHeader(status)
 	if err := connectTemplate.Execute(w, v); err != nil {
-		p.Log.Debug("page not written", "error", err)
+		p.Log.Debug("cannot write the page", "error", err)
 	}
 }
