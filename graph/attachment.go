@@ -80,14 +80,14 @@ func (r *request) withContent(v any, files ...Attachment) error {
 	return nil
 }
 
-// PostAttachment adds a file in one request (message-post-attachments).
-func (c *Client) PostAttachment(ctx context.Context, mailbox, draft string, a Attachment) (Reply, error) {
-	r := &request{op: "attach", method: http.MethodPost, mailbox: mailbox,
+// PostAttachment adds a file to a draft in one request (message-post-attachments).
+func (m Mailbox) PostAttachment(ctx context.Context, draft string, a Attachment) (Reply, error) {
+	r := &request{op: "attach", method: http.MethodPost,
 		path: "/messages/" + url.PathEscape(draft) + "/attachments", success: []int{http.StatusCreated}}
 	if err := r.withContent(fileAttachmentOf(a), a); err != nil {
 		return Reply{}, err
 	}
-	return c.call(ctx, r, nil)
+	return m.call(ctx, r, nil)
 }
 
 // base64Reader encodes what it reads from src.
@@ -117,15 +117,15 @@ func (b *base64Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// CountAttachments counts the files that the draft has.
-func (c *Client) CountAttachments(ctx context.Context, mailbox, draft string) (int, Reply, error) {
-	r := &request{op: "list_attachments", method: http.MethodGet, mailbox: mailbox,
+// CountAttachments returns the number of attachments of a draft.
+func (m Mailbox) CountAttachments(ctx context.Context, draft string) (int, Reply, error) {
+	r := &request{op: "list_attachments", method: http.MethodGet,
 		path: "/messages/" + url.PathEscape(draft) + "/attachments", success: []int{http.StatusOK},
 		query: url.Values{"$select": {"id,name,size"}}}
 	var list struct {
 		Value []struct{} `json:"value"`
 	}
-	reply, err := c.call(ctx, r, &list)
+	reply, err := m.call(ctx, r, &list)
 	if err == nil && list.Value == nil {
 		err = unreadable(r.op, reply, errNoList)
 	}

@@ -31,7 +31,7 @@ func TestPostAttachmentEncodes(t *testing.T) {
 		want := content(size)
 		a := graph.Attachment{Name: "ü \"contentBytes\":\"<&>.bin", ContentType: "text/x", ContentID: "c@x", Inline: true, Size: int64(size),
 			Open: func() io.Reader { return iotest.HalfReader(bytes.NewReader(want)) }}
-		if _, err := c.PostAttachment(t.Context(), mailbox, id, a); err != nil {
+		if _, err := c.Mailbox(mailbox).PostAttachment(t.Context(), id, a); err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 		all := rec.of("POST", "/attachments")
@@ -71,7 +71,7 @@ func TestPostAttachmentOfABrokenFile(t *testing.T) {
 		"unreadable": io.MultiReader(bytes.NewReader(content(50_000)), iotest.ErrReader(io.ErrClosedPipe)),
 	} {
 		a := graph.Attachment{Name: name, Size: 100_000, Open: func() io.Reader { return r }}
-		if _, err := c.PostAttachment(t.Context(), mailbox, id, a); err == nil {
+		if _, err := c.Mailbox(mailbox).PostAttachment(t.Context(), id, a); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

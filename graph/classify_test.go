@@ -76,7 +76,7 @@ func TestClassification(t *testing.T) {
 		t.Run(fmt.Sprint(tt.status, tt.code), func(t *testing.T) {
 			body := fmt.Sprintf(`{"error":{"code":%q,"message":"text","innererror":{"request-id":"x"}}}`, tt.code)
 			c := answering(t, reply(tt.status, body, "request-id", "rid"))
-			_, err := c.Send(t.Context(), mailbox, "AAQ")
+			_, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 			e := graphError(t, err)
 			if e.Class != tt.class || e.Reason != tt.reason || e.Ambiguous != tt.ambiguous {
 				t.Errorf("got %s %s ambiguous %v, want %s %s %v", e.Class, e.Reason, e.Ambiguous, tt.class, tt.reason, tt.ambiguous)
@@ -92,11 +92,11 @@ func TestClassification(t *testing.T) {
 func TestNotFound(t *testing.T) {
 	for code, want := range map[string]bool{"ErrorItemNotFound": true, "": true, "ErrorInvalidUser": false, "ErrorNonExistentMailbox": false} {
 		c := answering(t, reply(404, `{"error":{"code":"`+code+`"}}`))
-		_, _, err := c.Item(t.Context(), mailbox, "AAQ")
+		_, _, err := c.Mailbox(mailbox).Item(t.Context(), "AAQ")
 		if got := graph.NotFound(err); got != want {
 			t.Errorf("%q: got %v", code, got)
 		}
-		if _, err := c.Delete(t.Context(), mailbox, "AAQ"); (err == nil) != want {
+		if _, err := c.Mailbox(mailbox).Delete(t.Context(), "AAQ"); (err == nil) != want {
 			t.Errorf("%q: delete gives %v", code, err)
 		}
 	}
@@ -127,7 +127,7 @@ func TestRetryAfter(t *testing.T) {
 		{date(1000 * time.Hour), time.Hour, time.Hour},
 	} {
 		c := answering(t, reply(429, "", "Retry-After", tt.value))
-		_, err := c.Send(t.Context(), mailbox, "AAQ")
+		_, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 		if got := graphError(t, err).RetryAfter; got < tt.min || got > tt.max {
 			t.Errorf("%q: got %s, want %s to %s", tt.value, got, tt.min, tt.max)
 		}

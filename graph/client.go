@@ -99,10 +99,11 @@ type Reply struct {
 type request struct {
 	op          string // for errors and metrics
 	method      string
-	mailbox     string     // empty: the directory, whose requests are not the mailbox's
+	mailbox     string     // set by Mailbox.call; empty: a request to the directory, which no mailbox's limits count
 	path        string     // below /users/{mailbox}, starting with a slash; of the directory, below /v1.0
 	query       url.Values // may be nil
 	contentType string
+	header      http.Header      // of a request to an upload URL, in place of contentType
 	body        func() io.Reader // nil: none
 	length      int64
 	success     []int        // every other status is an error
@@ -116,6 +117,15 @@ func (r *request) cost() cost {
 		c.sends = 1
 	}
 	return c
+}
+
+// reader returns the body from its beginning. A POST without a body has to be NoBody:
+// Go then sends Content-Length: 0, which message-send requires.
+func (r *request) reader() io.Reader {
+	if r.body == nil {
+		return http.NoBody
+	}
+	return r.body()
 }
 
 func (r *request) json(v any) error {
@@ -201,11 +211,7 @@ func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, o
 		// Graph takes %20, not every part of it takes a plus sign, for a space.
 		target += "?" + strings.ReplaceAll(r.query.Encode(), "+", "%20")
 	}
-	var body io.Reader = http.NoBody // with POST, Go then says Content-Length: 0, which send requires
-	if r.body != nil {
-		body = r.body()
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	req, err := http.NewRequestWithContext(ctx, r.method, target, r.reader())
 	if err != nil {
 		return Reply{}, &Error{Op: r.op, Class: ClassMessage, Reason: ReasonInvalid, err: err}
 	}

@@ -14,36 +14,36 @@ import (
 func TestCallsSucceed(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{SendDelay: -1})
 	ctx := t.Context()
-	id, r, err := c.CreateDraft(ctx, mailbox, message("all calls"))
+	id, r, err := c.Mailbox(mailbox).CreateDraft(ctx, message("all calls"))
 	if err != nil || id == "" || r.Status != http.StatusCreated || r.RequestID == "" {
 		t.Fatalf("create: %q %+v %v", id, r, err)
 	}
-	if r, err := c.PostAttachment(ctx, mailbox, id, file("a.pdf", "content")); err != nil || r.Status != http.StatusCreated {
+	if r, err := c.Mailbox(mailbox).PostAttachment(ctx, id, file("a.pdf", "content")); err != nil || r.Status != http.StatusCreated {
 		t.Fatalf("attach: %+v %v", r, err)
 	}
-	if n, _, err := c.CountAttachments(ctx, mailbox, id); err != nil || n != 1 {
+	if n, _, err := c.Mailbox(mailbox).CountAttachments(ctx, id); err != nil || n != 1 {
 		t.Fatalf("attachments: %d %v", n, err)
 	}
-	items, _, err := c.FindByQueueID(ctx, mailbox, "0q1")
+	items, _, err := c.Mailbox(mailbox).FindByQueueID(ctx, "0q1")
 	if err != nil || len(items) != 1 || items[0].ID != id || !items[0].IsDraft {
 		t.Fatalf("find: %+v %v", items, err)
 	}
-	if item, _, err := c.Item(ctx, mailbox, id); err != nil || item.ID != id || !item.IsDraft || item.Submitted() {
+	if item, _, err := c.Mailbox(mailbox).Item(ctx, id); err != nil || item.ID != id || !item.IsDraft || item.Submitted() {
 		t.Fatalf("look: %+v %v", item, err)
 	}
-	if r, err := c.Send(ctx, mailbox, id); err != nil || r.Status != http.StatusAccepted {
+	if r, err := c.Mailbox(mailbox).Send(ctx, id, nil); err != nil || r.Status != http.StatusAccepted {
 		t.Fatalf("send: %+v %v", r, err)
 	}
-	if item, _, err := c.Item(ctx, mailbox, id); err != nil || item.ID != id || item.IsDraft {
+	if item, _, err := c.Mailbox(mailbox).Item(ctx, id); err != nil || item.ID != id || item.IsDraft {
 		t.Fatalf("look after send: %+v %v", item, err)
 	}
-	if _, err := c.Delete(ctx, mailbox, id); err != nil {
+	if _, err := c.Mailbox(mailbox).Delete(ctx, id); err != nil {
 		t.Fatalf("delete: %v", err)
 	}
-	if _, err := c.Delete(ctx, mailbox, id); err != nil {
+	if _, err := c.Mailbox(mailbox).Delete(ctx, id); err != nil {
 		t.Fatalf("delete of what is gone: %v", err)
 	}
-	if _, _, err := c.Item(ctx, mailbox, id); !graph.NotFound(err) {
+	if _, _, err := c.Mailbox(mailbox).Item(ctx, id); !graph.NotFound(err) {
 		t.Fatalf("look after delete: %v, want not found", err)
 	}
 	if tok, err := c.Token(ctx, mailbox); err != nil || tok.AccessToken == "" {
@@ -58,10 +58,10 @@ func TestCallsSucceed(t *testing.T) {
 func TestRequestsOnTheWire(t *testing.T) {
 	_, rec, c := simulated(t, simulator.Options{SendDelay: -1})
 	id := draft(t, c)
-	if _, err := c.PostAttachment(t.Context(), mailbox, id, file("a.pdf", strings.Repeat("x", 100_000))); err != nil {
+	if _, err := c.Mailbox(mailbox).PostAttachment(t.Context(), id, file("a.pdf", strings.Repeat("x", 100_000))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Send(t.Context(), mailbox, id); err != nil {
+	if _, err := c.Mailbox(mailbox).Send(t.Context(), id, nil); err != nil {
 		t.Fatal(err)
 	}
 	ids := map[string]bool{}
@@ -106,12 +106,12 @@ func TestFindTurnsEmptyPages(t *testing.T) {
 		"end": `{"value":[],"@odata.nextLink":"http://elsewhere.test/?$skiptoken=end"}`,
 	}
 	c := answering(t, func(w http.ResponseWriter, r *http.Request) { reply(200, pages[r.URL.Query().Get("$skiptoken")])(w, r) })
-	items, _, err := c.FindByQueueID(t.Context(), mailbox, "0q1")
+	items, _, err := c.Mailbox(mailbox).FindByQueueID(t.Context(), "0q1")
 	if err != nil || len(items) != 1 || items[0].ID != "AAQ" {
 		t.Errorf("got %+v %v", items, err)
 	}
 	pages[""] = pages["end"]
-	if _, _, err = c.FindByQueueID(t.Context(), mailbox, "0q1"); !graphError(t, err).Ambiguous {
+	if _, _, err = c.Mailbox(mailbox).FindByQueueID(t.Context(), "0q1"); !graphError(t, err).Ambiguous {
 		t.Errorf("pages without end: %v", err)
 	}
 }
@@ -126,7 +126,7 @@ func TestNewConnectionAfter503(t *testing.T) {
 		status = 202
 	})
 	for range 3 {
-		_, _ = c.Send(t.Context(), mailbox, "AAQ")
+		_, _ = c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 	}
 	if len(peers) != 3 || peers[0] == peers[1] || peers[1] != peers[2] {
 		t.Errorf("connections from %q", peers)
@@ -138,7 +138,7 @@ func TestCreateLeavesOutWhatIsEmpty(t *testing.T) {
 	m := message("<b> & co")
 	draft := func(headers []graph.Header) map[string]any {
 		m.InternetMessageHeaders = headers
-		if _, _, err := c.CreateDraft(t.Context(), mailbox, m); err != nil {
+		if _, _, err := c.Mailbox(mailbox).CreateDraft(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 		all := rec.of("POST", "/messages")
@@ -173,7 +173,7 @@ func TestCreateOfALargeBody(t *testing.T) {
 	_, _, c := simulated(t, simulator.Options{})
 	m := message("large")
 	m.Body = graph.Body{ContentType: "html", Content: strings.Repeat("<p>", 1_200_000)}
-	id, _, err := c.CreateDraft(t.Context(), mailbox, m)
+	id, _, err := c.Mailbox(mailbox).CreateDraft(t.Context(), m)
 	if err != nil || id == "" {
 		t.Fatalf("got %q, %v", id, err)
 	}
@@ -183,19 +183,25 @@ func TestCreateOfALargeBody(t *testing.T) {
 func TestOnlyTheDocumentedStatusIsSuccess(t *testing.T) {
 	item := `{"id":"AAQ","isDraft":true}`
 	create := func(c *graph.Client) error {
-		_, _, err := c.CreateDraft(t.Context(), mailbox, message("s"))
+		_, _, err := c.Mailbox(mailbox).CreateDraft(t.Context(), message("s"))
 		return err
 	}
-	send := func(c *graph.Client) error { _, err := c.Send(t.Context(), mailbox, "AAQ"); return err }
+	send := func(c *graph.Client) error { _, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil); return err }
 	attach := func(c *graph.Client) error {
-		_, err := c.PostAttachment(t.Context(), mailbox, "AAQ", file("a", "b"))
+		_, err := c.Mailbox(mailbox).PostAttachment(t.Context(), "AAQ", file("a", "b"))
 		return err
 	}
-	look := func(c *graph.Client) error { _, _, err := c.Item(t.Context(), mailbox, "AAQ"); return err }
-	find := func(c *graph.Client) error { _, _, err := c.FindByQueueID(t.Context(), mailbox, "q"); return err }
-	count := func(c *graph.Client) error { _, _, err := c.CountAttachments(t.Context(), mailbox, "AAQ"); return err }
+	look := func(c *graph.Client) error { _, _, err := c.Mailbox(mailbox).Item(t.Context(), "AAQ"); return err }
+	find := func(c *graph.Client) error {
+		_, _, err := c.Mailbox(mailbox).FindByQueueID(t.Context(), "q")
+		return err
+	}
+	count := func(c *graph.Client) error {
+		_, _, err := c.Mailbox(mailbox).CountAttachments(t.Context(), "AAQ")
+		return err
+	}
 	session := func(c *graph.Client) error {
-		_, _, err := c.CreateUploadSession(t.Context(), mailbox, "AAQ", file("a", "b"))
+		_, _, err := c.Mailbox(mailbox).CreateUploadSession(t.Context(), "AAQ", file("a", "b"))
 		return err
 	}
 	for _, tt := range []struct {
@@ -259,7 +265,7 @@ func TestOnlyTheDocumentedStatusIsSuccess(t *testing.T) {
 // 202 with Retry-After was seen, and retrying it sent twice.
 func TestSendAcceptedWithRetryAfter(t *testing.T) {
 	c := answering(t, reply(202, "", "Retry-After", "10"))
-	if _, err := c.Send(t.Context(), mailbox, "AAQ"); err != nil {
+	if _, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -274,7 +280,7 @@ func TestLookDoesWithoutTheFlags(t *testing.T) {
 		}
 		reply(200, `{"id":"AAQ","isDraft":true}`)(w, r)
 	})
-	if item, _, err := c.Item(t.Context(), mailbox, "AAQ"); err != nil || !item.IsDraft || len(queries) != 2 {
+	if item, _, err := c.Mailbox(mailbox).Item(t.Context(), "AAQ"); err != nil || !item.IsDraft || len(queries) != 2 {
 		t.Fatalf("%+v %v after %q", item, err, queries)
 	}
 	for _, q := range queries {

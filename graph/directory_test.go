@@ -37,10 +37,10 @@ func TestFindUser(t *testing.T) {
 		t.Error(err)
 	}
 	// An alias is no path, its owner's id is one.
-	if _, err := c.Probe(t.Context(), "sales@contoso.test"); err == nil {
+	if _, err := c.Mailbox("sales@contoso.test").Probe(t.Context()); err == nil {
 		t.Error("an alias is a path")
 	}
-	if _, err := c.Probe(t.Context(), owner.ID); err != nil {
+	if _, err := c.Mailbox(owner.ID).Probe(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

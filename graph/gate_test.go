@@ -21,20 +21,20 @@ func TestGateHoldsTheLimit(t *testing.T) {
 	_, a := large(graph.MaxPostAttachment)
 	together(40, func(i int) {
 		box := others[i%len(others)]
-		id, _, err := c.CreateDraft(t.Context(), box, message("gate"))
+		id, _, err := c.Mailbox(box).CreateDraft(t.Context(), message("gate"))
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		if _, _, err := c.Item(t.Context(), box, id); err != nil {
+		if _, _, err := c.Mailbox(box).Item(t.Context(), id); err != nil {
 			t.Error(err)
 		}
-		url, _, err := c.CreateUploadSession(t.Context(), box, id, a)
+		url, _, err := c.Mailbox(box).CreateUploadSession(t.Context(), id, a)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		if _, _, err := c.UploadState(t.Context(), box, url); err != nil {
+		if _, _, err := c.Mailbox(box).UploadState(t.Context(), url); err != nil {
 			t.Error(err)
 		}
 	})
@@ -84,7 +84,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestGateWaiters(t *testing.T) {
 	b := &busy{running: map[string]int{}, release: make(chan struct{})}
 	c := newClient(t, serve(t, withTokens(b)), func(cfg *graph.Config) { cfg.Concurrency = 2 })
-	send := func(ctx context.Context, box string) error { _, err := c.Send(ctx, box, "AAQ"); return err }
+	send := func(ctx context.Context, box string) error {
+		_, err := c.Mailbox(box).Send(ctx, "AAQ", nil)
+		return err
+	}
 
 	var in sync.WaitGroup
 	for range 2 {
@@ -133,14 +136,14 @@ func TestClientFollows(t *testing.T) {
 	after.ShareLimits(before)
 	var in sync.WaitGroup
 	in.Go(func() {
-		if _, err := before.Send(t.Context(), mailbox, "AAQ"); err != nil {
+		if _, err := before.Mailbox(mailbox).Send(t.Context(), "AAQ", nil); err != nil {
 			t.Error(err)
 		}
 	})
 	eventually(t, "the first request", func() bool { return b.count(mailbox) == 1 })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := after.Send(ctx, mailbox, "AAQ"); graphError(t, err).Reason != graph.ReasonCanceled {
+	if _, err := after.Mailbox(mailbox).Send(ctx, "AAQ", nil); graphError(t, err).Reason != graph.ReasonCanceled {
 		t.Errorf("beside the first request: %v", err)
 	}
 	close(b.release)
@@ -151,15 +154,15 @@ func TestClientFollows(t *testing.T) {
 // if that takes long, and without it there is none.
 func TestSendRecorded(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{})
-	id, _, err := c.CreateDraft(t.Context(), mailbox, message("recorded"))
+	id, _, err := c.Mailbox(mailbox).CreateDraft(t.Context(), message("recorded"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	broken := errors.New("the disk is broken")
-	if _, err := c.SendRecorded(t.Context(), mailbox, id, func() error { return broken }); !errors.Is(err, broken) || len(sim.Ledger()) != 0 {
+	if _, err := c.Mailbox(mailbox).Send(t.Context(), id, func() error { return broken }); !errors.Is(err, broken) || len(sim.Ledger()) != 0 {
 		t.Errorf("%v, %d sends", err, len(sim.Ledger()))
 	}
-	if _, err := c.SendRecorded(t.Context(), mailbox, id, func() error { return nil }); err != nil || len(sim.Ledger()) != 1 {
+	if _, err := c.Mailbox(mailbox).Send(t.Context(), id, func() error { return nil }); err != nil || len(sim.Ledger()) != 1 {
 		t.Errorf("%v, %d sends", err, len(sim.Ledger()))
 	}
 
@@ -169,7 +172,7 @@ func TestSendRecorded(t *testing.T) {
 	var in sync.WaitGroup
 	for range 2 {
 		in.Go(func() {
-			if _, err := c.SendRecorded(t.Context(), mailbox, "AAQ", func() error { recorded.Add(1); return nil }); err != nil {
+			if _, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", func() error { recorded.Add(1); return nil }); err != nil {
 				t.Error(err)
 			}
 		})
@@ -192,7 +195,7 @@ func TestRefusedIsNotRecorded(t *testing.T) {
 	})
 	recorded := 0
 	for n := range 2 {
-		_, err := c.SendRecorded(t.Context(), mailbox, "AAQ", func() error { recorded++; return nil })
+		_, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", func() error { recorded++; return nil })
 		if (err == nil) != (n == 0) || recorded != 1 {
 			t.Errorf("send %d: %v, recorded %d times", n, err, recorded)
 		}

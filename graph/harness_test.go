@@ -150,7 +150,7 @@ func message(subject string) *graph.Message {
 // draft makes a draft and returns its id.
 func draft(t *testing.T, c *graph.Client) string {
 	t.Helper()
-	id, _, err := c.CreateDraft(t.Context(), mailbox, message("draft"))
+	id, _, err := c.Mailbox(mailbox).CreateDraft(t.Context(), message("draft"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func TestEndlessAnswers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var sent atomic.Int64
 			c := answering(t, endless(tt.status, tt.start, &sent))
-			_, _, err := c.Item(within(t, 20*time.Second), mailbox, "AAQ")
+			_, _, err := c.Mailbox(mailbox).Item(within(t, 20*time.Second), "AAQ")
 			e := graphError(t, err)
 			if len(e.Error()) > 2000 {
 				t.Errorf("%d bytes of error text", len(e.Error()))
@@ -62,7 +62,7 @@ func TestEndlessAnswers(t *testing.T) {
 func TestNestedAnswers(t *testing.T) {
 	deep := strings.Repeat(`{"error":`, 20_000) + "1" + strings.Repeat("}", 20_000)
 	for _, status := range []int{200, 400, 500} {
-		_, _, err := answering(t, reply(status, deep)).Item(t.Context(), mailbox, "AAQ")
+		_, _, err := answering(t, reply(status, deep)).Mailbox(mailbox).Item(t.Context(), "AAQ")
 		if e := graphError(t, err); e.Status != status || e.Code != "" {
 			t.Errorf("%d: got %+v", status, e)
 		}
@@ -77,7 +77,7 @@ func TestTextFromOutsideIsCleaned(t *testing.T) {
 		w.Header()["request-id"] = []string{"id\tvalue\x80" + strings.Repeat("y", 5000)}
 		reply(400, body)(w, r)
 	})
-	r, err := c.Send(t.Context(), mailbox, "AAQ")
+	r, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 	e := graphError(t, err)
 	for _, s := range []string{e.Code, e.Message, e.RequestID, e.Error(), r.RequestID} {
 		if strings.ContainsAny(s, "\x00\r\n\t\x1b\u202e") || len(s) > 2000 {
@@ -93,17 +93,17 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		h := reply(status, "", "Location", elsewhere)
 		c := answering(t, h)
-		if _, err := c.Send(t.Context(), mailbox, "AAQ"); err == nil {
+		if _, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil); err == nil {
 			t.Errorf("%d on send is a success", status)
 		}
-		if _, _, err := c.Item(t.Context(), mailbox, "AAQ"); err == nil {
+		if _, _, err := c.Mailbox(mailbox).Item(t.Context(), "AAQ"); err == nil {
 			t.Errorf("%d on get is a success", status)
 		}
 		if _, err := newClient(t, serve(t, h)).Token(t.Context(), mailbox); err == nil {
 			t.Errorf("%d on token is a success", status)
 		}
 		c, url := session(t, status, "")
-		if _, _, _, err := c.PutRange(t.Context(), mailbox, url, strings.NewReader("x"), 0, 1, 2); err == nil {
+		if _, _, err := c.Mailbox(mailbox).PutRange(t.Context(), url, graph.UploadRange{Content: strings.NewReader("x"), Length: 1, Total: 2}); err == nil {
 			t.Errorf("%d on upload is a success", status)
 		}
 	}
@@ -125,7 +125,7 @@ func TestTimeouts(t *testing.T) {
 	}
 	for name, h := range map[string]http.HandlerFunc{"no answer": hang, "no end": trickle} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := answering(t, h, short).Item(within(t, 20*time.Second), mailbox, "AAQ")
+			_, _, err := answering(t, h, short).Mailbox(mailbox).Item(within(t, 20*time.Second), "AAQ")
 			if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassPassing || e.Reason == graph.ReasonCanceled {
 				t.Errorf("got %+v", e)
 			}
@@ -138,11 +138,11 @@ func TestTimeouts(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	login := serve(t, withTokens(reply(404, "")))
 	c := newClient(t, "http://127.0.0.1:1", func(cfg *graph.Config) { cfg.SignIn = signIn(login, cfg.GraphURL, secret) })
-	_, err := c.Send(t.Context(), mailbox, "AAQ")
+	_, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 	if e := graphError(t, err); e.Ambiguous || e.Reason != graph.ReasonNetwork || e.Class != graph.ClassConnection {
 		t.Errorf("got %+v", e)
 	}
-	_, _, err = c.UploadState(t.Context(), mailbox, "http://127.0.0.1:1/upload")
+	_, _, err = c.Mailbox(mailbox).UploadState(t.Context(), "http://127.0.0.1:1/upload")
 	if e := graphError(t, err); e.Class != graph.ClassPassing {
 		t.Errorf("got %+v", e)
 	}
@@ -164,7 +164,7 @@ func TestCreatedID(t *testing.T) {
 		{"empty", ``, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			id, _, err := answering(t, reply(201, tt.answer)).CreateDraft(t.Context(), mailbox, message("s"))
+			id, _, err := answering(t, reply(201, tt.answer)).Mailbox(mailbox).CreateDraft(t.Context(), message("s"))
 			if id != tt.want {
 				t.Errorf("id %q, want %q", id, tt.want)
 			}

@@ -137,19 +137,19 @@ func flags(value string) (n int64) {
 	return n
 }
 
-// CreateDraft makes a draft from m (user-post-messages, JSON) and returns its
+// CreateDraft makes a draft from message (user-post-messages, JSON) and returns its
 // immutable id. Only 201 is success: an empty 200 has been seen for a refusal.
-func (c *Client) CreateDraft(ctx context.Context, mailbox string, m *Message) (string, Reply, error) {
-	r := &request{op: "create", method: http.MethodPost, mailbox: mailbox, path: "/messages", success: []int{http.StatusCreated}}
-	if err := r.json(m); err != nil {
+func (m Mailbox) CreateDraft(ctx context.Context, message *Message) (string, Reply, error) {
+	r := &request{op: "create", method: http.MethodPost, path: "/messages", success: []int{http.StatusCreated}}
+	if err := r.json(message); err != nil {
 		return "", Reply{}, err
 	}
-	return c.create(ctx, r)
+	return m.create(ctx, r)
 }
 
-func (c *Client) create(ctx context.Context, r *request) (string, Reply, error) {
+func (m Mailbox) create(ctx context.Context, r *request) (string, Reply, error) {
 	var item createdItem
-	reply, err := c.call(ctx, r, &item)
+	reply, err := m.call(ctx, r, &item)
 	if err == nil && item.id == "" {
 		err = unreadable(r.op, reply, errors.New("it names no id"))
 	}
@@ -182,20 +182,20 @@ func (i *createdItem) readAnswer(body io.Reader) error {
 }
 
 // FindByQueueID returns the items of the mailbox that carry the queue ID, at most ten.
-func (c *Client) FindByQueueID(ctx context.Context, mailbox, queueID string) ([]Item, Reply, error) {
-	return c.find(ctx, mailbox, "id,isDraft", 10, "singleValueExtendedProperties/Any(ep: ep/id eq '"+PropertyQueueID+
+func (m Mailbox) FindByQueueID(ctx context.Context, queueID string) ([]Item, Reply, error) {
+	return m.find(ctx, "id,isDraft", 10, "singleValueExtendedProperties/Any(ep: ep/id eq '"+PropertyQueueID+
 		"' and ep/value eq '"+strings.ReplaceAll(queueID, "'", "''")+"')")
 }
 
-func (c *Client) find(ctx context.Context, mailbox, fields string, top int, filter string) ([]Item, Reply, error) {
-	r := &request{op: "find", method: http.MethodGet, mailbox: mailbox, path: "/messages", success: []int{http.StatusOK},
+func (m Mailbox) find(ctx context.Context, fields string, top int, filter string) ([]Item, Reply, error) {
+	r := &request{op: "find", method: http.MethodGet, path: "/messages", success: []int{http.StatusOK},
 		query: url.Values{"$filter": {filter}, "$select": {fields}, "$top": {strconv.Itoa(top)}}}
 	for range maxPages {
 		var list struct {
 			Value []Item `json:"value"`
 			Next  string `json:"@odata.nextLink"`
 		}
-		reply, err := c.call(ctx, r, &list)
+		reply, err := m.call(ctx, r, &list)
 		if err == nil && list.Value == nil {
 			err = unreadable(r.op, reply, errNoList)
 		}
@@ -217,21 +217,21 @@ const maxPages = 20
 
 // Item returns the item as it is now. NotFound(err) tells that it is not there,
 // which is also the answer for some time while an item is being sent.
-func (c *Client) Item(ctx context.Context, mailbox, id string) (Item, Reply, error) {
+func (m Mailbox) Item(ctx context.Context, id string) (Item, Reply, error) {
 	query := url.Values{
 		"$select": {"id,isDraft"},
 		"$expand": {"singleValueExtendedProperties($filter=id eq '" + propertyMessageFlags + "')"},
 	}
-	item, reply, err := c.getItem(ctx, mailbox, id, query)
+	item, reply, err := m.getItem(ctx, id, query)
 	if reply.Status == http.StatusBadRequest { // the flags are a help, not a need
 		query.Del("$expand")
-		item, reply, err = c.getItem(ctx, mailbox, id, query)
+		item, reply, err = m.getItem(ctx, id, query)
 	}
 	return item, reply, err
 }
 
-func (c *Client) getItem(ctx context.Context, mailbox, id string, query url.Values) (item Item, reply Reply, err error) {
-	reply, err = c.call(ctx, &request{op: "get", method: http.MethodGet, mailbox: mailbox,
+func (m Mailbox) getItem(ctx context.Context, id string, query url.Values) (item Item, reply Reply, err error) {
+	reply, err = m.call(ctx, &request{op: "get", method: http.MethodGet,
 		path: "/messages/" + url.PathEscape(id), query: query, success: []int{http.StatusOK}}, &item)
 	if err == nil && item.ID == "" {
 		err = unreadable("get", reply, errors.New("it is empty"))
@@ -247,21 +247,18 @@ const (
 
 // Send submits the draft (message-send). Only 202 is success, also with a
 // Retry-After, and it means accepted, not delivered.
-func (c *Client) Send(ctx context.Context, mailbox, id string) (Reply, error) {
-	return c.SendRecorded(ctx, mailbox, id, nil)
-}
-
-// SendRecorded is Send that calls record before, and goes no further if that fails. It
-// does so at most a second before the request, which is what a time in the record may be
-// wrong by: once more where the request has to wait for longer.
-func (c *Client) SendRecorded(ctx context.Context, mailbox, id string, record func() error) (Reply, error) {
-	return c.call(ctx, &request{op: opSend, method: http.MethodPost, mailbox: mailbox, record: record, recordFirst: true,
+//
+// Send calls record, which may be nil, before the request, and returns its error
+// without making the request. The time between the two is at most a second: if the
+// request had to wait for longer, record is called once more.
+func (m Mailbox) Send(ctx context.Context, id string, record func() error) (Reply, error) {
+	return m.call(ctx, &request{op: opSend, method: http.MethodPost, record: record, recordFirst: true,
 		path: "/messages/" + url.PathEscape(id) + "/send", success: []int{http.StatusAccepted}}, nil)
 }
 
 // Delete removes an item. One that is gone already is a success.
-func (c *Client) Delete(ctx context.Context, mailbox, id string) (Reply, error) {
-	reply, err := c.call(ctx, &request{op: "delete", method: http.MethodDelete, mailbox: mailbox,
+func (m Mailbox) Delete(ctx context.Context, id string) (Reply, error) {
+	reply, err := m.call(ctx, &request{op: "delete", method: http.MethodDelete,
 		path: "/messages/" + url.PathEscape(id), success: []int{http.StatusNoContent}}, nil)
 	if NotFound(err) {
 		err = nil
@@ -271,9 +268,9 @@ func (c *Client) Delete(ctx context.Context, mailbox, id string) (Reply, error) 
 
 const opProbe = "probe"
 
-// Probe asks for something of the mailbox that takes Mail.Read or Mail.ReadWrite, to see
-// whether the token is good for it.
-func (c *Client) Probe(ctx context.Context, mailbox string) (Reply, error) {
+// Probe makes a request that needs Mail.Read or Mail.ReadWrite, to check that the
+// mailbox exists and that the token is accepted for it.
+func (m Mailbox) Probe(ctx context.Context) (Reply, error) {
 	q := url.Values{"$select": {"id"}, "$top": {"1"}}
-	return c.call(ctx, &request{op: opProbe, method: http.MethodGet, mailbox: mailbox, path: "/messages", query: q, success: []int{http.StatusOK}}, nil)
+	return m.call(ctx, &request{op: opProbe, method: http.MethodGet, path: "/messages", query: q, success: []int{http.StatusOK}}, nil)
 }

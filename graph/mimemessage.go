@@ -26,41 +26,57 @@ func (m MIME) body() io.Reader { return &base64Reader{src: m.Open()} }
 // CreateMIMEDraft makes a draft of a MIME message (user-post-messages, MIME) and
 // returns its immutable id. Such a draft cannot carry an extended property from
 // its creation; its Message-ID and its recipients have to find it, see FindByMessageID.
-func (c *Client) CreateMIMEDraft(ctx context.Context, mailbox string, m MIME) (string, Reply, error) {
-	return c.create(ctx, &request{op: "create_mime", method: http.MethodPost, mailbox: mailbox, path: "/messages",
-		contentType: "text/plain", body: m.body, length: m.encoded(), success: []int{http.StatusCreated}})
+func (m Mailbox) CreateMIMEDraft(ctx context.Context, message MIME) (string, Reply, error) {
+	return m.create(ctx, &request{op: "create_mime", method: http.MethodPost, path: "/messages",
+		contentType: "text/plain", body: message.body, length: message.encoded(), success: []int{http.StatusCreated}})
 }
 
 // FindByMessageID returns the items with this Message-ID, at most a hundred, and
 // their recipients: a client may send several messages under one.
-func (c *Client) FindByMessageID(ctx context.Context, mailbox, messageID string) ([]Item, Reply, error) {
-	return c.find(ctx, mailbox, "id,isDraft,toRecipients,ccRecipients,bccRecipients", 100, "internetMessageId eq '"+strings.ReplaceAll(messageID, "'", "''")+"'")
+func (m Mailbox) FindByMessageID(ctx context.Context, messageID string) ([]Item, Reply, error) {
+	return m.find(ctx, "id,isDraft,toRecipients,ccRecipients,bccRecipients", 100, "internetMessageId eq '"+strings.ReplaceAll(messageID, "'", "''")+"'")
 }
 
-// SendMIME sends a MIME message without a draft (user-sendmail). It needs no right
-// but Mail.Send. A copy is kept in Sent Items. record is called when the request's turn
-// has come: after it, nobody can tell whether the message was sent.
-func (c *Client) SendMIME(ctx context.Context, mailbox string, m MIME, record func() error) (Reply, error) {
-	return c.call(ctx, &request{op: opSendMail, method: http.MethodPost, mailbox: mailbox, path: "/sendMail", record: record,
-		contentType: "text/plain", body: m.body, length: m.encoded(), success: []int{http.StatusAccepted}}, nil)
+// SendMIME sends a MIME message without a draft (user-sendmail). It needs no permission
+// but Mail.Send. Graph keeps a copy in Sent Items.
+//
+// SendMIME calls record, which may be nil, right before the request, and returns its
+// error without making the request. Once record was called it cannot be looked up
+// whether the message was sent.
+func (m Mailbox) SendMIME(ctx context.Context, message MIME, record func() error) (Reply, error) {
+	return m.call(ctx, &request{op: opSendMail, method: http.MethodPost, path: "/sendMail", record: record,
+		contentType: "text/plain", body: message.body, length: message.encoded(), success: []int{http.StatusAccepted}}, nil)
 }
 
-// SendMail sends a message with its files in one request (user-sendmail, JSON),
-// with or without a copy in Sent Items. record is as for SendMIME.
-func (c *Client) SendMail(ctx context.Context, mailbox string, m *Message, files []Attachment, keepCopy bool, record func() error) (Reply, error) {
-	r, err := sendMailRequest(mailbox, m, files, keepCopy)
+// Mail is a message with its attachments, to be sent without a draft (user-sendmail, JSON).
+type Mail struct {
+	Message     *Message
+	Attachments []Attachment
+	KeepCopy    bool // in Sent Items
+}
+
+// Fits reports whether SendMail can send m as one request.
+func (m Mail) Fits() bool {
+	r, err := m.request()
+	return err == nil && r.length < MaxRequestBytes
+}
+
+// SendMail sends a message in one request. It needs no permission but Mail.Send. record
+// is as for SendMIME.
+func (m Mailbox) SendMail(ctx context.Context, mail Mail, record func() error) (Reply, error) {
+	r, err := mail.request()
 	if err != nil {
 		return Reply{}, err
 	}
 	r.record = record
-	return c.call(ctx, r, nil)
+	return m.call(ctx, r, nil)
 }
 
-func sendMailRequest(mailbox string, m *Message, files []Attachment, keepCopy bool) (*request, error) {
-	r := &request{op: opSendMail, method: http.MethodPost, mailbox: mailbox, path: "/sendMail", success: []int{http.StatusAccepted}}
-	list := make([]fileAttachment, len(files))
-	for i, f := range files {
-		list[i] = fileAttachmentOf(f)
+func (m Mail) request() (*request, error) {
+	r := &request{op: opSendMail, method: http.MethodPost, path: "/sendMail", success: []int{http.StatusAccepted}}
+	list := make([]fileAttachment, len(m.Attachments))
+	for i, a := range m.Attachments {
+		list[i] = fileAttachmentOf(a)
 	}
 	type message struct {
 		*Message
@@ -69,11 +85,5 @@ func sendMailRequest(mailbox string, m *Message, files []Attachment, keepCopy bo
 	return r, r.withContent(struct {
 		Message message `json:"message"`
 		Keep    bool    `json:"saveToSentItems"`
-	}{message{m, list}, keepCopy}, files...)
-}
-
-// FitsSendMail tells whether SendMail can send the message as one request.
-func FitsSendMail(m *Message, files []Attachment) bool {
-	r, err := sendMailRequest("", m, files, false)
-	return err == nil && r.length < MaxRequestBytes
+	}{message{m.Message, list}, m.KeepCopy}, m.Attachments...)
 }

@@ -20,15 +20,15 @@ const mimeText = "From: anna@contoso.test\r\nTo: b@example.test\r\nBcc: c@exampl
 func TestMIMEDraft(t *testing.T) {
 	sim, rec, c := simulated(t, simulator.Options{SendDelay: -1})
 	ctx := context.Background()
-	id, _, err := c.CreateMIMEDraft(ctx, mailbox, mimeOf(mimeText))
+	id, _, err := c.Mailbox(mailbox).CreateMIMEDraft(ctx, mimeOf(mimeText))
 	if err != nil {
 		t.Fatal(err)
 	}
-	items, _, err := c.FindByMessageID(ctx, mailbox, "<o'clock@contoso.test>")
+	items, _, err := c.Mailbox(mailbox).FindByMessageID(ctx, "<o'clock@contoso.test>")
 	if err != nil || len(items) != 1 || items[0].ID != id || !items[0].IsDraft {
 		t.Fatalf("found %+v, %v", items, err)
 	}
-	if _, err := c.Send(ctx, mailbox, id); err != nil {
+	if _, err := c.Mailbox(mailbox).Send(ctx, id, nil); err != nil {
 		t.Fatal(err)
 	}
 	sent := sim.Sent()
@@ -58,7 +58,7 @@ func TestSendMail(t *testing.T) {
 	}
 	m := &graph.Message{Subject: `"contentBytes":""`, Body: graph.Body{ContentType: "text", Content: `{"contentBytes":""}`},
 		ToRecipients: []graph.Recipient{{EmailAddress: graph.EmailAddress{Address: "b@example.test"}}}, Properties: []graph.Property{{ID: graph.PropertyQueueID, Value: "q1"}}}
-	if _, err := c.SendMail(context.Background(), mailbox, m, files, true, nil); err != nil {
+	if _, err := c.Mailbox(mailbox).SendMail(t.Context(), graph.Mail{Message: m, Attachments: files, KeepCopy: true}, nil); err != nil {
 		t.Fatal(err)
 	}
 	got := sim.Sent()
@@ -73,7 +73,7 @@ func TestSendMail(t *testing.T) {
 			t.Errorf("attachment %d is %+v", i, a)
 		}
 	}
-	if _, err := c.SendMail(context.Background(), mailbox, m, nil, false, nil); err != nil {
+	if _, err := c.Mailbox(mailbox).SendMail(t.Context(), graph.Mail{Message: m}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n, kept := len(sim.Ledger()), len(sim.Sent()); n != 2 || kept != 1 {
@@ -83,7 +83,7 @@ func TestSendMail(t *testing.T) {
 
 func TestSendMIME(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{SendDelay: -1})
-	if _, err := c.SendMIME(context.Background(), mailbox, mimeOf(mimeText), nil); err != nil {
+	if _, err := c.Mailbox(mailbox).SendMIME(t.Context(), mimeOf(mimeText), nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := sim.Ledger(); len(got) != 1 || got[0].Path != simulator.PathSendMail {
@@ -91,10 +91,12 @@ func TestSendMIME(t *testing.T) {
 	}
 }
 
-func TestFitsSendMail(t *testing.T) {
+func TestMailFits(t *testing.T) {
 	m := &graph.Message{Subject: "x"}
-	file := func(size int64) []graph.Attachment { return []graph.Attachment{{Name: "f", Size: size}} }
-	if !graph.FitsSendMail(m, file(2_990_000)) || graph.FitsSendMail(m, file(3_000_000)) {
+	fits := func(size int64) bool {
+		return graph.Mail{Message: m, Attachments: []graph.Attachment{{Name: "f", Size: size}}}.Fits()
+	}
+	if !fits(2_990_000) || fits(3_000_000) {
 		t.Error("the line is not at 4,000,000 bytes of request")
 	}
 }

@@ -47,7 +47,7 @@ func TestOnTheWay(t *testing.T) {
 			if tt.proxy == down.URL {
 				down.Close()
 			}
-			_, err := c.Send(t.Context(), mailbox, "AAQ")
+			_, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 			e := graphError(t, err)
 			if e.Class != graph.ClassConnection || e.Reason != graph.ReasonNetwork || e.Ambiguous || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("%s %s ambiguous %v: %v", e.Class, e.Reason, e.Ambiguous, err)
@@ -58,7 +58,7 @@ func TestOnTheWay(t *testing.T) {
 		})
 	}
 	c := newClient(t, strange.URL, func(cfg *graph.Config) { cfg.Authorities = []*x509.Certificate{strange.Certificate()} })
-	if _, err := c.Send(t.Context(), mailbox, "AAQ"); err != nil {
+	if _, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil); err != nil {
 		t.Errorf("with the authority: %v", err)
 	}
 }
@@ -73,7 +73,7 @@ func TestProxyRepeatsThePassword(t *testing.T) {
 		}))))
 		cfg.Proxy.User = url.UserPassword("relay", password)
 	})
-	_, err := c.Send(t.Context(), mailbox, "AAQ")
+	_, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 	if text := graphError(t, err).Error(); text != "graph send: 400 [redacted]: [redacted] [redacted]" {
 		t.Errorf("got %q", text)
 	}

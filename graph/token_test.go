@@ -78,7 +78,7 @@ func TestTokenIsRenewedWhenRefused(t *testing.T) {
 	id := draft(t, c)
 	sim.RevokeTokens()
 	together(50, func(int) {
-		if _, _, err := c.Item(t.Context(), mailbox, id); err != nil {
+		if _, _, err := c.Mailbox(mailbox).Item(t.Context(), id); err != nil {
 			t.Error(err)
 		}
 	})
@@ -94,7 +94,7 @@ func TestTokenRefusedForGood(t *testing.T) {
 		calls.Add(1)
 		reply(401, `{"error":{"code":"InvalidAuthenticationToken"}}`)(w, r)
 	})
-	_, err := c.Send(t.Context(), mailbox, "AAQ")
+	_, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 	if e := graphError(t, err); e.Class != graph.ClassConnection || e.Reason != graph.ReasonAuth || calls.Load() != 2 {
 		t.Errorf("%v after %d calls", e, calls.Load())
 	}
@@ -156,7 +156,7 @@ func TestTokenFailures(t *testing.T) {
 			c := newClient(t, serve(t, sim), func(cfg *graph.Config) {
 				cfg.SignIn, cfg.Timeout = signIn(cmp.Or(tt.login, cfg.GraphURL), cfg.GraphURL, tt.secret), time.Second
 			})
-			_, err := c.Send(t.Context(), mailbox, "AAQ")
+			_, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 			e := graphError(t, err)
 			if e.Class != graph.ClassConnection || e.Reason != tt.reason || e.RetryAfter != tt.after || e.Ambiguous {
 				t.Errorf("got %s %s %s ambiguous %v", e.Class, e.Reason, e.RetryAfter, e.Ambiguous)
@@ -184,7 +184,7 @@ func TestTokenRequestCanBeGivenUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(within(t, 20*time.Second))
 	done := make(chan error, 2)
 	for range 2 {
-		go func() { _, err := c.Send(ctx, mailbox, "AAQ"); done <- err }()
+		go func() { _, err := c.Mailbox(mailbox).Send(ctx, "AAQ", nil); done <- err }()
 	}
 	for asked.Load() == 0 {
 		time.Sleep(time.Millisecond)
@@ -209,7 +209,7 @@ func TestErrorsKeepTheBearerToken(t *testing.T) {
 		reply(403, `{"error":{"code":"`+token+`","message":"the token '`+token+`' may not"}}`),
 		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
-		_, err := answering(t, h).Send(t.Context(), mailbox, "AAQ")
+		_, err := answering(t, h).Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 		if err == nil || strings.Contains(err.Error(), token) || strings.Contains(err.Error(), secret) {
 			t.Errorf("got %v", err)
 		}
@@ -254,11 +254,11 @@ func TestObserver(t *testing.T) {
 	o := &observed{requests: map[string]int{}, tokens: map[bool]int{}}
 	watch := func(cfg *graph.Config) { cfg.Observer = o }
 	c := answering(t, reply(429, ""), watch)
-	_, _ = c.Send(t.Context(), mailbox, "AAQ")
+	_, _ = c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 	c = answering(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, watch)
-	_, _, _ = c.Item(t.Context(), mailbox, "AAQ")
+	_, _, _ = c.Mailbox(mailbox).Item(t.Context(), "AAQ")
 	c = newClient(t, "http://127.0.0.1:1", watch)
-	_, _ = c.Send(t.Context(), mailbox, "AAQ")
+	_, _ = c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
 	if o.requests["send Too Many Requests"] != 1 || o.requests["get "] != 1 || o.throttle != 1 || o.tokens[true] != 2 || o.tokens[false] != 1 {
 		t.Errorf("got %+v", o)
 	}
@@ -306,7 +306,7 @@ func TestTokenOfAMailbox(t *testing.T) {
 	c := newClient(t, url, func(cfg *graph.Config) { cfg.SignIn = own })
 	together(40, func(i int) {
 		name := []string{"a@contoso.test", "A@Contoso.test", "b@contoso.test", "c@contoso.test"}[i%4]
-		if _, err := c.Send(t.Context(), name, "AAQ"); err != nil {
+		if _, err := c.Mailbox(name).Send(t.Context(), "AAQ", nil); err != nil {
 			t.Error(err)
 		}
 	})

@@ -41,8 +41,8 @@ func (s uploadSession) next() (n int64, ok bool, err error) {
 
 // CreateUploadSession starts the upload of a file of 3 MB or more
 // (attachment-createuploadsession). The URL carries a token: it is a secret.
-func (c *Client) CreateUploadSession(ctx context.Context, mailbox, draft string, a Attachment) (string, Reply, error) {
-	r := &request{op: "create_session", method: http.MethodPost, mailbox: mailbox,
+func (m Mailbox) CreateUploadSession(ctx context.Context, draft string, a Attachment) (string, Reply, error) {
+	r := &request{op: "create_session", method: http.MethodPost,
 		path:    "/messages/" + url.PathEscape(draft) + "/attachments/createUploadSession",
 		success: []int{http.StatusOK, http.StatusCreated, http.StatusAccepted}}
 	err := r.json(map[string]any{"AttachmentItem": attachmentItem{Type: "file", Name: a.Name, Size: a.Size,
@@ -51,11 +51,11 @@ func (c *Client) CreateUploadSession(ctx context.Context, mailbox, draft string,
 		return "", Reply{}, err
 	}
 	var s uploadSession
-	reply, err := c.call(ctx, r, &s)
+	reply, err := m.call(ctx, r, &s)
 	if err != nil {
 		return "", reply, err
 	}
-	if err := c.checkUploadURL(s.UploadURL); err != nil {
+	if err := m.client.checkUploadURL(s.UploadURL); err != nil {
 		return "", reply, &Error{Op: r.op, Status: reply.Status, RequestID: reply.RequestID,
 			Class: ClassPassing, Reason: ReasonUnavailable, err: err}
 	}
@@ -75,40 +75,57 @@ func (c *Client) checkUploadURL(raw string) error {
 	return nil
 }
 
-// PutRange sends bytes offset to offset+n of total, read from content, and
-// returns the next byte that the session expects; done says that the attachment
-// is there (outlook-large-attachments).
-func (c *Client) PutRange(ctx context.Context, mailbox, uploadURL string, content io.Reader, offset, n, total int64) (next int64, done bool, reply Reply, err error) {
-	header := http.Header{
-		"Content-Type":  {"application/octet-stream"},
-		"Content-Range": {fmt.Sprintf("bytes %d-%d/%d", offset, offset+n-1, total)},
-	}
+// UploadRange is a part of a file, to be sent to an upload session.
+type UploadRange struct {
+	Content io.Reader // starts at Offset in the file
+	Offset  int64
+	Length  int64
+	Total   int64 // bytes of the whole file
+}
+
+func (r UploadRange) end() int64 { return r.Offset + r.Length }
+
+func (r UploadRange) contentRange() string {
+	return fmt.Sprintf("bytes %d-%d/%d", r.Offset, r.end()-1, r.Total)
+}
+
+// UploadProgress is how far an upload session has come.
+type UploadProgress struct {
+	Next int64 // the next byte that the session expects
+	Done bool  // the attachment is on the draft
+}
+
+// PutRange sends a part of a file to an upload session (outlook-large-attachments).
+func (m Mailbox) PutRange(ctx context.Context, uploadURL string, r UploadRange) (UploadProgress, Reply, error) {
 	var s uploadSession
-	reply, err = c.upload(ctx, mailbox, "upload", http.MethodPut, uploadURL, header, io.LimitReader(content, n), n,
-		[]int{http.StatusOK, http.StatusCreated, http.StatusAccepted}, &s)
-	if reply.Status == http.StatusCreated && offset+n == total { // the file is there, whatever the answer holds
-		return total, true, reply, nil
+	reply, err := m.callUploadURL(ctx, uploadURL, &request{op: "upload", method: http.MethodPut,
+		header: http.Header{"Content-Type": {"application/octet-stream"}, "Content-Range": {r.contentRange()}},
+		body:   func() io.Reader { return io.LimitReader(r.Content, r.Length) }, length: r.Length,
+		success: []int{http.StatusOK, http.StatusCreated, http.StatusAccepted}}, &s)
+	last := r.end() == r.Total
+	if reply.Status == http.StatusCreated && last { // the file is there, whatever the answer holds
+		return UploadProgress{r.Total, true}, reply, nil
 	}
 	if err != nil {
-		return 0, false, reply, err
+		return UploadProgress{}, reply, err
 	}
 	next, more, err := s.next()
 	if err != nil {
-		return 0, false, reply, unreadable("upload", reply, err)
+		return UploadProgress{}, reply, unreadable("upload", reply, err)
 	}
 	if !more {
-		return offset + n, offset+n == total, reply, nil
+		return UploadProgress{r.end(), last}, reply, nil
 	}
-	return next, false, reply, nil
+	return UploadProgress{next, false}, reply, nil
 }
 
 // UploadState asks a session which byte it expects next. Graph documents no such
 // call for mail, though Microsoft's own SDKs make it: an error means that nothing
 // is known, not that the session is gone.
-func (c *Client) UploadState(ctx context.Context, mailbox, uploadURL string) (next int64, reply Reply, err error) {
+func (m Mailbox) UploadState(ctx context.Context, uploadURL string) (next int64, reply Reply, err error) {
 	var s uploadSession
-	reply, err = c.upload(ctx, mailbox, "upload_state", http.MethodGet, uploadURL, http.Header{"Accept": {"application/json"}},
-		http.NoBody, 0, []int{http.StatusOK}, &s)
+	reply, err = m.callUploadURL(ctx, uploadURL, &request{op: "upload_state", method: http.MethodGet,
+		header: http.Header{"Accept": {"application/json"}}, success: []int{http.StatusOK}}, &s)
 	if err != nil {
 		return 0, reply, err
 	}
@@ -122,26 +139,23 @@ func (c *Client) UploadState(ctx context.Context, mailbox, uploadURL string) (ne
 	return next, reply, err
 }
 
-// upload makes a request to an upload URL, which carries its own token: with an
-// Authorization header it is refused.
-func (c *Client) upload(ctx context.Context, mailbox, op, method, target string, h http.Header, body io.Reader, length int64, success []int, out *uploadSession) (Reply, error) {
-	release, err := c.gate.enter(ctx, op, mailbox, cost{upload: length})
+// callUploadURL makes a request to an upload URL and decodes the answer into out. The
+// URL carries its own token: Graph refuses the request if it has an Authorization header.
+func (m Mailbox) callUploadURL(ctx context.Context, uploadURL string, r *request, out *uploadSession) (Reply, error) {
+	c := m.client
+	release, err := c.gate.enter(ctx, r.op, m.key, r.cost())
 	if err != nil {
 		return Reply{}, err
 	}
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // of the request, not of the wait for its turn
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	req, err := http.NewRequestWithContext(ctx, r.method, uploadURL, r.reader())
 	if err != nil {
-		return Reply{}, &Error{Op: op, Class: ClassPassing, Reason: ReasonUnavailable, err: scrub(err)}
+		return Reply{}, &Error{Op: r.op, Class: ClassPassing, Reason: ReasonUnavailable, err: scrub(err)}
 	}
-	req.Header, req.ContentLength = h, length
-	var answer any // none is wanted unless out is
-	if out != nil {
-		answer = out
-	}
-	reply, err := c.roundTrip(req, op, success, answer)
+	req.Header, req.ContentLength = r.header, r.length
+	reply, err := c.roundTrip(req, r.op, r.success, out)
 	return reply, sessionError(err)
 }
 

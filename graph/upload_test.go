@@ -26,20 +26,20 @@ func TestUpload(t *testing.T) {
 			sim, rec, c := simulated(t, simulator.Options{Ranges: form})
 			id := draft(t, c)
 			raw, a := large(graph.RangeBytes + 12_345)
-			url, _, err := c.CreateUploadSession(t.Context(), mailbox, id, a)
+			url, _, err := c.Mailbox(mailbox).CreateUploadSession(t.Context(), id, a)
 			if err != nil {
 				t.Fatal(err)
 			}
 			r := bytes.NewReader(raw)
-			next, done, _, err := c.PutRange(t.Context(), mailbox, url, r, 0, graph.RangeBytes, a.Size)
-			if err != nil || done || next != graph.RangeBytes {
-				t.Fatalf("first range: %d %v %v", next, done, err)
+			p, _, err := c.Mailbox(mailbox).PutRange(t.Context(), url, graph.UploadRange{Content: r, Length: graph.RangeBytes, Total: a.Size})
+			if err != nil || p.Done || p.Next != graph.RangeBytes {
+				t.Fatalf("first range: %+v %v", p, err)
 			}
-			if state, _, err := c.UploadState(t.Context(), mailbox, url); err != nil || state != graph.RangeBytes {
+			if state, _, err := c.Mailbox(mailbox).UploadState(t.Context(), url); err != nil || state != graph.RangeBytes {
 				t.Fatalf("state: %d %v", state, err)
 			}
-			if _, done, _, err = c.PutRange(t.Context(), mailbox, url, r, next, 12_345, a.Size); err != nil || !done {
-				t.Fatalf("last range: %v %v", done, err)
+			if p, _, err = c.Mailbox(mailbox).PutRange(t.Context(), url, graph.UploadRange{Content: r, Offset: p.Next, Length: 12_345, Total: a.Size}); err != nil || !p.Done {
+				t.Fatalf("last range: %+v %v", p, err)
 			}
 			got := sim.Drafts()[0].Attachments
 			sum := sha256.Sum256(raw)
@@ -107,15 +107,15 @@ func TestNextExpectedRanges(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, url := session(t, tt.status, tt.body)
-			next, done, _, err := c.PutRange(t.Context(), mailbox, url, bytes.NewReader(make([]byte, 10)), 0, 10, total)
+			p, _, err := c.Mailbox(mailbox).PutRange(t.Context(), url, graph.UploadRange{Content: bytes.NewReader(make([]byte, 10)), Length: 10, Total: total})
 			if tt.fails {
-				if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassPassing || done {
+				if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassPassing || p.Done {
 					t.Fatalf("got %+v", e)
 				}
 				return
 			}
-			if err != nil || next != tt.next || done != tt.done {
-				t.Fatalf("got %d %v %v, want %d %v", next, done, err, tt.next, tt.done)
+			if want := (graph.UploadProgress{Next: tt.next, Done: tt.done}); err != nil || p != want {
+				t.Fatalf("got %+v %v, want %+v", p, err, want)
 			}
 		})
 	}
@@ -129,9 +129,9 @@ func TestLastRange(t *testing.T) {
 		body   string
 	}{{200, `{"nextExpectedRanges":[]}`}, {201, ``}, {201, `{"id":"x"}`}, {201, `<html>`}} {
 		c, url := session(t, tt.status, tt.body)
-		next, done, _, err := c.PutRange(t.Context(), mailbox, url, bytes.NewReader(make([]byte, 10)), 20, 10, 30)
-		if err != nil || !done || next != 30 {
-			t.Errorf("%d %s: got %d %v %v", tt.status, tt.body, next, done, err)
+		p, _, err := c.Mailbox(mailbox).PutRange(t.Context(), url, graph.UploadRange{Content: bytes.NewReader(make([]byte, 10)), Offset: 20, Length: 10, Total: 30})
+		if err != nil || !p.Done || p.Next != 30 {
+			t.Errorf("%d %s: got %+v %v", tt.status, tt.body, p, err)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestUploadRefused(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tt.status, tt.code), func(t *testing.T) {
 			c, url := session(t, tt.status, `{"error":{"code":"`+tt.code+`","message":"no"}}`)
-			_, _, _, err := c.PutRange(t.Context(), mailbox, url, bytes.NewReader([]byte("x")), 0, 1, 2)
+			_, _, err := c.Mailbox(mailbox).PutRange(t.Context(), url, graph.UploadRange{Content: bytes.NewReader([]byte("x")), Length: 1, Total: 2})
 			if e := graphError(t, err); e.Class != tt.class || e.Reason != tt.reason {
 				t.Errorf("got %s %s, want %s %s", e.Class, e.Reason, tt.class, tt.reason)
 			}
@@ -191,8 +191,8 @@ func TestUploadErrorsKeepTheToken(t *testing.T) {
 	c := newClient(t, "http://127.0.0.1:1")
 	for name, base := range urls {
 		url := base + "/up?authtoken=" + uploadToken
-		_, _, _, put := c.PutRange(t.Context(), mailbox, url, bytes.NewReader([]byte("x")), 0, 1, 2)
-		_, _, get := c.UploadState(t.Context(), mailbox, url)
+		_, _, put := c.Mailbox(mailbox).PutRange(t.Context(), url, graph.UploadRange{Content: bytes.NewReader([]byte("x")), Length: 1, Total: 2})
+		_, _, get := c.Mailbox(mailbox).UploadState(t.Context(), url)
 		for what, err := range map[string]error{"put": put, "get": get} {
 			for e := err; e != nil; e = unwrap(e) {
 				if strings.Contains(e.Error(), uploadToken) {
@@ -217,7 +217,7 @@ func unwrap(err error) error {
 func TestUploadURLMustBeUsable(t *testing.T) {
 	for _, raw := range []string{"", "https://", "/relative", "ftp://host/x", "javascript:x", "http://[::1"} {
 		c := answering(t, reply(201, fmt.Sprintf(`{"uploadUrl":%q}`, raw)))
-		_, _, err := c.CreateUploadSession(t.Context(), mailbox, "AAQ", file("a", "b"))
+		_, _, err := c.Mailbox(mailbox).CreateUploadSession(t.Context(), "AAQ", file("a", "b"))
 		if e := graphError(t, err); e.Class != graph.ClassPassing {
 			t.Errorf("%q: %v", raw, e)
 		}

@@ -173,7 +173,7 @@ func (c *ConnectionCheck) lookUp(ctx context.Context, client *graph.Client, of *
 
 // probe looks into the mailbox.
 func (c *ConnectionCheck) probe(ctx context.Context, client *graph.Client) {
-	_, err := client.Probe(ctx, cmp.Or(c.key, c.Mailbox))
+	_, err := client.Mailbox(cmp.Or(c.key, c.Mailbox)).Probe(ctx)
 	var e *graph.Error
 	switch {
 	case err == nil:

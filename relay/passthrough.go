@@ -129,7 +129,7 @@ func (p *policy) visit(ctx context.Context, who smtpd.Identity, name, credential
 	if mailbox == "" {
 		_, err = client.Token(ctx, "")
 	} else {
-		_, err = client.Probe(ctx, mailbox)
+		_, err = client.Mailbox(mailbox).Probe(ctx)
 		var e *graph.Error
 		if errors.As(err, &e) && e.Reason == graph.ReasonAccessDenied && maySendOnly(credential, mailbox) {
 			err = nil

@@ -37,7 +37,7 @@ func (j *job) attachAll(ctx context.Context) error {
 func (j *job) attach(ctx context.Context, f graph.Attachment) (graph.Reply, error) {
 	var refused error
 	if f.Size < graph.MaxPostAttachment && j.p.UploadURL == "" {
-		reply, err := j.client.PostAttachment(ctx, j.mailbox(), j.p.DraftID, f)
+		reply, err := j.mailbox().PostAttachment(ctx, j.p.DraftID, f)
 		if !maybeTooLarge(err) {
 			return reply, err
 		}
@@ -50,7 +50,7 @@ func (j *job) attach(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 	if refused != nil { // neither way: the first refusal says more
 		return graph.Reply{}, refused
 	}
-	return j.client.PostAttachment(ctx, j.mailbox(), j.p.DraftID, f)
+	return j.mailbox().PostAttachment(ctx, j.p.DraftID, f)
 }
 
 // maybeTooLarge: a request over the limit has also been refused with 400 BadRequest,
@@ -81,19 +81,19 @@ func (j *job) upload(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 			return graph.Reply{}, err
 		}
 		n := min(graph.RangeBytes, f.Size-offset)
-		next, done, reply, err := j.client.PutRange(ctx, j.mailbox(), j.p.UploadURL, content, offset, n, f.Size)
+		progress, reply, err := j.mailbox().PutRange(ctx, j.p.UploadURL, graph.UploadRange{Content: content, Offset: offset, Length: n, Total: f.Size})
 		if err != nil {
 			return reply, j.uploadFailed(err)
 		}
-		if done {
+		if progress.Done {
 			return reply, j.uploaded(ctx, f, reply)
 		}
-		if next <= offset {
-			return reply, j.dropSession(sessionError("it was sent bytes from %d and still expects %d", offset, next))
+		if progress.Next <= offset {
+			return reply, j.dropSession(sessionError("it was sent bytes from %d and still expects %d", offset, progress.Next))
 		}
 		src.moved(n)
-		j.p.UploadOffset = next
-		if err := j.save(ctx, "uploaded", fmt.Sprintf("%d of %d bytes", next, f.Size), reply); err != nil {
+		j.p.UploadOffset = progress.Next
+		if err := j.save(ctx, "uploaded", fmt.Sprintf("%d of %d bytes", progress.Next, f.Size), reply); err != nil {
 			return reply, err
 		}
 	}
@@ -105,7 +105,7 @@ func (j *job) uploaded(ctx context.Context, f graph.Attachment, last graph.Reply
 	if last.Status == http.StatusCreated {
 		return nil
 	}
-	n, _, err := j.client.CountAttachments(ctx, j.mailbox(), j.p.DraftID)
+	n, _, err := j.mailbox().CountAttachments(ctx, j.p.DraftID)
 	if err == nil && n != j.p.Attached+1 {
 		err = j.dropSession(sessionError("%d bytes were sent, the last answer was %d, and the draft has %d attachments", f.Size, last.Status, n))
 	}
@@ -121,7 +121,7 @@ func sessionError(format string, args ...any) error {
 // session that never ends adds nothing.
 func (j *job) ensureSession(ctx context.Context, f graph.Attachment) error {
 	if j.p.UploadURL != "" {
-		next, reply, err := j.client.UploadState(ctx, j.mailbox(), j.p.UploadURL)
+		next, reply, err := j.mailbox().UploadState(ctx, j.p.UploadURL)
 		if err == nil && next < f.Size {
 			j.p.UploadOffset = next
 			return j.save(ctx, "upload resumed", fmt.Sprintf("from byte %d", next), reply)
@@ -134,7 +134,7 @@ func (j *job) ensureSession(ctx context.Context, f graph.Attachment) error {
 		}
 		j.p.UploadURL, j.p.UploadOffset = "", 0
 	}
-	url, reply, err := j.client.CreateUploadSession(ctx, j.mailbox(), j.p.DraftID, f)
+	url, reply, err := j.mailbox().CreateUploadSession(ctx, j.p.DraftID, f)
 	if err != nil {
 		return err
 	}

@@ -113,9 +113,9 @@ func (j *job) notYet(ctx context.Context, err error) bool {
 // send one message, under one Message-ID, to each recipient alone.
 func (j *job) find(ctx context.Context) ([]graph.Item, graph.Reply, error) {
 	if j.p.Path != pathMIME {
-		return j.client.FindByQueueID(ctx, j.mailbox(), j.task.ID)
+		return j.mailbox().FindByQueueID(ctx, j.task.ID)
 	}
-	items, reply, err := j.client.FindByMessageID(ctx, j.mailbox(), messageID(j.task.Record, j.d.cfg.MessageIDHost))
+	items, reply, err := j.mailbox().FindByMessageID(ctx, messageID(j.task.Record, j.d.cfg.MessageIDHost))
 	others := func(i graph.Item) bool { return !maps.Equal(recipientsOf(i), addressSet(j.task.Envelope.To)) }
 	return slices.DeleteFunc(items, others), reply, err
 }
@@ -139,11 +139,11 @@ func addressSet(list []string) map[string]bool {
 
 func (j *job) createDraft(ctx context.Context) (string, graph.Reply, error) {
 	if j.plan.whole != nil {
-		return j.client.CreateMIMEDraft(ctx, j.mailbox(), *j.plan.whole)
+		return j.mailbox().CreateMIMEDraft(ctx, *j.plan.whole)
 	}
-	id, reply, err := j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
+	id, reply, err := j.mailbox().CreateDraft(ctx, j.plan.draft)
 	if sendDenied(err) && j.dropSender(err) || invalid(err) && j.cutSubject(err) {
-		id, reply, err = j.client.CreateDraft(ctx, j.mailbox(), j.plan.draft)
+		id, reply, err = j.mailbox().CreateDraft(ctx, j.plan.draft)
 	}
 	return id, reply, err
 }
@@ -202,7 +202,7 @@ func (j *job) recount(ctx context.Context) error {
 	if len(j.plan.files) == 0 {
 		return nil
 	}
-	n, reply, err := j.client.CountAttachments(ctx, j.mailbox(), j.p.DraftID)
+	n, reply, err := j.mailbox().CountAttachments(ctx, j.p.DraftID)
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (j *job) recount(ctx context.Context) error {
 
 func (j *job) removeExtra(ctx context.Context, items []graph.Item) {
 	for _, extra := range items {
-		reply, err := j.client.Delete(ctx, j.mailbox(), extra.ID)
+		reply, err := j.mailbox().Delete(ctx, extra.ID)
 		if err != nil {
 			j.astray()
 			continue
@@ -232,7 +232,7 @@ func (j *job) removeExtra(ctx context.Context, items []graph.Item) {
 func (j *job) leavePath(ctx context.Context) error {
 	from, to := j.p.Path, j.plan.path
 	if j.p.DraftID != "" {
-		_, err := j.client.Delete(ctx, j.mailbox(), j.p.DraftID)
+		_, err := j.mailbox().Delete(ctx, j.p.DraftID)
 		if err != nil && !refusesMailbox(err) {
 			return err
 		}
@@ -254,7 +254,7 @@ func refusesMailbox(err error) bool {
 
 // discard removes a draft that cannot be gone on with and makes another.
 func (j *job) discard(ctx context.Context, why string) error {
-	reply, err := j.client.Delete(ctx, j.mailbox(), j.p.DraftID)
+	reply, err := j.mailbox().Delete(ctx, j.p.DraftID)
 	if err != nil {
 		return err
 	}

@@ -123,8 +123,10 @@ func (j *job) close() {
 	}
 }
 
-// mailbox is the key of the mailbox in Graph's paths.
-func (j *job) mailbox() string { return cmp.Or(j.owner.ID, j.task.Lane.Mailbox) }
+// mailbox returns the lane's mailbox, by its owner's object ID where that is known.
+func (j *job) mailbox() graph.Mailbox {
+	return j.client.Mailbox(cmp.Or(j.owner.ID, j.task.Lane.Mailbox))
+}
 
 func (j *job) findOwner(ctx context.Context) {
 	if j.d.cfg.Owner != nil {

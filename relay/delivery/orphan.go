@@ -80,9 +80,9 @@ func (d *Deliverer) clearAway(ctx context.Context, o queue.Cleanup) bool {
 func (j *job) removeUnsent(ctx context.Context) (settled bool, err error) {
 	ids, err := j.unsent(ctx)
 	for _, id := range ids {
-		item, _, failed := j.client.Item(ctx, j.mailbox(), id)
+		item, _, failed := j.mailbox().Item(ctx, id)
 		if failed == nil && item.IsDraft && !item.Submitted() {
-			_, failed = j.client.Delete(ctx, j.mailbox(), id)
+			_, failed = j.mailbox().Delete(ctx, id)
 			if failed == nil {
 				j.log.Info("draft of an ended message removed", "draft", id)
 			}
@@ -104,7 +104,7 @@ func (j *job) unsent(ctx context.Context) (ids []string, err error) {
 	if known != "" && !j.p.LateDraft {
 		return ids, nil
 	}
-	items, _, err := j.client.FindByQueueID(ctx, j.mailbox(), j.task.ID)
+	items, _, err := j.mailbox().FindByQueueID(ctx, j.task.ID)
 	if j.task.State == queue.Sent && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
 		return nil, err
 	}

@@ -172,7 +172,7 @@ func (j *job) afterAll() queue.Outcome {
 // neither a copy in Sent Items nor an item on its way is removed.
 func (j *job) deleteDraft(ctx context.Context, id string) (graph.Reply, error) {
 	if !j.p.SendWanted.IsZero() {
-		item, reply, err := j.client.Item(ctx, j.mailbox(), id)
+		item, reply, err := j.mailbox().Item(ctx, id)
 		if err == nil && (!item.IsDraft || item.Submitted()) {
 			err = errSentAfterAll
 		}
@@ -185,7 +185,7 @@ func (j *job) deleteDraft(ctx context.Context, id string) (graph.Reply, error) {
 			return reply, err
 		}
 	}
-	return j.client.Delete(ctx, j.mailbox(), id)
+	return j.mailbox().Delete(ctx, id)
 }
 
 func (j *job) drafts(ctx context.Context) (ids []string, err error) {

@@ -71,7 +71,7 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 	if !conn.SendOnly && !conn.DropCopies {
 		return p, nil
 	}
-	fits := graph.FitsSendMail(p.draft, p.files)
+	fits := graph.Mail{Message: p.draft, Attachments: p.files}.Fits()
 	if conn.SendOnly && !fits {
 		return nil, unsendable{"the connection may only send up to 4 MB in one request; grant its application Mail.ReadWrite for larger messages"}
 	}

@@ -15,7 +15,7 @@ func (j *job) send(ctx context.Context) error {
 		return ctx.Err()
 	}
 	doubtful := j.doubtful()
-	reply, err := j.client.SendRecorded(ctx, j.mailbox(), j.p.DraftID, func() error { return j.wantSend(ctx) })
+	reply, err := j.mailbox().Send(ctx, j.p.DraftID, func() error { return j.wantSend(ctx) })
 	if err == nil {
 		j.d.backlog.add(j.task.Lane, time.Now())
 		return j.accepted(ctx, "send accepted", "", reply)
@@ -38,9 +38,9 @@ func (j *job) send(ctx context.Context) error {
 // sendOnceFound waits for the new draft that the send did not find, and asks again
 // only if it is a draft still.
 func (j *job) sendOnceFound(ctx context.Context) error {
-	_, _, err := j.client.Item(ctx, j.mailbox(), j.p.DraftID)
+	_, _, err := j.mailbox().Item(ctx, j.p.DraftID)
 	for j.notYet(ctx, err) {
-		_, _, err = j.client.Item(ctx, j.mailbox(), j.p.DraftID)
+		_, _, err = j.mailbox().Item(ctx, j.p.DraftID)
 	}
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (j *job) withoutSender(ctx context.Context, refused error) error {
 	if err := j.save(ctx, "making the draft anew", "", graph.Reply{}); err != nil {
 		return err
 	}
-	if _, err := j.client.Delete(ctx, j.mailbox(), old); err != nil {
+	if _, err := j.mailbox().Delete(ctx, old); err != nil {
 		return err
 	}
 	j.p.DraftWanted = false
@@ -141,9 +141,9 @@ func (j *job) sendMail(ctx context.Context) error {
 func (j *job) post(ctx context.Context) (graph.Reply, error) {
 	record := func() error { return j.wantSend(ctx) }
 	if j.plan.whole != nil {
-		return j.client.SendMIME(ctx, j.mailbox(), *j.plan.whole, record)
+		return j.mailbox().SendMIME(ctx, *j.plan.whole, record)
 	}
-	return j.client.SendMail(ctx, j.mailbox(), j.plan.draft, j.plan.files, !j.connection().DropCopies, record)
+	return j.mailbox().SendMail(ctx, graph.Mail{Message: j.plan.draft, Attachments: j.plan.files, KeepCopy: !j.connection().DropCopies}, record)
 }
 
 // putOff: Graph asks for the same request later, which is how it refuses one that it
@@ -182,9 +182,9 @@ func (j *job) accepted(ctx context.Context, what, detail string, r graph.Reply) 
 // removeCopy removes the sent copy once the item has left: a draft that is removed
 // before would not be sent. The message counts as sent whatever becomes of it.
 func (j *job) removeCopy(ctx context.Context) error {
-	item, reply, err := j.client.Item(ctx, j.mailbox(), j.p.DraftID)
+	item, reply, err := j.mailbox().Item(ctx, j.p.DraftID)
 	if err == nil && !item.IsDraft {
-		if reply, err = j.client.Delete(ctx, j.mailbox(), j.p.DraftID); err == nil {
+		if reply, err = j.mailbox().Delete(ctx, j.p.DraftID); err == nil {
 			j.event("sent copy removed", "", reply)
 			j.p.DraftID = ""
 			return nil
@@ -208,7 +208,7 @@ func (j *job) removeCopy(ctx context.Context) error {
 // resolveSend finds out whether a send that was asked for happened. Only an item
 // that still is a draft when all doubt has settled may be sent again.
 func (j *job) resolveSend(ctx context.Context) (sent bool, err error) {
-	item, reply, err := j.client.Item(ctx, j.mailbox(), j.p.DraftID)
+	item, reply, err := j.mailbox().Item(ctx, j.p.DraftID)
 	switch {
 	case graph.NotFound(err):
 		return j.resolveMissing(ctx)
