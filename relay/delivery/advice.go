@@ -1,16 +1,12 @@
 package delivery
 
-import (
-	"cmp"
+import "graphrelay/graph"
 
-	"graphrelay/graph"
-)
-
-// advice is what the sender of a message is told of a reason.
-type advice struct {
-	status string // subject and detail of the enhanced status code (RFC 3463), behind its class
-	why    string
-	do     string
+// Advice is what the sender of a message is told of a reason.
+type Advice struct {
+	Status string // subject and detail of the enhanced status code (RFC 3463), behind its class
+	Why    string
+	Do     string
 }
 
 const (
@@ -20,7 +16,7 @@ const (
 
 // adviceOf is keyed by the reasons of package graph and those of this one that a
 // message can fail for.
-var adviceOf = map[string]advice{
+var adviceOf = map[string]Advice{
 	string(graph.ReasonRecipients): {"1.3", "Microsoft 365 does not accept the address of at least one recipient, and then sends a message to none of them.",
 		"Look for a mistake in the addresses, and send the message again."},
 	string(graph.ReasonInvalid): {"6.0", "Microsoft 365 does not accept the message: something in it is not as it should be.",
@@ -48,32 +44,10 @@ var adviceOf = map[string]advice{
 		"Send the message again, and tell your administrator."},
 }
 
-// adviceFor never has nothing to say.
-func adviceFor(reason string) advice {
+// AdviceFor never has nothing to say.
+func AdviceFor(reason string) Advice {
 	if a, ok := adviceOf[reason]; ok {
 		return a
 	}
-	return advice{"0.0", "The relay could not send the message.", tellAdministrator}
-}
-
-// remedy is what the operator can do about a refusal, in a line; empty where there is
-// nothing but to wait, or the refusal says it.
-func (j *job) remedy(e *graph.Error) string {
-	mailbox := j.task.Lane.Mailbox
-	switch e.Reason {
-	case graph.ReasonAuth:
-		return graph.Advice(e)
-	case graph.ReasonNotConnected:
-		if j.task.Lane.Connection != j.task.Lane.ConnectionName() { // its client brings the credential
-			return ""
-		}
-		return "have its owner connect it: graphrelay connect " + mailbox + ", or the page /connect"
-	case graph.ReasonSendDenied:
-		return "grant " + mailbox + " Send As on " + cmp.Or(j.task.From, "the address in From") + " in Exchange (Add-RecipientPermission), or have a sender rule show another From"
-	case graph.ReasonAccessDenied:
-		return "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put " + mailbox + " into the scope of its RBAC for Applications"
-	case graph.ReasonMailbox:
-		return "correct the sender, or write a sender rule for it; an alias finds its mailbox where the application has User.Read.All"
-	}
-	return ""
+	return Advice{"0.0", "The relay could not send the message.", tellAdministrator}
 }

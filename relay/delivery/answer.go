@@ -31,9 +31,9 @@ func (j *job) answer(o queue.Outcome, notRecorded error) {
 		j.waiter.Decide(verdict.Verdict{})
 		return
 	}
-	a := adviceFor(o.Reason)
-	v := verdict.Verdict{Refused: true, Enhanced: [3]int{5}, Text: a.why + " " + a.do}
-	for i, digits := range strings.SplitN(a.status, ".", 2) {
+	a := AdviceFor(o.Reason)
+	v := verdict.Verdict{Refused: true, Enhanced: [3]int{5}, Text: a.Why + " " + a.Do}
+	for i, digits := range strings.SplitN(a.Status, ".", 2) {
 		v.Enhanced[i+1], _ = strconv.Atoi(digits) // the table holds numbers
 	}
 	j.waiter.Decide(v)

@@ -1,91 +1,126 @@
 package delivery
 
 import (
-	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 )
 
-// The keywords of NOTIFY (RFC 3461 section 4.1).
+// Action is what happened to a message (RFC 3464 section 2.3.3).
+type Action string
+
+// The actions that a sender is notified of.
 const (
-	notifySuccess = "SUCCESS"
-	notifyFailure = "FAILURE"
-	notifyDelay   = "DELAY"
+	Failed  Action = "failed"
+	Delayed Action = "delayed"
+	Relayed Action = "relayed" // to a system that reports no more (RFC 3461 section 5.2.2)
 )
 
-// tell adds to the outcome what its sender has to be told. A failure that nobody
-// can be told of is held instead, for the operator to see.
-func (j *job) tell(o queue.Outcome) queue.Outcome {
-	switch o.State {
-	case queue.Failed:
-		return j.notify(o, actionFailed, notifyFailure)
-	case queue.Sent:
-		return j.notify(o, actionRelayed, notifySuccess)
+// Event returns what a message's history calls a notification of this action.
+func (a Action) Event() string {
+	switch a {
+	case Failed:
+		return "bounced"
+	case Delayed:
+		return "delay warning"
 	}
-	return o
+	return "success notice"
 }
 
-// notify queues a notification to those recipients' sender who want one.
-func (j *job) notify(o queue.Outcome, action, keyword string) (out queue.Outcome) {
-	defer func() { // what became of the message must not hang on what is said of it
-		if r := recover(); r != nil {
-			j.log.Error("writing a notification panicked", "panic", fmt.Sprint(r))
-			out = j.untold(o, "the program failed to write it; please report that")
-		}
-	}()
-	who := wanting(j.task.Envelope, keyword)
-	if len(who) == 0 {
-		if action == actionFailed {
-			j.event("not bounced", "the sender asked for no bounce (NOTIFY)", graph.Reply{})
-		}
-		return o
+// keyword returns the keyword of NOTIFY that asks for it (RFC 3461 section 4.1).
+func (a Action) keyword() string {
+	switch a {
+	case Failed:
+		return "FAILURE"
+	case Delayed:
+		return "DELAY"
 	}
-	original := j.original(action == actionFailed && j.task.Envelope.DSN.Return == "FULL") // RFC 3461 section 4.3: of failures alone
-	if why := j.unbounceable(o.Reason, original); why != "" {
-		return j.untold(o, why)
-	}
-	n := j.notice(o, action, who, original)
-	o.Notification = n.submission(j.bounceLane())
-	j.event(named[action], "as "+n.id+" to "+n.to, graph.Reply{})
-	return o
+	return "SUCCESS"
 }
 
-// named is what an event calls a notification.
-var named = map[string]string{actionFailed: "bounced", actionDelayed: "delay warning", actionRelayed: "success notice"}
+// Notifier writes a relay's notifications.
+type Notifier struct {
+	Host        string                     // the relay's name
+	Postmaster  queue.Lane                 // sends the notifications; the zero Lane stands for that of the message they are about
+	To          func(sender string) string // returns where a sender's notifications go; nil: to the sender
+	GiveUpAfter time.Duration              // how long a message is tried, from its receipt
+}
 
-// wanting lists the recipients for whom the sender wants to know. Where NOTIFY is
-// not given, that is of failures and delays (RFC 3461 section 4.1).
-func wanting(e queue.Envelope, keyword string) (who []string) {
+// Report is what happened to a message.
+type Report struct {
+	Action     Action
+	Message    queue.Record
+	Reason     string                   // for a failure or a delay
+	Detail     string                   // the same for an administrator
+	Diagnostic string                   // Microsoft 365's last refusal, or empty
+	GaveUp     bool                     // the message failed since it was tried for too long
+	Original   func(full bool) Original // reads the message, with its content if full
+}
+
+// ErrNotWanted is returned if no recipient's failure is to be reported (NOTIFY).
+var ErrNotWanted = errors.New("the sender asked for no bounce (NOTIFY)")
+
+// ImpossibleError says why nobody can be notified.
+type ImpossibleError string
+
+func (e ImpossibleError) Error() string { return string(e) }
+
+// Notify returns the notification of r for the message's sender. The error is
+// ErrNotWanted if the sender wants none, or an ImpossibleError.
+func (n Notifier) Notify(r Report) (*queue.Submission, error) {
+	recipients := wanting(r.Message.Envelope, r.Action)
+	if len(recipients) == 0 {
+		return nil, ErrNotWanted
+	}
+	full := r.Action == Failed && r.Message.Envelope.DSN.Return == "FULL" // RFC 3461 section 4.3: for failures alone
+	original := r.Original(full)
+	lane := n.lane(r.Message)
+	if why := impossible(r, original, lane); why != "" {
+		return nil, ImpossibleError(why)
+	}
+	return n.notice(r, recipients, original, lane).submission(lane), nil
+}
+
+// lane returns the lane that a notification about m is sent by.
+func (n Notifier) lane(m queue.Record) queue.Lane {
+	if n.Postmaster != (queue.Lane{}) {
+		return n.Postmaster
+	}
+	return m.Lane
+}
+
+// wanting returns the recipients for whom the sender wants to be notified. Where NOTIFY
+// is not given, that is of failures and delays (RFC 3461 section 4.1).
+func wanting(e queue.Envelope, a Action) (recipients []string) {
 	for _, r := range e.To {
 		n := e.DSN.Recipients[r].Notify
-		if slices.Contains(n, keyword) || len(n) == 0 && keyword != notifySuccess {
-			who = append(who, r)
+		if slices.Contains(n, a.keyword()) || len(n) == 0 && a != Relayed {
+			recipients = append(recipients, r)
 		}
 	}
-	return who
+	return recipients
 }
 
-// unbounceable says why the sender cannot be told, or nothing.
-func (j *job) unbounceable(reason string, o original) string {
-	lane := j.bounceLane()
+// impossible returns why the sender cannot be notified, or nothing.
+func impossible(r Report, o Original, by queue.Lane) string {
 	switch {
-	case j.task.Envelope.From == "":
+	case r.Message.Envelope.From == "":
 		return "it has no sender (MAIL FROM:<>)" // RFC 5321 section 6.1
 	case o.report:
 		return "it is a bounce itself"
-	case cannotSend(reason, j.task.Lane, lane):
+	case blocks(r.Reason, r.Message.Lane, by):
 		return "its mailbox cannot send one either; set delivery.postmaster to another mailbox"
 	}
 	return ""
 }
 
-// cannotSend tells whether what went wrong in one lane keeps another, or the same,
-// from sending.
-func cannotSend(reason string, failed, lane queue.Lane) bool {
+// blocks reports whether what failed in one lane keeps another, or the same, from
+// sending.
+func blocks(reason string, failed, lane queue.Lane) bool {
 	switch graph.Reason(reason) {
 	case graph.ReasonMailbox, graph.ReasonMailboxFull, graph.ReasonAccessDenied, graph.ReasonBlocked:
 		return lane == failed
@@ -95,69 +130,30 @@ func cannotSend(reason string, failed, lane queue.Lane) bool {
 	return false
 }
 
-func (j *job) bounceLane() queue.Lane {
-	if p := j.d.cfg.Postmaster; p != (queue.Lane{}) {
-		return p
-	}
-	return j.task.Lane
-}
-
-// untold holds a failure. Whatever else was to be told is left at that.
-func (j *job) untold(o queue.Outcome, why string) queue.Outcome {
-	if o.State == queue.Failed {
-		j.unbounced = true
-		o.State, o.Detail = queue.Held, o.Detail+"; not bounced: "+why
-	}
-	return o
-}
-
-// original reads what is returned of the message. A notification without it is
-// better than none.
-func (j *job) original(whole bool) original {
-	if j.body == nil {
-		body, err := j.d.work.Open(context.Background(), j.task.ID) // also when the program stops
-		if err != nil {
-			j.log.Warn("the message cannot be returned", "error", err)
-			return original{}
-		}
-		j.body = body
-	}
-	s, err := openStored(j.body, j.task.Trace)
-	if err != nil {
-		j.log.Warn("the message cannot be returned", "error", err)
-		return original{}
-	}
-	o, err := readOriginal(s, j.d.cfg.MIME, whole)
-	if err != nil {
-		j.log.Warn("the message cannot be returned", "error", err)
-	}
-	return o
-}
-
-func (j *job) notice(o queue.Outcome, action string, who []string, orig original) *notice {
+func (n Notifier) notice(r Report, recipients []string, original Original, by queue.Lane) *notice {
 	now := time.Now()
-	n := &notice{
-		id: queue.NewID(now), action: action, host: j.d.cfg.MessageIDHost, now: now,
-		from: j.bounceLane().Mailbox, to: j.task.Envelope.From,
-		about: j.task.Record, recipients: who, reason: o.Reason,
-		until: j.task.Received.Add(j.d.cfg.GiveUpAfter), original: orig,
+	x := &notice{
+		id: queue.NewID(now), action: r.Action, host: n.Host, now: now,
+		from: by.Mailbox, to: r.Message.Envelope.From,
+		about: r.Message, recipients: recipients, reason: r.Reason,
+		until: r.Message.Received.Add(n.GiveUpAfter), original: original,
 	}
-	if j.d.cfg.BounceTo != nil {
-		n.to = j.d.cfg.BounceTo(n.to)
+	if n.To != nil {
+		x.to = n.To(x.to)
 	}
-	if j.gaveUp {
-		n.gaveUp = j.d.cfg.GiveUpAfter
+	if r.GaveUp {
+		x.gaveUp = n.GiveUpAfter
 	}
-	if o.Reason != reasonStorage { // whose text is of the relay's own disk
-		n.detail = o.Detail
+	if r.Reason != reasonStorage { // whose detail is about the relay's own disk
+		x.detail = r.Detail
 	}
-	if e := j.refusal; e != nil && e.Code != "" && action != actionRelayed {
-		n.diagnostic = fmt.Sprintf("%d %s: %s", e.Status, e.Code, e.Message)
+	if r.Action != Relayed {
+		x.diagnostic = r.Diagnostic
 	}
-	return n
+	return x
 }
 
-// submission is the notification as a message of its own: from the null sender
+// submission returns the notification as a message of its own: from the null sender
 // (RFC 3461 section 6.1), so that it is never bounced.
 func (n *notice) submission(lane queue.Lane) *queue.Submission {
 	subject := "" // the log may not keep it
@@ -167,9 +163,9 @@ func (n *notice) submission(lane queue.Lane) *queue.Submission {
 	return &queue.Submission{
 		ID: n.id, Body: n.message(),
 		Entry: queue.Entry{
-			Envelope: queue.Envelope{To: []string{n.to}, UTF8: !isASCII(n.to)},
+			Envelope: queue.Envelope{To: []string{n.to}, UTF8: !text.IsASCII(n.to)},
 			Lane:     lane, From: n.from, Subject: subject, MessageID: n.messageID(),
 		},
-		Events: []queue.Event{{At: n.now, What: named[n.action], Detail: "of " + n.about.ID}},
+		Events: []queue.Event{{At: n.now, What: n.action.Event(), Detail: "of " + n.about.ID}},
 	}
 }

@@ -74,6 +74,8 @@ type Deliverer struct {
 	metrics *Metrics
 	log     *slog.Logger
 	places  *places
+
+	notifier Notifier
 }
 
 // Clients finds the client of a lane's connection. The error says why there is none; one
@@ -83,7 +85,8 @@ type Clients func(connection string) (*graph.Client, error)
 // New makes a deliverer.
 func New(cfg Config, work Queue, clients Clients, m *Metrics, log *slog.Logger) *Deliverer {
 	b := &backlogs{until: map[queue.Lane]time.Time{}}
-	return &Deliverer{cfg: cfg, work: work, clients: clients, backlog: b, metrics: m, log: log, places: newPlaces(cfg)}
+	return &Deliverer{cfg: cfg, work: work, clients: clients, backlog: b, metrics: m, log: log, places: newPlaces(cfg),
+		notifier: Notifier{Host: cfg.MessageIDHost, Postmaster: cfg.Postmaster, To: cfg.BounceTo, GiveUpAfter: cfg.GiveUpAfter}}
 }
 
 // Follow takes over what another deliverer knows of the mailboxes, before Run.

@@ -7,18 +7,10 @@ import (
 	"mime/quotedprintable"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"graphrelay/internal/text"
 	"graphrelay/mime"
 	"graphrelay/relay/queue"
-)
-
-// What a notification says of a message: the actions of RFC 3464 section 2.3.3.
-const (
-	actionFailed  = "failed"
-	actionDelayed = "delayed"
-	actionRelayed = "relayed" // to a system that will not tell more (RFC 3461 section 5.2.2)
 )
 
 // bounceField marks what the relay itself says of a message, with the queue ID of
@@ -29,7 +21,7 @@ const bounceField = "X-Graphrelay-Bounce"
 // outside is made safe where it is written.
 type notice struct {
 	id         string // its own queue ID
-	action     string
+	action     Action
 	host       string // the relay's name
 	from, to   string
 	now        time.Time
@@ -40,7 +32,7 @@ type notice struct {
 	until      time.Time // end of the tries for a message that is delayed
 	detail     string    // of what went wrong, for an administrator
 	diagnostic string    // what Graph answered
-	original   original
+	original   Original
 }
 
 // message writes the notification in its three parts (RFC 6522 section 3).
@@ -54,7 +46,7 @@ func (n *notice) message() []byte {
 		fmt.Fprintf(&b, "Content-Transfer-Encoding: %s\r\n", encoding)
 	}
 	fmt.Fprintf(&b, "\r\n--%s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n", boundary)
-	b.Write(quoted([]byte(strings.ReplaceAll(n.text(), "\n", "\r\n"))))
+	b.Write(quoted([]byte(strings.ReplaceAll(n.prose(), "\n", "\r\n"))))
 	fmt.Fprintf(&b, "\r\n--%s\r\nContent-Type: message/delivery-status\r\n\r\n", boundary)
 	n.status(&b)
 	if returned != nil {
@@ -74,7 +66,7 @@ func (n *notice) header(b *bytes.Buffer) {
 	field(b, "Date", n.now.Format(time.RFC1123Z))
 	field(b, "Message-ID", n.messageID())
 	if id := n.original.messageID; id != "" {
-		field(b, "In-Reply-To", ascii(id))
+		field(b, "In-Reply-To", text.ASCII(id))
 	}
 	field(b, "Auto-Submitted", "auto-replied")
 	field(b, bounceField, n.about.ID)
@@ -85,8 +77,8 @@ func (n *notice) messageID() string { return "<" + n.id + "@" + n.host + ">" }
 
 // subject is bounded: the original's may be as long as a field can be.
 func (n *notice) subject(of string) string {
-	title := map[string]string{actionFailed: "Undelivered Mail", actionDelayed: "Delayed Mail", actionRelayed: "Relayed Mail"}[n.action]
-	if of = clip(oneLine(of), 200); of != "" {
+	title := map[Action]string{Failed: "Undelivered Mail", Delayed: "Delayed Mail", Relayed: "Relayed Mail"}[n.action]
+	if of = text.Shorten(text.OneLine(of), 200); of != "" {
 		title += ": " + of
 	}
 	return title
@@ -94,9 +86,9 @@ func (n *notice) subject(of string) string {
 
 // status is the part for programs (RFC 3464 section 2).
 func (n *notice) status(b *bytes.Buffer) {
-	field(b, "Reporting-MTA", "dns; "+ascii(n.host))
+	field(b, "Reporting-MTA", "dns; "+text.ASCII(n.host))
 	if id := n.about.Envelope.DSN.EnvelopeID; id != "" {
-		field(b, "Original-Envelope-Id", ascii(id))
+		field(b, "Original-Envelope-Id", text.ASCII(id))
 	}
 	field(b, "X-Graphrelay-Queue-ID", n.about.ID)
 	field(b, "Arrival-Date", n.about.Received.Format(time.RFC1123Z))
@@ -107,13 +99,13 @@ func (n *notice) status(b *bytes.Buffer) {
 			field(b, "Original-Recipient", typed(kind, address))
 		}
 		field(b, "Final-Recipient", typed("rfc822", r))
-		field(b, "Action", n.action)
+		field(b, "Action", string(n.action))
 		field(b, "Status", n.statusCode())
 		if n.diagnostic != "" {
-			field(b, "Diagnostic-Code", "x-graph; "+ascii(n.diagnostic))
+			field(b, "Diagnostic-Code", "x-graph; "+text.ASCII(n.diagnostic))
 		}
 		field(b, "Last-Attempt-Date", n.now.Format(time.RFC1123Z))
-		if n.action == actionDelayed {
+		if n.action == Delayed {
 			field(b, "Will-Retry-Until", n.until.Format(time.RFC1123Z))
 		}
 	}
@@ -121,22 +113,22 @@ func (n *notice) status(b *bytes.Buffer) {
 
 func (n *notice) statusCode() string {
 	switch {
-	case n.action == actionRelayed:
+	case n.action == Relayed:
 		return "2.0.0"
-	case n.action == actionDelayed:
-		return "4." + adviceFor(n.reason).status
+	case n.action == Delayed:
+		return "4." + AdviceFor(n.reason).Status
 	case n.gaveUp > 0:
 		return "5.4.7" // delivery time expired
 	}
-	return "5." + adviceFor(n.reason).status
+	return "5." + AdviceFor(n.reason).Status
 }
 
 // typed writes an address with its type. The part is ASCII: an address that is not
 // has a form of its own (RFC 6533 section 3).
 func typed(kind, address string) string {
-	address = oneLine(address)
-	if isASCII(address) && kind != "utf-8" {
-		return ascii(kind) + ";" + address
+	address = text.OneLine(address)
+	if text.IsASCII(address) && kind != "utf-8" {
+		return text.ASCII(kind) + ";" + address
 	}
 	var b strings.Builder
 	for _, r := range address {
@@ -154,38 +146,7 @@ const maxField = 900
 
 // field writes one line, whatever is in the value.
 func field(b *bytes.Buffer, name, value string) {
-	fmt.Fprintf(b, "%s: %s\r\n", name, clip(oneLine(value), maxField))
-}
-
-// oneLine takes away what could end a line, or show as something else.
-func oneLine(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsGraphic(r) {
-			return ' '
-		}
-		return r
-	}, s))
-}
-
-func ascii(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r > '~' || r < ' ' {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
-func isASCII(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
-}
-
-// clip cuts between characters.
-func clip(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
+	fmt.Fprintf(b, "%s: %s\r\n", name, text.Shorten(text.OneLine(value), maxField))
 }
 
 func quoted(text []byte) []byte {

@@ -28,13 +28,13 @@ const ordinary = "Received: from x\r\nFrom: Anna <anna@contoso.test>\r\nTo: bob@
 // sample is a failure of the ordinary message, changed as the test wants it.
 func sample(t testing.TB, raw string, whole bool, change func(*notice)) *notice {
 	t.Helper()
-	o, err := readOriginal(stored{message: io.NewSectionReader(strings.NewReader(raw), 0, int64(len(raw)))}, mime.DefaultLimits(), whole)
+	o, err := ReadOriginal(io.NewSectionReader(strings.NewReader(raw), 0, int64(len(raw))), mime.DefaultLimits(), whole)
 	if err != nil {
 		t.Fatal(err)
 	}
 	received := time.Date(2026, 11, 2, 10, 0, 1, 0, time.UTC)
 	n := &notice{
-		id: "06h0000000000001", action: actionFailed, host: "relay.contoso.test", from: "scanner@contoso.test", to: "anna@contoso.test",
+		id: "06h0000000000001", action: Failed, host: "relay.contoso.test", from: "scanner@contoso.test", to: "anna@contoso.test",
 		now: received.Add(time.Minute), until: received.Add(48 * time.Hour), reason: "invalid_recipients", original: o,
 		about: queue.Record{ID: "06h0000000000000", Received: received, Entry: queue.Entry{
 			Envelope: queue.Envelope{From: "anna@contoso.test", To: []string{"bob@example.org"}},
@@ -75,8 +75,8 @@ var notices = map[string]struct {
 	"too-large": {ordinary, false, func(n *notice) {
 		n.reason, n.detail = "too_large", "a signed message can only go as it is, and its 3600000 bytes are more than Graph takes as MIME in one request (4 MB in base64)"
 	}},
-	"delayed":   {ordinary, false, func(n *notice) { n.action, n.reason = actionDelayed, "throttled" }},
-	"relayed":   {ordinary, false, func(n *notice) { n.action, n.reason = actionRelayed, "" }},
+	"delayed":   {ordinary, false, func(n *notice) { n.action, n.reason = Delayed, "throttled" }},
+	"relayed":   {ordinary, false, func(n *notice) { n.action, n.reason = Relayed, "" }},
 	"full":      {ordinary, true, nil},
 	"full-8bit": {"From: a\r\nSubject: caf\xe9\r\n\r\nna\xefve\r\n", true, nil},
 	"utf8": {"From: ü\r\nSubject: grüße 日本語 with a long subject that does not fit into one encoded word, nor into two\r\n\r\n", false, func(n *notice) {
@@ -84,7 +84,7 @@ var notices = map[string]struct {
 		n.about.Envelope.DSN.Recipients = map[string]queue.RecipientDSN{"jörg@müller.example": {Original: "utf-8;jörg+a=b@old.test"}}
 		n.to, n.diagnostic = "ünal@contoso.test", "400 BadRequest: ungültig"
 	}},
-	"unreadable": {"", false, func(n *notice) { n.original = original{}; n.reason, n.gaveUp = "storage", time.Hour }},
+	"unreadable": {"", false, func(n *notice) { n.original = Original{}; n.reason, n.gaveUp = "storage", time.Hour }},
 	"no-header":  {"just text, \r\nand no header\r\n", true, nil},
 	"unknown":    {ordinary, false, func(n *notice) { n.reason = "something_new" }},
 	"hostile": {"Subject: a\x00b\x0bc\rX-Evil: 1\r\nX-Odd: =?utf-8?q?=0D=0AX-Evil:_2?=\r\nBcc: x@y\r\nhidden@example.org\r\n\r\n--=_graphrelay_\r\n", true,
@@ -183,7 +183,7 @@ func checkStatus(t testing.TB, n *notice, status []byte) {
 				t.Errorf("group %d has %s %q", i, name, values)
 			}
 		}
-		if i > 0 && (h.Get("Action") != n.action || h.Get("Status") != n.statusCode() || h.Get("Final-Recipient") == "") {
+		if i > 0 && (h.Get("Action") != string(n.action) || h.Get("Status") != n.statusCode() || h.Get("Final-Recipient") == "") {
 			t.Errorf("group %d is %v", i, h)
 		}
 	}
@@ -194,7 +194,7 @@ func TestAdvice(t *testing.T) {
 	for _, r := range []graph.Reason{graph.ReasonInvalid, graph.ReasonRecipients, graph.ReasonTooLarge, graph.ReasonItemNotFound, graph.ReasonSession,
 		graph.ReasonMailbox, graph.ReasonMailboxFull, graph.ReasonSendDenied, graph.ReasonAccessDenied, graph.ReasonBlocked, graph.ReasonAuth,
 		graph.ReasonThrottled, graph.ReasonUnavailable, graph.ReasonNetwork, graph.ReasonCanceled, reasonStorage} {
-		if a := adviceFor(string(r)); a == adviceFor("") || a.why == "" || a.do == "" {
+		if a := AdviceFor(string(r)); a == AdviceFor("") || a.Why == "" || a.Do == "" {
 			t.Errorf("%s: %+v", r, a)
 		}
 	}
@@ -238,7 +238,7 @@ func FuzzNotice(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw, evil string, whole bool) {
 		n := sample(t, raw, whole, func(n *notice) { hostile(n, evil) })
-		for _, n.action = range []string{actionFailed, actionDelayed, actionRelayed} {
+		for _, n.action = range []Action{Failed, Delayed, Relayed} {
 			checkNotice(t, n, n.message())
 		}
 	})

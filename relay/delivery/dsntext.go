@@ -4,27 +4,29 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"graphrelay/internal/text"
 )
 
 // text is the part for people: what happened to whom, why, and what to do.
-func (n *notice) text() string {
+func (n *notice) prose() string {
 	var b strings.Builder
-	a := adviceFor(n.reason)
+	a := AdviceFor(n.reason)
 	fmt.Fprintf(&b, "This is the mail relay %s.\n\n", n.host)
 	switch n.action {
-	case actionFailed:
+	case Failed:
 		n.list(&b, "Your message was not sent to:")
-		fmt.Fprintf(&b, "Why: %s\n", a.why)
+		fmt.Fprintf(&b, "Why: %s\n", a.Why)
 		if n.gaveUp > 0 {
 			fmt.Fprintf(&b, "The relay tried for %s and then gave up.\n", plainly(n.gaveUp))
 		}
-		fmt.Fprintf(&b, "\nWhat you can do: %s\n", a.do)
-	case actionDelayed:
+		fmt.Fprintf(&b, "\nWhat you can do: %s\n", a.Do)
+	case Delayed:
 		n.list(&b, "Your message could not be sent yet to:")
-		fmt.Fprintf(&b, "Why: %s\n", a.why)
+		fmt.Fprintf(&b, "Why: %s\n", a.Why)
 		fmt.Fprintf(&b, "\nWhat you can do: Nothing for now. The relay goes on trying until %s.\nPlease do not send the message again: it would arrive twice.\n",
 			n.until.Format(time.RFC1123Z))
-	case actionRelayed:
+	case Relayed:
 		n.list(&b, "Your message was handed over to Microsoft 365, which delivers it to:")
 		b.WriteString("Microsoft 365 does not tell the relay when it arrives, so that no other notice of it will follow.\n")
 	}
@@ -35,7 +37,7 @@ func (n *notice) text() string {
 func (n *notice) list(b *strings.Builder, title string) {
 	b.WriteString(title + "\n\n")
 	for _, r := range n.recipients {
-		b.WriteString("    " + oneLine(r) + "\n")
+		b.WriteString("    " + text.OneLine(r) + "\n")
 	}
 	b.WriteString("\n")
 }
@@ -43,7 +45,7 @@ func (n *notice) list(b *strings.Builder, title string) {
 // particulars say which message it is, and what an administrator will ask for.
 func (n *notice) particulars(b *strings.Builder) {
 	line := func(name, value string) {
-		if value = clip(oneLine(value), maxField); value != "" {
+		if value = text.Shorten(text.OneLine(value), maxField); value != "" {
 			fmt.Fprintf(b, "    %-11s %s\n", name+":", value)
 		}
 	}

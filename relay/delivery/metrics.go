@@ -69,8 +69,8 @@ func (m *Metrics) ended(connection string, o queue.Outcome, unbounced bool) {
 		m.unbounced.WithLabelValues(connection).Inc()
 	}
 	if o.Notification != nil {
-		kind := map[queue.State]string{queue.Failed: actionFailed, queue.Deferred: actionDelayed, queue.Sent: actionRelayed}[o.State]
-		m.bounces.WithLabelValues(connection, kind).Inc()
+		kind := map[queue.State]Action{queue.Failed: Failed, queue.Deferred: Delayed, queue.Sent: Relayed}[o.State]
+		m.bounces.WithLabelValues(connection, string(kind)).Inc()
 	}
 }
 
@@ -80,8 +80,8 @@ func (m *Metrics) Observer(connection string) *Observer {
 	m.seconds.WithLabelValues(connection)
 	m.throttled.WithLabelValues(connection)
 	m.unbounced.WithLabelValues(connection)
-	for _, kind := range []string{actionFailed, actionDelayed, actionRelayed} {
-		m.bounces.WithLabelValues(connection, kind)
+	for _, kind := range []Action{Failed, Delayed, Relayed} {
+		m.bounces.WithLabelValues(connection, string(kind))
 	}
 	m.tokens.WithLabelValues(connection, "ok")
 	m.tokens.WithLabelValues(connection, "failed")

@@ -15,28 +15,28 @@ const (
 	maxReturned       = 1 << 20 // with RET=FULL; it has to fit into one request as MIME
 )
 
-// original is what a notification says of the message that it is about. The zero
+// Original is what a notification says of the message that it is about. The zero
 // value is one that could not be read.
-type original struct {
+type Original struct {
 	subject, date, messageID string
 	report                   bool   // it is a notification itself, ours or another's
 	header                   []byte // without those who got it unseen
 	body                     []byte // nil: the header alone is returned
 }
 
-// readOriginal reads the header, and the body too where it is wanted and small.
-func readOriginal(s stored, lim mime.Limits, whole bool) (original, error) {
-	head, offset, err := mime.EditHeader(s.message, s.message.Size(), lim, []mime.Field{{Name: "Bcc"}, {Name: "Resent-Bcc"}})
+// ReadOriginal reads the header, and the body too where it is wanted and small.
+func ReadOriginal(message *io.SectionReader, lim mime.Limits, full bool) (Original, error) {
+	head, offset, err := mime.EditHeader(message, message.Size(), lim, []mime.Field{{Name: "Bcc"}, {Name: "Resent-Bcc"}})
 	if err != nil {
-		return original{}, err
+		return Original{}, err
 	}
 	h := mime.ReadHeader(head, lim)
-	o := original{subject: h.Subject(), date: h.Value("Date"), messageID: h.MessageID(), report: isReport(h), header: head}
-	if !whole || s.message.Size() > maxReturned {
+	o := Original{subject: h.Subject(), date: h.Value("Date"), messageID: h.MessageID(), report: isReport(h), header: head}
+	if !full || message.Size() > maxReturned {
 		return o, nil
 	}
-	o.body = make([]byte, s.message.Size()-offset)
-	_, err = io.ReadFull(io.NewSectionReader(s.message, offset, int64(len(o.body))), o.body)
+	o.body = make([]byte, message.Size()-offset)
+	_, err = io.ReadFull(io.NewSectionReader(message, offset, int64(len(o.body))), o.body)
 	return o, err
 }
 
@@ -49,7 +49,7 @@ func isReport(h *mime.Header) bool {
 
 // part is the third part of a notification (RFC 6522 section 3) with its own
 // header, and the encoding that all around it must have too.
-func (o original) part() (text []byte, encoding string) {
+func (o Original) part() (text []byte, encoding string) {
 	switch {
 	case o.header == nil:
 		return nil, "7bit"
@@ -61,7 +61,7 @@ func (o original) part() (text []byte, encoding string) {
 	return fmt.Appendf(nil, "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: %s\r\n\r\n%s", encoding, content), encoding
 }
 
-func (o original) headerPart() []byte {
+func (o Original) headerPart() []byte {
 	head := bytes.TrimSuffix(o.header, []byte("\r\n")) // the empty line
 	if len(head) > maxReturnedHeader {
 		head = head[:bytes.LastIndexByte(head[:maxReturnedHeader], '\n')+1]
