@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"graphrelay/graph"
+	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/verdict"
 )
@@ -31,7 +32,7 @@ func (j *job) answer(o queue.Outcome, notRecorded error) {
 		j.waiter.Decide(verdict.Verdict{})
 		return
 	}
-	a := AdviceFor(o.Reason)
+	a := bounce.AdviceFor(o.Reason)
 	v := verdict.Verdict{Refused: true, Enhanced: [3]int{5}, Text: a.Why + " " + a.Do}
 	for i, digits := range strings.SplitN(a.Status, ".", 2) {
 		v.Enhanced[i+1], _ = strconv.Atoi(digits) // the table holds numbers

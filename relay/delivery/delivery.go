@@ -19,6 +19,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/mime"
+	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/signature"
 	"graphrelay/relay/verdict"
@@ -75,7 +76,7 @@ type Deliverer struct {
 	log     *slog.Logger
 	places  *places
 
-	notifier Notifier
+	notifier bounce.Notifier
 }
 
 // Clients finds the client of a lane's connection. The error says why there is none; one
@@ -86,7 +87,7 @@ type Clients func(connection string) (*graph.Client, error)
 func New(cfg Config, work Queue, clients Clients, m *Metrics, log *slog.Logger) *Deliverer {
 	b := &backlogs{until: map[queue.Lane]time.Time{}}
 	return &Deliverer{cfg: cfg, work: work, clients: clients, backlog: b, metrics: m, log: log, places: newPlaces(cfg),
-		notifier: Notifier{Host: cfg.MessageIDHost, Postmaster: cfg.Postmaster, To: cfg.BounceTo, GiveUpAfter: cfg.GiveUpAfter}}
+		notifier: bounce.Notifier{Host: cfg.MessageIDHost, Postmaster: cfg.Postmaster, To: cfg.BounceTo, GiveUpAfter: cfg.GiveUpAfter}}
 }
 
 // Follow takes over what another deliverer knows of the mailboxes, before Run.

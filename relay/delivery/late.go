@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
 )
 
@@ -35,7 +36,7 @@ func (d *Deliverer) warn(ctx context.Context) {
 func (d *Deliverer) warnOf(ctx context.Context, r queue.Record) error {
 	j := &job{d: d, task: queue.Task{Record: r}, log: d.log.With("id", r.ID)}
 	defer j.close()
-	o := j.notify(queue.Outcome{State: queue.Deferred, Reason: r.Reason, Detail: r.Detail}, Delayed)
+	o := j.notify(queue.Outcome{State: queue.Deferred, Reason: r.Reason, Detail: r.Detail}, bounce.Delayed)
 	err := d.work.MarkWarned(ctx, r.ID, o.Notification, j.events...)
 	if err == nil && o.Notification != nil {
 		j.log.Info("the sender is told of the delay", "lane", r.Lane.String(), "notification", o.Notification.ID)

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"graphrelay/graph"
+	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
 )
 
@@ -69,7 +70,7 @@ func (m *Metrics) ended(connection string, o queue.Outcome, unbounced bool) {
 		m.unbounced.WithLabelValues(connection).Inc()
 	}
 	if o.Notification != nil {
-		kind := map[queue.State]Action{queue.Failed: Failed, queue.Deferred: Delayed, queue.Sent: Relayed}[o.State]
+		kind := map[queue.State]bounce.Action{queue.Failed: bounce.Failed, queue.Deferred: bounce.Delayed, queue.Sent: bounce.Relayed}[o.State]
 		m.bounces.WithLabelValues(connection, string(kind)).Inc()
 	}
 }
@@ -80,7 +81,7 @@ func (m *Metrics) Observer(connection string) *Observer {
 	m.seconds.WithLabelValues(connection)
 	m.throttled.WithLabelValues(connection)
 	m.unbounced.WithLabelValues(connection)
-	for _, kind := range []Action{Failed, Delayed, Relayed} {
+	for _, kind := range []bounce.Action{bounce.Failed, bounce.Delayed, bounce.Relayed} {
 		m.bounces.WithLabelValues(connection, string(kind))
 	}
 	m.tokens.WithLabelValues(connection, "ok")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"graphrelay/graph"
+	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
 )
 
@@ -14,16 +15,16 @@ import (
 func (j *job) tell(o queue.Outcome) queue.Outcome {
 	switch o.State {
 	case queue.Failed:
-		return j.notify(o, Failed)
+		return j.notify(o, bounce.Failed)
 	case queue.Sent:
-		return j.notify(o, Relayed)
+		return j.notify(o, bounce.Relayed)
 	}
 	return o
 }
 
 // notify adds a notification of the action to the outcome. What becomes of the message
 // does not depend on it: a notification that cannot be written is left out.
-func (j *job) notify(o queue.Outcome, a Action) (out queue.Outcome) {
+func (j *job) notify(o queue.Outcome, a bounce.Action) (out queue.Outcome) {
 	defer func() {
 		if r := recover(); r != nil {
 			j.log.Error("writing a notification panicked", "panic", fmt.Sprint(r))
@@ -35,16 +36,16 @@ func (j *job) notify(o queue.Outcome, a Action) (out queue.Outcome) {
 	case err == nil:
 		o.Notification = n
 		j.event(a.Event(), "as "+n.ID+" to "+n.Envelope.To[0], graph.Reply{})
-	case !errors.Is(err, ErrNotWanted):
+	case !errors.Is(err, bounce.ErrNotWanted):
 		return j.unbounceable(o, err.Error())
-	case a == Failed:
+	case a == bounce.Failed:
 		j.event("not bounced", err.Error(), graph.Reply{})
 	}
 	return o
 }
 
-func (j *job) bounceReport(o queue.Outcome, a Action) Report {
-	r := Report{Action: a, Message: j.task.Record, Reason: o.Reason, Detail: o.Detail, GaveUp: j.gaveUp, Original: j.original}
+func (j *job) bounceReport(o queue.Outcome, a bounce.Action) bounce.Report {
+	r := bounce.Report{Action: a, Message: j.task.Record, Reason: o.Reason, Detail: o.Detail, GaveUp: j.gaveUp, Original: j.original}
 	if e := j.refusal; e != nil && e.Code != "" {
 		r.Diagnostic = fmt.Sprintf("%d %s: %s", e.Status, e.Code, e.Message)
 	}
@@ -62,21 +63,21 @@ func (j *job) unbounceable(o queue.Outcome, why string) queue.Outcome {
 }
 
 // original reads what a notification returns of the message, as far as it can be read.
-func (j *job) original(full bool) Original {
+func (j *job) original(full bool) bounce.Original {
 	if j.body == nil {
 		body, err := j.d.work.Open(context.Background(), j.task.ID) // also when the program stops
 		if err != nil {
 			j.log.Warn("the message cannot be returned", "error", err)
-			return Original{}
+			return bounce.Original{}
 		}
 		j.body = body
 	}
 	s, err := openStored(j.body, j.task.Trace)
 	if err != nil {
 		j.log.Warn("the message cannot be returned", "error", err)
-		return Original{}
+		return bounce.Original{}
 	}
-	o, err := ReadOriginal(s.message, j.d.cfg.MIME, full)
+	o, err := bounce.ReadOriginal(s.message, j.d.cfg.MIME, full)
 	if err != nil {
 		j.log.Warn("the message cannot be returned", "error", err)
 	}

@@ -1,4 +1,9 @@
-package delivery
+// Package bounce writes delivery status notifications (RFC 3464): what the sender of a
+// message is told of its failure, its delay or its hand-over to Microsoft 365.
+//
+// It decides who is notified of what, and when nobody can be. It makes messages; it
+// neither reads the queue nor sends.
+package bounce
 
 import (
 	"errors"
@@ -60,6 +65,9 @@ type Report struct {
 	GaveUp     bool                     // the message failed since it was tried for too long
 	Original   func(full bool) Original // reads the message, with its content if full
 }
+
+// reasonStorage: the queue itself could not be read or written.
+const reasonStorage = "storage"
 
 // ErrNotWanted is returned if no recipient's failure is to be reported (NOTIFY).
 var ErrNotWanted = errors.New("the sender asked for no bounce (NOTIFY)")
