@@ -1,0 +1,59 @@
+package queueview
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"graphrelay/internal/text"
+	"graphrelay/relay/queue"
+)
+
+// lane is the JSON form of a lane.
+type lane struct {
+	Lane        queue.Lane            `json:"lane"`
+	Messages    map[queue.State]int64 `json:"messages"`
+	Oldest      *time.Time            `json:"oldest,omitempty"`
+	PausedUntil *time.Time            `json:"paused_until,omitempty"`
+	PausedFor   string                `json:"paused_for,omitempty"`
+}
+
+func laneOf(l queue.LaneStatus) lane {
+	v := lane{Lane: l.Lane, Messages: l.Messages, PausedFor: l.PausedFor}
+	if !l.Oldest.IsZero() {
+		v.Oldest = &l.Oldest
+	}
+	if !l.PausedUntil.IsZero() {
+		v.PausedUntil = &l.PausedUntil
+	}
+	return v
+}
+
+// Lanes prints one line for each lane.
+func (p Printer) Lanes(lanes []queue.LaneStatus) error {
+	if p.JSON {
+		return encodeEach(p, lanes, laneOf)
+	}
+	w := p.table()
+	fmt.Fprintln(w, "LANE\tQUEUED\tDELIVERING\tDEFERRED\tHELD\tOLDEST\tPAUSED")
+	for _, l := range lanes {
+		oldest := ""
+		if !l.Oldest.IsZero() {
+			oldest = l.Oldest.Format(time.DateTime)
+		}
+		name := strings.TrimSuffix(l.Lane.String(), "/") // a whole connection is paused
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", text.Printable(name), l.Messages[queue.Queued], l.Messages[queue.Delivering],
+			l.Messages[queue.Deferred], l.Messages[queue.Held], oldest, text.Printable(paused(l)))
+	}
+	return w.Flush()
+}
+
+func paused(l queue.LaneStatus) string {
+	switch {
+	case l.PausedUntil.IsZero():
+		return ""
+	case l.PausedUntil.Before(queue.Forever):
+		return "until " + l.PausedUntil.Format(time.DateTime) + ", " + l.PausedFor
+	}
+	return "until resume, " + l.PausedFor
+}

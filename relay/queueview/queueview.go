@@ -1,0 +1,43 @@
+// Package queueview prints messages and lanes of the queue for operators: as tables for
+// people, or as JSON for programs, one object a line. What comes from mail is made safe
+// for a terminal.
+package queueview
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"graphrelay/internal/text"
+)
+
+// Printer prints to Out.
+type Printer struct {
+	Out  io.Writer
+	JSON bool
+}
+
+// Done prints what was done to a message or lane. kind is what name is: "id" or "lane".
+func (p Printer) Done(action, kind, name string) error {
+	if p.JSON {
+		return p.encoder().Encode(map[string]string{kind: name, "done": action})
+	}
+	_, err := fmt.Fprintf(p.Out, "%s %s\n", action, text.Printable(name))
+	return err
+}
+
+func (p Printer) encoder() *json.Encoder { return json.NewEncoder(text.JSONWriter(p.Out)) }
+
+func (p Printer) table() *tabwriter.Writer { return tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0) }
+
+// encodeEach writes the JSON form of each item.
+func encodeEach[T, V any](p Printer, items []T, view func(T) V) error {
+	enc := p.encoder()
+	for _, item := range items {
+		if err := enc.Encode(view(item)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

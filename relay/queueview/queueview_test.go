@@ -1,0 +1,82 @@
+package queueview
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+var received = time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC)
+
+func message() queue.Record {
+	return queue.Record{
+		ID: "0M1", Received: received, Size: 12, State: queue.Deferred, Due: received.Add(time.Minute), Reason: "throttled", Detail: "in 30s",
+		Entry: queue.Entry{
+			Envelope: queue.Envelope{To: []string{"a@x.test", "b@x.test"}, DSN: queue.DSN{Return: "HDRS", Recipients: map[string]queue.RecipientDSN{"a@x.test": {Notify: []string{"NEVER"}}}}},
+			Lane:     queue.Lane{Connection: "contoso", Mailbox: "crm@contoso.test"}, Subject: "two\nlines \x1b[2J",
+		},
+	}
+}
+
+func printed(t *testing.T, asJSON bool, do func(Printer) error) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := do(Printer{Out: &b, JSON: asJSON}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestTables(t *testing.T) {
+	events := []queue.Event{{At: received, What: "draft created", RequestID: "r1"}}
+	lanes := []queue.LaneStatus{{Lane: queue.Lane{Connection: "contoso"}, PausedUntil: queue.Forever, PausedFor: "operator"}}
+	for name, c := range map[string]struct{ got, want string }{
+		"messages": {printed(t, false, func(p Printer) error { return p.Messages([]queue.Record{message()}) }), `
+ID   STATE     RECEIVED             SIZE  FROM  TO                   WHY
+0M1  deferred  2026-11-01 09:00:00  12    <>    a@x.test and 1 more  throttled
+`},
+		"message": {printed(t, false, func(p Printer) error { return p.Message(message(), events) }), `
+id                         0M1
+state                      deferred
+why                        throttled in 30s
+next try                   2026-11-01 09:01:00
+attempts                   0
+received                   2026-11-01 09:00:00 from the relay itself
+size                       12
+envelope from              <>
+envelope to                a@x.test b@x.test
+notifications              RET=HDRS
+  a@x.test                 NOTIFY=NEVER
+subject                    two?lines ?[2J
+lane                       contoso/crm@contoso.test
+  2026-11-01 09:00:00.000  draft created (request-id r1)
+`},
+		"lanes": {printed(t, false, func(p Printer) error { return p.Lanes(lanes) }), `
+LANE     QUEUED  DELIVERING  DEFERRED  HELD  OLDEST  PAUSED
+contoso  0       0           0         0             until resume, operator
+`},
+		"done": {printed(t, false, func(p Printer) error { return p.Done("hold", "id", "0M1\x07") }), "\nhold 0M1?\n"},
+	} {
+		if "\n"+c.got != c.want {
+			t.Errorf("%s:\n%s", name, c.got)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	got := printed(t, true, func(p Printer) error { return p.Message(message(), nil) })
+	var v map[string]any
+	if err := json.Unmarshal([]byte(got), &v); err != nil || strings.Count(got, "\n") != 1 {
+		t.Fatalf("%q: %v", got, err)
+	}
+	if v["subject"] != message().Subject || v["due"] == nil || v["finished"] != nil || v["user"] != nil {
+		t.Errorf("it is %v", v)
+	}
+	if got := printed(t, true, func(p Printer) error { return p.Done("pause", "lane", "contoso") }); got != `{"done":"pause","lane":"contoso"}`+"\n" {
+		t.Error(got)
+	}
+}
