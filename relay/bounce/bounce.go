@@ -69,7 +69,7 @@ type Report struct {
 // reasonStorage: the queue itself could not be read or written.
 const reasonStorage = "storage"
 
-// ErrNotWanted is returned if no recipient's failure is to be reported (NOTIFY).
+// ErrNotWanted is returned if the sender wants no notification for any recipient.
 var ErrNotWanted = errors.New("the sender asked for no bounce (NOTIFY)")
 
 // ImpossibleError says why nobody can be notified.
@@ -121,7 +121,7 @@ func impossible(r Report, o Original, by queue.Lane) string {
 	case o.report:
 		return "it is a bounce itself"
 	case blocks(r.Reason, r.Message.Lane, by):
-		return "its mailbox cannot send one either; set delivery.postmaster to another mailbox"
+		return "its mailbox cannot send a bounce either; set delivery.postmaster to another mailbox"
 	}
 	return ""
 }

@@ -13,12 +13,12 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// bounceField marks what the relay itself says of a message, with the queue ID of
-// that message.
+// bounceField marks a notification of this relay; its value is the queue ID of the
+// message that it is about.
 const bounceField = "X-Graphrelay-Bounce"
 
-// notice is a delivery status notification (RFC 3464). What of it comes from
-// outside is made safe where it is written.
+// notice is a delivery status notification (RFC 3464). Text in it that comes from outside
+// is made safe where it is written.
 type notice struct {
 	id         string // its own queue ID
 	action     Action
@@ -26,19 +26,19 @@ type notice struct {
 	from, to   string
 	now        time.Time
 	about      queue.Record
-	recipients []string // of about, those that the sender is told of
-	reason     string   // "" of a message that was sent
+	recipients []string // those of the message that it reports on
+	reason     string   // empty if the message was sent
 	gaveUp     time.Duration
-	until      time.Time // end of the tries for a message that is delayed
-	detail     string    // of what went wrong, for an administrator
-	diagnostic string    // what Graph answered
+	until      time.Time // when the relay gives up, for a delayed message
+	detail     string    // what went wrong, for an administrator
+	diagnostic string    // Microsoft 365's answer
 	original   Original
 }
 
-// message writes the notification in its three parts (RFC 6522 section 3).
+// message returns the notification in its three parts (RFC 6522 section 3).
 func (n *notice) message() []byte {
 	returned, encoding := n.original.part()
-	boundary := "=_graphrelay_" + n.id // whoever wrote the original could not know it
+	boundary := "=_graphrelay_" + n.id // the author of the original could not know it
 	var b bytes.Buffer
 	n.header(&b)
 	fmt.Fprintf(&b, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n", boundary)
@@ -56,8 +56,8 @@ func (n *notice) message() []byte {
 	return b.Bytes()
 }
 
-// header marks the message as an answer that nobody wrote (RFC 3834 section 5), so
-// that nobody's program answers it.
+// header writes the header. It marks the message as an automatic reply (RFC 3834 section
+// 5), so that no program replies to it.
 func (n *notice) header(b *bytes.Buffer) {
 	field(b, "From", mime.FormatAddresses([]mime.Address{{Name: "Mail Delivery System", Address: n.from}}))
 	field(b, "To", mime.FormatAddresses([]mime.Address{{Address: n.to}}))
@@ -75,7 +75,7 @@ func (n *notice) header(b *bytes.Buffer) {
 
 func (n *notice) messageID() string { return "<" + n.id + "@" + n.host + ">" }
 
-// subject is bounded: the original's may be as long as a field can be.
+// subject returns the Subject, which quotes at most 200 bytes of the original's.
 func (n *notice) subject(of string) string {
 	title := map[Action]string{Failed: "Undelivered Mail", Delayed: "Delayed Mail", Relayed: "Relayed Mail"}[n.action]
 	if of = text.Shorten(text.OneLine(of), 200); of != "" {
@@ -84,7 +84,7 @@ func (n *notice) subject(of string) string {
 	return title
 }
 
-// status is the part for programs (RFC 3464 section 2).
+// status writes the part for programs (RFC 3464 section 2).
 func (n *notice) status(b *bytes.Buffer) {
 	field(b, "Reporting-MTA", "dns; "+text.ASCII(n.host))
 	if id := n.about.Envelope.DSN.EnvelopeID; id != "" {
@@ -123,8 +123,8 @@ func (n *notice) statusCode() string {
 	return "5." + AdviceFor(n.reason).Status
 }
 
-// typed writes an address with its type. The part is ASCII: an address that is not
-// has a form of its own (RFC 6533 section 3).
+// typed returns an address with its type. Since the part is ASCII, other addresses are
+// written in the form of RFC 6533 section 3.
 func typed(kind, address string) string {
 	address = text.OneLine(address)
 	if text.IsASCII(address) && kind != "utf-8" {
@@ -144,7 +144,7 @@ func typed(kind, address string) string {
 // maxField keeps a line below the 998 characters of RFC 5322 section 2.1.1.
 const maxField = 900
 
-// field writes one line, whatever is in the value.
+// field writes a header field as exactly one line, whatever the value contains.
 func field(b *bytes.Buffer, name, value string) {
 	fmt.Fprintf(b, "%s: %s\r\n", name, text.Shorten(text.OneLine(value), maxField))
 }

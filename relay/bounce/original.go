@@ -9,22 +9,23 @@ import (
 	"graphrelay/mime"
 )
 
-// What a notification returns of a message at most.
+// How much of a message a notification returns.
 const (
 	maxReturnedHeader = 64 << 10
 	maxReturned       = 1 << 20 // with RET=FULL; it has to fit into one request as MIME
 )
 
-// Original is what a notification says of the message that it is about. The zero
-// value is one that could not be read.
+// Original is what a notification quotes of the message that it is about. The zero
+// Original stands for a message that could not be read.
 type Original struct {
 	subject, date, messageID string
-	report                   bool   // it is a notification itself, ours or another's
-	header                   []byte // without those who got it unseen
+	report                   bool   // the message is itself a notification, of this relay or another system
+	header                   []byte // without Bcc and Resent-Bcc
 	body                     []byte // nil: the header alone is returned
 }
 
-// ReadOriginal reads the header, and the body too where it is wanted and small.
+// ReadOriginal reads the header of message, and if full also its body unless that is too
+// large to be returned.
 func ReadOriginal(message *io.SectionReader, lim mime.Limits, full bool) (Original, error) {
 	head, offset, err := mime.EditHeader(message, message.Size(), lim, []mime.Field{{Name: "Bcc"}, {Name: "Resent-Bcc"}})
 	if err != nil {
@@ -40,15 +41,16 @@ func ReadOriginal(message *io.SectionReader, lim mime.Limits, full bool) (Origin
 	return o, err
 }
 
-// isReport finds what no bounce may answer even though it came with a sender.
+// isReport reports whether the message is a notification, which must not be answered with
+// a bounce even if it came with a sender.
 func isReport(h *mime.Header) bool {
 	kind := strings.ToLower(h.Value("Content-Type"))
 	return h.Count(bounceField) > 0 ||
 		strings.HasPrefix(kind, "multipart/report") && strings.Contains(kind, "delivery-status")
 }
 
-// part is the third part of a notification (RFC 6522 section 3) with its own
-// header, and the encoding that all around it must have too.
+// part returns the third part of a notification (RFC 6522 section 3) with its own header,
+// and the encoding that the parts around it must declare too.
 func (o Original) part() (text []byte, encoding string) {
 	switch {
 	case o.header == nil:
@@ -73,7 +75,8 @@ func (o Original) headerPart() []byte {
 	return fmt.Appendf(nil, "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: %s\r\n\r\n%s", encoding, head)
 }
 
-// encodingOf is the least that the content needs (RFC 2045 section 2.7 and on).
+// encodingOf returns the plainest encoding that fits the content (RFC 2045 sections 2.7 to
+// 2.9).
 func encodingOf(content []byte) string {
 	encoding := "7bit"
 	for line := range bytes.SplitSeq(content, []byte("\r\n")) {

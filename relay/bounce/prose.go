@@ -8,7 +8,7 @@ import (
 	"graphrelay/internal/text"
 )
 
-// text is the part for people: what happened to whom, why, and what to do.
+// prose returns the part for people: what happened, why, and what the sender can do.
 func (n *notice) prose() string {
 	var b strings.Builder
 	a := AdviceFor(n.reason)
@@ -22,13 +22,13 @@ func (n *notice) prose() string {
 		}
 		fmt.Fprintf(&b, "\nWhat you can do: %s\n", a.Do)
 	case Delayed:
-		n.list(&b, "Your message could not be sent yet to:")
+		n.list(&b, "Your message has not been sent yet to:")
 		fmt.Fprintf(&b, "Why: %s\n", a.Why)
-		fmt.Fprintf(&b, "\nWhat you can do: Nothing for now. The relay goes on trying until %s.\nPlease do not send the message again: it would arrive twice.\n",
+		fmt.Fprintf(&b, "\nWhat you can do: Nothing for now. The relay will keep trying until %s.\nPlease do not send the message again, or it will arrive twice.\n",
 			n.until.Format(time.RFC1123Z))
 	case Relayed:
-		n.list(&b, "Your message was handed over to Microsoft 365, which delivers it to:")
-		b.WriteString("Microsoft 365 does not tell the relay when it arrives, so that no other notice of it will follow.\n")
+		n.list(&b, "Your message was handed over to Microsoft 365, which will deliver it to:")
+		b.WriteString("Microsoft 365 does not report when it arrives, so you will receive no further notice.\n")
 	}
 	n.particulars(&b)
 	return b.String()
@@ -42,7 +42,7 @@ func (n *notice) list(b *strings.Builder, title string) {
 	b.WriteString("\n")
 }
 
-// particulars say which message it is, and what an administrator will ask for.
+// particulars writes which message it is, and what an administrator will ask for.
 func (n *notice) particulars(b *strings.Builder) {
 	line := func(name, value string) {
 		if value = text.Shorten(text.OneLine(value), maxField); value != "" {
@@ -61,7 +61,7 @@ func (n *notice) particulars(b *strings.Builder) {
 	line("Details", n.detail)
 }
 
-// plainly leaves out the zero units that time.Duration prints.
+// plainly returns d without the zero units that its String prints.
 func plainly(d time.Duration) string {
 	s := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

@@ -82,7 +82,7 @@ func TestBounce(t *testing.T) {
 		t.Errorf("reason %s", rec.Reason)
 	}
 	_, text, status := r.toldOnce(id, anna)
-	for _, want := range []string{"bob example", "does not accept the address", "Look for a mistake", "refused", id, "ErrorInvalidRecipients"} {
+	for _, want := range []string{"bob example", "does not accept the address", "Check the addresses", "refused", id, "ErrorInvalidRecipients"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
 		}
