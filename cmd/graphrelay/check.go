@@ -17,9 +17,9 @@ import (
 func checkCommand(e env, args []string) int {
 	fs := flags(e, "check")
 	path := fs.String("config", "", "configuration `file`")
-	online := fs.Bool("online", false, "try each connection: get a token, and look into a mailbox")
-	mailbox := fs.String("mailbox", "", "with --online, the `address` of the mailbox to look into (default: one that the configuration names)")
-	asJSON := fs.Bool("json", false, "with --online, one JSON object a line")
+	online := fs.Bool("online", false, "try each connection: get a token and read a mailbox")
+	mailbox := fs.String("mailbox", "", "with --online, the `address` of the mailbox to read (default: one that the configuration names)")
+	asJSON := fs.Bool("json", false, "with --online, print one JSON object a line")
 	if status, ok := noOperands(e, fs, args); !ok {
 		return status
 	}
@@ -39,7 +39,7 @@ func checkCommand(e env, args []string) int {
 	return exitOK
 }
 
-// checkOnline tries each connection, says what was seen, and tells whether all are good.
+// checkOnline tries each connection, prints the results, and reports whether all are good.
 func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 	good := true
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
@@ -55,7 +55,7 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 		check := relay.CheckOnline(context.Background(), cfg, c, of)
 		good = good && check.Good
 		if asJSON {
-			_ = json.NewEncoder(e.stdout).Encode(check)
+			_ = json.NewEncoder(text.JSONWriter(e.stdout)).Encode(check)
 			continue
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.SignIn, until("ok, until ", check.TokenUntil), cmp.Or(text.Printable(strings.Join(check.Rights, " ")), "-"),

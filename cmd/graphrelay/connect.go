@@ -21,17 +21,17 @@ import (
 func connectCommand(e env, args []string) int {
 	fs := flags(e, "connect")
 	path := fs.String("config", "", "configuration `file`")
-	connection := fs.String("connection", "", "`name` of the connection, where more than one lets owners sign in")
-	user := fs.Bool("smtp-user", false, "make an SMTP user and password that may send from the mailbox, and print them")
+	connection := fs.String("connection", "", "`name` of the connection, if owners can sign in to more than one")
+	user := fs.Bool("smtp-user", false, "create an SMTP user that may send from the mailbox, and print its name and password")
 	list := fs.Bool("list", false, "list the connected mailboxes")
-	asJSON := fs.Bool("json", false, "with --list, one JSON object a line")
-	disconnect := fs.Bool("disconnect", false, "forget the mailbox's sign-in and its SMTP user")
+	asJSON := fs.Bool("json", false, "with --list, print one JSON object a line")
+	disconnect := fs.Bool("disconnect", false, "remove the mailbox's sign-in and its SMTP user")
 	operands, status, ok := parse(e, fs, args)
 	if !ok {
 		return status
 	}
 	if *list != (len(operands) == 0) || len(operands) > 1 {
-		return badUsage(e, fs, "name one mailbox, or ask for --list")
+		return badUsage(e, fs, "name one mailbox, or give --list")
 	}
 	cfg, status := loadConfig(e, *path)
 	if cfg == nil {
@@ -58,7 +58,7 @@ func connectCommand(e env, args []string) int {
 	return exitOK
 }
 
-// connectMailbox signs the owner in with a device code.
+// connectMailbox has the owner sign in with a device code (RFC 8628).
 func connectMailbox(ctx context.Context, e env, k *relay.Connector, connection, mailbox string, user bool) error {
 	s, err := k.Begin(connection, mailbox)
 	if err != nil {
@@ -68,7 +68,7 @@ func connectMailbox(ctx context.Context, e env, k *relay.Connector, connection, 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "To connect %s, open %s, enter the code %s and sign in as the owner of the mailbox.\nThe code is good until %s.\n",
+	fmt.Fprintf(e.stdout, "To connect %s, open %s, enter the code %s and sign in as the owner of the mailbox.\nThe code is valid until %s.\n",
 		s.Mailbox(), text.Printable(code.VerificationURI), text.Printable(code.UserCode), code.Expiry.Local().Format(time.TimeOnly))
 	if err := s.WaitForDevice(ctx, code); err != nil {
 		return err
@@ -81,10 +81,11 @@ func connectMailbox(ctx context.Context, e env, k *relay.Connector, connection, 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "SMTP user: %s\nSMTP password: %s\nThe password is shown this once; with --smtp-user again there is a new one.\n", name, password)
+	fmt.Fprintf(e.stdout, "SMTP user: %s\nSMTP password: %s\nThe password is shown only once. To replace it, run the command with --smtp-user again.\n", name, password)
 	return nil
 }
 
+// connectHint returns what the operator can do about an error, or nothing.
 func connectHint(err error) string {
 	var r *graph.Error
 	switch {
@@ -99,7 +100,7 @@ func connectHint(err error) string {
 	case "authorization_declined", "access_denied":
 		return "; the owner declined: run the command again to ask once more"
 	case "expired_token":
-		return "; the code has run out: run the command again for a new one"
+		return "; the code has expired: run the command again for a new one"
 	case "unauthorized_client", "invalid_client":
 		return "; allow public client flows for the application in the Entra admin center (Authentication), or give the connection its client secret"
 	}
@@ -112,7 +113,7 @@ func listMailboxes(ctx context.Context, e env, k *relay.Connector, asJSON bool) 
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(e.stdout)
+		enc := json.NewEncoder(text.JSONWriter(e.stdout))
 		for _, m := range all {
 			if err := enc.Encode(m); err != nil {
 				return err

@@ -11,7 +11,7 @@ import (
 
 func demoCommand(e env, args []string) int {
 	fs := flags(e, "demo")
-	once := fs.Bool("once", false, "exit after the samples")
+	once := fs.Bool("once", false, "exit after the sample messages")
 	if status, ok := noOperands(e, fs, args); !ok {
 		return status
 	}

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/term"
 )
 
-// hashPasswordCommand reads the password from standard input, so that it stands
-// in no process list and no shell history.
+// hashPasswordCommand reads the password from standard input, to keep it out of process
+// lists and shell histories.
 func hashPasswordCommand(e env, args []string) int {
 	if status, ok := noOperands(e, flags(e, "hash-password"), args); !ok {
 		return status
@@ -46,7 +46,7 @@ func readPassword(e env) (string, error) {
 	}
 	line = strings.TrimRight(line, "\r\n")
 	if line == "" {
-		return "", errors.New("no password on standard input; write it there, as in: printf %s SECRET | graphrelay hash-password")
+		return "", errors.New("no password on standard input; give it there, as in: printf %s SECRET | graphrelay hash-password")
 	}
 	return line, nil
 }

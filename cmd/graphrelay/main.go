@@ -16,7 +16,7 @@ const (
 	exitBadUsage = 2 // bad configuration or command line
 )
 
-// env is what a command may touch of the world outside.
+// env has the standard streams of a command.
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -24,20 +24,20 @@ type env struct {
 
 // command is one subcommand; it returns the exit status.
 type command struct {
-	name, args, does string
-	run              func(e env, args []string) int
+	name, args, summary string
+	run                 func(e env, args []string) int
 }
 
 func commands() []command {
 	return []command{
-		{"demo", "[--once]", "show the main job with a built-in Graph simulator; needs nothing", demoCommand},
+		{"demo", "[--once]", "show the relay at work with a built-in Graph simulator; needs no set-up", demoCommand},
 		{"serve", "--config FILE", "run the relay", serveCommand},
-		{"check", "--config FILE [--online]", "check a configuration, and with --online its connections", checkCommand},
-		{"connect", "[MAILBOX] [--smtp-user] --config FILE", "sign the owner of a mailbox in; --list, --disconnect", connectCommand},
+		{"check", "--config FILE [--online]", "check a configuration, and with --online also its connections", checkCommand},
+		{"connect", "[MAILBOX] [--smtp-user] --config FILE", "sign in the owner of a mailbox; or --list, --disconnect", connectCommand},
 		{"queue", "ACTION [ID...] [--json] --config FILE", "list, show, hold, release, retry, delete or export messages; lanes, pause, resume", queueCommand},
-		{"simulate", "[--listen ADDR] [--latency D]", "run the Graph simulator alone", simulateCommand},
-		{"hash-password", "", "read a password from standard input, print its hash for users", hashPasswordCommand},
-		{"version", "", "print version, commit and Go version", versionCommand},
+		{"simulate", "[--listen ADDR] [--latency D]", "run only the Graph simulator", simulateCommand},
+		{"hash-password", "", "read a password from standard input and print its hash for users", hashPasswordCommand},
+		{"version", "", "print the version, the commit and the Go version", versionCommand},
 	}
 }
 
@@ -66,11 +66,11 @@ func run(e env, args []string) int {
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "graphrelay accepts mail by SMTP and delivers it through Microsoft Graph.\n\nUsage:")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  graphrelay %-53s %s\n", c.name+" "+c.args, c.does)
+		fmt.Fprintf(w, "  graphrelay %-53s %s\n", c.name+" "+c.args, c.summary)
 	}
 }
 
-// flags makes the flag set of a command; its errors are one line.
+// flags returns the flag set of a command. parse prints its errors, on one line.
 func flags(e env, name string) *flag.FlagSet {
 	fs := flag.NewFlagSet("graphrelay "+name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -78,8 +78,8 @@ func flags(e env, name string) *flag.FlagSet {
 	return fs
 }
 
-// parse reads flags and operands in any order. ok is false when the command is
-// over: help was asked for, or the command line is wrong.
+// parse reads flags and operands in any order. If ok is false the command is over, with
+// the status: help was asked for, or the command line is wrong.
 func parse(e env, fs *flag.FlagSet, args []string) (operands []string, status int, ok bool) {
 	for {
 		err := fs.Parse(args)
@@ -105,7 +105,7 @@ func badUsage(e env, fs *flag.FlagSet, what string) int {
 	return exitBadUsage
 }
 
-// noOperands refuses words that the command does not know.
+// noOperands is parse for a command that has no operands.
 func noOperands(e env, fs *flag.FlagSet, args []string) (int, bool) {
 	operands, status, ok := parse(e, fs, args)
 	if ok && len(operands) > 0 {
@@ -114,7 +114,7 @@ func noOperands(e env, fs *flag.FlagSet, args []string) (int, bool) {
 	return status, ok
 }
 
-// fault prints an error on one line each and returns the status.
+// fault prints an error and returns the status.
 func fault(e env, status int, err error) int {
 	fmt.Fprintf(e.stderr, "graphrelay: %v\n", err)
 	return status

@@ -113,12 +113,13 @@ func each(e env, names []string, do func(name string) error) int {
 	return status
 }
 
+// queueHint returns what the operator can do about an error, or nothing.
 func queueHint(err error) string {
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		return "; queue list shows what there is"
+		return "; graphrelay queue list shows the messages"
 	case errors.Is(err, queue.ErrState):
-		return "; queue show says more"
+		return "; graphrelay queue show has the details"
 	}
 	return ""
 }

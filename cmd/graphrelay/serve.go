@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"graphrelay/internal/systemd"
 	"graphrelay/relay"
 	"graphrelay/relay/config"
 )
@@ -29,19 +30,20 @@ func serveCommand(e env, args []string) int {
 	if err != nil {
 		return fault(e, exitFault, err)
 	}
-	tellSystemd(r, notifyReady)
+	notifySystemd(r, systemd.Ready)
 	return watch(e, r, *path, signals)
 }
 
-// tellSystemd goes on without it: the relay works, and systemd ends what does not
-// tell it in time.
-func tellSystemd(r *relay.Relay, state string) {
-	if err := notify(state); err != nil {
-		r.Log().Warn("cannot tell systemd", "state", state, "error", err)
+// notifySystemd only logs an error: the relay works without, and systemd itself stops a
+// service that does not notify it in time.
+func notifySystemd(r *relay.Relay, state string) {
+	if err := systemd.Notify(state); err != nil {
+		r.Log().Warn("cannot notify systemd", "state", state, "error", err)
 	}
 }
 
-// loadConfig prints every fault on a line of its own.
+// loadConfig loads the configuration. It prints each fault on a line of its own, and
+// returns nil and the exit status.
 func loadConfig(e env, path string) (*config.Config, int) {
 	if path == "" {
 		fmt.Fprintln(e.stderr, "graphrelay: no configuration; give one with --config FILE (config.example.yaml explains every key)")
@@ -55,18 +57,18 @@ func loadConfig(e env, path string) (*config.Config, int) {
 	return cfg, exitOK
 }
 
-// watch runs until a signal says stop, or a part of the relay fails.
+// watch blocks until a signal stops the relay, or a part of it fails. SIGHUP reloads.
 func watch(e env, r *relay.Relay, path string, signals <-chan os.Signal) int {
 	for {
 		select {
 		case s := <-signals:
 			if s == syscall.SIGHUP {
-				tellSystemd(r, notifyReloading)
+				notifySystemd(r, systemd.Reloading)
 				reload(r, path)
-				tellSystemd(r, notifyReady)
+				notifySystemd(r, systemd.Ready)
 				continue
 			}
-			tellSystemd(r, notifyStopping)
+			notifySystemd(r, systemd.Stopping)
 			r.Log().Info("stopping", "signal", s.String())
 			if err := r.Stop(); err != nil {
 				return fault(e, exitFault, err)
@@ -88,7 +90,7 @@ func reload(r *relay.Relay, path string) {
 		err = r.Reload(cfg)
 	}
 	if err != nil {
-		r.Log().Error("the configuration was not reloaded; the one before stays in use", "error", err)
+		r.Log().Error("cannot reload the configuration; the previous one stays in use", "error", err)
 		return
 	}
 	r.Log().Info("configuration reloaded")

@@ -20,10 +20,10 @@ func simulateCommand(e env, args []string) int {
 	fs := flags(e, "simulate")
 	listen := fs.String("listen", "127.0.0.1:8100", "`address` to listen on")
 	var o simulator.Options
-	fs.DurationVar(&o.Latency, "latency", 0, "`time` that each call takes at least")
+	fs.DurationVar(&o.Latency, "latency", 0, "the least `time` that each call takes")
 	fs.DurationVar(&o.SendDelay, "send-delay", 0, "`time` from the answer to send until the item is in Sent Items (default 200ms)")
-	fs.BoolVar(&o.RequireContract, "strict", false, "note requests that lack what graphrelay promises to send (/_simulator/violations)")
-	roles := fs.String("roles", "Mail.ReadWrite,Mail.Send", "application `permissions` that tokens have, separated by commas")
+	fs.BoolVar(&o.RequireContract, "strict", false, "record requests that lack what graphrelay always sends (see /_simulator/violations)")
+	roles := fs.String("roles", "Mail.ReadWrite,Mail.Send", "application `permissions` of the tokens, separated by commas")
 	quiet := fs.Bool("quiet", false, "do not log each call")
 	if status, ok := noOperands(e, fs, args); !ok {
 		return status
