@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-//go:embed owner.html
+//go:embed signin.html
 var ownerSource string
 
 var ownerPage = template.Must(template.New("owner").Parse(ownerSource))
