@@ -36,14 +36,14 @@ const (
 	ReasonCanceled     Reason = "canceled"
 )
 
-type verdict struct {
+type classification struct {
 	class  Class
 	reason Reason
 }
 
 // byCode is keyed by error.code. Where Microsoft documents none, the source is
 // named.
-var byCode = map[string]verdict{
+var byCode = map[string]classification{
 	// The message.
 	"ErrorInvalidRecipients":                            {ClassMessage, ReasonRecipients}, // user reports of send
 	"ErrorMimeContentInvalidBase64String":               {ClassMessage, ReasonInvalid},    // user-post-messages

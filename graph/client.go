@@ -51,16 +51,16 @@ type Observer interface {
 type Client struct {
 	cfg    Config
 	http   *http.Client
-	tokens *tokens
+	tokens *tokenCache
 	gate   *gate
 }
 
 // New makes a client; it makes no request.
 func New(cfg Config) *Client {
 	transport := &http.Transport{
-		Proxy:                  proxyFor(cfg.Proxy),
-		OnProxyConnectResponse: refuseConnect,
-		TLSClientConfig:        trust(cfg.Authorities),
+		Proxy:                  proxyFunc(cfg.Proxy),
+		OnProxyConnectResponse: checkConnect,
+		TLSClientConfig:        tlsConfig(cfg.Authorities),
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    1024, // without HTTP/2, as many as requests at a time: each new one costs a handshake
@@ -74,7 +74,7 @@ func New(cfg Config) *Client {
 		// A redirect would carry the token to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return &Client{cfg: cfg, http: client, tokens: newTokens(cfg, client), gate: newGate(cfg.Concurrency, cfg.Budgets)}
+	return &Client{cfg: cfg, http: client, tokens: newTokenCache(cfg, client), gate: newGate(cfg.Concurrency, cfg.Budgets)}
 }
 
 // ShareLimits takes over what another client of the same application has under way and has
@@ -108,7 +108,7 @@ type request struct {
 	length      int64
 	success     []int        // every other status is an error
 	record      func() error // called before the request is made; may be nil
-	recordFirst bool         // before it waits for its turn
+	recordEarly bool         // before it waits for its turn
 }
 
 func (r *request) cost() cost {
@@ -150,19 +150,19 @@ func answerLimit(req *http.Request) int64 { return maxAnswer + 6*req.ContentLeng
 // call makes the request and decodes the answer into out, which may be nil. A
 // token that Graph no longer takes is renewed once: the first request had no effect.
 func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
-	recorded, err := c.recordFirst(ctx, r)
+	recorded, err := c.recordEarly(ctx, r)
 	if err != nil {
 		return Reply{}, err
 	}
 	if r.mailbox != "" {
-		release, err := c.gate.enter(ctx, r.op, r.mailbox, r.cost())
+		release, err := c.gate.acquire(ctx, r.op, r.mailbox, r.cost())
 		if err != nil {
 			return Reply{}, err
 		}
 		defer release()
 	}
 	token, err := c.Token(ctx, r.mailbox)
-	if err == nil && r.record != nil && time.Since(recorded) > maxRecorded {
+	if err == nil && r.record != nil && time.Since(recorded) > maxRecordAge {
 		err = r.record()
 	}
 	if err != nil {
@@ -172,24 +172,24 @@ func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 	if reply.Status != http.StatusUnauthorized {
 		return reply, err
 	}
-	c.tokens.drop(r.mailbox, token)
+	c.tokens.invalidate(r.mailbox, token)
 	if token, err = c.Token(ctx, r.mailbox); err != nil {
 		return reply, err
 	}
 	return c.attempt(ctx, r, token, out)
 }
 
-// maxRecorded is how old a record may be at the request that it is of.
-const maxRecorded = time.Second
+// maxRecordAge is how old a record may be at the request that it is of.
+const maxRecordAge = time.Second
 
-// recordFirst records where no turn is waited for yet: a place in which the mailbox
+// recordEarly records where no turn is waited for yet: a place in which the mailbox
 // could be asked something is not held while the disk writes. What would be refused
 // anyway is not recorded.
-func (c *Client) recordFirst(ctx context.Context, r *request) (at time.Time, err error) {
-	if !r.recordFirst || r.record == nil {
+func (c *Client) recordEarly(ctx context.Context, r *request) (at time.Time, err error) {
+	if !r.recordEarly || r.record == nil {
 		return time.Time{}, nil
 	}
-	if err := c.gate.look(r.op, r.mailbox, r.cost()); err != nil {
+	if err := c.gate.check(r.op, r.mailbox, r.cost()); err != nil {
 		return time.Time{}, err
 	}
 	if _, err := c.Token(ctx, r.mailbox); err != nil {
@@ -222,13 +222,13 @@ func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, o
 	token.SetAuthHeader(req)
 	req.Header.Set("Accept", "application/json")
 	reply, err := c.roundTrip(req, r.op, r.success, out)
-	c.gate.heed(r.mailbox, err)
+	c.gate.applyRetryAfter(r.mailbox, err)
 	return reply, err
 }
 
 // identify sets the headers that every request has, those for a token and to an
 // upload URL too.
-func identify(h http.Header, userAgent string) {
+func setCommonHeaders(h http.Header, userAgent string) {
 	h.Set("User-Agent", userAgent)
 	h.Set("client-request-id", newUUID())
 	h.Set("Prefer", `IdType="ImmutableId"`)
@@ -236,12 +236,12 @@ func identify(h http.Header, userAgent string) {
 
 // roundTrip is the one way to the wire, but for tokens.
 func (c *Client) roundTrip(req *http.Request, op string, success []int, out any) (Reply, error) {
-	identify(req.Header, c.cfg.UserAgent)
+	setCommonHeaders(req.Header, c.cfg.UserAgent)
 	start := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		c.observe(op, 0, start)
-		return Reply{}, transportError(op, err, c.secretsOf(req)...)
+		return Reply{}, transportError(op, err, c.secretsIn(req)...)
 	}
 	if resp.StatusCode == http.StatusServiceUnavailable {
 		defer c.http.CloseIdleConnections() // to be tried again on a new one (best-practices-concept)
@@ -255,7 +255,7 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 			return reply, decode(op, reply, io.LimitReader(resp.Body, answerLimit(req)), out)
 		}
 	}
-	e := responseError(op, resp, c.secretsOf(req)...)
+	e := responseError(op, resp, c.secretsIn(req)...)
 	if e.throttled() && c.cfg.Observer != nil {
 		c.cfg.Observer.Throttled()
 	}
@@ -304,7 +304,7 @@ func (c *Client) WithHTTPClient(ctx context.Context) context.Context {
 }
 
 // SignInError makes an *Error of what came of a sign-in.
-func (c *Client) SignInError(err error) error { return c.tokens.failed(err) }
+func (c *Client) SignInError(err error) error { return c.tokens.signInError(err) }
 
 // newUUID makes a version 4 UUID (RFC 9562 section 5.4).
 func newUUID() string {

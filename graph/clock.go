@@ -13,9 +13,9 @@ const maxSkew = 2 * time.Minute
 
 // clock is how far this machine's is ahead of the token endpoint's, by the Date of its last
 // answer (RFC 9110 section 6.6.1); nil if none was seen.
-type clock struct{ ahead atomic.Pointer[time.Duration] }
+type clockSkew struct{ ahead atomic.Pointer[time.Duration] }
 
-func (c *clock) read(h http.Header) {
+func (c *clockSkew) observe(h http.Header) {
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		ahead := time.Since(date)
 		c.ahead.Store(&ahead)

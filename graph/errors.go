@@ -130,10 +130,10 @@ func conceal(err error, secrets ...string) error {
 	return err
 }
 
-// secretsOf are what a server or proxy was given to be let in, and may repeat: the
+// secretsIn are what a server or proxy was given to be let in, and may repeat: the
 // proxy's password, and the token of the header or the long values in an upload URL,
 // one of which is a token.
-func (c *Client) secretsOf(r *http.Request) (list []string) {
+func (c *Client) secretsIn(r *http.Request) (list []string) {
 	list = proxySecrets(c.cfg.Proxy)
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		return append(list, token)

@@ -13,18 +13,18 @@ import (
 // a time, and the budgets. Graph counts them for each pair of application and mailbox
 // (throttling-limits, Outlook).
 type gate struct {
-	limit   int
-	budgets Budgets
-	mu      sync.Mutex
-	open    map[string]*turnstile
-	swept   time.Time
+	limit     int
+	budgets   Budgets
+	mu        sync.Mutex
+	mailboxes map[string]*mailboxLimits
+	swept     time.Time
 }
 
-type turnstile struct {
+type mailboxLimits struct {
 	slots                   chan struct{}
 	users                   int // in or waiting
 	requests, upload, sends window
-	closed                  time.Time // until then Graph wants to be left alone
+	pausedUntil             time.Time // until then Graph wants to be left alone
 }
 
 // cost is what a request takes of the budgets.
@@ -35,57 +35,57 @@ type cost struct {
 }
 
 func newGate(limit int, b Budgets) *gate {
-	return &gate{limit: max(limit, 1), budgets: b, open: map[string]*turnstile{}, swept: time.Now()}
+	return &gate{limit: max(limit, 1), budgets: b, mailboxes: map[string]*mailboxLimits{}, swept: time.Now()}
 }
 
 // enter waits for a place; the caller must call leave. Where a budget is used up it
 // does not wait but says how long it would take, as Graph would: whoever waits holds
 // up others.
-func (g *gate) enter(ctx context.Context, op, mailbox string, c cost) (leave func(), err error) {
-	t := g.turnstile(mailbox)
+func (g *gate) acquire(ctx context.Context, op, mailbox string, c cost) (release func(), err error) {
+	t := g.limitsOf(mailbox)
 	select {
 	case t.slots <- struct{}{}:
-		leave = func() { <-t.slots; g.leave(t) }
+		release = func() { <-t.slots; g.done(t) }
 	case <-ctx.Done():
-		g.leave(t)
+		g.done(t)
 		return nil, &Error{Op: op, Class: ClassPassing, Reason: ReasonCanceled, err: ctx.Err()}
 	}
 	if err := g.spend(t, op, c); err != nil {
-		leave()
+		release()
 		return nil, err
 	}
-	return leave, nil
+	return release, nil
 }
 
-func (g *gate) turnstile(mailbox string) *turnstile {
+func (g *gate) limitsOf(mailbox string) *mailboxLimits {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sweep(time.Now())
 	key := strings.ToLower(mailbox)
-	t := g.open[key]
+	t := g.mailboxes[key]
 	if t == nil {
-		t = &turnstile{slots: make(chan struct{}, g.limit), requests: window{budget: g.budgets.Requests},
+		t = &mailboxLimits{slots: make(chan struct{}, g.limit), requests: window{budget: g.budgets.Requests},
 			upload: window{budget: g.budgets.Upload}, sends: window{budget: g.budgets.Sends}}
-		g.open[key] = t
+		g.mailboxes[key] = t
 	}
 	t.users++
 	return t
 }
 
 // look answers what enter would, of the budgets.
-func (g *gate) look(op, mailbox string, c cost) error {
-	t := g.turnstile(mailbox)
-	defer g.leave(t)
+func (g *gate) check(op, mailbox string, c cost) error {
+	t := g.limitsOf(mailbox)
+	defer g.done(t)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.allows(t, op, c)
+	return g.checkLocked(t, op, c)
 }
 
 // spend takes the cost of one request off the budgets, all of it or nothing.
-func (g *gate) spend(t *turnstile, op string, c cost) error {
+func (g *gate) spend(t *mailboxLimits, op string, c cost) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.allows(t, op, c); err != nil {
+	if err := g.checkLocked(t, op, c); err != nil {
 		return err
 	}
 	t.requests.spend(1)
@@ -95,9 +95,9 @@ func (g *gate) spend(t *turnstile, op string, c cost) error {
 }
 
 // allows says whether the budgets have room. The caller holds g.mu.
-func (g *gate) allows(t *turnstile, op string, c cost) error {
+func (g *gate) checkLocked(t *mailboxLimits, op string, c cost) error {
 	now := time.Now()
-	if wait := t.closed.Sub(now); c.post && wait > 0 {
+	if wait := t.pausedUntil.Sub(now); c.post && wait > 0 {
 		return &Error{Op: op, Class: ClassPassing, Reason: ReasonThrottled, RetryAfter: wait, Message: "Graph has asked to wait for the mailbox"}
 	}
 	for _, b := range []struct {
@@ -115,19 +115,19 @@ func (g *gate) allows(t *turnstile, op string, c cost) error {
 
 // heed closes the mailbox for as long as Graph asks for: requests that wait for their
 // turn would not know of it.
-func (g *gate) heed(mailbox string, err error) {
+func (g *gate) applyRetryAfter(mailbox string, err error) {
 	var e *Error
 	if !errors.As(err, &e) || e.RetryAfter <= 0 {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t := g.open[strings.ToLower(mailbox)]; t != nil {
-		t.closed = time.Now().Add(e.RetryAfter)
+	if t := g.mailboxes[strings.ToLower(mailbox)]; t != nil {
+		t.pausedUntil = time.Now().Add(e.RetryAfter)
 	}
 }
 
-func (g *gate) leave(t *turnstile) {
+func (g *gate) done(t *mailboxLimits) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t.users--
@@ -141,9 +141,9 @@ func (g *gate) sweep(now time.Time) {
 		return
 	}
 	g.swept = now
-	for key, t := range g.open {
-		if t.users == 0 && now.After(t.closed) && t.requests.idle(now) && t.upload.idle(now) && t.sends.idle(now) {
-			delete(g.open, key)
+	for key, t := range g.mailboxes {
+		if t.users == 0 && now.After(t.pausedUntil) && t.requests.idle(now) && t.upload.idle(now) && t.sends.idle(now) {
+			delete(g.mailboxes, key)
 		}
 	}
 }

@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-func TestGateForgetsMailboxes(t *testing.T) {
+func TestGateEvictsIdleMailboxes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, Budgets{Requests: Budget{10, 10 * time.Minute}})
-		leave, err := g.enter(t.Context(), "get", "A@x", cost{})
+		release, err := g.acquire(t.Context(), "get", "A@x", cost{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := g.enter(ctx, "get", "a@X", cost{}); err == nil {
+		if _, err := g.acquire(ctx, "get", "a@X", cost{}); err == nil {
 			t.Fatal("a second one came in")
 		}
 		forgotten := func(after time.Duration) bool {
 			time.Sleep(after)
-			leave, err := g.enter(t.Context(), "get", "b@x", cost{})
+			release, err := g.acquire(t.Context(), "get", "b@x", cost{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer leave()
-			return g.open["a@x"] == nil
+			defer release()
+			return g.mailboxes["a@x"] == nil
 		}
 		if forgotten(time.Hour) {
 			t.Error("a mailbox in use was forgotten")
 		}
-		leave()
-		if g.open["a@x"] == nil {
+		release()
+		if g.mailboxes["a@x"] == nil {
 			t.Error("forgotten at once, with its budgets")
 		}
 		if !forgotten(11 * time.Minute) {
@@ -45,11 +45,11 @@ func TestGateForgetsMailboxes(t *testing.T) {
 // throttled returns how long to wait, 0 if the request may go.
 func throttled(t *testing.T, g *gate, c cost) time.Duration {
 	t.Helper()
-	leave, err := g.enter(t.Context(), "send", "a@x", c)
+	release, err := g.acquire(t.Context(), "send", "a@x", c)
 	var e *Error
 	switch {
 	case err == nil:
-		leave()
+		release()
 		return 0
 	case errors.As(err, &e) && e.Reason == ReasonThrottled && e.RetryAfter > 0 && !e.Ambiguous:
 		return e.RetryAfter
@@ -83,10 +83,10 @@ func TestBudgets(t *testing.T) {
 				if wait < time.Minute || wait > time.Minute+time.Minute/steps {
 					t.Fatalf("the next one waits %v", wait)
 				}
-				if leave, err := g.enter(t.Context(), "send", "b@x", tt.cost); err != nil {
+				if release, err := g.acquire(t.Context(), "send", "b@x", tt.cost); err != nil {
 					t.Errorf("another mailbox: %v", err)
 				} else {
-					leave()
+					release()
 				}
 				time.Sleep(wait - time.Millisecond)
 				if throttled(t, g, tt.cost) == 0 {
@@ -130,14 +130,14 @@ func TestBudgetInEveryStretch(t *testing.T) {
 
 // A mailbox that Graph wants to be left alone takes no more messages until then, also
 // none that waited for their turn; what cleans up goes on.
-func TestGateHeedsRetryAfter(t *testing.T) {
+func TestGateAppliesRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(4, Budgets{})
 		enter := func(mailbox string, c cost) error {
-			leave, err := g.enter(t.Context(), "create", mailbox, c)
+			release, err := g.acquire(t.Context(), "create", mailbox, c)
 			if err == nil {
-				defer leave()
-				g.heed(mailbox, &Error{Reason: ReasonThrottled, RetryAfter: time.Minute})
+				defer release()
+				g.applyRetryAfter(mailbox, &Error{Reason: ReasonThrottled, RetryAfter: time.Minute})
 			}
 			return err
 		}

@@ -252,7 +252,7 @@ const (
 // without making the request. The time between the two is at most a second: if the
 // request had to wait for longer, record is called once more.
 func (m Mailbox) Send(ctx context.Context, id string, record func() error) (Reply, error) {
-	return m.call(ctx, &request{op: opSend, method: http.MethodPost, record: record, recordFirst: true,
+	return m.call(ctx, &request{op: opSend, method: http.MethodPost, record: record, recordEarly: true,
 		path: "/messages/" + url.PathEscape(id) + "/send", success: []int{http.StatusAccepted}}, nil)
 }
 

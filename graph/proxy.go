@@ -27,16 +27,16 @@ func (e *ProxyError) Error() string {
 // proxyFor is the way to each request: the proxy that is configured, for all of them,
 // or the one that the environment names, which it never does for this machine's own
 // addresses.
-func proxyFor(proxy *url.URL) func(*http.Request) (*url.URL, error) {
+func proxyFunc(proxy *url.URL) func(*http.Request) (*url.URL, error) {
 	if proxy == nil {
 		return http.ProxyFromEnvironment
 	}
 	return http.ProxyURL(proxy)
 }
 
-// refuseConnect keeps the proxy's own words out of the error: they are no one's whom
+// checkConnect keeps the proxy's own words out of the error: they are no one's whom
 // the operator has to believe.
-func refuseConnect(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+func checkConnect(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode != http.StatusOK {
 		return &ProxyError{answer.StatusCode}
 	}
@@ -55,7 +55,7 @@ func proxySecrets(proxy *url.URL) []string {
 
 // trust is whose certificates are taken: the system's authorities and those given. Nil
 // is the system's alone.
-func trust(more []*x509.Certificate) *tls.Config {
+func tlsConfig(more []*x509.Certificate) *tls.Config {
 	if len(more) == 0 {
 		return nil
 	}

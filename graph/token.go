@@ -33,18 +33,18 @@ var ErrNotConnected = errors.New("nobody is signed in for the mailbox")
 const renewAhead = 5 * time.Minute
 
 // tokens caches a connection's tokens. One request at a time asks for a new one.
-type tokens struct {
-	signIn SignIn
-	client *http.Client
-	secret []string // what an error may not show
-	obs    Observer
-	clock  clock
-	mu     sync.Mutex
-	held   map[string]*token // by mailbox in lower case; "" is the connection's one
+type tokenCache struct {
+	signIn  SignIn
+	client  *http.Client
+	secret  []string // what an error may not show
+	obs     Observer
+	clock   clockSkew
+	mu      sync.Mutex
+	entries map[string]*cachedToken // by mailbox in lower case; "" is the connection's one
 }
 
 // token is one that is held, or asked for.
-type token struct {
+type cachedToken struct {
 	lock  chan struct{} // a mutex that a context can give up on
 	value *oauth2.Token // nil: none yet
 	renew time.Time     // zero: never
@@ -53,36 +53,36 @@ type token struct {
 // maxTokens are held before those are forgotten that have ended.
 const maxTokens = 10_000
 
-func newTokens(cfg Config, client *http.Client) *tokens {
+func newTokenCache(cfg Config, client *http.Client) *tokenCache {
 	limited := *client
 	limited.Timeout = min(cfg.Timeout, 30*time.Second)
-	t := &tokens{signIn: cfg.SignIn, client: &limited, secret: proxySecrets(cfg.Proxy), obs: cfg.Observer, held: map[string]*token{}}
-	limited.Transport = agent{client.Transport, cfg.UserAgent, &t.clock}
+	t := &tokenCache{signIn: cfg.SignIn, client: &limited, secret: proxySecrets(cfg.Proxy), obs: cfg.Observer, entries: map[string]*cachedToken{}}
+	limited.Transport = tokenTransport{client.Transport, cfg.UserAgent, &t.clock}
 	return t
 }
 
 // agent names us to the token endpoint as well, and asks it for the time.
-type agent struct {
+type tokenTransport struct {
 	http.RoundTripper
 	name  string
-	clock *clock
+	clock *clockSkew
 }
 
-func (a agent) RoundTrip(r *http.Request) (*http.Response, error) {
+func (a tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	identify(r.Header, a.name)
+	setCommonHeaders(r.Header, a.name)
 	resp, err := a.RoundTripper.RoundTrip(r)
 	if err == nil {
-		a.clock.read(resp.Header)
+		a.clock.observe(resp.Header)
 	}
 	return resp, err
 }
 
 // get returns a token for the mailbox. One that is to be renewed is used to its end
 // while somebody else renews it, or the endpoint cannot.
-func (t *tokens) get(ctx context.Context, mailbox string) (*oauth2.Token, error) {
-	held := t.of(mailbox)
-	value, due := t.look(held)
+func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, error) {
+	held := t.entry(mailbox)
+	value, due := t.current(held)
 	if !due {
 		return value, nil
 	}
@@ -95,11 +95,11 @@ func (t *tokens) get(ctx context.Context, mailbox string) (*oauth2.Token, error)
 		select {
 		case held.lock <- struct{}{}:
 		case <-ctx.Done():
-			return nil, t.failed(ctx.Err())
+			return nil, t.signInError(ctx.Err())
 		}
 	}
 	defer func() { <-held.lock }()
-	if value, due = t.look(held); !due {
+	if value, due = t.current(held); !due {
 		return value, nil
 	}
 	fresh, err := t.signIn.Source(context.WithValue(ctx, oauth2.HTTPClient, t.client), strings.ToLower(mailbox)).Token()
@@ -107,52 +107,52 @@ func (t *tokens) get(ctx context.Context, mailbox string) (*oauth2.Token, error)
 		t.obs.Token(err == nil)
 	}
 	if err == nil {
-		t.keep(held, fresh)
+		t.store(held, fresh)
 		return fresh, nil
 	}
-	err = t.failed(err)
-	if value != nil && unavailable(err) {
+	err = t.signInError(err)
+	if value != nil && isUnavailable(err) {
 		return value, nil
 	}
 	return nil, err
 }
 
 // of finds or makes what is held for the mailbox.
-func (t *tokens) of(mailbox string) *token {
+func (t *tokenCache) entry(mailbox string) *cachedToken {
 	key := ""
 	if t.signIn.PerMailbox() {
 		key = strings.ToLower(mailbox)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	held := t.held[key]
+	held := t.entries[key]
 	if held == nil {
-		if len(t.held) >= maxTokens {
-			maps.DeleteFunc(t.held, func(_ string, h *token) bool { return len(h.lock) == 0 && !h.lives() })
+		if len(t.entries) >= maxTokens {
+			maps.DeleteFunc(t.entries, func(_ string, h *cachedToken) bool { return len(h.lock) == 0 && !h.valid() })
 		}
-		held = &token{lock: make(chan struct{}, 1)}
-		t.held[key] = held
+		held = &cachedToken{lock: make(chan struct{}, 1)}
+		t.entries[key] = held
 	}
 	return held
 }
 
 // lives tells whether there is a token that has not ended. A moment is left for it to
 // arrive where it is used.
-func (h *token) lives() bool {
+func (h *cachedToken) valid() bool {
 	return h.value != nil && (h.value.Expiry.IsZero() || time.Until(h.value.Expiry) > time.Second)
 }
 
 // look returns the token, if it still is one, and whether a new one is due.
-func (t *tokens) look(h *token) (value *oauth2.Token, due bool) {
+func (t *tokenCache) current(h *cachedToken) (value *oauth2.Token, due bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !h.lives() {
+	if !h.valid() {
 		return nil, true
 	}
 	return h.value, !h.renew.IsZero() && !time.Now().Before(h.renew)
 }
 
-func (t *tokens) keep(h *token, value *oauth2.Token) {
+func (t *tokenCache) store(h *cachedToken, value *oauth2.Token) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h.value, h.renew = value, time.Time{}
@@ -162,8 +162,8 @@ func (t *tokens) keep(h *token, value *oauth2.Token) {
 }
 
 // drop forgets the token that Graph refused, unless another caller has renewed it.
-func (t *tokens) drop(mailbox string, refused *oauth2.Token) {
-	held := t.of(mailbox)
+func (t *tokenCache) invalidate(mailbox string, refused *oauth2.Token) {
+	held := t.entry(mailbox)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if held.value == refused {
@@ -171,14 +171,14 @@ func (t *tokens) drop(mailbox string, refused *oauth2.Token) {
 	}
 }
 
-func unavailable(err error) bool {
+func isUnavailable(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && (e.Reason == ReasonUnavailable || e.Reason == ReasonNetwork)
 }
 
 // failed makes an *Error of what came of a sign-in. Assertions, and more, are refused where
 // the clock is wrong, in words that do not lead there.
-func (t *tokens) failed(err error) error {
+func (t *tokenCache) signInError(err error) error {
 	e := tokenError(err, t.secret...)
 	if ahead := t.clock.ahead.Load(); e.Reason == ReasonAuth && ahead != nil && ahead.Abs() > maxSkew {
 		e.err = skewError(*ahead)

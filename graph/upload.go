@@ -143,7 +143,7 @@ func (m Mailbox) UploadState(ctx context.Context, uploadURL string) (next int64,
 // URL carries its own token: Graph refuses the request if it has an Authorization header.
 func (m Mailbox) callUploadURL(ctx context.Context, uploadURL string, r *request, out *uploadSession) (Reply, error) {
 	c := m.client
-	release, err := c.gate.enter(ctx, r.op, m.key, r.cost())
+	release, err := c.gate.acquire(ctx, r.op, m.key, r.cost())
 	if err != nil {
 		return Reply{}, err
 	}
