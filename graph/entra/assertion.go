@@ -36,7 +36,7 @@ type Certificate struct {
 
 // Source implements graph.SignIn.
 func (c Certificate) Source(ctx context.Context, _ string) oauth2.TokenSource {
-	return asserting{ctx, c.App, c.assertion}
+	return assertionSource{ctx, c.App, c.assertion}
 }
 
 // PerMailbox implements graph.SignIn.
@@ -70,7 +70,7 @@ type WorkloadIdentity struct {
 
 // Source implements graph.SignIn.
 func (w WorkloadIdentity) Source(ctx context.Context, _ string) oauth2.TokenSource {
-	return asserting{ctx, w.App, w.assertion}
+	return assertionSource{ctx, w.App, w.assertion}
 }
 
 // PerMailbox implements graph.SignIn.
@@ -96,20 +96,20 @@ func (w WorkloadIdentity) assertion() (string, error) {
 	return string(data), nil
 }
 
-// asserting asks for a token with a new assertion each time.
-type asserting struct {
+// assertionSource asks for a token with a new assertion each time.
+type assertionSource struct {
 	ctx       context.Context
 	app       App
 	assertion func() (string, error)
 }
 
 // Token implements oauth2.TokenSource.
-func (a asserting) Token() (*oauth2.Token, error) {
+func (a assertionSource) Token() (*oauth2.Token, error) {
 	assertion, err := a.assertion()
 	if err != nil { // the connection's own fault, as if the endpoint had refused it
 		return nil, &oauth2.RetrieveError{ErrorCode: "no_assertion", ErrorDescription: err.Error()}
 	}
 	cc := a.app.credentials()
 	cc.EndpointParams = url.Values{"client_assertion_type": {assertionType}, "client_assertion": {assertion}}
-	return concealing{cc.TokenSource(a.ctx), []string{assertion}}.Token()
+	return redactingSource{cc.TokenSource(a.ctx), []string{assertion}}.Token()
 }

@@ -50,25 +50,25 @@ func (d Delegated) config(redirect string) *oauth2.Config {
 
 // Source implements graph.SignIn.
 func (d Delegated) Source(ctx context.Context, mailbox string) oauth2.TokenSource {
-	return refreshing{ctx, d, mailbox}
+	return refreshSource{ctx, d, mailbox}
 }
 
-type refreshing struct {
+type refreshSource struct {
 	ctx     context.Context
 	d       Delegated
 	mailbox string
 }
 
 // Token implements oauth2.TokenSource.
-func (r refreshing) Token() (*oauth2.Token, error) {
+func (r refreshSource) Token() (*oauth2.Token, error) {
 	old, version, err := r.d.Tokens.RefreshToken(r.ctx, r.mailbox)
 	if err != nil {
 		return nil, err
 	}
 	fresh, err := r.d.config("").TokenSource(r.ctx, &oauth2.Token{RefreshToken: old}).Token()
 	if err != nil {
-		err = conceal(err, []string{old, r.d.Secret})
-		if why := refusal(err); why != "" {
+		err = redactError(err, []string{old, r.d.Secret})
+		if why := ownerRefusal(err); why != "" {
 			r.d.Tokens.Refuse(r.ctx, r.mailbox, version, why)
 			err = fmt.Errorf("%w: %w", graph.ErrNotConnected, err)
 		}
@@ -80,10 +80,10 @@ func (r refreshing) Token() (*oauth2.Token, error) {
 	return fresh, nil
 }
 
-// refusal is what the endpoint says where only the owner can help: consent was revoked
+// ownerRefusal is what the endpoint says where only the owner can help: consent was revoked
 // or has run out, or something is asked of the owner (OpenID Connect Core section
 // 3.1.2.6). Otherwise it is empty.
-func refusal(err error) string {
+func ownerRefusal(err error) string {
 	var r *oauth2.RetrieveError
 	owner := []string{"invalid_grant", "interaction_required", "consent_required", "login_required"}
 	if !errors.As(err, &r) || !slices.Contains(owner, r.ErrorCode) {
@@ -98,7 +98,7 @@ func refusal(err error) string {
 // DeviceCode begins a sign-in on another device.
 func (d Delegated) DeviceCode(ctx context.Context) (*oauth2.DeviceAuthResponse, error) {
 	code, err := d.config("").DeviceAuth(ctx)
-	return code, concealed(err, d.Secret)
+	return code, redactIfError(err, d.Secret)
 }
 
 // WaitForDevice asks, as often as the endpoint allows, until the owner has signed in with
@@ -112,7 +112,7 @@ func (d Delegated) WaitForDevice(ctx context.Context, code *oauth2.DeviceAuthRes
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = &oauth2.RetrieveError{ErrorCode: "expired_token", ErrorDescription: "nobody signed in with the code in time"}
 	}
-	return checked(token, concealed(err, d.Secret, code.DeviceCode))
+	return requireRefreshToken(token, redactIfError(err, d.Secret, code.DeviceCode))
 }
 
 // AuthURL is where the owner's browser signs in, to come back to redirect with state and
@@ -128,18 +128,18 @@ func (d Delegated) AuthURL(redirect, state, verifier, hint string) string {
 // Exchange redeems the code that the browser came back with.
 func (d Delegated) Exchange(ctx context.Context, redirect, code, verifier string) (*oauth2.Token, error) {
 	token, err := d.config(redirect).Exchange(ctx, code, oauth2.VerifierOption(verifier))
-	return checked(token, concealed(err, d.Secret, code, verifier))
+	return requireRefreshToken(token, redactIfError(err, d.Secret, code, verifier))
 }
 
-func concealed(err error, secrets ...string) error {
+func redactIfError(err error, secrets ...string) error {
 	if err == nil {
 		return nil
 	}
-	return conceal(err, secrets)
+	return redactError(err, secrets)
 }
 
-// checked wants a token that lasts.
-func checked(token *oauth2.Token, err error) (*oauth2.Token, error) {
+// requireRefreshToken wants a token that lasts.
+func requireRefreshToken(token *oauth2.Token, err error) (*oauth2.Token, error) {
 	if err == nil && token.RefreshToken == "" {
 		err = errors.New("the sign-in gave no refresh token; the application has to be allowed offline_access")
 	}

@@ -48,7 +48,7 @@ type ClientSecret struct {
 func (s ClientSecret) Source(ctx context.Context, _ string) oauth2.TokenSource {
 	cc := s.credentials()
 	cc.ClientSecret = s.Secret
-	return concealing{cc.TokenSource(ctx), []string{s.Secret}}
+	return redactingSource{cc.TokenSource(ctx), []string{s.Secret}}
 }
 
 // PerMailbox implements graph.SignIn.

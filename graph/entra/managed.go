@@ -30,21 +30,21 @@ func (ManagedIdentity) PerMailbox() bool { return false }
 
 // Source implements graph.SignIn.
 func (m ManagedIdentity) Source(ctx context.Context, _ string) oauth2.TokenSource {
-	return managed{ctx, m}
+	return managedIdentitySource{ctx, m}
 }
 
-type managed struct {
+type managedIdentitySource struct {
 	ctx context.Context
 	m   ManagedIdentity
 }
 
 // Token implements oauth2.TokenSource.
-func (s managed) Token() (*oauth2.Token, error) {
+func (s managedIdentitySource) Token() (*oauth2.Token, error) {
 	o := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: s.m.Client}}
 	if o.Transport == nil {
-		o.Transport = local
+		o.Transport = localClient
 	}
-	last := &lastAnswer{Transporter: o.Transport}
+	last := &responseRecorder{Transporter: o.Transport}
 	o.Transport = last
 	if s.m.ClientID != "" {
 		o.ID = azidentity.ClientID(s.m.ClientID)
@@ -62,15 +62,15 @@ func (s managed) Token() (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: token.Token, TokenType: "Bearer", Expiry: token.ExpiresOn}, nil
 }
 
-// local reaches the endpoint on this machine.
-var local = &http.Client{
+// localClient reaches the endpoint on this machine.
+var localClient = &http.Client{
 	Transport:     &http.Transport{IdleConnTimeout: time.Minute, MaxIdleConns: 10, ResponseHeaderTimeout: 30 * time.Second},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// lastAnswer keeps what the endpoint answered last: some of the library's errors, such as
+// responseRecorder keeps what the endpoint answered last: some of the library's errors, such as
 // that of a system-assigned identity which is refused, do not hold it.
-type lastAnswer struct {
+type responseRecorder struct {
 	policy.Transporter
 	resp *http.Response
 	body []byte
@@ -79,7 +79,7 @@ type lastAnswer struct {
 const maxManagedError = 64 << 10
 
 // Do implements policy.Transporter.
-func (l *lastAnswer) Do(r *http.Request) (*http.Response, error) {
+func (l *responseRecorder) Do(r *http.Request) (*http.Response, error) {
 	resp, err := l.Transporter.Do(r)
 	if l.resp = resp; err != nil || resp.StatusCode < http.StatusBadRequest {
 		return resp, err
@@ -92,7 +92,7 @@ func (l *lastAnswer) Do(r *http.Request) (*http.Response, error) {
 
 // refusal keeps the first line of the library's text, which goes on with the whole answer,
 // and makes what the endpoint refuses look like a refusal of Entra's.
-func (l *lastAnswer) refusal(err error) error {
+func (l *responseRecorder) refusal(err error) error {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	if l.resp == nil || l.resp.StatusCode < http.StatusBadRequest {
 		return errors.New(text)

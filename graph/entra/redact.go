@@ -7,22 +7,22 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// concealing takes secrets out of a source's errors: whoever answers in the endpoint's
+// redactingSource takes secrets out of a source's errors: whoever answers in the endpoint's
 // place may repeat what it was sent.
-type concealing struct {
+type redactingSource struct {
 	oauth2.TokenSource
 	secrets []string
 }
 
-func (c concealing) Token() (*oauth2.Token, error) {
+func (c redactingSource) Token() (*oauth2.Token, error) {
 	t, err := c.TokenSource.Token()
 	if err != nil {
-		return nil, conceal(err, c.secrets)
+		return nil, redactError(err, c.secrets)
 	}
 	return t, nil
 }
 
-func conceal(err error, secrets []string) error {
+func redactError(err error, secrets []string) error {
 	var r *oauth2.RetrieveError
 	if errors.As(err, &r) {
 		return &oauth2.RetrieveError{
