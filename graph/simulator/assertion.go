@@ -85,7 +85,7 @@ func (s *Simulator) checkAssertion(app App, form url.Values) *oauthError {
 	if refused := a.checkCertificate(app); refused != nil {
 		return refused
 	}
-	return s.useOnce(a.claims.ID, expires)
+	return s.checkReplay(a.claims.ID, expires)
 }
 
 func parseAssertion(text string) (a assertion, refused *oauthError) {
@@ -148,8 +148,8 @@ func (a assertion) checkFederated(app App) *oauthError {
 	return invalidClient(700213, "No matching federated identity record found for presented assertion subject.")
 }
 
-// useOnce refuses an assertion that was taken already.
-func (s *Simulator) useOnce(id string, expires time.Time) *oauthError {
+// checkReplay refuses an assertion that was taken already.
+func (s *Simulator) checkReplay(id string, expires time.Time) *oauthError {
 	if id == "" {
 		return malformed("jti is missing")
 	}

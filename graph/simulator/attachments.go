@@ -27,26 +27,26 @@ type attachmentInput struct {
 }
 
 // attach adds one attachment to a draft: "Add attachment".
-func (c *call) attach() (answer, error) {
+func (c *call) attach() (response, error) {
 	body, err := c.readJSON(c.sim.options.Limits.AttachmentRequest)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	var input attachmentInput
 	if err := decode(body, "attachment", &input); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	attachment, content, err := c.sim.newAttachment(input)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	location, err := c.addAttachment(&attachment, content)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	shown := representAttachment(attachment, content)
+	shown := attachmentJSON(attachment, content)
 	shown["@odata.context"] = fmt.Sprintf("https://graph.microsoft.com/v1.0/$metadata#users('%s')/messages('%s')/attachments/$entity", objectID(c.mailbox), c.itemID)
-	a := jsonAnswer(http.StatusCreated, shown)
+	a := jsonResponse(http.StatusCreated, shown)
 	a.header.Set("Location", location)
 	return a, nil
 }
@@ -60,9 +60,9 @@ func (c *call) addAttachment(attachment *Attachment, content []byte) (location s
 	if err != nil {
 		return "", err
 	}
-	attachment.Kept = s.content.keep(attachment.ID, content)
+	attachment.Kept = s.content.put(attachment.ID, content)
 	i.Attachments = append(i.Attachments, *attachment)
-	i.touch()
+	i.markModified()
 	return c.itemURL(i) + "/attachments('" + attachment.ID + "')", nil
 }
 
@@ -125,10 +125,10 @@ func (a *Attachment) read(input attachmentInput) ([]byte, error) {
 	return nil, badRequest("RequestBodyRead", "The attachment needs '@odata.type' %s; '%s' is not known.", fileAttachmentType, input.Type)
 }
 
-// representAttachment gives the JSON of an attachment. The size that Graph answers
+// attachmentJSON gives the JSON of an attachment. The size that Graph answers
 // exceeds the content's, "Attach large files to Outlook messages" shows by how much; the
 // simulator adds the same 4.5 % so that nobody compares the two.
-func representAttachment(a Attachment, content []byte) map[string]any {
+func attachmentJSON(a Attachment, content []byte) map[string]any {
 	shown := map[string]any{
 		"@odata.type":             fileAttachmentType,
 		"@odata.mediaContentType": a.ContentType,
@@ -162,42 +162,42 @@ func nullable(s string) any {
 
 // listAttachments answers "List attachments". Content over the POST limit is left out:
 // the answer would be as large as the upload.
-func (c *call) listAttachments() (answer, error) {
-	v, err := parseView(c.r.URL.Query())
+func (c *call) listAttachments() (response, error) {
+	v, err := parseQuery(c.r.URL.Query())
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()
 	i, err := c.find()
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	list := []any{}
 	for _, a := range i.Attachments {
-		list = append(list, v.pickAttachment(c.sim.showAttachment(a)))
+		list = append(list, v.selectAttachment(c.sim.showAttachment(a)))
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{"value": list}), nil
+	return jsonResponse(http.StatusOK, map[string]any{"value": list}), nil
 }
 
 // getAttachment answers "Get attachment".
-func (c *call) getAttachment() (answer, error) {
-	v, err := parseView(c.r.URL.Query())
+func (c *call) getAttachment() (response, error) {
+	v, err := parseQuery(c.r.URL.Query())
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()
 	i, err := c.find()
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	for _, a := range i.Attachments {
 		if a.ID == c.r.PathValue("attachment") {
-			return jsonAnswer(http.StatusOK, v.pickAttachment(c.sim.showAttachment(a))), nil
+			return jsonResponse(http.StatusOK, v.selectAttachment(c.sim.showAttachment(a))), nil
 		}
 	}
-	return answer{}, itemNotFound()
+	return response{}, itemNotFound()
 }
 
 func (s *Simulator) showAttachment(a Attachment) map[string]any {
@@ -205,5 +205,5 @@ func (s *Simulator) showAttachment(a Attachment) map[string]any {
 	if a.Size < s.options.Limits.Attachment {
 		content = s.content.kept[a.ID]
 	}
-	return representAttachment(a, content)
+	return attachmentJSON(a, content)
 }

@@ -107,7 +107,7 @@ func (c *call) readBody(limit int64) ([]byte, error) {
 	return data, nil
 }
 
-func tooLarge() *refusal {
+func tooLarge() *apiError {
 	return refuse(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Request entity too large")
 }
 
@@ -123,7 +123,7 @@ func (c *call) drain() {
 	io.Copy(io.Discard, io.LimitReader(c.r.Body, drainBytes))
 }
 
-func (c *call) write(w http.ResponseWriter, a answer) {
+func (c *call) write(w http.ResponseWriter, a response) {
 	header := w.Header()
 	for name, values := range a.header {
 		header[name] = values
@@ -161,9 +161,9 @@ func reset(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// asRefusal turns any error of a handler into an answer of Graph's.
-func asRefusal(err error) *refusal {
-	var refused *refusal
+// asAPIError turns any error of a handler into an answer of Graph's.
+func asAPIError(err error) *apiError {
+	var refused *apiError
 	if errors.As(err, &refused) {
 		return refused
 	}

@@ -24,8 +24,8 @@ func (c *contentStore) reserveUpTo(limit, size int64) bool {
 
 func (c *contentStore) release(size int64) { c.used -= size }
 
-// keep holds a file's content under id if there is room.
-func (c *contentStore) keep(id string, content []byte) bool {
+// put holds a file's content under id if there is room.
+func (c *contentStore) put(id string, content []byte) bool {
 	if !c.reserveFile(int64(len(content))) {
 		return false
 	}
@@ -33,7 +33,7 @@ func (c *contentStore) keep(id string, content []byte) bool {
 	return true
 }
 
-func (c *contentStore) drop(id string) {
+func (c *contentStore) delete(id string) {
 	if content, ok := c.kept[id]; ok {
 		c.release(int64(len(content)))
 		delete(c.kept, id)

@@ -5,11 +5,11 @@ import "testing"
 // Files that fill the store do not take the texts' room.
 func TestContentRoom(t *testing.T) {
 	c := contentStore{limit: 800, kept: map[string][]byte{}}
-	if !c.keep("file", make([]byte, 700)) || c.keep("another", make([]byte, 1)) || !c.reserve(100) || c.reserve(1) {
+	if !c.put("file", make([]byte, 700)) || c.put("another", make([]byte, 1)) || !c.reserve(100) || c.reserve(1) {
 		t.Errorf("%d of 800 bytes are used", c.used)
 	}
-	c.drop("file")
-	if !c.keep("another", make([]byte, 600)) || c.used != 700 {
+	c.delete("file")
+	if !c.put("another", make([]byte, 600)) || c.used != 700 {
 		t.Errorf("after a file was dropped, %d of 800 bytes are used", c.used)
 	}
 }

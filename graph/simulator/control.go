@@ -11,9 +11,9 @@ import (
 
 const maxFaultRequest = 1 << 20
 
-// viewRoutes is the simulator's own HTTP interface, for people and for tests in other
+// controlRoutes is the simulator's own HTTP interface, for people and for tests in other
 // languages. It is as open as the simulator itself.
-func (s *Simulator) viewRoutes() http.Handler {
+func (s *Simulator) controlRoutes() http.Handler {
 	mux := http.NewServeMux()
 	get := func(path string, value func(*http.Request) any) {
 		mux.HandleFunc("GET /_simulator/"+path, func(w http.ResponseWriter, r *http.Request) { writeJSON(w, http.StatusOK, value(r)) })

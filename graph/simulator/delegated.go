@@ -25,7 +25,7 @@ const (
 	deviceLife   = 15 * time.Minute
 	codeLife     = 10 * time.Minute
 	pollInterval = 5 * time.Second
-	maxSignIns   = 10_000 // of each kind, before what has ended is forgotten
+	maxGrants    = 10_000 // of each kind, before what has ended is forgotten
 )
 
 // consent is what an owner has agreed to.
@@ -36,8 +36,8 @@ type consent struct {
 	offline bool // offline_access: a refresh token is given
 }
 
-// deviceSignIn is a device code until it is redeemed.
-type deviceSignIn struct {
+// deviceCode is a device code until it is redeemed.
+type deviceCode struct {
 	consent
 	userCode string
 	expires  time.Time
@@ -46,8 +46,8 @@ type deviceSignIn struct {
 	declined bool
 }
 
-// codeSignIn is an authorization code until it is redeemed.
-type codeSignIn struct {
+// authCode is an authorization code until it is redeemed.
+type authCode struct {
 	consent
 	redirect  string
 	challenge string
@@ -55,22 +55,22 @@ type codeSignIn struct {
 	redeemed  bool
 }
 
-// refreshGrant is a refresh token. Those of one sign-in share a family.
-type refreshGrant struct {
+// refreshToken is a refresh token. Those of one sign-in share a family.
+type refreshToken struct {
 	*consent
 	revoked bool // by its owner or an administrator
 	rotated bool // a newer one was given
 }
 
-// signIns are what owners have begun and agreed to. The simulator's mutex guards it.
-type signIns struct {
-	devices map[string]*deviceSignIn // by device code
-	codes   map[string]*codeSignIn
-	refresh map[string]*refreshGrant
+// grants are what owners have begun and agreed to. The simulator's mutex guards it.
+type grants struct {
+	devices map[string]*deviceCode // by device code
+	codes   map[string]*authCode
+	refresh map[string]*refreshToken
 }
 
-func newSignIns() signIns {
-	return signIns{devices: map[string]*deviceSignIn{}, codes: map[string]*codeSignIn{}, refresh: map[string]*refreshGrant{}}
+func newGrants() grants {
+	return grants{devices: map[string]*deviceCode{}, codes: map[string]*authCode{}, refresh: map[string]*refreshToken{}}
 }
 
 func invalidGrant(number int, text string) *oauthError {
@@ -78,10 +78,10 @@ func invalidGrant(number int, text string) *oauthError {
 }
 
 // delegated answers a token request for an owner who has signed in.
-func (c *call) delegated(tenant string, form url.Values) (answer, *oauthError) {
-	app, err := c.sim.owner(tenant, form)
+func (c *call) delegated(tenant string, form url.Values) (response, *oauthError) {
+	app, err := c.sim.clientApp(tenant, form)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()
@@ -95,18 +95,18 @@ func (c *call) delegated(tenant string, form url.Values) (answer, *oauthError) {
 		agreed, err = c.sim.redeemRefresh(app, form)
 	}
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	return c.sim.grantDelegated(agreed), nil
 }
 
-// owner finds the application, and checks its secret where there is one: a public
+// clientApp finds the application, and checks its secret where there is one: a public
 // client has none.
-func (s *Simulator) owner(tenant string, form url.Values) (App, *oauthError) {
+func (s *Simulator) clientApp(tenant string, form url.Values) (App, *oauthError) {
 	if form.Get("client_secret") != "" || form.Get("client_assertion") != "" {
-		return s.credentials(tenant, form)
+		return s.authenticateApp(tenant, form)
 	}
-	app, knownTenant, ok := s.app(tenant, form.Get("client_id"))
+	app, knownTenant, ok := s.findApp(tenant, form.Get("client_id"))
 	switch {
 	case !knownTenant:
 		return App{}, unknownTenant(tenant)
@@ -123,7 +123,7 @@ func (s *Simulator) redeemDevice(app App, form url.Values) (*consent, *oauthErro
 		return nil, &oauthError{http.StatusBadRequest, code, number, text}
 	}
 	code := form.Get("device_code")
-	d := s.signIns.devices[code]
+	d := s.grants.devices[code]
 	now := time.Now()
 	switch {
 	case d == nil || d.app.ClientID != app.ClientID || d.app.Tenant != app.Tenant:
@@ -141,12 +141,12 @@ func (s *Simulator) redeemDevice(app App, form url.Values) (*consent, *oauthErro
 	case d.user == "":
 		return refuse("authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
 	}
-	delete(s.signIns.devices, code)
+	delete(s.grants.devices, code)
 	return &d.consent, nil
 }
 
 func (s *Simulator) redeemCode(app App, form url.Values) (*consent, *oauthError) {
-	code := s.signIns.codes[form.Get("code")]
+	code := s.grants.codes[form.Get("code")]
 	switch {
 	case code == nil || code.app.ClientID != app.ClientID || code.app.Tenant != app.Tenant:
 		return nil, invalidGrant(70000, "The provided authorization code is not valid for this application.")
@@ -166,7 +166,7 @@ func (s *Simulator) redeemCode(app App, form url.Values) (*consent, *oauthError)
 }
 
 func (s *Simulator) redeemRefresh(app App, form url.Values) (*consent, *oauthError) {
-	r := s.signIns.refresh[form.Get("refresh_token")]
+	r := s.grants.refresh[form.Get("refresh_token")]
 	switch {
 	case r == nil || r.app.ClientID != app.ClientID || r.app.Tenant != app.Tenant:
 		return nil, invalidGrant(9002313, "Invalid request. The refresh token is malformed or was not issued to this application.")
@@ -181,7 +181,7 @@ func (s *Simulator) redeemRefresh(app App, form url.Values) (*consent, *oauthErr
 
 // grantDelegated gives an access token for the owner's mailbox, and the next refresh
 // token. The caller holds s.mu.
-func (s *Simulator) grantDelegated(agreed *consent) answer {
+func (s *Simulator) grantDelegated(agreed *consent) response {
 	life := s.options.TokenLifetime
 	app := agreed.app
 	app.Roles = agreed.scopes
@@ -192,17 +192,17 @@ func (s *Simulator) grantDelegated(agreed *consent) answer {
 	}
 	if agreed.offline {
 		token := "0." + base64.RawURLEncoding.EncodeToString(randomBytes(48))
-		if len(s.signIns.refresh) >= maxSignIns {
-			for old, r := range s.signIns.refresh {
+		if len(s.grants.refresh) >= maxGrants {
+			for old, r := range s.grants.refresh {
 				if r.revoked || r.rotated {
-					delete(s.signIns.refresh, old)
+					delete(s.grants.refresh, old)
 				}
 			}
 		}
-		s.signIns.refresh[token] = &refreshGrant{consent: agreed}
+		s.grants.refresh[token] = &refreshToken{consent: agreed}
 		body["refresh_token"] = token
 	}
-	a := jsonAnswer(http.StatusOK, body)
+	a := jsonResponse(http.StatusOK, body)
 	a.header.Set("Cache-Control", "no-store, no-cache")
 	return a
 }
@@ -214,7 +214,7 @@ func (s *Simulator) Revoke(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	address = strings.ToLower(address)
-	for _, r := range s.signIns.refresh {
+	for _, r := range s.grants.refresh {
 		if r.user == address {
 			r.revoked = true
 		}
@@ -232,9 +232,9 @@ func (s *Simulator) countForeign() {
 	s.stats.ForeignTokens++
 }
 
-// scopesOf reads the scopes of a delegated request: those of the Graph host in use or of
+// parseScopes reads the scopes of a delegated request: those of the Graph host in use or of
 // the global cloud, and OpenID's.
-func (c *call) scopesOf(scope string) (scopes []string, offline bool, err *oauthError) {
+func (c *call) parseScopes(scope string) (scopes []string, offline bool, err *oauthError) {
 	for name := range strings.FieldsSeq(scope) {
 		switch {
 		case name == "offline_access":

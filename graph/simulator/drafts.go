@@ -33,7 +33,7 @@ type recipient struct {
 }
 
 // create makes a draft, from JSON or from MIME: "Create message".
-func (c *call) create() (answer, error) {
+func (c *call) create() (response, error) {
 	var i *item
 	var contents [][]byte
 	var err error
@@ -43,19 +43,19 @@ func (c *call) create() (answer, error) {
 		i, contents, err = c.readMessage()
 	}
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	if err := c.checkFolder(); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := c.store(i, contents); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	shown, _ := parseView(nil)
-	a := jsonAnswer(http.StatusCreated, c.represent(i, shown))
+	shown, _ := parseQuery(nil)
+	a := jsonResponse(http.StatusCreated, c.messageJSON(i, shown))
 	a.header.Set("Location", c.itemURL(i))
 	return a, nil
 }
@@ -89,14 +89,14 @@ func (c *call) store(i *item, contents [][]byte) error {
 	if s.full() {
 		return refuse(http.StatusForbidden, "ErrorQuotaExceeded", "Mailbox has exceeded maximum mailbox size.")
 	}
-	s.add(s.box(c.mailbox), i)
+	s.add(s.mailbox(c.mailbox), i)
 	c.itemID = i.ID
 	if i.MIME != nil {
-		i.MIME.Kept = s.content.keep(i.MIME.ID, contents[0])
+		i.MIME.Kept = s.content.put(i.MIME.ID, contents[0])
 		contents = contents[1:]
 	}
 	for n := range i.Attachments {
-		i.Attachments[n].Kept = s.content.keep(i.Attachments[n].ID, contents[n])
+		i.Attachments[n].Kept = s.content.put(i.Attachments[n].ID, contents[n])
 	}
 	return nil
 }
@@ -228,10 +228,10 @@ func (i *item) applyText(input messageInput) error {
 	return nil
 }
 
-// applyProperties sets or replaces extended properties by their normalised ids.
+// applyProperties sets or replaces extended properties by their normalized ids.
 func (i *item) applyProperties(properties []Property) error {
 	for _, p := range properties {
-		id, err := normaliseProperty(p.ID)
+		id, err := normalizeProperty(p.ID)
 		if err != nil {
 			return err
 		}
@@ -262,13 +262,13 @@ func addresses(recipients []recipient) []Address {
 }
 
 func (c *call) itemURL(i *item) string {
-	return fmt.Sprintf("https://%s/v1.0/users('%s')/messages('%s')", c.r.Host, objectID(c.mailbox), c.shownID(i))
+	return fmt.Sprintf("https://%s/v1.0/users('%s')/messages('%s')", c.r.Host, objectID(c.mailbox), c.visibleID(i))
 }
 
-// shownID is the item's id of the kind that the request speaks.
-func (c *call) shownID(i *item) string {
+// visibleID is the item's id of the kind that the request speaks.
+func (c *call) visibleID(i *item) string {
 	if c.immutable() {
 		return i.ID
 	}
-	return i.ordinary
+	return i.mutableID
 }

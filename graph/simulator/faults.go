@@ -105,7 +105,7 @@ func (s *Simulator) takeFault(c *call) Fault {
 	defer s.mu.Unlock()
 	var taken Fault
 	for _, f := range s.faults.faults {
-		if f.matches(c) && f.acts(s.faults.random) && taken.ID == 0 {
+		if f.matches(c) && f.due(s.faults.random) && taken.ID == 0 {
 			f.Acted++
 			taken = *f
 		}
@@ -117,8 +117,8 @@ func (f *Fault) matches(c *call) bool {
 	return (f.Operation == "" || f.Operation == c.op) && (f.Mailbox == "" || f.Mailbox == c.mailbox)
 }
 
-// acts counts a matching call and says whether the fault is due on it.
-func (f *Fault) acts(random *rand.Rand) bool {
+// due counts a matching call and says whether the fault is due on it.
+func (f *Fault) due(random *rand.Rand) bool {
 	f.Seen++
 	count := f.Count
 	if count == 0 && f.Nth > 0 {
@@ -130,8 +130,8 @@ func (f *Fault) acts(random *rand.Rand) bool {
 	return f.Probability == 0 || random.Float64() < f.Probability
 }
 
-// instead is the outcome of a fault before the effect; done is false for mere latency.
-func (f Fault) instead(c *call) (result outcome, done bool) {
+// replaceEffect is the outcome of a fault before the effect; done is false for mere latency.
+func (f Fault) replaceEffect(c *call) (result outcome, done bool) {
 	result = outcome{fault: f.ID}
 	switch {
 	case f.Hang > 0:
@@ -140,15 +140,15 @@ func (f Fault) instead(c *call) (result outcome, done bool) {
 	case f.Reset:
 		result.lost = true
 	case f.Status != 0:
-		result.answer = f.answer(c)
+		result.response = f.response(c)
 	default:
 		return result, false
 	}
 	return result, true
 }
 
-// afterwards turns the true outcome into what the client gets to see of it.
-func (f Fault) afterwards(c *call, result outcome) outcome {
+// replaceResponse turns the true outcome into what the client gets to see of it.
+func (f Fault) replaceResponse(c *call, result outcome) outcome {
 	switch {
 	case f.Hang > 0:
 		f.hang(c)
@@ -156,12 +156,12 @@ func (f Fault) afterwards(c *call, result outcome) outcome {
 	case f.Reset:
 		result.lost = true
 	case f.Status != 0:
-		result.answer = f.answer(c)
+		result.response = f.response(c)
 	case f.RetryAfter != "":
-		if result.answer.header == nil {
-			result.answer.header = http.Header{}
+		if result.response.header == nil {
+			result.response.header = http.Header{}
 		}
-		result.answer.header.Set("Retry-After", f.RetryAfter)
+		result.response.header.Set("Retry-After", f.RetryAfter)
 	}
 	return result
 }
@@ -178,9 +178,9 @@ func (f Fault) hang(c *call) {
 }
 
 // answer is the error of the fault, in the body of the endpoint that was called.
-func (f Fault) answer(c *call) answer {
+func (f Fault) response(c *call) response {
 	if f.Status < http.StatusBadRequest {
-		a := answer{status: f.Status, header: http.Header{}}
+		a := response{status: f.Status, header: http.Header{}}
 		if f.RetryAfter != "" {
 			a.header.Set("Retry-After", f.RetryAfter)
 		}
@@ -191,11 +191,11 @@ func (f Fault) answer(c *call) answer {
 		if err != nil {
 			number = 90033
 		}
-		a := (&oauthError{f.Status, f.Code, number, "A transient error has occurred. Please try again."}).answer(c)
+		a := (&oauthError{f.Status, f.Code, number, "A transient error has occurred. Please try again."}).response(c)
 		if f.RetryAfter != "" {
 			a.header.Set("Retry-After", f.RetryAfter)
 		}
 		return a
 	}
-	return (&refusal{status: f.Status, code: f.Code, text: f.Message, retryAfter: f.RetryAfter}).answer(c)
+	return (&apiError{status: f.Status, code: f.Code, text: f.Message, retryAfter: f.RetryAfter}).response(c)
 }

@@ -8,7 +8,7 @@ import (
 type filter []condition
 
 // condition compares one property of an item. Property is isDraft, internetMessageId, or
-// the normalised id of an extended property.
+// the normalized id of an extended property.
 type condition struct {
 	property string
 	extended bool
@@ -74,7 +74,7 @@ func (p *parser) anyProperty() (condition, error) {
 	if !okID || !okAnd || !okValue || !p.take(")") {
 		return condition{}, p.fail("$filter")
 	}
-	normal, err := normaliseProperty(id)
+	normal, err := normalizeProperty(id)
 	return condition{property: normal, extended: true, value: value}, err
 }
 

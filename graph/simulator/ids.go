@@ -11,7 +11,7 @@ import (
 
 // Prefixes keep the kinds of id apart, as they are in Exchange.
 const (
-	ordinaryPrefix   = "AAMkAD"
+	mutablePrefix    = "AAMkAD"
 	immutablePrefix  = "AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A"
 	attachmentPrefix = "AAMkADATT"
 )

@@ -10,8 +10,8 @@ func (s *Simulator) add(box *mailbox, i *item) {
 	now := time.Now()
 	i.box, i.Mailbox, i.Folder = box, box.address, Drafts
 	i.Created, i.Modified = now, now
-	i.ID, i.ordinary = newID(immutablePrefix), newID(ordinaryPrefix)
-	i.conversation = newID(ordinaryPrefix)
+	i.ID, i.mutableID = newID(immutablePrefix), newID(mutablePrefix)
+	i.conversation = newID(mutablePrefix)
 	if i.InternetMessageID == "" {
 		i.InternetMessageID = newInternetMessageID()
 	}
@@ -19,7 +19,7 @@ func (s *Simulator) add(box *mailbox, i *item) {
 		i.Body.Content, i.BodyDropped = "", true
 	}
 	box.byImmutable[i.ID] = i
-	box.byOrdinary[i.ordinary] = i
+	box.byMutableID[i.mutableID] = i
 	s.items++
 	s.evict()
 }
@@ -40,9 +40,9 @@ func (s *Simulator) evict() {
 	}
 }
 
-// noteSent remembers the order of sending, without the items that were deleted since: a
+// rememberSent remembers the order of sending, without the items that were deleted since: a
 // client may delete every copy it made. The caller holds s.mu.
-func (s *Simulator) noteSent(i *item) {
+func (s *Simulator) rememberSent(i *item) {
 	if len(s.sent) > 100+2*s.items {
 		s.sent = slices.DeleteFunc(s.sent, func(old *item) bool { return old.deleted })
 	}
@@ -53,19 +53,19 @@ func (s *Simulator) noteSent(i *item) {
 func (s *Simulator) remove(i *item) {
 	i.deleted = true
 	delete(i.box.byImmutable, i.ID)
-	delete(i.box.byOrdinary, i.ordinary)
+	delete(i.box.byMutableID, i.mutableID)
 	s.items--
 	s.content.release(int64(len(i.Body.Content)))
 	for _, a := range i.Attachments {
-		s.content.drop(a.ID)
+		s.content.delete(a.ID)
 	}
 	if i.MIME != nil {
-		s.content.drop(i.MIME.ID)
+		s.content.delete(i.MIME.ID)
 	}
 }
 
-// touch notes a modification. The caller holds s.mu.
-func (i *item) touch() {
+// markModified notes a modification. The caller holds s.mu.
+func (i *item) markModified() {
 	i.changes++
 	i.Modified = time.Now()
 }
@@ -74,8 +74,8 @@ func (i *item) touch() {
 // the other kind is not found: "Obtain immutable identifiers for Outlook resources" wants
 // the Prefer header on every request. The caller holds s.mu.
 func (c *call) find() (*item, error) {
-	box := c.sim.box(c.mailbox)
-	ids := box.byOrdinary
+	box := c.sim.mailbox(c.mailbox)
+	ids := box.byMutableID
 	if c.immutable() {
 		ids = box.byImmutable
 	}

@@ -57,7 +57,7 @@ func (s *Simulator) Journal() []Call {
 func (s *Simulator) record(c *call, result outcome) {
 	entry := Call{
 		Time: c.started, Operation: c.op, Method: c.r.Method, Path: c.r.URL.Path, Mailbox: c.mailbox, MessageID: c.itemID,
-		Status: result.answer.status, Code: result.answer.code, Lost: result.lost, Fault: result.fault,
+		Status: result.response.status, Code: result.response.code, Lost: result.lost, Fault: result.fault,
 		Bytes: c.counted.bytes, Duration: time.Since(c.started), RequestID: c.requestID, ClientRequestID: c.clientRequestID,
 	}
 	s.mu.Lock()
@@ -134,7 +134,7 @@ func (s *Simulator) Violations() []Violation {
 	return slices.Clone(s.violations)
 }
 
-func (c *call) violated(text string) {
+func (c *call) recordViolation(text string) {
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,19 +149,19 @@ func (s *Simulator) checkContract(c *call) {
 		return
 	}
 	if !isGUID(c.clientRequestID) {
-		c.violated("client-request-id is missing or no GUID")
+		c.recordViolation("client-request-id is missing or no GUID")
 	}
 	if !strings.Contains(c.r.UserAgent(), "graphrelay/") {
-		c.violated("User-Agent does not name graphrelay and its version")
+		c.recordViolation("User-Agent does not name graphrelay and its version")
 	}
 	if !c.immutable() {
-		c.violated(`Prefer: IdType="ImmutableId" is missing`)
+		c.recordViolation(`Prefer: IdType="ImmutableId" is missing`)
 	}
 }
 
 // checkQueueProperty wants the queue id on each JSON draft from its creation.
 func (c *call) checkQueueProperty(i *item) {
 	if c.sim.options.RequireContract && c.op == OpCreate && i.property(c.sim.options.QueueProperty) == "" {
-		c.violated("the draft does not carry the extended property " + c.sim.options.QueueProperty)
+		c.recordViolation("the draft does not carry the extended property " + c.sim.options.QueueProperty)
 	}
 }

@@ -68,7 +68,7 @@ func (s *Simulator) delivery(i *item, app string) Delivery {
 	d := Delivery{
 		Time: i.Sent, QueueID: i.property(s.options.QueueProperty), InternetMessageID: i.InternetMessageID, MessageID: i.ID,
 		App: app, Mailbox: i.Mailbox, Path: i.path, From: i.From.Address, Subject: i.Subject,
-		To: plain(i.To), Cc: plain(i.Cc), Bcc: plain(i.Bcc),
+		To: addressStrings(i.To), Cc: addressStrings(i.Cc), Bcc: addressStrings(i.Bcc),
 	}
 	for _, a := range i.Attachments {
 		d.Attachments = append(d.Attachments, DeliveredFile{Name: a.Name, Size: a.Size, SHA256: a.SHA256})
@@ -79,7 +79,7 @@ func (s *Simulator) delivery(i *item, app string) Delivery {
 	return d
 }
 
-func plain(list []Address) []string {
+func addressStrings(list []Address) []string {
 	var addresses []string
 	for _, a := range list {
 		addresses = append(addresses, a.Address)

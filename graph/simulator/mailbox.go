@@ -10,20 +10,20 @@ import (
 type mailbox struct {
 	address     string
 	byImmutable map[string]*item
-	byOrdinary  map[string]*item
+	byMutableID map[string]*item
 	use         map[string]*usage // by client id: limits count per app and mailbox
 }
 
 // usage counts one app's requests to one mailbox, for its throttling limits: "Microsoft
 // Graph service-specific throttling limits", Outlook [documented].
 type usage struct {
-	running  int
+	inFlight int
 	requests window
 	uploaded window
 }
 
-// address turns a path's user key, an address or an object id, into an address.
-func (s *Simulator) address(key string) string {
+// resolveAddress turns a path's user key, an address or an object id, into an address.
+func (s *Simulator) resolveAddress(key string) string {
 	key = strings.ToLower(key)
 	if !isGUID(key) {
 		return key
@@ -41,8 +41,8 @@ func (s *Simulator) address(key string) string {
 	return key
 }
 
-// exists says whether the tenant has a mailbox of this lower-case address.
-func (s *Simulator) exists(address string) bool {
+// mailboxExists says whether the tenant has a mailbox of this lower-case address.
+func (s *Simulator) mailboxExists(address string) bool {
 	local, domain, ok := strings.Cut(address, "@")
 	if !ok || local == "" || domain == "" {
 		return false
@@ -62,14 +62,14 @@ func (s *Simulator) exists(address string) bool {
 	})
 }
 
-// box returns the mailbox of an address, made when first used. The caller holds s.mu.
-func (s *Simulator) box(address string) *mailbox {
+// mailbox returns the mailbox of an address, made when first used. The caller holds s.mu.
+func (s *Simulator) mailbox(address string) *mailbox {
 	box, ok := s.mailboxes[address]
 	if !ok {
 		box = &mailbox{
 			address:     address,
 			byImmutable: map[string]*item{},
-			byOrdinary:  map[string]*item{},
+			byMutableID: map[string]*item{},
 			use:         map[string]*usage{},
 		}
 		s.mailboxes[address] = box
@@ -80,15 +80,15 @@ func (s *Simulator) box(address string) *mailbox {
 
 // enter takes one of the app's places in the mailbox, from the arrival of the header
 // until release. Requests that are refused count towards the quota as well.
-func (c *call) enter() (release func(), err error) {
+func (c *call) acquireSlot() (release func(), err error) {
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	none := func() {}
-	if !s.exists(c.mailbox) {
+	if !s.mailboxExists(c.mailbox) {
 		return none, nil
 	}
-	box := s.box(c.mailbox)
+	box := s.mailbox(c.mailbox)
 	use, ok := box.use[c.app]
 	if !ok {
 		use = &usage{requests: window{span: 10 * time.Minute}, uploaded: window{span: 5 * time.Minute}}
@@ -96,16 +96,16 @@ func (c *call) enter() (release func(), err error) {
 	}
 	now := time.Now()
 	use.requests.add(now, 1)
-	s.stats.arrived(c.mailbox, use.running+1)
+	s.stats.arrived(c.mailbox, use.inFlight+1)
 	if err := s.overLimit(use, now); err != nil {
 		s.stats.Throttled[c.mailbox]++
 		return none, err
 	}
-	use.running++
+	use.inFlight++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		use.running--
+		use.inFlight--
 		use.uploaded.add(time.Now(), c.counted.bytes)
 	}, nil
 }
@@ -113,7 +113,7 @@ func (c *call) enter() (release func(), err error) {
 func (s *Simulator) overLimit(use *usage, now time.Time) error {
 	o := s.options
 	switch {
-	case o.Concurrency > 0 && use.running >= o.Concurrency:
+	case o.Concurrency > 0 && use.inFlight >= o.Concurrency:
 		return throttled("Application is over its MailboxConcurrency limit.", o.RetryAfter)
 	case o.RequestQuota > 0 && use.requests.sum(now) > int64(o.RequestQuota):
 		return throttled("Application is over its mailbox request limit of ten minutes.", o.RetryAfter)

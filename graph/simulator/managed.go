@@ -21,12 +21,12 @@ const IdentityHeader = "simulated-identity-header"
 
 // serveManagedIdentity gives tokens to whoever runs on the machine.
 func (s *Simulator) serveManagedIdentity(w http.ResponseWriter, r *http.Request) {
-	s.serveLogin(w, r, OpToken, func(c *call) (answer, *oauthError) { return c.managedIdentity(), nil })
+	s.serveLogin(w, r, OpToken, func(c *call) (response, *oauthError) { return c.managedIdentity(), nil })
 }
 
-func (c *call) managedIdentity() answer {
-	refuse := func(status int, code, text string) answer {
-		a := jsonAnswer(status, map[string]string{"error": code, "error_description": text})
+func (c *call) managedIdentity() response {
+	refuse := func(status int, code, text string) response {
+		a := jsonResponse(status, map[string]string{"error": code, "error_description": text})
 		a.code = code
 		return a
 	}
@@ -51,13 +51,13 @@ func (c *call) managedIdentity() answer {
 		return refuse(http.StatusBadRequest, "invalid_resource", "AADSTS500011: The resource principal named "+q.Get("resource")+" was not found in the tenant.")
 	}
 	id := q.Get("client_id")
-	app, _, ok := c.sim.app(managedTenant, id)
+	app, _, ok := c.sim.findApp(managedTenant, id)
 	if !ok {
 		return refuse(http.StatusBadRequest, "invalid_request", "Identity not found")
 	}
 	life := c.sim.options.TokenLifetime
 	seconds := strconv.Itoa(int(life.Seconds()))
-	return jsonAnswer(http.StatusOK, map[string]string{ // all of them strings
+	return jsonResponse(http.StatusOK, map[string]string{ // all of them strings
 		"access_token": c.sim.issue(app, life), "refresh_token": "", "token_type": "Bearer", "resource": q.Get("resource"), "client_id": id,
 		"expires_in": seconds, "ext_expires_in": seconds, "expires_on": strconv.FormatInt(time.Now().Add(life).Unix(), 10), "not_before": strconv.FormatInt(time.Now().Unix(), 10),
 	})

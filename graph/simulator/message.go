@@ -60,7 +60,7 @@ type Header struct {
 	Value string `json:"value"`
 }
 
-// Property is a single-value extended property, its id normalised.
+// Property is a single-value extended property, its id normalized.
 type Property struct {
 	ID    string `json:"id"`
 	Value string `json:"value"`
@@ -93,13 +93,13 @@ type MIME struct {
 // item is a message in a mailbox. The simulator's mutex guards it.
 type item struct {
 	Message
-	ordinary     string // the id that changes with the folder
+	mutableID    string // the id that changes with the folder
 	conversation string
 	changes      int // counts modifications, for changeKey
 	path         string
-	undisclosed  bool // MIME with a recipient field that is an empty group
+	emptyGroup   bool // MIME with a recipient field that is an empty group
 	deleted      bool
-	saveNothing  bool // sendMail without a copy
+	noCopy       bool // sendMail without a copy
 	box          *mailbox
 }
 
@@ -129,7 +129,7 @@ func (m Message) Recipients() []string {
 	return all
 }
 
-// property returns the value of an extended property, by its normalised id.
+// property returns the value of an extended property, by its normalized id.
 func (m Message) property(id string) string {
 	for _, p := range m.Properties {
 		if p.ID == id {

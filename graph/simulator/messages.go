@@ -13,36 +13,36 @@ import (
 )
 
 // get answers "Get message".
-func (c *call) get() (answer, error) {
-	v, err := parseView(c.r.URL.Query())
+func (c *call) get() (response, error) {
+	v, err := parseQuery(c.r.URL.Query())
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()
 	i, err := c.find()
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	return jsonAnswer(http.StatusOK, c.represent(i, v)), nil
+	return jsonResponse(http.StatusOK, c.messageJSON(i, v)), nil
 }
 
 // list answers "List messages" of the mailbox or of one folder, newest first. There is
 // no next page: what exceeds $top is not shown.
-func (c *call) list() (answer, error) {
-	v, err := parseView(c.r.URL.Query())
+func (c *call) list() (response, error) {
+	v, err := parseQuery(c.r.URL.Query())
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	folder := c.r.PathValue("folder")
 	if folder != "" && folderName(folder) == "" {
-		return answer{}, itemNotFound()
+		return response{}, itemNotFound()
 	}
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []*item
-	for _, i := range s.box(c.mailbox).byImmutable {
+	for _, i := range s.mailbox(c.mailbox).byImmutable {
 		if (folder == "" || i.Folder == folderName(folder)) && !s.hidden(i) && v.filter.matches(i) {
 			found = append(found, i)
 		}
@@ -50,32 +50,32 @@ func (c *call) list() (answer, error) {
 	slices.SortFunc(found, func(a, b *item) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID)) })
 	shown := []any{}
 	for _, i := range found[:min(v.top, len(found))] {
-		shown = append(shown, c.represent(i, v))
+		shown = append(shown, c.messageJSON(i, v))
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{
+	return jsonResponse(http.StatusOK, map[string]any{
 		"@odata.context": fmt.Sprintf("https://graph.microsoft.com/v1.0/$metadata#users('%s')/messages", objectID(c.mailbox)),
 		"value":          shown,
 	}), nil
 }
 
 // delete answers "Delete message".
-func (c *call) delete() (answer, error) {
+func (c *call) delete() (response, error) {
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()
 	i, err := c.find()
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	c.sim.remove(i)
-	return empty(http.StatusNoContent), nil
+	return emptyResponse(http.StatusNoContent), nil
 }
 
-// shownItem is an item's JSON: as Graph's, it begins with the annotations and the id,
+// itemJSON is an item's JSON: as Graph's, it begins with the annotations and the id,
 // so that a client need not read past a long body for them.
-type shownItem map[string]any
+type itemJSON map[string]any
 
 // MarshalJSON implements json.Marshaler.
-func (m shownItem) MarshalJSON() ([]byte, error) {
+func (m itemJSON) MarshalJSON() ([]byte, error) {
 	rest := maps.Clone(m)
 	out := []byte{'{'}
 	for _, name := range []string{"@odata.etag", "id"} {
@@ -93,9 +93,9 @@ func (m shownItem) MarshalJSON() ([]byte, error) {
 	return append(out, tail[1:]...), nil
 }
 
-// represent gives the JSON of an item as Graph shows it. The caller holds s.mu.
-func (c *call) represent(i *item, v view) shownItem {
-	shown := shownItem(c.properties(i))
+// messageJSON gives the JSON of an item as Graph shows it. The caller holds s.mu.
+func (c *call) messageJSON(i *item, v queryOptions) itemJSON {
+	shown := itemJSON(c.properties(i))
 	if len(v.selected) > 0 {
 		for name := range shown {
 			if !slices.Contains(v.selected, name) && name != "id" {
@@ -124,7 +124,7 @@ func (c *call) represent(i *item, v view) shownItem {
 // properties are those of the sample answers of "Create message".
 func (c *call) properties(i *item) map[string]any {
 	shown := map[string]any{
-		"id":                         c.shownID(i),
+		"id":                         c.visibleID(i),
 		"createdDateTime":            graphTime(i.Created),
 		"lastModifiedDateTime":       graphTime(i.Modified),
 		"changeKey":                  i.changeKey(),
@@ -134,7 +134,7 @@ func (c *call) properties(i *item) map[string]any {
 		"hasAttachments":             slices.ContainsFunc(i.Attachments, func(a Attachment) bool { return !a.IsInline }),
 		"internetMessageId":          i.InternetMessageID,
 		"subject":                    i.Subject,
-		"bodyPreview":                preview(i.Body),
+		"bodyPreview":                bodyPreview(i.Body),
 		"importance":                 i.Importance,
 		"parentFolderId":             folderID(i),
 		"conversationId":             i.conversation,
@@ -143,9 +143,9 @@ func (c *call) properties(i *item) map[string]any {
 		"isReadReceiptRequested":     i.ReadReceipt,
 		"isRead":                     true,
 		"isDraft":                    i.IsDraft(),
-		"webLink":                    "https://outlook.office365.com/owa/?ItemID=" + i.ordinary,
+		"webLink":                    "https://outlook.office365.com/owa/?ItemID=" + i.mutableID,
 		"inferenceClassification":    "focused",
-		"body":                       map[string]any{"contentType": i.Body.ContentType, "content": stored(i.Body)},
+		"body":                       map[string]any{"contentType": i.Body.ContentType, "content": storedContent(i.Body)},
 		"toRecipients":               recipients(i.To),
 		"ccRecipients":               recipients(i.Cc),
 		"bccRecipients":              recipients(i.Bcc),
@@ -185,8 +185,8 @@ func (i *item) sentOrCreated() time.Time {
 	return i.Sent
 }
 
-// stored is the content as Exchange gives it back: HTML in a document of its own.
-func stored(body Body) string {
+// storedContent is the content as Exchange gives it back: HTML in a document of its own.
+func storedContent(body Body) string {
 	if body.ContentType != "html" {
 		return body.Content
 	}
@@ -198,8 +198,8 @@ func stored(body Body) string {
 	return head + "</head><body>" + body.Content + "</body></html>"
 }
 
-// preview is the start of the text, tags left out.
-func preview(body Body) string {
+// bodyPreview is the start of the text, tags left out.
+func bodyPreview(body Body) string {
 	text := body.Content[:min(len(body.Content), 4096)]
 	if body.ContentType == "html" {
 		var plain strings.Builder
@@ -239,8 +239,8 @@ func nonNil(list []string) []string {
 
 func graphTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// pickAttachment applies $select to an attachment.
-func (v view) pickAttachment(shown map[string]any) map[string]any {
+// selectAttachment applies $select to an attachment.
+func (v queryOptions) selectAttachment(shown map[string]any) map[string]any {
 	if len(v.selected) == 0 {
 		return shown
 	}

@@ -67,7 +67,7 @@ func (i *item) headerAddresses(header mail.Header, name string) []Address {
 	for _, value := range header[name] {
 		parsed, err := mail.ParseAddressList(value)
 		if err == nil && len(parsed) == 0 || err != nil && strings.HasSuffix(strings.TrimSpace(value), ":;") {
-			i.undisclosed = true
+			i.emptyGroup = true
 		}
 		for _, a := range parsed {
 			list = append(list, Address{Name: a.Name, Address: a.Address})

@@ -54,7 +54,7 @@ func TestNormaliseProperty(t *testing.T) {
 		"Integer {8ec6a6a5-1c0e-4d0e-9a55-6e1f5a7a2f31} Id 0x36": "",
 		"String {8ec6a6a5-1c0e-4d0e-9a55-6e1f5a7a2f31} Name ":    "",
 	} {
-		if got, err := normaliseProperty(id); got != want || (err == nil) != (want != "") {
+		if got, err := normalizeProperty(id); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v", id, got, err)
 		}
 	}

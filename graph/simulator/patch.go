@@ -16,37 +16,37 @@ var (
 )
 
 // patch answers "Update message". Attachments in it are lost without a word [reported].
-func (c *call) patch() (answer, error) {
+func (c *call) patch() (response, error) {
 	body, err := c.readJSON(c.sim.options.Limits.Request)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	var input messageInput
 	if err := decode(body, "message", &input); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	var names map[string]json.RawMessage
 	if err := json.Unmarshal(body, &names); err != nil {
-		return answer{}, badRequest("RequestBodyRead", "%v", err)
+		return response{}, badRequest("RequestBodyRead", "%v", err)
 	}
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i, err := c.find()
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	for name := range names {
 		draftOnly := slices.Contains(patchableDraft, name)
 		if draftOnly && i.Submitted || !draftOnly && !slices.Contains(patchable, name) && name != "attachments" {
-			return answer{}, badRequest("ErrorInvalidPropertySet", "The property '%s' cannot be set on this item.", name)
+			return response{}, badRequest("ErrorInvalidPropertySet", "The property '%s' cannot be set on this item.", name)
 		}
 	}
 	if err := s.change(i, input); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	shown, _ := parseView(nil)
-	return jsonAnswer(http.StatusOK, c.represent(i, shown)), nil
+	shown, _ := parseQuery(nil)
+	return jsonResponse(http.StatusOK, c.messageJSON(i, shown)), nil
 }
 
 // change applies all of the input or none of it. The caller holds s.mu.
@@ -61,6 +61,6 @@ func (s *Simulator) change(i *item, input messageInput) error {
 		changed.Body.Content, changed.BodyDropped = "", true
 	}
 	i.Message = changed.Message
-	i.touch()
+	i.markModified()
 	return nil
 }

@@ -12,14 +12,14 @@ func propertyTypes() []string {
 	return []string{"Binary", "Boolean", "ClassId", "Currency", "Double", "Float", "Integer", "Long", "Short", "String", "SystemTime"}
 }
 
-// normaliseProperty returns an extended property's id as Graph gives it back: the type
+// normalizeProperty returns an extended property's id as Graph gives it back: the type
 // with its capital, the GUID in lower case, a tag without leading zeros. The three forms
 // are those of "Outlook extended properties overview":
 //
 //	String {guid} Name name
 //	Integer {guid} Id 0x8012
 //	Integer 0x36
-func normaliseProperty(id string) (string, error) {
+func normalizeProperty(id string) (string, error) {
 	typeName, rest, _ := strings.Cut(strings.TrimSpace(id), " ")
 	n := slices.IndexFunc(propertyTypes(), func(known string) bool { return strings.EqualFold(known, typeName) })
 	if n < 0 {
@@ -27,7 +27,7 @@ func normaliseProperty(id string) (string, error) {
 	}
 	typeName = propertyTypes()[n]
 	if !strings.HasPrefix(rest, "{") {
-		tag, ok := normaliseTag(rest, 1, 0x7fff)
+		tag, ok := normalizeTag(rest, 1, 0x7fff)
 		if !ok {
 			return "", invalidProperty(id)
 		}
@@ -43,14 +43,14 @@ func normaliseProperty(id string) (string, error) {
 	case "name":
 		return fmt.Sprintf("%s {%s} Name %s", typeName, guid, name), nil
 	case "id":
-		if tag, ok := normaliseTag(name, 0x8000, 0xfffe); ok {
+		if tag, ok := normalizeTag(name, 0x8000, 0xfffe); ok {
 			return fmt.Sprintf("%s {%s} Id %s", typeName, guid, tag), nil
 		}
 	}
 	return "", invalidProperty(id)
 }
 
-func normaliseTag(tag string, low, high uint64) (string, bool) {
+func normalizeTag(tag string, low, high uint64) (string, bool) {
 	hex, ok := strings.CutPrefix(strings.ToLower(tag), "0x")
 	number, err := strconv.ParseUint(hex, 16, 32)
 	if !ok || err != nil || number < low || number > high {

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// view is what a GET asks to see: $select, $expand, $top and $filter.
-type view struct {
+// queryOptions is what a GET asks to see: $select, $expand, $top and $filter.
+type queryOptions struct {
 	selected          []string // empty: the default properties
 	top               int
 	filter            filter
-	properties        []string // normalised ids of the extended properties to show
+	properties        []string // normalized ids of the extended properties to show
 	expandAttachments bool
 }
 
-// parseView reads the query options that the simulator knows; it refuses the others
+// parseQuery reads the query options that the simulator knows; it refuses the others
 // rather than answer as if they had been obeyed.
-func parseView(query url.Values) (view, error) {
-	v := view{top: defaultTop}
+func parseQuery(query url.Values) (queryOptions, error) {
+	v := queryOptions{top: defaultTop}
 	for name, values := range query {
 		var err error
 		switch name {
@@ -39,13 +39,13 @@ func parseView(query url.Values) (view, error) {
 			}
 		}
 		if err != nil {
-			return view{}, err
+			return queryOptions{}, err
 		}
 	}
 	return v, nil
 }
 
-func (v *view) parseSelect(value string) error {
+func (v *queryOptions) parseSelect(value string) error {
 	for name := range strings.SplitSeq(value, ",") {
 		name = strings.TrimSpace(name)
 		_, ofMessage := schema["message"][name]
@@ -60,7 +60,7 @@ func (v *view) parseSelect(value string) error {
 
 // parseExpand reads attachments and singleValueExtendedProperties($filter=id eq '...' or
 // id eq '...'), separated by commas.
-func (v *view) parseExpand(value string) error {
+func (v *queryOptions) parseExpand(value string) error {
 	p := &parser{text: value}
 	for {
 		switch name := p.word(); name {
@@ -97,7 +97,7 @@ func (p *parser) expandedProperties() ([]string, error) {
 		if !ok {
 			return nil, p.fail("$expand")
 		}
-		id, err := normaliseProperty(literal)
+		id, err := normalizeProperty(literal)
 		if err != nil {
 			return nil, err
 		}

@@ -98,7 +98,7 @@ func checkObject(typeName string, properties map[string]string, value any, path 
 		}
 		known, ok := properties[name]
 		if !ok && ignoresCase(typeName) {
-			known, ok = foldedName(properties, name)
+			known, ok = propertyFold(properties, name)
 		}
 		if !ok {
 			return badRequest("RequestBodyRead",
@@ -111,7 +111,7 @@ func checkObject(typeName string, properties map[string]string, value any, path 
 	return nil
 }
 
-func foldedName(properties map[string]string, name string) (string, bool) {
+func propertyFold(properties map[string]string, name string) (string, bool) {
 	for property, typeName := range properties {
 		if strings.EqualFold(property, name) {
 			return typeName, true

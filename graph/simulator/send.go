@@ -15,26 +15,26 @@ const (
 )
 
 // send submits a draft: "message: send". The answer only means that it was accepted.
-func (c *call) send() (answer, error) {
+func (c *call) send() (response, error) {
 	if err := c.checkEmptyBody(); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i, err := c.find()
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	// Which code a second send gets is not recorded [assumed].
 	if i.Submitted {
-		return answer{}, badRequest("ErrorInvalidRequest", "The message was submitted before.")
+		return response{}, badRequest("ErrorInvalidRequest", "The message was submitted before.")
 	}
 	if err := s.checkSendable(i); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	s.submit(i, c.app)
-	return empty(http.StatusAccepted), nil
+	return emptyResponse(http.StatusAccepted), nil
 }
 
 // checkEmptyBody wants the Content-Length: 0 that "message: send" requires.
@@ -49,10 +49,10 @@ func (c *call) checkEmptyBody() error {
 }
 
 // sendMail creates and sends in one call: "user: sendMail".
-func (c *call) sendMail() (answer, error) {
+func (c *call) sendMail() (response, error) {
 	i, contents, err := c.readSendMail()
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	i.path = PathSendMail
 	s := c.sim
@@ -60,13 +60,13 @@ func (c *call) sendMail() (answer, error) {
 	defer s.mu.Unlock()
 	i.Mailbox = c.mailbox
 	if err := s.checkSendable(i); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	if err := c.store(i, contents); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	s.submit(i, c.app)
-	return empty(http.StatusAccepted), nil
+	return emptyResponse(http.StatusAccepted), nil
 }
 
 func (c *call) readSendMail() (*item, [][]byte, error) {
@@ -94,9 +94,9 @@ func (c *call) readSendMail() (*item, [][]byte, error) {
 	// A sample of "user: sendMail" passes the string "false".
 	switch save := input.SaveToSentItems.(type) {
 	case bool:
-		i.saveNothing = !save
+		i.noCopy = !save
 	case string:
-		i.saveNothing = strings.EqualFold(save, "false")
+		i.noCopy = strings.EqualFold(save, "false")
 	}
 	return i, contents, nil
 }
@@ -104,7 +104,7 @@ func (c *call) readSendMail() (*item, [][]byte, error) {
 // checkSendable refuses what Exchange refuses at the time of sending. The caller holds s.mu.
 func (s *Simulator) checkSendable(i *item) error {
 	recipients := i.Recipients()
-	if len(recipients) == 0 || i.undisclosed {
+	if len(recipients) == 0 || i.emptyGroup {
 		return badRequest("ErrorInvalidRecipients",
 			"At least one recipient isn't valid., A message can't be sent because it contains no recipients.")
 	}
@@ -135,7 +135,7 @@ func (s *Simulator) maySendAs(mailbox, address string) bool {
 		return true
 	}
 	if s.options.SendAs == nil {
-		return s.exists(address)
+		return s.mailboxExists(address)
 	}
 	return slices.ContainsFunc(s.options.SendAs[mailbox], func(allowed string) bool { return strings.EqualFold(allowed, address) })
 }
@@ -145,7 +145,7 @@ func (s *Simulator) maySendAs(mailbox, address string) bool {
 func (s *Simulator) submit(i *item, app string) {
 	now := time.Now()
 	i.Submitted, i.Sent = true, now
-	i.touch()
+	i.markModified()
 	if i.From == nil {
 		i.From = &Address{Address: i.Mailbox}
 	}
@@ -154,28 +154,28 @@ func (s *Simulator) submit(i *item, app string) {
 	}
 	s.ledger.add(s.delivery(i, app))
 	if s.options.SendDelay < 0 {
-		s.settle(i)
+		s.completeSend(i)
 		return
 	}
 	time.AfterFunc(s.options.SendDelay, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.settle(i)
+		s.completeSend(i)
 	})
 }
 
-// settle moves an accepted item to Sent Items, where its ordinary id is a new one. The
+// completeSend moves an accepted item to Sent Items, where its ordinary id is a new one. The
 // caller holds s.mu.
-func (s *Simulator) settle(i *item) {
+func (s *Simulator) completeSend(i *item) {
 	switch {
 	case i.deleted || s.mailboxes[i.Mailbox] != i.box: // a Reset came between
-	case i.saveNothing:
+	case i.noCopy:
 		s.remove(i)
 	default:
-		delete(i.box.byOrdinary, i.ordinary)
-		i.Folder, i.ordinary = SentItems, newID(ordinaryPrefix)
-		i.box.byOrdinary[i.ordinary] = i
-		i.touch()
-		s.noteSent(i)
+		delete(i.box.byMutableID, i.mutableID)
+		i.Folder, i.mutableID = SentItems, newID(mutablePrefix)
+		i.box.byMutableID[i.mutableID] = i
+		i.markModified()
+		s.rememberSent(i)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// handler carries a call out and gives its answer; errors are *refusal.
-type handler func(*call) (answer, error)
+// handler carries a call out and gives its answer; errors are *apiError.
+type handler func(*call) (response, error)
 
 // admission checks a call before its effect. The release function it returns, which is
 // never nil, gives the mailbox's slot back.
@@ -17,7 +17,7 @@ func (s *Simulator) routes() http.Handler {
 	root := http.NewServeMux()
 	root.Handle("/v1.0/", s.mailRoutes())
 	root.Handle("/api/v2.0/", s.uploadRoutes())
-	root.Handle("/_simulator/", s.viewRoutes())
+	root.Handle("/_simulator/", s.controlRoutes())
 	root.HandleFunc(imdsPath, s.serveManagedIdentity)
 	root.HandleFunc(appServicePath, s.serveManagedIdentity)
 	root.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -27,9 +27,9 @@ func (s *Simulator) routes() http.Handler {
 		}
 		switch tenant, endpoint, _ := strings.Cut(r.URL.Path[1:], "/"); endpoint {
 		case "oauth2/v2.0/token":
-			s.serveLogin(w, r, OpToken, func(c *call) (answer, *oauthError) { return c.token(tenant) })
+			s.serveLogin(w, r, OpToken, func(c *call) (response, *oauthError) { return c.token(tenant) })
 		case "oauth2/v2.0/devicecode":
-			s.serveLogin(w, r, OpDeviceCode, func(c *call) (answer, *oauthError) { return c.deviceCode(tenant) })
+			s.serveLogin(w, r, OpDeviceCode, func(c *call) (response, *oauthError) { return c.deviceCode(tenant) })
 		case "oauth2/v2.0/authorize":
 			s.serveAuthorize(w, r, tenant)
 		case "oauth2/deviceauth":
@@ -73,11 +73,11 @@ func (s *Simulator) mailRoutes() http.Handler {
 	return mux
 }
 
-func (c *call) unknown() (answer, error) {
+func (c *call) unknown() (response, error) {
 	if strings.HasPrefix(c.r.URL.Path, "/v1.0/me/") {
-		return answer{}, badRequest("BadRequest", "/me request is only valid with delegated authentication flow.")
+		return response{}, badRequest("BadRequest", "/me request is only valid with delegated authentication flow.")
 	}
-	return answer{}, badRequest("BadRequest", "Resource not found for the segment, or the method is not allowed on it: %s %s",
+	return response{}, badRequest("BadRequest", "Resource not found for the segment, or the method is not allowed on it: %s %s",
 		c.r.Method, c.r.URL.Path)
 }
 
@@ -86,7 +86,7 @@ func (s *Simulator) serveMail(w http.ResponseWriter, r *http.Request, op Operati
 	if op == OpCreate && c.mediaType() == "text/plain" {
 		c.op = OpCreateMIME
 	}
-	c.mailbox = s.address(r.PathValue("mailbox"))
+	c.mailbox = s.resolveAddress(r.PathValue("mailbox"))
 	c.itemID = r.PathValue("id")
 	s.checkContract(c)
 	s.serve(w, c, (*call).admitMail, run)
@@ -97,14 +97,14 @@ func (c *call) admitMail() (func(), error) {
 	if err := c.authenticate(); err != nil {
 		return func() {}, err
 	}
-	release, err := c.enter()
+	release, err := c.acquireSlot()
 	if err != nil || c.op == OpUnknown {
 		return release, err
 	}
-	if !c.sim.exists(c.mailbox) {
+	if !c.sim.mailboxExists(c.mailbox) {
 		return release, refuse(http.StatusNotFound, "ErrorInvalidUser", "The requested user '%s' is invalid.", c.r.PathValue("mailbox"))
 	}
-	return release, c.authorise()
+	return release, c.checkPermission()
 }
 
 // serve takes a call through admission, faults and effect, records it, and answers.
@@ -112,11 +112,11 @@ func (s *Simulator) serve(w http.ResponseWriter, c *call, admit admission, run h
 	release, err := admit(c)
 	result := outcome{}
 	if err != nil {
-		result.answer = asRefusal(err).answer(c)
+		result.response = asAPIError(err).response(c)
 	} else {
-		result = c.carryOut(run)
+		result = c.execute(run)
 	}
-	if result.answer.status >= http.StatusBadRequest && !result.lost {
+	if result.response.status >= http.StatusBadRequest && !result.lost {
 		c.drain()
 	}
 	// Before writing: the client may start its next request as soon as it has the answer.
@@ -126,34 +126,34 @@ func (s *Simulator) serve(w http.ResponseWriter, c *call, admit admission, run h
 		reset(w)
 		return
 	}
-	c.write(w, result.answer)
+	c.write(w, result.response)
 }
 
 // outcome is how a call ended: its answer, and whether the client will see it.
 type outcome struct {
-	answer answer
-	lost   bool
-	fault  int // id of the fault that acted, 0 if none
+	response response
+	lost     bool
+	fault    int // id of the fault that acted, 0 if none
 }
 
-func (c *call) carryOut(run handler) outcome {
+func (c *call) execute(run handler) outcome {
 	if c.op != OpToken && c.op != OpDeviceCode {
 		defer func() { c.sim.sleep(c.sim.options.Latency - time.Since(c.started)) }()
 	}
 	fault := c.sim.takeFault(c)
 	c.sim.sleep(fault.Latency)
 	if fault.ID != 0 && !fault.After {
-		if result, done := fault.instead(c); done {
+		if result, done := fault.replaceEffect(c); done {
 			return result
 		}
 	}
 	a, err := run(c)
 	if err != nil {
-		a = asRefusal(err).answer(c)
+		a = asAPIError(err).response(c)
 	}
-	result := outcome{answer: a, fault: fault.ID}
+	result := outcome{response: a, fault: fault.ID}
 	if fault.ID != 0 && fault.After {
-		result = fault.afterwards(c, result)
+		result = fault.replaceResponse(c, result)
 	}
 	return result
 }

@@ -13,63 +13,63 @@ import (
 )
 
 //go:embed signin.html
-var ownerSource string
+var signInSource string
 
-var ownerPage = template.Must(template.New("owner").Parse(ownerSource))
+var signInPage = template.Must(template.New("signin").Parse(signInSource))
 
-// ownerForm is the page on which the owner of a mailbox signs in. Whoever opens it may
+// signInForm is the page on which the owner of a mailbox signs in. Whoever opens it may
 // be anybody: the simulator asks for no password.
-type ownerForm struct {
+type signInForm struct {
 	App, Account, Error, Done string
 	UserCode                  string
 	AskCode                   bool
 	Hidden                    map[string]string // what the form sends back
 }
 
-func showOwner(w http.ResponseWriter, status int, f ownerForm) {
+func showSignIn(w http.ResponseWriter, status int, f signInForm) {
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
 	header.Set("Referrer-Policy", "no-referrer")
 	w.WriteHeader(status)
-	_ = ownerPage.Execute(w, f)
+	_ = signInPage.Execute(w, f)
 }
 
 // deviceCode begins a sign-in with a device code.
-func (c *call) deviceCode(tenant string) (answer, *oauthError) {
-	form, err := c.tokenForm("client_id", "scope")
+func (c *call) deviceCode(tenant string) (response, *oauthError) {
+	form, err := c.readTokenForm("client_id", "scope")
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	app, knownTenant, ok := c.sim.app(tenant, form.Get("client_id"))
+	app, knownTenant, ok := c.sim.findApp(tenant, form.Get("client_id"))
 	switch {
 	case !knownTenant:
-		return answer{}, unknownTenant(tenant)
+		return response{}, unknownTenant(tenant)
 	case !ok:
-		return answer{}, unknownApp(tenant, form.Get("client_id"))
+		return response{}, unknownApp(tenant, form.Get("client_id"))
 	}
-	scopes, offline, err := c.scopesOf(form.Get("scope"))
+	scopes, offline, err := c.parseScopes(form.Get("scope"))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	life, interval := c.sim.options.DeviceLife, c.sim.options.DeviceInterval
-	d := &deviceSignIn{consent: consent{app: app, scopes: scopes, offline: offline}, userCode: newUserCode(), expires: time.Now().Add(life), interval: interval}
+	d := &deviceCode{consent: consent{app: app, scopes: scopes, offline: offline}, userCode: newUserCode(), expires: time.Now().Add(life), interval: interval}
 	code := base64.RawURLEncoding.EncodeToString(randomBytes(48))
 	page := "http://" + c.r.Host + "/common/oauth2/deviceauth"
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()
-	forget(c.sim.signIns.devices, func(d *deviceSignIn) time.Time { return d.expires })
-	c.sim.signIns.devices[code] = d
-	return jsonAnswer(http.StatusOK, map[string]any{
+	evictExpired(c.sim.grants.devices, func(d *deviceCode) time.Time { return d.expires })
+	c.sim.grants.devices[code] = d
+	return jsonResponse(http.StatusOK, map[string]any{
 		"device_code": code, "user_code": d.userCode, "verification_uri": page,
 		"expires_in": int(life.Seconds()), "interval": int(interval.Seconds()),
 		"message": "To sign in, use a web browser to open the page " + page + " and enter the code " + d.userCode + " to authenticate.",
 	}), nil
 }
 
-// forget bounds a kind of sign-in.
-func forget[T any](of map[string]T, expires func(T) time.Time) {
-	if len(of) < maxSignIns {
+// evictExpired bounds a kind of sign-in.
+func evictExpired[T any](of map[string]T, expires func(T) time.Time) {
+	if len(of) < maxGrants {
 		return
 	}
 	now := time.Now()
@@ -93,31 +93,31 @@ func newUserCode() string {
 // serveDeviceAuth is the page that a device code leads to. Form fields: user_code,
 // account, and decline to refuse.
 func (s *Simulator) serveDeviceAuth(w http.ResponseWriter, r *http.Request) {
-	form := ownerForm{AskCode: true, UserCode: r.FormValue("user_code"), Account: r.FormValue("account")}
+	form := signInForm{AskCode: true, UserCode: r.FormValue("user_code"), Account: r.FormValue("account")}
 	if r.Method != http.MethodPost {
-		showOwner(w, http.StatusOK, form)
+		showSignIn(w, http.StatusOK, form)
 		return
 	}
-	if err := s.agreeDevice(form.UserCode, form.Account, r.FormValue("decline") != ""); err != "" {
+	if err := s.approveDevice(form.UserCode, form.Account, r.FormValue("decline") != ""); err != "" {
 		form.Error = err
-		showOwner(w, http.StatusBadRequest, form)
+		showSignIn(w, http.StatusBadRequest, form)
 		return
 	}
-	showOwner(w, http.StatusOK, ownerForm{Done: "You can close this page now."})
+	showSignIn(w, http.StatusOK, signInForm{Done: "You can close this page now."})
 }
 
-func (s *Simulator) agreeDevice(userCode, account string, decline bool) (fault string) {
+func (s *Simulator) approveDevice(userCode, account string, decline bool) (fault string) {
 	account = strings.ToLower(strings.TrimSpace(account))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.signIns.devices {
+	for _, d := range s.grants.devices {
 		switch {
 		case !strings.EqualFold(d.userCode, strings.TrimSpace(userCode)) || time.Now().After(d.expires):
 			continue
 		case decline:
 			d.declined = true
 			return ""
-		case !s.exists(account):
+		case !s.mailboxExists(account):
 			return "That account does not exist."
 		}
 		d.user = account
@@ -145,40 +145,40 @@ func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenan
 		back("error", fault.error, "error_description", fault.Error())
 		return
 	case fault != nil:
-		showOwner(w, http.StatusBadRequest, ownerForm{Error: fault.Error()})
+		showSignIn(w, http.StatusBadRequest, signInForm{Error: fault.Error()})
 		return
 	case r.Method == http.MethodPost && r.FormValue("decline") != "":
 		back("error", "access_denied", "error_description", "AADSTS65004: User declined to consent to access the app.")
 		return
 	}
-	form := ownerForm{App: r.FormValue("client_id"), Account: r.FormValue("login_hint"), Hidden: map[string]string{}}
+	form := signInForm{App: r.FormValue("client_id"), Account: r.FormValue("login_hint"), Hidden: map[string]string{}}
 	for name, values := range r.Form {
 		if name != "account" && name != "accept" && name != "decline" {
 			form.Hidden[name] = values[0]
 		}
 	}
 	if r.Method != http.MethodPost {
-		showOwner(w, http.StatusOK, form)
+		showSignIn(w, http.StatusOK, form)
 		return
 	}
 	code.user = strings.ToLower(strings.TrimSpace(r.FormValue("account")))
-	if !s.exists(code.user) {
+	if !s.mailboxExists(code.user) {
 		form.Error = "That account does not exist."
-		showOwner(w, http.StatusBadRequest, form)
+		showSignIn(w, http.StatusBadRequest, form)
 		return
 	}
 	value := "0." + base64.RawURLEncoding.EncodeToString(randomBytes(48))
 	s.mu.Lock()
-	forget(s.signIns.codes, func(c *codeSignIn) time.Time { return c.expires })
-	s.signIns.codes[value] = code
+	evictExpired(s.grants.codes, func(c *authCode) time.Time { return c.expires })
+	s.grants.codes[value] = code
 	s.mu.Unlock()
 	back("code", value)
 }
 
 // authorize checks a request of the authorization code flow. PKCE with S256 is wanted:
 // without the method Entra takes the challenge for plain.
-func (s *Simulator) authorize(r *http.Request, tenant string) (*codeSignIn, *oauthError) {
-	app, knownTenant, ok := s.app(tenant, r.FormValue("client_id"))
+func (s *Simulator) authorize(r *http.Request, tenant string) (*authCode, *oauthError) {
+	app, knownTenant, ok := s.findApp(tenant, r.FormValue("client_id"))
 	redirect, err := url.Parse(r.FormValue("redirect_uri"))
 	switch {
 	case !knownTenant:
@@ -189,7 +189,7 @@ func (s *Simulator) authorize(r *http.Request, tenant string) (*codeSignIn, *oau
 		return nil, &oauthError{http.StatusBadRequest, "invalid_request", 50011,
 			"The redirect URI '" + r.FormValue("redirect_uri") + "' specified in the request does not match the redirect URIs configured for the application."}
 	}
-	tell := func(code string, number int, text string) (*codeSignIn, *oauthError) {
+	tell := func(code string, number int, text string) (*authCode, *oauthError) {
 		return nil, &oauthError{0, code, number, text}
 	}
 	switch {
@@ -198,11 +198,11 @@ func (s *Simulator) authorize(r *http.Request, tenant string) (*codeSignIn, *oau
 	case r.FormValue("code_challenge_method") != "S256" || len(r.FormValue("code_challenge")) != 43:
 		return tell("invalid_request", 9002325, "Proof Key for Code Exchange is required, with the method S256.")
 	}
-	scopes, offline, fault := (&call{sim: s, r: r}).scopesOf(r.FormValue("scope"))
+	scopes, offline, fault := (&call{sim: s, r: r}).parseScopes(r.FormValue("scope"))
 	if fault != nil {
 		return tell(fault.error, fault.number, fault.text)
 	}
-	return &codeSignIn{
+	return &authCode{
 		consent:  consent{app: app, scopes: scopes, offline: offline},
 		redirect: r.FormValue("redirect_uri"), challenge: r.FormValue("code_challenge"), expires: time.Now().Add(codeLife),
 	}, nil
@@ -232,7 +232,7 @@ func (s *Simulator) Secrets() (list []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list = slices.Collect(maps.Keys(s.tokens))
-	list = slices.AppendSeq(list, maps.Keys(s.signIns.refresh))
-	list = slices.AppendSeq(list, maps.Keys(s.signIns.codes))
-	return slices.AppendSeq(list, maps.Keys(s.signIns.devices))
+	list = slices.AppendSeq(list, maps.Keys(s.grants.refresh))
+	list = slices.AppendSeq(list, maps.Keys(s.grants.codes))
+	return slices.AppendSeq(list, maps.Keys(s.grants.devices))
 }

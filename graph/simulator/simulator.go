@@ -54,10 +54,10 @@ type Simulator struct {
 	objectIDs  map[string]string   // object id to lower-case address
 	items      int                 // over all mailboxes
 	sent       []*item             // in the order of sending, for eviction
-	tokens     map[string]*grant
+	tokens     map[string]*accessToken
 	assertions map[string]time.Time // the jti of those taken, until when they are valid
-	sessions   map[string]*session
-	signIns    signIns // kept over a Reset, as tokens are
+	sessions   map[string]*uploadSession
+	grants     grants // kept over a Reset, as tokens are
 	content    contentStore
 	faults     faultList
 	journal    journal
@@ -90,10 +90,10 @@ func (s *Simulator) Reset() {
 	s.items = 0
 	s.sent = nil
 	if s.tokens == nil {
-		s.tokens = map[string]*grant{}
-		s.signIns = newSignIns()
+		s.tokens = map[string]*accessToken{}
+		s.grants = newGrants()
 	}
-	s.sessions = map[string]*session{}
+	s.sessions = map[string]*uploadSession{}
 	s.content = contentStore{limit: s.options.ContentBytes, kept: map[string][]byte{}}
 	s.faults.clear()
 	s.journal = journal{limit: s.options.JournalSize}

@@ -22,7 +22,7 @@ const (
 )
 
 // grant is what an access token stands for.
-type grant struct {
+type accessToken struct {
 	app     App    // with the client id and tenant of the request
 	user    string // the owner who signed in, by lower-case address; "" is the app itself
 	expires time.Time
@@ -38,13 +38,13 @@ type oauthError struct {
 
 func (e *oauthError) Error() string { return fmt.Sprintf("AADSTS%d: %s", e.number, e.text) }
 
-func (e *oauthError) answer(c *call) answer {
+func (e *oauthError) response(c *call) response {
 	now := time.Now().UTC()
 	trace, correlation := c.requestID, c.clientRequestID
 	if correlation == "" {
 		correlation = newGUID()
 	}
-	a := jsonAnswer(e.status, map[string]any{
+	a := jsonResponse(e.status, map[string]any{
 		"error": e.error,
 		"error_description": fmt.Sprintf("AADSTS%d: %s Trace ID: %s Correlation ID: %s Timestamp: %s",
 			e.number, e.text, trace, correlation, now.Format("2006-01-02 15:04:05Z")),
@@ -59,22 +59,22 @@ func (e *oauthError) answer(c *call) answer {
 }
 
 // serveLogin takes a call of the login host through, which nobody has to be let in for.
-func (s *Simulator) serveLogin(w http.ResponseWriter, r *http.Request, op Operation, run func(*call) (answer, *oauthError)) {
+func (s *Simulator) serveLogin(w http.ResponseWriter, r *http.Request, op Operation, run func(*call) (response, *oauthError)) {
 	admit := func(*call) (func(), error) { return func() {}, nil }
-	s.serve(w, s.newCall(r, op), admit, func(c *call) (answer, error) {
+	s.serve(w, s.newCall(r, op), admit, func(c *call) (response, error) {
 		a, err := run(c)
 		if err != nil {
-			return err.answer(c), nil
+			return err.response(c), nil
 		}
 		return a, nil
 	})
 }
 
 // token issues an access token, for one app by client credentials or for an owner.
-func (c *call) token(tenant string) (answer, *oauthError) {
-	form, err := c.tokenForm("grant_type", "client_id")
+func (c *call) token(tenant string) (response, *oauthError) {
+	form, err := c.readTokenForm("grant_type", "client_id")
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	c.app = form.Get("client_id")
 	switch form.Get("grant_type") {
@@ -82,22 +82,22 @@ func (c *call) token(tenant string) (answer, *oauthError) {
 	case grantDevice, grantDeviceShort, grantCode, grantRefresh:
 		return c.delegated(tenant, form)
 	default:
-		return answer{}, &oauthError{http.StatusBadRequest, "unsupported_grant_type", 70003,
+		return response{}, &oauthError{http.StatusBadRequest, "unsupported_grant_type", 70003,
 			"The app requested an unsupported grant type '" + form.Get("grant_type") + "'."}
 	}
 	if form.Get("scope") == "" {
-		return answer{}, missingParameter("scope")
+		return response{}, missingParameter("scope")
 	}
-	app, err := c.sim.credentials(tenant, form)
+	app, err := c.sim.authenticateApp(tenant, form)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	if err := c.checkScope(form.Get("scope")); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	lifetime := c.sim.options.TokenLifetime
 	token := c.sim.issue(app, lifetime)
-	a := jsonAnswer(http.StatusOK, map[string]any{
+	a := jsonResponse(http.StatusOK, map[string]any{
 		"token_type":     "Bearer",
 		"expires_in":     int(lifetime.Seconds()),
 		"ext_expires_in": int(lifetime.Seconds()),
@@ -107,7 +107,7 @@ func (c *call) token(tenant string) (answer, *oauthError) {
 	return a, nil
 }
 
-func (c *call) tokenForm(needed ...string) (url.Values, *oauthError) {
+func (c *call) readTokenForm(needed ...string) (url.Values, *oauthError) {
 	if c.r.Method != http.MethodPost {
 		return nil, &oauthError{http.StatusBadRequest, "invalid_request", 900561, "The endpoint only accepts POST requests. Received a " + c.r.Method + " request."}
 	}
@@ -145,10 +145,10 @@ func missingParameter(name string) *oauthError {
 		"The request body must contain the following parameter: '" + name + "'."}
 }
 
-// credentials finds the app of a token request and checks its secret or assertion.
-func (s *Simulator) credentials(tenant string, form url.Values) (App, *oauthError) {
+// authenticateApp finds the app of a token request and checks its secret or assertion.
+func (s *Simulator) authenticateApp(tenant string, form url.Values) (App, *oauthError) {
 	id := form.Get("client_id")
-	app, knownTenant, ok := s.app(tenant, id)
+	app, knownTenant, ok := s.findApp(tenant, id)
 	switch {
 	case !knownTenant:
 		return App{}, unknownTenant(tenant)
@@ -182,8 +182,8 @@ func noCredential() *oauthError {
 		"The request body must contain the following parameter: 'client_assertion' or 'client_secret'."}
 }
 
-// app finds the configured application and fills in the ids of the request.
-func (s *Simulator) app(tenant, id string) (app App, knownTenant, ok bool) {
+// findApp finds the configured application and fills in the ids of the request.
+func (s *Simulator) findApp(tenant, id string) (app App, knownTenant, ok bool) {
 	apps := s.options.Apps
 	if len(apps) == 0 {
 		apps = []App{{}}
@@ -252,9 +252,9 @@ func (s *Simulator) issueLocked(app App, user string, lifetime time.Duration) st
 	encode := base64.RawURLEncoding.EncodeToString
 	token := encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(payload) + "." + encode(randomBytes(32))
 	if len(s.tokens) >= maxTokens {
-		maps.DeleteFunc(s.tokens, func(_ string, held *grant) bool { return now.After(held.expires) })
+		maps.DeleteFunc(s.tokens, func(_ string, held *accessToken) bool { return now.After(held.expires) })
 	}
-	s.tokens[token] = &grant{app: app, user: user, expires: now.Add(lifetime)}
+	s.tokens[token] = &accessToken{app: app, user: user, expires: now.Add(lifetime)}
 	return token
 }
 
@@ -284,13 +284,13 @@ func (c *call) authenticate() error {
 	return nil
 }
 
-func unauthorized(text string) *refusal {
+func unauthorized(text string) *apiError {
 	return refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "%s", text)
 }
 
-// authorise checks the permission that the call's page names, and that an owner asks for
+// checkPermission checks the permission that the call's page names, and that an owner asks for
 // the own mailbox, or for one with full access to it.
-func (c *call) authorise() error {
+func (c *call) checkPermission() error {
 	if c.user != "" && c.user != c.mailbox && !slices.Contains(c.sim.options.FullAccess[c.mailbox], c.user) {
 		c.sim.countForeign()
 		return accessDenied()

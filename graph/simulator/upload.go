@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// session is one upload of a large file: "Attach large files to Outlook messages".
-type session struct {
+// uploadSession is one upload of a large file: "Attach large files to Outlook messages".
+type uploadSession struct {
 	id      string
 	secret  string // authtoken of its URL
 	app     string
@@ -46,40 +46,40 @@ type sessionInput struct {
 }
 
 // createSession opens an upload: "attachment: createUploadSession".
-func (c *call) createSession() (answer, error) {
+func (c *call) createSession() (response, error) {
 	body, err := c.readJSON(c.sim.options.Limits.Request)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	var input sessionInput
 	if err := decode(body, "createSession", &input); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	opened, err := c.sim.newSession(input)
+	session, err := c.sim.newSession(input)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if opened.item, err = c.findDraft(); err != nil {
-		return answer{}, err
+	if session.item, err = c.findDraft(); err != nil {
+		return response{}, err
 	}
-	opened.app, opened.mailbox = c.app, c.mailbox
+	session.app, session.mailbox = c.app, c.mailbox
 	s.expireSessions()
-	opened.kept = s.content.reserveFile(opened.size)
-	opened.holding = opened.kept
-	s.sessions[opened.id] = opened
-	return jsonAnswer(http.StatusCreated, map[string]any{
+	session.kept = s.content.reserveFile(session.size)
+	session.holding = session.kept
+	s.sessions[session.id] = session
+	return jsonResponse(http.StatusCreated, map[string]any{
 		"@odata.context":     "https://graph.microsoft.com/v1.0/$metadata#microsoft.graph.uploadSession",
-		"uploadUrl":          c.uploadURL(opened),
-		"expirationDateTime": opened.expires.UTC().Format(time.RFC3339Nano),
+		"uploadUrl":          c.uploadURL(session),
+		"expirationDateTime": session.expires.UTC().Format(time.RFC3339Nano),
 		"nextExpectedRanges": []string{"0-"},
 	}), nil
 }
 
 // newSession checks what is to be uploaded.
-func (s *Simulator) newSession(input sessionInput) (*session, error) {
+func (s *Simulator) newSession(input sessionInput) (*uploadSession, error) {
 	file := input.AttachmentItem
 	limits := s.options.Limits
 	switch {
@@ -96,38 +96,38 @@ func (s *Simulator) newSession(input sessionInput) (*session, error) {
 	case *file.Size > limits.SessionMax:
 		return nil, badRequest("ErrorAttachmentSizeLimitExceeded", "Attachment size must not exceed %d bytes.", limits.SessionMax)
 	}
-	opened := &session{
+	session := &uploadSession{
 		id: newGUID(), secret: newID("eyJ"), size: *file.Size, sum: sha256.New(), expires: time.Now().Add(s.options.SessionLife),
 		file: attachmentInput{Name: *file.Name, ContentType: file.ContentType, IsInline: file.IsInline, ContentID: file.ContentID},
 	}
 	if s.options.SessionQuirks {
-		opened.file = attachmentInput{Name: *file.Name}
+		session.file = attachmentInput{Name: *file.Name}
 	}
-	setDefault(&opened.file.ContentType, "application/octet-stream")
-	return opened, nil
+	setDefault(&session.file.ContentType, "application/octet-stream")
+	return session, nil
 }
 
 // uploadURL has the form of Exchange's: another host's path, with its own token.
-func (c *call) uploadURL(opened *session) string {
+func (c *call) uploadURL(session *uploadSession) string {
 	scheme := "http"
 	if c.r.TLS != nil || strings.EqualFold(c.r.Header.Get("X-Forwarded-Proto"), "https") {
 		scheme = "https"
 	}
 	return fmt.Sprintf("%s://%s/api/v2.0/users('%s@%s')/messages('%s')/AttachmentSessions('%s')?authtoken=%s",
-		scheme, c.r.Host, objectID(c.mailbox), "simulated", opened.item.ID, opened.id, url.QueryEscape(opened.secret))
+		scheme, c.r.Host, objectID(c.mailbox), "simulated", session.item.ID, session.id, url.QueryEscape(session.secret))
 }
 
 // expireSessions forgets those whose time is over. The caller holds s.mu.
 func (s *Simulator) expireSessions() {
 	for _, old := range s.sessions {
 		if time.Now().After(old.expires) {
-			s.forget(old)
+			s.closeSession(old)
 		}
 	}
 }
 
-// forget drops a session and the room that it held. The caller holds s.mu.
-func (s *Simulator) forget(old *session) {
+// closeSession drops a session and the room that it held. The caller holds s.mu.
+func (s *Simulator) closeSession(old *uploadSession) {
 	if old.holding {
 		s.content.release(old.size)
 		old.holding = false
@@ -138,7 +138,7 @@ func (s *Simulator) forget(old *session) {
 func (s *Simulator) uploadRoutes() http.Handler {
 	mux := http.NewServeMux()
 	const pattern = " /api/v2.0/{user}/{message}/{session}"
-	handle := func(method string, op Operation, run func(*call, *session) (answer, error)) {
+	handle := func(method string, op Operation, run func(*call, *uploadSession) (response, error)) {
 		mux.HandleFunc(method+pattern, func(w http.ResponseWriter, r *http.Request) { s.serveUpload(w, r, op, run) })
 	}
 	handle("PUT", OpUpload, (*call).putRange)
@@ -147,22 +147,22 @@ func (s *Simulator) uploadRoutes() http.Handler {
 	return mux
 }
 
-func (s *Simulator) serveUpload(w http.ResponseWriter, r *http.Request, op Operation, run func(*call, *session) (answer, error)) {
+func (s *Simulator) serveUpload(w http.ResponseWriter, r *http.Request, op Operation, run func(*call, *uploadSession) (response, error)) {
 	c := s.newCall(r, op)
-	var opened *session
+	var session *uploadSession
 	admit := func(c *call) (func(), error) {
 		var err error
-		if opened, err = c.findSession(); err != nil {
+		if session, err = c.findSession(); err != nil {
 			return func() {}, err
 		}
-		c.app, c.mailbox, c.itemID = opened.app, opened.mailbox, opened.item.ID
-		return c.enter()
+		c.app, c.mailbox, c.itemID = session.app, session.mailbox, session.item.ID
+		return c.acquireSlot()
 	}
-	s.serve(w, c, admit, func(c *call) (answer, error) { return run(c, opened) })
+	s.serve(w, c, admit, func(c *call) (response, error) { return run(c, session) })
 }
 
 // findSession checks the URL of an upload, which alone authorises it.
-func (c *call) findSession() (*session, error) {
+func (c *call) findSession() (*uploadSession, error) {
 	if c.r.Header.Get("Authorization") != "" {
 		return nil, refuse(http.StatusUnauthorized, "InvalidAudienceForResource", "The audience claim value is invalid for current resource.") // [reported]
 	}
@@ -171,53 +171,53 @@ func (c *call) findSession() (*session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expireSessions()
-	opened, ok := s.sessions[id]
+	session, ok := s.sessions[id]
 	if !ok {
 		return nil, refuse(http.StatusNotFound, "uploadSessionNotFound", "The upload session was not found.")
 	}
-	if c.r.URL.Query().Get("authtoken") != opened.secret {
+	if c.r.URL.Query().Get("authtoken") != session.secret {
 		return nil, unauthorized("The token of the upload URL is invalid.")
 	}
-	return opened, nil
+	return session, nil
 }
 
 // putRange takes the next part of the file. Which codes Exchange uses for wrong ranges
 // is not recorded; these are those of "Microsoft Graph error responses" for files.
-func (c *call) putRange(opened *session) (answer, error) {
-	part, err := c.checkRange(opened)
+func (c *call) putRange(session *uploadSession) (response, error) {
+	part, err := c.checkRange(session)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	if !opened.mu.TryLock() {
-		return answer{}, refuse(http.StatusConflict, "conflict", "Another range of this session is being uploaded.")
+	if !session.mu.TryLock() {
+		return response{}, refuse(http.StatusConflict, "conflict", "Another range of this session is being uploaded.")
 	}
-	defer opened.mu.Unlock()
+	defer session.mu.Unlock()
 	switch {
-	case part.first < opened.received:
-		return answer{}, refuse(http.StatusRequestedRangeNotSatisfiable, "fragmentOverlap", "The range was received before; %d is expected next.", opened.received)
-	case part.first > opened.received:
-		return answer{}, refuse(http.StatusRequestedRangeNotSatisfiable, "fragmentOutOfOrder", "The range is out of order; %d is expected next.", opened.received)
+	case part.first < session.received:
+		return response{}, refuse(http.StatusRequestedRangeNotSatisfiable, "fragmentOverlap", "The range was received before; %d is expected next.", session.received)
+	case part.first > session.received:
+		return response{}, refuse(http.StatusRequestedRangeNotSatisfiable, "fragmentOutOfOrder", "The range is out of order; %d is expected next.", session.received)
 	}
-	if err := opened.receive(c.r.Body, part.length()); err != nil {
-		return answer{}, badRequest("BadRequest", "The range ended early: %v", err)
+	if err := session.receive(c.r.Body, part.length()); err != nil {
+		return response{}, badRequest("BadRequest", "The range ended early: %v", err)
 	}
-	if opened.received < opened.size {
-		next := opened.expected(c.sim.options.Ranges)
-		opened.answers++
-		return jsonAnswer(http.StatusOK, map[string]any{
+	if session.received < session.size {
+		next := session.expected(c.sim.options.Ranges)
+		session.answers++
+		return jsonResponse(http.StatusOK, map[string]any{
 			"@odata.context":     "https://outlook.office.com/api/v2.0/$metadata#Users('simulated')/Messages('simulated')/AttachmentSessions/$entity",
-			"ExpirationDateTime": opened.expires.UTC().Format(time.RFC3339Nano),
+			"ExpirationDateTime": session.expires.UTC().Format(time.RFC3339Nano),
 			"nextExpectedRanges": []string{next},
 		}), nil
 	}
-	return c.finish(opened)
+	return c.finish(session)
 }
 
-func (c *call) checkRange(opened *session) (contentRange, error) {
+func (c *call) checkRange(session *uploadSession) (contentRange, error) {
 	part, ok := parseContentRange(c.r.Header.Get("Content-Range"))
 	switch {
-	case !ok || part.total != opened.size:
-		return part, refuse(http.StatusRequestedRangeNotSatisfiable, "invalidRange", "The Content-Range '%s' does not fit a file of %d bytes.", c.r.Header.Get("Content-Range"), opened.size)
+	case !ok || part.total != session.size:
+		return part, refuse(http.StatusRequestedRangeNotSatisfiable, "invalidRange", "The Content-Range '%s' does not fit a file of %d bytes.", c.r.Header.Get("Content-Range"), session.size)
 	case part.length() >= c.sim.options.Limits.Range:
 		return part, tooLarge()
 	case c.r.ContentLength != part.length():
@@ -229,7 +229,7 @@ func (c *call) checkRange(opened *session) (contentRange, error) {
 }
 
 // receive adds length bytes to the file, all or none. The caller holds the session.
-func (u *session) receive(body io.Reader, length int64) error {
+func (u *uploadSession) receive(body io.Reader, length int64) error {
 	cloner, ok := u.sum.(hash.Cloner)
 	if !ok {
 		return fmt.Errorf("hash %T cannot be cloned", u.sum)
@@ -254,7 +254,7 @@ func (u *session) receive(body io.Reader, length int64) error {
 }
 
 // expected writes the start of the next range in the form that is asked for.
-func (u *session) expected(form RangeForm) string {
+func (u *uploadSession) expected(form RangeForm) string {
 	if form == RangeAlternate {
 		form = RangeForm(u.answers % int(RangeAlternate))
 	}
@@ -268,45 +268,45 @@ func (u *session) expected(form RangeForm) string {
 }
 
 // finish turns the upload into an attachment of its draft.
-func (c *call) finish(opened *session) (answer, error) {
+func (c *call) finish(session *uploadSession) (response, error) {
 	s := c.sim
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions[opened.id] != opened {
-		return answer{}, refuse(http.StatusNotFound, "uploadSessionNotFound", "The upload session was not found.")
+	if s.sessions[session.id] != session {
+		return response{}, refuse(http.StatusNotFound, "uploadSessionNotFound", "The upload session was not found.")
 	}
-	s.forget(opened)
-	if opened.item.deleted || opened.item.Submitted {
-		return answer{}, itemNotFound()
+	s.closeSession(session)
+	if session.item.deleted || session.item.Submitted {
+		return response{}, itemNotFound()
 	}
 	attachment := Attachment{
-		ID: newID(attachmentPrefix), Name: opened.file.Name, ContentType: opened.file.ContentType,
-		ContentID: opened.file.ContentID, IsInline: opened.file.IsInline, BySession: true,
-		Size: opened.size, SHA256: hex.EncodeToString(opened.sum.Sum(nil)), Modified: time.Now(),
+		ID: newID(attachmentPrefix), Name: session.file.Name, ContentType: session.file.ContentType,
+		ContentID: session.file.ContentID, IsInline: session.file.IsInline, BySession: true,
+		Size: session.size, SHA256: hex.EncodeToString(session.sum.Sum(nil)), Modified: time.Now(),
 	}
-	attachment.Kept = opened.kept && s.content.keep(attachment.ID, opened.content.Bytes())
-	opened.item.Attachments = append(opened.item.Attachments, attachment)
-	opened.item.touch()
+	attachment.Kept = session.kept && s.content.put(attachment.ID, session.content.Bytes())
+	session.item.Attachments = append(session.item.Attachments, attachment)
+	session.item.markModified()
 	location := fmt.Sprintf("https://outlook.office.com/api/v2.0/Users('%s@simulated')/Messages('%s')/Attachments('%s')",
-		objectID(c.mailbox), opened.item.ID, attachment.ID)
-	return answer{status: http.StatusCreated, header: http.Header{"Location": {location}}}, nil
+		objectID(c.mailbox), session.item.ID, attachment.ID)
+	return response{status: http.StatusCreated, header: http.Header{"Location": {location}}}, nil
 }
 
 // getUpload answers where an upload is to be resumed. No page documents it for mail; the
 // official SDKs' upload tasks rely on it, and on this case of the names.
-func (c *call) getUpload(opened *session) (answer, error) {
-	opened.mu.Lock()
-	defer opened.mu.Unlock()
-	return jsonAnswer(http.StatusOK, map[string]any{
-		"expirationDateTime": opened.expires.UTC().Format(time.RFC3339Nano),
-		"nextExpectedRanges": []string{opened.expected(c.sim.options.Ranges)},
+func (c *call) getUpload(session *uploadSession) (response, error) {
+	session.mu.Lock()
+	defer session.mu.Unlock()
+	return jsonResponse(http.StatusOK, map[string]any{
+		"expirationDateTime": session.expires.UTC().Format(time.RFC3339Nano),
+		"nextExpectedRanges": []string{session.expected(c.sim.options.Ranges)},
 	}), nil
 }
 
 // cancelUpload ends a session: 204, "Attach large files to Outlook messages".
-func (c *call) cancelUpload(opened *session) (answer, error) {
+func (c *call) cancelUpload(session *uploadSession) (response, error) {
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()
-	c.sim.forget(opened)
-	return empty(http.StatusNoContent), nil
+	c.sim.closeSession(session)
+	return emptyResponse(http.StatusNoContent), nil
 }

@@ -25,24 +25,24 @@ func (s *Simulator) serveUsers(w http.ResponseWriter, r *http.Request) {
 
 // listUsers answers GET /users for one address: its $filter is a disjunction of
 // userPrincipalName eq, mail eq and proxyAddresses/any(p:p eq ...).
-func (c *call) listUsers() (answer, error) {
+func (c *call) listUsers() (response, error) {
 	needed := []string{"User.Read.All", "Directory.Read.All"}
 	if !slices.ContainsFunc(needed, func(role string) bool { return slices.Contains(c.roles, role) }) {
-		return answer{}, refuse(http.StatusForbidden, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+		return response{}, refuse(http.StatusForbidden, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 	}
 	query := c.r.URL.Query()
 	for name := range query {
 		if strings.HasPrefix(name, "$") && !slices.Contains([]string{"$filter", "$select", "$top"}, name) {
-			return answer{}, badRequest("Request_UnsupportedQuery", "The query option '%s' is not simulated.", name)
+			return response{}, badRequest("Request_UnsupportedQuery", "The query option '%s' is not simulated.", name)
 		}
 	}
 	conditions, err := parseUserFilter(query.Get("$filter"))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	found := map[string]bool{}
 	for _, condition := range conditions {
-		if address, ok := c.sim.ownerOf(condition); ok {
+		if address, ok := c.sim.findUser(condition); ok {
 			found[address] = true
 		}
 	}
@@ -52,7 +52,7 @@ func (c *call) listUsers() (answer, error) {
 			list = append(list, c.sim.userJSON(address, strings.Split(query.Get("$select"), ",")))
 		}
 	}
-	return jsonAnswer(http.StatusOK, map[string]any{"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users", "value": list}), nil
+	return jsonResponse(http.StatusOK, map[string]any{"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users", "value": list}), nil
 }
 
 // userCondition compares a property; those of proxyAddresses heed case here.
@@ -80,8 +80,8 @@ func parseUserFilter(text string) (list []userCondition, err error) {
 	}
 }
 
-// ownerOf finds the mailbox, by lower-case address, of whom a condition holds.
-func (s *Simulator) ownerOf(c userCondition) (address string, ok bool) {
+// findUser finds the mailbox, by lower-case address, of whom a condition holds.
+func (s *Simulator) findUser(c userCondition) (address string, ok bool) {
 	value, prefix := strings.ToLower(c.value), ""
 	if c.property == "proxyAddresses" {
 		prefix, value, _ = strings.Cut(value, ":")
@@ -95,7 +95,7 @@ func (s *Simulator) ownerOf(c userCondition) (address string, ok bool) {
 			return strings.ToLower(u.Address), true
 		}
 	}
-	return value, prefix != "smtp" && s.exists(value)
+	return value, prefix != "smtp" && s.mailboxExists(value)
 }
 
 func (s *Simulator) userJSON(address string, selected []string) map[string]any {
