@@ -53,12 +53,6 @@ func (e *Error) Unwrap() error { return e.err }
 
 func (e *Error) throttled() bool { return e.Reason == ReasonThrottled }
 
-// NotFound tells whether the item (not the mailbox) is not there.
-func NotFound(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Status == http.StatusNotFound && e.Reason == ReasonItemNotFound
-}
-
 // errorBody is Graph's error (concepts/errors.md). Names are matched without
 // regard to case, as encoding/json does: innerError is seen in both forms.
 type errorBody struct {

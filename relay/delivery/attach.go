@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,31 +37,19 @@ func (j *job) attach(ctx context.Context, f graph.Attachment) (graph.Reply, erro
 	var refused error
 	if f.Size < graph.MaxPostAttachment && j.p.UploadURL == "" {
 		reply, err := j.mailbox().PostAttachment(ctx, j.p.DraftID, f)
-		if !maybeTooLarge(err) {
+		if !graph.MaybeTooLarge(err) {
 			return reply, err
 		}
 		refused = err
 	}
 	reply, err := j.upload(ctx, f)
-	if !tooSmallForSession(err) {
+	if !graph.TooSmallForSession(err) {
 		return reply, err
 	}
 	if refused != nil { // neither way: the first refusal says more
 		return graph.Reply{}, refused
 	}
 	return j.mailbox().PostAttachment(ctx, j.p.DraftID, f)
-}
-
-// maybeTooLarge: a request over the limit has also been refused with 400 BadRequest,
-// where only the text says why.
-func maybeTooLarge(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && (e.Reason == graph.ReasonTooLarge || e.Reason == graph.ReasonInvalid)
-}
-
-func tooSmallForSession(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Code == "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize"
 }
 
 // upload sends the file range by range, from where the session stands.
@@ -126,10 +113,10 @@ func (j *job) ensureSession(ctx context.Context, f graph.Attachment) error {
 			j.p.UploadOffset = next
 			return j.save(ctx, "upload resumed", fmt.Sprintf("from byte %d", next), reply)
 		}
-		if silent(err) { // as it may stay for good: the next try does not ask again
+		if graph.TimedOut(err) { // as it may stay for good: the next try does not ask again
 			return j.dropSession(err)
 		}
-		if unanswered(err) {
+		if graph.Inconclusive(err) {
 			return err
 		}
 		j.p.UploadURL, j.p.UploadOffset = "", 0
@@ -144,7 +131,7 @@ func (j *job) ensureSession(ctx context.Context, f graph.Attachment) error {
 
 // uploadFailed leaves the session for the next try to ask, unless it is over.
 func (j *job) uploadFailed(err error) error {
-	if sessionLost(err) {
+	if graph.SessionLost(err) {
 		return j.dropSession(err)
 	}
 	return err
@@ -155,23 +142,6 @@ func (j *job) uploadFailed(err error) error {
 func (j *job) dropSession(err error) error {
 	j.p.UploadURL, j.p.UploadOffset = "", 0
 	return err
-}
-
-func sessionLost(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Reason == graph.ReasonSession
-}
-
-// unanswered: no answer came, or one that asks to be left alone.
-func unanswered(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && (e.Status == 0 || e.Reason == graph.ReasonThrottled)
-}
-
-// silent: somebody was reached and did not answer in time, or hung up.
-func silent(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Status == 0 && e.Ambiguous && e.Reason != graph.ReasonCanceled
 }
 
 // source reads a file from any offset, going on where it is when it can.

@@ -76,7 +76,7 @@ func (j *job) ensureDraft(ctx context.Context) error {
 	}
 	id, reply, err := j.createDraft(ctx)
 	if err != nil {
-		j.p.DraftWanted = ambiguous(err)
+		j.p.DraftWanted = graph.Ambiguous(err)
 		return err
 	}
 	j.p.DraftID, j.made = id, time.Now()
@@ -142,15 +142,10 @@ func (j *job) createDraft(ctx context.Context) (string, graph.Reply, error) {
 		return j.mailbox().CreateMIMEDraft(ctx, *j.plan.whole)
 	}
 	id, reply, err := j.mailbox().CreateDraft(ctx, j.plan.draft)
-	if sendDenied(err) && j.dropSender(err) || invalid(err) && j.cutSubject(err) {
+	if graph.SendAsDenied(err) && j.dropSender(err) || graph.Invalid(err) && j.cutSubject(err) {
 		id, reply, err = j.mailbox().CreateDraft(ctx, j.plan.draft)
 	}
 	return id, reply, err
-}
-
-func invalid(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Reason == graph.ReasonInvalid
 }
 
 // cutSubject tells whether the subject was longer than Exchange promises to take.
@@ -233,7 +228,7 @@ func (j *job) leavePath(ctx context.Context) error {
 	from, to := j.p.Path, j.plan.path
 	if j.p.DraftID != "" {
 		_, err := j.mailbox().Delete(ctx, j.p.DraftID)
-		if err != nil && !refusesMailbox(err) {
+		if err != nil && !graph.MailboxRefused(err) {
 			return err
 		}
 		if err != nil {
@@ -245,11 +240,6 @@ func (j *job) leavePath(ctx context.Context) error {
 	}
 	j.p = progress{Path: to, LateDraft: j.p.LateDraft}
 	return j.save(ctx, "path changed", "from "+from+" to "+to, graph.Reply{})
-}
-
-func refusesMailbox(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Class == graph.ClassMailbox
 }
 
 // discard removes a draft that cannot be gone on with and makes another.

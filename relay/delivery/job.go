@@ -3,7 +3,6 @@ package delivery
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -158,9 +157,4 @@ func (j *job) write(ctx context.Context) error {
 		j.events, j.known = nil, j.p.DraftWanted
 	}
 	return err
-}
-
-func ambiguous(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Ambiguous
 }

@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"graphrelay/graph"
@@ -21,12 +20,12 @@ func (j *job) send(ctx context.Context) error {
 		return j.accepted(ctx, "send accepted", "", reply)
 	}
 	switch {
-	case refusesMessage(err) || !ambiguous(err) && !doubtful:
+	case graph.MessageRefused(err) || !graph.Ambiguous(err) && !doubtful:
 		j.p.Settle = j.p.SendWanted // a clear refusal: it was not sent
-	case ambiguous(err):
+	case graph.Ambiguous(err):
 		j.p.Settle = j.settle() // Exchange may have begun only now
 	}
-	if sendDenied(err) {
+	if graph.SendAsDenied(err) {
 		return j.withoutSender(ctx, err)
 	}
 	if !doubtful && j.notYet(ctx, err) {
@@ -49,11 +48,6 @@ func (j *job) sendOnceFound(ctx context.Context) error {
 		return err
 	}
 	return j.send(ctx)
-}
-
-func sendDenied(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Reason == graph.ReasonSendDenied
 }
 
 // withoutSender makes the draft anew without the Sender that Exchange did not let
@@ -98,13 +92,6 @@ func (j *job) dropSender(refused error) bool {
 // nothing of the earlier one.
 func (j *job) doubtful() bool { return !j.p.Accepted && j.p.Settle.After(j.p.SendWanted) }
 
-// refusesMessage: Graph says what is wrong with the message, which it does not
-// say of one that it has taken.
-func refusesMessage(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Class == graph.ClassMessage && e.Reason != graph.ReasonInvalid
-}
-
 // settle is when an item that still is a draft will not leave by itself any more.
 func (j *job) settle() time.Time {
 	now := time.Now()
@@ -124,7 +111,7 @@ func (j *job) sendMail(ctx context.Context) error {
 		return ctx.Err()
 	}
 	reply, err := j.post(ctx)
-	if sendDenied(err) && j.dropSender(err) || j.plan.draft != nil && invalid(err) && j.cutSubject(err) {
+	if graph.SendAsDenied(err) && j.dropSender(err) || j.plan.draft != nil && graph.Invalid(err) && j.cutSubject(err) {
 		reply, err = j.post(ctx)
 	}
 	if err == nil {
@@ -132,7 +119,7 @@ func (j *job) sendMail(ctx context.Context) error {
 		j.event("send accepted", "", reply)
 		return nil
 	}
-	if !ambiguous(err) || putOff(err) {
+	if !graph.Ambiguous(err) || graph.NotStarted(err) {
 		j.p.SendWanted, j.p.Settle = time.Time{}, time.Time{} // a clear refusal: nothing was sent
 	}
 	return err
@@ -144,14 +131,6 @@ func (j *job) post(ctx context.Context) (graph.Reply, error) {
 		return j.mailbox().SendMIME(ctx, *j.plan.whole, record)
 	}
 	return j.mailbox().SendMail(ctx, graph.Mail{Message: j.plan.draft, Attachments: j.plan.files, KeepCopy: !j.connection().DropCopies}, record)
-}
-
-// putOff: Graph asks for the same request later, which is how it refuses one that it
-// has not begun with (throttling). Where something can be looked up, that is not relied
-// on: see docs/graph.md.
-func putOff(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0
 }
 
 // resolve finds out about a send that was asked for.
@@ -198,7 +177,7 @@ func (j *job) removeCopy(ctx context.Context) error {
 		return pending{time.Now().Add(maxLook)}
 	case err == nil:
 		err = errors.New("it is still on its way")
-	case passing(err) && !graph.NotFound(err) && patient:
+	case graph.Temporary(err) && !graph.NotFound(err) && patient:
 		return err
 	}
 	j.event("sent copy not removed", err.Error(), reply)
@@ -272,9 +251,4 @@ func (j *job) nextLook() time.Time {
 		return j.p.Settle.Add(time.Millisecond)
 	}
 	return next
-}
-
-func passing(err error) bool {
-	var e *graph.Error
-	return errors.As(err, &e) && e.Class == graph.ClassPassing
 }

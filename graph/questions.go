@@ -1,0 +1,91 @@
+package graph
+
+import (
+	"errors"
+	"net/http"
+)
+
+// This file has the questions that callers ask of an error. Each of them is false for nil
+// and for errors that are no *Error.
+
+func is(err error, ok func(*Error) bool) bool {
+	var e *Error
+	return errors.As(err, &e) && ok(e)
+}
+
+// Ambiguous reports whether the effect may have happened although the request failed. It
+// must be looked for before the request is made again.
+func Ambiguous(err error) bool {
+	return is(err, func(e *Error) bool { return e.Ambiguous })
+}
+
+// Temporary reports whether the same request may succeed later, with nothing changed in
+// the message, the mailbox or the connection.
+func Temporary(err error) bool {
+	return is(err, func(e *Error) bool { return e.Class == ClassPassing })
+}
+
+// NotFound reports whether the item, not the mailbox, is missing.
+func NotFound(err error) bool {
+	return is(err, func(e *Error) bool { return e.Status == http.StatusNotFound && e.Reason == ReasonItemNotFound })
+}
+
+// MessageRefused reports whether Graph names a fault of the message, which it does not
+// for one that it has accepted. An unexplained refusal is not meant: a second request to
+// send an item that is on its way gets one too.
+func MessageRefused(err error) bool {
+	return is(err, func(e *Error) bool { return e.Class == ClassMessage && e.Reason != ReasonInvalid })
+}
+
+// Invalid reports whether Graph finds the request invalid without naming a fault that is
+// known.
+func Invalid(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonInvalid })
+}
+
+// SendAsDenied reports whether the mailbox may not send as the From or Sender of the
+// message (outlook-send-mail-from-other-user).
+func SendAsDenied(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonSendDenied })
+}
+
+// MailboxRefused reports whether nothing can be done in this mailbox now: access is
+// denied, or it is full or blocked.
+func MailboxRefused(err error) bool {
+	return is(err, func(e *Error) bool { return e.Class == ClassMailbox })
+}
+
+// NotStarted reports whether Graph put the request off before it began with it: 503 with
+// Retry-After is how it throttles. Where the effect can be looked up, do not rely on it.
+func NotStarted(err error) bool {
+	return is(err, func(e *Error) bool { return e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0 })
+}
+
+// MaybeTooLarge reports whether the request may have been refused for its size. Requests
+// over the limit have also been refused with 400 BadRequest, where only the text says why.
+func MaybeTooLarge(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonTooLarge || e.Reason == ReasonInvalid })
+}
+
+// TooSmallForSession reports whether a file is too small for an upload session
+// (attachment-createuploadsession).
+func TooSmallForSession(err error) bool {
+	return is(err, func(e *Error) bool { return e.Code == "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize" })
+}
+
+// SessionLost reports whether an upload session is over and cannot be continued.
+func SessionLost(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonSession })
+}
+
+// Inconclusive reports whether the error says nothing about what was asked: no answer
+// came, or only one that asks for later requests.
+func Inconclusive(err error) bool {
+	return is(err, func(e *Error) bool { return e.Status == 0 || e.Reason == ReasonThrottled })
+}
+
+// TimedOut reports whether a server was reached and then did not answer in time, or
+// closed the connection.
+func TimedOut(err error) bool {
+	return is(err, func(e *Error) bool { return e.Status == 0 && e.Ambiguous && e.Reason != ReasonCanceled })
+}
