@@ -189,7 +189,7 @@ type heldMail interface {
 func releaseConnected(ctx context.Context, store *mailboxes.Store, q heldMail, log *slog.Logger) error {
 	return release(ctx, q, log, "the mailbox is connected", func(l queue.Lane) bool {
 		m, err := store.Get(ctx, l.Connection, l.Mailbox)
-		return err == nil && m.Refused == ""
+		return err == nil && m.Refused == "" && l.Principal == ""
 	})
 }
 
@@ -203,16 +203,16 @@ func release(ctx context.Context, q heldMail, log *slog.Logger, why string, read
 	lanes, err := q.Lanes(ctx)
 	for _, l := range lanes {
 		if l.Messages[queue.Held] > 0 && ready(l.Lane) {
-			err = errors.Join(err, releaseLane(ctx, q, log, l.String(), why))
+			err = errors.Join(err, releaseLane(ctx, q, log, l.Lane, why))
 		}
 	}
 	return err
 }
 
-// releaseLane does so with a lane, or with all of a connection.
-func releaseLane(ctx context.Context, q heldMail, log *slog.Logger, lane, why string) error {
+// releaseLane does so with one lane, or with all of a connection and principal.
+func releaseLane(ctx context.Context, q heldMail, log *slog.Logger, lane queue.Lane, why string) error {
 	for {
-		held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Lane: lane})
+		held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Lane: lane.String()})
 		released := 0
 		for _, m := range held {
 			switch e := q.Apply(ctx, m.ID, queue.Release, why); {

@@ -53,7 +53,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	}
 	p := newPolicy(cfg, r.rates, g.mailboxes, r.visitors)
 	g.policy = p
-	p.visited = func(lane string) { g.visited(r.store, lane) }
+	p.visited = func(lane queue.Lane) { g.visited(r.store, lane) }
 	p.observer = func(connection string) graph.Observer { return r.deliveryMetrics.Observer(connection) }
 	limiter := smtpd.NewConnectionLimiter(connectionLimits(cfg))
 	for i, l := range cfg.Listeners {
@@ -225,10 +225,10 @@ func (g *generation) tidy(ctx context.Context, q queue.Controller) {
 }
 
 // visited lets the mail of a visitor go on that waited for the sign-in.
-func (g *generation) visited(q heldMail, lane string) {
+func (g *generation) visited(q heldMail, lane queue.Lane) {
 	ctx := context.Background()
 	err := releaseLane(ctx, q, g.log, lane, "its client has signed in")
-	if e := q.Resume(ctx, queue.Lane{Connection: lane}); e != nil && !errors.Is(e, queue.ErrNotFound) {
+	if e := q.Resume(ctx, lane); e != nil && !errors.Is(e, queue.ErrNotFound) {
 		err = errors.Join(err, e)
 	}
 	if err != nil {
@@ -248,7 +248,7 @@ func (g *generation) release(ctx context.Context, q heldMail) {
 			err = releaseConnected(ctx, g.mailboxes, q, g.log)
 		}
 		if slices.ContainsFunc(g.cfg.Connections, func(c config.Connection) bool { return c.SignIn == config.SignInPassThrough }) {
-			err = errors.Join(err, release(ctx, q, g.log, "its client has signed in", func(l queue.Lane) bool { return g.policy.visitors.ready(ctx, l.Connection) }))
+			err = errors.Join(err, release(ctx, q, g.log, "its client has signed in", func(l queue.Lane) bool { return g.policy.visitors.ready(ctx, l.Whole()) }))
 		}
 		if err != nil && ctx.Err() == nil {
 			g.log.Error("cannot release what was held for want of a credential", "error", err)

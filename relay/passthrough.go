@@ -29,7 +29,7 @@ import (
 type visitors struct {
 	key [32]byte // of the hashes by which a credential is known again
 	mu  sync.Mutex
-	by  map[string]*visitor // by the connection of their lanes; see visitorLane
+	by  map[queue.Lane]*visitor // by visitorLane
 }
 
 type visitor struct {
@@ -47,17 +47,17 @@ const (
 )
 
 func newVisitors() *visitors {
-	v := &visitors{by: map[string]*visitor{}}
+	v := &visitors{by: map[queue.Lane]*visitor{}}
 	_, _ = rand.Read(v.key[:]) // never fails since Go 1.24
 	return v
 }
 
-// visitorLane is what stands for the connection in the lanes of a visitor.
-func visitorLane(connection, principal string) string {
-	return connection + queue.PrincipalMark + strings.ToLower(principal)
+// visitorLane returns what stands for all lanes of a visitor.
+func visitorLane(connection, principal string) queue.Lane {
+	return queue.Lane{Connection: connection, Principal: strings.ToLower(principal)}
 }
 
-func (v *visitors) find(lane string) *visitor {
+func (v *visitors) find(lane queue.Lane) *visitor {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.by[lane]
@@ -70,7 +70,7 @@ func (v *visitors) touch(n *visitor) {
 }
 
 // ready says whether the visitor of a lane is here, with a credential that is good.
-func (v *visitors) ready(ctx context.Context, lane string) bool {
+func (v *visitors) ready(ctx context.Context, lane queue.Lane) bool {
 	n := v.find(lane)
 	if n == nil {
 		return false
@@ -86,14 +86,14 @@ func (v *visitors) prove(credential string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-func (v *visitors) keep(lane string, n *visitor) {
+func (v *visitors) keep(lane queue.Lane, n *visitor) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.by) >= maxVisitors {
-		maps.DeleteFunc(v.by, func(_ string, old *visitor) bool { return time.Since(old.used) > visitorTime })
+		maps.DeleteFunc(v.by, func(_ queue.Lane, old *visitor) bool { return time.Since(old.used) > visitorTime })
 	}
 	if len(v.by) >= maxVisitors {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(v.by)), func(a, b string) int { return v.by[a].used.Compare(v.by[b].used) })
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(v.by)), func(a, b queue.Lane) int { return v.by[a].used.Compare(v.by[b].used) })
 		delete(v.by, oldest)
 	}
 	v.by[lane] = n
@@ -208,20 +208,21 @@ func (p *policy) visitorRoute(who smtpd.Identity, c *config.Connection, address 
 	if mailbox == "" {
 		mailbox = strings.ToLower(address)
 	}
-	return routed{lane: queue.Lane{Connection: lane, Mailbox: mailbox}, from: address}, nil
+	lane.Mailbox = mailbox
+	return routed{lane: lane, from: address}, nil
 }
 
-// clientOf finds the client of a lane's connection.
-func (g *generation) clientOf(connection string) (*graph.Client, error) {
-	if c := g.clients[connection]; c != nil {
+// clientOf returns the client of a lane: its connection's, or its principal's.
+func (g *generation) clientOf(lane queue.Lane) (*graph.Client, error) {
+	c := g.clients[lane.Connection]
+	switch {
+	case lane.Principal == "" && c != nil:
 		return c, nil
+	case lane.Principal == "" || c != nil || g.cfg.ConnectionOf("", lane.Connection) == nil:
+		return nil, fmt.Errorf("the configuration has no connection %s any more", lane.Connection)
 	}
-	name, principal, ok := strings.Cut(connection, queue.PrincipalMark)
-	if !ok || g.clients[name] != nil || g.cfg.ConnectionOf("", name) == nil {
-		return nil, fmt.Errorf("the configuration has no connection %s any more", name)
-	}
-	if v := g.policy.visitors.find(connection); v != nil {
+	if v := g.policy.visitors.find(lane.Whole()); v != nil {
 		return v.client, nil
 	}
-	return nil, fmt.Errorf("%w: the relay has no credential of %s since its start; the mail goes on when that signs in again", graph.ErrNotConnected, principal)
+	return nil, fmt.Errorf("%w: the relay has no credential of %s since its start; the mail goes on when that signs in again", graph.ErrNotConnected, lane.Principal)
 }

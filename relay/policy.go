@@ -30,7 +30,7 @@ type policy struct {
 	guard     *guard
 	mailboxes *mailboxes.Store // nil where no connection is delegated
 	visitors  *visitors
-	visited   func(lane string) // called when a visitor has come
+	visited   func(lane queue.Lane) // called when a visitor has come
 	observer  func(connection string) graph.Observer
 	directory map[string]*directory // by connection; nil: it is not asked
 	rates     *rates
@@ -200,7 +200,7 @@ func authorOf(h *mime.Header, envelope string) (string, error) {
 // fits refuses what no request of a connection without drafts can hold. What only
 // parsing can tell, as of a signed message, is left to delivery.
 func (p *policy) fits(lane queue.Lane, size int64) error {
-	if size <= delivery.MaxSendOnly || !p.sendOnly[lane.ConnectionName()] {
+	if size <= delivery.MaxSendOnly || !p.sendOnly[lane.Connection] {
 		return nil
 	}
 	return &smtpd.Refusal{Code: 552, Enhanced: [3]int{5, 3, 4}, Reason: smtpd.ReasonSize,
@@ -215,7 +215,7 @@ func (p *policy) sender(who smtpd.Identity, envelope string, h *mime.Header, aut
 		return ""
 	}
 	r, err := p.route(who, envelope, s.Address)
-	if err != nil || r.lane.Connection != author.lane.Connection || r.from != s.Address {
+	if err != nil || r.lane.Whole() != author.lane.Whole() || r.from != s.Address {
 		return ""
 	}
 	return s.Address

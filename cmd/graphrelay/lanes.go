@@ -24,11 +24,12 @@ func (q operated) lanes() error {
 // stands for all of its lanes. The connection must be one of the configuration: a
 // misspelt one would pause nothing.
 func (q operated) parseLane(name string) (queue.Lane, error) {
-	connection, mailbox, _ := strings.Cut(name, "/")
-	if l := (queue.Lane{Connection: connection}); !slices.Contains(q.connections, l.ConnectionName()) {
-		return queue.Lane{}, fmt.Errorf("the configuration has no connection %s; write connection/mailbox, or a connection for all of its lanes", text.Printable(connection))
+	l := queue.ParseLane(name)
+	if !slices.Contains(q.connections, l.Connection) {
+		return queue.Lane{}, fmt.Errorf("the configuration has no connection %s; write connection/mailbox, or a connection for all of its lanes", text.Printable(l.Connection))
 	}
-	return queue.Lane{Connection: connection, Mailbox: strings.ToLower(mailbox)}, nil
+	l.Mailbox = strings.ToLower(l.Mailbox)
+	return l, nil
 }
 
 // pause pauses a lane, until resume if length is 0.

@@ -133,7 +133,7 @@ func blocks(reason string, failed, lane queue.Lane) bool {
 	case graph.ReasonMailbox, graph.ReasonMailboxFull, graph.ReasonAccessDenied, graph.ReasonBlocked:
 		return lane == failed
 	case graph.ReasonAuth:
-		return lane.Connection == failed.Connection
+		return lane.Whole() == failed.Whole()
 	}
 	return false
 }

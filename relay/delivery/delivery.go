@@ -81,7 +81,7 @@ type Deliverer struct {
 
 // Clients finds the client of a lane's connection. The error says why there is none; one
 // that wraps graph.ErrNotConnected, that there may be one later.
-type Clients func(connection string) (*graph.Client, error)
+type Clients func(lane queue.Lane) (*graph.Client, error)
 
 // New makes a deliverer.
 func New(cfg Config, work Queue, clients Clients, m *Metrics, log *slog.Logger) *Deliverer {
@@ -233,7 +233,7 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 		o.Progress = j.task.Progress
 		return o
 	}
-	client, err := j.d.clients(j.task.Lane.Connection)
+	client, err := j.d.clients(j.task.Lane)
 	switch {
 	case errors.Is(err, graph.ErrNotConnected):
 		return j.end(queue.Held, string(graph.ReasonNotConnected), err.Error())
@@ -259,11 +259,11 @@ func (j *job) report(o queue.Outcome) {
 	if o.Notification != nil {
 		args = append(args, "notification", o.Notification.ID)
 	}
-	j.d.metrics.ended(lane.ConnectionName(), o, j.unbounced)
+	j.d.metrics.ended(lane.Connection, o, j.unbounced)
 	switch o.State {
 	case queue.Sent:
 		took := time.Since(j.task.Received)
-		j.d.metrics.sent(lane.ConnectionName(), j.p.Path, took)
+		j.d.metrics.sent(lane.Connection, j.p.Path, took)
 		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
 			"size", j.task.Size, "path", j.p.Path, "seconds", took.Seconds())...)
 	case queue.Failed:

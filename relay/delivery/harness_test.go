@@ -181,11 +181,11 @@ func (r *rig) start(work delivery.Queue) (stop func()) {
 	})
 }
 
-func (r *rig) clientOf(connection string) (*graph.Client, error) {
-	if c := r.clients[connection]; c != nil {
+func (r *rig) clientOf(lane queue.Lane) (*graph.Client, error) {
+	if c := r.clients[lane.Connection]; c != nil {
 		return c, nil
 	}
-	return nil, errors.New("no connection " + connection)
+	return nil, errors.New("no connection " + lane.Connection)
 }
 
 func (r *rig) run(ctx context.Context, work delivery.Queue, drain time.Duration) <-chan error {

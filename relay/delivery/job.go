@@ -133,7 +133,7 @@ func (j *job) findOwner(ctx context.Context) {
 	}
 }
 
-func (j *job) connection() Connection { return j.d.cfg.Connections[j.task.Lane.ConnectionName()] }
+func (j *job) connection() Connection { return j.d.cfg.Connections[j.task.Lane.Connection] }
 
 func (j *job) event(what, detail string, r graph.Reply) {
 	now := time.Now()

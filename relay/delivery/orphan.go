@@ -58,7 +58,7 @@ func (d *Deliverer) clearAway(ctx context.Context, o queue.Cleanup) bool {
 		j.log.Error("cannot look after the draft of a message that ended", "error", err)
 		return true
 	}
-	if j.client, err = d.clients(o.Lane.Connection); err != nil {
+	if j.client, err = d.clients(o.Lane); err != nil {
 		return !errors.Is(err, graph.ErrNotConnected) || time.Since(o.Since) >= max(d.cfg.GiveUpAfter, orphanSettle)
 	}
 	j.findOwner(ctx)

@@ -82,7 +82,7 @@ func (j *job) refused(e *graph.Error, err error) queue.Outcome {
 		if e.Reason == graph.ReasonAuth {
 			length = signInPause
 		}
-		o := j.pause(queue.Lane{Connection: j.task.Lane.Connection}, e, length, detail)
+		o := j.pause(j.task.Lane.Whole(), e, length, detail)
 		o.Uncount = true // it is nobody's fault but the connection's
 		return o
 	case graph.ClassMailbox:

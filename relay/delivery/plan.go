@@ -50,7 +50,7 @@ func (u unsendable) Error() string { return u.detail }
 // draft is not allowed or no copy is wanted, else a draft. What does not fit the
 // first choice takes the next, unless that would break a signature or a cipher.
 func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, error) {
-	conn := cfg.Connections[rec.Lane.ConnectionName()]
+	conn := cfg.Connections[rec.Lane.Connection]
 	p := &plan{path: pathDraft, messageID: messageID(rec, cfg.MessageIDHost)}
 	if m.Kind != mime.KindOrdinary {
 		err := p.asMIME(m, s, rec, cfg)

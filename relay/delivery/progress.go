@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"encoding/json"
 	"time"
 
 	"graphrelay/relay/queue"
@@ -8,7 +9,7 @@ import (
 
 // progress is what is known of a message's way into Graph. A step with an effect
 // outside is recorded before it is requested (wanted), its result after. The JSON names
-// are those of the document that the queue is to keep: zero fields are left out, and
+// are those of the document that the queue keeps: zero fields are left out, and
 // unknown fields are ignored. Times are RFC 3339 with a fraction.
 type progress struct {
 	Path         string    `json:"path,omitempty"`          // draft, mime or sendmail
@@ -30,28 +31,21 @@ func (p progress) inDoubt() bool { return p.Accepted || p.Settle.After(p.SendWan
 // mayLeaveDraft reports whether a draft may remain if the message were deleted now.
 func (p progress) mayLeaveDraft() bool { return p.DraftWanted || p.LateDraft }
 
-// readProgress reads what the queue has recorded. A claim records in the same commit
-// that a draft may exist from then on, so a message whose claim ended without a word
-// comes back with DraftWanted although no worker wrote it. Once the queue keeps a
-// document, whose fact Leftover the claim then sets:
-//
-//	DraftWanted = draft_wanted || Leftover && !late_draft
-func readProgress(p queue.Progress) (progress, error) {
-	return progress{
-		Path: p.Path, DraftWanted: p.DraftWanted, DraftID: p.DraftID, LateDraft: p.Stray,
-		Attached: p.Attached, UploadURL: p.UploadURL, UploadOffset: p.UploadOffset,
-		SendWanted: p.SendWanted, Settle: p.Settle, Accepted: p.Accepted,
-	}, nil
+// readProgress reads what the queue has recorded. A claim sets Leftover in its own
+// commit, so a message whose claim ended without another record comes back with
+// DraftWanted although no worker wrote it.
+func readProgress(q queue.Progress) (p progress, err error) {
+	if len(q.Document) > 0 {
+		err = json.Unmarshal(q.Document, &p)
+	}
+	p.DraftWanted = p.DraftWanted || q.Leftover && !p.LateDraft
+	return p, err
 }
 
-// record returns what the queue is to record. Once the queue keeps a document, its facts
-// are Leftover: mayLeaveDraft, and InDoubt: inDoubt.
+// record returns what the queue is to record.
 func (p progress) record() queue.Progress {
-	return queue.Progress{
-		Path: p.Path, DraftWanted: p.DraftWanted, DraftID: p.DraftID, Stray: p.LateDraft,
-		Attached: p.Attached, UploadURL: p.UploadURL, UploadOffset: p.UploadOffset,
-		SendWanted: p.SendWanted, Settle: p.Settle, Accepted: p.Accepted,
-	}
+	document, _ := json.Marshal(p) // texts, numbers and times before the year 10000
+	return queue.Progress{Document: document, Leftover: p.mayLeaveDraft(), InDoubt: p.inDoubt()}
 }
 
 // Steps is what an operator is shown of a message's progress.

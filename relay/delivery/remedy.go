@@ -14,7 +14,7 @@ func (j *job) remedy(e *graph.Error) string {
 	case graph.ReasonAuth:
 		return graph.Advice(e)
 	case graph.ReasonNotConnected:
-		if j.task.Lane.Connection != j.task.Lane.ConnectionName() { // its client brings the credential
+		if j.task.Lane.Principal != "" { // its client brings the credential
 			return ""
 		}
 		return "have its owner connect it: graphrelay connect " + mailbox + ", or the page /connect"

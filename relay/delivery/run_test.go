@@ -189,7 +189,7 @@ func (w *idle) NextCleanup(context.Context, string) (queue.Cleanup, error) {
 	return queue.Cleanup{}, queue.ErrNotFound
 }
 
-func noClient(string) (*graph.Client, error) { return nil, errors.New("no client") }
+func noClient(queue.Lane) (*graph.Client, error) { return nil, errors.New("no client") }
 
 // The end of a delivery makes room at once, not at the next look into the queue.
 func TestPlacesAreUsedAtOnce(t *testing.T) {

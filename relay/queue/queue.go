@@ -10,6 +10,7 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"strings"
@@ -71,23 +72,38 @@ type RecipientDSN struct {
 // Lane is one mailbox of one connection: the stream of deliveries that shares
 // Graph's limits for that pair.
 type Lane struct {
-	// Connection is its name; where a client brings its own credential, with
-	// PrincipalMark and whose that is after it.
 	Connection string `json:"connection"`
-	Mailbox    string `json:"mailbox"`
+	// Principal is the sign-in name, in lower case, of a client whose own credential is
+	// used; it is empty where the connection has the credential.
+	Principal string `json:"principal,omitempty"`
+	Mailbox   string `json:"mailbox"`
 }
 
-// PrincipalMark stands in no connection's name.
-const PrincipalMark = "+"
+// principalMark is not allowed in the name of a connection.
+const principalMark = "+"
 
-// ConnectionName is the configuration's name of the connection.
-func (l Lane) ConnectionName() string {
-	name, _, _ := strings.Cut(l.Connection, PrincipalMark)
-	return name
+// String returns "connection/mailbox", or "connection+principal/mailbox". Without a
+// mailbox it is "connection", or "connection+principal".
+func (l Lane) String() string {
+	s := l.Connection
+	if l.Principal != "" {
+		s += principalMark + l.Principal
+	}
+	if l.Mailbox != "" {
+		s += "/" + l.Mailbox
+	}
+	return s
 }
 
-// String is "connection/mailbox".
-func (l Lane) String() string { return l.Connection + "/" + l.Mailbox }
+// ParseLane reads what Lane.String returns.
+func ParseLane(s string) Lane {
+	s, mailbox, _ := strings.Cut(s, "/")
+	connection, principal, _ := strings.Cut(s, principalMark)
+	return Lane{Connection: connection, Principal: principal, Mailbox: mailbox}
+}
+
+// Whole returns the lane that stands for all of the same connection and principal.
+func (l Lane) Whole() Lane { return Lane{Connection: l.Connection, Principal: l.Principal} }
 
 // Entry is what is known of a message when it is accepted.
 type Entry struct {
@@ -105,19 +121,16 @@ type Entry struct {
 	Trace     int64  // bytes in front of the message that the relay added to it
 }
 
-// Progress is what is known of a message's way into Graph. What is asked for
-// outside is recorded first (wanted), its result after.
+// Progress is what a worker has recorded about a message: a document of its own, which
+// the queue keeps and does not read, and the facts that the queue acts on.
 type Progress struct {
-	Path         string    // draft, mime or sendmail
-	DraftWanted  bool      // a draft may exist, whether DraftID is known or not
-	DraftID      string    // immutable id
-	Stray        bool      // another draft was asked for, was not found, and may yet appear
-	Attached     int       // attachments that the draft has
-	UploadURL    string    // session of attachment number Attached; it carries a token, never show it
-	UploadOffset int64     // bytes of that attachment which Graph has
-	SendWanted   time.Time // when the send was last asked for; zero: not yet
-	Settle       time.Time // until then an item that still is a draft may yet leave
-	Accepted     bool      // it was sent; only its copy is still to be removed
+	Document json.RawMessage `json:",omitempty"`
+	// Leftover: the worker may have left something outside that has to be cleaned up if
+	// the message is deleted. Each claim sets it durably, and a Save or Finish can clear
+	// it again; a claimed Task has it as it was before the claim.
+	Leftover bool
+	// InDoubt: the message may have been delivered, so it is not reported as delayed.
+	InDoubt bool
 }
 
 // Event is one line of a message's history.
@@ -257,8 +270,8 @@ type Work interface {
 	// Save records progress; it is durable on return.
 	Save(ctx context.Context, ref Ref, p Progress, events ...Event) error
 	Finish(ctx context.Context, ref Ref, o Outcome) error
-	// Pause stops claims from a lane until then, or from a whole connection when
-	// lane.Mailbox is empty. An earlier end does not shorten a pause.
+	// Pause stops claims from a lane until then, or from all lanes of its connection and
+	// principal when lane.Mailbox is empty. An earlier end does not shorten a pause.
 	Pause(ctx context.Context, lane Lane, until time.Time, reason string) error
 	// Renew extends the node's lease and gives back what dead nodes had claimed. It
 	// returns how many messages that were.
@@ -304,7 +317,7 @@ type Filter struct {
 	States []State
 	From   string // in the envelope's sender
 	To     string // in a recipient of the envelope
-	Lane   string // connection/mailbox, or a connection alone
+	Lane   string // as Lane.String returns it; without a mailbox, all of that connection and principal
 	Reason string
 	Before time.Time // received before
 	Limit  int       // 0: 1,000
@@ -321,7 +334,7 @@ const (
 	Delete  Action = "delete"  // anything but delivering; nothing remains
 )
 
-// LaneStatus is a lane as an operator sees it. A pause of a whole connection is
+// LaneStatus is a lane as an operator sees it. A pause of all lanes of a connection is
 // shown as a lane without a mailbox.
 type LaneStatus struct {
 	Lane

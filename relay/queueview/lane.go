@@ -2,16 +2,23 @@ package queueview
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 )
 
+// laneName is the JSON form of a lane's name, with the principal in connection.
+type laneName struct {
+	Connection string `json:"connection"`
+	Mailbox    string `json:"mailbox"`
+}
+
+func nameOf(l queue.Lane) laneName { return laneName{l.Whole().String(), l.Mailbox} }
+
 // lane is the JSON form of a lane.
 type lane struct {
-	Lane        queue.Lane            `json:"lane"`
+	Lane        laneName              `json:"lane"`
 	Messages    map[queue.State]int64 `json:"messages"`
 	Oldest      *time.Time            `json:"oldest,omitempty"`
 	PausedUntil *time.Time            `json:"paused_until,omitempty"`
@@ -19,7 +26,7 @@ type lane struct {
 }
 
 func laneOf(l queue.LaneStatus) lane {
-	v := lane{Lane: l.Lane, Messages: l.Messages, PausedFor: l.PausedFor}
+	v := lane{Lane: nameOf(l.Lane), Messages: l.Messages, PausedFor: l.PausedFor}
 	if !l.Oldest.IsZero() {
 		v.Oldest = &l.Oldest
 	}
@@ -41,8 +48,7 @@ func (p Printer) Lanes(lanes []queue.LaneStatus) error {
 		if !l.Oldest.IsZero() {
 			oldest = l.Oldest.Format(time.DateTime)
 		}
-		name := strings.TrimSuffix(l.Lane.String(), "/") // a whole connection is paused
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", text.Printable(name), l.Messages[queue.Queued], l.Messages[queue.Delivering],
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", text.Printable(l.Lane.String()), l.Messages[queue.Queued], l.Messages[queue.Delivering],
 			l.Messages[queue.Deferred], l.Messages[queue.Held], oldest, text.Printable(paused(l)))
 	}
 	return w.Flush()

@@ -20,7 +20,7 @@ type record struct {
 	From       string         `json:"envelope_from"`
 	To         []string       `json:"envelope_to"`
 	DSN        queue.DSN      `json:"dsn,omitzero"` // RFC 3461
-	Lane       queue.Lane     `json:"lane"`
+	Lane       laneName       `json:"lane"`
 	HeaderFrom string         `json:"from"`
 	Subject    string         `json:"subject,omitempty"`
 	MessageID  string         `json:"message_id,omitempty"`
@@ -42,7 +42,7 @@ func recordOf(r queue.Record) record {
 	steps := delivery.StepsOf(r.Progress)
 	v := record{
 		ID: r.ID, State: r.State, Received: r.Received, Size: r.Size, From: r.Envelope.From, To: r.Envelope.To, DSN: r.Envelope.DSN,
-		Lane: r.Lane, HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,
+		Lane: nameOf(r.Lane), HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,
 		Client: r.Client, Reason: r.Reason, Detail: r.Detail, Attempts: r.Attempts,
 		Path: steps.Path, Draft: steps.DraftID, Attached: steps.Attached,
 	}
@@ -98,7 +98,7 @@ func (p Printer) Message(r queue.Record, events []queue.Event) error {
 	line("from", v.HeaderFrom)
 	line("subject", v.Subject)
 	line("message id", v.MessageID)
-	line("lane", v.Lane.String())
+	line("lane", r.Lane.String())
 	line("draft", v.Draft)
 	for _, ev := range events {
 		request := ev.RequestID

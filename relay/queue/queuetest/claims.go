@@ -46,11 +46,11 @@ func claimWithinLane(t *testing.T, b *bench) {
 func claimDue(t *testing.T, b *bench) {
 	id := b.put(laneA, "x")
 	task := b.claimOne()
-	if task.Attempts != 1 || task.Progress.DraftWanted {
-		t.Errorf("the first claim has attempts %d and draft wanted %v", task.Attempts, task.Progress.DraftWanted)
+	if task.Attempts != 1 || task.Progress.Leftover {
+		t.Errorf("the first claim has attempts %d and leftover %v", task.Attempts, task.Progress.Leftover)
 	}
 	due := time.Now().Add(time.Hour).Truncate(time.Microsecond)
-	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Deferred, Due: due, Reason: "network", Progress: queue.Progress{DraftWanted: true}}))
+	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Deferred, Due: due, Reason: "network", Progress: queue.Progress{Leftover: true}}))
 	tasks, next, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: 1, PerLane: 1})
 	b.ok(err)
 	if len(tasks) != 0 || !next.Equal(due) {
@@ -58,8 +58,8 @@ func claimDue(t *testing.T, b *bench) {
 	}
 	b.ok(b.store.Apply(t.Context(), id, queue.Retry, "test"))
 	task = b.claimOne()
-	if task.Attempts != 2 || !task.Progress.DraftWanted {
-		t.Errorf("the second claim has attempts %d and draft wanted %v", task.Attempts, task.Progress.DraftWanted)
+	if task.Attempts != 2 || !task.Progress.Leftover {
+		t.Errorf("the second claim has attempts %d and leftover %v", task.Attempts, task.Progress.Leftover)
 	}
 	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Queued, Progress: task.Progress}))
 	if r, _ := b.get(id); r.Attempts != 1 || r.State != queue.Queued {

@@ -1,6 +1,8 @@
 package queuetest
 
 import (
+	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -25,7 +27,7 @@ func (b *bench) orphans() (list []queue.Cleanup) {
 func (b *bench) orphan(id string, p queue.Progress) {
 	b.Helper()
 	list := b.orphans()
-	if len(list) != 1 || list[0].ID != id || list[0].Lane != laneA || list[0].Progress != p || time.Since(list[0].Since) > time.Minute {
+	if len(list) != 1 || list[0].ID != id || list[0].Lane != laneA || !reflect.DeepEqual(list[0].Progress, p) || time.Since(list[0].Since) > time.Minute {
 		b.Errorf("the orphans are %+v", list)
 	}
 }
@@ -45,7 +47,7 @@ func orphansOfDeleted(t *testing.T, b *bench) {
 	}
 	del(b.put(laneA, "x"))
 	b.noOrphan("nothing was ever asked for")
-	for _, p := range []queue.Progress{{Path: "draft", DraftWanted: true, DraftID: "AAk="}, {Path: "draft", Stray: true}} {
+	for _, p := range []queue.Progress{{Document: json.RawMessage(`{"draft_id":"AAk="}`), Leftover: true}, {Leftover: true}} {
 		id := b.put(laneA, "x")
 		b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Held, Progress: p})
 		b.noOrphan("it is held")
@@ -56,7 +58,7 @@ func orphansOfDeleted(t *testing.T, b *bench) {
 		b.noOrphan("it was forgotten")
 	}
 	id := b.put(laneA, "x")
-	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent, Progress: queue.Progress{DraftWanted: true, DraftID: "AAk="}})
+	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent, Progress: queue.Progress{Leftover: true}})
 	del(id)
 	b.noOrphan("it was sent: what is there is no draft")
 }
@@ -64,7 +66,7 @@ func orphansOfDeleted(t *testing.T, b *bench) {
 // orphansOfEnded: the end of a message and what it leaves behind are one commit; so are
 // a retry, and that the message is an orphan no more.
 func orphansOfEnded(t *testing.T, b *bench) {
-	p := queue.Progress{Path: "draft", DraftWanted: true, DraftID: "AAk=", Stray: true}
+	p := queue.Progress{Document: json.RawMessage(`{"draft_id":"AAk="}`), Leftover: true, InDoubt: true}
 	sent := b.put(laneA, "x")
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent, Progress: p, Cleanup: true})
 	b.reopen()
@@ -87,7 +89,7 @@ func orphansOfEnded(t *testing.T, b *bench) {
 		if a != "" {
 			b.ok(b.store.Apply(t.Context(), failed, a, "anna"))
 		}
-		if r, _ := b.get(failed); r.Progress != p || time.Until(r.Due) < queue.CleanupTime || len(b.claim(1, 1)) != 0 {
+		if r, _ := b.get(failed); !reflect.DeepEqual(r.Progress, p) || time.Until(r.Due) < queue.CleanupTime || len(b.claim(1, 1)) != 0 {
 			t.Errorf("after %q, whoever looks after its draft has no time to stop: %+v", a, r)
 		}
 	}

@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
@@ -25,9 +26,9 @@ func late(t *testing.T, b *bench) {
 	deferred, doubtful, accepted, held := b.put(laneB, "1"), b.put(laneB, "2"), b.put(laneB, "3"), b.put(laneB, "4")
 	now := time.Now()
 	ends := map[string]queue.Outcome{
-		deferred: {State: queue.Deferred, Due: now.Add(time.Hour), Reason: "network", Detail: "why", Progress: queue.Progress{SendWanted: now, Settle: now}},
-		doubtful: {State: queue.Deferred, Due: now.Add(time.Hour), Progress: queue.Progress{SendWanted: now, Settle: now.Add(time.Minute)}},
-		accepted: {State: queue.Deferred, Due: now.Add(time.Hour), Progress: queue.Progress{Accepted: true}},
+		deferred: {State: queue.Deferred, Due: now.Add(time.Hour), Reason: "network", Detail: "why", Progress: queue.Progress{Document: json.RawMessage(`{}`), Leftover: true}},
+		doubtful: {State: queue.Deferred, Due: now.Add(time.Hour), Progress: queue.Progress{InDoubt: true, Leftover: true}},
+		accepted: {State: queue.Deferred, Due: now.Add(time.Hour), Progress: queue.Progress{InDoubt: true}},
 		held:     {State: queue.Held},
 	}
 	tasks := b.claim(5, 5)

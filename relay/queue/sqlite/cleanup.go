@@ -13,7 +13,7 @@ import (
 // that ended was made an orphan then, if it had to be.
 func leaveOrphan(ctx context.Context, tx *transaction, id string) error {
 	var may bool
-	err := tx.QueryRowContext(ctx, "SELECT state != 'sent' AND (draft_wanted OR stray) FROM message WHERE id=?", id).Scan(&may)
+	err := tx.QueryRowContext(ctx, "SELECT state != 'sent' AND leftover FROM message WHERE id=?", id).Scan(&may)
 	if err != nil || !may {
 		return err
 	}
@@ -29,14 +29,14 @@ func addOrphan(ctx context.Context, tx *transaction, id string) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO orphan (id, since, record) VALUES (?,?,?)
+	_, err = tx.ExecContext(ctx, `INSERT INTO cleanup (id, since, record) VALUES (?,?,?)
 		ON CONFLICT DO UPDATE SET since=excluded.since, record=excluded.record`, r.ID, micros(time.Now()), string(record))
 	return err
 }
 
 // adopt tells whether the message was an orphan, which it is no more.
 func adopt(ctx context.Context, tx *transaction, id string) (was bool, err error) {
-	res, err := tx.ExecContext(ctx, "DELETE FROM orphan WHERE id=?", id)
+	res, err := tx.ExecContext(ctx, "DELETE FROM cleanup WHERE id=?", id)
 	if err != nil {
 		return false, err
 	}
@@ -48,7 +48,7 @@ func adopt(ctx context.Context, tx *transaction, id string) (was bool, err error
 func (s *Store) NextCleanup(ctx context.Context, after string) (o queue.Cleanup, err error) {
 	var since int64
 	var record string
-	err = s.read.QueryRowContext(ctx, "SELECT since, record FROM orphan WHERE id>? ORDER BY id LIMIT 1", after).Scan(&since, &record)
+	err = s.read.QueryRowContext(ctx, "SELECT since, record FROM cleanup WHERE id>? ORDER BY id LIMIT 1", after).Scan(&since, &record)
 	if err != nil {
 		return o, notFound(err)
 	}
@@ -62,7 +62,7 @@ func (s *Store) NextCleanup(ctx context.Context, after string) (o queue.Cleanup,
 // EndCleanup implements queue.Cleanups.
 func (s *Store) EndCleanup(ctx context.Context, id string) error {
 	return s.do(ctx, func(ctx context.Context, tx *transaction) error {
-		_, err := tx.ExecContext(ctx, "DELETE FROM orphan WHERE id=?", id)
+		_, err := tx.ExecContext(ctx, "DELETE FROM cleanup WHERE id=?", id)
 		return err
 	})
 }

@@ -19,9 +19,9 @@ func sender(e *queue.Entry) string { return client(e) + " " + e.Envelope.From }
 // queued beyond it. Senders who come in from one client follow one another as well:
 // a run under a new address for each message is one run still.
 func takeTurn(ctx context.Context, tx *transaction, lane int64, e *queue.Entry) (int64, error) {
-	const last = "coalesce((SELECT last FROM turn WHERE lane = lane.id AND source = ?), -1)"
+	const last = "coalesce((SELECT start_tag FROM flow WHERE lane = lane.id AND source = ?), -1)"
 	var now, afterSender, afterClient int64
-	err := tx.QueryRowContext(ctx, "SELECT turn, "+last+"+1, "+last+"+1 FROM lane WHERE id = ?",
+	err := tx.QueryRowContext(ctx, "SELECT virtual_time, "+last+"+1, "+last+"+1 FROM lane WHERE id = ?",
 		sender(e), client(e), lane).Scan(&now, &afterSender, &afterClient)
 	if err != nil {
 		return 0, err
@@ -37,7 +37,7 @@ func takeTurn(ctx context.Context, tx *transaction, lane int64, e *queue.Entry) 
 }
 
 func setLast(ctx context.Context, tx *transaction, lane int64, source string, turn int64) error {
-	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO turn (lane, source, last) VALUES (?,?,?)", lane, source, turn)
+	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO flow (lane, source, start_tag) VALUES (?,?,?)", lane, source, turn)
 	return err
 }
 
@@ -54,7 +54,7 @@ func takeTurnAgain(ctx context.Context, tx *transaction, id string) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE message SET turn=? WHERE id=?", turn, id)
+	_, err = tx.ExecContext(ctx, "UPDATE message SET start_tag=? WHERE id=?", turn, id)
 	return err
 }
 
@@ -63,8 +63,8 @@ func (s *Store) forgetTurns(ctx context.Context) error {
 	for {
 		var removed int64
 		err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
-			res, err := tx.ExecContext(ctx, `DELETE FROM turn WHERE (lane, source) IN (SELECT turn.lane, source
-				FROM turn JOIN lane ON lane.id = turn.lane WHERE last < lane.turn LIMIT ?)`, expireBatch)
+			res, err := tx.ExecContext(ctx, `DELETE FROM flow WHERE (lane, source) IN (SELECT flow.lane, source
+				FROM flow JOIN lane ON lane.id = flow.lane WHERE start_tag < virtual_time LIMIT ?)`, expireBatch)
 			if err == nil {
 				removed, err = res.RowsAffected()
 			}

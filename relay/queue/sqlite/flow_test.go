@@ -55,7 +55,7 @@ func TestTurnsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rows, waiting int
-	err = s.read.QueryRowContext(t.Context(), "SELECT count(*), coalesce(sum(source LIKE '% waits@x.test'), 0) FROM turn").Scan(&rows, &waiting)
+	err = s.read.QueryRowContext(t.Context(), "SELECT count(*), coalesce(sum(source LIKE '% waits@x.test'), 0) FROM flow").Scan(&rows, &waiting)
 	if err != nil {
 		t.Fatal(err)
 	}

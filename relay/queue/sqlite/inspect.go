@@ -61,6 +61,9 @@ func (s *Store) Receipts(ctx context.Context, since time.Time, each func(queue.R
 	return rows.Err()
 }
 
+// laneName is queue.Lane.String without the mailbox.
+const laneName = "lane.connection || CASE lane.principal WHEN '' THEN '' ELSE '+' || lane.principal END"
+
 // conditions is the WHERE clause of a filter. instr rather than LIKE: an address may
 // hold a wildcard.
 func conditions(f queue.Filter) (where string, args []any) {
@@ -83,7 +86,7 @@ func conditions(f queue.Filter) (where string, args []any) {
 		add("EXISTS (SELECT 1 FROM json_each(m.recipients) WHERE instr(lower(value), lower(?)) > 0)", f.To)
 	}
 	if f.Lane != "" {
-		add("? IN (lane.connection, lane.connection || '/' || lane.mailbox)", f.Lane)
+		add("? IN ("+laneName+", "+laneName+" || '/' || lane.mailbox)", f.Lane)
 	}
 	if f.Reason != "" {
 		add("m.reason = ?", f.Reason)
@@ -205,7 +208,7 @@ func (s *Store) Apply(ctx context.Context, id string, a queue.Action, by string)
 // for a retry has mended it.
 func resume(ctx context.Context, tx *transaction, id string) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM pause WHERE EXISTS (SELECT 1 FROM message JOIN lane ON lane.id = message.lane
-		WHERE message.id=? AND lane.connection = pause.connection AND pause.mailbox IN ('', lane.mailbox))
+		WHERE message.id=? AND lane.connection = pause.connection AND lane.principal = pause.principal AND pause.mailbox IN ('', lane.mailbox))
 		AND reason != ?`, id, queue.PausedByHand)
 	return err
 }

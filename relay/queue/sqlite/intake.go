@@ -67,7 +67,7 @@ func (w *writer) insert(ctx context.Context, tx *transaction, e queue.Entry) err
 	}
 	now := time.Now().UnixMicro()
 	_, err = tx.ExecContext(ctx, `INSERT INTO message (id, received, size, sum, body, lane, mail_from, recipients, utf8, dsn,
-		header_from, sender, reply_to, signature, subject, message_id, listener, user, client, trace, state, due, turn)
+		header_from, sender, reply_to, signature, subject, message_id, listener, user, client, trace, state, due, start_tag)
 		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',?,?)`,
 		w.id, now, w.size, seal(w.sum, e.Envelope.From, string(to), dsn), kind, lane, e.Envelope.From, string(to), e.Envelope.UTF8, dsn,
 		e.From, e.Sender, e.ReplyTo, e.Signature, e.Subject, e.MessageID, e.Listener, e.User, e.Client, e.Trace, now, turn)
@@ -100,11 +100,12 @@ func (w *writer) Abort() error {
 
 func laneID(ctx context.Context, tx *transaction, l queue.Lane) (int64, error) {
 	var id int64
-	err := tx.QueryRowContext(ctx, "SELECT id FROM lane WHERE connection=? AND mailbox=?", l.Connection, l.Mailbox).Scan(&id)
+	err := tx.QueryRowContext(ctx, "SELECT id FROM lane WHERE connection=? AND principal=? AND mailbox=?",
+		l.Connection, l.Principal, l.Mailbox).Scan(&id)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return id, err
 	}
-	res, err := tx.ExecContext(ctx, "INSERT INTO lane (connection, mailbox) VALUES (?,?)", l.Connection, l.Mailbox)
+	res, err := tx.ExecContext(ctx, "INSERT INTO lane (connection, principal, mailbox) VALUES (?,?,?)", l.Connection, l.Principal, l.Mailbox)
 	if err != nil {
 		return 0, err
 	}

@@ -10,11 +10,11 @@ import (
 // Lanes implements queue.Inspector: the lanes that have messages or a pause, by name.
 func (s *Store) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 	rows, err := s.read.QueryContext(ctx, `
-		SELECT connection, mailbox, '', 0, 0, until, reason FROM pause WHERE until > ?
+		SELECT connection, principal, mailbox, '', 0, 0, until, reason FROM pause WHERE until > ?
 		UNION ALL
-		SELECT connection, mailbox, state, count(*), min(received), 0, ''
+		SELECT connection, principal, mailbox, state, count(*), min(received), 0, ''
 		FROM message JOIN lane ON lane.id = message.lane WHERE state NOT IN ('sent', 'failed') GROUP BY lane.id, state
-		ORDER BY 1, 2`, micros(time.Now()))
+		ORDER BY 1, 2, 3`, micros(time.Now()))
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +25,7 @@ func (s *Store) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 		var state queue.State
 		var n, received, until int64
 		var reason string
-		if err := rows.Scan(&l.Connection, &l.Mailbox, &state, &n, &received, &until, &reason); err != nil {
+		if err := rows.Scan(&l.Connection, &l.Principal, &l.Mailbox, &state, &n, &received, &until, &reason); err != nil {
 			return nil, err
 		}
 		if len(list) == 0 || list[len(list)-1].Lane != l {
@@ -48,16 +48,17 @@ func (s *Store) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 func (s *Store) Resume(ctx context.Context, l queue.Lane) error {
 	err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		var reason string
-		err := tx.QueryRowContext(ctx, "SELECT reason FROM pause WHERE connection=? AND mailbox=? AND until>?",
-			l.Connection, l.Mailbox, micros(time.Now())).Scan(&reason)
+		err := tx.QueryRowContext(ctx, "SELECT reason FROM pause WHERE connection=? AND principal=? AND mailbox=? AND until>?",
+			l.Connection, l.Principal, l.Mailbox, micros(time.Now())).Scan(&reason)
 		if err != nil {
 			return notFound(err)
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM pause WHERE connection=? AND mailbox=?", l.Connection, l.Mailbox); err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM pause WHERE connection=? AND principal=? AND mailbox=?", l.Connection, l.Principal, l.Mailbox); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE message SET due=?1 WHERE state='deferred' AND due>?1 AND reason=?2
-			AND lane IN (SELECT id FROM lane WHERE connection=?3 AND ?4 IN ('', mailbox))`, micros(time.Now()), reason, l.Connection, l.Mailbox)
+			AND lane IN (SELECT id FROM lane WHERE connection=?3 AND principal=?4 AND ?5 IN ('', mailbox))`,
+			micros(time.Now()), reason, l.Connection, l.Principal, l.Mailbox)
 		return err
 	})
 	if err == nil {

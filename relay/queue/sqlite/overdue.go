@@ -7,16 +7,16 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// maxLate bounds what Late returns.
-const maxLate = 100
+// maxOverdue bounds what Late returns.
+const maxOverdue = 100
 
 // Overdue implements queue.Warnings.
 func (s *Store) Overdue(ctx context.Context, before time.Time, via queue.Lane) ([]queue.Record, error) {
-	return s.records(ctx, ` WHERE m.state IN ('queued', 'deferred') AND m.received<=? AND NOT m.warned
-		AND NOT m.accepted AND m.settle<=m.send_wanted
-		AND NOT EXISTS (SELECT 1 FROM pause WHERE until>?
-			AND connection=coalesce(nullif(?, ''), lane.connection) AND mailbox IN ('', coalesce(nullif(?, ''), lane.mailbox)))
-		ORDER BY m.received LIMIT ?`, micros(before), micros(time.Now()), via.Connection, via.Mailbox, maxLate)
+	return s.records(ctx, ` WHERE m.state IN ('queued', 'deferred') AND m.received<=?1 AND NOT m.warned AND NOT m.in_doubt
+		AND NOT EXISTS (SELECT 1 FROM pause WHERE until>?2
+			AND CASE ?3 WHEN '' THEN (connection, principal) = (lane.connection, lane.principal) AND mailbox IN ('', lane.mailbox)
+				ELSE (connection, principal) = (?3, ?4) AND mailbox IN ('', ?5) END)
+		ORDER BY m.received LIMIT ?6`, micros(before), micros(time.Now()), via.Connection, via.Principal, via.Mailbox, maxOverdue)
 }
 
 // MarkWarned implements queue.Warnings.

@@ -11,28 +11,30 @@ import (
 
 // recordColumns are read by scanRecord, in this order, from recordTables.
 const (
-	recordColumns = `m.id, m.received, m.size, lane.connection, lane.mailbox, m.mail_from, m.recipients, m.utf8, m.dsn,
+	recordColumns = `m.id, m.received, m.size, lane.connection, lane.principal, lane.mailbox, m.mail_from, m.recipients, m.utf8, m.dsn,
 	m.header_from, m.sender, m.reply_to, m.signature, m.subject, m.message_id, m.listener, m.user, m.client, m.trace,
 	m.state, m.due, m.reason, m.detail, m.attempts, m.warned, m.fence, m.finished,
-	m.path, m.draft_wanted, m.draft_id, m.stray, m.attached, m.upload_url, m.upload_offset, m.send_wanted, m.settle, m.accepted`
+	m.document, m.leftover, m.in_doubt`
 	recordTables = `message m JOIN lane ON lane.id = m.lane`
 )
 
 type scanner interface{ Scan(...any) error }
 
 func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
-	var received, due, finished, sendWanted, settle int64
-	var to, dsn string
+	var received, due, finished int64
+	var to, dsn, document string
 	p := &r.Progress
-	err = row.Scan(&r.ID, &received, &r.Size, &r.Lane.Connection, &r.Lane.Mailbox, &r.Envelope.From, &to, &r.Envelope.UTF8, &dsn,
+	err = row.Scan(&r.ID, &received, &r.Size, &r.Lane.Connection, &r.Lane.Principal, &r.Lane.Mailbox, &r.Envelope.From, &to, &r.Envelope.UTF8, &dsn,
 		&r.From, &r.Sender, &r.ReplyTo, &r.Signature, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace,
 		&r.State, &due, &r.Reason, &r.Detail, &r.Attempts, &r.Warned, &fence, &finished,
-		&p.Path, &p.DraftWanted, &p.DraftID, &p.Stray, &p.Attached, &p.UploadURL, &p.UploadOffset, &sendWanted, &settle, &p.Accepted)
+		&document, &p.Leftover, &p.InDoubt)
 	if err != nil {
 		return r, 0, notFound(err)
 	}
 	r.Received, r.Due, r.Finished = fromMicros(received), fromMicros(due), fromMicros(finished)
-	p.SendWanted, p.Settle = fromMicros(sendWanted), fromMicros(settle)
+	if document != "" {
+		p.Document = json.RawMessage(document)
+	}
 	// One damaged text must not hide the other messages: queue.Body's Check finds it.
 	_ = json.Unmarshal([]byte(to), &r.Envelope.To)
 	if dsn != "" {
@@ -42,10 +44,10 @@ func scanRecord(row scanner) (r queue.Record, fence int64, err error) {
 }
 
 // progressColumns and progressValues belong together.
-const progressColumns = `path=?, draft_wanted=?, draft_id=?, stray=?, attached=?, upload_url=?, upload_offset=?, send_wanted=?, settle=?, accepted=?`
+const progressColumns = `document=?, leftover=?, in_doubt=?`
 
 func progressValues(p queue.Progress) []any {
-	return []any{p.Path, p.DraftWanted, p.DraftID, p.Stray, p.Attached, p.UploadURL, p.UploadOffset, micros(p.SendWanted), micros(p.Settle), p.Accepted}
+	return []any{string(p.Document), p.Leftover, p.InDoubt}
 }
 
 func addEvents(ctx context.Context, tx *transaction, id string, events ...queue.Event) error {

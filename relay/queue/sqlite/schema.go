@@ -3,120 +3,50 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"embed"
 	"fmt"
+	"io/fs"
 )
 
-// schemaVersion is kept in user_version. A newer one than ours is refused.
-const schemaVersion = 1
+// migrations holds what makes each schema from the one before, by number: 001.sql begins
+// with nothing. A released file never changes. Times are Unix microseconds, 0 for none.
+//
+//go:embed schema/*.sql
+var migrations embed.FS
 
-// schema: times are Unix microseconds, 0 for none. A body of up to inlineBody
-// bytes, or of a message of the relay's own, is a row of body, a larger one the file
-// bodies/ID; message.body says which.
-const schema = `
-CREATE TABLE lane (
-	id         INTEGER PRIMARY KEY,
-	connection TEXT NOT NULL,
-	mailbox    TEXT NOT NULL,
-	served     INTEGER NOT NULL DEFAULT 0, -- when it was last claimed from: lanes take turns
-	retries    INTEGER NOT NULL DEFAULT 0, -- what is claimed next: 0 new mail, 1 deferred
-	turn       INTEGER NOT NULL DEFAULT 0, -- the highest turn of a message that was claimed
-	UNIQUE (connection, mailbox)
-);
-CREATE TABLE message (
-	id            TEXT PRIMARY KEY,
-	received      INTEGER NOT NULL,
-	size          INTEGER NOT NULL,
-	sum           INTEGER NOT NULL, -- of content and envelope, see seal
-	body          INTEGER NOT NULL, -- 0 none, 1 row, 2 file
-	lane          INTEGER NOT NULL REFERENCES lane(id),
-	mail_from     TEXT NOT NULL,
-	recipients    TEXT NOT NULL,    -- JSON array
-	utf8          INTEGER NOT NULL,
-	dsn           TEXT NOT NULL,    -- JSON, empty for none
-	header_from   TEXT NOT NULL,
-	sender        TEXT NOT NULL,
-	reply_to      TEXT NOT NULL,
-	signature     TEXT NOT NULL,    -- its name, empty for none
-	subject       TEXT NOT NULL,
-	message_id    TEXT NOT NULL,
-	listener      TEXT NOT NULL,
-	user          TEXT NOT NULL,
-	client        TEXT NOT NULL,
-	trace         INTEGER NOT NULL,
-	state         TEXT NOT NULL,
-	due           INTEGER NOT NULL, -- a queued message is due at once
-	turn          INTEGER NOT NULL, -- the order among the queued ones of its lane
-	reason        TEXT NOT NULL DEFAULT '',
-	detail        TEXT NOT NULL DEFAULT '',
-	attempts      INTEGER NOT NULL DEFAULT 0,
-	warned        INTEGER NOT NULL DEFAULT 0,
-	owner         TEXT NOT NULL DEFAULT '',
-	fence         INTEGER NOT NULL DEFAULT 0,
-	finished      INTEGER NOT NULL DEFAULT 0,
-	path          TEXT NOT NULL DEFAULT '',
-	draft_wanted  INTEGER NOT NULL DEFAULT 0,
-	draft_id      TEXT NOT NULL DEFAULT '',
-	stray         INTEGER NOT NULL DEFAULT 0,
-	attached      INTEGER NOT NULL DEFAULT 0,
-	upload_url    TEXT NOT NULL DEFAULT '',
-	upload_offset INTEGER NOT NULL DEFAULT 0,
-	send_wanted   INTEGER NOT NULL DEFAULT 0,
-	settle        INTEGER NOT NULL DEFAULT 0,
-	accepted      INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE INDEX message_new ON message(lane, turn) WHERE state = 'queued';
-CREATE INDEX message_retry ON message(lane, due) WHERE state = 'deferred';
-CREATE INDEX message_delivering ON message(lane) WHERE state = 'delivering';
-CREATE INDEX message_state ON message(state, received, size);
-CREATE TABLE turn (
-	lane   INTEGER NOT NULL REFERENCES lane(id),
-	source TEXT NOT NULL,    -- a client, or one of its senders
-	last   INTEGER NOT NULL, -- the turn of its latest message
-	PRIMARY KEY (lane, source)
-) WITHOUT ROWID;
-CREATE TABLE body (
-	id   TEXT PRIMARY KEY,
-	data BLOB NOT NULL
-);
-CREATE TABLE event (
-	id         TEXT NOT NULL,
-	seq        INTEGER NOT NULL,
-	at         INTEGER NOT NULL,
-	what       TEXT NOT NULL,
-	detail     TEXT NOT NULL,
-	request_id TEXT NOT NULL,
-	PRIMARY KEY (id, seq)
-) WITHOUT ROWID;
-CREATE TABLE pause (
-	connection TEXT NOT NULL,
-	mailbox    TEXT NOT NULL, -- empty: the whole connection
-	until      INTEGER NOT NULL,
-	reason     TEXT NOT NULL,
-	PRIMARY KEY (connection, mailbox)
-) WITHOUT ROWID;
-CREATE TABLE orphan (
-	id     TEXT PRIMARY KEY,
-	since  INTEGER NOT NULL,
-	record TEXT NOT NULL -- queue.Record as JSON
-) WITHOUT ROWID;
-CREATE TABLE node (
-	name  TEXT PRIMARY KEY,
-	lease INTEGER NOT NULL
-) WITHOUT ROWID;
-`
+// schemaVersion is kept in user_version; it is the number of the last migration.
+const schemaVersion = 2
 
-func migrate(ctx context.Context, c *sql.Conn) error {
+// migrate brings the database to schemaVersion. Only a daemon may convert an older one:
+// another might be at work on it.
+func migrate(ctx context.Context, c *sql.Conn, daemon bool) error {
 	var version int
 	if err := c.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
 	switch {
-	case version == schemaVersion:
-		return nil
 	case version > schemaVersion:
 		return fmt.Errorf("the queue was written by a newer graphrelay (schema %d, this one knows %d); run that version", version, schemaVersion)
+	case 0 < version && version < schemaVersion && !daemon:
+		return fmt.Errorf("the queue was written by an older graphrelay (schema %d, this one needs %d); start the relay once to convert it", version, schemaVersion)
 	}
-	_, err := c.ExecContext(ctx, "BEGIN IMMEDIATE;"+schema+fmt.Sprintf("PRAGMA user_version = %d; COMMIT", schemaVersion))
+	return migrateTo(ctx, c, version, schemaVersion)
+}
+
+// migrateTo applies the migrations after version from, up to version to, all or none.
+func migrateTo(ctx context.Context, c *sql.Conn, from, to int) error {
+	if from == to {
+		return nil
+	}
+	script := "BEGIN IMMEDIATE;"
+	for v := from + 1; v <= to; v++ {
+		text, err := fs.ReadFile(migrations, fmt.Sprintf("schema/%03d.sql", v))
+		if err != nil {
+			return err
+		}
+		script += string(text)
+	}
+	_, err := c.ExecContext(ctx, script+fmt.Sprintf("PRAGMA user_version = %d; COMMIT", to))
 	if err != nil {
 		_, _ = c.ExecContext(ctx, "ROLLBACK")
 	}

@@ -144,7 +144,7 @@ func (s *Store) openDatabase(ctx context.Context) (err error) {
 	if err := checkPragmas(ctx, c); err != nil {
 		return err
 	}
-	if err := migrate(ctx, c); err != nil {
+	if err := migrate(ctx, c, s.lock != nil); err != nil {
 		return err
 	}
 	if s.read, err = sql.Open("sqlite", dsn(path, readerPragmas)); err != nil {

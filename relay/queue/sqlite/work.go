@@ -24,25 +24,25 @@ const (
 // readyLanes lists the lanes that have a message due and no pause, longest
 // unserved first.
 const readyLanes = `
-SELECT lane.id, connection, mailbox, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), retries
+SELECT lane.id, connection, principal, mailbox, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), retries
 FROM lane
 WHERE ` + firstDue + ` <= ?1
   AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.connection = lane.connection
-                  AND pause.mailbox IN ('', lane.mailbox) AND pause.until > ?1)
+                  AND pause.principal = lane.principal AND pause.mailbox IN ('', lane.mailbox) AND pause.until > ?1)
 ORDER BY lane.served`
 
 // nextDue is when the first message falls due in a lane that is not paused then.
 const nextDue = `
 SELECT coalesce(min(max(` + firstDue + `,
 	coalesce((SELECT max(until) FROM pause WHERE pause.connection = lane.connection
-	          AND pause.mailbox IN ('', lane.mailbox)), 0))), ` + never + `)
+	          AND pause.principal = lane.principal AND pause.mailbox IN ('', lane.mailbox)), 0))), ` + never + `)
 FROM lane`
 
 // The first of a lane ?1 at the time ?2: of what is new by turn, of what was deferred by
 // when it was due.
 const (
 	nextNew = "SELECT " + recordColumns + " FROM " + recordTables +
-		" WHERE m.lane=?1 AND m.state='queued' ORDER BY m.turn, m.id LIMIT 1"
+		" WHERE m.lane=?1 AND m.state='queued' ORDER BY m.start_tag, m.id LIMIT 1"
 	nextDeferred = "SELECT " + recordColumns + " FROM " + recordTables +
 		" WHERE m.lane=?1 AND m.state='deferred' AND m.due<=?2 ORDER BY m.due LIMIT 1"
 )
@@ -97,7 +97,7 @@ func claimable(ctx context.Context, tx *transaction, now int64, c queue.Claim) (
 	for rows.Next() {
 		var name queue.Lane
 		l := laneRoom{most: 1}
-		if err := rows.Scan(&l.id, &name.Connection, &name.Mailbox, &l.busy, &l.retries); err != nil {
+		if err := rows.Scan(&l.id, &name.Connection, &name.Principal, &name.Mailbox, &l.busy, &l.retries); err != nil {
 			return nil, err
 		}
 		if l.answers = c.Responsive == nil || c.Responsive(name); l.answers {
@@ -138,8 +138,8 @@ func claimEvenly(ctx context.Context, tx *transaction, now int64, c queue.Claim,
 	return tasks, nil
 }
 
-// claimOne marks the draft as wanted in the same commit: a claim is the durable
-// record that a draft may exist from now on. New and deferred mail take turns, so
+// claimOne sets leftover in the same commit: a claim is the durable record that the
+// worker may leave something outside from now on. New and deferred mail take turns, so
 // that neither a backlog of retries nor a stream of new mail keeps the other waiting.
 func claimOne(ctx context.Context, tx *transaction, node string, now int64, l *laneRoom) (t queue.Task, err error) {
 	next := []string{nextNew, nextDeferred}
@@ -160,12 +160,12 @@ func claimOne(ctx context.Context, tx *transaction, node string, now int64, l *l
 	t.Ref.Fence++
 	t.Attempts++
 	t.State = queue.Delivering
-	_, err = tx.ExecContext(ctx, `UPDATE message SET state='delivering', owner=?, fence=?, attempts=?, draft_wanted=1
+	_, err = tx.ExecContext(ctx, `UPDATE message SET state='delivering', owner=?, fence=?, attempts=?, leftover=1
 		WHERE id=?`, node, t.Ref.Fence, t.Attempts, t.ID)
 	if err != nil {
 		return t, err
 	}
-	_, err = tx.ExecContext(ctx, "UPDATE lane SET served=?, retries=?, turn=max(turn, (SELECT turn FROM message WHERE id=?)) WHERE id=?",
+	_, err = tx.ExecContext(ctx, "UPDATE lane SET served=?, retries=?, virtual_time=max(virtual_time, (SELECT start_tag FROM message WHERE id=?)) WHERE id=?",
 		now, l.retries, t.ID, l.id)
 	return t, err
 }
@@ -262,9 +262,9 @@ func (s *Store) submit(ctx context.Context, tx *transaction, m *queue.Submission
 // Pause implements queue.Work.
 func (s *Store) Pause(ctx context.Context, l queue.Lane, until time.Time, reason string) error {
 	return s.do(ctx, func(ctx context.Context, tx *transaction) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO pause (connection, mailbox, until, reason) VALUES (?,?,?,?)
+		_, err := tx.ExecContext(ctx, `INSERT INTO pause (connection, principal, mailbox, until, reason) VALUES (?,?,?,?,?)
 			ON CONFLICT DO UPDATE SET until=excluded.until, reason=excluded.reason WHERE excluded.until > until`,
-			l.Connection, l.Mailbox, micros(until), reason)
+			l.Connection, l.Principal, l.Mailbox, micros(until), reason)
 		return err
 	})
 }
