@@ -1,14 +1,19 @@
 package graph
 
-import "time"
+import (
+	"time"
 
-// Budget is so much in any stretch of time so long; a zero Amount bounds nothing.
+	"graphrelay/internal/window"
+)
+
+// Budget limits an amount in any stretch of time of length Per. An Amount of 0 means no
+// limit.
 type Budget struct {
 	Amount int64
 	Per    time.Duration
 }
 
-// Budgets bound what is asked of one mailbox. Graph counts for each pair of
+// Budgets limit what a Client asks of one mailbox. Graph counts for each pair of
 // application and mailbox (throttling-limits, Outlook).
 type Budgets struct {
 	Requests Budget
@@ -16,66 +21,38 @@ type Budgets struct {
 	Sends    Budget
 }
 
-// steps divide a window: an amount counts until the whole step in which it was spent
-// is out of the window, so that never more is spent in any stretch than the budget.
+// steps is how many slots a budget's window is divided into.
 const steps = 20
 
-// window counts what was spent of a budget. The gate's lock guards it.
-type window struct {
+// spending counts what was spent of a budget. The gate's lock guards it.
+type spending struct {
 	budget Budget
-	spent  [steps + 1]int64 // by step, a ring
-	sum    int64
-	step   int64 // number of the newest step
+	window window.Window[int64]
 }
 
-func (w *window) length() time.Duration { return w.budget.Per / steps }
-
-// turn forgets what has left the window by now.
-func (w *window) turn(now time.Time) {
-	current := now.UnixNano() / int64(max(w.length(), 1))
-	for range min(current-w.step, int64(len(w.spent))) {
-		w.step++
-		slot := &w.spent[w.step%int64(len(w.spent))]
-		w.sum -= *slot
-		*slot = 0
-	}
-	w.step = current
+func newSpending(b Budget) spending {
+	return spending{budget: b, window: window.New[int64](b.Per, steps)}
 }
 
-// wait is how long it takes until n may be spent, 0 if it may be now. More than the
-// whole budget may be spent when nothing else is.
-func (w *window) wait(now time.Time, n int64) time.Duration {
-	if w.budget.Amount <= 0 || n == 0 {
+// wait returns how long it takes until n may be spent, 0 if it may be spent now. An n
+// above the whole budget may be spent when nothing else is.
+func (s *spending) wait(now time.Time, n int64) time.Duration {
+	if s.budget.Amount <= 0 {
 		return 0
 	}
-	w.turn(now)
-	sum := w.sum
-	if sum+n <= w.budget.Amount || sum == 0 {
-		return 0
+	wait := s.window.Wait(now, min(n, s.budget.Amount), s.budget.Amount)
+	if wait > 0 {
+		return max(wait, time.Millisecond)
 	}
-	size := int64(len(w.spent))
-	for oldest := w.step - steps; oldest <= w.step; oldest++ {
-		if oldest >= 0 {
-			sum -= w.spent[oldest%size]
-		}
-		if sum+n <= w.budget.Amount || sum == 0 {
-			leaves := time.Unix(0, (oldest+steps+1)*int64(w.length()))
-			return max(leaves.Sub(now), time.Millisecond)
-		}
-	}
-	return w.budget.Per
+	return 0
 }
 
-// spend adds n, which wait has let through.
-func (w *window) spend(n int64) {
-	if w.budget.Amount > 0 {
-		w.spent[w.step%int64(len(w.spent))] += n
-		w.sum += n
+// spend counts n, which wait has allowed.
+func (s *spending) spend(now time.Time, n int64) {
+	if s.budget.Amount > 0 {
+		s.window.Add(now, n)
 	}
 }
 
-// idle tells that nothing in the window counts any more.
-func (w *window) idle(now time.Time) bool {
-	w.turn(now)
-	return w.sum == 0
-}
+// idle reports whether nothing that was spent counts any more.
+func (s *spending) idle(now time.Time) bool { return s.window.Sum(now) == 0 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"graphrelay/internal/text"
 )
 
 // Error is any answer that is not the documented success, or no answer.
@@ -71,8 +73,8 @@ func responseError(op string, resp *http.Response, secrets ...string) *Error {
 	e := &Error{
 		Op:         op,
 		Status:     resp.StatusCode,
-		Code:       clip(redact(b.Error.Code, secrets...)),
-		Message:    clip(redact(b.Error.Message, secrets...)),
+		Code:       clip(text.Redact(b.Error.Code, secrets...)),
+		Message:    clip(text.Redact(b.Error.Message, secrets...)),
 		RequestID:  clip(resp.Header.Get("request-id")),
 		RetryAfter: retryAfter(resp.Header),
 	}
@@ -97,7 +99,7 @@ func unreadable(op string, reply Reply, err error) *Error {
 // transportError: no answer came. Only where the connection was never made is it
 // sure that nothing happened.
 func transportError(op string, err error, secrets ...string) *Error {
-	e := &Error{Op: op, Class: ClassPassing, Reason: ReasonNetwork, Ambiguous: true, err: conceal(scrub(err), secrets...)}
+	e := &Error{Op: op, Class: ClassPassing, Reason: ReasonNetwork, Ambiguous: true, err: text.RedactError(scrub(err), secrets...)}
 	if neverSent(err) { // every mailbox's requests go the same way
 		e.Ambiguous, e.Class = false, ClassConnection
 	}
@@ -112,14 +114,6 @@ func scrub(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err
-	}
-	return err
-}
-
-// conceal takes secrets out of an error, which may quote what was read from the wire.
-func conceal(err error, secrets ...string) error {
-	if text := redact(err.Error(), secrets...); text != err.Error() {
-		return errors.New(text)
 	}
 	return err
 }
@@ -140,15 +134,6 @@ func (c *Client) secretsIn(r *http.Request) (list []string) {
 		}
 	}
 	return list
-}
-
-func redact(text string, secrets ...string) string {
-	for _, s := range secrets {
-		if s != "" {
-			text = strings.ReplaceAll(text, s, "[redacted]")
-		}
-	}
-	return text
 }
 
 // maxRetryAfter bounds what a server may ask us to wait.
@@ -176,13 +161,10 @@ const maxText = 500
 
 // clip makes text from outside safe for one line of a log.
 func clip(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText] + "..."
-	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, s)
+	}, text.Shorten(s, maxText))
 }

@@ -23,7 +23,7 @@ type gate struct {
 type mailboxLimits struct {
 	slots                   chan struct{}
 	users                   int // in or waiting
-	requests, upload, sends window
+	requests, upload, sends spending
 	pausedUntil             time.Time // until then Graph wants to be left alone
 }
 
@@ -64,8 +64,8 @@ func (g *gate) limitsOf(mailbox string) *mailboxLimits {
 	key := strings.ToLower(mailbox)
 	t := g.mailboxes[key]
 	if t == nil {
-		t = &mailboxLimits{slots: make(chan struct{}, g.limit), requests: window{budget: g.budgets.Requests},
-			upload: window{budget: g.budgets.Upload}, sends: window{budget: g.budgets.Sends}}
+		t = &mailboxLimits{slots: make(chan struct{}, g.limit), requests: newSpending(g.budgets.Requests),
+			upload: newSpending(g.budgets.Upload), sends: newSpending(g.budgets.Sends)}
 		g.mailboxes[key] = t
 	}
 	t.users++
@@ -78,36 +78,36 @@ func (g *gate) check(op, mailbox string, c cost) error {
 	defer g.done(t)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.checkLocked(t, op, c)
+	return t.check(time.Now(), op, c)
 }
 
 // spend takes the cost of one request off the budgets, all of it or nothing.
 func (g *gate) spend(t *mailboxLimits, op string, c cost) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.checkLocked(t, op, c); err != nil {
+	now := time.Now()
+	if err := t.check(now, op, c); err != nil {
 		return err
 	}
-	t.requests.spend(1)
-	t.upload.spend(c.upload)
-	t.sends.spend(c.sends)
+	t.requests.spend(now, 1)
+	t.upload.spend(now, c.upload)
+	t.sends.spend(now, c.sends)
 	return nil
 }
 
-// allows says whether the budgets have room. The caller holds g.mu.
-func (g *gate) checkLocked(t *mailboxLimits, op string, c cost) error {
-	now := time.Now()
+// check says whether the budgets have room. The caller holds the gate's lock.
+func (t *mailboxLimits) check(now time.Time, op string, c cost) error {
 	if wait := t.pausedUntil.Sub(now); c.post && wait > 0 {
 		return &Error{Op: op, Class: ClassPassing, Reason: ReasonThrottled, RetryAfter: wait, Message: "Graph has asked to wait for the mailbox"}
 	}
 	for _, b := range []struct {
-		window *window
-		n      int64
-		what   string
+		spending *spending
+		n        int64
+		what     string
 	}{{&t.requests, 1, "requests"}, {&t.upload, c.upload, "uploaded bytes"}, {&t.sends, c.sends, "messages"}} {
-		if wait := b.window.wait(now, b.n); wait > 0 {
+		if wait := b.spending.wait(now, b.n); wait > 0 {
 			return &Error{Op: op, Class: ClassPassing, Reason: ReasonThrottled, RetryAfter: wait,
-				Message: fmt.Sprintf("the mailbox has had its %d %s in %s", b.window.budget.Amount, b.what, b.window.budget.Per)}
+				Message: fmt.Sprintf("the mailbox has had its %d %s in %s", b.spending.budget.Amount, b.what, b.spending.budget.Per)}
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"graphrelay/internal/text"
 )
 
 const opToken = "token"
@@ -203,12 +205,12 @@ func tokenError(err error, secrets ...string) *Error {
 		if !notConnected {
 			e.Reason = ReasonNetwork
 		}
-		e.err = conceal(scrub(err), secrets...)
+		e.err = text.RedactError(scrub(err), secrets...)
 		return e
 	}
-	e.Code = clip(redact(r.ErrorCode, secrets...))
+	e.Code = clip(text.Redact(r.ErrorCode, secrets...))
 	first, _, _ := strings.Cut(r.ErrorDescription, "\n")
-	e.Message = clip(redact(first, secrets...))
+	e.Message = clip(text.Redact(first, secrets...))
 	e.err = nil
 	if notConnected {
 		e.err = ErrNotConnected

@@ -67,7 +67,7 @@ func (r refreshSource) Token() (*oauth2.Token, error) {
 	}
 	fresh, err := r.d.config("").TokenSource(r.ctx, &oauth2.Token{RefreshToken: old}).Token()
 	if err != nil {
-		err = redactError(err, []string{old, r.d.Secret})
+		err = redactError(err, old, r.d.Secret)
 		if why := ownerRefusal(err); why != "" {
 			r.d.Tokens.Refuse(r.ctx, r.mailbox, version, why)
 			err = fmt.Errorf("%w: %w", graph.ErrNotConnected, err)
@@ -98,7 +98,7 @@ func ownerRefusal(err error) string {
 // DeviceCode begins a sign-in on another device.
 func (d Delegated) DeviceCode(ctx context.Context) (*oauth2.DeviceAuthResponse, error) {
 	code, err := d.config("").DeviceAuth(ctx)
-	return code, redactIfError(err, d.Secret)
+	return code, redactError(err, d.Secret)
 }
 
 // WaitForDevice asks, as often as the endpoint allows, until the owner has signed in with
@@ -112,7 +112,7 @@ func (d Delegated) WaitForDevice(ctx context.Context, code *oauth2.DeviceAuthRes
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = &oauth2.RetrieveError{ErrorCode: "expired_token", ErrorDescription: "nobody signed in with the code in time"}
 	}
-	return requireRefreshToken(token, redactIfError(err, d.Secret, code.DeviceCode))
+	return requireRefreshToken(token, redactError(err, d.Secret, code.DeviceCode))
 }
 
 // AuthURL is where the owner's browser signs in, to come back to redirect with state and
@@ -128,14 +128,7 @@ func (d Delegated) AuthURL(redirect, state, verifier, hint string) string {
 // Exchange redeems the code that the browser came back with.
 func (d Delegated) Exchange(ctx context.Context, redirect, code, verifier string) (*oauth2.Token, error) {
 	token, err := d.config(redirect).Exchange(ctx, code, oauth2.VerifierOption(verifier))
-	return requireRefreshToken(token, redactIfError(err, d.Secret, code, verifier))
-}
-
-func redactIfError(err error, secrets ...string) error {
-	if err == nil {
-		return nil
-	}
-	return redactError(err, secrets)
+	return requireRefreshToken(token, redactError(err, d.Secret, code, verifier))
 }
 
 // requireRefreshToken wants a token that lasts.

@@ -2,46 +2,38 @@ package entra
 
 import (
 	"errors"
-	"strings"
 
 	"golang.org/x/oauth2"
+
+	"graphrelay/internal/text"
 )
 
-// redactingSource takes secrets out of a source's errors: whoever answers in the endpoint's
-// place may repeat what it was sent.
+// redactingSource removes secrets from the errors of a token source: the endpoint, or
+// whoever answers in its place, may repeat what it was sent.
 type redactingSource struct {
 	oauth2.TokenSource
 	secrets []string
 }
 
-func (c redactingSource) Token() (*oauth2.Token, error) {
-	t, err := c.TokenSource.Token()
-	if err != nil {
-		return nil, redactError(err, c.secrets)
-	}
-	return t, nil
+// Token implements oauth2.TokenSource.
+func (s redactingSource) Token() (*oauth2.Token, error) {
+	t, err := s.TokenSource.Token()
+	return t, redactError(err, s.secrets...)
 }
 
-func redactError(err error, secrets []string) error {
+// redactError returns err without the secrets; nil if err is nil. An
+// *oauth2.RetrieveError stays one.
+func redactError(err error, secrets ...string) error {
+	if err == nil {
+		return nil
+	}
 	var r *oauth2.RetrieveError
-	if errors.As(err, &r) {
-		return &oauth2.RetrieveError{
-			Response:         r.Response, // its body has been read
-			ErrorCode:        redact(r.ErrorCode, secrets),
-			ErrorDescription: redact(r.ErrorDescription, secrets),
-		}
+	if !errors.As(err, &r) {
+		return text.RedactError(err, secrets...)
 	}
-	if text := redact(err.Error(), secrets); text != err.Error() {
-		return errors.New(text)
+	return &oauth2.RetrieveError{
+		Response:         r.Response, // its body has been read
+		ErrorCode:        text.Redact(r.ErrorCode, secrets...),
+		ErrorDescription: text.Redact(r.ErrorDescription, secrets...),
 	}
-	return err
-}
-
-func redact(text string, secrets []string) string {
-	for _, s := range secrets {
-		if s != "" {
-			text = strings.ReplaceAll(text, s, "[redacted]")
-		}
-	}
-	return text
 }
