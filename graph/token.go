@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -11,6 +10,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"graphrelay/internal/bounded"
 	"graphrelay/internal/text"
 )
 
@@ -42,7 +42,7 @@ type tokenCache struct {
 	obs     Observer
 	clock   clockSkew
 	mu      sync.Mutex
-	entries map[string]*cachedToken // by mailbox in lower case; "" is the connection's one
+	entries *bounded.Map[string, *cachedToken] // by mailbox in lower case; "" is the connection's one
 }
 
 // token is one that is held, or asked for.
@@ -52,13 +52,13 @@ type cachedToken struct {
 	renew time.Time     // zero: never
 }
 
-// maxTokens are held before those are forgotten that have ended.
+// maxTokens is how many mailboxes' tokens are cached.
 const maxTokens = 10_000
 
 func newTokenCache(cfg Config, client *http.Client) *tokenCache {
 	limited := *client
 	limited.Timeout = min(cfg.Timeout, 30*time.Second)
-	t := &tokenCache{signIn: cfg.SignIn, client: &limited, secret: proxySecrets(cfg.Proxy), obs: cfg.Observer, entries: map[string]*cachedToken{}}
+	t := &tokenCache{signIn: cfg.SignIn, client: &limited, secret: proxySecrets(cfg.Proxy), obs: cfg.Observer, entries: bounded.New[string](maxTokens, (*cachedToken).rank)}
 	limited.Transport = tokenTransport{client.Transport, cfg.UserAgent, &t.clock}
 	return t
 }
@@ -127,15 +127,18 @@ func (t *tokenCache) entry(mailbox string) *cachedToken {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	held := t.entries[key]
-	if held == nil {
-		if len(t.entries) >= maxTokens {
-			maps.DeleteFunc(t.entries, func(_ string, h *cachedToken) bool { return len(h.lock) == 0 && !h.valid() })
-		}
-		held = &cachedToken{lock: make(chan struct{}, 1)}
-		t.entries[key] = held
+	return t.entries.GetOrPut(key, func() *cachedToken { return &cachedToken{lock: make(chan struct{}, 1)} })
+}
+
+// rank keeps an entry while its token is asked for. The cache's lock guards it.
+func (h *cachedToken) rank() bounded.Rank {
+	switch {
+	case len(h.lock) > 0:
+		return bounded.Rank{Class: bounded.Pinned}
+	case !h.valid():
+		return bounded.Rank{Class: bounded.Expired}
 	}
-	return held
+	return bounded.Rank{Used: h.value.Expiry}
 }
 
 // lives tells whether there is a token that has not ended. A moment is left for it to
