@@ -24,7 +24,7 @@ func parseAddresses(v string) (list []Address, bad int) {
 func parseAuthors(v string) []Address {
 	p := readAddresses(v)
 	if len(p.list) == 0 {
-		return p.odd
+		return p.invalid
 	}
 	return p.list
 }
@@ -57,11 +57,11 @@ func (p *addressParser) run() {
 	p.dropPending()
 }
 
-// keepOdd remembers "name <word>" and "word (name)".
-func (p *addressParser) keepOdd(name, word string) {
+// addInvalid remembers "name <word>" and "word (name)".
+func (p *addressParser) addInvalid(name, word string) {
 	name, word = cleanName(name), cleanLine(word)
 	if word != "" && len(word) < maxAddressBytes && !strings.ContainsAny(word, " ,;:<>()[]\\\"@") {
-		p.odd = append(p.odd, Address{Name: name, Address: word})
+		p.invalid = append(p.invalid, Address{Name: name, Address: word})
 	}
 }
 
@@ -69,7 +69,7 @@ func (p *addressParser) keepOdd(name, word string) {
 type addressParser struct {
 	lexer   addressLexer
 	list    []Address
-	odd     []Address // entries that are words but no addresses
+	invalid []Address // entries that are words but no addresses
 	bad     int
 	words   []addressToken
 	angle   string // what stood in <...>
@@ -129,7 +129,7 @@ func (p *addressParser) end(comma bool) {
 		return
 	}
 	if len(p.words) == 1 { // root (Cron Daemon)
-		p.keepOdd(p.comment, p.words[0].text)
+		p.addInvalid(p.comment, p.words[0].text)
 	}
 	name := joinWords(p.words)
 	if strings.Contains(name, "@") { // a broken address is no family name
@@ -174,7 +174,7 @@ func (p *addressParser) addNamed(name string) {
 		}
 		p.bad++
 		if name != "" {
-			p.keepOdd(name, p.angle)
+			p.addInvalid(name, p.angle)
 		}
 		return
 	}

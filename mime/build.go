@@ -23,7 +23,7 @@ type builder struct {
 
 func (b *builder) build(root *part) error {
 	b.texts = map[*part]string{}
-	b.sort(root, hasHTML(root))
+	b.classify(root, hasHTML(root))
 	if b.err != nil {
 		return b.err
 	}
@@ -32,17 +32,17 @@ func (b *builder) build(root *part) error {
 	return b.attach()
 }
 
-// sort walks through the parts in order and tells bodies from attachments. html
+// classify walks through the parts in order and tells bodies from attachments. html
 // says that the message has an HTML body.
-func (b *builder) sort(p *part, html bool) {
+func (b *builder) classify(p *part, html bool) {
 	switch {
 	case len(p.children) > 0 && !p.raw:
 		for _, c := range p.children {
-			b.sort(c, html)
+			b.classify(c, html)
 		}
 	case p.isAMP() && html && p.parent != nil && p.parent.mediaType == "multipart/alternative":
 		b.dropped(p.path, "AMP alternative, the HTML body says the same")
-	case !p.isBody() || !b.read(p):
+	case !p.isBody() || !b.readBody(p):
 		b.files = append(b.files, p)
 	}
 }
@@ -72,9 +72,9 @@ func (p *part) isAMP() bool {
 	return p.mediaType == "text/x-amp-html" && !p.attachment && len(p.children) == 0
 }
 
-// read holds the text of p, unless that exceeds the limit: then p is an attachment
+// readBody holds the text of p, unless that exceeds the limit: then p is an attachment
 // and the body says so.
-func (b *builder) read(p *part) bool {
+func (b *builder) readBody(p *part) bool {
 	used := &b.text
 	if p.mediaType == "text/html" {
 		used = &b.html
@@ -160,10 +160,7 @@ func (b *builder) attachment(p *part, n int) (*Attachment, error) {
 		p.mediaType = "message/rfc822"
 	}
 	r := b.r // not b, which holds the bodies
-	a := &Attachment{ContentType: p.mediaType, ContentID: p.contentID, open: func() io.Reader { return p.open(r) }}
-	if a.ContentID == "" {
-		a.ContentID = p.locationID
-	}
+	a := &Attachment{ContentType: p.mediaType, ContentID: p.id(), open: func() io.Reader { return p.open(r) }}
 	size, err := p.size(b.r)
 	if err != nil {
 		return nil, fmt.Errorf("read part %s: %w", p.path, err)

@@ -109,10 +109,10 @@ func decodeWith(enc encoding.Encoding, b []byte) string {
 	return strings.ToValidUTF8(string(out), "\ufffd")
 }
 
-// inCharset puts s into the named charset again, if that is one of single bytes. A
+// reencode puts s into the named charset again, if that is one of single bytes. A
 // header is made UTF-8 before its escapes are looked at; what stands raw between
 // escapes of another charset has to be like them.
-func inCharset(name, s string) string {
+func reencode(name, s string) string {
 	if text.IsASCII(s) {
 		return s
 	}

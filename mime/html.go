@@ -68,7 +68,7 @@ func eachRef(s string, found func(id string)) {
 func refForms(ref string) []string {
 	ref, _, _ = strings.Cut(ref, "&quot;")
 	plain := html.UnescapeString(ref)
-	return []string{plain, cleanLine(string(unpercent(nil, plain)))}
+	return []string{plain, cleanLine(string(percentDecode(nil, plain)))}
 }
 
 // indexCID returns the index of "cid:" in any case, or -1.

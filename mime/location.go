@@ -1,6 +1,7 @@
 package mime
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 
@@ -52,20 +53,15 @@ func (b *builder) link(known map[string]*part, base *url.URL, ref string) string
 	if p == nil {
 		return ""
 	}
-	if p.contentID == "" && p.locationID == "" {
+	if p.id() == "" {
 		p.locationID = "part" + p.path + "@location.invalid"
 		b.mapped(p.path, "Content-Location made a Content-ID")
 	}
-	return "cid:" + url.PathEscape(p.contentID+p.idIfNone())
+	return "cid:" + url.PathEscape(p.id())
 }
 
-// idIfNone returns the made id of a part without one of its own.
-func (p *part) idIfNone() string {
-	if p.contentID != "" {
-		return ""
-	}
-	return p.locationID
-}
+// id returns the Content-ID of the part, or the one made for its Content-Location.
+func (p *part) id() string { return cmp.Or(p.contentID, p.locationID) }
 
 // baseLocation returns the URL that references in p start from: its own location or
 // that of a multipart around it (RFC 2557 section 5).

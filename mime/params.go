@@ -200,7 +200,7 @@ func joinSections(secs []section) string {
 			numbered = append(numbered, s)
 		} else if s.encoded {
 			charset, v := splitCharset(s.value)
-			return decodeText(toUTF8(charset, unpercent(nil, inCharset(charset, v))))
+			return decodeText(toUTF8(charset, percentDecode(nil, reencode(charset, v))))
 		}
 	}
 	if len(numbered) > 0 {
@@ -221,14 +221,14 @@ func joinNumbered(secs []section) string {
 		}
 		v := s.value
 		if !s.encoded {
-			raw = append(raw, inCharset(charset, v)...)
+			raw = append(raw, reencode(charset, v)...)
 			continue
 		}
 		if !extended {
 			charset, v = splitCharset(v)
 		}
 		extended = true
-		raw = unpercent(raw, inCharset(charset, v))
+		raw = percentDecode(raw, reencode(charset, v))
 	}
 	return decodeText(toUTF8(charset, raw))
 }
@@ -246,8 +246,8 @@ func splitCharset(v string) (charset, rest string) {
 	return charset, value
 }
 
-// unpercent decodes %XX; a bad escape stays.
-func unpercent(dst []byte, s string) []byte {
+// percentDecode decodes %XX; a bad escape stays.
+func percentDecode(dst []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
 			dst = append(dst, unhex(s[i+1])<<4|unhex(s[i+2]))

@@ -59,7 +59,7 @@ func (s *textScan) read(l textLine) int {
 	if isSeparator(l.text) {
 		return l.start
 	}
-	if place := s.ofHeader(l); place >= 0 {
+	if place := s.quotedHeader(l); place >= 0 {
 		return place
 	}
 	s.remember(l)
@@ -114,8 +114,8 @@ func (s *textScan) joined(n int) string {
 	return strings.Join(parts, " ")
 }
 
-// ofHeader looks for the From: and Sent: lines that Outlook puts above what it quotes.
-func (s *textScan) ofHeader(l textLine) int {
+// quotedHeader looks for the From: and Sent: lines that Outlook puts above what it quotes.
+func (s *textScan) quotedHeader(l textLine) int {
 	s.left--
 	if s.left >= 0 && s.header >= 0 && hasLabel(l.text, dateLabels) {
 		return s.header

@@ -29,11 +29,11 @@ type walker struct {
 
 // frame is an open multipart.
 type frame struct {
-	part     *part
-	boundary string
-	closed   bool
-	wrong    string // a boundary that the preamble suggests
-	wrongAt  int64
+	part        *part
+	boundary    string
+	closed      bool
+	candidate   string // a boundary that the preamble suggests
+	candidateAt int64
 }
 
 func (w *walker) walk() {
@@ -42,26 +42,26 @@ func (w *walker) walk() {
 	for !w.stopped && len(w.stack) > 0 && w.src.err == nil {
 		at := w.src.dashes(w.pos)
 		if at >= w.src.size {
-			if w.guessAgain(0) {
+			if w.retryBoundary(0) {
 				continue
 			}
 			break
 		}
-		w.dashed(at)
+		w.dashLine(at)
 	}
 	w.endLeaf(w.src.size)
 	w.unwind(0, w.src.size)
 }
 
-// dashed handles a line that begins with "--".
-func (w *walker) dashed(at int64) {
+// dashLine handles a line that begins with "--".
+func (w *walker) dashLine(at int64) {
 	line, next := w.src.line(at, delimiterBytes)
 	level, closing := w.match(line)
 	if level < 0 {
-		w.suggest(line, at, next)
+		w.noteCandidate(line, at, next)
 		return
 	}
-	if w.guessAgain(level + 1) {
+	if w.retryBoundary(level + 1) {
 		return
 	}
 	end := w.src.beforeBreak(at, w.floor())
@@ -205,12 +205,12 @@ func (w *walker) takeRest(f *frame, at int64) {
 	w.stopped = true
 }
 
-// suggest notes what boundary a multipart may really have, from a line in its
+// noteCandidate notes what boundary a multipart may really have, from a line in its
 // preamble. Where none is named, that is it.
-func (w *walker) suggest(line []byte, at, next int64) {
+func (w *walker) noteCandidate(line []byte, at, next int64) {
 	w.pos = next
 	f := w.stack[len(w.stack)-1]
-	if w.leaf != nil || len(f.part.children) > 0 || f.wrong != "" {
+	if w.leaf != nil || len(f.part.children) > 0 || f.candidate != "" {
 		return
 	}
 	b := strings.TrimRight(string(line[2:]), " \t")
@@ -223,7 +223,7 @@ func (w *walker) suggest(line []byte, at, next int64) {
 		w.pos = at
 		return
 	}
-	f.wrong, f.wrongAt = b, at
+	f.candidate, f.candidateAt = b, at
 }
 
 // isBoundary tells whether a multipart may have the boundary b; "-- " and rules of
@@ -252,20 +252,20 @@ func (w *walker) blankBetween(from, to int64) bool {
 	return len(bytes.TrimSpace(b[:min(int64(len(b)), to-from)])) == 0
 }
 
-// guessAgain goes back to the preamble of the innermost multipart at level or
+// retryBoundary goes back to the preamble of the innermost multipart at level or
 // above if its boundary never came but another one did.
-func (w *walker) guessAgain(level int) bool {
+func (w *walker) retryBoundary(level int) bool {
 	if len(w.stack) <= level || w.rescans >= maxRescans {
 		return false
 	}
 	f := w.stack[len(w.stack)-1]
-	if f.wrong == "" || len(f.part.children) > 0 {
+	if f.candidate == "" || len(f.part.children) > 0 {
 		return false
 	}
 	w.rescans++
 	w.salvaged(f.part.path, "wrong boundary named, taken from the content")
-	f.boundary, f.wrong = f.wrong, ""
-	w.pos = f.wrongAt
+	f.boundary, f.candidate = f.candidate, ""
+	w.pos = f.candidateAt
 	return true
 }
 

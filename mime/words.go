@@ -95,7 +95,7 @@ func (d *wordDecoder) word(w encodedWord) {
 		d.bytes = d.quad.decode(d.bytes, w.text)
 		return
 	}
-	d.bytes = appendQ(d.quad.flush(d.bytes), inCharset(charset, w.text))
+	d.bytes = appendQ(d.quad.flush(d.bytes), reencode(charset, w.text))
 }
 
 func (d *wordDecoder) flush() {
