@@ -6,21 +6,20 @@ import (
 	"unicode"
 )
 
-// maxAddressBytes bounds one address: RFC 5321 section 4.5.3 allows a path of 256
-// bytes; what is much longer is no address.
+// maxAddressBytes bounds one address. RFC 5321 section 4.5.3 allows a path of 256 bytes.
 const maxAddressBytes = 1000
 
-// parseAddresses reads an address list (RFC 5322 section 3.4) entry by entry, so
-// that one bad entry costs no other. v is UTF-8 with encoded words untouched. bad
-// counts the entries without a usable address.
+// parseAddresses parses an address list (RFC 5322 section 3.4) entry by entry, so that a
+// bad entry does not affect others. v is UTF-8 with encoded words not yet decoded. bad
+// is the number of entries without a usable address.
 func parseAddresses(v string) (list []Address, bad int) {
 	p := readAddresses(v)
 	return p.list, p.bad
 }
 
-// parseAuthors is parseAddresses for From and Sender, where a name tells something
-// even if what stands in the brackets is no address: without any mailbox such
-// entries are returned, their Address as it came.
+// parseAuthors is parseAddresses for From and Sender, whose display names are useful even
+// without a valid address. If the list has no mailbox, it returns the invalid entries,
+// with Address as written.
 func parseAuthors(v string) []Address {
 	p := readAddresses(v)
 	if len(p.list) == 0 {
@@ -29,8 +28,8 @@ func parseAuthors(v string) []Address {
 	return p.list
 }
 
-// readAddresses parses a list. Where that finds no address, the sender may have
-// encoded the whole of it, which RFC 2047 section 5 forbids.
+// readAddresses parses a list. If it finds no address it decodes the whole list and tries
+// again: some senders encode addresses too, which RFC 2047 section 5 forbids.
 func readAddresses(v string) *addressParser {
 	p := &addressParser{lexer: addressLexer{s: v}}
 	p.run()
@@ -57,7 +56,7 @@ func (p *addressParser) run() {
 	p.dropPending()
 }
 
-// addInvalid remembers "name <word>" and "word (name)".
+// addInvalid adds "name <word>" or "word (name)", where word is no address.
 func (p *addressParser) addInvalid(name, word string) {
 	name, word = cleanName(name), cleanLine(word)
 	if word != "" && len(word) < maxAddressBytes && !strings.ContainsAny(word, " ,;:<>()[]\\\"@") {
@@ -65,18 +64,18 @@ func (p *addressParser) addInvalid(name, word string) {
 	}
 }
 
-// addressParser gathers the tokens of one entry.
+// addressParser parses an address list. It collects the tokens of one entry at a time.
 type addressParser struct {
 	lexer   addressLexer
 	list    []Address
-	invalid []Address // entries that are words but no addresses
+	invalid []Address // entries that are words but not addresses
 	bad     int
 	words   []addressToken
-	angle   string // what stood in <...>
+	angle   string // the text in <...>, if hasAddr
 	hasAddr bool
-	before  int // how many of the words stood before it
+	before  int // the number of words before <...>
 	comment string
-	pending string // "Doe" of "Doe, John <x>", waiting for the entry that follows
+	pending string // "Doe" of "Doe, John <x>", until the next entry is parsed
 }
 
 func (p *addressParser) take(t addressToken) {
@@ -86,7 +85,7 @@ func (p *addressParser) take(t addressToken) {
 	case tokenSemicolon: // the end of a group, or a separator of Outlook
 		p.end(false)
 		p.dropPending()
-	case tokenColon: // what stands before is the name of a group
+	case tokenColon: // the words before it are the name of a group
 		p.clear()
 		p.pending = ""
 	case tokenComment:
@@ -101,8 +100,8 @@ func (p *addressParser) take(t addressToken) {
 	}
 }
 
-// takeAngle takes the address of an entry. Where an entry has two, a comma is
-// missing, and the words between are the name of the second.
+// takeAngle takes the <...> of an entry. If there was one already, a comma is missing, and
+// the words between the two are the name of the second.
 func (p *addressParser) takeAngle(text string) {
 	if p.hasAddr {
 		second := slices.Clone(p.words[p.before:])
@@ -117,8 +116,8 @@ func (p *addressParser) clear() {
 	p.words, p.angle, p.hasAddr, p.comment = p.words[:0], "", false, ""
 }
 
-// end finishes one entry. An entry without an address in front of a comma may be
-// the family name of the one that follows.
+// end finishes one entry. An entry without an address that a comma follows may be the
+// family name of the next one.
 func (p *addressParser) end(comma bool) {
 	defer p.clear()
 	if p.hasAddr {
@@ -156,7 +155,7 @@ func (p *addressParser) dropPending() {
 	p.pending = ""
 }
 
-// addNamed adds "name <address>".
+// addNamed adds an entry "name <address>".
 func (p *addressParser) addNamed(name string) {
 	if p.pending != "" && name != "" {
 		name = p.pending + ", " + name
@@ -184,8 +183,8 @@ func (p *addressParser) addNamed(name string) {
 	p.list = append(p.list, Address{Name: cleanName(name), Address: addr})
 }
 
-// addBare adds entries without angle brackets: "bob@x", "bob@x (Bob)", and also
-// "Bob bob@x" and "a@x b@x".
+// addBare adds entries without angle brackets, and reports whether there were any: "bob@x",
+// "bob@x (Bob)", and also "Bob bob@x" and "a@x b@x".
 func (p *addressParser) addBare() bool {
 	found := false
 	var name []addressToken
@@ -206,7 +205,7 @@ func (p *addressParser) addBare() bool {
 	return found
 }
 
-// joinWords makes the text of a phrase. Words that touched stay together.
+// joinWords returns the text of a phrase, with spaces where there were blanks.
 func joinWords(words []addressToken) string {
 	var b strings.Builder
 	for i, w := range words {
@@ -218,8 +217,8 @@ func joinWords(words []addressToken) string {
 	return b.String()
 }
 
-// mergeAddresses joins the tokens that form one address: a quoted local part and
-// what touches it, and "a @ b" (the obsolete syntax, RFC 5322 section 4.4).
+// mergeAddresses joins the tokens that form one address: a quoted local part and what
+// follows it without a blank, and "a @ b" (the obsolete syntax, RFC 5322 section 4.4).
 func mergeAddresses(words []addressToken) []addressToken {
 	var out []addressToken
 	for _, w := range words {
@@ -237,8 +236,8 @@ func mergeAddresses(words []addressToken) []addressToken {
 	return out
 }
 
-// joinsAddress tells whether two words are one address in spite of the blanks
-// between: "a @ b", "a@b . c".
+// joinsAddress reports whether two words are parts of one address in spite of the blanks
+// between them, as in "a @ b" and "a@b . c".
 func joinsAddress(left, right string) bool {
 	if strings.HasPrefix(right, "@") || strings.HasSuffix(left, "@") {
 		return true
@@ -246,8 +245,8 @@ func joinsAddress(left, right string) bool {
 	return strings.Contains(left, "@") && (strings.HasPrefix(right, ".") || strings.HasSuffix(left, "."))
 }
 
-// cleanName makes the display name: encoded words decoded, one line, without the
-// quotes that senders leave around it.
+// cleanName returns a display name with its encoded words decoded, on one line, and without
+// the quotation marks that some senders leave around it.
 func cleanName(s string) string {
 	s = decodeText(s)
 	if strings.Count(s, `"`) == 1 {
@@ -261,7 +260,7 @@ func cleanName(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// cleanAddress checks and tidies an addr-spec; ok is false when it is none.
+// cleanAddress checks and tidies an addr-spec. ok reports whether s is one.
 func cleanAddress(s string) (addr string, ok bool) {
 	s = strings.TrimSpace(s)
 	if len(s) > maxAddressBytes {
@@ -285,7 +284,7 @@ func cleanAddress(s string) (addr string, ok bool) {
 		return "", false
 	}
 	addr = local + "@" + domain
-	return addr, len(addr) <= maxAddressBytes && decodeText(addr) == addr // not encoded twice
+	return addr, len(addr) <= maxAddressBytes && decodeText(addr) == addr // or it was encoded twice
 }
 
 // dropRoute removes the source route "@a,@b:" (RFC 5322 section 4.4).
@@ -296,8 +295,8 @@ func dropRoute(s string) string {
 	return s
 }
 
-// cleanLocal quotes a local part that needs it and no other (RFC 5322 section
-// 3.4.1).
+// cleanLocal returns a local part that is quoted only if it has to be (RFC 5322 section
+// 3.4.1), and reports whether it is valid.
 func cleanLocal(s string) (string, bool) {
 	s = strings.TrimSpace(s)
 	quoted := len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"'
@@ -318,8 +317,8 @@ func cleanLocal(s string) (string, bool) {
 	return quoteIfNeeded(s, quoted), true
 }
 
-// quoteIfNeeded keeps what was not quoted as it came: "a..b@x" is wrong, but it is
-// the address.
+// quoteIfNeeded quotes only what was quoted before: "a..b@x" is wrong, but it is the
+// address.
 func quoteIfNeeded(s string, quoted bool) string {
 	if quoted {
 		return quote(s)
@@ -327,6 +326,7 @@ func quoteIfNeeded(s string, quoted bool) string {
 	return s
 }
 
+// isDotAtom reports whether s is a local part that needs no quotes.
 func isDotAtom(s string) bool {
 	if strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") || strings.Contains(s, "..") {
 		return false
@@ -334,8 +334,8 @@ func isDotAtom(s string) bool {
 	return !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, "\"(),:;<>@[\\]")
 }
 
-// isLiteral checks what stands in the brackets of a domain literal: an address of
-// IPv4 or "IPv6:..." (RFC 5321 section 4.1.3).
+// isLiteral reports whether s can be the content of a domain literal: an IPv4 address or
+// "IPv6:..." (RFC 5321 section 4.1.3).
 func isLiteral(s string) bool {
 	return len(s) < 80 && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),;<>@[\]`, r)
@@ -349,6 +349,7 @@ func isDomain(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, "\"(),:;<>@[\\]")
 }
 
+// quote returns s as a quoted string (RFC 5322 section 3.2.4).
 func quote(s string) string {
 	if !strings.ContainsAny(s, `\"`) {
 		return `"` + s + `"`

@@ -17,16 +17,16 @@ const (
 type addressToken struct {
 	kind   tokenKind
 	text   string // without its delimiters
-	spaced bool   // blanks stood before it
+	spaced bool   // there are blanks before it
 }
 
-// addressLexer splits an address field into tokens, in linear time: what is never
-// closed is found out once and then taken as a character.
+// addressLexer splits an address field into tokens. It takes linear time: once a quote or
+// comment turns out to have no end, all that follow are taken as plain characters.
 type addressLexer struct {
 	s         string
 	i         int
-	noQuote   bool // no closing quote is left
-	noComment bool // a comment was never closed
+	noQuote   bool // no closing quotation mark follows
+	noComment bool // a comment has no end
 }
 
 func (l *addressLexer) next() (t addressToken, ok bool) {
@@ -63,8 +63,8 @@ func (l *addressLexer) single(k tokenKind) addressToken {
 	return addressToken{kind: k}
 }
 
-// angle reads "<...>". Without ">" it ends before the next "<", or at a comma or
-// semicolon once an address stands there.
+// angle reads "<...>". Without a ">" it ends before the next "<", or at a comma or
+// semicolon outside of a source route.
 func (l *addressLexer) angle() addressToken {
 	for l.i < len(l.s) && (l.s[l.i] == '<' || isBlank(l.s[l.i])) {
 		l.i++
@@ -93,8 +93,8 @@ func (l *addressLexer) angle() addressToken {
 	return angleToken(l.s[start:])
 }
 
-// cutAngle ends an angle that was never closed behind its first word, if that is an
-// address; what follows is the name of the next.
+// cutAngle ends an angle that was not closed after its first word, if that is an address.
+// The other words are the name of the next entry.
 func (l *addressLexer) cutAngle(start int) addressToken {
 	text := l.s[start:l.i]
 	if i := strings.IndexAny(text, " \t"); i > 0 && strings.Contains(text[:i], "@") {
@@ -104,13 +104,14 @@ func (l *addressLexer) cutAngle(start int) addressToken {
 	return angleToken(text)
 }
 
-// endsAngle tells whether a separator inside "<" ends it: not in a source route.
+// endsAngle reports whether a separator after "<" ends the address. It does not in a source
+// route.
 func (l *addressLexer) endsAngle(start int) bool {
 	return l.i == start || l.s[start] != '@'
 }
 
-// angleToken removes comments and the blanks around "@" and ".", which the
-// obsolete syntax allows.
+// angleToken returns the token of "<...>", without comments and the blanks around "@" and
+// ".", which the obsolete syntax allows.
 func angleToken(s string) addressToken {
 	if len(s) <= maxAddressBytes && !strings.Contains(s, `"`) {
 		s = stripComments(s)
@@ -172,8 +173,8 @@ func (l *addressLexer) comment() addressToken {
 	return l.word()
 }
 
-// word reads up to the next blank or delimiter. An encoded word is taken whole,
-// and so is a domain literal.
+// word reads up to the next blank or delimiter. Encoded words and domain literals are taken
+// whole.
 func (l *addressLexer) word() addressToken {
 	start := l.i
 	if strings.HasPrefix(l.s[l.i:], "=?") {
@@ -182,7 +183,7 @@ func (l *addressLexer) word() addressToken {
 			return addressToken{kind: tokenWord, text: l.s[start:l.i]}
 		}
 	}
-	l.i++ // at least one, whatever it is
+	l.i++ // at least one character
 	for l.i < len(l.s) && !l.endsWord() {
 		l.skipLiteral()
 		l.i++
@@ -190,7 +191,7 @@ func (l *addressLexer) word() addressToken {
 	return addressToken{kind: tokenWord, text: l.s[start:l.i]}
 }
 
-// skipLiteral moves to the end of a domain literal, whose colons are its own.
+// skipLiteral moves to the end of a domain literal, whose colons end no word.
 func (l *addressLexer) skipLiteral() {
 	if l.s[l.i] != '[' || l.s[l.i-1] != '@' {
 		return

@@ -6,17 +6,16 @@ import (
 	"github.com/segmentio/asm/base64"
 )
 
-// base64Stepper decodes base64 (RFC 2045 section 6.8): clean pieces at the speed
-// of memory, others byte by byte. Junk is skipped, the URL alphabet is understood
-// where no junk stands before it in the line, missing padding is no fault. Padding
-// ends the data unless the next line is base64 again, as when each piece of a file
-// was encoded on its own.
+// base64Stepper decodes base64 (RFC 2045 section 6.8): well-formed pieces with a fast
+// decoder, others byte by byte. It skips other characters, accepts the URL alphabet unless
+// other characters precede it in the line, and accepts missing padding. Padding ends the
+// data, unless the next line is base64 again: some senders encode a file in pieces.
 type base64Stepper struct {
 	clean  []byte // a piece without line breaks, after the 0 to 3 characters carried over
 	carry  int
 	padded bool
 	ended  bool
-	junk   bool // the line so far holds what is no base64
+	junk   bool // the line so far has characters that are not base64
 }
 
 func (d *base64Stepper) done() bool { return d.ended }
@@ -35,7 +34,7 @@ func (d *base64Stepper) step(dst, src []byte, last bool) (written, consumed int)
 		return d.slow(dst, src, last)
 	}
 	d.padded = whole > 0 && clean[whole-1] == '='
-	if d.padded && whole < len(clean) { // the rest is to be looked at as it stands
+	if d.padded && whole < len(clean) { // what follows padding needs its line breaks
 		return d.slow(dst, src, last)
 	}
 	d.carry = copy(d.clean[:3], clean[whole:])
@@ -43,8 +42,8 @@ func (d *base64Stepper) step(dst, src []byte, last bool) (written, consumed int)
 	return n, len(src)
 }
 
-// appendLines appends src without its line breaks. Lines of one length, the usual
-// case, are found without a search; a break that this misses is left to the decoder.
+// appendLines appends src without its line breaks. If all lines have one length, as usual,
+// their ends are found without a search. Line breaks that this misses remain.
 func appendLines(dst, src []byte) []byte {
 	i := 0
 	for len(src) > 0 {
@@ -65,12 +64,12 @@ func appendLines(dst, src []byte) []byte {
 	return dst
 }
 
-// usualLine is the length of nearly all lines (RFC 2045 section 6.8 allows no
-// longer ones). A copy of a known size needs no call.
+// usualLine is the length of nearly all lines (RFC 2045 section 6.8 allows no longer ones).
+// The compiler inlines copies of a constant size.
 const usualLine = 76
 
-// appendUsual appends the lines of that length at the beginning of src, and returns
-// what of src follows them.
+// appendUsual appends the lines of usualLine characters at the beginning of src, and
+// returns the rest of src.
 func appendUsual(dst, src []byte) (out, rest []byte) {
 	n, room := len(dst), dst[:cap(dst)]
 	for len(src) >= usualLine+2 && src[usualLine] == '\r' && src[usualLine+1] == '\n' && len(room)-n >= usualLine {
@@ -81,8 +80,8 @@ func appendUsual(dst, src []byte) (out, rest []byte) {
 	return room[:n], src
 }
 
-// slow decodes src byte by byte, to its end or as far as it can tell what follows
-// padding.
+// slow decodes src byte by byte: to its end, or up to padding if more of the stream is
+// needed to see whether data follow.
 func (d *base64Stepper) slow(dst, src []byte, last bool) (written, consumed int) {
 	var q quad
 	out := q.decode(dst[:0], string(d.clean[:d.carry]))
@@ -111,8 +110,8 @@ func (d *base64Stepper) slow(dst, src []byte, last bool) (written, consumed int)
 	return len(out), len(src)
 }
 
-// isJunk tells whether c is to be skipped: hyphens and underscores in what seems to
-// be prose are none of the URL alphabet.
+// isJunk reports whether c has to be skipped although it is of the URL alphabet: hyphens
+// and underscores in a line that seems to be prose.
 func (d *base64Stepper) isJunk(c byte) bool {
 	switch {
 	case c == '\n':
@@ -123,8 +122,8 @@ func (d *base64Stepper) isJunk(c byte) bool {
 	return d.junk && (c == '-' || c == '_')
 }
 
-// afterPadding skips what follows padding up to the next line that holds anything
-// and ends the data if that is no base64.
+// afterPadding skips to the next line that is not empty, and ends the data if that line is
+// not base64.
 func (d *base64Stepper) afterPadding(src []byte, last bool) (consumed int) {
 	skip := 0
 	for skip < len(src) && (isBlank(src[skip]) || src[skip] == '\r' || src[skip] == '\n' || src[skip] == '=') {
@@ -172,13 +171,14 @@ func base64Value(c byte) byte {
 	return 64
 }
 
-// quad gathers base64 characters into groups of four.
+// quad collects base64 characters into groups of four.
 type quad struct {
 	bits uint32
 	n    int
 }
 
-// add takes one character; what is not of the alphabet is skipped.
+// add adds one character, and appends the bytes of a group that it completes. Characters
+// that are not base64 are skipped.
 func (q *quad) add(dst []byte, c byte) []byte {
 	v := base64Value(c)
 	if v > 63 {
@@ -193,7 +193,7 @@ func (q *quad) add(dst []byte, c byte) []byte {
 	return append(dst, byte(q.bits>>16), byte(q.bits>>8), byte(q.bits))
 }
 
-// flush ends a group; one lone character holds no byte and is dropped.
+// flush ends a group and appends its bytes. A single character has too few bits for one.
 func (q *quad) flush(dst []byte) []byte {
 	switch q.n {
 	case 2:
@@ -205,7 +205,7 @@ func (q *quad) flush(dst []byte) []byte {
 	return dst
 }
 
-// decode appends the bytes of a whole text; padding ends a group.
+// decode appends the bytes of s. Padding ends a group.
 func (q *quad) decode(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if s[i] == '=' {

@@ -13,11 +13,11 @@ type builder struct {
 	lim   Limits
 	msg   *Message
 	texts map[*part]string // the bodies read so far, UTF-8
-	order []*part          // their parts, in document order
-	html  int64            // bytes of HTML among them
-	text  int64            // bytes of text among them
+	order []*part          // the parts of texts, in document order
+	html  int64            // bytes of HTML in texts
+	text  int64            // bytes of plain text in texts
 	files []*part          // the attachments, in document order
-	notes []string         // what the reader of the mail is told
+	large []string         // names of attached texts that are too large for the body
 	err   error
 }
 
@@ -32,8 +32,8 @@ func (b *builder) build(root *part) error {
 	return b.attach()
 }
 
-// classify walks through the parts in order and tells bodies from attachments. html
-// says that the message has an HTML body.
+// classify walks through the parts in order, and reads the bodies and lists the
+// attachments among them. html is whether the message has an HTML body.
 func (b *builder) classify(p *part, html bool) {
 	switch {
 	case len(p.children) > 0 && !p.raw:
@@ -47,6 +47,7 @@ func (b *builder) classify(p *part, html bool) {
 	}
 }
 
+// hasHTML reports whether p or a part in it is an HTML body.
 func hasHTML(p *part) bool {
 	if p.isBody() && p.mediaType == "text/html" {
 		return true
@@ -59,8 +60,7 @@ func hasHTML(p *part) bool {
 	return false
 }
 
-// isBody tells whether p is text that a reader sees: text or HTML that does not
-// call itself a file.
+// isBody reports whether p is a body: plain text or HTML that is not marked as a file.
 func (p *part) isBody() bool {
 	if len(p.children) > 0 || p.raw || p.attachment || p.name != "" {
 		return false
@@ -68,12 +68,13 @@ func (p *part) isBody() bool {
 	return p.mediaType == "text/plain" || p.mediaType == "text/html"
 }
 
+// isAMP reports whether p is a body in AMP for Email.
 func (p *part) isAMP() bool {
 	return p.mediaType == "text/x-amp-html" && !p.attachment && len(p.children) == 0
 }
 
-// readBody holds the text of p, unless that exceeds the limit: then p is an attachment
-// and the body says so.
+// readBody reads the text of p into memory. It returns false if that exceeds the limit: p
+// becomes an attachment, and the body names it.
 func (b *builder) readBody(p *part) bool {
 	used := &b.text
 	if p.mediaType == "text/html" {
@@ -90,7 +91,7 @@ func (b *builder) readBody(p *part) bool {
 	if int64(max(len(raw), len(s))) > b.lim.BodyBytes-*used {
 		b.limit(p.path, "text too large, kept as an attachment")
 		p.name = "message" + extensionOf(p.mediaType)
-		b.notes = append(b.notes, p.name)
+		b.large = append(b.large, p.name)
 		return false
 	}
 	*used += int64(max(len(raw), len(s)))
@@ -99,7 +100,7 @@ func (b *builder) readBody(p *part) bool {
 	return true
 }
 
-// decodeBody makes clean UTF-8 of a body.
+// decodeBody converts a body to clean UTF-8.
 func (p *part) decodeBody(raw []byte) string {
 	if p.mediaType == "text/html" {
 		return cleanBody(toUTF8(htmlCharset(p.charset, raw), raw))
@@ -111,11 +112,11 @@ func (p *part) decodeBody(raw []byte) string {
 	return s
 }
 
-// compose makes the texts of the message from those of the parts.
+// compose sets the message's body, text and HTML from the texts of the parts.
 func (b *builder) compose(root *part) {
 	text, html := b.view(root, false), b.view(root, true)
-	if len(b.notes) > 0 {
-		text = append(text, segment{text: attachedNote(b.notes)})
+	if len(b.large) > 0 {
+		text = append(text, segment{text: attachedNote(b.large)})
 	}
 	b.msg.Text = joinText(text)
 	b.msg.HTML = joinHTML(html, false)
@@ -123,17 +124,19 @@ func (b *builder) compose(root *part) {
 	if !anyHTML(html) {
 		return
 	}
-	if len(b.notes) > 0 {
-		html = append(html, segment{text: attachedNote(b.notes)})
+	if len(b.large) > 0 {
+		html = append(html, segment{text: attachedNote(b.large)})
 	}
 	b.msg.Body = Body{HTML: true, Content: joinHTML(html, true)}
 }
 
+// attachedNote returns the line that refers readers to texts which are attached.
 func attachedNote(names []string) string {
 	return "[The text of this message is attached: " + strings.Join(names, ", ") + "]"
 }
 
-// attach makes the attachments of the parts that are none of the bodies.
+// attach sets the message's attachments, and marks as inline those that the HTML refers
+// to. If several have one Content-ID all of them are.
 func (b *builder) attach() error {
 	ids := map[string][]*Attachment{}
 	for i, p := range b.files {
@@ -159,7 +162,7 @@ func (b *builder) attachment(p *part, n int) (*Attachment, error) {
 	if p.raw {
 		p.mediaType = "message/rfc822"
 	}
-	r := b.r // not b, which holds the bodies
+	r := b.r // b would keep the bodies in memory
 	a := &Attachment{ContentType: p.mediaType, ContentID: p.id(), open: func() io.Reader { return p.open(r) }}
 	size, err := p.size(b.r)
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 	"graphrelay/internal/text"
 )
 
-// toUTF8 converts text in the named charset. A name that says nothing, or one
-// that nobody knows, leaves the text to guessText, which also takes what is called
-// UTF-8 or ASCII and is not. UTF-8 that the named charset cannot be is UTF-8.
+// toUTF8 converts text in the named charset to UTF-8. Without a name, or with one that is
+// unknown, guessText converts it; so too with UTF-8 and ASCII, which some senders name
+// wrongly. Text that is not valid in the named charset but is valid UTF-8 is taken as that.
 func toUTF8(name string, b []byte) string {
 	name = canonicalCharset(name)
 	if name == "" {
@@ -53,11 +53,12 @@ func decodeNamed(name string, b []byte) string {
 	return strings.ToValidUTF8(string(out), "\ufffd")
 }
 
-// japaneseLines lets each line end in ASCII, which RFC 1468 wants of the sender.
+// japaneseLines switches to ASCII at the end of each line, as RFC 1468 requires of senders.
 var japaneseLines = strings.NewReplacer("\r\n", "\x1b(B\r\n", "\n", "\x1b(B\n")
 
-// mailEncoding returns the encodings that mail names otherwise than browsers do, and
-// for the rest those of browsers; nil leaves the name to the registered ones.
+// mailEncoding returns the encoding of a charset: those that browsers do not know or take
+// for others, and otherwise that of browsers. It returns nil for charsets that go-message
+// knows better.
 func mailEncoding(name string, b []byte) encoding.Encoding {
 	switch name {
 	case "utf-16":
@@ -76,8 +77,8 @@ func mailEncoding(name string, b []byte) encoding.Encoding {
 	return webEncoding(name)
 }
 
-// byteOrder guesses the order of UTF-16 without a mark from where the zeros of
-// Latin letters stand; RFC 2781 section 4.3 wants big endian.
+// byteOrder guesses the byte order of UTF-16 without a mark from the zero bytes of Latin
+// letters. Without such letters it is big endian (RFC 2781 section 4.3).
 func byteOrder(b []byte) unicode.Endianness {
 	zeros := [2]int{}
 	for i, c := range b[:min(len(b), 1000)] {
@@ -91,8 +92,8 @@ func byteOrder(b []byte) unicode.Endianness {
 	return unicode.BigEndian
 }
 
-// webEncoding returns the encoding that browsers use for a name: they read the
-// ISO names as the Windows supersets that senders mean.
+// webEncoding returns the encoding that browsers use for a name, or nil. They read the
+// names of ISO charsets as the Windows supersets that senders mean.
 func webEncoding(name string) encoding.Encoding {
 	enc, err := htmlindex.Get(name)
 	if err != nil || enc == encoding.Replacement {
@@ -103,15 +104,15 @@ func webEncoding(name string) encoding.Encoding {
 
 func decodeWith(enc encoding.Encoding, b []byte) string {
 	out, err := enc.NewDecoder().Bytes(b)
-	if err != nil { // ours replace what they cannot read
+	if err != nil { // these decoders replace what they cannot read
 		return strings.ToValidUTF8(string(b), "\ufffd")
 	}
 	return strings.ToValidUTF8(string(out), "\ufffd")
 }
 
-// reencode puts s into the named charset again, if that is one of single bytes. A
-// header is made UTF-8 before its escapes are looked at; what stands raw between
-// escapes of another charset has to be like them.
+// reencode converts s from UTF-8 back to the named charset, if that has single bytes.
+// Headers are converted to UTF-8 before their escapes are decoded, and characters between
+// escapes must be in the charset of those.
 func reencode(name, s string) string {
 	if text.IsASCII(s) {
 		return s
@@ -121,14 +122,14 @@ func reencode(name, s string) string {
 		return s
 	}
 	out, err := enc.NewEncoder().String(s)
-	if err != nil { // it was UTF-8
+	if err != nil { // it was UTF-8 before
 		return s
 	}
 	return out
 }
 
-// guessText reads bytes of unknown charset: ISO-2022-JP by its escapes, UTF-16 by
-// its mark, UTF-8 where valid, and each byte that is not as windows-1252.
+// guessText converts text of unknown charset: ISO-2022-JP if it has its escapes, UTF-16 if
+// it has a byte order mark, and otherwise UTF-8, with each invalid byte as windows-1252.
 func guessText(b []byte) string {
 	if bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
 		return decodeWith(unicode.UTF16(unicode.BigEndian, unicode.ExpectBOM), b)

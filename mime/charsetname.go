@@ -2,8 +2,8 @@ package mime
 
 import "strings"
 
-// canonicalCharset trims what senders put around a charset name and resolves the
-// names that no registry has. "" stands for "not known".
+// canonicalCharset returns a charset's name without what senders put around it, and
+// resolves names that are not registered. It returns "" if the charset has to be guessed.
 func canonicalCharset(name string) string {
 	if i := strings.IndexAny(name, "*:"); i >= 0 { // a language: RFC 2231 section 5
 		name = name[:i]

@@ -11,7 +11,7 @@ import (
 type transfer int
 
 const (
-	identity transfer = iota // 7bit, 8bit, binary, and what nobody knows
+	identity transfer = iota // 7bit, 8bit, binary, and unknown names
 	transferBase64
 	transferQP
 	transferUU
@@ -19,8 +19,8 @@ const (
 
 var transferNoise = strings.NewReplacer("-", "", "_", "", " ", "")
 
-// parseTransfer reads a Content-Transfer-Encoding value through quotes, comments
-// and trailing junk; ok is false when the name means nothing.
+// parseTransfer parses a Content-Transfer-Encoding value. It ignores quotation marks,
+// comments and text after the name. ok reports whether the name is known.
 func parseTransfer(v string) (t transfer, ok bool) {
 	v = strings.ToLower(stripComments(v))
 	v = strings.Trim(v, " \t\"';,.<>")
@@ -43,12 +43,11 @@ func parseTransfer(v string) (t transfer, ok bool) {
 
 // stepper decodes a stream piece by piece.
 type stepper interface {
-	// step decodes from src into dst, which is as large as src at least. It
-	// returns the bytes written and consumed. Both may be 0 only if it wants to
-	// see more of the stream, which it may not want at the end (last) or when
-	// src is as large as lookAhead.
+	// step decodes from src into dst, which is at least as large as src. It returns the
+	// number of bytes written and consumed. Both are 0 only if it needs more of the stream,
+	// which it never does at the end (last) or if src has lookAhead bytes.
 	step(dst, src []byte, last bool) (written, consumed int)
-	// done tells whether what follows is to be ignored.
+	// done reports whether the rest of the stream is to be ignored.
 	done() bool
 }
 
@@ -57,12 +56,12 @@ const (
 	lookAhead   = 4 << 10
 )
 
-// decodedReader decodes r with steps.
+// decodedReader decodes r with a stepper.
 type decodedReader struct {
 	r     io.Reader
 	s     stepper
-	b     *decodeBuffers // back in the pool, and nil, at the end
-	in    []byte         // undecoded bytes: buf[start:end]
+	b     *decodeBuffers // nil at the end, when they are back in the pool
+	in    []byte         // undecoded bytes: in[start:end]
 	start int
 	end   int
 	out   []byte // decoded bytes not yet read
@@ -71,8 +70,8 @@ type decodedReader struct {
 	err   error
 }
 
-// decodeBuffers are what a decoder works in. Every part is decoded twice, and most
-// are small: to make new ones each time would cost more than decoding.
+// decodeBuffers are the buffers of a decoder. Every part is decoded twice, and most parts
+// are small: allocating new ones each time would cost more than the decoding.
 type decodeBuffers struct {
 	in    [decodeBytes + lookAhead]byte
 	clean [decodeBytes + lookAhead + 8]byte
@@ -81,7 +80,7 @@ type decodeBuffers struct {
 
 var decodePool = sync.Pool{New: func() any { return new(decodeBuffers) }}
 
-// newDecoder returns a reader of the decoded section of size bytes.
+// newDecoder returns a reader that decodes r, which has size bytes.
 func newDecoder(r io.Reader, t transfer, size int64) io.Reader {
 	if t == identity {
 		return r
@@ -100,7 +99,7 @@ func newDecoder(r io.Reader, t transfer, size int64) io.Reader {
 	return d
 }
 
-// release gives the buffers back. A reader that is left before its end keeps them.
+// release returns the buffers to the pool. A reader that is not read to its end keeps them.
 func (d *decodedReader) release() {
 	if d.b != nil {
 		decodePool.Put(d.b)
@@ -127,7 +126,7 @@ func (d *decodedReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo spares io.Copy a buffer between.
+// WriteTo implements io.WriterTo, so that io.Copy needs no buffer of its own.
 func (d *decodedReader) WriteTo(w io.Writer) (written int64, err error) {
 	out := d.out
 	for d.out = nil; ; {
@@ -175,6 +174,7 @@ func (d *decodedReader) next(dst []byte) (int, error) {
 	return written, nil
 }
 
+// fill reads more of the stream behind the undecoded bytes.
 func (d *decodedReader) fill() {
 	d.end = copy(d.in, d.in[d.start:d.end])
 	d.start = 0
@@ -189,8 +189,7 @@ func (d *decodedReader) fill() {
 	}
 }
 
-// qpStepper decodes quoted-printable (RFC 2045 section 6.7). What is no escape
-// stays as it is.
+// qpStepper decodes quoted-printable (RFC 2045 section 6.7). Invalid escapes stay.
 type qpStepper struct{}
 
 func (qpStepper) done() bool { return false }
@@ -220,8 +219,8 @@ func (qpStepper) step(dst, src []byte, last bool) (written, consumed int) {
 	return written, consumed
 }
 
-// qpEscape reads the escape at the beginning of s: a byte, or a soft line break.
-// n is its length; 0 asks for more of the stream.
+// qpEscape decodes the escape at the beginning of s: a byte, or a soft line break. n is its
+// length, or 0 if more of the stream is needed.
 func qpEscape(s []byte, last bool) (c byte, n int, isByte bool) {
 	if len(s) >= 3 && isHex(s[1]) && isHex(s[2]) {
 		return unhex(s[1])<<4 | unhex(s[2]), 3, true

@@ -10,17 +10,16 @@ import (
 	"strings"
 )
 
-// ErrHeaderTooLarge tells that a header cannot be edited within the limits.
+// ErrHeaderTooLarge is returned for a header that is too large to be edited.
 var ErrHeaderTooLarge = errors.New("the header is larger than the limit")
 
-// EditHeader returns the top header of the message with the fields of set in place
-// of those that have their names, and the offset at which the body begins. An
-// empty value only removes. Everything else, the order and the folding of the
-// other fields included, is as it came; what follows the offset is not touched,
-// so that a signature over it holds.
+// EditHeader returns the top header of the message with the fields of set in place of
+// those of the same names, and the offset at which the body begins. A field of set with
+// an empty value is only removed. The other fields keep their order and folding, and the
+// body is not changed, so that signatures of it stay valid.
 //
-// A value is written as it is: it must be ASCII or UTF-8, folded where it is long
-// (RFC 5322 section 2.2.3), without any other line break.
+// Values are written unchanged: they must be ASCII or UTF-8, folded if they are long
+// (RFC 5322 section 2.2.3), without other line breaks.
 func EditHeader(r io.ReaderAt, size int64, lim Limits, set []Field) (head []byte, body int64, err error) {
 	src := newSource(r, max(0, size))
 	_, body = readHeader(src, 0, lim, nil)
@@ -45,14 +44,13 @@ func EditHeader(r io.ReaderAt, size int64, lim Limits, set []Field) (head []byte
 	return out.Bytes(), body, nil
 }
 
-// copyFields copies the fields of raw but for those of set. Lines are told apart
-// as headerReader does: what is no field, and what continues it, is left out, lest
-// a part of a field that was removed stays behind (a Bcc list that lost the
-// indentation of its second line), or another reader takes it for the end of the
-// header.
+// copyFields copies the fields of raw except those that set names. It reads lines as
+// headerReader does, and leaves out those that are not fields and their continuations:
+// they could be the rest of a removed field, such as a Bcc list whose second line lost its
+// indentation, or another reader could take them for the end of the header.
 func copyFields(out *bytes.Buffer, raw []byte, set []Field) {
 	keep := false
-	var last []byte // line written
+	var last []byte // the last line written
 	for i, line := range bytes.Split(raw, []byte("\n")) {
 		text := bytes.TrimRight(line, "\r")
 		if i == 0 {
@@ -77,8 +75,8 @@ func copyFields(out *bytes.Buffer, raw []byte, set []Field) {
 	}
 }
 
-// blankControls takes away what another reader may take for a line's end. It goes
-// by bytes: a header may be in Latin-1.
+// blankControls replaces control characters, which other readers may take for the end of a
+// line, by spaces. It works on bytes, since the header may be in Latin-1.
 func blankControls(line []byte) []byte {
 	out := bytes.Clone(line)
 	for i, c := range out {
@@ -94,13 +92,14 @@ func isField(line []byte) bool {
 	return ok
 }
 
+// named reports whether line is a field that set names.
 func named(line []byte, set []Field) bool {
 	name, _, ok := splitField(line)
 	return ok && slices.ContainsFunc(set, func(f Field) bool { return strings.EqualFold(f.Name, name) })
 }
 
-// FormatAddresses writes an address list (RFC 5322 section 3.4), names encoded
-// (RFC 2047), one address a line.
+// FormatAddresses returns an address list (RFC 5322 section 3.4) with encoded names
+// (RFC 2047), folded after each address.
 func FormatAddresses(list []Address) string {
 	out := make([]string, len(list))
 	for i, a := range list {

@@ -2,9 +2,9 @@ package mime
 
 import "strings"
 
-// unflow joins the soft line breaks of format=flowed text (RFC 3676 section 4): a
-// line that ends in a blank goes on in the next one of the same quote depth.
-// delSp says that this blank is no part of the text.
+// unflow removes the soft line breaks of format=flowed text (RFC 3676 section 4): a line
+// that ends in a space continues in the next one of the same quote depth. If delSp is
+// set, that space is not part of the text.
 func unflow(s string, delSp bool) string {
 	var out strings.Builder
 	out.Grow(len(s))

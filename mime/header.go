@@ -5,32 +5,32 @@ import (
 	"strings"
 )
 
-// Header is a header block, read leniently: lines that are no fields are skipped,
-// parameters that lost their indentation are joined, and what exceeds the Limits
-// is cut. Names are matched without regard to case (RFC 5322 section 2.2).
+// Header is a header block that was parsed leniently: lines that are not fields are
+// skipped, parameters that lost their indentation are joined, and what exceeds the Limits
+// is cut. Names are compared without regard to case (RFC 5322 section 2.2).
 type Header struct {
 	fields  []rawField
 	limits  Limits
-	cut     bool // a limit was reached
-	skipped int  // lines that were no field
+	cut     bool // a limit was exceeded
+	skipped int  // lines that are not fields
 }
 
-// rawField is a field as it came: the name as written, the value unfolded.
+// rawField is a field with its name as written and its value unfolded but not decoded.
 type rawField struct {
 	name  string
 	value []byte
-	cut   bool // a limit cut the value, between words where there are any
+	cut   bool // the value was cut at a limit, between words if there are any
 }
 
-// ReadHeader reads the header at the beginning of block, up to the first empty
-// line or the end of block. A block that was cut anywhere is read as far as it
-// goes. It never fails: what is no header has no fields.
+// ReadHeader parses the header at the beginning of block, up to the first empty line or the
+// end of block, which need not be the end of the header. It never fails: what is not a
+// header has no fields.
 func ReadHeader(block []byte, lim Limits) *Header {
 	h, _ := readHeader(newSource(bytes.NewReader(block), int64(len(block))), 0, lim, nil)
 	return h
 }
 
-// Count returns how many fields are called name.
+// Count returns the number of fields with the name.
 func (h *Header) Count(name string) int {
 	n := 0
 	for _, f := range h.fields {
@@ -41,8 +41,8 @@ func (h *Header) Count(name string) int {
 	return n
 }
 
-// Values returns the values of the fields called name, in order: unfolded, with
-// encoded words (RFC 2047) decoded, UTF-8, free of control characters.
+// Values returns the values of the fields with the name, in order. They are UTF-8,
+// unfolded, with encoded words (RFC 2047) decoded and control characters removed.
 func (h *Header) Values(name string) []string {
 	raw := h.raw(name)
 	for i, v := range raw {
@@ -51,7 +51,7 @@ func (h *Header) Values(name string) []string {
 	return raw
 }
 
-// Value returns the first of Values, or "".
+// Value returns the first of Values, or "" if there is none.
 func (h *Header) Value(name string) string {
 	if v, ok := h.first(name); ok {
 		return decodeText(v)
@@ -59,7 +59,7 @@ func (h *Header) Value(name string) string {
 	return ""
 }
 
-// Fields returns all fields in order, decoded as Values does.
+// Fields returns all fields in order, with values as those of Values.
 func (h *Header) Fields() []Field {
 	out := make([]Field, len(h.fields))
 	for i, f := range h.fields {
@@ -68,12 +68,12 @@ func (h *Header) Fields() []Field {
 	return out
 }
 
-// From returns the mailboxes of the first From field that has any
-// (RFC 5322 section 3.6.2). If none has, entries such as "Name <word>" and
-// "root (Cron Daemon)" are returned, which are not Valid.
+// From returns the mailboxes of the first From field that has any (RFC 5322 section
+// 3.6.2). If none has, it returns entries such as "Name <word>" and "root (Cron Daemon)",
+// which are not Valid.
 func (h *Header) From() []Address { return h.authors("From") }
 
-// Sender returns the first mailbox of Sender, read as From does, or nil.
+// Sender returns the first mailbox of Sender, as From does, or nil if there is none.
 func (h *Header) Sender() *Address {
 	if list := h.authors("Sender"); len(list) > 0 {
 		return &list[0]
@@ -90,8 +90,8 @@ func (h *Header) authors(name string) []Address {
 	return nil
 }
 
-// Addresses returns the mailboxes of all fields called name, groups resolved
-// (RFC 5322 section 3.4). Entries that cannot be read are left out.
+// Addresses returns the mailboxes of all fields with the name, those in groups included
+// (RFC 5322 section 3.4). Entries without a valid address are left out.
 func (h *Header) Addresses(name string) []Address {
 	list, _ := h.addresses(name)
 	return list
@@ -105,11 +105,11 @@ func (h *Header) addresses(name string) (list []Address, bad int) {
 	return list, bad
 }
 
-// Subject returns the first Subject, decoded, or "".
+// Subject returns the first Subject, decoded, or "" if there is none.
 func (h *Header) Subject() string { return h.Value("Subject") }
 
-// MessageID returns the Message-ID with its angle brackets, or ""
-// (RFC 5322 section 3.6.4).
+// MessageID returns the Message-ID with its angle brackets (RFC 5322 section 3.6.4), or ""
+// if there is none.
 func (h *Header) MessageID() string {
 	for _, v := range h.raw("Message-ID") {
 		if ids := scanIDs(v); len(ids) > 0 {
@@ -119,7 +119,8 @@ func (h *Header) MessageID() string {
 	return ""
 }
 
-// raw returns the values called name as UTF-8, encoded words untouched.
+// raw returns the values of the fields with the name as UTF-8, with encoded words not yet
+// decoded.
 func (h *Header) raw(name string) []string {
 	var out []string
 	for _, f := range h.fields {
@@ -130,6 +131,7 @@ func (h *Header) raw(name string) []string {
 	return out
 }
 
+// first returns the first of raw, and reports whether there is one.
 func (h *Header) first(name string) (string, bool) {
 	for _, f := range h.fields {
 		if strings.EqualFold(f.name, name) {

@@ -5,28 +5,30 @@ import (
 	"strings"
 )
 
-// maxFieldName bounds a field name; a line has at most 998 bytes (RFC 5322 section
+// maxFieldName bounds a field's name. A line has at most 998 bytes (RFC 5322 section
 // 2.1.1).
 const maxFieldName = 1000
 
-// headerReader collects the fields of one header block, line by line.
+// headerReader collects the fields of one header block, line by line. Junk is a line that
+// is not a field.
 type headerReader struct {
 	*Header
-	size      int
-	open      bool // the last field may be continued
-	started   bool // a line was seen
-	junkFirst bool // the block began with a line that is no field
-	known     bool // a field of a usual name was seen
-	kept      map[string]bool
-	junkAt    int64 // the first line behind the last field that is none, or -1
-	junkLines int   // how many such lines
-	gap       bool  // the line before held only blanks
-	typeAt    int   // which of the fields is the Content-Type, from 1
-	boundary  *string
+	size      int             // bytes of the fields
+	open      bool            // the next line may continue the last field
+	started   bool            // there was a line
+	junkFirst bool            // the first line is junk
+	known     bool            // there was a field with a usual name
+	kept      map[string]bool // names of the fields, in lower case; nil until a limit is exceeded
+	junkAt    int64           // offset of the first junk line after the last field, or -1
+	junkLines int             // number of junk lines after the last field
+	gap       bool            // the line before consists of blanks
+	typeAt    int             // number of the Content-Type field, from 1; 0 if there is none
+	boundary  *string         // of the Content-Type; nil until it is needed
 }
 
-// readHeader reads the header at off and returns it with the offset of the body.
-// stop says of a line whether it ends the entity (a delimiter); it may be nil.
+// readHeader parses the header at off, and returns it with the offset of the body. stop
+// reports whether a line that begins with "--" is a delimiter, which ends the entity; it may
+// be nil.
 func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*Header, int64) {
 	r := &headerReader{Header: &Header{limits: lim}, junkAt: -1}
 	pos, blank := off, false
@@ -45,7 +47,7 @@ func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*He
 	return r.finish(off, pos, blank && !r.endsAt(src, pos, stop))
 }
 
-// endsAt tells whether nothing follows the header: then a stray line in it was the
+// endsAt reports whether the entity ends with a header that has junk, which then is its
 // content.
 func (r *headerReader) endsAt(src *source, pos int64, stop func([]byte) bool) bool {
 	for range 10 {
@@ -61,9 +63,9 @@ func (r *headerReader) endsAt(src *source, pos int64, stop func([]byte) bool) bo
 	return r.junkAt >= 0 && pos >= src.size
 }
 
-// finish decides where the body begins. What holds no field is no header. A stray
-// line is skipped, but several at the end, or any that no empty line with a body
-// (blank) follows, are text whose separator was lost.
+// finish decides where the body begins. A block without fields is not a header. A junk
+// line is skipped, but several at the end, or one without an empty line and a body after
+// it (blank), are the body, whose empty line was lost.
 func (r *headerReader) finish(off, pos int64, blank bool) (*Header, int64) {
 	if len(r.fields) == 0 && !r.junkFirst {
 		return r.Header, pos
@@ -77,6 +79,7 @@ func (r *headerReader) finish(off, pos int64, blank bool) (*Header, int64) {
 	return r.Header, pos
 }
 
+// add adds the line at off.
 func (r *headerReader) add(line []byte, off int64) {
 	first := !r.started
 	if first {
@@ -99,13 +102,13 @@ func (r *headerReader) add(line []byte, off int64) {
 	r.skip(line, off, first)
 }
 
-// delimits tells whether line is a delimiter that the header itself has named: the
-// empty line in front of the parts was lost.
+// delimits reports whether line is a delimiter with the boundary that the header itself
+// names: the empty line before the parts was lost.
 func (r *headerReader) delimits(line []byte) bool {
 	if r.typeAt == 0 {
 		return false
 	}
-	if r.boundary == nil { // named once and for all: no line continues the field now
+	if r.boundary == nil { // the field is complete: no line that begins with "--" continues it
 		v := guessText(r.fields[r.typeAt-1].value)
 		b := boundaryOf(v, parseParams(v))
 		r.boundary = &b
@@ -114,6 +117,7 @@ func (r *headerReader) delimits(line []byte) bool {
 	return ok
 }
 
+// skip skips a line that is not a field.
 func (r *headerReader) skip(line []byte, off int64, first bool) {
 	r.open = false
 	if first && isMboxLine(line) {
@@ -132,6 +136,7 @@ func (r *headerReader) skip(line []byte, off int64, first bool) {
 	r.skipped++
 }
 
+// begin adds a field, if the limits allow.
 func (r *headerReader) begin(name string, value []byte) {
 	if !r.known {
 		r.known = isUsual(name)
@@ -148,7 +153,7 @@ func (r *headerReader) begin(name string, value []byte) {
 	r.put(value, r.limits.ValueBytes)
 }
 
-// put adds to the value of the last field as much as there is room for.
+// put appends b to the value of the last field, or as much of it as fits into room bytes.
 func (r *headerReader) put(b []byte, room int) {
 	f := &r.fields[len(r.fields)-1]
 	if f.cut {
@@ -165,8 +170,8 @@ func (r *headerReader) put(b []byte, room int) {
 	f.value = append(f.value, b...)
 }
 
-// fits tells whether one more field may be kept. Past the limits the first field
-// of each name that decides about the message is still kept.
+// fits reports whether one more field is kept. Beyond the limits only the first field of
+// each essential name is.
 func (r *headerReader) fits(name string, n int) bool {
 	if len(r.fields) < r.limits.HeaderFields && r.size+len(name)+n <= r.limits.HeaderBytes {
 		return true
@@ -187,7 +192,7 @@ func (r *headerReader) fits(name string, n int) bool {
 	return first
 }
 
-// extend joins a continuation line to the field before (RFC 5322 section 2.2.3).
+// extend appends a continuation line to the last field (RFC 5322 section 2.2.3).
 func (r *headerReader) extend(line []byte) {
 	if !r.open {
 		return
@@ -204,8 +209,8 @@ func (r *headerReader) extend(line []byte) {
 	r.size += len(line) + 2
 }
 
-// isLostParameter recognises a parameter whose line lost its indentation:
-// "boundary=x" behind a field that ends in ";".
+// isLostParameter reports whether line is a parameter that lost its indentation, such as
+// "boundary=x" after a field that ends with ";".
 func (r *headerReader) isLostParameter(line []byte) bool {
 	return r.open && lostParameter(r.fields[len(r.fields)-1].value, line)
 }
@@ -220,8 +225,8 @@ func lostParameter(value, line []byte) bool {
 	return ok && len(name) > 0 && len(name) < 64 && !bytes.ContainsAny(name, " \t:;,<>\"()@")
 }
 
-// splitField splits "Name: value". A name is printable ASCII without colon
-// (RFC 5322 section 2.2); blanks before the colon are forgiven.
+// splitField splits "Name: value". The name must be printable ASCII (RFC 5322 section 2.2).
+// Blanks before the colon are accepted.
 func splitField(line []byte) (name string, value []byte, ok bool) {
 	i := bytes.IndexByte(line, ':')
 	if i <= 0 {
@@ -238,20 +243,20 @@ func splitField(line []byte) (name string, value []byte, ok bool) {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// isDamagedField recognises a line that is no text, though its name is none either:
-// "X-Score (all): 5".
+// isDamagedField reports whether line was meant as a field although its name is not valid,
+// such as "X-Score (all): 5".
 func isDamagedField(line []byte) bool {
 	i := bytes.IndexByte(line, ':')
 	return i > 0 && hasUsualPrefix(string(line[:min(i, maxFieldName)]))
 }
 
-// isMboxLine recognises the separator of mbox files (RFC 4155).
+// isMboxLine reports whether line is a separator of mbox files (RFC 4155).
 func isMboxLine(line []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(line, "> \t"), []byte("From "))
 }
 
-// isUsual tells whether a name is one that real headers have, to tell a header
-// from text that happens to hold a colon.
+// isUsual reports whether headers usually have fields of this name. It distinguishes headers
+// from text with a colon in it.
 func isUsual(name string) bool {
 	switch strings.ToLower(name) {
 	case "received", "return-path", "delivered-to", "authentication-results", "comments", "keywords":
@@ -270,7 +275,7 @@ func hasUsualPrefix(name string) bool {
 	return false
 }
 
-// isEssential names the fields that are kept even past the limits.
+// isEssential reports whether a field of this name is kept even beyond the limits.
 func isEssential(name string) bool {
 	switch strings.ToLower(name) {
 	case "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id",

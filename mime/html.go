@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// htmlCharset returns the charset of HTML: the named one, else the one of its
-// <meta>, which also stands in for UTF-8 that is none.
+// htmlCharset returns the charset of HTML: the named one, unless it is unknown or a wrong
+// UTF-8; otherwise that of its <meta>.
 func htmlCharset(named string, raw []byte) string {
 	if canonicalCharset(named) != "" || (named != "" && utf8.Valid(raw)) {
 		return named
@@ -18,8 +18,8 @@ func htmlCharset(named string, raw []byte) string {
 	return named
 }
 
-// metaCharset looks for <meta charset=x> and <meta ... content="...; charset=x">
-// in the beginning, where HTML wants it.
+// metaCharset returns the charset of <meta charset=x> or <meta content="...; charset=x">, or
+// "". HTML requires them within the first 1024 bytes.
 func metaCharset(raw []byte) string {
 	head := strings.ToLower(string(raw[:min(len(raw), 4096)]))
 	for {
@@ -33,7 +33,7 @@ func metaCharset(raw []byte) string {
 			if i := strings.IndexAny(v, " \"';/>"); i >= 0 {
 				v = v[:i]
 			}
-			if v != "" && !strings.HasPrefix(v, "utf-16") { // ASCII could be read
+			if v != "" && !strings.HasPrefix(v, "utf-16") { // which could not be read as ASCII
 				return v
 			}
 		}
@@ -41,8 +41,8 @@ func metaCharset(raw []byte) string {
 	}
 }
 
-// eachRef calls found with the Content-IDs that HTML refers to by cid: (RFC 2392):
-// the scheme in any case, the id percent-decoded and as it stands.
+// eachRef calls found with each Content-ID that HTML refers to by a cid: URL (RFC 2392), as
+// written and percent-decoded.
 func eachRef(s string, found func(id string)) {
 	for {
 		i := indexCID(s)
@@ -64,14 +64,15 @@ func eachRef(s string, found func(id string)) {
 	}
 }
 
-// refForms returns what a reference may mean: entities and percent signs resolved.
+// refForms returns the Content-IDs that a reference may mean: with HTML entities resolved,
+// and also with percent signs decoded.
 func refForms(ref string) []string {
 	ref, _, _ = strings.Cut(ref, "&quot;")
 	plain := html.UnescapeString(ref)
 	return []string{plain, cleanLine(string(percentDecode(nil, plain)))}
 }
 
-// indexCID returns the index of "cid:" in any case, or -1.
+// indexCID returns the index of "cid:" in upper or lower case, or -1.
 func indexCID(s string) int {
 	for i := 0; ; {
 		j := strings.IndexByte(s[i:], ':')
@@ -86,8 +87,7 @@ func indexCID(s string) int {
 	}
 }
 
-// isRefStart tells whether before, which stands in front of a URL, opens a
-// reference: an attribute value or url(.
+// isRefStart reports whether a URL after this text is an attribute's value or in url().
 func isRefStart(before string) bool {
 	before = strings.TrimRight(before[max(0, len(before)-8):], " \t\r\n")
 	if before == "" {

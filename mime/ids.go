@@ -2,11 +2,12 @@ package mime
 
 import "strings"
 
-// maxIDBytes bounds one message id: a line of RFC 5322 has at most 998 bytes.
+// maxIDBytes bounds a message ID. A line has at most 998 bytes (RFC 5322 section 2.1.1).
 const maxIDBytes = 998
 
-// scanIDs returns the "<...>" of a Message-ID, In-Reply-To or References value
-// (RFC 5322 section 3.6.4). Everything around them is ignored, in linear time.
+// scanIDs returns the message IDs of a Message-ID, In-Reply-To or References value
+// (RFC 5322 section 3.6.4), with their angle brackets. It ignores everything else, and
+// takes linear time.
 func scanIDs(v string) []string {
 	var ids []string
 	rest := v
@@ -31,7 +32,7 @@ func scanIDs(v string) []string {
 	return ids
 }
 
-// bareIDs takes ids that have no brackets: one word, or several that all hold "@".
+// bareIDs returns message IDs without brackets: one word, or several that all contain "@".
 func bareIDs(v string) (ids []string) {
 	words := strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune(" \t,;", r) })
 	for _, w := range words {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// linkLocations makes references to a Content-Location (RFC 2557) references to a
-// Content-ID, which is all that Graph knows.
+// linkLocations turns references to a Content-Location (RFC 2557) into references to a
+// Content-ID. Graph supports no others.
 func (b *builder) linkLocations() {
 	for _, p := range b.order {
 		if p.mediaType != "text/html" {
@@ -23,8 +23,8 @@ func (b *builder) linkLocations() {
 	}
 }
 
-// locations returns the attachments that name a location, by that as written and
-// as an absolute URL.
+// locations returns the attachments that have a Content-Location, by that as written and by
+// the absolute URL.
 func (b *builder) locations(base *url.URL) map[string]*part {
 	known := map[string]*part{}
 	for _, f := range b.files {
@@ -40,7 +40,7 @@ func (b *builder) locations(base *url.URL) map[string]*part {
 	return known
 }
 
-// link returns what a reference becomes, or "".
+// link returns the new form of a reference, or "" if it refers to no attachment.
 func (b *builder) link(known map[string]*part, base *url.URL, ref string) string {
 	ref = strings.TrimSpace(ref)
 	if ref == "" || strings.HasPrefix(ref, "#") || len(ref) > maxLocationBytes {
@@ -63,8 +63,8 @@ func (b *builder) link(known map[string]*part, base *url.URL, ref string) string
 // id returns the Content-ID of the part, or the one made for its Content-Location.
 func (p *part) id() string { return cmp.Or(p.contentID, p.locationID) }
 
-// baseLocation returns the URL that references in p start from: its own location or
-// that of a multipart around it (RFC 2557 section 5).
+// baseLocation returns the base URL of references in p: its own location or that of a
+// multipart around it (RFC 2557 section 5). It is nil if there is none.
 func (p *part) baseLocation() *url.URL {
 	for ; p != nil; p = p.parent {
 		if u, err := url.Parse(p.location); err == nil && u.IsAbs() {
@@ -74,7 +74,7 @@ func (p *part) baseLocation() *url.URL {
 	return nil
 }
 
-// baseOf returns the base of the multiparts around p, or else.
+// baseOf returns the base URL of the multiparts around p, or other if they have none.
 func (p *part) baseOf(other *url.URL) *url.URL {
 	if p.parent != nil {
 		if u := p.parent.baseLocation(); u != nil {
@@ -95,8 +95,8 @@ func resolve(base *url.URL, ref string) string {
 	return u.String()
 }
 
-// rewriteRefs replaces the references of a document: those for which replace
-// returns something. All else stays byte for byte.
+// rewriteRefs replaces the references of an HTML document for which replace does not
+// return "". Everything else stays byte for byte.
 func rewriteRefs(doc string, replace func(string) string) string {
 	var out strings.Builder
 	z := html.NewTokenizer(strings.NewReader(doc))
@@ -137,6 +137,7 @@ func rewriteTag(tag string, replace func(string) string) string {
 	return out.String() + rest
 }
 
+// attributeName returns the name at the end of s, in lower case.
 func attributeName(s string) string {
 	s = strings.TrimRight(s, " \t\r\n")
 	if i := strings.LastIndexAny(s, " \t\r\n\"'/"); i >= 0 {
@@ -145,7 +146,8 @@ func attributeName(s string) string {
 	return strings.ToLower(s)
 }
 
-// attributeValue returns where the value behind "=" begins and ends.
+// attributeValue returns the offsets of the attribute's value in s. i is the offset after
+// its "=".
 func attributeValue(s string, i int) (start, end int) {
 	for i < len(s) && strings.IndexByte(" \t\r\n", s[i]) >= 0 {
 		i++
@@ -161,6 +163,7 @@ func attributeValue(s string, i int) (start, end int) {
 	return i, len(s)
 }
 
+// isRefAttribute reports whether the value of an attribute is a URL.
 func isRefAttribute(name string) bool {
 	switch name {
 	case "src", "background", "poster", "href", "data":

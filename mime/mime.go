@@ -1,11 +1,10 @@
-// Package mime turns a stored RFC 5322 message into one description: addresses,
-// subject, one body, mapped headers, and attachments whose content is a stream
-// that can be opened as often as needed.
+// Package mime describes a stored RFC 5322 message: its addresses, subject, one body,
+// mapped headers, and attachments whose content is a stream that can be opened as often as
+// needed.
 //
-// It promises to read whatever arrives: malformed input is salvaged and reported,
-// never refused, and no attachment is dropped silently. Memory is bounded by
-// Limits, not by the size of the message. It knows nothing of SMTP, of envelopes,
-// of queues or of Graph.
+// It reads whatever arrives: malformed input is salvaged and reported, never refused, and
+// no attachment is dropped silently. Memory is bounded by Limits, not by the size of the
+// message. The package knows nothing of SMTP, envelopes, queues or Graph.
 package mime
 
 import (
@@ -14,18 +13,18 @@ import (
 	"time"
 )
 
-// Limits bounds what one message may cost. Past a limit the branch concerned
-// becomes one attachment (or the field is cut) and the Report says so.
+// Limits bounds the resources that one message takes. What exceeds a limit becomes one
+// attachment, or is cut if it is a header field, and the Report has a note of it.
 type Limits struct {
 	Depth        int   // nesting of multiparts
-	Parts        int   // parts in all
+	Parts        int   // parts of the message
 	HeaderBytes  int   // bytes of one header block, top or part
 	HeaderFields int   // fields of one header block
 	ValueBytes   int   // bytes of a field value that are parsed
 	BodyBytes    int64 // decoded bytes of the chosen body that are held in memory
 }
 
-// DefaultLimits returns the limits used when a setting names no other.
+// DefaultLimits returns the limits that apply without a configuration.
 func DefaultLimits() Limits {
 	return Limits{
 		Depth:        100,
@@ -37,16 +36,16 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Address is one mailbox of an address field (RFC 5322 section 3.4): the display
-// name, decoded, and "local@domain" as written, its local part quoted where it needs
-// to be. Only From and Sender can hold an Address that is not Valid.
+// Address is one mailbox of an address field (RFC 5322 section 3.4): the decoded display
+// name, and "local@domain" as written, with the local part quoted if necessary. Only From
+// and Sender can hold an Address that is not Valid.
 type Address struct {
 	Name    string `json:"name,omitempty"`
 	Address string `json:"address"`
 }
 
-// Valid tells whether the address has a domain. From and Sender of some senders have
-// none: "root (Cron Daemon)". Their name is worth showing, with another address.
+// Valid reports whether the address has a domain. Some senders write From and Sender
+// without one, as in "root (Cron Daemon)"; the name is still worth showing.
 func (a Address) Valid() bool { return strings.Contains(a.Address, "@") }
 
 // Field is one header field: the name as written and the unfolded, decoded value.
@@ -55,18 +54,18 @@ type Field struct {
 	Value string `json:"value"`
 }
 
-// Importance as Graph names it.
+// Importance of a message, in the words of Graph.
 type Importance string
 
-// The values of Importance; ImportanceNormal also stands for "not said".
+// The values of Importance. A message that names none has ImportanceNormal.
 const (
 	ImportanceLow    Importance = "low"
 	ImportanceNormal Importance = "normal"
 	ImportanceHigh   Importance = "high"
 )
 
-// Kind says whether a message can be rebuilt from its description or would be
-// broken by that (see Message.Kind).
+// Kind is the kind of a message. Only one of KindOrdinary can be rebuilt from its
+// description without being broken.
 type Kind string
 
 // The kinds of message.
@@ -81,7 +80,7 @@ const (
 // Message is the description of one message.
 type Message struct {
 	Fields    []Field // the top header, in order, decoded, within Limits
-	HeaderCut bool    // it has more than Limits allow
+	HeaderCut bool    // the header exceeds Limits
 
 	From    []Address
 	Sender  *Address
@@ -104,8 +103,8 @@ type Message struct {
 
 	Kind Kind
 
-	// Body is the one body that a reader sees: HTML where there is any, else
-	// text; UTF-8. Text and HTML keep both forms where the message had both.
+	// Body is the one body that is sent: HTML if there is any, else text. Text and HTML
+	// hold both forms if the message has both, in UTF-8.
 	Body Body
 	Text string
 	HTML string
@@ -115,15 +114,15 @@ type Message struct {
 	Report Report
 }
 
-// Body is the chosen body.
+// Body is a message's body in one form.
 type Body struct {
 	HTML    bool
 	Content string // UTF-8
 }
 
-// Attachment is one file of the message. Its content is not held in memory.
+// Attachment is a file in the message. Its content is not held in memory.
 type Attachment struct {
-	Name        string // never empty, a base name without controls
+	Name        string // never empty; a base name without control characters
 	ContentType string // "type/subtype" in lower case, never empty
 	ContentID   string // without angle brackets; empty when missing
 	Inline      bool   // true only if the HTML body refers to ContentID
@@ -132,11 +131,11 @@ type Attachment struct {
 	open func() io.Reader
 }
 
-// Open returns the decoded content from its beginning. It reads exactly Size
-// bytes and may be called any number of times.
+// Open returns a reader of the decoded content, which is Size bytes long. It may be called
+// any number of times.
 func (a *Attachment) Open() io.Reader { return a.open() }
 
-// Report says what of a message was kept, mapped, salvaged and dropped.
+// Report lists what was dropped, mapped or salvaged in the conversion, or exceeded a limit.
 type Report struct {
 	Notes []Note `json:"notes,omitempty"`
 }

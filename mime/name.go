@@ -9,8 +9,8 @@ import (
 	"graphrelay/internal/text"
 )
 
-// nameOf returns the file name of an attachment: the one sent, made safe, else one
-// made up; n counts the attachments from 1.
+// nameOf returns a safe file name for an attachment: the one that the message gives it, or
+// a new one. n is the number of the attachment, from 1.
 func (b *builder) nameOf(p *part, n int) string {
 	if name := safeName(p.name); name != "" {
 		return name
@@ -40,7 +40,7 @@ func (b *builder) subjectOf(p *part) string {
 	return ReadHeader(block[:n], b.lim).Subject()
 }
 
-// uuName returns the name in the "begin" line of uuencoded content.
+// uuName returns the file name in the "begin" line of uuencoded content, or "".
 func (b *builder) uuName(p *part) string {
 	head := make([]byte, min(4<<10, max(0, p.end-p.body)))
 	n, _ := b.r.ReadAt(head, p.body)
@@ -52,9 +52,8 @@ func (b *builder) uuName(p *part) string {
 	return ""
 }
 
-// safeName makes a file name safe: the base name only, without controls or blanks
-// at its ends, at most 255 bytes of UTF-8 with the extension kept. It is empty when
-// nothing is left.
+// safeName returns the base name of s without control characters and blanks at its ends. A
+// name of more than 255 bytes is cut before its extension. It is "" if nothing is left.
 func safeName(s string) string {
 	s = strings.TrimRight(cleanLine(s), "/\\ ")
 	if i := strings.LastIndexAny(s, `/\`); i >= 0 {
@@ -74,8 +73,8 @@ func safeName(s string) string {
 	return strings.TrimSpace(text.Truncate(s[:len(s)-len(ext)], maxNameBytes-len(ext))) + ext
 }
 
-// extensionOf returns the file name extension for a media type: ".bin" where none is
-// of note.
+// extensionOf returns the file name extension of a media type, or a general one such as
+// ".bin".
 func extensionOf(mediaType string) string {
 	typ, sub, _ := strings.Cut(mediaType, "/")
 	sub, _, _ = strings.Cut(strings.TrimPrefix(sub, "x-"), "+")
@@ -97,7 +96,7 @@ func extensionOf(mediaType string) string {
 	return ".bin"
 }
 
-// mediaExtension makes an extension of a subtype such as "png".
+// mediaExtension returns a subtype such as "png" as an extension.
 func mediaExtension(sub string) string {
 	for i := range len(sub) {
 		if c := sub[i]; c-'a' >= 26 && c-'0' >= 10 {
@@ -110,7 +109,7 @@ func mediaExtension(sub string) string {
 	return "." + sub
 }
 
-// extension looks up sub in "sub=.ext ..." and returns other when it is not there.
+// extension looks up sub in a table "sub=.ext ...". It returns other if it is not there.
 func extension(table, sub, other string) string {
 	for entry := range strings.FieldsSeq(table) {
 		if name, ext, _ := strings.Cut(entry, "="); name == sub {

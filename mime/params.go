@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// params is the reading of a Content-Type or Content-Disposition value: the token
-// in front, in lower case, and the parameters by lower-case name.
+// params is a parsed Content-Type or Content-Disposition value: the token at its beginning,
+// and the parameters by name. Token and names are in lower case.
 type params struct {
 	token  string
 	values map[string]string
@@ -15,17 +15,17 @@ type params struct {
 
 func (p params) get(name string) string { return p.values[name] }
 
-// section is one piece of a parameter (RFC 2231 section 3); index is -1 when the
-// value is not in pieces.
+// section is one section of a parameter (RFC 2231 section 3). index is -1 if the value is
+// not split.
 type section struct {
 	index   int
 	encoded bool
 	value   string
 }
 
-// parseParams parses "token; name=value; ...", forgiving what it meets: missing
-// semicolons, comments, junk, unquoted blanks, quotes never closed. The first of
-// two parameters of one name counts.
+// parseParams parses "token; name=value; ...". It accepts missing semicolons, comments,
+// junk, unquoted blanks and quoted strings without an end. Of two parameters with one name
+// it takes the first.
 func parseParams(v string) params {
 	s := paramScanner{rest: v}
 	p := params{token: s.token(), values: map[string]string{}}
@@ -44,11 +44,11 @@ func parseParams(v string) params {
 	return p
 }
 
-// paramScanner walks through a value; it looks at each byte a bounded number of
+// paramScanner splits a value into parameters. It looks at each byte a bounded number of
 // times.
 type paramScanner struct{ rest string }
 
-// token returns the value in front of the parameters, unless that is one itself.
+// token returns the token before the parameters, or "" if the value begins with a parameter.
 func (s *paramScanner) token() string {
 	s.rest = strings.TrimLeft(s.rest, " \t\"'")
 	i := strings.IndexAny(s.rest, " \t;=,(")
@@ -89,9 +89,9 @@ func (s *paramScanner) next() (name, value string, ok bool) {
 	return strings.ToLower(strings.Trim(name, "\"'")), value, true
 }
 
-// quoted reads a quoted string (RFC 2045 section 5.1). A quote inside that nothing
-// ends behind is a character; so is a backslash before anything but a quote or a
-// backslash, as in C:\report.pdf.
+// quoted reads a quoted string (RFC 2045 section 5.1). A quotation mark inside that the
+// value goes on after is a plain character. So is a backslash, as in C:\report.pdf, unless
+// a quotation mark or a backslash follows it.
 func (s *paramScanner) quoted() string {
 	end := closingQuote(s.rest)
 	if end < 0 {
@@ -107,7 +107,7 @@ func (s *paramScanner) quoted() string {
 	return unescape(v)
 }
 
-// closingQuote returns the index of the quote that ends the string at the
+// closingQuote returns the index of the quotation mark that ends the quoted string at the
 // beginning of s, or -1.
 func closingQuote(s string) int {
 	first := -1
@@ -126,14 +126,14 @@ func closingQuote(s string) int {
 	return first
 }
 
-// endsValue tells whether rest, which follows a quote, is the end of a value.
+// endsValue reports whether the value ends before rest, which follows a quotation mark.
 func endsValue(rest string) bool {
 	rest = strings.TrimLeft(rest[:min(len(rest), 80)], " \t\r\n")
 	return rest == "" || rest[0] == ';' || startsParameter(rest)
 }
 
-// startsParameter tells whether s begins with the name of a parameter of MIME and
-// "=": where a semicolon is missing.
+// startsParameter reports whether s begins with the name of a MIME parameter and "=". It
+// finds where a semicolon is missing.
 func startsParameter(s string) bool {
 	i := strings.IndexByte(s[:min(len(s), 40)], '=')
 	if i < 0 {
@@ -156,8 +156,8 @@ func unescape(v string) string {
 	return unescapes.Replace(v)
 }
 
-// unquoted reads up to the semicolon, blanks included, or to the next parameter. A
-// parenthesis is a comment, but in a file name it is meant: report (1).pdf.
+// unquoted reads up to the semicolon, blanks included, or up to the next parameter.
+// Parentheses are comments, except in file names, as in report (1).pdf.
 func (s *paramScanner) unquoted(isName bool) string {
 	end := strings.IndexByte(s.rest, ';')
 	if end < 0 {
@@ -191,8 +191,8 @@ func splitSection(name, value string) (string, section) {
 	return base, sec
 }
 
-// joinSections makes one value of a parameter's pieces: those of RFC 2231 before a
-// plain one.
+// joinSections returns the value of a parameter from its sections. It prefers those of
+// RFC 2231 to a plain value.
 func joinSections(secs []section) string {
 	var numbered []section
 	for _, s := range secs {
@@ -209,8 +209,8 @@ func joinSections(secs []section) string {
 	return decodeText(secs[0].value)
 }
 
-// joinNumbered joins pieces in the order of their numbers (RFC 2231 section 3);
-// gaps are ignored, and so is a number that comes twice.
+// joinNumbered joins sections in the order of their numbers (RFC 2231 section 3). It
+// ignores gaps and repeated numbers.
 func joinNumbered(secs []section) string {
 	sort.SliceStable(secs, func(i, j int) bool { return secs[i].index < secs[j].index })
 	charset, extended := "", false
@@ -233,7 +233,7 @@ func joinNumbered(secs []section) string {
 	return decodeText(toUTF8(charset, raw))
 }
 
-// splitCharset splits "charset'language'value"; a value without is all value.
+// splitCharset splits "charset'language'value". charset is "" if v is not of this form.
 func splitCharset(v string) (charset, rest string) {
 	charset, rest, ok := strings.Cut(v, "'")
 	if !ok {
@@ -246,7 +246,7 @@ func splitCharset(v string) (charset, rest string) {
 	return charset, value
 }
 
-// percentDecode decodes %XX; a bad escape stays.
+// percentDecode appends s with its %XX decoded. Invalid escapes stay.
 func percentDecode(dst []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
@@ -259,8 +259,8 @@ func percentDecode(dst []byte, s string) []byte {
 	return dst
 }
 
-// stripComments removes "(...)", nested or not (RFC 5322 section 3.2.2), outside of
-// quoted strings. A parenthesis that is never closed stays.
+// stripComments removes comments, nested ones too (RFC 5322 section 3.2.2), outside of
+// quoted strings. A comment without an end stays.
 func stripComments(v string) string {
 	if !strings.Contains(v, "(") {
 		return v

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Parse reads the message of size bytes in r and describes it. It passes over the
-// message once to find its parts and once more over each attachment to measure it;
-// memory is bounded by lim and does not grow with size. r is read again by
-// Attachment.Open and must stay readable as long as those are used.
+// Parse parses the message of size bytes in r (RFC 5322, RFC 2045 to 2049, RFC 2231). It
+// reads the message once to find its parts, and each attachment once more to measure it.
+// Memory is bounded by lim and does not grow with size. Attachment.Open reads r again, which
+// must stay readable as long as the attachments are used.
 //
-// Parse fails only when r does. Whatever is malformed is read as far as possible
-// (RFC 5322, RFC 2045 to 2049, RFC 2231) and named in Message.Report.
+// Parse returns an error only if r does. Malformed parts are read as far as possible, and
+// noted in Message.Report.
 func Parse(r io.ReaderAt, size int64, lim Limits) (*Message, error) {
 	w := &walker{reporter: &reporter{}, src: newSource(r, max(0, size)), lim: lim}
 	w.walk()
@@ -31,7 +31,7 @@ func Parse(r io.ReaderAt, size int64, lim Limits) (*Message, error) {
 	return m, nil
 }
 
-// describe maps the top header.
+// describe sets what the top header gives.
 func (m *Message) describe(h *Header, rep *reporter) {
 	m.Fields = h.Fields()
 	m.From = h.From()
@@ -72,6 +72,7 @@ func (m *Message) describeLists(h *Header, rep *reporter) {
 	}
 }
 
+// joinIDs returns the message IDs of all values, separated by spaces.
 func joinIDs(values []string) string {
 	var ids []string
 	for _, v := range values {
@@ -80,7 +81,8 @@ func joinIDs(values []string) string {
 	return strings.Join(ids, " ")
 }
 
-// parseDate reads a date as RFC 5322 section 3.3 and its obsolete forms have it.
+// parseDate parses a date of RFC 5322 section 3.3, or one of the other forms that are in
+// use. It returns the zero time for anything else.
 func parseDate(v string) time.Time {
 	v = strings.TrimSpace(stripComments(v))
 	if v == "" || len(v) > 100 {
@@ -99,8 +101,8 @@ func parseDate(v string) time.Time {
 	return time.Time{}
 }
 
-// importanceOf maps what senders use: Importance (RFC 2156), X-Priority,
-// X-MSMail-Priority and Priority, the first that says something.
+// importanceOf returns the importance from the first field that has a known value:
+// Importance (RFC 2156), X-Priority, X-MSMail-Priority or Priority.
 func importanceOf(h *Header) Importance {
 	for _, name := range []string{"Importance", "X-Priority", "X-MSMail-Priority", "Priority"} {
 		word, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(stripComments(h.Value(name)))), " ")
@@ -116,7 +118,8 @@ func importanceOf(h *Header) Importance {
 	return ImportanceNormal
 }
 
-// sensitivityOf maps Sensitivity (RFC 2156 section 5.3.4).
+// sensitivityOf returns the value of Sensitivity (RFC 2156 section 5.3.4) in the words of
+// Graph, or "".
 func sensitivityOf(h *Header) string {
 	v := strings.ToLower(strings.TrimSpace(stripComments(h.Value("Sensitivity"))))
 	switch v = strings.ReplaceAll(v, " ", "-"); v {
@@ -128,8 +131,8 @@ func sensitivityOf(h *Header) string {
 	return ""
 }
 
-// kindOf looks at the structure of the message: its outermost part, and for an
-// invitation the alternatives of the body.
+// kindOf returns the kind of a message from its outermost part and, for an invitation, from
+// all of its parts.
 func kindOf(root *part) Kind {
 	switch t := root.mediaType; {
 	case t == "multipart/signed":
@@ -142,7 +145,7 @@ func kindOf(root *part) Kind {
 		}
 		return KindEncrypted
 	case t == "application/octet-stream" && strings.HasSuffix(strings.ToLower(root.name), ".p7m"):
-		return KindEncrypted // a gateway lost the type (RFC 8551 section 3.10)
+		return KindEncrypted // with the type changed by a gateway (RFC 8551 section 3.10)
 	case t == "multipart/report":
 		return KindReport
 	}
@@ -152,8 +155,8 @@ func kindOf(root *part) Kind {
 	return KindOrdinary
 }
 
-// hasInvitation finds text/calendar with a method (RFC 6047 section 2.4) that is
-// not merely an attached file.
+// hasInvitation reports whether p has a text/calendar part with a method (RFC 6047 section
+// 2.4) that is not marked as an attached file.
 func hasInvitation(p *part) bool {
 	if p.mediaType == "text/calendar" && p.method != "" && !p.attachment {
 		return true

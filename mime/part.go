@@ -13,33 +13,33 @@ const (
 	maxLocationBytes = 4096
 )
 
-// part is one entity of the message: what its header says, bounded, and where in
-// the message it lies. The content stays where it is.
+// part is one entity of the message: what its header gives, bounded, and its offsets in the
+// message. It does not hold the content.
 type part struct {
-	path     string // "1.2": the numbers of RFC 3501 section 6.4.5; of the whole "message"
+	path     string // such as "1.2", as in RFC 3501 section 6.4.5; "message" for the whole
 	parent   *part
 	children []*part
 
-	start int64 // of the header
-	body  int64 // of the content
-	end   int64 // behind the content
+	start int64 // offset of the header
+	body  int64 // offset of the content
+	end   int64 // offset after the content
 
 	mediaType  string // "type/subtype" in lower case
-	hasType    bool   // the header said so
+	hasType    bool   // the header gives a valid type
 	charset    string
 	boundary   string
 	flowed     bool
 	delSp      bool
-	method     string // of text/calendar
+	method     string // parameter of text/calendar
 	smimeType  string
-	name       string // as sent, decoded
+	name       string // as sent, but decoded
 	attachment bool   // Content-Disposition: attachment
 	transfer   transfer
 	contentID  string
 	location   string
 	locationID string // the Content-ID made for a Content-Location
-	prefix     string // stands before the content of a branch past a limit
-	raw        bool   // the content is the whole entity, header included
+	prefix     string // inserted before the content of a branch that exceeds a limit
+	raw        bool   // the content is the whole entity with its header
 	oversized  bool   // the header exceeds the limits
 }
 
@@ -47,7 +47,7 @@ func (p *part) isMultipart() bool {
 	return strings.HasPrefix(p.mediaType, "multipart/") && !p.raw
 }
 
-// child returns a new part under p.
+// child adds a part to p.
 func (p *part) child(start int64) *part {
 	c := &part{parent: p, start: start}
 	p.children = append(p.children, c)
@@ -58,7 +58,7 @@ func (p *part) child(start int64) *part {
 	return c
 }
 
-// describe takes what is needed from the header of the part.
+// describe sets what the part's header gives.
 func (p *part) describe(h *Header, rep *reporter) {
 	p.describeType(h)
 	p.describeDisposition(h)
@@ -90,13 +90,13 @@ func (p *part) describeType(h *Header) {
 	p.name = keep(ct.get("name"), 4*maxNameBytes)
 }
 
-// boundaryOf returns the boundary that the Content-Type v, read as ct, names.
+// boundaryOf returns the boundary of the Content-Type v, which was parsed as ct.
 func boundaryOf(v string, ct params) string {
 	return keep(strings.TrimRight(rawBoundary(v, ct), " \t"), maxBoundaryBytes)
 }
 
-// rawBoundary returns the boundary as it stands in the delimiter lines: not
-// decoded, even where it looks like an encoded word.
+// rawBoundary returns the boundary as in the delimiter lines: not decoded, even if it looks
+// like an encoded word.
 func rawBoundary(v string, ct params) string {
 	b := ct.get("boundary")
 	if i := strings.Index(strings.ToLower(v), "boundary"); i >= 0 && strings.Contains(v, "=?") {
@@ -125,7 +125,7 @@ func (p *part) describeDisposition(h *Header) {
 	}
 }
 
-// canonicalType checks "type/subtype" (RFC 2045 section 5.1); "" is neither.
+// canonicalType returns t if it is a valid "type/subtype" (RFC 2045 section 5.1), else "".
 func canonicalType(t string) string {
 	typ, sub, ok := strings.Cut(t, "/")
 	if !ok || !isToken(typ) || !isToken(sub) {
@@ -143,24 +143,25 @@ func isToken(s string) bool {
 	return s != "" && len(s) <= maxTypeBytes
 }
 
-// defaultType gives a part without a usable type its default: text/plain, in a
-// digest message/rfc822 (RFC 2045 section 5.2, RFC 2046 section 5.1.5); what calls
-// itself a file and has no type is bytes.
-func (p *part) defaultType(saidType bool) {
+// defaultType sets the type of a part that has no valid one: text/plain, or message/rfc822
+// in a digest (RFC 2045 section 5.2, RFC 2046 section 5.1.5). If there is a Content-Type
+// field, with an invalid type (hasField), a part that is marked as a file is
+// application/octet-stream.
+func (p *part) defaultType(hasField bool) {
 	if p.hasType {
 		return
 	}
 	switch {
-	case p.parent != nil && p.parent.mediaType == "multipart/digest" && !saidType:
+	case p.parent != nil && p.parent.mediaType == "multipart/digest" && !hasField:
 		p.mediaType = "message/rfc822"
-	case saidType && (p.attachment || p.name != ""):
+	case hasField && (p.attachment || p.name != ""):
 		p.mediaType = "application/octet-stream"
 	default:
 		p.mediaType = "text/plain"
 	}
 }
 
-// contentID takes the id out of its brackets (RFC 2392).
+// contentID returns a Content-ID without its angle brackets, as in a cid: URL (RFC 2392).
 func contentID(v string) string {
 	v = decodeText(v)
 	if i := strings.IndexByte(v, '<'); i >= 0 {
@@ -172,7 +173,7 @@ func contentID(v string) string {
 	return keep(strings.Join(strings.Fields(strings.Trim(v, "<>\"")), ""), maxIDBytes)
 }
 
-// open returns the decoded content of p from its beginning.
+// open returns a reader of the decoded content of p.
 func (p *part) open(r io.ReaderAt) io.Reader {
 	from, t := p.body, p.transfer
 	if p.raw {
@@ -186,7 +187,7 @@ func (p *part) open(r io.ReaderAt) io.Reader {
 	return content
 }
 
-// size returns how many bytes open yields.
+// size returns the number of bytes of the decoded content.
 func (p *part) size(r io.ReaderAt) (int64, error) {
 	if p.raw {
 		return int64(len(p.prefix)) + max(0, p.end-p.start), nil

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// HTMLText returns what HTML says as plain text: a line for each block, at most one
-// blank line in a row, and the address of a link behind its text where that is another.
+// HTMLText converts HTML to plain text. Each block begins a new line, with at most one blank
+// line between, and the address of a link follows its text unless the two are the same.
 func HTMLText(doc string) string {
 	var p plainText
 	z := html.NewTokenizer(strings.NewReader(doc))
@@ -28,14 +28,14 @@ func HTMLText(doc string) string {
 	}
 }
 
-// plainText gathers text. Its white space is folded as a browser does.
+// plainText collects text, and collapses white space as browsers do.
 type plainText struct {
 	strings.Builder
 	raw    string // the open element whose content is not shown
-	breaks int    // line ends before the next word
-	space  bool   // a space before it
-	link   string // where the open <a> leads
-	linked int    // where its text begins
+	breaks int    // line breaks before the next word
+	space  bool   // a space comes before the next word
+	link   string // the address of the open <a>
+	linked int    // the offset of its text
 }
 
 func (p *plainText) words(text string) {
@@ -48,7 +48,7 @@ func (p *plainText) words(text string) {
 	}
 }
 
-// isSpace is what HTML folds; a no-break space is none of it.
+// isSpace reports whether HTML collapses r. It does not collapse no-break spaces.
 func isSpace(r rune) bool { return strings.ContainsRune(" \t\r\n\f", r) }
 
 func (p *plainText) word(word string) {

@@ -9,13 +9,13 @@ import (
 	"graphrelay/internal/text"
 )
 
-// BeforeQuote returns the offset in the content at which the sender's own words end:
-// in front of the quoted reply or the forwarded message, else at the end, in HTML
-// before </body>. What is inserted there shows, and nothing of the content has to
-// change for it: the offset is never inside a tag, a comment or a script.
+// BeforeQuote returns the offset in Content at which the sender's own text ends: before the
+// quoted or forwarded message, or at the end, which is before </body> in HTML. Text that is
+// inserted there is visible: the offset is never inside a tag, a comment or a script.
 //
-// No standard says how a quote is marked: this goes by what mail clients write, and a
-// quote with words of the sender's below it, as an answer between the lines has, is none.
+// No standard defines how quotes are marked. BeforeQuote knows the marks of common mail
+// clients. A quote with text of the sender after it, as in interleaved replies, does not
+// count.
 func (b Body) BeforeQuote() int {
 	if b.HTML {
 		return beforeHTMLQuote(b.Content)
@@ -23,29 +23,30 @@ func (b Body) BeforeQuote() int {
 	return beforeTextQuote(b.Content)
 }
 
-// htmlScan follows the tokens of a document. Offsets are -1 where there is nothing.
+// htmlScan finds the quote in an HTML document, token by token. Offsets are -1 if there is
+// none.
 type htmlScan struct {
-	at   int    // the current token
-	raw  string // the open element whose content is no markup, such as script
-	safe int    // the end of the last token that is whole and outside of raw
+	at   int    // offset of the current token
+	raw  string // the open element whose content is not markup, such as script
+	safe int    // offset after the last complete token outside of raw
 
-	line, last shownLine // being read, and the last one that shows something
-	rule       int       // the <hr> that nothing shown follows
-	header     int       // the box that Outlook puts around From: and Sent:, until its text is seen
+	line, last visibleLine // the current line, and the last one with visible text
+	rule       int         // offset of an <hr> without visible text after it
+	header     int         // offset of the box that Outlook puts around From: and Sent:, until its text is read
 
-	quote int    // where a quote begins that nothing of the sender's follows
-	open  bool   // it has no end
-	tag   string // the element that it is, and how many such are open
-	depth int
+	quote int    // offset of the quote, if no text of the sender follows it so far
+	open  bool   // the quote extends to the end of the message
+	tag   string // name of the quote's element
+	depth int    // number of elements of that name that are open
 
-	body, html int // the last end tags
+	body, html int // offsets of the last end tags
 }
 
-// shownLine is text between two places where a block begins or ends.
-type shownLine struct {
+// visibleLine is the text between two block boundaries.
+type visibleLine struct {
 	start  int
 	text   string // its beginning
-	prefix bool   // its block is marked as what introduces a quote
+	prefix bool   // its block is marked as the introduction of a quote
 }
 
 func beforeHTMLQuote(doc string) int {
@@ -71,8 +72,8 @@ func beforeHTMLQuote(doc string) int {
 	return s.safe
 }
 
-// unfinished returns how many bytes at the end of a token would take in what is added
-// behind them.
+// unfinished returns the number of bytes at the end of a token that text after them would
+// become part of.
 func unfinished(t html.TokenType, raw string) int {
 	switch {
 	case t == html.TextToken:
@@ -93,7 +94,7 @@ func unfinished(t html.TokenType, raw string) int {
 
 func (s *htmlScan) token(z *html.Tokenizer, t html.TokenType, size int) {
 	switch {
-	case s.raw != "": // the tokenizer gives its text as one token, then its end tag
+	case s.raw != "": // its content is one token, and its end tag follows
 		if t == html.EndTagToken {
 			s.raw = ""
 		}
@@ -111,7 +112,7 @@ func (s *htmlScan) token(z *html.Tokenizer, t html.TokenType, size int) {
 	}
 }
 
-// isRawElement lists what the tokenizer reads no tags in.
+// isRawElement reports whether the content of an element is not markup for the tokenizer.
 func isRawElement(name string) bool {
 	switch name {
 	case "iframe", "noembed", "noframes", "noscript", "plaintext", "script", "style", "title", "textarea", "xmp":
@@ -120,7 +121,7 @@ func isRawElement(name string) bool {
 	return false
 }
 
-// element is a start tag, as far as quotes are told by it.
+// element is a start tag, with the attributes by which quotes are recognized.
 type element struct{ name, id, class, style, kind, label string }
 
 func readElement(z *html.Tokenizer) element {
@@ -137,7 +138,7 @@ func readElement(z *html.Tokenizer) element {
 	return e
 }
 
-// start looks at a start tag, behind which next stands.
+// start handles a start tag. next is the offset after it.
 func (s *htmlScan) start(e element, next int) {
 	if s.depth > 0 {
 		if e.name == s.tag {
@@ -176,7 +177,7 @@ func (s *htmlScan) found(place int) {
 	}
 }
 
-// introduced returns where a quote begins, with the line before it that says whose it is.
+// introduced returns the offset of a quote, including the line before it that attributes it.
 func (s *htmlScan) introduced(e element) int {
 	if e.name == "blockquote" && s.last.text != "" && (s.last.prefix || isAttribution(s.last.text)) {
 		return s.last.start
@@ -184,6 +185,7 @@ func (s *htmlScan) introduced(e element) int {
 	return s.at
 }
 
+// end handles an end tag. next is the offset after it.
 func (s *htmlScan) end(name string, next int) {
 	switch name {
 	case "body":
@@ -202,10 +204,12 @@ func (s *htmlScan) end(name string, next int) {
 	}
 }
 
-const maxShown = 400 // bytes of a line that are looked at
+const maxLine = 400 // bytes of a line that are examined
 
+// text handles text. Visible text of the sender means that the quote before it does not
+// count.
 func (s *htmlScan) text(t string) {
-	if s.depth > 0 || !shows(t) {
+	if s.depth > 0 || !isVisible(t) {
 		return
 	}
 	s.quote, s.rule = -1, -1
@@ -214,30 +218,32 @@ func (s *htmlScan) text(t string) {
 		return
 	}
 	s.header = -1
-	s.line.text += text.Truncate(t, maxShown-min(len(s.line.text), maxShown))
+	s.line.text += text.Truncate(t, maxLine-min(len(s.line.text), maxLine))
 	if isSeparator(s.line.text) {
 		s.quote, s.open = s.line.start, true
 	}
 }
 
-// newLine begins a line at start.
+// newLine begins a line at an offset.
 func (s *htmlScan) newLine(start int) {
 	if s.line.text != "" {
 		s.last = s.line
 	}
-	s.line = shownLine{start: start}
+	s.line = visibleLine{start: start}
 }
 
-// shows tells whether text leaves a trace on the screen.
-func shows(text string) bool {
+// isVisible reports whether any of the text is visible on a screen.
+func isVisible(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !isInvisible(r) })
 }
 
-// isInvisible lists what mail clients put where nothing is to be seen.
+// isInvisible reports whether r is one of the characters that mail clients use as invisible
+// fillers.
 func isInvisible(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u034f'
 }
 
+// isBlock reports whether an element begins a new line.
 func isBlock(name string) bool {
 	switch name {
 	case "div", "p", "br", "blockquote", "body", "table", "tbody", "tr", "td", "th", "ul", "ol", "li", "dl", "dd", "dt",
@@ -247,7 +253,8 @@ func isBlock(name string) bool {
 	return false
 }
 
-// opensQuote tells what Outlook and Hotmail put before a quote that ends with the message.
+// opensQuote reports whether e is one of those that Outlook and Hotmail put before a quote
+// that extends to the end of the message.
 func (e element) opensQuote() bool {
 	switch e.id {
 	case "divRplyFwdMsg", "appendonsend", "mail-editor-reference-message-container", "stopSpelling":
@@ -256,8 +263,8 @@ func (e element) opensQuote() bool {
 	return false
 }
 
-// holdsQuote tells the elements that are a quote: of Gmail, Yahoo, Thunderbird's
-// forwarding, Proton, Zoho, GMX, and any blockquote that does not merely indent.
+// holdsQuote reports whether e encloses a quote: an element of Gmail, Yahoo, Thunderbird
+// (forwarding), Proton, Zoho or GMX, or a blockquote that is not used for indentation.
 func (e element) holdsQuote() bool {
 	if e.name == "blockquote" {
 		return e.kind == "cite" || !strings.Contains(compactStyle(e.style), "border:none")
@@ -266,8 +273,8 @@ func (e element) holdsQuote() bool {
 		hasClass(e.class, "gmail_quote", "gmail_quote_container", "yahoo_quoted", "moz-forward-container", "protonmail_quote", "zmail_extra"))
 }
 
-// isOutlookHeader tells the box that Outlook for Windows and Mac draws around the
-// header of what is quoted; newsletters have such, too.
+// isOutlookHeader reports whether e may be the box that Outlook for Windows and Mac draws
+// around the header of the quoted message. Newsletters have such boxes too.
 func (e element) isOutlookHeader() bool {
 	style := compactStyle(e.style)
 	return e.name == "div" && strings.Contains(style, "border:none") && strings.Contains(style, "border-top:solid")

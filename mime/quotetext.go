@@ -8,16 +8,16 @@ import (
 	"graphrelay/internal/text"
 )
 
-// textScan follows the lines of a text. Offsets are -1 where there is nothing.
+// textScan finds the quote in plain text, line by line. Offsets are -1 if there is none.
 type textScan struct {
-	recent []textLine // the last lines that show something, without blank ones between
+	recent []textLine // the last visible lines without blank lines between them
 	gap    bool       // a blank line follows them
-	rule   int        // the line of underscores that nothing shown follows
+	rule   int        // offset of a line of underscores without text after it
 
-	quote    int // where quoted lines begin that nothing of the sender's follows
-	unquoted int // a line that introduces a quote, which no quoted line has followed yet
-	header   int // a From: line, and how many lines may still tell whether it is of a header
-	left     int
+	quote    int // offset of the quoted lines, if no text of the sender follows them so far
+	unquoted int // offset of an attribution line, until a quoted line follows it
+	header   int // offset of a From: line
+	left     int // number of lines in which a Sent: line must follow header
 }
 
 type textLine struct {
@@ -25,14 +25,14 @@ type textLine struct {
 	text  string // trimmed
 }
 
-// maxIntroduction is how many lines what introduces a quote may be folded over.
-const maxIntroduction = 3
+// maxAttribution is the number of lines that an attribution such as "Bob wrote:" may take.
+const maxAttribution = 3
 
 func beforeTextQuote(content string) int {
 	s := textScan{rule: -1, quote: -1, unquoted: -1, header: -1}
 	at := 0
 	for line := range strings.Lines(content) {
-		if place := s.read(textLine{at, strings.TrimSpace(text.Truncate(line, 2*maxShown))}); place >= 0 {
+		if place := s.read(textLine{at, strings.TrimSpace(text.Truncate(line, 2*maxLine))}); place >= 0 {
 			return place
 		}
 		at += len(line)
@@ -43,10 +43,10 @@ func beforeTextQuote(content string) int {
 	return len(content)
 }
 
-// read returns where the quote begins, once that is certain, or -1.
+// read reads one line. It returns the offset of the quote once that is certain, or -1.
 func (s *textScan) read(l textLine) int {
 	switch {
-	case !shows(l.text):
+	case !isVisible(l.text):
 		s.gap = true
 		return -1
 	case strings.HasPrefix(l.text, ">"):
@@ -63,8 +63,8 @@ func (s *textScan) read(l textLine) int {
 		return place
 	}
 	s.remember(l)
-	s.unquoted = s.introduction()
-	if !clockTime.MatchString(s.joined(maxIntroduction)) { // prose may say that somebody wrote
+	s.unquoted = s.attribution()
+	if !clockTime.MatchString(s.joined(maxAttribution)) { // "wrote:" may be part of the text
 		s.unquoted = -1
 	}
 	return -1
@@ -73,7 +73,7 @@ func (s *textScan) read(l textLine) int {
 func (s *textScan) quoted(l textLine) {
 	if s.quote < 0 {
 		s.quote = l.start
-		if place := s.introduction(); place >= 0 {
+		if place := s.attribution(); place >= 0 {
 			s.quote = place
 		}
 	}
@@ -81,7 +81,7 @@ func (s *textScan) quoted(l textLine) {
 }
 
 func (s *textScan) remember(l textLine) {
-	if s.gap || len(s.recent) == maxIntroduction {
+	if s.gap || len(s.recent) == maxAttribution {
 		drop := len(s.recent)
 		if !s.gap {
 			drop = 1
@@ -92,8 +92,8 @@ func (s *textScan) remember(l textLine) {
 	s.recent = append(s.recent, l)
 }
 
-// introduction returns where the lines begin that say whose words follow, or -1.
-func (s *textScan) introduction() int {
+// attribution returns the offset of the attribution in the recent lines, or -1.
+func (s *textScan) attribution() int {
 	for n := 1; n <= len(s.recent); n++ {
 		if text := s.joined(n); isAttribution(text) && opensAttribution(text) {
 			return s.recent[len(s.recent)-n].start
@@ -105,7 +105,7 @@ func (s *textScan) introduction() int {
 	return -1
 }
 
-// joined is the text of the last n lines.
+// joined returns the text of the last n lines.
 func (s *textScan) joined(n int) string {
 	var parts []string
 	for _, l := range s.recent[max(0, len(s.recent)-n):] {
@@ -114,7 +114,8 @@ func (s *textScan) joined(n int) string {
 	return strings.Join(parts, " ")
 }
 
-// quotedHeader looks for the From: and Sent: lines that Outlook puts above what it quotes.
+// quotedHeader returns the offset of a quote if l completes the From: and Sent: lines that
+// Outlook puts before it, or -1.
 func (s *textScan) quotedHeader(l textLine) int {
 	s.left--
 	if s.left >= 0 && s.header >= 0 && hasLabel(l.text, dateLabels) {
@@ -134,7 +135,7 @@ func (s *textScan) quotedHeader(l textLine) int {
 	return -1
 }
 
-// The labels of Outlook and others in the languages that most mail is written in.
+// The labels that Outlook and other clients use, in the most common languages.
 var (
 	fromLabels = []string{"from", "von", "de", "da", "van", "från", "fra", "od", "lähettäjä", "feladó", "kimden", "от", "发件人", "差出人", "보낸 사람"}
 	dateLabels = []string{"sent", "date", "gesendet", "datum", "envoyé", "enviado", "enviada", "enviado el", "fecha", "data", "inviato",
@@ -151,36 +152,36 @@ func hasLabel(line string, labels []string) bool {
 
 var clockTime = regexp.MustCompile(`\d{1,2}[:.h]\d{2}`)
 
-// separators stand between dashes; a report may have headings of its own there.
+// separators are the texts between dashes that mark a quote. Others may be headings.
 var separators = []string{"original message", "forwarded message", "original appointment", "ursprüngliche nachricht", "originalnachricht",
 	"weitergeleitete nachricht", "message d'origine", "message original", "message transféré", "mensaje original", "mensaje reenviado",
 	"messaggio originale", "messaggio inoltrato", "oorspronkelijk bericht", "doorgestuurd bericht", "mensagem original",
 	"mensagem encaminhada", "ursprungligt meddelande", "oprindelig meddelelse", "opprinnelig melding", "wiadomość oryginalna",
 	"původní zpráva", "исходное сообщение", "пересылаемое сообщение", "原始邮件", "元のメッセージ"}
 
-// isSeparator tells "-----Original Message-----" and its translations.
+// isSeparator reports whether line is "-----Original Message-----" or a translation of it.
 func isSeparator(line string) bool {
 	line = strings.TrimSpace(line)
 	inner := strings.Trim(line, "-")
 	return len(line)-len(inner) >= 4 && slices.Contains(separators, strings.ToLower(strings.ReplaceAll(strings.TrimSpace(inner), "’", "'")))
 }
 
-// verbs are what is said of whose words follow.
+// verbs are the verbs of attribution lines.
 var verbs = []string{"wrote", "writes", "schrieb", "schreef", "a écrit", "escribió", "ha scritto", "escreveu", "skrev", "napisał",
 	"napsal", "kirjoitti", "написал", "пишет", "写道", "書きました", "のメール"}
 
-// isAttribution tells lines such as "On Tuesday, Bob wrote:", or with the time and an
-// address in place of words.
+// isAttribution reports whether line is one such as "On Tuesday, Bob wrote:", or has an
+// address and digits instead of a verb.
 func isAttribution(line string) bool {
 	line = strings.ToLower(strings.TrimSpace(line))
-	if len(line) > maxShown || !strings.HasSuffix(line, ":") && !strings.HasSuffix(line, "：") {
+	if len(line) > maxLine || !strings.HasSuffix(line, ":") && !strings.HasSuffix(line, "：") {
 		return false
 	}
 	return slices.ContainsFunc(verbs, func(v string) bool { return strings.Contains(line, v) }) ||
 		strings.Contains(line, "@") && strings.ContainsAny(line, "0123456789")
 }
 
-// opensAttribution tells how such lines begin.
+// opensAttribution reports whether line begins as attributions do.
 func opensAttribution(line string) bool {
 	line = strings.ToLower(line)
 	return slices.ContainsFunc([]string{"on ", "am ", "le ", "el ", "il ", "em ", "op ", "den ", "dnia ", "w dniu ", "dne ", "at "},

@@ -1,6 +1,6 @@
 package mime
 
-// maxNotes bounds a report; past it one note says that there is more.
+// maxNotes bounds a report. One last note replaces those that exceed it.
 const maxNotes = 200
 
 // The values of Note.Kind.

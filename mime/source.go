@@ -8,26 +8,26 @@ import (
 
 const (
 	windowBytes = 256 << 10 // one read of the message
-	marginBytes = 4 << 10   // what a search wants to see ahead of it
+	marginBytes = 4 << 10   // least bytes that a search wants in the window
 )
 
-// source reads a message forwards through one sliding window, so that memory
-// stays flat whatever the message weighs.
+// source reads a message forward through a sliding window, so that memory does not grow
+// with the message.
 type source struct {
 	r    io.ReaderAt
 	size int64
 	buf  []byte
 	off  int64 // offset of buf[0] in the message
 	n    int   // valid bytes in buf
-	err  error // the first failed read; ends the walk
+	err  error // of the first read that failed; ends the walk
 }
 
 func newSource(r io.ReaderAt, size int64) *source {
 	return &source{r: r, size: size, buf: make([]byte, min(windowBytes, size))}
 }
 
-// window returns the bytes from off on: at least want of them, or all up to the
-// end of the message. The slice is valid until the next call.
+// window returns the bytes from off on: at least want of them, or those up to the end of
+// the message. The slice is valid until the next call.
 func (s *source) window(off int64, want int) []byte {
 	if s.err != nil || off >= s.size {
 		return nil
@@ -52,8 +52,8 @@ func (s *source) fill(off int64) {
 	s.err = fmt.Errorf("read message at %d: %w", off, err)
 }
 
-// line returns the line at off without its line end, cut to limit bytes, and the
-// offset of the line that follows. Any run of CR before LF belongs to the end.
+// line returns the line at off without its line break, cut to limit bytes, and the offset of
+// the next line. All CRs before the LF belong to the line break.
 func (s *source) line(off int64, limit int) (line []byte, next int64) {
 	limit = min(limit, windowBytes-marginBytes)
 	w := s.window(off, limit+2)
@@ -65,7 +65,7 @@ func (s *source) line(off int64, limit int) (line []byte, next int64) {
 	return bytes.TrimRight(line, "\r"), s.afterLine(off + int64(len(w)))
 }
 
-// afterLine returns the offset behind the next LF, or the end of the message.
+// afterLine returns the offset after the next LF, or the end of the message.
 func (s *source) afterLine(off int64) int64 {
 	for {
 		w := s.window(off, 1)
@@ -79,9 +79,9 @@ func (s *source) afterLine(off int64) int64 {
 	}
 }
 
-// dashes returns the offset of the first line from off on that begins with "--",
-// or the end of the message. off must be the start of a line. The search hops
-// from dash to dash, which base64 does not contain.
+// dashes returns the offset of the first line from off on that begins with "--", or the end
+// of the message. off must be the start of a line. Searching for dashes is fast, since
+// base64 has none.
 func (s *source) dashes(off int64) int64 {
 	prev := byte('\n')
 	for {
@@ -96,15 +96,15 @@ func (s *source) dashes(off int64) int64 {
 		if i > 0 {
 			prev = w[i-1]
 		}
-		if i == 0 { // one dash, the last byte of the message
+		if i == 0 { // a dash is the last byte of the message
 			return s.size
 		}
 		off += int64(i)
 	}
 }
 
-// dashesIn looks for "--" at the start of a line of w; prev is the byte before w.
-// Without a find it returns how much of w was looked at.
+// dashesIn returns the index of the first "--" at the start of a line of w. prev is the byte
+// before w. If there is none, it returns how many bytes of w need not be searched again.
 func dashesIn(w []byte, prev byte) (int, bool) {
 	for i := 0; ; {
 		j := bytes.IndexByte(w[i:], '-')
@@ -127,8 +127,9 @@ func dashesIn(w []byte, prev byte) (int, bool) {
 	}
 }
 
-// beforeBreak returns off less the line break in front of it, which belongs to
-// the delimiter that follows (RFC 2046 section 5.1.1), but not less than floor.
+// beforeBreak returns the offset of the line break that ends at off, which belongs to the
+// delimiter that follows (RFC 2046 section 5.1.1), or off if there is none. The result is
+// not less than floor.
 func (s *source) beforeBreak(off, floor int64) int64 {
 	var tail [2]byte
 	from := max(floor, off-2)

@@ -7,11 +7,11 @@ import (
 	"graphrelay/internal/text"
 )
 
-// decodeText decodes the encoded words of an unstructured value and cleans it.
+// decodeText returns an unstructured value with its encoded words decoded, on one line.
 func decodeText(v string) string { return cleanLine(decodeWords(v)) }
 
-// cleanLine makes text one line: a line break or tab becomes one space, other
-// control characters go, blanks at the ends go, bad UTF-8 is replaced.
+// cleanLine returns s on one line: line breaks and tabs become spaces, other control
+// characters and the blanks at its ends are removed, and invalid UTF-8 is replaced.
 func cleanLine(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\r\n", " ")
 	s = strings.Map(func(r rune) rune {
@@ -26,9 +26,8 @@ func cleanLine(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// cleanBody removes the control characters that neither JSON readers nor mail
-// clients want (C0 except tab, CR and LF), a byte order mark, and line ends with one
-// CR too many.
+// cleanBody returns s as valid UTF-8 without a byte order mark and without control
+// characters other than tab, CR and LF. Line breaks with a second CR become CRLF.
 func cleanBody(s string) string {
 	s = strings.TrimPrefix(strings.ToValidUTF8(s, "\ufffd"), "\ufeff")
 	s = strings.ReplaceAll(s, "\r\r\n", "\r\n")
@@ -47,5 +46,5 @@ func isBodyControl(r rune) bool {
 	return r < ' ' && r != '\t' && r != '\r' && r != '\n' || r == 0x7f
 }
 
-// keep returns a copy of s, cut to n bytes, that does not hold on to a whole field.
+// keep returns a copy of s, truncated to n bytes, so that the field it is from can be freed.
 func keep(s string, n int) string { return strings.Clone(text.Truncate(s, n)) }

@@ -7,8 +7,8 @@ import (
 	"unicode/utf16"
 )
 
-// decodeUTF7 converts UTF-7 (RFC 2152): "+" begins UTF-16 in base64, which ends
-// at the first other character; a "-" there is eaten.
+// decodeUTF7 converts UTF-7 (RFC 2152) to UTF-8: "+" begins UTF-16 in base64, which ends at
+// the first other character. A "-" there is removed.
 func decodeUTF7(b []byte) string {
 	var out strings.Builder
 	for len(b) > 0 {
@@ -29,6 +29,7 @@ func decodeUTF7(b []byte) string {
 	return strings.ToValidUTF8(out.String(), "\ufffd")
 }
 
+// base64Prefix returns the number of base64 characters at the beginning of b.
 func base64Prefix(b []byte) int {
 	for i, c := range b {
 		if base64Value(c) > 63 || c == '-' || c == '_' {

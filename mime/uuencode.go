@@ -2,8 +2,8 @@ package mime
 
 import "bytes"
 
-// uuStepper decodes uuencoded data (POSIX uuencode): lines between "begin" and
-// "end", each led by the count of its bytes.
+// uuStepper decodes uuencoded data (POSIX uuencode): the lines between "begin" and "end",
+// each of which begins with the number of its bytes.
 type uuStepper struct {
 	begun bool
 	ended bool
@@ -42,7 +42,7 @@ func (d *uuStepper) line(dst, line []byte) int {
 	return uuLine(dst, line[1:], int(line[0]-' ')&63)
 }
 
-// uuLine decodes n bytes; characters that were trimmed from the end are blanks.
+// uuLine decodes n bytes. Characters that are missing at the end of line are spaces.
 func uuLine(dst, line []byte, n int) int {
 	at := func(i int) byte {
 		if i < len(line) {

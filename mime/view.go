@@ -5,15 +5,14 @@ import (
 	"strings"
 )
 
-// segment is one piece of the body: HTML or text.
+// segment is a piece of the body: HTML or plain text.
 type segment struct {
 	html bool
 	text string
 }
 
-// view returns the pieces of the body in order, as a reader of HTML or of text
-// sees them (RFC 2046 section 5.1): of alternatives the kind that is read, of
-// everything else all.
+// view returns the pieces of the body, in order, that a reader of HTML or of plain text sees
+// (RFC 2046 section 5.1): of alternatives those of this kind, and of other multiparts all.
 func (b *builder) view(p *part, html bool) []segment {
 	if s, ok := b.texts[p]; ok {
 		if strings.TrimSpace(s) == "" {
@@ -31,7 +30,7 @@ func (b *builder) view(p *part, html bool) []segment {
 	return all
 }
 
-// offers tells whether any alternative of p suits the view.
+// offers reports whether an alternative of p suits the view.
 func (b *builder) offers(p *part, html bool) bool {
 	for _, c := range p.children {
 		if b.suits(c, html) {
@@ -41,8 +40,8 @@ func (b *builder) offers(p *part, html bool) bool {
 	return false
 }
 
-// suits tells whether an alternative is read in the view: in HTML one with HTML in
-// it, in text one with text alone.
+// suits reports whether an alternative is shown in the view: for HTML one with HTML in it,
+// for plain text one with plain text only.
 func (b *builder) suits(p *part, html bool) bool {
 	hasHTML, hasText := b.kinds(p)
 	if html {
@@ -51,7 +50,7 @@ func (b *builder) suits(p *part, html bool) bool {
 	return hasText && !hasHTML
 }
 
-// kinds tells which texts p holds.
+// kinds reports which kinds of text p has.
 func (b *builder) kinds(p *part) (html, text bool) {
 	if s, ok := b.texts[p]; ok && strings.TrimSpace(s) != "" {
 		return p.mediaType == "text/html", p.mediaType != "text/html"
@@ -72,7 +71,7 @@ func anyHTML(segs []segment) bool {
 	return false
 }
 
-// joinText joins the pieces that are text, each beginning on a line of its own.
+// joinText joins the pieces of plain text. Each begins on a new line.
 func joinText(segs []segment) string {
 	var out strings.Builder
 	for _, s := range segs {
@@ -91,8 +90,8 @@ func startLine(out *strings.Builder) {
 	}
 }
 
-// joinHTML joins the pieces that are HTML, and with texts also the others, as HTML.
-// Readers take several documents in a row as one.
+// joinHTML joins the pieces of HTML and, if texts is set, those of plain text, converted to
+// HTML. Mail clients show several HTML documents in a row as one.
 func joinHTML(segs []segment, texts bool) string {
 	var out strings.Builder
 	for _, s := range segs {
@@ -109,7 +108,7 @@ func joinHTML(segs []segment, texts bool) string {
 	return out.String()
 }
 
-// textToHTML keeps the lines and the indentation of text.
+// textToHTML converts plain text to HTML with the same lines and indentation.
 func textToHTML(s string) string {
 	s = strings.TrimRight(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
 	s = html.EscapeString(s)

@@ -7,12 +7,11 @@ import (
 
 const (
 	delimiterBytes = maxBoundaryBytes + 64
-	maxRescans     = 8 // second looks at multiparts whose boundary is wrong
+	maxRescans     = 8 // multiparts that are read again with another boundary
 )
 
-// walker finds the part tree in one pass, by offsets. It keeps the open multiparts
-// on a stack, so that a delimiter of an outer one ends all inner ones that were
-// never closed.
+// walker finds the tree of parts and their offsets in one pass. It keeps the open multiparts
+// on a stack, so that a delimiter of an outer one ends all inner ones that were not closed.
 type walker struct {
 	*reporter
 	src     *source
@@ -20,7 +19,7 @@ type walker struct {
 	root    *part
 	header  *Header // of the message
 	stack   []*frame
-	leaf    *part // the part whose content is being passed, if any
+	leaf    *part // the part whose content is being read, or nil
 	parts   int
 	rescans int
 	pos     int64
@@ -53,7 +52,7 @@ func (w *walker) walk() {
 	w.unwind(0, w.src.size)
 }
 
-// dashLine handles a line that begins with "--".
+// dashLine handles the line at an offset, which begins with "--".
 func (w *walker) dashLine(at int64) {
 	line, next := w.src.line(at, delimiterBytes)
 	level, closing := w.match(line)
@@ -81,7 +80,7 @@ func (w *walker) dashLine(at int64) {
 	w.begin(f.part.child(next))
 }
 
-// floor is where the content before a delimiter begins at the earliest.
+// floor returns the offset at which the content before a delimiter begins at the earliest.
 func (w *walker) floor() int64 {
 	if w.leaf != nil {
 		return w.leaf.body
@@ -89,8 +88,8 @@ func (w *walker) floor() int64 {
 	return 0
 }
 
-// match finds the multipart that line delimits: the innermost open one, else one
-// that was closed and goes on. It returns -1 when there is none.
+// match returns the level of the multipart whose delimiter line is: the innermost open one,
+// or else one that was closed and goes on. level is -1 if there is none.
 func (w *walker) match(line []byte) (level int, closing bool) {
 	reopened := -1
 	for i := len(w.stack) - 1; i >= 0; i-- {
@@ -106,8 +105,8 @@ func (w *walker) match(line []byte) (level int, closing bool) {
 	return reopened, false
 }
 
-// isDelimiter compares line with "--boundary" or "--boundary--" (RFC 2046 section
-// 5.1.1). Blanks may follow, behind the closing form also junk.
+// isDelimiter reports whether line is "--boundary" or, closing, "--boundary--" (RFC 2046
+// section 5.1.1). Blanks may follow it, and after the closing form also other text.
 func isDelimiter(line []byte, boundary string) (ok, closing bool) {
 	if boundary == "" || len(line) < len(boundary)+2 || string(line[2:2+len(boundary)]) != boundary {
 		return false, false
@@ -126,8 +125,8 @@ func isWordByte(c byte) bool {
 	return c-'0' < 10 || c|0x20-'a' < 26 || c == '_' || c == '-' || c == '='
 }
 
-// begin reads the header of p and opens it: as a multipart, or as the leaf whose
-// content follows.
+// begin reads the header of p, and opens p as a multipart or as the leaf whose content
+// follows.
 func (w *walker) begin(p *part) {
 	w.parts++
 	if p == w.root {
@@ -165,7 +164,7 @@ func (w *walker) describe(p *part, h *Header) {
 	}
 }
 
-// delimits tells whether a line ends the header of a part.
+// delimits reports whether line is a delimiter of an open multipart.
 func (w *walker) delimits(line []byte) bool {
 	level, _ := w.match(line)
 	return level >= 0
@@ -178,7 +177,7 @@ func (w *walker) endLeaf(end int64) {
 	w.leaf = nil
 }
 
-// unwind ends the multiparts from level on. One without any part becomes text.
+// unwind ends the multiparts from level on. One without parts becomes plain text.
 func (w *walker) unwind(level int, end int64) {
 	for len(w.stack) > level {
 		f := w.stack[len(w.stack)-1]
@@ -193,8 +192,8 @@ func (w *walker) unwind(level int, end int64) {
 	}
 }
 
-// takeRest makes what follows, from the delimiter on, one attachment that mail
-// programs can open.
+// takeRest makes the rest of the message, from the delimiter at an offset on, one attachment
+// that mail clients can open.
 func (w *walker) takeRest(f *frame, at int64) {
 	w.limit(f.part.path, "too many parts, the rest kept as one attachment")
 	p := f.part.child(at)
@@ -205,8 +204,8 @@ func (w *walker) takeRest(f *frame, at int64) {
 	w.stopped = true
 }
 
-// noteCandidate notes what boundary a multipart may really have, from a line in its
-// preamble. Where none is named, that is it.
+// noteCandidate notes a line in the preamble of a multipart as a candidate for its real
+// boundary. If the header names no boundary, the candidate is it.
 func (w *walker) noteCandidate(line []byte, at, next int64) {
 	w.pos = next
 	f := w.stack[len(w.stack)-1]
@@ -226,14 +225,14 @@ func (w *walker) noteCandidate(line []byte, at, next int64) {
 	f.candidate, f.candidateAt = b, at
 }
 
-// isBoundary tells whether a multipart may have the boundary b; "-- " and rules of
-// dashes are text.
+// isBoundary reports whether b is likely as a boundary: signature separators ("-- ") and
+// lines of dashes are not.
 func isBoundary(b string) bool {
 	return len(b) <= 200 && !strings.ContainsAny(b, " \t") && strings.Trim(b, "-") != ""
 }
 
-// beginsPart tells whether a part may begin at next: with a header field, or where
-// no text stood before (first) with an empty line.
+// beginsPart reports whether a part may begin at next: with a header field or, if there is
+// no text before (first), with an empty line.
 func (w *walker) beginsPart(next int64, first bool) bool {
 	line, _ := w.src.line(next, delimiterBytes)
 	if len(line) == 0 {
@@ -243,7 +242,8 @@ func (w *walker) beginsPart(next int64, first bool) bool {
 	return ok && isUsual(name)
 }
 
-// blankBetween tells whether only a few blanks and line ends stand between.
+// blankBetween reports whether there are only a few blanks and line breaks between two
+// offsets.
 func (w *walker) blankBetween(from, to int64) bool {
 	if to-from > 64 {
 		return false
@@ -252,8 +252,8 @@ func (w *walker) blankBetween(from, to int64) bool {
 	return len(bytes.TrimSpace(b[:min(int64(len(b)), to-from)])) == 0
 }
 
-// retryBoundary goes back to the preamble of the innermost multipart at level or
-// above if its boundary never came but another one did.
+// retryBoundary reads the innermost multipart again, with its candidate as the boundary, if
+// its own boundary did not occur. It does nothing below level, and reports whether it did.
 func (w *walker) retryBoundary(level int) bool {
 	if len(w.stack) <= level || w.rescans >= maxRescans {
 		return false
@@ -269,7 +269,7 @@ func (w *walker) retryBoundary(level int) bool {
 	return true
 }
 
-// skipEmptyLines returns where the header of the message begins: behind empty
+// skipEmptyLines returns the offset at which the header of the message begins: after empty
 // lines, if a header follows them.
 func skipEmptyLines(src *source) int64 {
 	off := int64(0)

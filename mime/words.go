@@ -2,9 +2,9 @@ package mime
 
 import "strings"
 
-// decodeWords decodes the encoded words (RFC 2047) in s, forgivingly: bytes of
-// adjacent words of one charset are joined before conversion, so that a character
-// split between words is whole again; words may stand inside other text.
+// decodeWords decodes the encoded words (RFC 2047) in s. It is lenient: words may be inside
+// other text, and the bytes of adjacent words in one charset are joined before conversion,
+// since some senders split characters between words.
 func decodeWords(s string) string {
 	if !strings.Contains(s, "=?") {
 		return s
@@ -40,8 +40,8 @@ type encodedWord struct {
 	text    string
 }
 
-// parseWord parses the word at the beginning of s, which begins with "=?". n is
-// its length, or 0 when there is none; more is false when no word can follow.
+// parseWord parses the encoded word at the beginning of s, which begins with "=?". n is its
+// length, or 0 if there is none. more reports whether another word can follow.
 func parseWord(s string) (w encodedWord, n int, more bool) {
 	mark := strings.IndexByte(s[2:], '?')
 	if mark < 0 {
@@ -63,7 +63,7 @@ func parseWord(s string) (w encodedWord, n int, more bool) {
 	return w, at + 2 + end + 2, true
 }
 
-// wordDecoder gathers a run of words of one charset.
+// wordDecoder decodes runs of words in one charset.
 type wordDecoder struct {
 	out     strings.Builder
 	inRun   bool
@@ -72,8 +72,8 @@ type wordDecoder struct {
 	quad    quad // base64 that a sender split inside a group of four
 }
 
-// text adds what stands between words. Blanks between two words do not count
-// (RFC 2047 section 6.2).
+// text adds the text between words. Blanks between two words are ignored (RFC 2047 section
+// 6.2).
 func (d *wordDecoder) text(s string) {
 	if d.inRun && strings.Trim(s, " \t\r\n") == "" {
 		return
@@ -89,7 +89,7 @@ func (d *wordDecoder) word(w encodedWord) {
 	}
 	d.inRun, d.charset = true, charset
 	if w.base64 {
-		if len(w.text)%4 == 0 { // whole by itself: the word before lacks its padding
+		if len(w.text)%4 == 0 { // the word is complete, so the one before lacks its padding
 			d.bytes = d.quad.flush(d.bytes)
 		}
 		d.bytes = d.quad.decode(d.bytes, w.text)
@@ -105,7 +105,8 @@ func (d *wordDecoder) flush() {
 	d.inRun, d.bytes = false, d.bytes[:0]
 }
 
-// appendQ decodes the "Q" encoding (RFC 2047 section 4.2); a bad escape stays.
+// appendQ appends s decoded from the "Q" encoding (RFC 2047 section 4.2). Invalid escapes
+// stay.
 func appendQ(dst []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		switch {
