@@ -18,7 +18,7 @@ type bearerServer struct {
 	session *session
 	parse   func([]byte) (user, token string)
 	failed  error
-	over    bool
+	done    bool
 }
 
 // bearerFailed is what RFC 7628 section 3.2.2 and Google's page have in common.
@@ -28,12 +28,12 @@ func (b *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 	switch {
 	case b.failed != nil:
 		return nil, true, b.failed
-	case b.over:
+	case b.done:
 		return nil, true, sasl.ErrUnexpectedClientResponse
 	case response == nil:
 		return []byte{}, false, nil
 	}
-	b.over = true
+	b.done = true
 	user, token := b.parse(response)
 	if user == "" || token == "" {
 		return nil, true, b.session.refused("AUTH", errSASLSyntax)

@@ -170,7 +170,7 @@ func (s *session) newBody(r io.Reader) *body {
 	if chunks {
 		b.from = pipe.Read
 	} else {
-		b.from, b.conn = s.conn.raw, s.conn
+		b.from, b.conn = s.conn.readClient, s.conn
 	}
 	return b
 }

@@ -22,32 +22,32 @@ import (
 // It gives out one command line at a time, so that nothing of a body is with go-smtp
 // when DATA is answered: the session reads it, and go-smtp no more than the dot.
 type conn struct {
-	net.Conn          // the TCP connection, or the TLS connection above it
-	tcp      net.Conn // for Shutdown, while TLS may be coming up
-	server   *Server
-	client   netip.Addr
-	tls      *tls.ConnectionState // nil without TLS
-	pending  []byte               // read ahead, or to be replayed
-	mute     muter                // what go-smtp says again after the negotiation
-	failed   error
-	busy     atomic.Bool // a transaction is open: a stop waits for it, and an end of the stream is an error
-	clock    clock
+	net.Conn               // the TCP connection, or the TLS connection above it
+	tcp           net.Conn // for Shutdown, while TLS may be coming up
+	server        *Server
+	client        netip.Addr
+	tls           *tls.ConnectionState // nil without TLS
+	unread        []byte               // read ahead, or to be replayed
+	mute          muter                // what go-smtp says again after the negotiation
+	readErr       error
+	inTransaction atomic.Bool // a transaction is open: a stop waits for it, and an end of the stream is an error
+	clock         clock
 
 	command []byte // the beginning of the command line that was given out last
 	whole   bool   // it was given out to its end
 	chunk   int64  // bytes of a BDAT chunk that are still to be given out as they are
 
-	opening opening
-	meter   meter
-	over    bool        // a limit is reached: what the client has sent already is not obeyed
-	inBody  atomic.Bool // a message's data is on its way
-	idle    idle
+	protocol protocolCheck
+	counters sessionCounters
+	ended    bool        // a limit is reached: what the client has sent already is not obeyed
+	inBody   atomic.Bool // a message's data is on its way
+	idle     idle
 }
 
 func newConn(nc net.Conn, s *Server) *conn {
 	c := &conn{Conn: nc, tcp: nc, server: s}
-	c.meter.answered = time.Now()
-	c.meter.restart(false)
+	c.counters.answered = time.Now()
+	c.counters.restart(false)
 	c.idle.begin()
 	return c
 }
@@ -55,10 +55,10 @@ func newConn(nc net.Conn, s *Server) *conn {
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	switch {
-	case c.over:
+	case c.ended:
 		return 0, net.ErrClosed // not io.EOF, which could complete a chunk
 	case c.chunk > 0:
-		n, err := c.raw(p[:min(int64(len(p)), c.chunk)])
+		n, err := c.readClient(p[:min(int64(len(p)), c.chunk)])
 		c.chunk -= int64(n)
 		return n, err
 	}
@@ -73,26 +73,26 @@ func (c *conn) readCommand(p []byte) (n int, err error) {
 			return 0, err
 		}
 	}
-	if len(c.pending) == 0 {
-		n, err = c.raw(p)
+	if len(c.unread) == 0 {
+		n, err = c.readClient(p)
 		if i := bytes.IndexByte(p[:n], '\n'); i >= 0 && i+1 < n {
-			c.pending = bytes.Clone(p[i+1 : n])
+			c.unread = bytes.Clone(p[i+1 : n])
 			n = i + 1
 		}
 	} else {
-		line := c.pending
+		line := c.unread
 		if i := bytes.IndexByte(line, '\n'); i >= 0 {
 			line = line[:i+1]
 		}
 		n = copy(p, line)
-		c.pending = c.pending[n:]
+		c.unread = c.unread[n:]
 	}
 	c.follow(p[:n])
 	if lenient {
 		return n, err // gather has looked at it as it came
 	}
-	if what := c.opening.check(p[:n]); what != "" {
-		c.noSMTP(what)
+	if what := c.protocol.check(p[:n]); what != "" {
+		c.rejectProtocol(what)
 		return 0, net.ErrClosed
 	}
 	return n, err
@@ -135,50 +135,50 @@ func (c *conn) atBody() bool {
 	if c.whole && c.chunk == 0 && strings.EqualFold(strings.TrimSpace(string(c.command)), "DATA") {
 		return true
 	}
-	c.pending, c.failed = nil, errCut
+	c.unread, c.readErr = nil, errInterrupted
 	return false
 }
 
 // endBody puts back the end of the data, for go-smtp to find, and what came behind it.
 func (c *conn) endBody(rest []byte) {
-	c.pending = slices.Concat([]byte(".\r\n"), rest, c.pending)
+	c.unread = slices.Concat([]byte(".\r\n"), rest, c.unread)
 }
 
-// raw reads what the client sends. A read may bring both bytes and the end (TLS does,
+// readClient reads what the client sends. A read may bring both bytes and the end (TLS does,
 // with a close_notify): how it ended counts once the bytes are used up, since only then
 // it shows whether that is within a message.
-func (c *conn) raw(p []byte) (int, error) {
-	if len(c.pending) > 0 {
-		n := copy(p, c.pending)
-		c.pending = c.pending[n:]
+func (c *conn) readClient(p []byte) (int, error) {
+	if len(c.unread) > 0 {
+		n := copy(p, c.unread)
+		c.unread = c.unread[n:]
 		return n, nil
 	}
-	if c.failed == nil {
-		c.failed = c.SetReadDeadline(c.nextDeadline())
+	if c.readErr == nil {
+		c.readErr = c.SetReadDeadline(c.nextDeadline())
 	}
 	var n int
-	if c.failed == nil {
+	if c.readErr == nil {
 		c.idle.waiting.Store(true)
-		n, c.failed = c.Conn.Read(p)
+		n, c.readErr = c.Conn.Read(p)
 		c.idle.waiting.Store(false)
 		c.clock.received(n)
 		if c.inBody.Load() {
-			c.idle.taken(n)
+			c.idle.received(n)
 		}
 	}
-	if n > 0 || c.failed == nil {
+	if n > 0 || c.readErr == nil {
 		return n, nil
 	}
-	if c.busy.Load() {
-		c.failed = errCut
+	if c.inTransaction.Load() {
+		c.readErr = errInterrupted
 	}
-	return 0, c.failed
+	return 0, c.readErr
 }
 
-// errCut is how a read fails in a mail transaction. It is no io.EOF, which ends a
+// errInterrupted is how a read fails in a mail transaction. It is no io.EOF, which ends a
 // BDAT chunk as if it were whole, and it is of the one type that go-smtp makes a
 // 4xx of where it writes the answer itself: the client is to try again.
-var errCut = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2},
+var errInterrupted = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2},
 	Message: "The connection broke, or was silent or too slow for too long, within the message; try again"}
 
 // nextDeadline is the time by which the client has to say more: a steady client
@@ -188,12 +188,12 @@ func (c *conn) nextDeadline() time.Time {
 	cfg := c.server.cfg
 	idle := time.Now().Add(cfg.Timeout)
 	if !c.inBody.Load() {
-		idle = c.meter.answered.Add(cfg.Timeout)
-		if end := time.UnixMilli(c.meter.since.Load()).Add(cfg.Session.Time); end.Before(idle) {
+		idle = c.counters.answered.Add(cfg.Timeout)
+		if end := time.UnixMilli(c.counters.since.Load()).Add(cfg.Session.Time); end.Before(idle) {
 			idle = end
 		}
 	}
-	if c.server.isStopping() && !c.busy.Load() {
+	if c.server.isStopping() && !c.inTransaction.Load() {
 		idle = time.Now().Add(quitTime)
 	}
 	return c.clock.limit(idle)
@@ -202,10 +202,10 @@ func (c *conn) nextDeadline() time.Time {
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
 	rest := c.own(c.mute.filter(p))
-	if len(rest) == 0 || c.over {
+	if len(rest) == 0 || c.ended {
 		return len(p), nil
 	}
-	delay, over, text := c.meter.count(rest, c.server.cfg.Session, c.command, c.inBody.Load())
+	delay, over, text := c.counters.count(rest, c.server.cfg.Session, c.command, c.inBody.Load())
 	c.pause(delay)
 	if err := c.SetWriteDeadline(time.Now().Add(c.server.cfg.Timeout)); err != nil {
 		return 0, err
@@ -213,7 +213,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if _, err := c.Conn.Write(plain(rest)); err != nil {
 		return 0, err
 	}
-	c.meter.answered = time.Now()
+	c.counters.answered = time.Now()
 	if over {
 		c.closeWith(text)
 	}

@@ -105,7 +105,7 @@ func (l *ConnectionLimiter) oldest(among func(clientKey) bool) (found openConn) 
 		if !among(key) {
 			continue
 		}
-		if over := c.idle.overdue(c.busy.Load()); over > longest {
+		if over := c.idle.excess(c.inTransaction.Load()); over > longest {
 			found, longest = openConn{c, key}, over
 		}
 	}

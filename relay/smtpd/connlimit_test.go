@@ -86,7 +86,7 @@ func TestConnectionLimiterPace(t *testing.T) {
 	})
 }
 
-// What strangers make the room remember is bounded; whom a user vouched for is
+// What logLimiter make the room remember is bounded; whom a user vouched for is
 // forgotten last.
 func TestConnectionLimiterMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestConnectionLimiterEvicts(t *testing.T) {
 			return c, ok, evicted.conn
 		}
 		mail, _, _ := enter("192.0.2.1")
-		mail.busy.Store(true)
+		mail.inTransaction.Store(true)
 		time.Sleep(time.Second)
 		first, _, _ := enter("192.0.2.1")
 		time.Sleep(time.Second)
@@ -146,7 +146,7 @@ func TestConnectionLimiterEvicts(t *testing.T) {
 			t.Errorf("%d are open, want 4", len(r.open))
 		}
 		time.Sleep(mailGrace)
-		served.busy.Store(true)
+		served.inTransaction.Store(true)
 		if _, ok, evicted := enter("203.0.113.7"); !ok || evicted == mail || evicted == served {
 			t.Errorf("%v; the wrong one made room", ok)
 		}

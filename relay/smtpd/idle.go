@@ -8,9 +8,9 @@ import (
 // idle tells how long a client has kept the relay waiting for something of use: a
 // sign-in, a sender, a recipient, a message or a piece of one.
 type idle struct {
-	waiting atomic.Bool  // for the client's bytes
-	useful  atomic.Int64 // when it last did something of use, Unix milliseconds
-	piece   int          // bytes of a message since then
+	waiting    atomic.Bool  // for the client's bytes
+	lastActive atomic.Int64 // when it last did something of use, Unix milliseconds
+	unmarked   int          // bytes of a message since then
 }
 
 // How long a client may keep a connection without doing anything of use before it
@@ -29,19 +29,19 @@ func (i *idle) begin() {
 }
 
 // mark notes something of use.
-func (i *idle) mark() { i.useful.Store(time.Now().UnixMilli()) }
+func (i *idle) mark() { i.lastActive.Store(time.Now().UnixMilli()) }
 
-// taken notes bytes of a message.
-func (i *idle) taken(n int) {
-	if i.piece += n; i.piece >= steadyBytes {
-		i.piece = 0
+// received notes bytes of a message.
+func (i *idle) received(n int) {
+	if i.unmarked += n; i.unmarked >= steadyBytes {
+		i.unmarked = 0
 		i.mark()
 	}
 }
 
-// overdue is how much longer than it may the client has kept the relay waiting; not
+// excess is how much longer than it may the client has kept the relay waiting; not
 // positive if it is within that.
-func (i *idle) overdue(inMail bool) time.Duration {
+func (i *idle) excess(inMail bool) time.Duration {
 	if !i.waiting.Load() {
 		return 0
 	}
@@ -49,5 +49,5 @@ func (i *idle) overdue(inMail bool) time.Duration {
 	if inMail {
 		grace = mailGrace
 	}
-	return time.Since(time.UnixMilli(i.useful.Load())) - grace
+	return time.Since(time.UnixMilli(i.lastActive.Load())) - grace
 }

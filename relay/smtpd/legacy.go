@@ -15,31 +15,31 @@ func (c Config) lenient() bool { return c.Legacy || c.AddDomain != "" }
 func (c *conn) gather(scratch []byte) error {
 	seen, end := 0, -1
 	for {
-		end = bytes.IndexByte(c.pending, '\n') + 1
-		line := c.pending
+		end = bytes.IndexByte(c.unread, '\n') + 1
+		line := c.unread
 		if end > 0 {
 			line = line[:end]
 		}
-		if what := c.opening.check(line[seen:]); what != "" {
-			c.noSMTP(what)
+		if what := c.protocol.check(line[seen:]); what != "" {
+			c.rejectProtocol(what)
 			return net.ErrClosed
 		}
 		if seen = len(line); end > 0 || seen > maxCommand {
 			break
 		}
-		held := c.pending
-		c.pending = nil
-		n, err := c.raw(scratch)
-		c.pending = append(held, scratch[:n]...)
+		held := c.unread
+		c.unread = nil
+		n, err := c.readClient(scratch)
+		c.unread = append(held, scratch[:n]...)
 		if err != nil {
 			return nil // reported once the bytes are used up
 		}
 	}
-	if end == 0 || c.meter.scan.code == 334 { // an answer to AUTH is no command
+	if end == 0 || c.counters.scan.code == 334 { // an answer to AUTH is no command
 		return nil
 	}
-	if line, changed := c.server.cfg.tidy(string(c.pending[:end]), c.client); changed {
-		c.pending = append([]byte(line), c.pending[end:]...)
+	if line, changed := c.server.cfg.tidy(string(c.unread[:end]), c.client); changed {
+		c.unread = append([]byte(line), c.unread[end:]...)
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func afterData(t *testing.T, s *Server, raw []byte, bytewise bool) []byte {
 	}
 	var body []byte
 	for {
-		n, err := c.raw(p)
+		n, err := c.readClient(p)
 		if body = append(body, p[:n]...); err != nil {
 			return body
 		}

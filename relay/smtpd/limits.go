@@ -18,9 +18,9 @@ type SessionLimits struct {
 // maxDelays is how many times SessionLimits.Delay an answer waits at most.
 const maxDelays = 10
 
-// meter counts what a client does by the answers that it gets. It belongs to the
+// sessionCounters counts what a client does by the answers that it gets. It belongs to the
 // goroutine of the connection, but for since.
-type meter struct {
+type sessionCounters struct {
 	scan          replyScanner
 	commands      int
 	errors        int
@@ -33,7 +33,7 @@ type meter struct {
 // count takes bytes of answers, and returns what is to be waited for before they
 // are sent, and the text of the end if a limit is reached. An answer of 421 is such
 // an end itself, with the text "" (RFC 5321 section 3.8). command is what is answered.
-func (m *meter) count(p []byte, l SessionLimits, command []byte, inBody bool) (delay time.Duration, over bool, text string) {
+func (m *sessionCounters) count(p []byte, l SessionLimits, command []byte, inBody bool) (delay time.Duration, over bool, text string) {
 	for _, b := range p {
 		if !m.scan.ends(b) {
 			continue
@@ -72,7 +72,7 @@ func (m *meter) count(p []byte, l SessionLimits, command []byte, inBody bool) (d
 const maxSurplus = 1000
 
 // countRecipient leaves out those that are taken: they have a limit of their own.
-func (m *meter) countRecipient(code int) {
+func (m *sessionCounters) countRecipient(code int) {
 	switch {
 	case code >= 500:
 		m.badRecipients++
@@ -86,7 +86,7 @@ func isRecipient(command []byte) bool {
 }
 
 // restart is called at the end of each message.
-func (m *meter) restart(accepted bool) {
+func (m *sessionCounters) restart(accepted bool) {
 	if accepted {
 		m.commands, m.errors, m.badRecipients, m.surplus = 0, 0, 0, 0
 	}
@@ -127,7 +127,7 @@ func (c *conn) closeWith(text string) {
 		c.server.metrics.rejected(c.server.cfg.Name, ReasonLimits)
 		c.server.log.Info("connection closed", "client", c.client.String(), "reason", ReasonLimits, "error", text)
 	}
-	c.over = true
+	c.ended = true
 }
 
 // pause waits, but for a stop.

@@ -31,7 +31,7 @@ func TestMeter(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var m meter
+			var m sessionCounters
 			var over bool
 			var text, delays string
 			for answer := range strings.Lines(tt.answers) {
@@ -233,13 +233,13 @@ func TestSMTPAllTheSame(t *testing.T) {
 	}
 }
 
-func FuzzOpening(f *testing.F) {
+func FuzzProtocolCheck(f *testing.F) {
 	for _, s := range []string{"EHLO x\r\n", "GET / HTTP/1.1\r\n", "\x16\x03\x01", "MAIL FROM:<>\r\n\x00", "EHLO x\rx", "\nPUT x"} {
 		f.Add([]byte(s), 1)
 	}
 	f.Fuzz(func(t *testing.T, in []byte, step int) {
 		step = max(1, min(step, len(in)))
-		var whole, parts opening
+		var whole, parts protocolCheck
 		want, got := whole.check(in), ""
 		for i := 0; i < len(in) && got == ""; i += step {
 			got = parts.check(in[i:min(i+step, len(in))])
@@ -263,7 +263,7 @@ func TestIdleConnectionMakesWayForMail(t *testing.T) {
 	b.server.mu.Lock()
 	for c := range b.server.conns {
 		if c.client == netip.MustParseAddr("192.0.2.1") {
-			c.idle.useful.Store(time.Now().Add(-time.Hour).UnixMilli())
+			c.idle.lastActive.Store(time.Now().Add(-time.Hour).UnixMilli())
 		}
 	}
 	b.server.mu.Unlock()
@@ -288,7 +288,7 @@ func TestIdleConnectionMakesWayForMail(t *testing.T) {
 // Strangers who only connect get so many lines in the log, and the rest a number.
 func TestStrangersInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l lineCount
+		var l lineLimiter
 		written := 0
 		for range 5 * maxLinesASecond {
 			if ok, _ := l.take(); ok {

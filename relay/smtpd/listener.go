@@ -51,21 +51,21 @@ func (l *listener) run() {
 			}
 			continue
 		}
-		l.wg.Go(func() { l.admit(nc) })
+		l.wg.Go(func() { l.handle(nc) })
 	}
 }
 
-// admit decides whether the client may talk to us, and sees to it until it does.
-func (l *listener) admit(nc net.Conn) {
+// handle decides whether the client may talk to us, and sees to it until it does.
+func (l *listener) handle(nc net.Conn) {
 	s := l.server
 	c := newConn(nc, s)
 	if refusal := s.register(c); refusal != nil {
 		s.unregister(c)
-		s.turnAway(c, refusal)
+		s.refuse(c, refusal)
 		return
 	}
 	if err := c.secure(); err != nil {
-		s.logSome("connection ended before the session", "client", c.client.String(), "error", printable(err.Error()))
+		s.logLimited("connection ended before the session", "client", c.client.String(), "error", printable(err.Error()))
 		_ = c.Close()
 		return
 	}
@@ -124,11 +124,11 @@ func (s *Server) acquire(c *conn, client netip.Addr) *Refusal {
 	if s.stopping {
 		return errStopping
 	}
-	ok, evicted := s.limiter.acquire(c, client, s.paced(client))
+	ok, evicted := s.limiter.acquire(c, client, s.rateLimited(client))
 	if evicted.conn != nil {
 		_ = evicted.tcp.Close() // its goroutine unregisters it
 		evicted.server.metrics.rejected(evicted.server.cfg.Name, ReasonConnections)
-		evicted.server.logSome("connection closed", "client", evicted.address.Addr().String(), "reason", ReasonConnections,
+		evicted.server.logLimited("connection closed", "client", evicted.address.Addr().String(), "reason", ReasonConnections,
 			"error", "there are too many connections, and it had been idle for the longest time")
 	}
 	if !ok {
@@ -141,17 +141,17 @@ func (s *Server) acquire(c *conn, client netip.Addr) *Refusal {
 	return nil
 }
 
-// paced tells whom the limit of new connections in a minute is for: not for this
+// rateLimited tells whom the limit of new connections in a minute is for: not for this
 // machine, nor for networks that are trusted to send without a password.
-func (s *Server) paced(client netip.Addr) bool {
+func (s *Server) rateLimited(client netip.Addr) bool {
 	return !client.IsLoopback() && (s.cfg.Auth == AuthRequired || len(s.cfg.Networks) == 0)
 }
 
-// turnAway says why and closes. The client may not read it; that must not hold us.
-func (s *Server) turnAway(c *conn, r *Refusal) {
+// refuse says why and closes. The client may not read it; that must not hold us.
+func (s *Server) refuse(c *conn, r *Refusal) {
 	if r.Reason != "" {
 		s.metrics.rejected(s.cfg.Name, r.Reason)
-		s.logSome("connection refused", "client", c.client.String(), "peer", c.tcp.RemoteAddr().String(), "reason", r.Reason, "error", r.Text)
+		s.logLimited("connection refused", "client", c.client.String(), "peer", c.tcp.RemoteAddr().String(), "reason", r.Reason, "error", r.Text)
 	}
 	if r.Code != 0 {
 		_ = c.tcp.SetDeadline(soon())
@@ -187,8 +187,8 @@ func clientAddr(nc net.Conn) netip.Addr {
 // cost a stranger so little that the log could fill the disk.
 const maxLinesASecond = 20
 
-// lineCount counts log lines.
-type lineCount struct {
+// lineLimiter counts log lines.
+type lineLimiter struct {
 	mu      sync.Mutex
 	second  int64
 	lines   int
@@ -196,7 +196,7 @@ type lineCount struct {
 }
 
 // take says whether one more may be written, and how many were not before it.
-func (l *lineCount) take() (ok bool, dropped int) {
+func (l *lineLimiter) take() (ok bool, dropped int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now := time.Now().Unix(); now != l.second {
@@ -210,9 +210,9 @@ func (l *lineCount) take() (ok bool, dropped int) {
 	return true, dropped
 }
 
-// logSome logs what any stranger can cause by connecting.
-func (s *Server) logSome(message string, args ...any) {
-	ok, dropped := s.strangers.take()
+// logLimited logs what any stranger can cause by connecting.
+func (s *Server) logLimited(message string, args ...any) {
+	ok, dropped := s.logLimiter.take()
 	if dropped > 0 {
 		args = append(args, "dropped_lines", dropped)
 	}

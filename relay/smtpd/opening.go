@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// opening looks at what a client says until its first MAIL: what is no SMTP ends
+// protocolCheck looks at what a client says until its first MAIL: what is no SMTP ends
 // the connection, before a browser or a scanner gets anything run or repeated.
-type opening struct {
+type protocolCheck struct {
 	word  []byte // the beginning of the line
 	later bool   // it is not the first line
 	cr    bool   // the last byte was CR
@@ -18,7 +18,7 @@ type opening struct {
 const longestVerb = 8
 
 // check returns what is wrong with the bytes; "" if nothing is.
-func (o *opening) check(p []byte) string {
+func (o *protocolCheck) check(p []byte) string {
 	for i := 0; i < len(p) && !o.done; i++ {
 		b := p[i]
 		if b == 0x16 && len(o.word) == 0 && !o.later {
@@ -42,7 +42,7 @@ func (o *opening) check(p []byte) string {
 	return ""
 }
 
-func (o *opening) verb(start string) string {
+func (o *protocolCheck) verb(start string) string {
 	switch start {
 	case "MAIL":
 		o.done = true // bodies may follow
@@ -62,25 +62,25 @@ const firstPart = 512
 // the client is.
 func (c *conn) greet() {
 	_, _ = c.Write([]byte("220 " + c.server.greeting() + "\r\n"))
-	c.mute.replies = 1 // go-smtp's own greeting
-	var ahead opening  // the connection's own looks at the same bytes once more
+	c.mute.replies = 1      // go-smtp's own greeting
+	var ahead protocolCheck // the connection's own looks at the same bytes once more
 	var part [64]byte
 	for {
-		read := c.pending
-		c.pending = nil
-		n, err := c.raw(part[:])
-		c.pending = append(read, part[:n]...)
-		if err != nil || bytes.IndexByte(part[:n], '\n') >= 0 || len(c.pending) >= firstPart || ahead.check(part[:n]) != "" {
+		read := c.unread
+		c.unread = nil
+		n, err := c.readClient(part[:])
+		c.unread = append(read, part[:n]...)
+		if err != nil || bytes.IndexByte(part[:n], '\n') >= 0 || len(c.unread) >= firstPart || ahead.check(part[:n]) != "" {
 			return
 		}
 	}
 }
 
-// noSMTP ends the connection without an answer.
-func (c *conn) noSMTP(what string) {
+// rejectProtocol ends the connection without an answer.
+func (c *conn) rejectProtocol(what string) {
 	c.server.metrics.rejected(c.server.cfg.Name, ReasonProtocol)
-	c.server.logSome("connection closed", "client", c.client.String(), "reason", ReasonProtocol, "error", what)
-	c.over = true
+	c.server.logLimited("connection closed", "client", c.client.String(), "reason", ReasonProtocol, "error", what)
+	c.ended = true
 }
 
 // plain makes what go-smtp repeats of a client's command safe for an answer.

@@ -48,8 +48,8 @@ func refusalOf(err error) *Refusal {
 		return &Refusal{452, [3]int{4, 3, 1}, ReasonFull, "The relay's queue is full; try again later"}
 	case errors.Is(err, smtp.ErrDataTooLarge):
 		return &Refusal{552, [3]int{5, 3, 4}, ReasonSize, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
-	case errors.Is(err, errCut):
-		return &Refusal{errCut.Code, [3]int(errCut.EnhancedCode), ReasonAborted, errCut.Message}
+	case errors.Is(err, errInterrupted):
+		return &Refusal{errInterrupted.Code, [3]int(errInterrupted.EnhancedCode), ReasonAborted, errInterrupted.Message}
 	case errors.Is(err, smtp.ErrDataReset):
 		return &Refusal{451, [3]int{4, 4, 2}, ReasonAborted, "The message was not finished"}
 	case errors.Is(err, smtp.ErrTooLongLine):

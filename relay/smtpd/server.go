@@ -103,7 +103,7 @@ type Server struct {
 	log     *slog.Logger
 	smtp    *smtp.Server
 
-	strangers lineCount
+	logLimiter lineLimiter
 
 	mu       sync.Mutex
 	listener *listener  // nil before Serve
@@ -190,7 +190,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if !c.busy.Load() {
+		if !c.inTransaction.Load() {
 			_ = c.tcp.SetReadDeadline(time.Now().Add(quitTime)) // of the read under way; see nextDeadline
 		}
 	}

@@ -78,7 +78,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	s.env = queue.Envelope{From: from, UTF8: opts.UTF8, DSN: dsn}
 	s.seen = map[string]bool{}
 	s.open = true
-	s.conn.busy.Store(true)
+	s.conn.inTransaction.Store(true)
 	s.conn.idle.mark()
 	return nil
 }
@@ -168,7 +168,7 @@ func (s *session) take(b *body) error {
 	}
 	defer s.server.bodies.Done()
 	id, size, err := s.accept(b, who, &entry)
-	s.conn.meter.restart(err == nil)
+	s.conn.counters.restart(err == nil)
 	s.conn.idle.mark()
 	s.server.metrics.seconds.WithLabelValues(s.server.cfg.Name).Observe(time.Since(start).Seconds())
 	if err != nil {
@@ -272,7 +272,7 @@ func (s *session) Reset() {
 	s.env = queue.Envelope{}
 	s.seen = nil
 	s.mu.Unlock()
-	s.conn.busy.Store(false)
+	s.conn.inTransaction.Store(false)
 	s.conn.clock.stop()
 	s.conn.inBody.Store(false)
 }

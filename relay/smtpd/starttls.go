@@ -136,7 +136,7 @@ func (p *plaintext) hello(line string, extended bool, arg string) {
 
 // startTLS refuses what was sent along in plain text (CVE-2011-0411).
 func (p *plaintext) startTLS() (bool, error) {
-	if len(p.c.pending) > 0 {
+	if len(p.c.unread) > 0 {
 		p.reply("554 5.5.1 Nothing may follow STARTTLS before TLS is up")
 		return false, errInjected
 	}
@@ -174,7 +174,7 @@ func (p *plaintext) other(line, verb string) (bool, error) {
 		p.reply("502 5.5.1 Command not implemented")
 		return false, nil
 	}
-	p.c.pending = append([]byte(p.helo+"\r\n"+line+"\r\n"), p.c.pending...)
+	p.c.unread = append([]byte(p.helo+"\r\n"+line+"\r\n"), p.c.unread...)
 	p.c.mute.replies = 2 // the greeting and the answer to the replayed EHLO
 	return true, nil
 }
