@@ -6,10 +6,9 @@ import (
 	"log/slog"
 
 	"github.com/emersion/go-sasl"
-	"github.com/emersion/go-smtp"
 )
 
-// AuthMechanisms implements smtp.AuthSession: passwords are asked for under TLS,
+// AuthMechanisms lists the mechanisms that the client is offered: passwords are asked for under TLS,
 // or, on a listener without TLS, where the bytes never leave this machine or PlainAuth
 // takes the risk.
 func (s *session) AuthMechanisms() []string {
@@ -34,28 +33,28 @@ func (s *session) authOffered() bool {
 	return s.conn.tls != nil || (cfg.TLS == TLSNone && (cfg.PlainAuth || s.conn.client.IsLoopback()))
 }
 
-// Auth implements smtp.AuthSession.
-func (s *session) Auth(mechanism string) (sasl.Server, error) {
+// auth begins an exchange.
+func (s *session) auth(mechanism string) (sasl.Server, error) {
 	if s.server.cfg.Auth == AuthNone {
-		return nil, &smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "AUTH is not used on this listener"}
+		return nil, &Refusal{503, [3]int{5, 5, 1}, ReasonAuth, "AUTH is not used on this listener"}
 	}
 	if !s.authOffered() {
-		return nil, &smtp.SMTPError{Code: 538, EnhancedCode: smtp.EnhancedCode{5, 7, 11}, Message: "Start TLS first: AUTH is offered only under TLS"}
+		return nil, &Refusal{538, [3]int{5, 7, 11}, ReasonAuth, "Start TLS first: AUTH is offered only under TLS"}
 	}
 	s.mu.Lock()
 	open := s.open
 	s.mu.Unlock()
 	if open {
-		return nil, &smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "AUTH is not allowed during a mail transaction"}
+		return nil, &Refusal{503, [3]int{5, 5, 1}, ReasonAuth, "AUTH is not allowed during a mail transaction"}
 	}
 	switch mechanism {
 	case sasl.Plain:
-		return strictServer{s, sasl.NewPlainServer(func(identity, user, password string) error {
+		return sasl.NewPlainServer(func(identity, user, password string) error {
 			if identity != "" && identity != user {
 				return s.authFailed(user, &Refusal{535, [3]int{5, 7, 8}, ReasonAuth, "Acting for another user is not supported"})
 			}
 			return s.authenticate(user, password)
-		})}, nil
+		}), nil
 	case sasl.Login:
 		return &loginServer{authenticate: s.authenticate}, nil
 	case xoauth2:
@@ -68,26 +67,10 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 		}
 	case sasl.External:
 		if s.cert != "" {
-			return strictServer{s, sasl.NewExternalServer(s.authenticateCertificate)}, nil
+			return sasl.NewExternalServer(s.authenticateCertificate), nil
 		}
 	}
-	return nil, smtp.ErrAuthUnknownMechanism
-}
-
-// strictServer gives go-sasl's errors of syntax their code, such as for a NUL in a user
-// name; go-smtp makes them temporary, so that the client would try again for ever.
-type strictServer struct {
-	session *session
-	sasl.Server
-}
-
-func (s strictServer) Next(response []byte) (challenge []byte, done bool, err error) {
-	challenge, done, err = s.Server.Next(response)
-	var answer *smtp.SMTPError
-	if err != nil && !errors.As(err, &answer) {
-		err = s.session.refused("AUTH", errSASLSyntax)
-	}
-	return challenge, done, err
+	return nil, &Refusal{504, [3]int{5, 7, 4}, ReasonAuth, "Unsupported authentication mechanism"}
 }
 
 func (s *session) authenticate(user, password string) error {
@@ -130,7 +113,7 @@ func (s *session) authFailed(user string, err error) error {
 	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, result).Inc()
 	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
 	s.log.Log(context.Background(), level, message, "user", printable(user), "answer", r.Error(), "error", printable(err.Error()))
-	return r.smtp()
+	return r
 }
 
 // loginServer is AUTH LOGIN (draft-murchison-sasl-login), which old devices

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"io"
 	"sync"
-
-	"github.com/emersion/go-smtp"
 )
 
 // LineEndings is what a listener does with a CR or LF that is not part of a CRLF,
@@ -151,27 +149,18 @@ func textLength(p []byte) int {
 type body struct {
 	lines
 	from     func(p []byte) (int, error)
-	conn     *conn // of DATA; nil with BDAT
+	behind   func(p []byte) // takes what came behind the end of DATA; nil with BDAT
 	raw, buf []byte
 	err      error // how it ended
 }
 
 var bodyPool = sync.Pool{New: func() any { return &body{raw: make([]byte, 16<<10)} }}
 
-// newBody takes what go-smtp gives to read: with BDAT it is a pipe. It is nil where the
-// body of DATA cannot be read.
-func (s *session) newBody(r io.Reader) *body {
-	pipe, chunks := r.(*io.PipeReader)
-	if !chunks && !s.conn.atBody() {
-		return nil
-	}
+// newBody returns the body that from reads, and that ends with from, or, where behind is
+// given, with the dot of DATA; behind is then given what was read past it.
+func newBody(cfg Config, from func(p []byte) (int, error), behind func(p []byte)) *body {
 	b := bodyPool.Get().(*body)
-	*b = body{lines: lines{dots: !chunks, max: s.server.cfg.MaxLineBytes}, raw: b.raw, buf: b.buf}
-	if chunks {
-		b.from = pipe.Read
-	} else {
-		b.from, b.conn = s.conn.readClient, s.conn
-	}
+	*b = body{lines: lines{dots: behind != nil, max: cfg.MaxLineBytes}, from: from, behind: behind, raw: b.raw, buf: b.buf}
 	return b
 }
 
@@ -186,7 +175,7 @@ func (b *body) read() ([]byte, error) {
 	b.buf, used = b.next(b.buf[:0], b.raw[:n])
 	switch {
 	case b.done:
-		b.conn.endBody(b.raw[used:n])
+		b.behind(b.raw[used:n])
 		err = io.EOF
 	case err == io.EOF:
 		b.buf = b.flush(b.buf)
@@ -202,9 +191,9 @@ func (b *body) copyTo(w io.Writer, most int64) (size int64, err error) {
 		size += int64(len(text))
 		switch {
 		case size > most:
-			return 0, smtp.ErrDataTooLarge
+			return 0, errTooLarge
 		case b.long:
-			return 0, smtp.ErrTooLongLine
+			return 0, errLineTooLong
 		}
 		if _, err := w.Write(text); err != nil {
 			return 0, err
@@ -225,7 +214,7 @@ func (b *body) finish() (whole bool) {
 		_, _ = b.read()
 	}
 	whole = b.err == io.EOF
-	b.from, b.conn = nil, nil
+	b.from, b.behind = nil, nil
 	bodyPool.Put(b)
 	return whole
 }

@@ -6,42 +6,36 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/emersion/go-smtp"
 )
 
-// conn is one client's connection as go-smtp reads it: decrypted, with a
-// deadline for each read, and with errors that last. After a read has failed,
-// every later one fails too, so the rest of a body that timed out is never run
-// as commands (RFC 5321 has no way to resynchronise within DATA).
-//
-// It gives out one command line at a time, so that nothing of a body is with go-smtp
-// when DATA is answered: the session reads it, and go-smtp no more than the dot.
+// conn is a client's connection: decrypted, with a deadline for each read, and with
+// errors that last. After a read has failed, every later one fails too, so the rest of a
+// body that timed out is never run as commands (RFC 5321 has no way to resynchronise
+// within DATA).
 type conn struct {
-	net.Conn               // the TCP connection, or the TLS connection above it
-	tcp           net.Conn // for Shutdown, while TLS may be coming up
-	server        *Server
-	client        netip.Addr
-	tls           *tls.ConnectionState // nil without TLS
-	unread        []byte               // read ahead, or to be replayed
-	mute          muter                // what go-smtp says again after the negotiation
-	readErr       error
-	inTransaction atomic.Bool // a transaction is open: a stop waits for it, and an end of the stream is an error
-	clock         clock
+	net.Conn          // the TCP connection, or the TLS connection above it
+	tcp      net.Conn // for Shutdown, while TLS may be coming up
+	server   *Server
+	client   netip.Addr
+	tls      *tls.ConnectionState // nil without TLS
 
-	command []byte // the beginning of the command line that was given out last
-	whole   bool   // it was given out to its end
-	chunk   int64  // bytes of a BDAT chunk that are still to be given out as they are
+	unread  []byte // read ahead, or put back
+	buffer  []byte // the array of unread, for the next line
+	scanned int    // bytes of unread in which no line ends
+	readErr error  // of the read that failed
+
+	inTransaction atomic.Bool // a stop waits for it, and an end of the stream is an error
+	inBody        atomic.Bool // a message's data is on its way
+	clock         clock
+	idle          idle
 
 	protocol protocolCheck
 	counters sessionCounters
-	ended    bool        // a limit is reached: what the client has sent already is not obeyed
-	inBody   atomic.Bool // a message's data is on its way
-	idle     idle
+	command  []byte // the beginning of the last command line
+	replied  int    // the code of the last reply
+	ended    bool   // a limit is reached: what the client has sent already is not obeyed
 }
 
 func newConn(nc net.Conn, s *Server) *conn {
@@ -52,107 +46,81 @@ func newConn(nc net.Conn, s *Server) *conn {
 	return c
 }
 
-// Read implements net.Conn.
+// Read returns what the client has sent, bytes that were put back first.
 func (c *conn) Read(p []byte) (int, error) {
-	switch {
-	case c.ended:
-		return 0, net.ErrClosed // not io.EOF, which could complete a chunk
-	case c.chunk > 0:
-		n, err := c.readClient(p[:min(int64(len(p)), c.chunk)])
-		c.chunk -= int64(n)
-		return n, err
-	}
-	return c.readCommand(p)
-}
-
-// readCommand reads up to the end of one line.
-func (c *conn) readCommand(p []byte) (n int, err error) {
-	lenient := c.server.cfg.lenient()
-	if lenient && (c.whole || len(c.command) == 0) {
-		if err := c.gather(p); err != nil {
-			return 0, err
-		}
-	}
 	if len(c.unread) == 0 {
-		n, err = c.readClient(p)
-		if i := bytes.IndexByte(p[:n], '\n'); i >= 0 && i+1 < n {
-			c.unread = bytes.Clone(p[i+1 : n])
-			n = i + 1
+		return c.receive(p)
+	}
+	n := copy(p, c.unread)
+	c.discard(n)
+	return n, nil
+}
+
+// discard takes n bytes off unread.
+func (c *conn) discard(n int) {
+	c.unread, c.scanned = c.unread[n:], max(0, c.scanned-n)
+	if len(c.unread) == 0 {
+		c.unread = c.buffer[:0]
+	}
+}
+
+// putBack makes text what is read next.
+func (c *conn) putBack(text ...[]byte) {
+	c.unread, c.scanned = slices.Concat(append(text, c.unread)...), 0
+}
+
+// readAhead is how many bytes are read at once in search of the end of a line.
+const readAhead = 512
+
+// fill reads more into unread.
+func (c *conn) fill() error {
+	if cap(c.unread)-len(c.unread) < readAhead/2 {
+		c.unread = append(make([]byte, 0, 2*len(c.unread)+readAhead), c.unread...)
+		c.buffer = c.unread[:0]
+	}
+	n, err := c.receive(c.unread[len(c.unread):cap(c.unread)])
+	c.unread = c.unread[:len(c.unread)+n]
+	return err
+}
+
+// peekLine waits for the next line and leaves it unread. It lacks its LF if it has more
+// than maxLength bytes, LF included, or if the connection failed within it, with err. A
+// client that speaks another protocol is not waited for: its connection ends.
+func (c *conn) peekLine(maxLength int) (line []byte, err error) {
+	for {
+		end := bytes.IndexByte(c.unread[c.scanned:], '\n') + 1
+		line = c.unread
+		if end > 0 {
+			line = line[:c.scanned+end]
 		}
-	} else {
-		line := c.unread
-		if i := bytes.IndexByte(line, '\n'); i >= 0 {
-			line = line[:i+1]
+		if what := c.protocol.check(line[c.scanned:]); what != "" {
+			c.rejectProtocol(what)
+			return nil, net.ErrClosed
 		}
-		n = copy(p, line)
-		c.unread = c.unread[n:]
-	}
-	c.follow(p[:n])
-	if lenient {
-		return n, err // gather has looked at it as it came
-	}
-	if what := c.protocol.check(p[:n]); what != "" {
-		c.rejectProtocol(what)
-		return 0, net.ErrClosed
-	}
-	return n, err
-}
-
-// follow remembers the command line that was given out.
-func (c *conn) follow(p []byte) {
-	if c.whole {
-		c.command, c.whole = c.command[:0], false
-	}
-	c.command = append(c.command, p[:min(len(p), maxFollowed-len(c.command))]...)
-	if len(p) > 0 && p[len(p)-1] == '\n' {
-		c.whole = true
-		c.chunk = chunkSize(string(c.command))
+		if end > 0 {
+			return line, nil
+		}
+		if c.scanned = len(line); c.scanned >= maxLength {
+			return line, nil
+		}
+		if err := c.fill(); err != nil {
+			return line, err
+		}
 	}
 }
 
-// maxFollowed is longer than any BDAT command; of a longer line, the rest does not matter.
-const maxFollowed = 64
+// maxCommandSeen is as much of a command line as is remembered.
+const maxCommandSeen = 64
 
-// chunkSize is what go-smtp reads behind a BDAT command (RFC 3030 section 2); 0 where
-// it goes on with the next line.
-func chunkSize(line string) int64 {
-	fields := strings.Fields(line)
-	if len(fields) < 2 || len(fields) > 3 || !strings.EqualFold(fields[0], "BDAT") ||
-		len(fields) == 3 && !strings.EqualFold(fields[2], "LAST") {
-		return 0
-	}
-	size, err := strconv.ParseUint(fields[1], 10, 32)
-	if err != nil {
-		return 0
-	}
-	return int64(size)
+// note remembers the command that the next reply answers.
+func (c *conn) note(line []byte) {
+	c.command = append(c.command[:0], line[:min(len(line), maxCommandSeen)]...)
 }
 
-// atBody says whether all that go-smtp was given is the DATA command, so that the body
-// comes next. It was given more where a line looked like BDAT and was none, such as an
-// answer to an AUTH challenge: then nothing more is read.
-func (c *conn) atBody() bool {
-	if c.whole && c.chunk == 0 && strings.EqualFold(strings.TrimSpace(string(c.command)), "DATA") {
-		return true
-	}
-	c.unread, c.readErr = nil, errInterrupted
-	return false
-}
-
-// endBody puts back the end of the data, for go-smtp to find, and what came behind it.
-func (c *conn) endBody(rest []byte) {
-	c.unread = slices.Concat([]byte(".\r\n"), rest, c.unread)
-}
-
-// readClient reads what the client sends. A read may bring both bytes and the end (TLS does,
+// receive reads from the network. A read may bring both bytes and the end (TLS does,
 // with a close_notify): how it ended counts once the bytes are used up, since only then
 // it shows whether that is within a message.
-func (c *conn) readClient(p []byte) (int, error) {
-	if len(c.unread) > 0 {
-		n := copy(p, c.unread)
-		c.unread = c.unread[n:]
-		return n, nil
-	}
+func (c *conn) receive(p []byte) (int, error) {
 	if c.readErr == nil {
 		c.readErr = c.SetReadDeadline(c.nextDeadline())
 	}
@@ -175,12 +143,6 @@ func (c *conn) readClient(p []byte) (int, error) {
 	return 0, c.readErr
 }
 
-// errInterrupted is how a read fails in a mail transaction. It is no io.EOF, which ends a
-// BDAT chunk as if it were whole, and it is of the one type that go-smtp makes a
-// 4xx of where it writes the answer itself: the client is to try again.
-var errInterrupted = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 4, 2},
-	Message: "The connection broke, or was silent or too slow for too long, within the message; try again"}
-
 // nextDeadline is the time by which the client has to say more: a steady client
 // may take as long as the whole message is allowed to take, but each command has to
 // be there in time.
@@ -199,48 +161,29 @@ func (c *conn) nextDeadline() time.Time {
 	return c.clock.limit(idle)
 }
 
-// Write implements net.Conn.
-func (c *conn) Write(p []byte) (int, error) {
-	rest := c.own(c.mute.filter(p))
-	if len(rest) == 0 || c.ended {
-		return len(p), nil
+// reply sends one whole reply, and counts it against the limits of the session.
+func (c *conn) reply(text []byte) error {
+	if c.ended {
+		return nil
 	}
-	delay, over, text := c.counters.count(rest, c.server.cfg.Session, c.command, c.inBody.Load())
+	c.replied = replyCode(text)
+	delay, over, last := c.counters.count(c.replied, c.server.cfg.Session, c.command, c.inBody.Load())
 	c.pause(delay)
 	if err := c.SetWriteDeadline(time.Now().Add(c.server.cfg.Timeout)); err != nil {
-		return 0, err
+		return err
 	}
-	if _, err := c.Conn.Write(plain(rest)); err != nil {
-		return 0, err
+	if _, err := c.Conn.Write(sanitize(text)); err != nil {
+		return err
 	}
 	c.counters.answered = time.Now()
 	if over {
-		c.closeWith(text)
+		c.closeWith(last)
 	}
-	return len(p), nil
+	return nil
 }
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
 	c.server.unregister(c)
 	return c.Conn.Close()
-}
-
-// muter swallows whole replies.
-type muter struct {
-	replies int // replies still to swallow
-	scan    replyScanner
-}
-
-// filter returns what of p is to be sent.
-func (m *muter) filter(p []byte) []byte {
-	for i, b := range p {
-		if m.replies == 0 {
-			return p[i:]
-		}
-		if m.scan.ends(b) {
-			m.replies--
-		}
-	}
-	return nil
 }

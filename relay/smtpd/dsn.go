@@ -5,8 +5,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/emersion/go-smtp"
-
 	"graphrelay/relay/queue"
 )
 
@@ -19,28 +17,23 @@ const (
 
 // mailDSN is what MAIL asks of notifications. go-smtp has read the syntax; it
 // bounds no length.
-func mailDSN(opts *smtp.MailOptions) (queue.DSN, error) {
-	if len(opts.EnvelopeID) > maxEnvelopeID || strings.ContainsFunc(opts.EnvelopeID, unsafeInDSN) {
+func mailDSN(opts mailOptions) (queue.DSN, error) {
+	if len(opts.envelopeID) > maxEnvelopeID || strings.ContainsFunc(opts.envelopeID, unsafeInDSN) {
 		return queue.DSN{}, dsnRefusal("The ENVID is too long or holds control characters; use at most 100 printable ones")
 	}
-	return queue.DSN{Return: string(opts.Return), EnvelopeID: opts.EnvelopeID}, nil
+	return queue.DSN{Return: opts.ret, EnvelopeID: opts.envelopeID}, nil
 }
 
 // rcptDSN is what RCPT asks of notifications, and whether it asks for anything.
 // In the form for UTF-8 addresses (RFC 6533 section 3) go-smtp lets control
 // characters through.
-func rcptDSN(opts *smtp.RcptOptions) (r queue.RecipientDSN, asked bool, err error) {
-	if opts == nil {
-		return r, false, nil
-	}
-	for _, n := range opts.Notify {
-		r.Notify = append(r.Notify, string(n))
-	}
-	if a := opts.OriginalRecipient; a != "" {
+func rcptDSN(opts rcptOptions) (r queue.RecipientDSN, asked bool, err error) {
+	r.Notify = opts.notify
+	if a := opts.original; a != "" {
 		if len(a) > maxOriginalRecipient || !utf8.ValidString(a) || strings.ContainsFunc(a, unsafeInDSN) {
 			return r, false, dsnRefusal("The ORCPT is too long or holds characters that are not allowed")
 		}
-		r.Original = strings.ToLower(string(opts.OriginalRecipientType)) + ";" + a
+		r.Original = strings.ToLower(opts.originalType) + ";" + a
 	}
 	return r, r.Original != "" || len(r.Notify) > 0, nil
 }

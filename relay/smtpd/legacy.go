@@ -1,48 +1,12 @@
 package smtpd
 
 import (
-	"bytes"
-	"net"
 	"net/netip"
 	"strings"
 )
 
 // lenient says whether command lines are put right before go-smtp reads them.
 func (c Config) lenient() bool { return c.Legacy || c.AddDomain != "" }
-
-// gather waits for a whole command line and puts it right, at the beginning of pending.
-// What ends or grows too long before its line's end stays as it came.
-func (c *conn) gather(scratch []byte) error {
-	seen, end := 0, -1
-	for {
-		end = bytes.IndexByte(c.unread, '\n') + 1
-		line := c.unread
-		if end > 0 {
-			line = line[:end]
-		}
-		if what := c.protocol.check(line[seen:]); what != "" {
-			c.rejectProtocol(what)
-			return net.ErrClosed
-		}
-		if seen = len(line); end > 0 || seen > maxCommand {
-			break
-		}
-		held := c.unread
-		c.unread = nil
-		n, err := c.readClient(scratch)
-		c.unread = append(held, scratch[:n]...)
-		if err != nil {
-			return nil // reported once the bytes are used up
-		}
-	}
-	if end == 0 || c.counters.scan.code == 334 { // an answer to AUTH is no command
-		return nil
-	}
-	if line, changed := c.server.cfg.tidy(string(c.unread[:end]), c.client); changed {
-		c.unread = append([]byte(line), c.unread[end:]...)
-	}
-	return nil
-}
 
 // tidy puts a command line right that old devices send otherwise than RFC 5321 has it:
 // HELO without a name, spaces and a display name about an address, a name without its

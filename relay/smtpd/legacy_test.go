@@ -96,7 +96,7 @@ func afterData(t *testing.T, s *Server, raw []byte, bytewise bool) []byte {
 	if bytewise {
 		r = iotest.OneByteReader(r)
 	}
-	c := newConn(scripted{Reader: r}, s)
+	c := &smtpConn{conn: newConn(scripted{Reader: r}, s)}
 	var commands []byte
 	p := make([]byte, 10) // less than a line: what is behind it of the first begins none
 	for !bytes.HasSuffix(commands, []byte("DATA\r\n")) {
@@ -111,7 +111,7 @@ func afterData(t *testing.T, s *Server, raw []byte, bytewise bool) []byte {
 	}
 	var body []byte
 	for {
-		n, err := c.readClient(p)
+		n, err := c.conn.Read(p)
 		if body = append(body, p[:n]...); err != nil {
 			return body
 		}

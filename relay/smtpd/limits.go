@@ -21,7 +21,6 @@ const maxDelays = 10
 // sessionCounters counts what a client does by the answers that it gets. It belongs to the
 // goroutine of the connection, but for since.
 type sessionCounters struct {
-	scan          replyScanner
 	commands      int
 	errors        int
 	badRecipients int
@@ -30,22 +29,17 @@ type sessionCounters struct {
 	since         atomic.Int64 // the last message or the beginning, Unix milliseconds
 }
 
-// count takes bytes of answers, and returns what is to be waited for before they
-// are sent, and the text of the end if a limit is reached. An answer of 421 is such
-// an end itself, with the text "" (RFC 5321 section 3.8). command is what is answered.
-func (m *sessionCounters) count(p []byte, l SessionLimits, command []byte, inBody bool) (delay time.Duration, over bool, text string) {
-	for _, b := range p {
-		if !m.scan.ends(b) {
-			continue
-		}
-		code := m.scan.code
-		switch {
-		case code == 421:
-			return 0, true, ""
-		case isRecipient(command):
-			m.countRecipient(code)
-			continue
-		case code >= 400:
+// count takes the code of a reply, and returns what is to be waited for before it is sent,
+// and the text of the end if a limit is reached. An answer of 421 is such an end itself,
+// with the text "" (RFC 5321 section 3.8). command is what is answered.
+func (m *sessionCounters) count(code int, l SessionLimits, command []byte, inBody bool) (delay time.Duration, over bool, text string) {
+	switch {
+	case code == 421:
+		return 0, true, ""
+	case isRecipient(command):
+		m.countRecipient(code)
+	default:
+		if code >= 400 {
 			m.errors++
 			delay = l.Delay * time.Duration(min(max(m.errors-l.Errors/2, 0), maxDelays))
 		}
@@ -93,30 +87,12 @@ func (m *sessionCounters) restart(accepted bool) {
 	m.since.Store(time.Now().UnixMilli())
 }
 
-// replyScanner finds the ends of replies: a reply ends with the line whose fourth
-// character is a space (RFC 5321 section 4.2.1).
-type replyScanner struct {
-	code int  // of the line
-	seen int  // bytes of the line
-	last bool // the line ends its reply
-}
-
-// ends takes the next byte; true at the end of a reply.
-func (s *replyScanner) ends(b byte) bool {
-	if s.seen++; s.seen == 1 {
-		s.code, s.last = 0, false
+// replyCode returns the code of a reply, which each of its lines has.
+func replyCode(reply []byte) (code int) {
+	for _, b := range reply[:min(3, len(reply))] {
+		code = 10*code + int(b-'0')
 	}
-	switch {
-	case s.seen <= 3:
-		s.code = 10*s.code + int(b-'0')
-	case s.seen == 4:
-		s.last = b == ' '
-	}
-	if b != '\n' {
-		return false
-	}
-	s.seen = 0
-	return s.last
+	return code
 }
 
 // closeWith ends the connection after an answer; nothing that the client has sent

@@ -34,14 +34,16 @@ func TestMeter(t *testing.T) {
 			var m sessionCounters
 			var over bool
 			var text, delays string
-			for answer := range strings.Lines(tt.answers) {
+			for rest := []byte(tt.answers); replyLength(rest) > 0; {
+				n := replyLength(rest)
 				if over {
-					t.Fatalf("the end came before %q", answer)
+					t.Fatalf("the end came before %q", rest)
 				}
 				var delay time.Duration
-				if delay, over, text = m.count([]byte(answer), l, []byte(tt.command), false); delay > 0 {
+				if delay, over, text = m.count(replyCode(rest[:n]), l, []byte(tt.command), false); delay > 0 {
 					delays += " " + delay.String()
 				}
+				rest = rest[n:]
 			}
 			want, got := tt.text, text
 			if over && text == "" {

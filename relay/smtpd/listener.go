@@ -1,11 +1,9 @@
 package smtpd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -25,13 +23,13 @@ import (
 type listener struct {
 	net.Listener
 	server *Server
-	ready  chan net.Conn
+	ready  chan *smtpConn
 	ended  chan struct{}  // closed when no more can become ready
 	wg     sync.WaitGroup // connections that are not ready yet
 }
 
 func newListener(l net.Listener, s *Server) *listener {
-	return &listener{Listener: l, server: s, ready: make(chan net.Conn), ended: make(chan struct{})}
+	return &listener{Listener: l, server: s, ready: make(chan *smtpConn), ended: make(chan struct{})}
 }
 
 // run accepts until the listener is closed. Who has connected by then is still served.
@@ -64,7 +62,8 @@ func (l *listener) handle(nc net.Conn) {
 		s.refuse(c, refusal)
 		return
 	}
-	if err := c.secure(); err != nil {
+	sc := &smtpConn{conn: c, suppress: 1} // go-smtp greets too
+	if err := sc.secure(); err != nil {
 		s.logLimited("connection ended before the session", "client", c.client.String(), "error", printable(err.Error()))
 		_ = c.Close()
 		return
@@ -72,7 +71,7 @@ func (l *listener) handle(nc net.Conn) {
 	if s.cfg.TLS != TLSStart { // or the client has been greeted
 		c.greet()
 	}
-	l.ready <- c
+	l.ready <- sc
 }
 
 // Accept gives go-smtp the connections that are ready.
@@ -220,14 +219,3 @@ func (s *Server) logLimited(message string, args ...any) {
 		s.log.Info(message, args...)
 	}
 }
-
-// serverLog carries go-smtp's own messages, which may quote the client.
-type serverLog struct{ log *slog.Logger }
-
-func (l serverLog) Printf(format string, v ...any) {
-	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("smtp", "message", printable(fmt.Sprintf(format, v...)))
-	}
-}
-
-func (l serverLog) Println(v ...any) { l.Printf("%v", v) }

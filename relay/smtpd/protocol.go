@@ -1,9 +1,6 @@
 package smtpd
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // protocolCheck looks at what a client says until its first MAIL: what is no SMTP ends
 // the connection, before a browser or a scanner gets anything run or repeated.
@@ -57,23 +54,12 @@ func (o *protocolCheck) verb(start string) string {
 // firstPart is as much of a client's first line as is waited for.
 const firstPart = 512
 
-// greet greets the client and reads its first line ahead. How that goes shows when
-// go-smtp reads on; until then a connection has none of go-smtp's buffers, however slow
-// the client is.
+// greet greets the client and waits for its first line. How that goes shows when go-smtp
+// reads on; until then a connection has none of go-smtp's buffers, however slow the
+// client is.
 func (c *conn) greet() {
-	_, _ = c.Write([]byte("220 " + c.server.greeting() + "\r\n"))
-	c.mute.replies = 1      // go-smtp's own greeting
-	var ahead protocolCheck // the connection's own looks at the same bytes once more
-	var part [64]byte
-	for {
-		read := c.unread
-		c.unread = nil
-		n, err := c.readClient(part[:])
-		c.unread = append(read, part[:n]...)
-		if err != nil || bytes.IndexByte(part[:n], '\n') >= 0 || len(c.unread) >= firstPart || ahead.check(part[:n]) != "" {
-			return
-		}
-	}
+	_ = c.reply([]byte("220 " + c.server.greeting() + "\r\n"))
+	_, _ = c.peekLine(firstPart)
 }
 
 // rejectProtocol ends the connection without an answer.
@@ -81,22 +67,4 @@ func (c *conn) rejectProtocol(what string) {
 	c.server.metrics.rejected(c.server.cfg.Name, ReasonProtocol)
 	c.server.logLimited("connection closed", "client", c.client.String(), "reason", ReasonProtocol, "error", what)
 	c.ended = true
-}
-
-// plain makes what go-smtp repeats of a client's command safe for an answer.
-func plain(p []byte) []byte {
-	var clean []byte
-	for i, b := range p {
-		if b >= ' ' && b != 0x7f || b == '\n' || b == '\r' && i+1 < len(p) && p[i+1] == '\n' {
-			continue
-		}
-		if clean == nil {
-			clean = append(clean, p...)
-		}
-		clean[i] = '?'
-	}
-	if clean == nil {
-		return p
-	}
-	return clean
 }

@@ -7,8 +7,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/emersion/go-smtp"
-
 	"graphrelay/relay/queue"
 	"graphrelay/relay/verdict"
 )
@@ -27,16 +25,19 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
 }
 
-func (r *Refusal) smtp() *smtp.SMTPError {
-	return &smtp.SMTPError{Code: r.Code, EnhancedCode: smtp.EnhancedCode(r.Enhanced), Message: printable(r.Text)}
-}
-
-var errOutOfTurn = &Refusal{503, [3]int{5, 5, 1}, ReasonAborted, "The message did not follow its command; send DATA, wait for the answer, then send the message"}
+// Refusals of a message, or of the answer to a challenge of AUTH.
+var (
+	errOutOfTurn   = &Refusal{503, [3]int{5, 5, 1}, ReasonAborted, "The message did not follow its command; send DATA, wait for the answer, then send the message"}
+	errTooLarge    = &Refusal{552, [3]int{5, 3, 4}, ReasonSize, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
+	errLineTooLong = &Refusal{554, [3]int{5, 6, 0}, ReasonContent, "A line of the message is longer than this relay takes; have the sending program break its lines, or encode the content"}
+	errInterrupted = &Refusal{451, [3]int{4, 4, 2}, ReasonAborted, "The connection broke, or was silent or too slow for too long, within the message; try again"}
+	errUnfinished  = &Refusal{451, [3]int{4, 4, 2}, ReasonAborted, "The message was not finished"}
+	errSASLSyntax  = &Refusal{501, [3]int{5, 5, 2}, ReasonAuth, "The answer is not what the mechanism asks for, in base64; correct it, or use another mechanism"}
+)
 
 // refusalOf maps any error to what the client is told; a fault of ours is a 4xx.
 func refusalOf(err error) *Refusal {
 	var r *Refusal
-	var s *smtp.SMTPError
 	switch {
 	case errors.As(err, &r):
 		return r
@@ -46,16 +47,6 @@ func refusalOf(err error) *Refusal {
 		return &Refusal{451, [3]int{4, 3, 0}, ReasonStorage, "The relay's disk failed; try again later"}
 	case errors.Is(err, queue.ErrFull):
 		return &Refusal{452, [3]int{4, 3, 1}, ReasonFull, "The relay's queue is full; try again later"}
-	case errors.Is(err, smtp.ErrDataTooLarge):
-		return &Refusal{552, [3]int{5, 3, 4}, ReasonSize, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
-	case errors.Is(err, errInterrupted):
-		return &Refusal{errInterrupted.Code, [3]int(errInterrupted.EnhancedCode), ReasonAborted, errInterrupted.Message}
-	case errors.Is(err, smtp.ErrDataReset):
-		return &Refusal{451, [3]int{4, 4, 2}, ReasonAborted, "The message was not finished"}
-	case errors.Is(err, smtp.ErrTooLongLine):
-		return &Refusal{554, [3]int{5, 6, 0}, ReasonContent, "A line of the message is longer than this relay takes; have the sending program break its lines, or encode the content"}
-	case errors.As(err, &s):
-		return &Refusal{s.Code, [3]int(s.EnhancedCode), ReasonContent, s.Message}
 	}
 	return &Refusal{451, [3]int{4, 3, 0}, ReasonInternal, "A fault in the relay; try again later"}
 }

@@ -17,8 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/emersion/go-smtp"
-
 	"graphrelay/relay/queue"
 	"graphrelay/relay/verdict"
 )
@@ -101,7 +99,6 @@ type Server struct {
 	limiter *ConnectionLimiter
 	metrics *Metrics
 	log     *slog.Logger
-	smtp    *smtp.Server
 
 	logLimiter lineLimiter
 
@@ -116,10 +113,6 @@ type Server struct {
 	bodies   sync.WaitGroup // messages that are being taken, with BDAT beside their connection
 }
 
-// maxCommand is the longest line that is not a message's: of all, answers to AUTH
-// challenges may be the longest (RFC 4954 section 4).
-const maxCommand = 12288
-
 // New makes a server; Serve starts it. Listeners may share limiter.
 func New(cfg Config, intake queue.Intake, policy Policy, limiter *ConnectionLimiter, metrics *Metrics, log *slog.Logger) *Server {
 	s := &Server{
@@ -129,15 +122,6 @@ func New(cfg Config, intake queue.Intake, policy Policy, limiter *ConnectionLimi
 	}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.gone = sync.NewCond(&s.mu)
-	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
-	s.smtp.Domain = cfg.Hostname
-	s.smtp.MaxMessageBytes = cfg.MaxMessageBytes
-	s.smtp.MaxRecipients = cfg.MaxRecipients
-	s.smtp.MaxLineLength = maxCommand
-	s.smtp.EnableSMTPUTF8 = true
-	s.smtp.EnableDSN = true
-	s.smtp.AllowInsecureAuth = true // the session decides, see AuthMechanisms: go-smtp does not see our TLS
-	s.smtp.ErrorLog = serverLog{s.log}
 	return s
 }
 
@@ -153,7 +137,7 @@ func (s *Server) Serve(l net.Listener) error {
 		return w.Close()
 	}
 	go w.run()
-	err := s.smtp.Serve(w)
+	err := s.serveSMTP(w)
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}

@@ -2,21 +2,17 @@ package smtpd
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/emersion/go-smtp"
-
 	"graphrelay/relay/queue"
 )
 
-// session is one client's dialog. go-smtp calls Reset and Logout, and with BDAT
-// Data too, from goroutines of their own: what they share is guarded by mu.
+// session is one client's dialog. Reset and Logout, and with BDAT data too, are called
+// from goroutines of their own: what they share is guarded by mu.
 type session struct {
 	server *Server
 	conn   *conn
@@ -32,23 +28,17 @@ type session struct {
 	seen   map[string]bool // recipients, in lower case
 }
 
-var _ smtp.AuthSession = (*session)(nil)
-
-func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
-	sc, ok := c.Conn().(*conn)
-	if !ok {
-		return nil, fmt.Errorf("unexpected connection type %T", c.Conn())
-	}
+func (s *Server) begin(c *conn, helo string) *session {
 	session := &session{
-		server: s, conn: sc, helo: c.Hostname(), who: Identity{Listener: s.cfg.Name, Client: sc.client},
-		log: s.log.With("client", sc.client.String()),
+		server: s, conn: c, helo: helo, who: Identity{Listener: s.cfg.Name, Client: c.client},
+		log: s.log.With("client", c.client.String()),
 	}
 	session.readCertificate()
-	return session, nil
+	return session
 }
 
-// refused logs and counts a refusal, and gives it the form that go-smtp sends.
-func (s *session) refused(what string, err error) error {
+// refused logs and counts a refusal, and returns it.
+func (s *session) refused(what string, err error) *Refusal {
 	r := refusalOf(err)
 	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
 	level := slog.LevelInfo
@@ -56,17 +46,29 @@ func (s *session) refused(what string, err error) error {
 		level = slog.LevelError
 	}
 	s.log.Log(context.Background(), level, "refused", "command", what, "reason", r.Reason, "answer", printable(r.Error()), "error", printable(err.Error()))
-	return r.smtp()
+	return r
 }
 
-// Mail implements smtp.Session.
-func (s *session) Mail(from string, opts *smtp.MailOptions) error {
-	s.Reset() // go-smtp lets a second MAIL through
+// mailOptions are the parameters of MAIL.
+type mailOptions struct {
+	size            int64  // RFC 1870; 0: not given
+	utf8            bool   // RFC 6531
+	ret, envelopeID string // RFC 3461
+}
+
+// rcptOptions are the parameters of RCPT (RFC 3461).
+type rcptOptions struct {
+	notify                 []string
+	originalType, original string
+}
+
+// mail begins a transaction.
+func (s *session) mail(from string, opts mailOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.checkSender(from, opts)
 	if err == nil {
-		err = s.checkCapacity(opts.Size)
+		err = s.checkCapacity(opts.size)
 	}
 	if err != nil {
 		return s.refused("MAIL", err)
@@ -75,7 +77,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	if err != nil {
 		return s.refused("MAIL", err)
 	}
-	s.env = queue.Envelope{From: from, UTF8: opts.UTF8, DSN: dsn}
+	s.env = queue.Envelope{From: from, UTF8: opts.utf8, DSN: dsn}
 	s.seen = map[string]bool{}
 	s.open = true
 	s.conn.inTransaction.Store(true)
@@ -83,7 +85,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 	return nil
 }
 
-func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
+func (s *session) checkSender(from string, opts mailOptions) error {
 	if s.server.isStopping() && time.Since(s.server.stopAt) > mailTime {
 		return errStopping
 	}
@@ -95,12 +97,12 @@ func (s *session) checkSender(from string, opts *smtp.MailOptions) error {
 		return &Refusal{530, [3]int{5, 7, 0}, ReasonAuth, text}
 	}
 	if from != "" {
-		if err := checkAddress(from, opts.UTF8); err != nil {
+		if err := checkAddress(from, opts.utf8); err != nil {
 			err.Reason, err.Enhanced[2] = ReasonSender, 7 // X.1.7 bad sender's mailbox address syntax
 			return err
 		}
 	}
-	return s.server.policy.Sender(s.who, from, opts.Size)
+	return s.server.policy.Sender(s.who, from, opts.size)
 }
 
 // checkCapacity is called before the message comes, so that the client need not send it for
@@ -109,8 +111,8 @@ func (s *session) checkCapacity(size int64) error {
 	return s.server.intake.CheckCapacity(context.Background(), size, s.server.cfg.Queue)
 }
 
-// Rcpt implements smtp.Session.
-func (s *session) Rcpt(to string, opts *smtp.RcptOptions) error {
+// rcpt adds a recipient to the transaction.
+func (s *session) rcpt(to string, opts rcptOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := checkAddress(to, s.env.UTF8); err != nil {
@@ -141,30 +143,12 @@ func (s *session) askDSN(to string, dsn queue.RecipientDSN) {
 	s.env.DSN.Recipients[to] = dsn
 }
 
-// Data implements smtp.Session. It answers nil never: success is a 250 that
-// names the queue ID.
-func (s *session) Data(r io.Reader) error {
-	b := s.newBody(r)
-	if b == nil {
-		return s.refused("DATA", errOutOfTurn)
-	}
-	_, chunks := r.(*io.PipeReader)
-	answer := s.take(b)
-	if !b.finish() && chunks {
-		// BDAT was given up (RSET, EHLO, a cut). go-smtp waits for no answer, and would
-		// take it for that of the next message, which has begun by now perhaps. For the
-		// same reason none is given before the last chunk, when go-smtp does wait.
-		runtime.Goexit()
-	}
-	return answer
-}
-
-// take puts the message into the queue, and returns the answer to it.
-func (s *session) take(b *body) error {
+// data puts the message into the queue, and returns its queue ID.
+func (s *session) data(b *body) (id string, err error) {
 	start := time.Now()
-	who, entry, ok := s.begin()
+	who, entry, ok := s.beginBody()
 	if !ok {
-		return s.refused("DATA", smtp.ErrDataReset) // reset while a chunk was on its way
+		return "", s.refused("DATA", errUnfinished) // reset while a chunk was on its way
 	}
 	defer s.server.bodies.Done()
 	id, size, err := s.accept(b, who, &entry)
@@ -172,17 +156,17 @@ func (s *session) take(b *body) error {
 	s.conn.idle.mark()
 	s.server.metrics.seconds.WithLabelValues(s.server.cfg.Name).Observe(time.Since(start).Seconds())
 	if err != nil {
-		return s.refused("DATA", err)
+		return "", s.refused("DATA", err)
 	}
 	s.server.metrics.accepted.WithLabelValues(s.server.cfg.Name).Inc()
 	s.server.metrics.bytes.WithLabelValues(s.server.cfg.Name).Observe(float64(size))
 	s.log.Info("queued", "id", id, "from", printable(entry.Envelope.From), "recipients", len(entry.Envelope.To),
 		"size", size, "lane", entry.Lane.String(), "user", printable(entry.User))
-	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "queued as " + id}
+	return id, nil
 }
 
-// begin starts the clock for the body. Reset ends it, once the answer is written.
-func (s *session) begin() (Identity, queue.Entry, bool) {
+// beginBody starts the clock for the body. Reset ends it, once the answer is written.
+func (s *session) beginBody() (Identity, queue.Entry, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.open || len(s.env.To) == 0 {

@@ -206,7 +206,7 @@ func testBodyOutOfTurn(t *testing.T, k kind) {
 	_, queue, _ := serve(t, p, cfg)
 	for name, command := range map[string]string{
 		"an answer to AUTH": "AUTH LOGIN\r\nBDAT %d\r\n*\r\n",
-		"too long a line":   "BDAT %d LAST" + strings.Repeat(" ", maxFollowed) + "x\r\n",
+		"too long a line":   "BDAT %d LAST" + strings.Repeat(" ", maxCommandSeen) + "x\r\n",
 	} {
 		refused := 0
 		for size := range len(rest) + 1 {

@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"bufio"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -28,7 +27,7 @@ var (
 )
 
 // secure brings TLS up as the listener wants it.
-func (c *conn) secure() error {
+func (c *smtpConn) secure() error {
 	c.clock.start(c.server.cfg.Timeout, 0, 0) // for the negotiation as a whole
 	defer c.clock.stop()
 	switch c.server.cfg.TLS {
@@ -57,8 +56,8 @@ func (c *conn) handshake() error {
 
 // negotiate speaks SMTP up to STARTTLS. A client that begins a transaction
 // without it is handed on with its greeting replayed, unless TLS is required.
-func (c *conn) negotiate() error {
-	p := plaintext{c: c, r: bufio.NewReaderSize(c, 2048)}
+func (c *smtpConn) negotiate() error {
+	p := plaintext{c: c}
 	p.reply("220 " + c.server.greeting())
 	for range maxCommandsBeforeTLS {
 		done, err := p.step()
@@ -75,26 +74,43 @@ func (c *conn) negotiate() error {
 
 // plaintext is the dialog before TLS.
 type plaintext struct {
-	c    *conn
-	r    *bufio.Reader
+	c    *smtpConn
 	helo string // the client's last greeting line, as it was sent
 	err  error  // of the last write
 }
 
 func (p *plaintext) reply(lines ...string) {
-	_, p.err = p.c.Write([]byte(strings.Join(lines, "\r\n") + "\r\n"))
+	p.err = p.c.reply([]byte(strings.Join(lines, "\r\n") + "\r\n"))
+}
+
+// maxPlainLine is the longest command line before STARTTLS or MAIL.
+const maxPlainLine = 2048
+
+var errPlainLine = errors.New("a command line before STARTTLS is too long")
+
+// readLine reads the next command line.
+func (p *plaintext) readLine() (string, error) {
+	raw, err := p.c.peekLine(maxPlainLine)
+	if err != nil {
+		return "", err
+	}
+	if len(raw) > maxPlainLine || raw[len(raw)-1] != '\n' {
+		p.reply("500 5.5.2 Line too long")
+		return "", errPlainLine
+	}
+	raw = p.c.tidyLine(raw)
+	p.c.note(raw)
+	line := strings.TrimRight(string(raw), "\r\n")
+	p.c.discard(len(raw))
+	return line, nil
 }
 
 // step handles one command; done means that the connection goes to go-smtp.
 func (p *plaintext) step() (done bool, err error) {
-	raw, err := p.r.ReadSlice('\n')
-	if errors.Is(err, bufio.ErrBufferFull) {
-		p.reply("500 5.5.2 Line too long")
-	}
+	line, err := p.readLine()
 	if err != nil {
 		return false, err
 	}
-	line := strings.TrimRight(string(raw), "\r\n")
 	verb, arg, _ := strings.Cut(line, " ")
 	switch strings.ToUpper(verb) {
 	case "EHLO", "HELO":
@@ -147,7 +163,6 @@ func (p *plaintext) startTLS() (bool, error) {
 	if err := p.c.handshake(); err != nil {
 		return false, err
 	}
-	p.c.mute.replies = 1 // go-smtp's greeting: RFC 3207 section 4.2 has none after STARTTLS
 	return true, nil
 }
 
@@ -174,7 +189,7 @@ func (p *plaintext) other(line, verb string) (bool, error) {
 		p.reply("502 5.5.1 Command not implemented")
 		return false, nil
 	}
-	p.c.unread = append([]byte(p.helo+"\r\n"+line+"\r\n"), p.c.unread...)
-	p.c.mute.replies = 2 // the greeting and the answer to the replayed EHLO
+	p.c.putBack([]byte(p.helo + "\r\n" + line + "\r\n"))
+	p.c.suppress++ // the answer to the replayed EHLO
 	return true, nil
 }

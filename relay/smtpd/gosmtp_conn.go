@@ -1,0 +1,190 @@
+package smtpd
+
+import (
+	"bytes"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// smtpConn is a client's connection as go-smtp reads and writes it.
+//
+// It gives out one command line at a time, so that nothing of a body is with go-smtp
+// when DATA is answered: the session reads it, and go-smtp no more than the dot. It puts
+// what go-smtp writes together to whole replies.
+type smtpConn struct {
+	*conn
+	due   int    // bytes of the command line that are still to be given out
+	whole bool   // the line has its LF
+	chunk int64  // bytes of a BDAT chunk that are still to be given out as they are
+	line  []byte // the beginning of a reply
+
+	suppress int // replies that the client is not sent: it has had them before
+}
+
+// Read implements net.Conn.
+func (c *smtpConn) Read(p []byte) (n int, err error) {
+	switch {
+	case c.ended:
+		return 0, net.ErrClosed // not io.EOF, which could complete a chunk
+	case c.due == 0 && c.chunk > 0:
+		n, err = c.conn.Read(p[:min(int64(len(p)), c.chunk)])
+		c.chunk -= int64(n)
+		return n, readError(err)
+	case c.due == 0:
+		if err := c.nextCommand(); err != nil {
+			return 0, readError(err)
+		}
+	}
+	n, err = c.conn.Read(p[:min(len(p), c.due)])
+	c.due -= n
+	return n, err
+}
+
+// readError is how a read fails for go-smtp. In a mail transaction it is errInterrupted,
+// which is no io.EOF: go-smtp takes a BDAT chunk that ends with one for whole, and so a
+// message that was cut (TestTruncatedIsNeverMail).
+func readError(err error) error {
+	if err == errInterrupted {
+		return smtpError(err)
+	}
+	return err
+}
+
+// nextCommand waits for the next command line. A line that the connection ends in, or
+// that is too long, is given out as it is: go-smtp answers it.
+func (c *smtpConn) nextCommand() error {
+	line, err := c.peekLine(maxCommand + 1)
+	if len(line) == 0 {
+		return err
+	}
+	if c.whole = line[len(line)-1] == '\n'; c.whole {
+		line = c.tidyLine(line)
+	}
+	c.note(line)
+	if c.due = len(line); c.whole {
+		c.chunk = chunkSize(string(c.command))
+	}
+	return nil
+}
+
+// tidyLine corrects the command line in place, where the listener does.
+func (c *smtpConn) tidyLine(line []byte) []byte {
+	if !c.server.cfg.lenient() || c.replied == 334 { // an answer to a challenge of AUTH is no command
+		return line
+	}
+	tidied, changed := c.server.cfg.tidy(string(line), c.client)
+	if changed {
+		c.discard(len(line))
+		c.putBack([]byte(tidied))
+		line = c.unread[:len(tidied)]
+	}
+	return line
+}
+
+// chunkSize is what go-smtp reads behind a BDAT command (RFC 3030 section 2); 0 where
+// it goes on with the next line.
+func chunkSize(line string) int64 {
+	fields := strings.Fields(line)
+	if len(fields) < 2 || len(fields) > 3 || !strings.EqualFold(fields[0], "BDAT") ||
+		len(fields) == 3 && !strings.EqualFold(fields[2], "LAST") {
+		return 0
+	}
+	size, err := strconv.ParseUint(fields[1], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int64(size)
+}
+
+// atBody reports whether all that go-smtp was given is the DATA command, so that the body
+// comes next. It was given more where a line looked like BDAT and was none, such as an
+// answer to a challenge of AUTH: then nothing more is read (TestBodyOutOfTurn).
+func (c *smtpConn) atBody() bool {
+	if c.due == 0 && c.whole && c.chunk == 0 && strings.EqualFold(string(bytes.TrimSpace(c.command)), "DATA") {
+		return true
+	}
+	c.unread, c.readErr = nil, errInterrupted
+	return false
+}
+
+// endBody puts back the end of the data, for go-smtp to find, and what came behind it.
+func (c *smtpConn) endBody(rest []byte) { c.putBack([]byte(".\r\n"), rest) }
+
+// Write implements net.Conn. go-smtp writes each line of a reply by itself.
+func (c *smtpConn) Write(p []byte) (int, error) {
+	written := len(p)
+	if len(c.line) > 0 {
+		p = append(c.line, p...)
+	}
+	for {
+		n := replyLength(p)
+		if n == 0 {
+			break
+		}
+		if err := c.forward(p[:n]); err != nil {
+			return 0, err
+		}
+		p = p[n:]
+	}
+	c.line = append(c.line[:0], p...)
+	return written, nil
+}
+
+// replyLength returns the length of the first whole reply in p, or 0. A reply ends with
+// the line whose fourth character is a space (RFC 5321 section 4.2.1).
+func replyLength(p []byte) int {
+	for start := 0; ; {
+		n := bytes.IndexByte(p[start:], '\n') + 1
+		if n == 0 {
+			return 0
+		}
+		if n > 3 && p[start+3] == ' ' {
+			return start + n
+		}
+		start += n
+	}
+}
+
+// forward sends a reply of go-smtp's to the client.
+func (c *smtpConn) forward(reply []byte) error {
+	if c.suppress > 0 {
+		c.suppress--
+		return nil
+	}
+	if r := replaced[string(reply)]; r != nil {
+		if !c.inBody.Load() { // or the session counts the message
+			c.server.metrics.rejected(c.server.cfg.Name, r.Reason)
+			c.server.log.Info("refused", "client", c.client.String(), "reason", r.Reason, "answer", r.Error())
+		}
+		reply = []byte(r.Error() + "\r\n")
+	}
+	return c.conn.reply(sanitize(reply))
+}
+
+// replaced are the replies that go-smtp gives without asking the session, and what the
+// client is sent in their place. The first would make it try again for ever (RFC 4954
+// section 4; the dialog auth), and neither says what to do (the dialog oversize).
+var replaced = map[string]*Refusal{
+	"454 4.7.0 Invalid base64 data\r\n":       errSASLSyntax,
+	"552 5.3.4 Max message size exceeded\r\n": errTooLarge,
+}
+
+// sanitize makes what go-smtp repeats of a client's command safe for a reply
+// (TestSMTPAllTheSame).
+func sanitize(p []byte) []byte {
+	var clean []byte
+	for i, b := range p {
+		if b >= ' ' && b != 0x7f || b == '\n' || b == '\r' && i+1 < len(p) && p[i+1] == '\n' {
+			continue
+		}
+		if clean == nil {
+			clean = bytes.Clone(p)
+		}
+		clean[i] = '?'
+	}
+	if clean == nil {
+		return p
+	}
+	return clean
+}
