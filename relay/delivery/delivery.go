@@ -29,7 +29,7 @@ import (
 type Config struct {
 	Node          string          // names this process's claims
 	Concurrency   int             // messages in delivery at a time, of lanes that answer
-	PerLane       int             // of one of them; see places for the others
+	PerLane       int             // of one of them; see slots for the others
 	RetryDelays   []time.Duration // between tries; the last one repeats
 	GiveUpAfter   time.Duration   // from receipt
 	SendSettle    time.Duration   // how long a doubtful send is watched before it is repeated, and longer in a bulk run
@@ -74,7 +74,7 @@ type Deliverer struct {
 	backlog *backlogs
 	metrics *Metrics
 	log     *slog.Logger
-	places  *places
+	slots   *slots
 
 	notifier bounce.Notifier
 }
@@ -86,7 +86,7 @@ type Clients func(lane queue.Lane) (*graph.Client, error)
 // New makes a deliverer.
 func New(cfg Config, work Queue, clients Clients, m *Metrics, log *slog.Logger) *Deliverer {
 	b := &backlogs{until: map[queue.Lane]time.Time{}}
-	return &Deliverer{cfg: cfg, work: work, clients: clients, backlog: b, metrics: m, log: log, places: newPlaces(cfg),
+	return &Deliverer{cfg: cfg, work: work, clients: clients, backlog: b, metrics: m, log: log, slots: newSlots(cfg),
 		notifier: bounce.Notifier{Host: cfg.MessageIDHost, Postmaster: cfg.Postmaster, To: cfg.BounceTo, GiveUpAfter: cfg.GiveUpAfter}}
 }
 
@@ -128,7 +128,7 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
 		select {
 		case <-ctx.Done():
 		case <-d.work.Wake():
-		case <-d.places.changed:
+		case <-d.slots.changed:
 			time.Sleep(gather)
 		case <-time.After(wait):
 		}
@@ -138,15 +138,15 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
 
 // claim starts what is due as far as there is room, and returns how long to wait.
 func (d *Deliverer) claim(ctx, hard context.Context, wg *sync.WaitGroup) (time.Duration, error) {
-	c := d.places.claim(time.Now())
+	c := d.slots.claim(time.Now())
 	if c.Max <= 0 && c.MaxUnresponsive <= 0 {
 		return pollEvery, nil // the end of any delivery wakes us
 	}
 	tasks, next, err := d.work.Claim(ctx, c)
 	for _, t := range tasks {
-		d.places.take(t.Lane)
+		d.slots.acquire(t.Lane)
 		wg.Go(func() {
-			defer d.places.leave(t.Lane) // which wakes us: the queue's own wake-up comes before
+			defer d.slots.release(t.Lane) // which wakes us: the queue's own wake-up comes before
 			d.deliver(hard, t)
 		})
 	}

@@ -138,7 +138,7 @@ func (j *job) connection() Connection { return j.d.cfg.Connections[j.task.Lane.C
 func (j *job) event(what, detail string, r graph.Reply) {
 	now := time.Now()
 	if r.Status != 0 { // an answer, and of success
-		j.d.places.answered(j.task.Lane, now)
+		j.d.slots.responded(j.task.Lane, now)
 	}
 	j.events = append(j.events, queue.Event{At: now, What: what, Detail: detail, RequestID: r.RequestID})
 }

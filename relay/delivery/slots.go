@@ -8,101 +8,103 @@ import (
 )
 
 const (
-	// patience is how long a lane counts as one that answers after an answer.
-	patience = 5 * time.Second
-	// probesPerPlace is how many messages of lanes that do not answer may be in
-	// delivery for each of those that do.
-	probesPerPlace = 4
+	// responsiveWindow is how long a lane counts as responsive after a response.
+	responsiveWindow = 5 * time.Second
+	// unresponsivePerSlot is how many messages of unresponsive lanes may be in delivery
+	// for each slot.
+	unresponsivePerSlot = 4
 )
 
-// places shares out how many messages may be in delivery at a time. A request that
-// hangs does so for minutes, and nothing tells beforehand which one will: enough lanes
-// whose requests hang would come to hold every place. So the places are for lanes for
-// which Graph has answered in the last seconds. Of any other lane, be it that it hangs,
-// fails, or had nothing to send, one message goes at a time, beside them.
-type places struct {
+// slots limits how many messages are in delivery at a time. A request that hangs does so
+// for minutes, and it cannot be known in advance which one will: if enough lanes hung,
+// they would come to occupy every slot. So the slots are for responsive lanes, whose
+// outlet has carried out a request in the last seconds. Any other lane, whether its
+// requests hang or fail or it had nothing to send, has one message at a time in delivery,
+// beside the slots.
+type slots struct {
 	node    string
-	most    int // of lanes that answer, in all
+	total   int // for responsive lanes
 	perLane int
 	mu      sync.Mutex
-	lanes   map[queue.Lane]*laneUse
+	lanes   map[queue.Lane]*laneState
 	changed chan struct{} // receives when more may be claimed
 }
 
-type laneUse struct {
-	busy     int // messages in delivery
-	answered time.Time
+type laneState struct {
+	busy         int // messages in delivery
+	lastResponse time.Time
 }
 
-func (u *laneUse) answers(now time.Time) bool { return now.Sub(u.answered) < patience }
+func (l *laneState) responsive(now time.Time) bool { return now.Sub(l.lastResponse) < responsiveWindow }
 
-func newPlaces(cfg Config) *places {
-	return &places{node: cfg.Node, most: cfg.Concurrency, perLane: cfg.PerLane,
-		lanes: map[queue.Lane]*laneUse{}, changed: make(chan struct{}, 1)}
+func newSlots(cfg Config) *slots {
+	return &slots{node: cfg.Node, total: cfg.Concurrency, perLane: cfg.PerLane,
+		lanes: map[queue.Lane]*laneState{}, changed: make(chan struct{}, 1)}
 }
 
-// claim asks for what there is room for. Nobody else may take places until what was
-// claimed has taken its own.
-func (p *places) claim(now time.Time) queue.Claim {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	answer := map[queue.Lane]bool{}
-	busy, probes := 0, 0
-	for l, u := range p.lanes {
+// claim returns a claim for as many messages as there are free slots. No slot may be
+// acquired between claim and the acquisition of what was claimed.
+func (s *slots) claim(now time.Time) queue.Claim {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	responsive := map[queue.Lane]bool{}
+	busy, beside := 0, 0
+	for lane, state := range s.lanes {
 		switch {
-		case u.answers(now):
-			answer[l] = true
-			busy += u.busy
-		case u.busy == 0:
-			delete(p.lanes, l)
+		case state.responsive(now):
+			responsive[lane] = true
+			busy += state.busy
+		case state.busy == 0:
+			delete(s.lanes, lane)
 		default:
-			probes += u.busy
+			beside += state.busy
 		}
 	}
-	// Lanes that begin to answer, or cease to, take what they have to the other side.
-	places, beside := p.most-busy, p.most*probesPerPlace-probes
+	// A lane's messages in delivery count on the side where the lane is now, so either
+	// side can be over its limit; the other side then has that much less.
+	free, freeBeside := s.total-busy, s.total*unresponsivePerSlot-beside
 	return queue.Claim{
-		Node: p.node, PerLane: p.perLane, Responsive: func(l queue.Lane) bool { return answer[l] },
-		Max: min(places, places+beside), MaxUnresponsive: min(beside, places+beside),
+		Node: s.node, PerLane: s.perLane, Responsive: func(l queue.Lane) bool { return responsive[l] },
+		Max: min(free, free+freeBeside), MaxUnresponsive: min(freeBeside, free+freeBeside),
 	}
 }
 
-func (p *places) take(l queue.Lane) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.use(l).busy++
+func (s *slots) acquire(l queue.Lane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lane(l).busy++
 }
 
-func (p *places) leave(l queue.Lane) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.use(l).busy--
-	p.signal()
+func (s *slots) release(l queue.Lane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lane(l).busy--
+	s.signal()
 }
 
-// answered notes that Graph has just done something for the lane.
-func (p *places) answered(l queue.Lane, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	u := p.use(l)
-	if !u.answers(now) {
-		p.signal() // the lane may have more than one now
+// responded notes that a request of the lane has just been carried out.
+func (s *slots) responded(l queue.Lane, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.lane(l)
+	if !state.responsive(now) {
+		s.signal() // the lane may have more than one message in delivery now
 	}
-	u.answered = now
+	state.lastResponse = now
 }
 
-func (p *places) use(l queue.Lane) *laneUse {
-	u := p.lanes[l]
-	if u == nil {
-		u = &laneUse{}
-		p.lanes[l] = u
+func (s *slots) lane(l queue.Lane) *laneState {
+	state := s.lanes[l]
+	if state == nil {
+		state = &laneState{}
+		s.lanes[l] = state
 	}
-	return u
+	return state
 }
 
-func (p *places) signal() {
+func (s *slots) signal() {
 	select {
-	case p.changed <- struct{}{}:
+	case s.changed <- struct{}{}:
 	default:
 	}
 }
