@@ -10,7 +10,7 @@ const (
 	ClassMessage    Class = "message"    // this message can never be sent as it is
 	ClassMailbox    Class = "mailbox"    // nothing of this mailbox can be sent now
 	ClassConnection Class = "connection" // nothing of this connection can be sent now
-	ClassPassing    Class = "passing"    // the same request may succeed later
+	ClassTemporary  Class = "temporary"  // the same request may succeed later
 )
 
 // Reason is the closed list that metrics, records and bounces share.
@@ -55,11 +55,11 @@ var byCode = map[string]classification{
 	"ErrorAttachmentSizeShouldNotBeLessThanMinimumSize": {ClassMessage, ReasonInvalid},    // attachment-createuploadsession
 	"ErrorSendAsDenied":                                 {ClassMessage, ReasonSendDenied}, // outlook-send-mail-from-other-user
 	// The item: wanted again by a new draft.
-	"ErrorItemNotFound": {ClassPassing, ReasonItemNotFound},
+	"ErrorItemNotFound": {ClassTemporary, ReasonItemNotFound},
 	// The mailbox. ErrorNonExistentMailbox is also seen at random for one that exists.
 	"ErrorInvalidUser":              {ClassMessage, ReasonMailbox},
 	"MailboxNotEnabledForRESTAPI":   {ClassMessage, ReasonMailbox},
-	"ErrorNonExistentMailbox":       {ClassPassing, ReasonMailbox},
+	"ErrorNonExistentMailbox":       {ClassTemporary, ReasonMailbox},
 	"ErrorQuotaExceeded":            {ClassMailbox, ReasonMailboxFull},
 	"ErrorMessageSubmissionBlocked": {ClassMailbox, ReasonBlocked},
 	"ErrorExceededMessageLimit":     {ClassMailbox, ReasonBlocked},
@@ -68,15 +68,15 @@ var byCode = map[string]classification{
 	"ErrorAccessDenied":          {ClassMailbox, ReasonAccessDenied}, // auth-limit-mailbox-access
 	"InvalidAuthenticationToken": {ClassConnection, ReasonAuth},
 	// Passing.
-	"ApplicationThrottled":              {ClassPassing, ReasonThrottled}, // throttling
-	"TooManyRequests":                   {ClassPassing, ReasonThrottled},
-	"activityLimitReached":              {ClassPassing, ReasonThrottled},
-	"CommandConcurrencyLimitReached":    {ClassPassing, ReasonThrottled},
-	"ErrorServerBusy":                   {ClassPassing, ReasonThrottled},
-	"ErrorInternalServerTransientError": {ClassPassing, ReasonUnavailable},
-	"ErrorInternalServerError":          {ClassPassing, ReasonUnavailable},
-	"ErrorTooManyObjectsOpened":         {ClassPassing, ReasonThrottled},
-	"UnknownError":                      {ClassPassing, ReasonUnavailable},
+	"ApplicationThrottled":              {ClassTemporary, ReasonThrottled}, // throttling
+	"TooManyRequests":                   {ClassTemporary, ReasonThrottled},
+	"activityLimitReached":              {ClassTemporary, ReasonThrottled},
+	"CommandConcurrencyLimitReached":    {ClassTemporary, ReasonThrottled},
+	"ErrorServerBusy":                   {ClassTemporary, ReasonThrottled},
+	"ErrorInternalServerTransientError": {ClassTemporary, ReasonUnavailable},
+	"ErrorInternalServerError":          {ClassTemporary, ReasonUnavailable},
+	"ErrorTooManyObjectsOpened":         {ClassTemporary, ReasonThrottled},
+	"UnknownError":                      {ClassTemporary, ReasonUnavailable},
 }
 
 // classify decides by error.code, and by the status where the code is unknown.
@@ -86,7 +86,7 @@ func classify(status int, code string) (Class, Reason) {
 		if v, ok := byCode[code]; ok && v.class == ClassMailbox {
 			return v.class, v.reason
 		}
-		return ClassPassing, ReasonThrottled
+		return ClassTemporary, ReasonThrottled
 	}
 	if v, ok := byCode[code]; ok {
 		return v.class, v.reason
@@ -101,16 +101,16 @@ func byStatus(status int) (Class, Reason) {
 	case http.StatusForbidden:
 		return ClassMailbox, ReasonAccessDenied
 	case http.StatusNotFound, http.StatusGone:
-		return ClassPassing, ReasonItemNotFound
+		return ClassTemporary, ReasonItemNotFound
 	case http.StatusRequestEntityTooLarge:
 		return ClassMessage, ReasonTooLarge
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusPreconditionFailed, http.StatusLocked:
-		return ClassPassing, ReasonUnavailable
+		return ClassTemporary, ReasonUnavailable
 	case http.StatusServiceUnavailable, 509:
-		return ClassPassing, ReasonThrottled // with or without Retry-After, it asks to be left alone
+		return ClassTemporary, ReasonThrottled // with or without Retry-After, it asks to be left alone
 	}
 	if status >= 400 && status < 500 {
 		return ClassMessage, ReasonInvalid
 	}
-	return ClassPassing, ReasonUnavailable
+	return ClassTemporary, ReasonUnavailable
 }

@@ -250,8 +250,8 @@ func TestOnlyTheDocumentedStatusIsSuccess(t *testing.T) {
 				return
 			}
 			e := graphError(t, err)
-			if e.Class != graph.ClassPassing {
-				t.Errorf("class %s, want passing", e.Class)
+			if e.Class != graph.ClassTemporary {
+				t.Errorf("class %s, want temporary", e.Class)
 			}
 			if strings.HasPrefix(tt.name, "create") || strings.HasPrefix(tt.name, "send") {
 				if !e.Ambiguous {

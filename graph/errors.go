@@ -92,19 +92,19 @@ var errNoList = errors.New("it has no list")
 
 // unreadable is the error of an answer that says success and nothing to go by.
 func unreadable(op string, reply Reply, err error) *Error {
-	return &Error{Op: op, Status: reply.Status, RequestID: reply.RequestID, Class: ClassPassing,
+	return &Error{Op: op, Status: reply.Status, RequestID: reply.RequestID, Class: ClassTemporary,
 		Reason: ReasonUnavailable, Ambiguous: true, err: fmt.Errorf("unreadable answer: %w", err)}
 }
 
 // transportError: no answer came. Only where the connection was never made is it
 // sure that nothing happened.
 func transportError(op string, err error, secrets ...string) *Error {
-	e := &Error{Op: op, Class: ClassPassing, Reason: ReasonNetwork, Ambiguous: true, err: text.RedactError(scrub(err), secrets...)}
+	e := &Error{Op: op, Class: ClassTemporary, Reason: ReasonNetwork, Ambiguous: true, err: text.RedactError(scrub(err), secrets...)}
 	if neverSent(err) { // every mailbox's requests go the same way
 		e.Ambiguous, e.Class = false, ClassConnection
 	}
 	if errors.Is(err, context.Canceled) {
-		e.Class, e.Reason = ClassPassing, ReasonCanceled
+		e.Class, e.Reason = ClassTemporary, ReasonCanceled
 	}
 	return e
 }

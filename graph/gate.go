@@ -48,7 +48,7 @@ func (g *gate) acquire(ctx context.Context, op, mailbox string, c cost) (release
 		release = func() { <-t.slots; g.done(t) }
 	case <-ctx.Done():
 		g.done(t)
-		return nil, &Error{Op: op, Class: ClassPassing, Reason: ReasonCanceled, err: ctx.Err()}
+		return nil, &Error{Op: op, Class: ClassTemporary, Reason: ReasonCanceled, err: ctx.Err()}
 	}
 	if err := g.spend(t, op, c); err != nil {
 		release()
@@ -98,7 +98,7 @@ func (g *gate) spend(t *mailboxLimits, op string, c cost) error {
 // check says whether the budgets have room. The caller holds the gate's lock.
 func (t *mailboxLimits) check(now time.Time, op string, c cost) error {
 	if wait := t.pausedUntil.Sub(now); c.post && wait > 0 {
-		return &Error{Op: op, Class: ClassPassing, Reason: ReasonThrottled, RetryAfter: wait, Message: "Graph has asked to wait for the mailbox"}
+		return &Error{Op: op, Class: ClassTemporary, Reason: ReasonThrottled, RetryAfter: wait, Message: "Graph has asked to wait for the mailbox"}
 	}
 	for _, b := range []struct {
 		spending *spending
@@ -106,7 +106,7 @@ func (t *mailboxLimits) check(now time.Time, op string, c cost) error {
 		what     string
 	}{{&t.requests, 1, "requests"}, {&t.upload, c.upload, "uploaded bytes"}, {&t.sends, c.sends, "messages"}} {
 		if wait := b.spending.wait(now, b.n); wait > 0 {
-			return &Error{Op: op, Class: ClassPassing, Reason: ReasonThrottled, RetryAfter: wait,
+			return &Error{Op: op, Class: ClassTemporary, Reason: ReasonThrottled, RetryAfter: wait,
 				Message: fmt.Sprintf("the mailbox has had its %d %s in %s", b.spending.budget.Amount, b.what, b.spending.budget.Per)}
 		}
 	}

@@ -126,7 +126,7 @@ func TestTimeouts(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{"no answer": hang, "no end": trickle} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := answering(t, h, short).Mailbox(mailbox).Item(within(t, 20*time.Second), "AAQ")
-			if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassPassing || e.Reason == graph.ReasonCanceled {
+			if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassTemporary || e.Reason == graph.ReasonCanceled {
 				t.Errorf("got %+v", e)
 			}
 		})
@@ -143,7 +143,7 @@ func TestUnreachable(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	_, _, err = c.Mailbox(mailbox).UploadState(t.Context(), "http://127.0.0.1:1/upload")
-	if e := graphError(t, err); e.Class != graph.ClassPassing {
+	if e := graphError(t, err); e.Class != graph.ClassTemporary {
 		t.Errorf("got %+v", e)
 	}
 }

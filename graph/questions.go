@@ -22,7 +22,7 @@ func Ambiguous(err error) bool {
 // Temporary reports whether the same request may succeed later, with nothing changed in
 // the message, the mailbox or the connection.
 func Temporary(err error) bool {
-	return is(err, func(e *Error) bool { return e.Class == ClassPassing })
+	return is(err, func(e *Error) bool { return e.Class == ClassTemporary })
 }
 
 // NotFound reports whether the item, not the mailbox, is missing.

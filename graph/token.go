@@ -198,7 +198,7 @@ func tokenError(err error, secrets ...string) *Error {
 	var r *oauth2.RetrieveError
 	notConnected := errors.Is(err, ErrNotConnected)
 	if errors.Is(err, context.Canceled) { // the caller's doing
-		e.Class, e.Reason, e.err = ClassPassing, ReasonCanceled, scrub(err)
+		e.Class, e.Reason, e.err = ClassTemporary, ReasonCanceled, scrub(err)
 		return e
 	}
 	if notConnected {

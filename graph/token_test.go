@@ -193,7 +193,7 @@ func TestTokenRequestCanBeGivenUp(t *testing.T) {
 	for range 2 {
 		select {
 		case err := <-done:
-			if e := graphError(t, err); e.Reason != graph.ReasonCanceled || e.Class != graph.ClassPassing {
+			if e := graphError(t, err); e.Reason != graph.ReasonCanceled || e.Class != graph.ClassTemporary {
 				t.Errorf("got %s %s: %v", e.Class, e.Reason, e)
 			}
 		case <-time.After(20 * time.Second):

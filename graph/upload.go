@@ -57,7 +57,7 @@ func (m Mailbox) CreateUploadSession(ctx context.Context, draft string, a Attach
 	}
 	if err := m.client.checkUploadURL(s.UploadURL); err != nil {
 		return "", reply, &Error{Op: r.op, Status: reply.Status, RequestID: reply.RequestID,
-			Class: ClassPassing, Reason: ReasonUnavailable, err: err}
+			Class: ClassTemporary, Reason: ReasonUnavailable, err: err}
 	}
 	return s.UploadURL, reply, nil
 }
@@ -152,7 +152,7 @@ func (m Mailbox) callUploadURL(ctx context.Context, uploadURL string, r *request
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, r.method, uploadURL, r.reader())
 	if err != nil {
-		return Reply{}, &Error{Op: r.op, Class: ClassPassing, Reason: ReasonUnavailable, err: scrub(err)}
+		return Reply{}, &Error{Op: r.op, Class: ClassTemporary, Reason: ReasonUnavailable, err: scrub(err)}
 	}
 	req.Header, req.ContentLength = r.header, r.length
 	reply, err := c.roundTrip(req, r.op, r.success, out)
@@ -171,10 +171,10 @@ func sessionError(err error) error {
 		e.Message = before + "://..."
 	}
 	if e.Class == ClassConnection && e.Status == 0 { // the address is the session's
-		e.Class = ClassPassing
+		e.Class = ClassTemporary
 	}
 	if e.Status >= 400 && e.Status < 500 && e.Reason != ReasonThrottled && e.Reason != ReasonTooLarge {
-		e.Class, e.Reason = ClassPassing, ReasonSession
+		e.Class, e.Reason = ClassTemporary, ReasonSession
 	}
 	return err
 }

@@ -109,7 +109,7 @@ func TestNextExpectedRanges(t *testing.T) {
 			c, url := session(t, tt.status, tt.body)
 			p, _, err := c.Mailbox(mailbox).PutRange(t.Context(), url, graph.UploadRange{Content: bytes.NewReader(make([]byte, 10)), Length: 10, Total: total})
 			if tt.fails {
-				if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassPassing || p.Done {
+				if e := graphError(t, err); !e.Ambiguous || e.Class != graph.ClassTemporary || p.Done {
 					t.Fatalf("got %+v", e)
 				}
 				return
@@ -143,16 +143,16 @@ func TestUploadRefused(t *testing.T) {
 		class  graph.Class
 		reason graph.Reason
 	}{
-		{401, "InvalidAudienceForResource", graph.ClassPassing, graph.ReasonSession},
-		{404, "uploadSessionNotFound", graph.ClassPassing, graph.ReasonSession},
-		{409, "conflict", graph.ClassPassing, graph.ReasonSession},
-		{410, "gone", graph.ClassPassing, graph.ReasonSession},
-		{416, "fragmentOverlap", graph.ClassPassing, graph.ReasonSession},
+		{401, "InvalidAudienceForResource", graph.ClassTemporary, graph.ReasonSession},
+		{404, "uploadSessionNotFound", graph.ClassTemporary, graph.ReasonSession},
+		{409, "conflict", graph.ClassTemporary, graph.ReasonSession},
+		{410, "gone", graph.ClassTemporary, graph.ReasonSession},
+		{416, "fragmentOverlap", graph.ClassTemporary, graph.ReasonSession},
 		{400, "ErrorMessageSizeExceeded", graph.ClassMessage, graph.ReasonTooLarge},
 		{413, "", graph.ClassMessage, graph.ReasonTooLarge},
-		{429, "TooManyRequests", graph.ClassPassing, graph.ReasonThrottled},
-		{503, "", graph.ClassPassing, graph.ReasonThrottled},
-		{500, "", graph.ClassPassing, graph.ReasonUnavailable},
+		{429, "TooManyRequests", graph.ClassTemporary, graph.ReasonThrottled},
+		{503, "", graph.ClassTemporary, graph.ReasonThrottled},
+		{500, "", graph.ClassTemporary, graph.ReasonUnavailable},
 	} {
 		t.Run(fmt.Sprint(tt.status, tt.code), func(t *testing.T) {
 			c, url := session(t, tt.status, `{"error":{"code":"`+tt.code+`","message":"no"}}`)
@@ -218,7 +218,7 @@ func TestUploadURLMustBeUsable(t *testing.T) {
 	for _, raw := range []string{"", "https://", "/relative", "ftp://host/x", "javascript:x", "http://[::1"} {
 		c := answering(t, reply(201, fmt.Sprintf(`{"uploadUrl":%q}`, raw)))
 		_, _, err := c.Mailbox(mailbox).CreateUploadSession(t.Context(), "AAQ", file("a", "b"))
-		if e := graphError(t, err); e.Class != graph.ClassPassing {
+		if e := graphError(t, err); e.Class != graph.ClassTemporary {
 			t.Errorf("%q: %v", raw, e)
 		}
 	}

@@ -127,7 +127,7 @@ func (s *SignIn) keep(ctx context.Context, token *oauth2.Token, err error) error
 	defer s.client.Close()
 	_, err = probe.Mailbox(s.mailbox).Probe(ctx)
 	var e *graph.Error
-	if errors.As(err, &e) && e.Class != graph.ClassPassing && e.Class != graph.ClassConnection {
+	if errors.As(err, &e) && e.Class != graph.ClassTemporary && e.Class != graph.ClassConnection {
 		return fmt.Errorf("the account that signed in may not use the mailbox %s; sign in as its owner, and see that the application has Mail.ReadWrite and Mail.Send: %w", s.mailbox, err)
 	}
 	if err != nil {

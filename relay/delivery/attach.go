@@ -100,7 +100,7 @@ func (j *job) uploaded(ctx context.Context, f graph.Attachment, last graph.Reply
 }
 
 func sessionError(format string, args ...any) error {
-	return &graph.Error{Op: "upload", Class: graph.ClassPassing, Reason: graph.ReasonSession, Message: fmt.Sprintf(format, args...)}
+	return &graph.Error{Op: "upload", Class: graph.ClassTemporary, Reason: graph.ReasonSession, Message: fmt.Sprintf(format, args...)}
 }
 
 // ensureSession goes on with the recorded session where it tells how far it is,
