@@ -2,18 +2,33 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 # SQLite is C made Go, and slow with the race detector: it goes without.
-NO_RACE = -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
+RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
+# What make test runs.
+TESTS = ./...
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test lint demo bench crash clean
+.PHONY: build test test-bare lint demo bench crash clean
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o . ./cmd/graphrelay
 
-# What needs a tool that is missing (.ci/install lists them) is skipped.
+# Go is all that this needs. The race detector is used where cgo works, and a test whose
+# tool is missing (.ci/install lists them) skips itself. The end-to-end tests share the
+# two programs that are built here: one as they are, one as it is released.
 test:
-	go test -race $(NO_RACE) -shuffle=on -timeout 20m ./...
+	@race='$(RACE)'; \
+	if ! go build -race runtime/cgo 2>/dev/null; then \
+		race=; echo "without the race detector: it needs cgo, and so a C compiler that works"; \
+	fi; \
+	programs=$$(mktemp -d) && trap 'rm -rf "$$programs"' EXIT && \
+	go build -trimpath $$race -o "$$programs/graphrelay" ./cmd/graphrelay && \
+	CGO_ENABLED=0 go build -trimpath -o "$$programs/graphrelay-released" ./cmd/graphrelay && \
+	GRAPHRELAY_TEST_PROGRAMS="$$programs" go test $$race -shuffle=on -timeout 20m $(TESTS)
+
+# The end-to-end tests as on a machine that has Go, make and nothing else.
+test-bare:
+	.ci/bare $(MAKE) test TESTS=./test/...
 
 lint:
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

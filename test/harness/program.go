@@ -9,31 +9,54 @@ import (
 	"testing"
 )
 
-// program is the binary under test, with the race detector if this test has it.
-var program = sync.OnceValues(func() (string, error) { return buildProgram("graphrelay", raceEnabled) })
+// programsDir is set by make test: a directory that holds both builds of the program,
+// made once for all packages of tests. Without it each package builds what it needs.
+const programsDir = "GRAPHRELAY_TEST_PROGRAMS"
 
-// PlainProgram is the binary as it is released.
-var PlainProgram = sync.OnceValues(func() (string, error) { return buildProgram("graphrelay-plain", false) })
+// program returns the path of the program under test, which has the race detector if
+// the test has it.
+var program = sync.OnceValues(func() (string, error) { return findProgram("graphrelay", raceEnabled) })
 
-func buildProgram(name string, race bool) (string, error) {
-	path := filepath.Join(workDir, name)
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "graphrelay/cmd/graphrelay")
+// releasedProgram returns the path of the program as it is released.
+var releasedProgram = sync.OnceValues(func() (string, error) { return findProgram("graphrelay-released", false) })
+
+func findProgram(name string, race bool) (string, error) {
+	if dir := os.Getenv(programsDir); dir != "" {
+		return filepath.Join(dir, name), nil
+	}
+	return buildProgram(filepath.Join(workDir, name), race)
+}
+
+func buildProgram(path string, race bool) (string, error) {
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if race {
 		// SQLite, which is C made Go, is slow with the race detector: it goes without, as in the Makefile.
-		cmd.Args = []string{"go", "build", "-race", "-gcflags=modernc.org/sqlite/lib=-race=false",
-			"-gcflags=modernc.org/libc=-race=false", "-o", path, "graphrelay/cmd/graphrelay"}
+		cmd.Args = append(cmd.Args, "-race", "-gcflags=modernc.org/sqlite/lib=-race=false", "-gcflags=modernc.org/libc=-race=false")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 	}
+	cmd.Args = append(cmd.Args, "graphrelay/cmd/graphrelay")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil
 }
 
+// ProgramPath returns the path of the program under test.
 func ProgramPath(t *testing.T) string {
 	t.Helper()
-	path, err := program()
+	return pathOf(t, program)
+}
+
+// releasedPath returns the path of the program as it is released.
+func releasedPath(t *testing.T) string {
+	t.Helper()
+	return pathOf(t, releasedProgram)
+}
+
+func pathOf(t *testing.T, find func() (string, error)) string {
+	t.Helper()
+	path, err := find()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,8 +27,8 @@ const (
 // Relay is `graphrelay serve` with its configuration and its data.
 type Relay struct {
 	*Process
-	Program string
-	Launch  func(*exec.Cmd) error
+	program string
+	Launch  func(*exec.Cmd) error // starts the process; exec's Start unless a test sets another
 	Dir     string            // holds all its files
 	Config  string            // path
 	Address map[string]string // of the listeners by name, and of admin
@@ -50,7 +50,7 @@ func LimitsKey(line string) Edit { return Replace("limits:\n", "limits:\n  "+lin
 // simulator's endpoints, and with the test's own edits; it starts nothing.
 func NewRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
-	r := &Relay{Program: ProgramPath(t), Launch: (*exec.Cmd).Start, Dir: t.TempDir(), Address: map[string]string{}}
+	r := &Relay{program: ProgramPath(t), Launch: (*exec.Cmd).Start, Dir: t.TempDir(), Address: map[string]string{}}
 	for name, port := range map[string]string{"devices": "2525", "submission": "2587", "submissions": "2465", "admin": "9025"} {
 		r.Address[name] = fmt.Sprintf("127.0.0.1:%d", FreePort(t))
 		edits = append(edits, Replace("address: 127.0.0.1:"+port, "address: "+r.Address[name]))
@@ -104,7 +104,7 @@ func (r *Relay) Start(t *testing.T) {
 // Begin does not wait.
 func (r *Relay) Begin(t *testing.T) {
 	t.Helper()
-	r.Process = launchCommand(t, r.Launch, "serve", exec.Command(r.Program, "serve", "--config", r.Config))
+	r.Process = launchCommand(t, r.Launch, "serve", exec.Command(r.program, "serve", "--config", r.Config))
 }
 
 // Kill is kill -9.
@@ -226,12 +226,8 @@ func (r *Relay) CheckEmpty(t *testing.T) {
 // ReleasedRelay is NewRelay with the program as it is released.
 func ReleasedRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
-	program, err := PlainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := NewRelay(t, sim, edits...)
-	r.Program = program
+	r.program = releasedPath(t)
 	return r
 }
 

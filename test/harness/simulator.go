@@ -23,10 +23,10 @@ type Sim struct {
 // to send; the test's end wants none.
 func StartSim(t *testing.T, args ...string) *Sim {
 	t.Helper()
-	return StartSimOf(t, ProgramPath(t), args...)
+	return startSim(t, ProgramPath(t), args...)
 }
 
-func StartSimOf(t *testing.T, program string, args ...string) *Sim {
+func startSim(t *testing.T, program string, args ...string) *Sim {
 	t.Helper()
 	address := fmt.Sprintf("127.0.0.1:%d", FreePort(t))
 	s := &Sim{URL: "http://" + address}
@@ -138,11 +138,7 @@ func (s *Sim) remove(t *testing.T, what string) {
 // ReleasedSim is StartSim with the program as it is released.
 func ReleasedSim(t *testing.T, args ...string) *Sim {
 	t.Helper()
-	program, err := PlainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return StartSimOf(t, program, args...)
+	return startSim(t, releasedPath(t), args...)
 }
 
 // StoredMIME is the message as the mailbox holds it.

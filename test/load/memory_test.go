@@ -26,13 +26,8 @@ func TestPeakMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
 	}
-	program, err := harness.PlainProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sim := harness.StartSimOf(t, program)
-	relay := harness.NewRelay(t, sim)
-	relay.Program = program
+	sim := harness.ReleasedSim(t)
+	relay := harness.ReleasedRelay(t, sim)
 	relay.Start(t)
 	d, err := relay.Dial("submission")
 	if err != nil {
