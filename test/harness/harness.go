@@ -78,26 +78,53 @@ func WaitFor(t *testing.T, what string, done func() bool) {
 	t.Fatalf("waited in vain for: %s", what)
 }
 
-// ports are taken below the range that systems use for outgoing connections, so
-// that a port stays free until the server that it is meant for listens on it.
-var ports = struct {
+// ports are handed out in blocks below the range that systems use for outgoing
+// connections, so that a port stays free until the server that it is meant for listens
+// on it. Listening on a block's first port keeps the block from the other packages.
+var ports struct {
 	sync.Mutex
-	next int
-}{next: 12000 + rand.IntN(18000)}
+	next, end int
+	blocks    []net.Listener
+}
 
+const (
+	firstPort, lastPort = 12000, 30000
+	portBlock           = 50
+)
+
+// FreePort returns a port that nothing else of the tests uses.
 func FreePort(t *testing.T) int {
 	t.Helper()
 	ports.Lock()
 	defer ports.Unlock()
 	for range 1000 {
+		if ports.next == ports.end && !takeBlock() {
+			continue
+		}
 		ports.next++
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports.next)); err == nil {
+		if l, err := listenOn(ports.next - 1); err == nil {
 			_ = l.Close()
-			return ports.next
+			return ports.next - 1
 		}
 	}
 	t.Fatal("no free port")
 	return 0
+}
+
+// takeBlock reports whether a block chosen at random was free.
+func takeBlock() bool {
+	first := firstPort + portBlock*rand.IntN((lastPort-firstPort)/portBlock)
+	l, err := listenOn(first)
+	if err != nil {
+		return false
+	}
+	ports.blocks = append(ports.blocks, l)
+	ports.next, ports.end = first+1, first+portBlock
+	return true
+}
+
+func listenOn(port int) (net.Listener, error) {
+	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 }
 
 // NeedAddresses skips where not all of 127.0.0.0/8 are this machine's own, as on Linux.

@@ -29,9 +29,9 @@ type Relay struct {
 	*Process
 	program string
 	Launch  func(*exec.Cmd) error // starts the process; exec's Start unless a test sets another
-	Dir     string            // holds all its files
-	Config  string            // path
-	Address map[string]string // of the listeners by name, and of admin
+	Dir     string                // holds all its files
+	Config  string                // path
+	Address map[string]string     // of the listeners by name, and of admin
 }
 
 // Edit replaces one piece of the configuration, which has to be there once.
