@@ -1,0 +1,82 @@
+package reason_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"graphrelay/relay/reason"
+)
+
+// constants returns the values of the constants of type Reason in a directory.
+func constants(t *testing.T, dir string) (values []reason.Reason) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files in %s: %v", dir, err)
+	}
+	for _, name := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok {
+				return true
+			}
+			if typ, ok := spec.Type.(*ast.Ident); ok && typ.Name == "Reason" && len(spec.Values) == 1 {
+				text, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				values = append(values, reason.Reason(text))
+			}
+			return true
+		})
+	}
+	return values
+}
+
+// TestAll checks that All has each constant once, and those of package graph.
+func TestAll(t *testing.T) {
+	all := reason.All()
+	own := constants(t, ".")
+	if a, b := sorted(all), sorted(own); !slices.Equal(a, b) || len(slices.Compact(a)) != len(b) {
+		t.Errorf("All is %q, the constants are %q", all, own)
+	}
+	graph := constants(t, "../../graph")
+	if len(graph) < 10 {
+		t.Errorf("package graph has the reasons %q alone", graph)
+	}
+	for _, r := range graph {
+		if !slices.Contains(all, r) {
+			t.Errorf("the reason %s of package graph is not in the list", r)
+		}
+	}
+}
+
+func sorted(list []reason.Reason) []reason.Reason {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return list
+}
+
+// TestDocumented checks that docs/operations.md explains each reason.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range reason.All() {
+		if !strings.Contains(string(page), "`"+string(r)+"`") {
+			t.Errorf("docs/operations.md does not explain %s", r)
+		}
+	}
+}
