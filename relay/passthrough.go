@@ -20,6 +20,7 @@ import (
 	"graphrelay/internal/buildinfo"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
 )
 
@@ -156,7 +157,7 @@ func maySendOnly(token, mailbox string) bool {
 func (p *policy) visitApp(ctx context.Context, who smtpd.Identity, name, secret string) error {
 	clientID, tenant, ok := config.ParseApplication(name)
 	if !ok {
-		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: smtpd.ReasonAuth,
+		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: reason.Auth,
 			Text: "The user name has to be CLIENT-ID@TENANT of an Entra application, and the password its client secret"}
 	}
 	app := appOf(*p.passThrough(who))
@@ -167,7 +168,7 @@ func (p *policy) visitApp(ctx context.Context, who smtpd.Identity, name, secret 
 // AuthenticateToken implements smtpd.Policy: the client brings a token for Graph.
 func (p *policy) AuthenticateToken(ctx context.Context, who smtpd.Identity, user, token string) error {
 	if !smtpd.ValidAddress(user) {
-		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: smtpd.ReasonAuth,
+		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: reason.Auth,
 			Text: "The user name has to be the address of the mailbox that the token is for"}
 	}
 	mailbox := strings.ToLower(user)

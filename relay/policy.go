@@ -14,6 +14,7 @@ import (
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
 )
 
@@ -85,16 +86,16 @@ func (p *policy) signedIn(ctx context.Context, who smtpd.Identity, name string, 
 		p.guard.succeeded(client, name)
 	case errors.Is(err, errWrongPassword), wrongCredential(err):
 		sleep(ctx, p.guard.failed(client, name))
-		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: smtpd.ReasonAuth,
+		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: reason.Auth,
 			Text: "Wrong user name or password"}
 	case errors.Is(err, errBlocked):
-		return &smtpd.Refusal{Code: 421, Enhanced: [3]int{4, 7, 0}, Reason: smtpd.ReasonBlocked,
+		return &smtpd.Refusal{Code: 421, Enhanced: [3]int{4, 7, 0}, Reason: reason.Blocked,
 			Text: fmt.Sprintf("Too many wrong passwords from your address; correct yours and try again in %s", p.cfg.Limits.AuthBlock)}
 	case errors.Is(err, errBusy):
-		return &smtpd.Refusal{Code: 454, Enhanced: [3]int{4, 7, 0}, Reason: smtpd.ReasonBusy,
+		return &smtpd.Refusal{Code: 454, Enhanced: [3]int{4, 7, 0}, Reason: reason.Busy,
 			Text: "Too many clients sign in at the moment; try again later"}
 	case errors.As(err, &e):
-		return &smtpd.Refusal{Code: 454, Enhanced: [3]int{4, 7, 0}, Reason: smtpd.ReasonBusy,
+		return &smtpd.Refusal{Code: 454, Enhanced: [3]int{4, 7, 0}, Reason: reason.Busy,
 			Text: "Microsoft 365 cannot be asked about the credential at the moment; try again later"}
 	}
 	return err
@@ -138,7 +139,7 @@ func (p *policy) Sender(who smtpd.Identity, from string, size int64) error {
 func (p *policy) Recipient(who smtpd.Identity, from, to string, taken int) error {
 	l, u := p.listeners[who.Listener], p.users[who.User]
 	if l != nil && !l.Recipients.Allows(to) || u != nil && !u.Recipients.Allows(to) {
-		return &smtpd.Refusal{Code: 550, Enhanced: [3]int{5, 7, 1}, Reason: smtpd.ReasonRecipient,
+		return &smtpd.Refusal{Code: 550, Enhanced: [3]int{5, 7, 1}, Reason: reason.Recipient,
 			Text: fmt.Sprintf("Mail to %s is not allowed here; ask the administrator to add it to the recipients", to)}
 	}
 	return p.rates.check(p.meters(who, from), 0, taken+1)
@@ -149,7 +150,7 @@ func (p *policy) Recipient(who smtpd.Identity, from, to string, taken int) error
 func (p *policy) Route(who smtpd.Identity, header []byte, size int64, e *queue.Entry) error {
 	h := mime.ReadHeader(header, p.limits)
 	if n := h.Count("Received"); n > maxReceived {
-		return &smtpd.Refusal{Code: 554, Enhanced: [3]int{5, 4, 6}, Reason: smtpd.ReasonContent,
+		return &smtpd.Refusal{Code: 554, Enhanced: [3]int{5, 4, 6}, Reason: reason.Content,
 			Text: fmt.Sprintf("The message has passed %d servers: this is a mail loop", n)}
 	}
 	author, err := authorOf(h, e.Envelope.From)
@@ -183,7 +184,7 @@ func authorOf(h *mime.Header, envelope string) (string, error) {
 		var first string
 		for _, a := range h.Addresses("From") {
 			if first != "" && !strings.EqualFold(a.Address, first) {
-				return "", &smtpd.Refusal{Code: 550, Enhanced: [3]int{5, 6, 0}, Reason: smtpd.ReasonContent,
+				return "", &smtpd.Refusal{Code: 550, Enhanced: [3]int{5, 6, 0}, Reason: reason.Content,
 					Text: fmt.Sprintf("The message has %d From fields that differ; send it with one", n)}
 			}
 			first = a.Address
@@ -203,7 +204,7 @@ func (p *policy) fits(lane queue.Lane, size int64) error {
 	if size <= delivery.MaxSendOnly || !p.sendOnly[lane.Connection] {
 		return nil
 	}
-	return &smtpd.Refusal{Code: 552, Enhanced: [3]int{5, 3, 4}, Reason: smtpd.ReasonSize,
+	return &smtpd.Refusal{Code: 552, Enhanced: [3]int{5, 3, 4}, Reason: reason.Size,
 		Text: fmt.Sprintf("Messages from %s can have 4 MB at most; ask the administrator to grant Mail.ReadWrite for larger ones", lane.Mailbox)}
 }
 
@@ -311,7 +312,7 @@ func (p *policy) bounceTo(sender string) string {
 }
 
 func senderRefusal(text string) *smtpd.Refusal {
-	return &smtpd.Refusal{Code: 550, Enhanced: [3]int{5, 7, 1}, Reason: smtpd.ReasonSender, Text: text}
+	return &smtpd.Refusal{Code: 550, Enhanced: [3]int{5, 7, 1}, Reason: reason.Sender, Text: text}
 }
 
 func mimeLimits(cfg *config.Config) mime.Limits {

@@ -12,6 +12,7 @@ import (
 
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
 )
 
@@ -188,7 +189,7 @@ func tooMuch(now time.Time, wait time.Duration, text string) error {
 	if wait > 10*time.Minute {
 		when = "after " + now.Add(wait+time.Minute).UTC().Format("2006-01-02 15:04 UTC")
 	}
-	return &smtpd.Refusal{Code: 450, Enhanced: [3]int{4, 7, 1}, Reason: smtpd.ReasonRate, Text: text + "; try again " + when}
+	return &smtpd.Refusal{Code: 450, Enhanced: [3]int{4, 7, 1}, Reason: reason.Rate, Text: text + "; try again " + when}
 }
 
 // keep counts what p limits, and what it has not counted so far as the queue tells it.

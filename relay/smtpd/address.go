@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"graphrelay/relay/reason"
 )
 
 // Lengths of RFC 5321 section 4.5.3.1, in bytes.
@@ -23,7 +25,7 @@ func ValidAddress(a string) bool { return checkAddress(a, true) == nil }
 // line. go-smtp lets control characters and 8-bit bytes through.
 func checkAddress(a string, utf8Allowed bool) *Refusal {
 	syntax := func(text string) *Refusal {
-		return &Refusal{501, [3]int{5, 1, 3}, ReasonRecipient, text}
+		return &Refusal{501, [3]int{5, 1, 3}, reason.Recipient, text}
 	}
 	at := strings.LastIndexByte(a, '@')
 	if at <= 0 || at == len(a)-1 {
@@ -37,7 +39,7 @@ func checkAddress(a string, utf8Allowed bool) *Refusal {
 		return syntax("The address holds characters that are not allowed")
 	}
 	if !isASCII(a) && !utf8Allowed {
-		return &Refusal{553, [3]int{5, 6, 7}, ReasonRecipient, "The address is not ASCII; ask for SMTPUTF8 in MAIL FROM"}
+		return &Refusal{553, [3]int{5, 6, 7}, reason.Recipient, "The address is not ASCII; ask for SMTPUTF8 in MAIL FROM"}
 	}
 	if !validDomain(domain) {
 		return syntax("The address's domain is not valid")

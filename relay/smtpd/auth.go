@@ -6,6 +6,8 @@ import (
 	"log/slog"
 
 	"github.com/emersion/go-sasl"
+
+	"graphrelay/relay/reason"
 )
 
 // AuthMechanisms lists the mechanisms that the client is offered: passwords are asked for under TLS,
@@ -36,22 +38,22 @@ func (s *session) authOffered() bool {
 // auth begins an exchange.
 func (s *session) auth(mechanism string) (sasl.Server, error) {
 	if s.server.cfg.Auth == AuthNone {
-		return nil, &Refusal{503, [3]int{5, 5, 1}, ReasonAuth, "AUTH is not used on this listener"}
+		return nil, &Refusal{503, [3]int{5, 5, 1}, reason.Auth, "AUTH is not used on this listener"}
 	}
 	if !s.authOffered() {
-		return nil, &Refusal{538, [3]int{5, 7, 11}, ReasonAuth, "Start TLS first: AUTH is offered only under TLS"}
+		return nil, &Refusal{538, [3]int{5, 7, 11}, reason.Auth, "Start TLS first: AUTH is offered only under TLS"}
 	}
 	s.mu.Lock()
 	open := s.open
 	s.mu.Unlock()
 	if open {
-		return nil, &Refusal{503, [3]int{5, 5, 1}, ReasonAuth, "AUTH is not allowed during a mail transaction"}
+		return nil, &Refusal{503, [3]int{5, 5, 1}, reason.Auth, "AUTH is not allowed during a mail transaction"}
 	}
 	switch mechanism {
 	case sasl.Plain:
 		return sasl.NewPlainServer(func(identity, user, password string) error {
 			if identity != "" && identity != user {
-				return s.authFailed(user, &Refusal{535, [3]int{5, 7, 8}, ReasonAuth, "Acting for another user is not supported"})
+				return s.authFailed(user, &Refusal{535, [3]int{5, 7, 8}, reason.Auth, "Acting for another user is not supported"})
 			}
 			return s.authenticate(user, password)
 		}), nil
@@ -70,7 +72,7 @@ func (s *session) auth(mechanism string) (sasl.Server, error) {
 			return sasl.NewExternalServer(s.authenticateCertificate), nil
 		}
 	}
-	return nil, &Refusal{504, [3]int{5, 7, 4}, ReasonAuth, "Unsupported authentication mechanism"}
+	return nil, &Refusal{504, [3]int{5, 7, 4}, reason.Auth, "Unsupported authentication mechanism"}
 }
 
 func (s *session) authenticate(user, password string) error {
@@ -103,11 +105,11 @@ func (s *session) authFailed(user string, err error) error {
 	s.mu.Unlock()
 	level, message, result := slog.LevelError, "authentication not possible", authError
 	switch r.Reason {
-	case ReasonAuth:
+	case reason.Auth:
 		level, message, result = slog.LevelWarn, "authentication failed", authFailed
-	case ReasonBlocked:
+	case reason.Blocked:
 		level, message, result = slog.LevelWarn, "authentication blocked", authBlocked
-	case ReasonBusy, ReasonConnections:
+	case reason.Busy, reason.Connections:
 		level = slog.LevelWarn
 	}
 	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, result).Inc()

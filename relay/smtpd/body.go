@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"sync"
+
+	"graphrelay/relay/reason"
 )
 
 // LineEndings is what a listener does with a CR or LF that is not part of a CRLF,
@@ -242,5 +244,5 @@ func (s *session) checkLines(id string, found bare) error {
 		s.log.Info("line endings normalized", "id", id, "lf", found.lf, "cr", found.cr)
 		return nil
 	}
-	return &Refusal{554, [3]int{5, 6, 0}, ReasonContent, "The message has a bare " + name + "; end each line with CR LF, or have the administrator set line_endings: normalize"}
+	return &Refusal{554, [3]int{5, 6, 0}, reason.Content, "The message has a bare " + name + "; end each line with CR LF, or have the administrator set line_endings: normalize"}
 }

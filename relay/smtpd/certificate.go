@@ -1,5 +1,7 @@
 package smtpd
 
+import "graphrelay/relay/reason"
+
 // readCertificate signs the client in by the certificate that it has shown, without
 // AUTH: few clients with a certificate speak EXTERNAL. Those that do may, and one
 // that signs in with a password after all is that user. Only a certificate that was
@@ -23,7 +25,7 @@ func (s *session) readCertificate() {
 // authenticateCertificate is AUTH EXTERNAL (RFC 4422 appendix A).
 func (s *session) authenticateCertificate(identity string) error {
 	if identity != "" && identity != s.cert {
-		return s.authFailed(identity, &Refusal{535, [3]int{5, 7, 8}, ReasonAuth, "The certificate is another user's"})
+		return s.authFailed(identity, &Refusal{535, [3]int{5, 7, 8}, reason.Auth, "The certificate is another user's"})
 	}
 	return s.authenticated(s.cert)
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 var errNoSpace = queue.ErrNoSpace
@@ -395,6 +396,6 @@ func TestPrintable(t *testing.T) {
 }
 
 func ExampleRefusal() {
-	fmt.Println(&Refusal{550, [3]int{5, 7, 1}, ReasonSender, "Not you"})
+	fmt.Println(&Refusal{550, [3]int{5, 7, 1}, reason.Sender, "Not you"})
 	// Output: 550 5.7.1 Not you
 }

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // Lengths of RFC 3461 sections 4.4 and 4.2, as far as they can be told of decoded
@@ -41,5 +42,5 @@ func rcptDSN(opts rcptOptions) (r queue.RecipientDSN, asked bool, err error) {
 func unsafeInDSN(r rune) bool { return r != ' ' && !unicode.IsGraphic(r) }
 
 func dsnRefusal(text string) *Refusal {
-	return &Refusal{501, [3]int{5, 5, 4}, ReasonContent, text}
+	return &Refusal{501, [3]int{5, 5, 4}, reason.Content, text}
 }

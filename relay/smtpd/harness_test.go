@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // toData is what a client says up to the body.
@@ -142,14 +143,14 @@ func (fakePolicy) Authenticate(_ context.Context, _ Identity, user, password str
 	if user == "crm" && password == "secret" {
 		return nil
 	}
-	return &Refusal{535, [3]int{5, 7, 8}, ReasonAuth, "Wrong user name or password"}
+	return &Refusal{535, [3]int{5, 7, 8}, reason.Auth, "Wrong user name or password"}
 }
 
 func (fakePolicy) CertificateUser(*x509.Certificate) string { return "" }
 
 func (fakePolicy) Sender(_ Identity, from string, _ int64) error {
 	if from != "" && !strings.HasSuffix(from, "@contoso.test") {
-		return &Refusal{550, [3]int{5, 7, 1}, ReasonSender, "No mailbox sends for " + from}
+		return &Refusal{550, [3]int{5, 7, 1}, reason.Sender, "No mailbox sends for " + from}
 	}
 	return nil
 }
@@ -159,14 +160,14 @@ func (fakePolicy) Recipient(who Identity, _, to string, taken int) error {
 		return fmt.Errorf("the client is %+v", who)
 	}
 	if to == "nobody@example.test" && taken > 0 {
-		return &Refusal{450, [3]int{4, 7, 1}, ReasonRate, "Come again"}
+		return &Refusal{450, [3]int{4, 7, 1}, reason.Rate, "Come again"}
 	}
 	return nil
 }
 
 func (p fakePolicy) Admit(e *queue.Entry) (func(), error) {
 	if e.Envelope.From == "busy@contoso.test" {
-		return nil, &Refusal{450, [3]int{4, 7, 1}, ReasonRate, "Come again"}
+		return nil, &Refusal{450, [3]int{4, 7, 1}, reason.Rate, "Come again"}
 	}
 	p.queue.admitted.Add(1)
 	return func() { p.queue.admitted.Add(-1) }, nil
@@ -174,7 +175,7 @@ func (p fakePolicy) Admit(e *queue.Entry) (func(), error) {
 
 func (fakePolicy) Route(_ Identity, header []byte, _ int64, e *queue.Entry) error {
 	if bytes.Contains(header, []byte("X-Refuse:")) {
-		return &Refusal{550, [3]int{5, 7, 1}, ReasonSender, "Not with this header"}
+		return &Refusal{550, [3]int{5, 7, 1}, reason.Sender, "Not with this header"}
 	}
 	if bytes.Contains(header, []byte("X-Break:")) {
 		return errors.New("boom\r\n250 forged")

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"graphrelay/relay/reason"
 )
 
 // SessionLimits bound what a client may do on one connection without a message.
@@ -100,8 +102,8 @@ func replyCode(reply []byte) (code int) {
 func (c *conn) closeWith(text string) {
 	if text != "" {
 		_, _ = c.Conn.Write([]byte("421 4.7.0 " + text + "\r\n"))
-		c.server.metrics.rejected(c.server.cfg.Name, ReasonLimits)
-		c.server.log.Info("connection closed", "client", c.client.String(), "reason", ReasonLimits, "error", text)
+		c.server.metrics.rejected(c.server.cfg.Name, reason.Limits)
+		c.server.log.Info("connection closed", "client", c.client.String(), "reason", reason.Limits, "error", text)
 	}
 	c.ended = true
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"graphrelay/relay/reason"
 )
 
 // listener accepts TCP connections, refuses those that are not allowed, brings
@@ -99,7 +101,7 @@ func (s *Server) register(c *conn) *Refusal {
 		return &Refusal{}
 	}
 	if err != nil {
-		return &Refusal{Reason: ReasonProtocol, Text: fmt.Sprintf("PROXY header: %v", err)}
+		return &Refusal{Reason: reason.Protocol, Text: fmt.Sprintf("PROXY header: %v", err)}
 	}
 	if client.IsValid() {
 		c.client = client
@@ -110,7 +112,7 @@ func (s *Server) register(c *conn) *Refusal {
 // admitClient decides by the client's address.
 func (s *Server) admitClient(c *conn) *Refusal {
 	if len(s.cfg.Networks) > 0 && !contains(s.cfg.Networks, c.client) { // without a list, who authenticates may come from anywhere
-		return &Refusal{554, [3]int{5, 7, 1}, ReasonNetwork, "Your address is not in this listener's networks; ask the administrator to add it"}
+		return &Refusal{554, [3]int{5, 7, 1}, reason.Network, "Your address is not in this listener's networks; ask the administrator to add it"}
 	}
 	return s.acquire(c, c.client)
 }
@@ -126,12 +128,12 @@ func (s *Server) acquire(c *conn, client netip.Addr) *Refusal {
 	ok, evicted := s.limiter.acquire(c, client, s.rateLimited(client))
 	if evicted.conn != nil {
 		_ = evicted.tcp.Close() // its goroutine unregisters it
-		evicted.server.metrics.rejected(evicted.server.cfg.Name, ReasonConnections)
-		evicted.server.logLimited("connection closed", "client", evicted.address.Addr().String(), "reason", ReasonConnections,
+		evicted.server.metrics.rejected(evicted.server.cfg.Name, reason.Connections)
+		evicted.server.logLimited("connection closed", "client", evicted.address.Addr().String(), "reason", reason.Connections,
 			"error", "there are too many connections, and it had been idle for the longest time")
 	}
 	if !ok {
-		return &Refusal{421, [3]int{4, 7, 0}, ReasonConnections, "Too many connections; try again later"}
+		return &Refusal{421, [3]int{4, 7, 0}, reason.Connections, "Too many connections; try again later"}
 	}
 	if _, again := s.conns[c]; !again {
 		s.conns[c] = struct{}{}

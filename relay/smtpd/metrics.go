@@ -1,30 +1,9 @@
 package smtpd
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
 
-// Reason says why something was refused: the closed list of the metric
-// graphrelay_messages_rejected_total.
-type Reason string
-
-// The reasons for which a listener refuses.
-const (
-	ReasonNetwork     Reason = "network"     // address not in the listener's networks
-	ReasonConnections Reason = "connections" // too many connections
-	ReasonProtocol    Reason = "protocol"    // no SMTP, or no PROXY header
-	ReasonLimits      Reason = "limits"      // too many commands, errors or bad recipients in a session
-	ReasonAuth        Reason = "auth"        // not or wrongly authenticated
-	ReasonBlocked     Reason = "blocked"     // too many wrong passwords before
-	ReasonBusy        Reason = "busy"        // too many sign-ins at a time
-	ReasonSender      Reason = "sender"      // may not send, or unknown
-	ReasonRecipient   Reason = "recipient"   // bad recipient address
-	ReasonSize        Reason = "size"        // larger than SIZE
-	ReasonContent     Reason = "content"     // the message itself is not acceptable
-	ReasonRate        Reason = "rate"        // more than is taken in so short a time
-	ReasonStorage     Reason = "storage"     // no room on the disk, or it failed
-	ReasonFull        Reason = "full"        // the queue holds as much as it may
-	ReasonGraph       Reason = "graph"       // Graph refused it while the client waited
-	ReasonAborted     Reason = "aborted"     // the client did not finish the message
-	ReasonInternal    Reason = "internal"    // a fault of ours
+	"graphrelay/relay/reason"
 )
 
 // The results of graphrelay_smtp_auth_total.
@@ -83,12 +62,11 @@ func (m *Metrics) Prepare(listener string) {
 	for _, result := range []string{authOK, authFailed, authBlocked, authError} {
 		m.auth.WithLabelValues(listener, result)
 	}
-	for _, reason := range []Reason{ReasonNetwork, ReasonConnections, ReasonProtocol, ReasonLimits, ReasonAuth, ReasonBlocked, ReasonBusy, ReasonSender, ReasonRecipient,
-		ReasonSize, ReasonContent, ReasonRate, ReasonStorage, ReasonFull, ReasonGraph, ReasonAborted, ReasonInternal} {
-		m.refused.WithLabelValues(listener, string(reason))
+	for _, r := range reason.Refusals() {
+		m.refused.WithLabelValues(listener, string(r))
 	}
 }
 
-func (m *Metrics) rejected(listener string, r Reason) {
+func (m *Metrics) rejected(listener string, r reason.Reason) {
 	m.refused.WithLabelValues(listener, string(r)).Inc()
 }

@@ -1,6 +1,10 @@
 package smtpd
 
-import "strings"
+import (
+	"strings"
+
+	"graphrelay/relay/reason"
+)
 
 // protocolCheck looks at what a client says until its first MAIL: what is no SMTP ends
 // the connection, before a browser or a scanner gets anything run or repeated.
@@ -64,7 +68,7 @@ func (c *conn) greet() {
 
 // rejectProtocol ends the connection without an answer.
 func (c *conn) rejectProtocol(what string) {
-	c.server.metrics.rejected(c.server.cfg.Name, ReasonProtocol)
-	c.server.logLimited("connection closed", "client", c.client.String(), "reason", ReasonProtocol, "error", what)
+	c.server.metrics.rejected(c.server.cfg.Name, reason.Protocol)
+	c.server.logLimited("connection closed", "client", c.client.String(), "reason", reason.Protocol, "error", what)
 	c.ended = true
 }

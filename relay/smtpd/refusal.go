@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/verdict"
 )
 
@@ -15,11 +16,11 @@ import (
 type Refusal struct {
 	Code     int    // SMTP reply code, 4xx or 5xx
 	Enhanced [3]int // RFC 3463
-	Reason   Reason
+	Reason   reason.Reason
 	Text     string
 }
 
-var errStopping = &Refusal{421, [3]int{4, 3, 2}, ReasonConnections, "The relay is stopping; try again later"}
+var errStopping = &Refusal{421, [3]int{4, 3, 2}, reason.Connections, "The relay is stopping; try again later"}
 
 func (r *Refusal) Error() string {
 	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
@@ -27,12 +28,12 @@ func (r *Refusal) Error() string {
 
 // Refusals of a message, or of the answer to a challenge of AUTH.
 var (
-	errOutOfTurn   = &Refusal{503, [3]int{5, 5, 1}, ReasonAborted, "The message did not follow its command; send DATA, wait for the answer, then send the message"}
-	errTooLarge    = &Refusal{552, [3]int{5, 3, 4}, ReasonSize, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
-	errLineTooLong = &Refusal{554, [3]int{5, 6, 0}, ReasonContent, "A line of the message is longer than this relay takes; have the sending program break its lines, or encode the content"}
-	errInterrupted = &Refusal{451, [3]int{4, 4, 2}, ReasonAborted, "The connection broke, or was silent or too slow for too long, within the message; try again"}
-	errUnfinished  = &Refusal{451, [3]int{4, 4, 2}, ReasonAborted, "The message was not finished"}
-	errSASLSyntax  = &Refusal{501, [3]int{5, 5, 2}, ReasonAuth, "The answer is not what the mechanism asks for, in base64; correct it, or use another mechanism"}
+	errOutOfTurn   = &Refusal{503, [3]int{5, 5, 1}, reason.Aborted, "The message did not follow its command; send DATA, wait for the answer, then send the message"}
+	errTooLarge    = &Refusal{552, [3]int{5, 3, 4}, reason.Size, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
+	errLineTooLong = &Refusal{554, [3]int{5, 6, 0}, reason.Content, "A line of the message is longer than this relay takes; have the sending program break its lines, or encode the content"}
+	errInterrupted = &Refusal{451, [3]int{4, 4, 2}, reason.Aborted, "The connection broke, or was silent or too slow for too long, within the message; try again"}
+	errUnfinished  = &Refusal{451, [3]int{4, 4, 2}, reason.Aborted, "The message was not finished"}
+	errSASLSyntax  = &Refusal{501, [3]int{5, 5, 2}, reason.Auth, "The answer is not what the mechanism asks for, in base64; correct it, or use another mechanism"}
 )
 
 // refusalOf maps any error to what the client is told; a fault of ours is a 4xx.
@@ -42,13 +43,13 @@ func refusalOf(err error) *Refusal {
 	case errors.As(err, &r):
 		return r
 	case errors.Is(err, queue.ErrNoSpace):
-		return &Refusal{452, [3]int{4, 3, 1}, ReasonStorage, "The relay's disk is full; try again later"}
+		return &Refusal{452, [3]int{4, 3, 1}, reason.Storage, "The relay's disk is full; try again later"}
 	case errors.Is(err, queue.ErrDisk):
-		return &Refusal{451, [3]int{4, 3, 0}, ReasonStorage, "The relay's disk failed; try again later"}
+		return &Refusal{451, [3]int{4, 3, 0}, reason.Storage, "The relay's disk failed; try again later"}
 	case errors.Is(err, queue.ErrFull):
-		return &Refusal{452, [3]int{4, 3, 1}, ReasonFull, "The relay's queue is full; try again later"}
+		return &Refusal{452, [3]int{4, 3, 1}, reason.Full, "The relay's queue is full; try again later"}
 	}
-	return &Refusal{451, [3]int{4, 3, 0}, ReasonInternal, "A fault in the relay; try again later"}
+	return &Refusal{451, [3]int{4, 3, 0}, reason.Internal, "A fault in the relay; try again later"}
 }
 
 // verdictRefusal is what the client of a message is told that Graph has refused.
@@ -57,7 +58,7 @@ func verdictRefusal(id string, v verdict.Verdict) *Refusal {
 	if v.Enhanced == [3]int{5, 3, 4} {
 		code = 552
 	}
-	return &Refusal{code, v.Enhanced, ReasonGraph, id + ": " + v.Text}
+	return &Refusal{code, v.Enhanced, reason.Graph, id + ": " + v.Text}
 }
 
 // maxPrintable bounds what of a client's text is repeated to it or logged.

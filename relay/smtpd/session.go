@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // session is one client's dialog. Reset and Logout, and with BDAT data too, are called
@@ -42,7 +43,7 @@ func (s *session) refused(what string, err error) *Refusal {
 	r := refusalOf(err)
 	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
 	level := slog.LevelInfo
-	if r.Reason == ReasonInternal || r.Reason == ReasonStorage || r.Reason == ReasonFull {
+	if r.Reason == reason.Internal || r.Reason == reason.Storage || r.Reason == reason.Full {
 		level = slog.LevelError
 	}
 	s.log.Log(context.Background(), level, "refused", "command", what, "reason", r.Reason, "answer", printable(r.Error()), "error", printable(err.Error()))
@@ -94,11 +95,11 @@ func (s *session) checkSender(from string, opts mailOptions) error {
 		if s.denied { // .NET goes on without, and shows this answer alone
 			text = "Authenticate first: the user name or password that was sent is not accepted"
 		}
-		return &Refusal{530, [3]int{5, 7, 0}, ReasonAuth, text}
+		return &Refusal{530, [3]int{5, 7, 0}, reason.Auth, text}
 	}
 	if from != "" {
 		if err := checkAddress(from, opts.utf8); err != nil {
-			err.Reason, err.Enhanced[2] = ReasonSender, 7 // X.1.7 bad sender's mailbox address syntax
+			err.Reason, err.Enhanced[2] = reason.Sender, 7 // X.1.7 bad sender's mailbox address syntax
 			return err
 		}
 	}
