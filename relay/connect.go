@@ -16,6 +16,7 @@ import (
 	"graphrelay/relay/config"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
 )
 
@@ -196,7 +197,7 @@ func releaseConnected(ctx context.Context, store *mailboxes.Store, q heldMail, l
 // release lets the mail go on that was held for want of a credential, and has one now.
 // Lane by lane: a list of all has an end, behind which somebody's could be for ever.
 func release(ctx context.Context, q heldMail, log *slog.Logger, why string, ready func(queue.Lane) bool) error {
-	held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Limit: 1})
+	held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: reason.NotConnected, Limit: 1})
 	if err != nil || len(held) == 0 { // as nearly always
 		return err
 	}
@@ -212,7 +213,7 @@ func release(ctx context.Context, q heldMail, log *slog.Logger, why string, read
 // releaseLane does so with one lane, or with all of a connection and principal.
 func releaseLane(ctx context.Context, q heldMail, log *slog.Logger, lane queue.Lane, why string) error {
 	for {
-		held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Lane: lane.String()})
+		held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: reason.NotConnected, Lane: lane.String()})
 		released := 0
 		for _, m := range held {
 			switch e := q.Apply(ctx, m.ID, queue.Release, why); {

@@ -17,6 +17,7 @@ import (
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 func testDirectory(log *syncBuffer, find func(address string) (graph.User, error)) *directory {
@@ -201,7 +202,7 @@ func TestDirectoryAway(t *testing.T) {
 		if err != nil || len(list) != 1 || time.Now().After(end) {
 			t.Fatal(list, err)
 		}
-		if list[0].Reason == string(graph.ReasonMailbox) {
+		if list[0].Reason == reason.MailboxUnknown {
 			break
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 const proxyPassword = "pr0xy~hidden:value"
@@ -159,7 +160,7 @@ func TestProxyRefuses(t *testing.T) {
 			r := startRelay(t, cfg, &g.log)
 			g.send(r, "\r\ntext")
 			waiting := g.deferred(r)
-			if waiting.Attempts != 0 || waiting.Reason != string(graph.ReasonNetwork) || !strings.Contains(waiting.Detail, tt.detail) {
+			if waiting.Attempts != 0 || waiting.Reason != reason.Network || !strings.Contains(waiting.Detail, tt.detail) {
 				t.Errorf("after %d tries, %s: %s", waiting.Attempts, waiting.Reason, waiting.Detail)
 			}
 			for end := time.Now().Add(time.Minute); !strings.Contains(g.log.String(), tt.detail); time.Sleep(time.Millisecond) {

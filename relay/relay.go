@@ -25,6 +25,7 @@ import (
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
 	"graphrelay/relay/verdict"
 )
@@ -159,7 +160,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 func (r *Relay) resumeConnections(ctx context.Context) error {
 	lanes, err := r.store.Lanes(ctx)
 	for _, l := range lanes {
-		if l.Mailbox == "" && l.PausedFor != queue.PausedByHand {
+		if l.Mailbox == "" && l.PausedFor != reason.Operator {
 			err = errors.Join(err, r.store.Resume(ctx, l.Lane))
 		}
 	}

@@ -5,9 +5,9 @@ import (
 	"log/slog"
 	"testing"
 
-	"graphrelay/graph"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
+	"graphrelay/relay/reason"
 )
 
 // Mail that nobody comes back for, more than a list holds, does not keep another mailbox's
@@ -41,7 +41,7 @@ func TestReleaseBehindMany(t *testing.T) {
 			t.Fatal(len(tasks), err)
 		}
 		for _, task := range tasks {
-			if err := store.Finish(ctx, task.Ref, queue.Outcome{State: queue.Held, Reason: string(graph.ReasonNotConnected), Progress: task.Progress}); err != nil {
+			if err := store.Finish(ctx, task.Ref, queue.Outcome{State: queue.Held, Reason: reason.NotConnected, Progress: task.Progress}); err != nil {
 				t.Fatal(err)
 			}
 		}

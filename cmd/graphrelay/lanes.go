@@ -10,6 +10,7 @@ import (
 
 	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 func (q operated) lanes() error {
@@ -45,7 +46,7 @@ func (q operated) pause(name string, length time.Duration) error {
 	if length > 0 {
 		until = time.Now().Add(length)
 	}
-	if err := q.store.Pause(context.Background(), l, until, queue.PausedByHand); err != nil {
+	if err := q.store.Pause(context.Background(), l, until, reason.Operator); err != nil {
 		return err
 	}
 	return q.print.Done("pause", "lane", name)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // listFlags select what queue list shows.
@@ -26,7 +27,7 @@ func (l *listFlags) add(fs *flag.FlagSet) {
 
 // filter leaves out sent messages unless they are asked for: they are no longer queued.
 func (l *listFlags) filter() (queue.Filter, error) {
-	f := queue.Filter{From: l.from, To: l.to, Lane: l.lane, Reason: l.reason, Limit: l.limit}
+	f := queue.Filter{From: l.from, To: l.to, Lane: l.lane, Reason: reason.Reason(l.reason), Limit: l.limit}
 	if l.older > 0 {
 		f.Before = time.Now().Add(-l.older)
 	}

@@ -1,6 +1,6 @@
 package bounce
 
-import "graphrelay/graph"
+import "graphrelay/relay/reason"
 
 // Advice is what the sender of a message is told about a reason.
 type Advice struct {
@@ -15,37 +15,37 @@ const (
 )
 
 // adviceOf has the reasons for which a message can fail.
-var adviceOf = map[string]Advice{
-	string(graph.ReasonRecipients): {"1.3", "Microsoft 365 does not accept the address of at least one recipient, so it did not send the message to any of them.",
+var adviceOf = map[reason.Reason]Advice{
+	reason.InvalidRecipients: {"1.3", "Microsoft 365 does not accept the address of at least one recipient, so it did not send the message to any of them.",
 		"Check the addresses for mistakes and send the message again."},
-	string(graph.ReasonInvalid): {"6.0", "Microsoft 365 rejected the message because something in it is not valid.",
+	reason.InvalidMessage: {"6.0", "Microsoft 365 rejected the message because something in it is not valid.",
 		"Send it again in a simpler form or from another program. If that fails too, ask your administrator."},
-	string(graph.ReasonTooLarge): {"3.4", "The message is too large to be sent through the relay.",
+	reason.TooLarge: {"3.4", "The message is too large to be sent through the relay.",
 		"Send it with fewer or smaller attachments, or send a link to the large files instead."},
-	string(graph.ReasonSendDenied): {"7.1", "The mailbox that sends your mail is not allowed to send from this From address.",
+	reason.SendDenied: {"7.1", "The mailbox that sends your mail is not allowed to send from this From address.",
 		"Send from an address of your own, or ask your administrator for permission to send from this one."},
-	string(graph.ReasonAccessDenied): {"7.1", "The relay is not allowed to use the mailbox that sends your mail.", tellAdministrator},
-	string(graph.ReasonMailbox): {"1.8", "The mailbox that should send the message does not exist.",
+	reason.AccessDenied: {"7.1", "The relay is not allowed to use the mailbox that sends your mail.", tellAdministrator},
+	reason.MailboxUnknown: {"1.8", "The mailbox that should send the message does not exist.",
 		"Check the sender address that is set in your device or program, or ask your administrator."},
-	string(graph.ReasonMailboxFull): {"3.1", "The mailbox that should send the message is full.",
+	reason.MailboxFull: {"3.1", "The mailbox that should send the message is full.",
 		"Free some space in it and send the message again."},
-	string(graph.ReasonBlocked): {"7.0", "Microsoft 365 has temporarily blocked the mailbox because it sent too many messages.",
+	reason.SendingBlocked: {"7.0", "Microsoft 365 has temporarily blocked the mailbox because it sent too many messages.",
 		"Send the message again tomorrow, and send fewer messages at a time. If that fails too, tell your administrator."},
-	string(graph.ReasonAuth):        {"3.5", "The relay cannot sign in to Microsoft 365.", tellAdministrator},
-	string(graph.ReasonThrottled):   {"4.5", "Microsoft 365 asked the relay to send more slowly.", sendLater},
-	string(graph.ReasonUnavailable): {"3.2", "Microsoft 365 could not process the message.", sendLater},
-	string(graph.ReasonItemNotFound): {"3.0", "Microsoft 365 lost the message while the relay was handing it over.",
+	reason.SignIn:      {"3.5", "The relay cannot sign in to Microsoft 365.", tellAdministrator},
+	reason.Throttled:   {"4.5", "Microsoft 365 asked the relay to send more slowly.", sendLater},
+	reason.Unavailable: {"3.2", "Microsoft 365 could not process the message.", sendLater},
+	reason.ItemNotFound: {"3.0", "Microsoft 365 lost the message while the relay was handing it over.",
 		sendLater},
-	string(graph.ReasonSession):  {"3.0", "Microsoft 365 did not accept an attachment completely.", sendLater},
-	string(graph.ReasonNetwork):  {"4.1", "The relay could not reach Microsoft 365.", sendLater},
-	string(graph.ReasonCanceled): {"3.0", "The relay was stopped while it was sending the message.", sendLater},
-	reasonStorage: {"3.0", "The relay could not read the message from its disk.",
+	reason.UploadSession: {"3.0", "Microsoft 365 did not accept an attachment completely.", sendLater},
+	reason.Network:       {"4.1", "The relay could not reach Microsoft 365.", sendLater},
+	reason.Canceled:      {"3.0", "The relay was stopped while it was sending the message.", sendLater},
+	reason.Storage: {"3.0", "The relay could not read the message from its disk.",
 		"Send the message again, and tell your administrator."},
 }
 
 // AdviceFor returns the advice for a reason. It falls back to general advice.
-func AdviceFor(reason string) Advice {
-	if a, ok := adviceOf[reason]; ok {
+func AdviceFor(r reason.Reason) Advice {
+	if a, ok := adviceOf[r]; ok {
 		return a
 	}
 	return Advice{"0.0", "The relay could not send the message.", tellAdministrator}

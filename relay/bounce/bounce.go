@@ -10,9 +10,9 @@ import (
 	"slices"
 	"time"
 
-	"graphrelay/graph"
 	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // Action is what happened to a message (RFC 3464 section 2.3.3).
@@ -59,15 +59,12 @@ type Notifier struct {
 type Report struct {
 	Action     Action
 	Message    queue.Record
-	Reason     string                   // for a failure or a delay
+	Reason     reason.Reason            // for a failure or a delay
 	Detail     string                   // the same for an administrator
 	Diagnostic string                   // Microsoft 365's last refusal, or empty
 	GaveUp     bool                     // the message failed since it was tried for too long
 	Original   func(full bool) Original // reads the message, with its content if full
 }
-
-// reasonStorage: the queue itself could not be read or written.
-const reasonStorage = "storage"
 
 // ErrNotWanted is returned if the sender wants no notification for any recipient.
 var ErrNotWanted = errors.New("the sender asked for no bounce (NOTIFY)")
@@ -128,11 +125,11 @@ func impossible(r Report, o Original, by queue.Lane) string {
 
 // blocks reports whether what failed in one lane keeps another, or the same, from
 // sending.
-func blocks(reason string, failed, lane queue.Lane) bool {
-	switch graph.Reason(reason) {
-	case graph.ReasonMailbox, graph.ReasonMailboxFull, graph.ReasonAccessDenied, graph.ReasonBlocked:
+func blocks(r reason.Reason, failed, lane queue.Lane) bool {
+	switch r {
+	case reason.MailboxUnknown, reason.MailboxFull, reason.AccessDenied, reason.SendingBlocked:
 		return lane == failed
-	case graph.ReasonAuth:
+	case reason.SignIn:
 		return lane.Whole() == failed.Whole()
 	}
 	return false
@@ -152,7 +149,7 @@ func (n Notifier) notice(r Report, recipients []string, original Original, by qu
 	if r.GaveUp {
 		x.gaveUp = n.GiveUpAfter
 	}
-	if r.Reason != reasonStorage { // whose detail is about the relay's own disk
+	if r.Reason != reason.Storage { // whose detail is about the relay's own disk
 		x.detail = r.Detail
 	}
 	if r.Action != Relayed {

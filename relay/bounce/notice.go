@@ -11,6 +11,7 @@ import (
 	"graphrelay/internal/text"
 	"graphrelay/mime"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // bounceField marks a notification of this relay; its value is the queue ID of the
@@ -26,8 +27,8 @@ type notice struct {
 	from, to   string
 	now        time.Time
 	about      queue.Record
-	recipients []string // those of the message that it reports on
-	reason     string   // empty if the message was sent
+	recipients []string      // those of the message that it reports on
+	reason     reason.Reason // empty if the message was sent
 	gaveUp     time.Duration
 	until      time.Time // when the relay gives up, for a delayed message
 	detail     string    // what went wrong, for an administrator

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"graphrelay/graph"
 	"graphrelay/mime"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 var update = flag.Bool("update", false, "rewrite the notifications in testdata/dsn")
@@ -55,7 +55,7 @@ func hostile(n *notice, evil string) {
 	n.to = "a@b.test" + evil
 	n.about.Envelope = queue.Envelope{To: []string{"bob@example.org" + evil, evil}, DSN: queue.DSN{EnvelopeID: evil,
 		Recipients: map[string]queue.RecipientDSN{evil: {Original: "utf-8;" + evil}, "bob@example.org" + evil: {Original: evil}}}}
-	n.about.Lane.Mailbox, n.reason, n.detail, n.diagnostic = evil, evil, evil, evil
+	n.about.Lane.Mailbox, n.reason, n.detail, n.diagnostic = evil, reason.Reason(evil), evil, evil
 	n.original.subject, n.original.date, n.original.messageID = evil, evil, evil
 }
 
@@ -191,10 +191,10 @@ func checkStatus(t testing.TB, n *notice, status []byte) {
 
 // Every reason has words of its own.
 func TestAdvice(t *testing.T) {
-	for _, r := range []graph.Reason{graph.ReasonInvalid, graph.ReasonRecipients, graph.ReasonTooLarge, graph.ReasonItemNotFound, graph.ReasonSession,
-		graph.ReasonMailbox, graph.ReasonMailboxFull, graph.ReasonSendDenied, graph.ReasonAccessDenied, graph.ReasonBlocked, graph.ReasonAuth,
-		graph.ReasonThrottled, graph.ReasonUnavailable, graph.ReasonNetwork, graph.ReasonCanceled, reasonStorage} {
-		if a := AdviceFor(string(r)); a == AdviceFor("") || a.Why == "" || a.Do == "" {
+	for _, r := range []reason.Reason{reason.InvalidMessage, reason.InvalidRecipients, reason.TooLarge, reason.ItemNotFound, reason.UploadSession,
+		reason.MailboxUnknown, reason.MailboxFull, reason.SendDenied, reason.AccessDenied, reason.SendingBlocked, reason.SignIn,
+		reason.Throttled, reason.Unavailable, reason.Network, reason.Canceled, reason.Storage} {
+		if a := AdviceFor(r); a == AdviceFor("") || a.Why == "" || a.Do == "" {
 			t.Errorf("%s: %+v", r, a)
 		}
 	}

@@ -57,7 +57,7 @@ func (n *notice) particulars(b *strings.Builder) {
 	b.WriteString("\nFor your administrator:\n\n")
 	line("Queue ID", n.about.ID)
 	line("Mailbox", n.about.Lane.Mailbox)
-	line("Reason", n.reason)
+	line("Reason", string(n.reason))
 	line("Details", n.detail)
 }
 

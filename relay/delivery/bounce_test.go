@@ -11,6 +11,7 @@ import (
 	"graphrelay/graph/simulator"
 	"graphrelay/mime"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // refused is a message that Graph will never take: one recipient is no address.
@@ -182,7 +183,7 @@ func TestNotBounced(t *testing.T) {
 		raw     string
 		mailbox string
 		change  func(*rig, *queue.Entry)
-		reason  string
+		reason  reason.Reason
 		why     string
 	}{
 		"null sender":  {header("x") + "\ntext", anna, func(_ *rig, e *queue.Entry) { e.Envelope.From = nullSender }, "invalid_recipients", "it has no sender"},
@@ -209,7 +210,7 @@ func TestNotBounced(t *testing.T) {
 			if len(r.notifications(id)) != 0 || len(r.sim.Ledger()) != 0 {
 				t.Errorf("notifications %v, sent %v", r.notifications(id), r.sim.Ledger())
 			}
-			if r.counted("graphrelay_bounces_impossible_total", "main") != 1 || r.counted("graphrelay_messages_failed_total", tt.reason) != 1 {
+			if r.counted("graphrelay_bounces_impossible_total", "main") != 1 || r.counted("graphrelay_messages_failed_total", string(tt.reason)) != 1 {
 				t.Error("it was not counted")
 			}
 			r.noDrafts()

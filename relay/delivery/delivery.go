@@ -21,6 +21,7 @@ import (
 	"graphrelay/mime"
 	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/signature"
 	"graphrelay/relay/verdict"
 )
@@ -225,20 +226,20 @@ func (j *job) guarded(ctx context.Context) (o queue.Outcome) {
 	defer func() {
 		if r := recover(); r != nil {
 			j.log.Error("delivery panicked", "panic", fmt.Sprint(r))
-			o = j.end(queue.Held, "internal_error", "the program failed on this message; please report it")
+			o = j.end(queue.Held, reason.InternalError, "the program failed on this message; please report it")
 		}
 	}()
 	if err := j.readProgress(); err != nil {
-		o = j.end(queue.Held, reasonStorage, err.Error())
+		o = j.end(queue.Held, reason.Storage, err.Error())
 		o.Progress = j.task.Progress
 		return o
 	}
 	client, err := j.d.clients(j.task.Lane)
 	switch {
 	case errors.Is(err, graph.ErrNotConnected):
-		return j.end(queue.Held, string(graph.ReasonNotConnected), err.Error())
+		return j.end(queue.Held, reason.NotConnected, err.Error())
 	case err != nil:
-		return j.end(queue.Held, "connection_removed", err.Error())
+		return j.end(queue.Held, reason.ConnectionRemoved, err.Error())
 	}
 	j.client = client
 	j.findOwner(ctx)

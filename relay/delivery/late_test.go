@@ -7,6 +7,7 @@ import (
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // warnedOnce waits for the one warning of a message that still waits.
@@ -94,7 +95,7 @@ func TestDelayWarningBehindAPause(t *testing.T) {
 			r := newRig(t, simulator.Options{})
 			r.connect("other", secret)
 			r.cfg.WarnAfter = time.Millisecond
-			if err := r.store.Pause(t.Context(), lane, queue.Forever, queue.PausedByHand); err != nil {
+			if err := r.store.Pause(t.Context(), lane, queue.Forever, reason.Operator); err != nil {
 				t.Fatal(err)
 			}
 			id := r.submit(compose(header("waits"), "text"), r.to(anna, bob))

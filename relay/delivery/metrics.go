@@ -64,7 +64,7 @@ var failures = []graph.Reason{graph.ReasonInvalid, graph.ReasonRecipients, graph
 // ended counts failures, and what is said of any end.
 func (m *Metrics) ended(connection string, o queue.Outcome, unbounced bool) {
 	if o.State == queue.Failed || unbounced {
-		m.failed.WithLabelValues(connection, o.Reason).Inc()
+		m.failed.WithLabelValues(connection, string(o.Reason)).Inc()
 	}
 	if unbounced {
 		m.unbounced.WithLabelValues(connection).Inc()

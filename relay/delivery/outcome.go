@@ -7,6 +7,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // Pauses where Graph does not say how long.
@@ -17,15 +18,12 @@ const (
 	signInPause   = 30 * time.Second
 )
 
-// reasonStorage: the queue itself could not be read or written.
-const reasonStorage = "storage"
-
-func (j *job) end(s queue.State, reason, detail string) queue.Outcome {
-	return queue.Outcome{State: s, Reason: reason, Detail: detail, Progress: j.p.record(), Events: j.events}
+func (j *job) end(s queue.State, why reason.Reason, detail string) queue.Outcome {
+	return queue.Outcome{State: s, Reason: why, Detail: detail, Progress: j.p.record(), Events: j.events}
 }
 
-func (j *job) later(due time.Time, reason, detail string) queue.Outcome {
-	o := j.end(queue.Deferred, reason, detail)
+func (j *job) later(due time.Time, why reason.Reason, detail string) queue.Outcome {
+	o := j.end(queue.Deferred, why, detail)
 	o.Due = due
 	return o
 }
@@ -43,40 +41,40 @@ func (j *job) outcome(ctx context.Context, err error) queue.Outcome {
 	case ctx.Err() != nil, errors.Is(err, queue.ErrFenced):
 		return j.end(queue.Queued, "", "")
 	case errors.As(err, &wait):
-		o := j.later(wait.until, "confirming", err.Error())
+		o := j.later(wait.until, reason.Confirming, err.Error())
 		o.Uncount = true
 		return j.orGiveUp(o)
 	case errors.As(err, &whole):
-		return j.end(queue.Failed, string(graph.ReasonTooLarge), whole.detail)
+		return j.end(queue.Failed, reason.TooLarge, whole.detail)
 	case errors.As(err, &never):
 		j.forgetDraft() // a release means: make a new one
 		j.p.LateDraft = j.p.LateDraft || j.p.Path == pathDraft
-		return j.end(queue.Held, "send_unknown", never.detail)
+		return j.end(queue.Held, reason.SendUnknown, never.detail)
 	case errors.As(err, &e):
 		j.refusal = e
 		j.event("refused", err.Error(), graph.Reply{RequestID: e.RequestID})
 		return j.refused(e, err)
 	case errors.Is(err, queue.ErrDamaged):
-		return j.end(queue.Held, reasonStorage, err.Error()) // no other try would find it whole
+		return j.end(queue.Held, reason.Storage, err.Error()) // no other try would find it whole
 	}
 	// The queue itself could not be read or written.
-	return j.retry(reasonStorage, err.Error())
+	return j.retry(reason.Storage, err.Error())
 }
 
 func (j *job) refused(e *graph.Error, err error) queue.Outcome {
-	reason, detail := string(e.Reason), err.Error()
+	why, detail := reason.Reason(e.Reason), err.Error()
 	if do := j.remedy(e); do != "" {
 		detail += "; " + do
 	}
 	switch e.Class {
 	case graph.ClassMessage:
 		if j.doubtful() {
-			return j.retry(reason, detail) // it may have been sent: that has to be seen first
+			return j.retry(why, detail) // it may have been sent: that has to be seen first
 		}
 		if e.Reason == graph.ReasonMailbox && j.unsure {
-			return j.retry(reason, err.Error()+"; it may be an alias, whose owner cannot be looked up now") // see Config.Owner
+			return j.retry(why, err.Error()+"; it may be an alias, whose owner cannot be looked up now") // see Config.Owner
 		}
-		return j.end(queue.Failed, reason, detail)
+		return j.end(queue.Failed, why, detail)
 	case graph.ClassConnection:
 		length := outagePause
 		if e.Reason == graph.ReasonAuth {
@@ -87,7 +85,7 @@ func (j *job) refused(e *graph.Error, err error) queue.Outcome {
 		return o
 	case graph.ClassMailbox:
 		if e.Reason == graph.ReasonNotConnected {
-			return j.end(queue.Held, reason, detail) // whoever sees it connected releases it
+			return j.end(queue.Held, why, detail) // whoever sees it connected releases it
 		}
 		return j.pause(j.task.Lane, e, mailboxPause, detail)
 	}
@@ -96,7 +94,7 @@ func (j *job) refused(e *graph.Error, err error) queue.Outcome {
 		o.Uncount = true
 		return o
 	}
-	return j.retry(reason, detail)
+	return j.retry(why, detail)
 }
 
 // pause stops the lane, or the connection, and defers the message until then.
@@ -106,14 +104,14 @@ func (j *job) pause(l queue.Lane, e *graph.Error, otherwise time.Duration, detai
 		d = otherwise
 	}
 	until := time.Now().Add(d)
-	if err := j.d.work.Pause(context.Background(), l, until, string(e.Reason)); err != nil {
+	if err := j.d.work.Pause(context.Background(), l, until, reason.Reason(e.Reason)); err != nil {
 		j.log.Error("cannot pause", "lane", l.String(), "error", err)
 	}
-	return j.orGiveUp(j.later(until, string(e.Reason), detail))
+	return j.orGiveUp(j.later(until, reason.Reason(e.Reason), detail))
 }
 
-func (j *job) retry(reason, detail string) queue.Outcome {
-	return j.orGiveUp(j.later(time.Now().Add(j.d.retryDelay(j.task.Attempts)), reason, detail))
+func (j *job) retry(why reason.Reason, detail string) queue.Outcome {
+	return j.orGiveUp(j.later(time.Now().Add(j.d.retryDelay(j.task.Attempts)), why, detail))
 }
 
 // orGiveUp fails a message that has waited too long, unless it may have been
@@ -123,7 +121,7 @@ func (j *job) orGiveUp(o queue.Outcome) queue.Outcome {
 		return o
 	}
 	if j.doubtful() {
-		return j.end(queue.Held, "send_unknown", "gave up while it was unknown whether the message was sent; last: "+o.Detail)
+		return j.end(queue.Held, reason.SendUnknown, "gave up while it was unknown whether the message was sent; last: "+o.Detail)
 	}
 	j.gaveUp = true
 	return j.end(queue.Failed, o.Reason, "gave up after "+j.d.cfg.GiveUpAfter.String()+"; last: "+o.Detail)
@@ -163,7 +161,7 @@ var errSentAfterAll = errors.New("it was sent although Graph refused it")
 // answer, and the next try finds it sent.
 func (j *job) afterAll() queue.Outcome {
 	j.p.Settle = j.settle()
-	o := j.later(j.nextLook(), "confirming", errSentAfterAll.Error())
+	o := j.later(j.nextLook(), reason.Confirming, errSentAfterAll.Error())
 	o.Uncount = true
 	return o
 }

@@ -7,6 +7,7 @@ import (
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // What Graph refuses for good fails with its reason, and leaves no draft.
@@ -17,7 +18,7 @@ func TestRefusedForGood(t *testing.T) {
 	big := attached{"big.bin", "application/zip", "", false, random(200_000)}
 	alias := r.to("denied@contoso.test", "bob@example.org")
 	alias.From = "boss@contoso.test"
-	reasons := map[string]string{
+	reasons := map[string]reason.Reason{
 		r.submit(compose(header("a"), "text"), r.to("missing@contoso.test", "bob@example.org")):               "mailbox_unknown",
 		r.submit(compose(header("b"), "text", smallFiles...), r.to("recipients@contoso.test", "bob example")): "invalid_recipients",
 		r.submit(compose(header("c"), "text"), alias):                                                         "send_denied",

@@ -15,6 +15,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"graphrelay/relay/reason"
 )
 
 // The errors that callers tell apart; every other error is a fault of the store.
@@ -148,8 +150,8 @@ type Record struct {
 	Size     int64 // bytes as stored
 	Entry
 	State    State
-	Due      time.Time // when a queued or deferred message is to be tried
-	Reason   string    // of the closed list in graph, or empty
+	Due      time.Time     // when a queued or deferred message is to be tried
+	Reason   reason.Reason // or empty
 	Detail   string
 	Attempts int
 	Warned   bool // the sender was told of the delay, or is not to be
@@ -184,7 +186,7 @@ type Task struct {
 type Outcome struct {
 	State    State // Sent, Deferred, Held, Failed; Queued gives it back untouched
 	Due      time.Time
-	Reason   string
+	Reason   reason.Reason
 	Detail   string
 	Uncount  bool // the try does not count as an attempt
 	Discard  bool // the content of a failed message goes: its client keeps it
@@ -272,7 +274,7 @@ type Work interface {
 	Finish(ctx context.Context, ref Ref, o Outcome) error
 	// Pause stops claims from a lane until then, or from all lanes of its connection and
 	// principal when lane.Mailbox is empty. An earlier end does not shorten a pause.
-	Pause(ctx context.Context, lane Lane, until time.Time, reason string) error
+	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
 	// Renew extends the node's lease and gives back what dead nodes had claimed. It
 	// returns how many messages that were.
 	Renew(ctx context.Context, node string, lease time.Duration) (int, error)
@@ -318,7 +320,7 @@ type Filter struct {
 	From   string // in the envelope's sender
 	To     string // in a recipient of the envelope
 	Lane   string // as Lane.String returns it; without a mailbox, all of that connection and principal
-	Reason string
+	Reason reason.Reason
 	Before time.Time // received before
 	Limit  int       // 0: 1,000
 }
@@ -341,11 +343,8 @@ type LaneStatus struct {
 	Messages    map[State]int64 // that have not ended
 	Oldest      time.Time       // receipt of the oldest of them
 	PausedUntil time.Time       // zero: not paused
-	PausedFor   string          // the reason
+	PausedFor   reason.Reason
 }
-
-// PausedByHand is the reason of a pause that an operator asked for.
-const PausedByHand = "operator"
 
 // Forever is the end of a pause that somebody has to end.
 var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -384,7 +383,7 @@ type Controller interface {
 	// that has the message cannot go on to send it.
 	Apply(ctx context.Context, id string, a Action, by string) error
 	// Pause is the same as Work's.
-	Pause(ctx context.Context, lane Lane, until time.Time, reason string) error
+	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
 	// Resume ends a pause, and with it the wait of the messages that it deferred;
 	// ErrNotFound if there is none.
 	Resume(ctx context.Context, lane Lane) error

@@ -6,6 +6,7 @@ import (
 
 	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // laneName is the JSON form of a lane's name, with the principal in connection.
@@ -22,7 +23,7 @@ type lane struct {
 	Messages    map[queue.State]int64 `json:"messages"`
 	Oldest      *time.Time            `json:"oldest,omitempty"`
 	PausedUntil *time.Time            `json:"paused_until,omitempty"`
-	PausedFor   string                `json:"paused_for,omitempty"`
+	PausedFor   reason.Reason         `json:"paused_for,omitempty"`
 }
 
 func laneOf(l queue.LaneStatus) lane {
@@ -59,7 +60,7 @@ func paused(l queue.LaneStatus) string {
 	case l.PausedUntil.IsZero():
 		return ""
 	case l.PausedUntil.Before(queue.Forever):
-		return "until " + l.PausedUntil.Format(time.DateTime) + ", " + l.PausedFor
+		return "until " + l.PausedUntil.Format(time.DateTime) + ", " + string(l.PausedFor)
 	}
-	return "until resume, " + l.PausedFor
+	return "until resume, " + string(l.PausedFor)
 }

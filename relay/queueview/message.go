@@ -9,6 +9,7 @@ import (
 	"graphrelay/internal/text"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // record is the JSON form of a message. It has no upload URL, which carries a token.
@@ -28,7 +29,7 @@ type record struct {
 	User       string         `json:"user,omitempty"`
 	Client     string         `json:"client"`
 	Due        *time.Time     `json:"due,omitempty"`
-	Reason     string         `json:"reason,omitempty"`
+	Reason     reason.Reason  `json:"reason,omitempty"`
 	Detail     string         `json:"detail,omitempty"`
 	Attempts   int            `json:"attempts"`
 	Finished   *time.Time     `json:"finished,omitempty"`
@@ -64,7 +65,7 @@ func (p Printer) Messages(records []queue.Record) error {
 	fmt.Fprintln(w, "ID\tSTATE\tRECEIVED\tSIZE\tFROM\tTO\tWHY")
 	for _, r := range records {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.ID, r.State, r.Received.Format(time.DateTime), r.Size,
-			text.Printable(sender(r.Envelope)), text.Printable(recipients(r.Envelope.To)), text.Printable(r.Reason))
+			text.Printable(sender(r.Envelope)), text.Printable(recipients(r.Envelope.To)), text.Printable(string(r.Reason)))
 	}
 	return w.Flush()
 }
@@ -84,7 +85,7 @@ func (p Printer) Message(r queue.Record, events []queue.Event) error {
 	}
 	line("id", v.ID)
 	line("state", string(v.State))
-	line("why", strings.TrimSpace(v.Reason+" "+v.Detail))
+	line("why", strings.TrimSpace(string(v.Reason)+" "+v.Detail))
 	if v.Due != nil {
 		line("next try", v.Due.Format(time.DateTime))
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 func (b *bench) finish(ref queue.Ref, o queue.Outcome) {
@@ -87,7 +88,7 @@ func lanes(t *testing.T, b *bench) {
 	task := b.claimOne()
 	until := time.Now().Add(time.Hour).Truncate(time.Microsecond)
 	b.ok(b.store.Pause(t.Context(), laneA, until, "throttled"))
-	b.ok(b.store.Pause(t.Context(), queue.Lane{Connection: "other"}, queue.Forever, queue.PausedByHand))
+	b.ok(b.store.Pause(t.Context(), queue.Lane{Connection: "other"}, queue.Forever, reason.Operator))
 	b.finish(task.Ref, queue.Outcome{State: queue.Deferred, Reason: "throttled", Due: until})
 	list, err := b.store.Lanes(t.Context())
 	b.ok(err)
@@ -107,7 +108,7 @@ func lanes(t *testing.T, b *bench) {
 		t.Error("what the pause deferred was not claimed after it")
 	}
 	b.ok(b.store.Resume(t.Context(), queue.Lane{Connection: "other"}))
-	b.ok(b.store.Pause(t.Context(), laneB, queue.Forever, queue.PausedByHand))
+	b.ok(b.store.Pause(t.Context(), laneB, queue.Forever, reason.Operator))
 	b.ok(b.store.Apply(t.Context(), b.put(laneB, "x"), queue.Retry, "anna"))
 	if got := b.claim(1, 1); len(got) != 0 {
 		t.Error("a retry ended a pause by hand")

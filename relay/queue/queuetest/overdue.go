@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // late: what waits is found, also behind a pause, unless its warning would wait there
@@ -64,7 +65,7 @@ func late(t *testing.T, b *bench) {
 		{time.Now(), queue.Lane{Connection: "other"}, queue.Lane{Connection: "other", Mailbox: "p@fabrikam.test"}, nil},
 	} {
 		if tt.pause.Connection != "" {
-			b.ok(b.store.Pause(t.Context(), tt.pause, queue.Forever, queue.PausedByHand))
+			b.ok(b.store.Pause(t.Context(), tt.pause, queue.Forever, reason.Operator))
 		}
 		if got := find(tt.before, tt.via); !slices.Equal(got, tt.want) {
 			t.Errorf("before %s, %v paused, by %v: late are %q, want %q", tt.before, tt.pause, tt.via, got, tt.want)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 const defaultListLimit = 1000
@@ -150,9 +151,9 @@ func (s *Store) Apply(ctx context.Context, id string, a queue.Action, by string)
 	err = s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		to := to
 		var state queue.State
-		var reason string
+		var why reason.Reason
 		var until int64
-		err := tx.QueryRowContext(ctx, "SELECT state, reason, body, due FROM message WHERE id=?", id).Scan(&state, &reason, &kind, &until)
+		err := tx.QueryRowContext(ctx, "SELECT state, reason, body, due FROM message WHERE id=?", id).Scan(&state, &why, &kind, &until)
 		if err != nil {
 			return notFound(err)
 		}
@@ -169,7 +170,7 @@ func (s *Store) Apply(ctx context.Context, id string, a queue.Action, by string)
 			return fmt.Errorf("%w: its content is gone, the client was told of the failure", queue.ErrState)
 		}
 		due := time.Now()
-		if state != queue.Deferred || reason == steered {
+		if state != queue.Deferred || why == reason.Operator {
 			due = later(due, fromMicros(until))
 		}
 		if a == queue.Retry {
@@ -209,21 +210,17 @@ func (s *Store) Apply(ctx context.Context, id string, a queue.Action, by string)
 func resume(ctx context.Context, tx *transaction, id string) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM pause WHERE EXISTS (SELECT 1 FROM message JOIN lane ON lane.id = message.lane
 		WHERE message.id=? AND lane.connection = pause.connection AND lane.principal = pause.principal AND pause.mailbox IN ('', lane.mailbox))
-		AND reason != ?`, id, queue.PausedByHand)
+		AND reason != ?`, id, reason.Operator)
 	return err
 }
 
-// steered is the reason of what is held for an operator, or has to wait before an
-// operator's retry of it.
-const steered = "operator"
-
 func move(ctx context.Context, tx *transaction, id string, to queue.State, due time.Time, e queue.Event) error {
-	reason := ""
+	var why reason.Reason
 	if to != queue.Queued {
-		reason = steered
+		why = reason.Operator // held, or waiting before a retry
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE message SET state=?, due=?, reason=?, detail=?, owner='', fence=fence+1, finished=0
-		WHERE id=?`, to, micros(due), reason, e.Detail, id)
+		WHERE id=?`, to, micros(due), why, e.Detail, id)
 	if err != nil {
 		return err
 	}

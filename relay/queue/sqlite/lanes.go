@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // Lanes implements queue.Inspector: the lanes that have messages or a pause, by name.
@@ -24,8 +25,8 @@ func (s *Store) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 		var l queue.Lane
 		var state queue.State
 		var n, received, until int64
-		var reason string
-		if err := rows.Scan(&l.Connection, &l.Principal, &l.Mailbox, &state, &n, &received, &until, &reason); err != nil {
+		var why reason.Reason
+		if err := rows.Scan(&l.Connection, &l.Principal, &l.Mailbox, &state, &n, &received, &until, &why); err != nil {
 			return nil, err
 		}
 		if len(list) == 0 || list[len(list)-1].Lane != l {
@@ -33,7 +34,7 @@ func (s *Store) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 		}
 		last := &list[len(list)-1]
 		if until > 0 {
-			last.PausedUntil, last.PausedFor = fromMicros(until), reason
+			last.PausedUntil, last.PausedFor = fromMicros(until), why
 			continue
 		}
 		last.Messages[state] = n
@@ -47,9 +48,9 @@ func (s *Store) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 // Resume implements queue.Controller.
 func (s *Store) Resume(ctx context.Context, l queue.Lane) error {
 	err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
-		var reason string
+		var why reason.Reason
 		err := tx.QueryRowContext(ctx, "SELECT reason FROM pause WHERE connection=? AND principal=? AND mailbox=? AND until>?",
-			l.Connection, l.Principal, l.Mailbox, micros(time.Now())).Scan(&reason)
+			l.Connection, l.Principal, l.Mailbox, micros(time.Now())).Scan(&why)
 		if err != nil {
 			return notFound(err)
 		}
@@ -58,7 +59,7 @@ func (s *Store) Resume(ctx context.Context, l queue.Lane) error {
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE message SET due=?1 WHERE state='deferred' AND due>?1 AND reason=?2
 			AND lane IN (SELECT id FROM lane WHERE connection=?3 AND principal=?4 AND ?5 IN ('', mailbox))`,
-			micros(time.Now()), reason, l.Connection, l.Principal, l.Mailbox)
+			micros(time.Now()), why, l.Connection, l.Principal, l.Mailbox)
 		return err
 	})
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // firstDue is when the first message of a lane falls due: long ago if one is queued,
@@ -260,11 +261,11 @@ func (s *Store) submit(ctx context.Context, tx *transaction, m *queue.Submission
 }
 
 // Pause implements queue.Work.
-func (s *Store) Pause(ctx context.Context, l queue.Lane, until time.Time, reason string) error {
+func (s *Store) Pause(ctx context.Context, l queue.Lane, until time.Time, why reason.Reason) error {
 	return s.do(ctx, func(ctx context.Context, tx *transaction) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO pause (connection, principal, mailbox, until, reason) VALUES (?,?,?,?,?)
 			ON CONFLICT DO UPDATE SET until=excluded.until, reason=excluded.reason WHERE excluded.until > until`,
-			l.Connection, l.Principal, l.Mailbox, micros(until), reason)
+			l.Connection, l.Principal, l.Mailbox, micros(until), why)
 		return err
 	})
 }
