@@ -11,6 +11,8 @@ import (
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
+	"graphrelay/relay/connection"
+	"graphrelay/relay/mailboxes"
 )
 
 // What check --online says of an application: each fault with what to do, in one line.
@@ -38,7 +40,7 @@ func TestCheckOnline(t *testing.T) {
 			faults: []string{"check the clock of this machine"}},
 		{name: "no such mailbox", mailbox: "missing@contoso.test", faults: []string{"ErrorInvalidUser", "check the address"}},
 		{name: "an alias", mailbox: "sales@contoso.test", readable: true},
-		{name: "directory denied", app: simulator.App{Roles: []string{"Mail.ReadWrite", "Mail.Send"}}, mailbox: "anna@contoso.test", readable: true, warns: []string{"grant the application User.Read.All"}},
+		{name: "directory denied", app: simulator.App{Roles: []string{"Mail.ReadWrite", "Mail.Send"}}, mailbox: "anna@contoso.test", readable: true, warns: []string{"grant it User.Read.All"}},
 		{name: "directory off", app: simulator.App{Roles: []string{"Mail.ReadWrite", "Mail.Send"}}, mailbox: "anna@contoso.test", readable: true,
 			change: func(c *config.Config) { c.Connections[0].Directory = config.DirectoryOff }},
 		{name: "no rights", app: simulator.App{Roles: none}, mailbox: "anna@contoso.test", faults: []string{"ErrorAccessDenied", "grant the application Mail.ReadWrite"},
@@ -61,7 +63,7 @@ func TestCheckOnline(t *testing.T) {
 			if tt.change != nil {
 				tt.change(cfg)
 			}
-			got := CheckOnline(t.Context(), cfg, &cfg.Connections[0], tt.mailbox)
+			got := checkOnline(t, cfg, &cfg.Connections[0], tt.mailbox)
 			if got.Good != (len(tt.faults) == 0) || got.Readable != tt.readable {
 				t.Errorf("got %+v", got)
 			}
@@ -97,8 +99,8 @@ func wantAll(t *testing.T, what string, lines, texts []string) {
 // Of owners' connections it is said how many mailboxes can send, and which cannot.
 func TestCheckOnlineOwners(t *testing.T) {
 	r := startOwners(t, simulator.Options{SendDelay: -1})
-	check := func() ConnectionCheck {
-		return CheckOnline(t.Context(), r.cfg, &r.cfg.Connections[0], "")
+	check := func() connection.Check {
+		return checkOnline(t, r.cfg, &r.cfg.Connections[0], "")
 	}
 	if got := check(); !got.Good || got.Connected != 0 || len(got.Warnings) != 1 {
 		t.Errorf("none: %+v", got)
@@ -135,8 +137,15 @@ func TestCheckOnlineClock(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	cfg := settings(t, t.TempDir(), server.URL, "")
-	got := CheckOnline(t.Context(), cfg, &cfg.Connections[0], "anna@contoso.test")
+	got := checkOnline(t, cfg, &cfg.Connections[0], "anna@contoso.test")
 	if !got.Good || got.ClockAhead < 175 || got.ClockAhead > 200 || !strings.Contains(strings.Join(got.Warnings, "\n"), "set it by NTP") {
 		t.Errorf("%+v", got)
 	}
+}
+
+func checkOnline(t *testing.T, cfg *config.Config, c *config.Connection, mailbox string) connection.Check {
+	t.Helper()
+	checker, done := mailboxes.OpenChecker(t.Context(), cfg)
+	defer done()
+	return checker.Check(t.Context(), c, mailbox)
 }

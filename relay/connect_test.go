@@ -22,6 +22,7 @@ import (
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
+	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 )
 
@@ -76,9 +77,9 @@ admin: {address: "127.0.0.1:%s"}
 	return r
 }
 
-func (r *ownersRig) connector() *Connector {
+func (r *ownersRig) connector() *mailboxes.Connector {
 	r.Helper()
-	k, err := NewConnector(r.Context(), r.cfg, slog.New(slog.DiscardHandler))
+	k, err := mailboxes.OpenConnector(r.Context(), r.cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func (r *ownersRig) connector() *Connector {
 }
 
 // signIn signs in with a browser as an account, for a mailbox.
-func (r *ownersRig) signIn(k *Connector, mailbox, account string) (*SignIn, error) {
+func (r *ownersRig) signIn(k *mailboxes.Connector, mailbox, account string) (*mailboxes.SignIn, error) {
 	r.Helper()
 	const redirect = "http://localhost:9025/connect/callback"
 	s, err := k.Begin("", mailbox)
@@ -116,13 +117,13 @@ func (r *ownersRig) send(from, subject string, auth smtp.Auth) error {
 // Each of many mailboxes sends with the token of its own owner, as a lane of its own, while
 // tokens run out and each refresh token is good once.
 func TestConnectedMailboxes(t *testing.T) {
-	const mailboxes, each = 200, 3
+	const owners, each = 200, 3
 	r := startOwners(t, simulator.Options{SendDelay: -1, TokenLifetime: 3 * time.Second, RevokeRotated: true})
 	k := r.connector()
 	var wg sync.WaitGroup
 	for worker := range 8 {
 		wg.Go(func() {
-			for i := worker; i < mailboxes; i += 8 {
+			for i := worker; i < owners; i += 8 {
 				address := fmt.Sprintf("user%d@contoso.test", i)
 				if _, err := r.signIn(k, address, address); err != nil {
 					t.Error(err)
@@ -137,7 +138,7 @@ func TestConnectedMailboxes(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	waitSent(t, r.sim, mailboxes*each)
+	waitSent(t, r.sim, owners*each)
 	for _, m := range r.sim.Sent() {
 		if !strings.HasPrefix(m.Subject, m.Mailbox) {
 			t.Errorf("%q was sent from %s", m.Subject, m.Mailbox)
@@ -154,7 +155,7 @@ func TestConnectedMailboxes(t *testing.T) {
 	for _, m := range sent {
 		lanes[m.Lane] = true
 	}
-	if len(lanes) != mailboxes {
+	if len(lanes) != owners {
 		t.Errorf("%d lanes", len(lanes))
 	}
 }
@@ -384,7 +385,7 @@ func TestTokenKeyRotates(t *testing.T) {
 		}
 		waitSent(t, r.sim, i+1)
 	}
-	if _, err := NewConnector(context.Background(), &config.Config{}, slog.New(slog.DiscardHandler)); err == nil || errors.Is(err, context.Canceled) {
+	if _, err := mailboxes.OpenConnector(context.Background(), &config.Config{}, slog.New(slog.DiscardHandler)); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("without a delegated connection: %v", err)
 	}
 }

@@ -2,170 +2,104 @@ package relay
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
-	"time"
 
 	"graphrelay/graph"
-	"graphrelay/internal/buildinfo"
+	"graphrelay/graph/entra"
+	"graphrelay/relay/access"
 	"graphrelay/relay/admin"
+	"graphrelay/relay/certificate"
 	"graphrelay/relay/config"
+	"graphrelay/relay/connection"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
-	"graphrelay/relay/signature"
 	"graphrelay/relay/smtpd"
 )
 
-// generation is everything that one configuration makes. A reload builds the
-// next one, then lets this one come to its end.
+// generation holds the parts that one configuration makes. A reload builds the next
+// generation, then ends this one.
 type generation struct {
-	cfg       *config.Config
-	log       *slog.Logger
-	servers   []*smtpd.Server // in the order of cfg.Listeners
-	admin     *admin.Server
-	clients   map[string]*graph.Client
-	deliverer *delivery.Deliverer
-	policy    *policy
-	mailboxes *mailboxes.Store // nil where no connection is delegated
+	cfg          *config.Config
+	log          *slog.Logger
+	servers      []*smtpd.Server // in the order of cfg.Listeners
+	certificates certificate.List
+	admin        *admin.Server
+	clients      *connection.Clients
+	principals   *connection.Principals
+	deliverer    *delivery.Deliverer
+	policy       *access.Policy
+	mailboxes    *mailboxes.Store // nil if no connection is delegated
 
-	certificates []*certificate // in the order of cfg.Listeners, nil without TLS
-
-	stopDelivery context.CancelFunc
-	delivering   chan struct{} // closed when the deliverer has stopped
-	stopTidying  context.CancelFunc
-	wg           sync.WaitGroup
+	stopDelivery    context.CancelFunc
+	delivering      chan struct{} // closed when the deliverer has stopped
+	stopMaintenance context.CancelFunc
+	wg              sync.WaitGroup
 }
 
-// build makes a generation; it starts nothing.
+// build makes a generation. It starts nothing.
 func (r *Relay) build(cfg *config.Config) (*generation, error) {
-	g := &generation{cfg: cfg, log: NewLog(r.logTo, cfg.Log), clients: map[string]*graph.Client{}, delivering: make(chan struct{})}
+	g := &generation{cfg: cfg, log: NewLog(r.logTo, cfg.Log), principals: r.principals, delivering: make(chan struct{})}
 	var err error
-	if g.certificates, err = loadCertificates(cfg, g.log); err != nil {
+	if g.certificates, err = certificate.Load(cfg, g.log); err != nil {
 		return nil, err
 	}
-	if g.mailboxes, err = openMailboxes(context.Background(), cfg, g.log); err != nil {
+	if g.mailboxes, err = mailboxes.OpenConfigured(context.Background(), cfg, g.log); err != nil {
 		return nil, err
 	}
-	p := newPolicy(cfg, r.rates, g.mailboxes, r.visitors)
-	g.policy = p
-	p.visited = func(lane queue.Lane) { g.visited(r.store, lane) }
-	p.observer = func(connection string) graph.Observer { return r.deliveryMetrics.Observer(connection) }
-	limiter := smtpd.NewConnectionLimiter(connectionLimits(cfg))
-	for i, l := range cfg.Listeners {
-		t, err := listenerTLS(l, g.certificates[i])
-		if err != nil {
-			return nil, errors.Join(err, g.closeMailboxes())
-		}
-		r.smtpMetrics.Prepare(l.Name)
-		g.servers = append(g.servers, smtpd.New(r.listenerConfig(cfg, l, t), r.store, p, limiter, r.smtpMetrics, g.log))
-	}
-	for _, c := range cfg.Connections {
-		observer := p.observer(c.Name) // whose series begin with it
-		if c.SignIn == config.SignInPassThrough {
-			continue // each visitor has a client of its own
-		}
-		client := graph.New(clientConfig(cfg, c, signIn(c, g.mailboxes), r.about, observer))
-		for _, other := range g.clients { // connections may share an application, and a mailbox
-			client.ShareLimits(other)
-		}
-		g.clients[c.Name] = client
-		if c.Directory == config.DirectoryAuto && c.SignIn != config.SignInDelegated { // an owner's token may not read it
-			p.directory[c.Name] = newDirectory(client, g.log.With("connection", c.Name))
-		}
+	observer := func(name string) graph.Observer { return r.deliveryMetrics.Observer(name) }
+	g.clients = connection.NewClients(cfg, r.principals, g.tokens, observer)
+	directories := g.directories()
+	g.policy = access.New(access.Options{
+		Config: cfg, Rates: r.rates, Mailboxes: g.mailboxes, Directories: directories, MIME: mimeLimits(cfg),
+		PassThrough: &connection.PassThrough{
+			Config: cfg, Principals: r.principals, Observer: observer,
+			SignedIn: func(lane queue.Lane) { g.releaseSignedIn(r.store, lane) },
+		},
+	})
+	if err := g.buildServers(r); err != nil {
+		return nil, errors.Join(err, g.closeMailboxes())
 	}
 	d := deliveryConfig(cfg, r.node)
-	d.BounceTo, d.Waiters = p.bounceTo, r.waiters
-	d.Owner = func(ctx context.Context, l queue.Lane) (u graph.User, later bool) {
-		u, whose := p.directory[l.Connection].owner(ctx, l.Mailbox)
-		return u, whose == notNow
+	d.BounceTo, d.Waiters = g.policy.BounceTo, r.waiters
+	d.Owner = func(ctx context.Context, l queue.Lane) (u graph.User, retry bool) {
+		u, result := directories[l.Connection].Owner(ctx, l.Mailbox)
+		return u, result == access.Unavailable
 	}
-	g.deliverer = delivery.New(d, r.store, g.clientOf, r.deliveryMetrics, g.log)
-	g.admin = admin.New(r.registry, r.ready, g.expiryNotices, g.connectPage(r.store), g.log)
+	g.deliverer = delivery.New(d, r.store, g.clients.Of, r.deliveryMetrics, g.log)
+	g.admin = admin.New(r.registry, r.ready, func() []string { return connection.ExpiryNotices(cfg) }, g.connectPage(r.store), g.log)
 	return g, nil
 }
 
-func (r *Relay) listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config) smtpd.Config {
-	return smtpd.Config{
-		Name: l.Name, Hostname: cfg.Hostname,
-		TLS: smtpd.TLSMode(l.TLS), TLSConfig: t, Auth: smtpd.AuthMode(l.Auth), Networks: l.Networks,
-		ProxyNetworks: l.ProxyNetworks, Session: sessionLimits(cfg),
-		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
-		MaxLineBytes: int(cfg.LineLimit(l)), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
-		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
-		LineEndings: smtpd.LineEndings(l.LineEndings),
-		BearerAuth:  l.PassThrough != "",
-		Legacy:      l.Profile == config.ProfileLegacy, AddDomain: l.AddDomain, PlainAuth: l.PlainAuth(),
-		Queue: queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: r.waiters,
+func (g *generation) buildServers(r *Relay) error {
+	limiter := smtpd.NewConnectionLimiter(connectionLimits(g.cfg))
+	for i, l := range g.cfg.Listeners {
+		t, err := certificate.ListenerTLS(l, g.certificates[i])
+		if err != nil {
+			return err
+		}
+		r.smtpMetrics.Prepare(l.Name)
+		g.servers = append(g.servers, smtpd.New(listenerConfig(g.cfg, l, t, r.waiters), r.store, g.policy, limiter, r.smtpMetrics, g.log))
 	}
+	return nil
 }
 
-func connectionLimits(cfg *config.Config) smtpd.ConnectionLimits {
-	l := cfg.Limits
-	return smtpd.ConnectionLimits{
-		Total: l.Connections, PerAddress: l.ConnectionsPerAddress, PerNetwork: l.ConnectionsPerNetwork, PerMinute: l.ConnectionsPerMinute,
-	}
-}
+// tokens returns the refresh tokens of a delegated connection.
+func (g *generation) tokens(name string) entra.RefreshTokens { return g.mailboxes.Of(name) }
 
-func sessionLimits(cfg *config.Config) smtpd.SessionLimits {
-	l := cfg.Limits
-	return smtpd.SessionLimits{
-		Commands: l.Commands, Errors: l.Errors, BadRecipients: l.BadRecipients, Time: time.Duration(l.SessionTimeout),
-		Delay: 500 * time.Millisecond,
+// directories returns a directory for each connection that has one to ask. A mailbox
+// owner's token may not read it.
+func (g *generation) directories() map[string]*access.Directory {
+	all := map[string]*access.Directory{}
+	for _, c := range g.cfg.Connections {
+		client := g.clients.Named(c.Name)
+		if client != nil && c.Directory == config.DirectoryAuto && c.SignIn != config.SignInDelegated {
+			all[c.Name] = access.NewDirectory(client, g.log.With("connection", c.Name))
+		}
 	}
-}
-
-func queueLimits(cfg *config.Config) queue.Limits {
-	return queue.Limits{Messages: int64(cfg.Queue.MaxMessages), Bytes: int64(cfg.Queue.MaxSize), FreeSpace: int64(cfg.Queue.MinFreeSpace)}
-}
-
-func clientConfig(cfg *config.Config, c config.Connection, s graph.SignIn, b buildinfo.Info, obs graph.Observer) graph.Config {
-	return graph.Config{
-		Tenant: c.Tenant, ClientID: c.ClientID, SignIn: s, GraphURL: c.Endpoints.Graph,
-		Proxy: c.ProxyURL(), Authorities: c.Authorities, UserAgent: b.UserAgent(),
-		Concurrency: cfg.Delivery.MailboxConcurrency, Budgets: budgets(cfg.Delivery), Timeout: time.Duration(cfg.Delivery.RequestTimeout), Observer: obs,
-	}
-}
-
-// budgets have the stretches of time in which Graph counts.
-func budgets(d config.Delivery) graph.Budgets {
-	return graph.Budgets{
-		Requests: graph.Budget{Amount: int64(d.MailboxRequests), Per: 10 * time.Minute},
-		Upload:   graph.Budget{Amount: int64(d.MailboxUpload), Per: 5 * time.Minute},
-		Sends:    graph.Budget{Amount: int64(d.MailboxPace), Per: time.Minute},
-	}
-}
-
-func deliveryConfig(cfg *config.Config, node string) delivery.Config {
-	perLane := 2 * cfg.Delivery.MailboxConcurrency // the next is ready when a request ends; the gate in graph counts those
-	d := delivery.Config{
-		Node: node, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
-		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), SendSettle: time.Duration(cfg.Delivery.SendSettle),
-		MIME: mimeLimits(cfg), MessageIDHost: cfg.Hostname, TidyEvery: tidyEvery,
-	}
-	d.XHeaders = cfg.Delivery.XHeaders
-	d.BreakSignatures = cfg.Delivery.LargeSigned == config.LargeSignedConvert
-	d.WarnAfter = time.Duration(cfg.Delivery.WarnAfter)
-	if c := cfg.ConnectionOf(cfg.Delivery.Postmaster); c != nil {
-		d.Postmaster = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(cfg.Delivery.Postmaster)}
-	}
-	d.ResendUnknown = cfg.Delivery.OnUnknown == config.OnUnknownResend
-	d.Signatures = map[string]*signature.Template{}
-	for _, s := range cfg.Signatures {
-		d.Signatures[s.Name] = s.Template
-	}
-	d.Connections = map[string]delivery.Connection{}
-	for _, c := range cfg.Connections {
-		d.Connections[c.Name] = delivery.Connection{SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems}
-	}
-	for _, delay := range cfg.Delivery.RetryDelays {
-		d.RetryDelays = append(d.RetryDelays, time.Duration(delay))
-	}
-	return d
+	return all
 }
 
 // start accepts mail and delivers it.
@@ -178,12 +112,7 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	v := sockets[g.cfg.Admin.Address].view()
 	g.log.Info("admin", "address", v.Addr().String())
 	g.wg.Go(func() { r.failed(g.admin.Serve(v)) })
-	tidying, cancel := context.WithCancel(context.Background())
-	g.stopTidying = cancel
-	g.wg.Go(func() { g.tidy(tidying, r.store) })
-	g.wg.Go(func() { g.release(tidying, r.store) })
-	g.wg.Go(func() { g.renewCertificates(tidying) })
-	g.wg.Go(func() { g.remindOfCredentials(tidying) })
+	g.startMaintenance(r.store)
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopDelivery = cancel
 	go func() {
@@ -192,72 +121,11 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	}()
 }
 
-// follow keeps both within Graph's limits while they overlap.
-func (g *generation) follow(previous *generation) {
+// inherit takes over what the previous generation counts, so that both stay within
+// Graph's limits while they overlap.
+func (g *generation) inherit(previous *generation) {
 	g.deliverer.Follow(previous.deliverer)
-	for _, c := range g.clients {
-		for _, other := range previous.clients {
-			c.ShareLimits(other)
-		}
-	}
-}
-
-const tidyEvery = time.Minute
-
-// tidy removes what the configuration keeps no longer.
-func (g *generation) tidy(ctx context.Context, q queue.Controller) {
-	c := g.cfg.Queue
-	keep := queue.Retention{Sent: time.Duration(c.KeepSent), SentMessages: int64(c.KeepSentMessages), Failed: time.Duration(c.KeepFailed)}
-	for {
-		n, err := q.Expire(ctx, keep)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			g.log.Error("cannot remove old records from the queue", "error", err)
-		case n > 0:
-			g.log.Info("removed old records from the queue", "messages", n)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(tidyEvery):
-		}
-	}
-}
-
-// visited lets the mail of a visitor go on that waited for the sign-in.
-func (g *generation) visited(q heldMail, lane queue.Lane) {
-	ctx := context.Background()
-	err := releaseLane(ctx, q, g.log, lane, "its client has signed in")
-	if e := q.Resume(ctx, lane); e != nil && !errors.Is(e, queue.ErrNotFound) {
-		err = errors.Join(err, e)
-	}
-	if err != nil {
-		g.log.Error("cannot release the mail of a client that has signed in", "error", err)
-	}
-}
-
-// releaseEvery finds mailboxes that another process (the connect command) has connected.
-const releaseEvery = 2 * time.Second
-
-// release lets mail go on once the mailbox that it waited for is connected, or its client
-// has signed in while it was on its way to be held.
-func (g *generation) release(ctx context.Context, q heldMail) {
-	for ctx.Err() == nil {
-		var err error
-		if g.mailboxes != nil {
-			err = releaseConnected(ctx, g.mailboxes, q, g.log)
-		}
-		if slices.ContainsFunc(g.cfg.Connections, func(c config.Connection) bool { return c.SignIn == config.SignInPassThrough }) {
-			err = errors.Join(err, release(ctx, q, g.log, "its client has signed in", func(l queue.Lane) bool { return g.policy.visitors.ready(ctx, l.Whole()) }))
-		}
-		if err != nil && ctx.Err() == nil {
-			g.log.Error("cannot release what was held for want of a credential", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(releaseEvery):
-		}
-	}
+	g.clients.ShareLimits(previous.clients)
 }
 
 func (g *generation) closeMailboxes() error {
@@ -267,10 +135,10 @@ func (g *generation) closeMailboxes() error {
 	return g.mailboxes.Close()
 }
 
-// stop ends the generation: listeners at once, messages on their way in and out
-// when they are done or ctx is.
+// stop ends the generation: listeners at once; messages that are arriving or being
+// delivered when they are done or ctx is.
 func (g *generation) stop(ctx context.Context) {
-	g.stopTidying()
+	g.stopMaintenance()
 	g.stopDelivery()
 	var wg sync.WaitGroup
 	for _, s := range g.servers {
@@ -280,19 +148,8 @@ func (g *generation) stop(ctx context.Context) {
 	wg.Wait()
 	<-g.delivering
 	g.wg.Wait()
-	for _, c := range g.clients {
-		c.Close()
-	}
+	g.clients.Close()
 	if err := g.closeMailboxes(); err != nil {
 		g.log.Error("cannot close the connected mailboxes", "error", err)
 	}
-}
-
-// NewClient makes the Graph client of one connection alone, to sign in with s, or, if that
-// is nil, as an application does.
-func NewClient(cfg *config.Config, c config.Connection, s graph.SignIn) *graph.Client {
-	if s == nil {
-		s = signIn(c, nil)
-	}
-	return graph.New(clientConfig(cfg, c, s, buildinfo.Read(), nil))
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,7 +20,9 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testcert"
 	"graphrelay/relay/config"
+	"graphrelay/relay/connection"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -32,7 +35,7 @@ const proxyPassword = "pr0xy~hidden:value"
 type gateway struct {
 	*testing.T
 	sim       *simulator.Simulator
-	authority *authority
+	authority *testcert.Authority
 	target    string
 	url       string
 	dir       string
@@ -44,9 +47,9 @@ type gateway struct {
 
 func newGateway(t *testing.T) *gateway {
 	t.Helper()
-	g := &gateway{T: t, authority: newAuthority(t), dir: t.TempDir(), sim: simulator.New(simulator.Options{RequireContract: true})}
-	key := newKey(t)
-	cert := g.authority.sign(&x509.Certificate{DNSNames: []string{"graph.test"}}, key.Public())
+	g := &gateway{T: t, authority: testcert.NewAuthority(t), dir: t.TempDir(), sim: simulator.New(simulator.Options{RequireContract: true})}
+	key := testcert.NewKey(t)
+	cert := g.authority.Sign(&x509.Certificate{DNSNames: []string{"graph.test"}}, key.Public())
 	server := httptest.NewUnstartedServer(g.sim)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}}
 	server.StartTLS()
@@ -124,7 +127,7 @@ const withCA = "    ca_file: ca.crt"
 func TestProxy(t *testing.T) {
 	g := newGateway(t)
 	writeFile(t, filepath.Join(g.dir, "proxy.secret"), proxyPassword+"\n")
-	writeCert(t, filepath.Join(g.dir, "ca.crt"), g.authority.cert)
+	testcert.WriteCert(t, filepath.Join(g.dir, "ca.crt"), g.authority.Cert)
 	r := startRelay(t, g.load(withCA), &g.log)
 	file := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef\r\n", 70_000) // goes by an upload session
 	g.send(r, "Content-Type: application/x-large\r\nContent-Disposition: attachment\r\n\r\n"+file)
@@ -151,9 +154,9 @@ func TestProxyRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			g := newGateway(t)
 			writeFile(t, filepath.Join(g.dir, "proxy.secret"), tt.password)
-			writeCert(t, filepath.Join(g.dir, "ca.crt"), g.authority.cert)
+			testcert.WriteCert(t, filepath.Join(g.dir, "ca.crt"), g.authority.Cert)
 			cfg := g.load(tt.keys)
-			_, err := NewClient(cfg, cfg.Connections[0], nil).Token(t.Context(), "")
+			_, err := connection.NewClient(cfg, cfg.Connections[0], connection.SignIn(cfg.Connections[0], nil), nil).Token(t.Context(), "")
 			if e, ok := err.(*graph.Error); !ok || e.Class != graph.ClassConnection || e.Reason != graph.ReasonNetwork || e.Ambiguous {
 				t.Errorf("the token: %+v", err)
 			}
@@ -223,4 +226,11 @@ func (b *syncBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -20,9 +20,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"graphrelay/internal/buildinfo"
+	"graphrelay/relay/access"
 	"graphrelay/relay/admin"
+	"graphrelay/relay/certificate"
 	"graphrelay/relay/config"
+	"graphrelay/relay/connection"
 	"graphrelay/relay/delivery"
+	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
 	"graphrelay/relay/reason"
@@ -40,8 +44,8 @@ type Relay struct {
 	node            string
 	store           queue.Store
 	waiters         *verdict.Waiters // over a reload too
-	rates           *rates           // likewise
-	visitors        *visitors        // likewise
+	rates           *access.Rates
+	principals      *connection.Principals
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics
@@ -61,7 +65,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: newRates(), visitors: newVisitors(),
+		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()
@@ -86,22 +90,26 @@ func (r *Relay) register() {
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
 	r.registry.MustRegister(r.reloaded, newBuildCollector(r.about),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)), newExpiryCollector(r), newCredentialCollector(r), newMailboxCollector(r))
+		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)),
+		certificate.NewCollector(func() (*config.Config, certificate.List) { g := r.generation(); return g.cfg, g.certificates }),
+		connection.NewExpiryCollector(func() *config.Config { return r.generation().cfg }),
+		mailboxes.NewCollector(func() (*config.Config, *mailboxes.Store) { g := r.generation(); return g.cfg, g.mailboxes }))
 }
 
-// Log is the logger of the configuration in use.
-func (r *Relay) Log() *slog.Logger {
+// generation returns the one in use.
+func (r *Relay) generation() *generation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.current.log
+	return r.current
 }
+
+// Log returns the logger of the configuration in use.
+func (r *Relay) Log() *slog.Logger { return r.generation().log }
 
 // Reload goes over to cfg, or returns why not and goes on as before. data_dir
 // cannot change: the queue stays where it is.
 func (r *Relay) Reload(cfg *config.Config) error {
-	r.mu.Lock()
-	old := r.current.cfg
-	r.mu.Unlock()
+	old := r.generation().cfg
 	var err error
 	if cfg.DataDir != old.DataDir {
 		err = fmt.Errorf("data_dir cannot change from %s to %s while graphrelay runs; restart it", old.DataDir, cfg.DataDir)
@@ -131,9 +139,9 @@ func (r *Relay) swap(cfg *config.Config) error {
 		return errors.Join(err, next.closeMailboxes())
 	}
 	if previous != nil {
-		next.follow(previous)
+		next.inherit(previous)
 	}
-	if err := r.rates.keep(context.Background(), next.policy, r.store); err != nil {
+	if err := next.policy.RestoreRates(context.Background(), r.store); err != nil {
 		next.log.Error("cannot read from the queue what was taken today: rates begin anew", "error", err)
 	}
 	r.current = next
@@ -224,9 +232,7 @@ func (r *Relay) Address(configured string) string {
 
 // ready says why no mail can be taken.
 func (r *Relay) ready() error {
-	r.mu.Lock()
-	limits := queueLimits(r.current.cfg)
-	r.mu.Unlock()
+	limits := queueLimits(r.generation().cfg)
 	return r.store.CheckCapacity(context.Background(), 0, limits)
 }
 
@@ -249,9 +255,6 @@ func (r *Relay) Failed() <-chan error { return r.fault }
 func (r *Relay) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	r.mu.Lock()
-	current := r.current
-	r.mu.Unlock()
-	current.stop(ctx)
+	r.generation().stop(ctx)
 	return errors.Join(r.closeSockets(nil), r.store.Close())
 }

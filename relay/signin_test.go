@@ -1,35 +1,12 @@
 package relay
 
 import (
-	"crypto/tls"
 	"io"
-	"reflect"
 	"testing"
 
-	"graphrelay/graph/entra"
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
 )
-
-func TestSignIn(t *testing.T) {
-	cert := tls.Certificate{Certificate: [][]byte{{1}}}
-	c := config.Connection{
-		Tenant: "contoso.test", ClientID: "id", Endpoints: config.Endpoints{Login: "https://login.test", Graph: "https://graph.test"},
-		ClientSecret: config.NewSecret("secret"), Certificate: &cert, CertificateChain: true, FederatedTokenFile: "token", ManagedIdentityClientID: "identity",
-	}
-	app := entra.App{Tenant: "contoso.test", ClientID: "id", LoginURL: "https://login.test", GraphURL: "https://graph.test"}
-	for way, want := range map[config.SignIn]any{
-		config.SignInSecret:      entra.ClientSecret{App: app, Secret: "secret"},
-		config.SignInCertificate: entra.Certificate{App: app, Certificate: cert, Chain: true},
-		config.SignInWorkload:    entra.WorkloadIdentity{App: app, TokenFile: "token"},
-		config.SignInManaged:     entra.ManagedIdentity{GraphURL: "https://graph.test", ClientID: "identity"},
-	} {
-		c.SignIn = way
-		if got := signIn(c, nil); !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %T", way, got)
-		}
-	}
-}
 
 // A relay in App Service sends with its managed identity, and asks for a new token when
 // Graph takes the old one no more.

@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/textproto"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"graphrelay/internal/testcert"
 )
 
 // Suites as old devices and modern clients name them.
@@ -203,7 +206,7 @@ func TestClientCertificates(t *testing.T) {
 		`{name: implicit-without, address: "127.0.1.3:0", tls: implicit}`)
 	usage := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	named := func(names ...string) *x509.Certificate { return &x509.Certificate{DNSNames: names, ExtKeyUsage: usage} }
-	erp := rig.client(named("other.contoso.test", "ERP.contoso.test"))
+	erp := rig.Client(named("other.contoso.test", "ERP.contoso.test"))
 	expired := named("erp.contoso.test")
 	expired.NotAfter = time.Now().Add(-time.Hour)
 	tests := []struct {
@@ -213,14 +216,14 @@ func TestClientCertificates(t *testing.T) {
 		user    bool
 	}{
 		{"a DNS name", erp, false, true},
-		{"a mail address", rig.client(&x509.Certificate{EmailAddresses: []string{"erp.contoso.test"}}), false, true},
-		{"the common name alone", rig.client(&x509.Certificate{Subject: pkix.Name{CommonName: "erp.contoso.test"}}), false, true},
-		{"the common name beside another name", rig.client(&x509.Certificate{Subject: pkix.Name{CommonName: "erp.contoso.test"}, DNSNames: []string{"evil.test"}}), false, false},
-		{"nobody's name", rig.client(named("nobody.contoso.test")), false, false},
-		{"no name", rig.client(&x509.Certificate{}), false, false},
-		{"a server's certificate", rig.client(&x509.Certificate{DNSNames: []string{"erp.contoso.test"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), true, false},
-		{"a stranger's authority", newAuthority(t).client(named("erp.contoso.test")), true, false},
-		{"an expired one", rig.client(expired), true, false},
+		{"a mail address", rig.Client(&x509.Certificate{EmailAddresses: []string{"erp.contoso.test"}}), false, true},
+		{"the common name alone", rig.Client(&x509.Certificate{Subject: pkix.Name{CommonName: "erp.contoso.test"}}), false, true},
+		{"the common name beside another name", rig.Client(&x509.Certificate{Subject: pkix.Name{CommonName: "erp.contoso.test"}, DNSNames: []string{"evil.test"}}), false, false},
+		{"nobody's name", rig.Client(named("nobody.contoso.test")), false, false},
+		{"no name", rig.Client(&x509.Certificate{}), false, false},
+		{"a server's certificate", rig.Client(&x509.Certificate{DNSNames: []string{"erp.contoso.test"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), true, false},
+		{"a stranger's authority", testcert.NewAuthority(t).Client(named("erp.contoso.test")), true, false},
+		{"an expired one", rig.Client(expired), true, false},
 		{"none", tls.Certificate{}, false, false},
 	}
 	for _, name := range []string{"starttls", "implicit", "implicit-without"} {
@@ -259,7 +262,7 @@ func showing(cert tls.Certificate, version uint16) *tls.Config {
 // another user after all.
 func TestExternal(t *testing.T) {
 	rig := startTLS(t, `{name: implicit, address: "127.0.1.1:0", tls: implicit, client_ca_file: ca.crt}`)
-	cert := rig.client(&x509.Certificate{DNSNames: []string{"erp.contoso.test"}})
+	cert := rig.Client(&x509.Certificate{DNSNames: []string{"erp.contoso.test"}})
 	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	for _, tt := range []struct {
 		auth  string
@@ -294,4 +297,44 @@ func TestExternal(t *testing.T) {
 		t.Fatal(err)
 	}
 	rig.ask(c, 235, "")
+}
+
+// The metric tells of each listener with TLS when its certificate ends, and of none
+// that a reload has removed.
+func TestExpiryMetric(t *testing.T) {
+	const name = "graphrelay_tls_certificate_expiry_timestamp_seconds"
+	rig := startTLS(t, `{name: starttls, address: "127.0.1.1:0", tls: starttls}`,
+		`{name: implicit-own, address: "127.0.1.2:0", tls: implicit, cert_file: ecdsa.crt, key_file: ecdsa.key}`)
+	_, state, err := rig.dialTLS("implicit-own", &tls.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := state.PeerCertificates[0]
+	if _, state, err = rig.dialTLS("starttls", &tls.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	shared := state.PeerCertificates[0]
+	if own.PublicKeyAlgorithm != x509.ECDSA || shared.PublicKeyAlgorithm != x509.RSA {
+		t.Errorf("the listeners show %s and %s keys", own.PublicKeyAlgorithm, shared.PublicKeyAlgorithm)
+	}
+	series := func(listener string, c *x509.Certificate) string {
+		return fmt.Sprintf("\n%s{listener=%q} %v\n", name, listener, float64(c.NotAfter.Unix()))
+	}
+	body := get(t, rig.relay, "/metrics")
+	for _, want := range []string{series("starttls", shared), series("implicit-own", own)} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
+	if strings.Contains(body, name+`{listener="devices"`) {
+		t.Error("a listener without TLS has a certificate")
+	}
+	cfg := *rig.relay.current.cfg
+	cfg.Listeners = cfg.Listeners[:2]
+	if err := rig.relay.Reload(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	if body = get(t, rig.relay, "/metrics"); strings.Contains(body, name+`{listener="implicit-own"`) || !strings.Contains(body, series("starttls", shared)) {
+		t.Error("after the reload the metrics have not the certificates of the listeners that are left")
+	}
 }

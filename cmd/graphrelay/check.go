@@ -10,8 +10,9 @@ import (
 	"time"
 
 	"graphrelay/internal/text"
-	"graphrelay/relay"
 	"graphrelay/relay/config"
+	"graphrelay/relay/connection"
+	"graphrelay/relay/mailboxes"
 )
 
 func checkCommand(e env, args []string) int {
@@ -41,6 +42,8 @@ func checkCommand(e env, args []string) int {
 
 // checkOnline tries each connection, prints the results, and reports whether all are good.
 func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
+	checker, closeChecker := mailboxes.OpenChecker(context.Background(), cfg)
+	defer closeChecker()
 	good := true
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	if !asJSON {
@@ -52,7 +55,7 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 		if mailbox != "" && len(cfg.Connections) > 1 && cfg.ConnectionOf(mailbox) != c {
 			of = ""
 		}
-		check := relay.CheckOnline(context.Background(), cfg, c, of)
+		check := checker.Check(context.Background(), c, of)
 		good = good && check.Good
 		if asJSON {
 			_ = json.NewEncoder(text.JSONWriter(e.stdout)).Encode(check)
@@ -78,7 +81,7 @@ func until(prefix string, t time.Time) string {
 	return prefix + t.Format(time.RFC3339)
 }
 
-func mailboxText(c relay.ConnectionCheck) string {
+func mailboxText(c connection.Check) string {
 	switch {
 	case c.Readable:
 		return c.Mailbox + " ok"

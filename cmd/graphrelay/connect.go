@@ -14,7 +14,6 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/internal/text"
-	"graphrelay/relay"
 	"graphrelay/relay/mailboxes"
 )
 
@@ -39,7 +38,7 @@ func connectCommand(e env, args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	k, err := relay.NewConnector(ctx, cfg, slog.New(slog.DiscardHandler))
+	k, err := mailboxes.OpenConnector(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return fault(e, exitBadUsage, err)
 	}
@@ -59,7 +58,7 @@ func connectCommand(e env, args []string) int {
 }
 
 // connectMailbox has the owner sign in with a device code (RFC 8628).
-func connectMailbox(ctx context.Context, e env, k *relay.Connector, connection, mailbox string, user bool) error {
+func connectMailbox(ctx context.Context, e env, k *mailboxes.Connector, connection, mailbox string, user bool) error {
 	s, err := k.Begin(connection, mailbox)
 	if err != nil {
 		return err
@@ -107,7 +106,7 @@ func connectHint(err error) string {
 	return ""
 }
 
-func listMailboxes(ctx context.Context, e env, k *relay.Connector, asJSON bool) error {
+func listMailboxes(ctx context.Context, e env, k *mailboxes.Connector, asJSON bool) error {
 	all, err := k.List(ctx)
 	if err != nil {
 		return err

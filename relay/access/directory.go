@@ -1,6 +1,4 @@
-//go:build ignore
-
-package relay
+package access
 
 import (
 	"context"
@@ -15,87 +13,91 @@ import (
 	"graphrelay/graph"
 )
 
-// directory finds whose mailbox an address is, in one connection's tenant. It asks once
-// for each address, and remembers for a while also that nobody has it.
-type directory struct {
+// Directory finds the owner of an address in one connection's tenant. It asks once for
+// each address and remembers the answer for a while, also that there is no owner.
+type Directory struct {
 	find func(ctx context.Context, address string) (graph.User, error)
 	log  *slog.Logger
 
 	mu     sync.Mutex
 	known  map[string]*entry // by address in lower case
-	silent time.Time         // until when the directory is not asked
-	excuse whose             // what is answered until then
-	warned bool              // of the right that is missing
+	pause  time.Time         // until when the directory is not asked
+	paused Lookup            // the result of every look-up until then
+	warned bool              // that the permission is missing
 	slots  chan struct{}
 }
 
-// entry is what is known of an address, or asked for.
+// entry is the answer for one address, or the question under way.
 type entry struct {
 	done   chan struct{} // closed when the answer is there
-	answer whose
+	result Lookup
 	user   graph.User
-	until  time.Time
+	until  time.Time // zero while it is asked
 }
 
-// whose is what the directory says of an address.
-type whose int
+// Lookup is the result of looking an address up.
+type Lookup int
 
+// The results of a look-up.
 const (
-	cannotTell whose = iota // it may not be read
-	notNow                  // it cannot be asked now
-	somebodys
-	nobodys
+	Unknown     Lookup = iota // the directory is not asked, or the application may not read it
+	Unavailable               // it cannot be asked now
+	Found
+	NotFound
 )
 
 const (
-	knownTime      = time.Hour
-	nobodyTime     = 5 * time.Minute // a new mailbox, or a new alias, is found after that
-	deniedSilence  = time.Hour
-	failureSilence = 30 * time.Second
-	askTimeout     = 5 * time.Second // an SMTP session waits for it
-	maxKnownUsers  = 50_000
-	directoryAsks  = 4 // at a time
+	foundFor      = time.Hour
+	notFoundFor   = 5 * time.Minute // a new mailbox, or a new alias, is found after that
+	deniedPause   = time.Hour
+	failurePause  = 30 * time.Second
+	askTimeout    = 5 * time.Second // an SMTP session waits for it
+	maxKnownUsers = 50_000
+	maxLookups    = 4 // at a time
 )
 
-func newDirectory(client *graph.Client, log *slog.Logger) *directory {
-	return &directory{
+// NewDirectory returns a directory that asks through client.
+func NewDirectory(client *graph.Client, log *slog.Logger) *Directory {
+	return &Directory{
 		find: func(ctx context.Context, address string) (graph.User, error) {
 			u, _, err := client.FindUser(ctx, address)
 			return u, err
 		},
-		log: log, known: map[string]*entry{}, slots: make(chan struct{}, directoryAsks),
+		log: log, known: map[string]*entry{}, slots: make(chan struct{}, maxLookups),
 	}
 }
 
-// owner says whose the address is. A nil directory cannot tell.
-func (d *directory) owner(ctx context.Context, address string) (graph.User, whose) {
+// Owner returns the user whose mailbox has the address. The result of a nil Directory is
+// Unknown.
+func (d *Directory) Owner(ctx context.Context, address string) (graph.User, Lookup) {
 	if d == nil {
-		return graph.User{}, cannotTell
+		return graph.User{}, Unknown
 	}
-	e, mine := d.entry(strings.ToLower(address))
-	if mine {
+	e, ask := d.entry(strings.ToLower(address))
+	if ask {
 		d.ask(ctx, e, strings.ToLower(address))
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	select {
 	case <-e.done:
-		return e.user, e.answer
+		return e.user, e.result
 	case <-ctx.Done():
-		return graph.User{}, notNow
+		return graph.User{}, Unavailable
 	}
 }
 
-// entry returns what is known or asked for already; mine: the caller is to ask.
-func (d *directory) entry(key string) (e *entry, mine bool) {
+// entry returns the entry of an address. ask reports whether it is new, so that the
+// caller has to ask.
+func (d *Directory) entry(key string) (e *entry, ask bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	if e = d.known[key]; e != nil && (e.until.IsZero() || now.Before(e.until)) {
 		return e, false
 	}
-	if now.Before(d.silent) {
-		e = &entry{done: make(chan struct{}), answer: d.excuse}
+	if now.Before(d.pause) {
+		e = &entry{done: make(chan struct{}), result: d.paused}
 		close(e.done)
 		return e, false
 	}
@@ -110,9 +112,9 @@ func (d *directory) entry(key string) (e *entry, mine bool) {
 	return e, true
 }
 
-// ask asks for everybody who waits. What is found out beyond the caller's patience still
-// counts.
-func (d *directory) ask(ctx context.Context, e *entry, key string) {
+// ask looks the address up for all that wait for it. The answer is kept even if it comes
+// after they have given up.
+func (d *Directory) ask(ctx context.Context, e *entry, key string) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*askTimeout)
 		defer cancel()
@@ -131,34 +133,33 @@ func (d *directory) ask(ctx context.Context, e *entry, key string) {
 		now := time.Now()
 		switch {
 		case err == nil:
-			e.answer, e.user, e.until = somebodys, user, now.Add(knownTime)
-			if name := strings.ToLower(user.UserPrincipalName); name != key { // the lane, which delivery asks for
+			e.result, e.user, e.until = Found, user, now.Add(foundFor)
+			if name := strings.ToLower(user.UserPrincipalName); name != key { // the lane's mailbox, which delivery looks up
 				d.known[name] = e
 			}
 		case errors.Is(err, graph.ErrNoUser):
-			e.answer, e.until = nobodys, now.Add(nobodyTime)
+			e.result, e.until = NotFound, now.Add(notFoundFor)
 		default:
 			delete(d.known, key)
-			e.answer = d.failed(err, now)
+			e.result = d.failed(err, now)
 		}
 	}()
 }
 
-// failed keeps the directory from being asked for a while. The caller holds d.mu.
-func (d *directory) failed(err error, now time.Time) whose {
+// failed pauses the look-ups and returns their result until the pause ends. The caller
+// holds d.mu.
+func (d *Directory) failed(err error, now time.Time) Lookup {
 	var e *graph.Error
 	denied := errors.As(err, &e) && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest)
 	if !denied {
-		d.silent = now.Add(failureSilence)
-		d.excuse = notNow
+		d.pause, d.paused = now.Add(failurePause), Unavailable
 		d.log.Debug("the directory cannot be asked", "error", err)
-		return d.excuse
+		return d.paused
 	}
-	d.excuse = cannotTell
-	d.silent = now.Add(deniedSilence)
+	d.pause, d.paused = now.Add(deniedPause), Unknown
 	if !d.warned {
 		d.warned = true
-		d.log.Warn("the directory may not be read: grant the application User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off for the connection", "error", err)
+		d.log.Warn("the application is not allowed to read the directory: grant it User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off for the connection", "error", err)
 	}
-	return d.excuse
+	return d.paused
 }

@@ -1,6 +1,4 @@
-//go:build ignore
-
-package relay
+package access
 
 import (
 	"errors"
@@ -14,16 +12,17 @@ import (
 
 var errBlocked = errors.New("too many wrong passwords")
 
-// guard slows down who guesses passwords, then refuses to look at more of them. It
-// counts wrong ones in windows of time that are as long as a block:
+// guard slows down clients that guess passwords, and then stops verifying theirs. It
+// counts wrong passwords in windows of time as long as a block:
 //
-//   - for one user from one address (IPv6: a /64), which blocks the user there;
-//   - for all users from an address, and from its network, which blocks whoever has
-//     not signed in from there before;
-//   - for one user from everywhere, which only makes sign-ins wait, of those who have
-//     not signed in from there before: nobody can lock a user out from elsewhere.
+//   - for one user at one host (IPv4 address or IPv6 /64), which blocks the user at that
+//     host;
+//   - for all users at a host, and for all in its network, which blocks every user who
+//     has not signed in from that host before;
+//   - for one user everywhere, which only delays sign-ins from hosts where the user has
+//     not signed in before, so that nobody can lock a user out from elsewhere.
 //
-// A right password counts for nothing, and undoes the user's wrong ones from there.
+// A right password is not counted, and takes back the user's wrong ones at that host.
 type guard struct {
 	failures int
 	block    time.Duration
@@ -31,52 +30,55 @@ type guard struct {
 
 	mu       sync.Mutex
 	pairs    tallies[pair]
-	machines tallies[netip.Prefix]
-	sites    tallies[netip.Prefix]
+	hosts    tallies[netip.Prefix]
+	networks tallies[netip.Prefix]
 	users    tallies[uint64]
 }
 
-// pair is a user at an address. Names are strangers' and of any length, so a hash stands for them.
+// pair is a user at a host. The user is a hash of the name: unknown clients send names of
+// any length.
 type pair struct {
-	user    uint64
-	machine netip.Prefix
+	user uint64
+	host netip.Prefix
 }
 
-// How many times the failures of a user from an address an address and a network may have.
+// A host and a network may have this many times the failures of one user at one host.
 const (
-	perMachine = 3
-	perSite    = 10
+	hostFactor    = 3
+	networkFactor = 10
 )
 
-// The delays of wrong passwords, and of sign-ins of a user whom many addresses try.
+// The delays after wrong passwords, and before sign-ins of a user whose password is tried
+// from many hosts.
 const (
 	firstDelay = 250 * time.Millisecond // doubles each time
 	maxDelay   = 4 * time.Second
-	userDelay  = 100 * time.Millisecond // for each failure beyond twice what a pair may have
+	userDelay  = 100 * time.Millisecond // for each failure beyond twice the limit of a pair
 )
 
-// goodTime is how long a user who has signed in from an address is known there.
-const goodTime = 24 * time.Hour
+// knownFor is how long a user who has signed in from a host is known there.
+const knownFor = 24 * time.Hour
 
 func newGuard(failures int, block time.Duration) *guard {
 	return &guard{
 		failures: failures, block: block, seed: maphash.MakeSeed(),
-		pairs: tallies[pair]{}, machines: tallies[netip.Prefix]{}, sites: tallies[netip.Prefix]{}, users: tallies[uint64]{},
+		pairs: tallies[pair]{}, hosts: tallies[netip.Prefix]{}, networks: tallies[netip.Prefix]{}, users: tallies[uint64]{},
 	}
 }
 
-// four are the tallies that a sign-in belongs to.
-type four struct{ pair, machine, site, user *tally }
+// signInTallies are the tallies on which a sign-in counts.
+type signInTallies struct{ pair, host, network, user *tally }
 
-func (g *guard) tallies(client netip.Addr, user string) four {
-	id, machine, now := maphash.String(g.seed, user), smtpd.HostPrefix(client), time.Now()
-	return four{
-		g.pairs.at(pair{id, machine}, now, g.block), g.machines.at(machine, now, g.block),
-		g.sites.at(smtpd.NetworkPrefix(client), now, g.block), g.users.at(id, now, g.block),
+func (g *guard) tallies(client netip.Addr, user string) signInTallies {
+	id, host, now := maphash.String(g.seed, user), smtpd.HostPrefix(client), time.Now()
+	return signInTallies{
+		g.pairs.at(pair{id, host}, now, g.block), g.hosts.at(host, now, g.block),
+		g.networks.at(smtpd.NetworkPrefix(client), now, g.block), g.users.at(id, now, g.block),
 	}
 }
 
-// check answers errBlocked, or how long the sign-in has to wait before it is looked at.
+// check returns errBlocked, or how long the sign-in has to wait before its password is
+// verified.
 func (g *guard) check(client netip.Addr, user string) (time.Duration, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -84,10 +86,10 @@ func (g *guard) check(client netip.Addr, user string) (time.Duration, error) {
 	if t.pair.failures >= g.failures {
 		return 0, errBlocked
 	}
-	if time.Now().Before(t.pair.good) {
+	if time.Now().Before(t.pair.knownUntil) {
 		return 0, nil
 	}
-	if t.machine.failures >= perMachine*g.failures || t.site.failures >= perSite*g.failures {
+	if t.host.failures >= hostFactor*g.failures || t.network.failures >= networkFactor*g.failures {
 		return 0, errBlocked
 	}
 	return min(userDelay*time.Duration(max(t.user.failures-2*g.failures, 0)), maxDelay), nil
@@ -99,32 +101,32 @@ func (g *guard) failed(client netip.Addr, user string) time.Duration {
 	defer g.mu.Unlock()
 	t := g.tallies(client, user)
 	t.pair.add(g.failures)
-	t.machine.add(perMachine * g.failures)
-	t.site.add(perSite * g.failures)
+	t.host.add(hostFactor * g.failures)
+	t.network.add(networkFactor * g.failures)
 	t.user.add(0)
-	n := max(t.pair.failures, t.machine.failures/perMachine)
+	n := max(t.pair.failures, t.host.failures/hostFactor)
 	return min(firstDelay<<min(n-1, 10), maxDelay)
 }
 
-// succeeded undoes the failures of one who only mistyped the password.
+// succeeded takes back the failures of a user who only mistyped the password.
 func (g *guard) succeeded(client netip.Addr, user string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.tallies(client, user)
-	for _, of := range []*tally{t.machine, t.site, t.user} {
+	for _, of := range []*tally{t.host, t.network, t.user} {
 		of.failures = max(of.failures-t.pair.failures, 0)
 	}
-	t.pair.failures, t.pair.good = 0, time.Now().Add(goodTime)
+	t.pair.failures, t.pair.knownUntil = 0, time.Now().Add(knownFor)
 }
 
-// tally counts failures from since on.
+// tally counts failures since a time.
 type tally struct {
-	failures int
-	since    time.Time // when the window or the block began
-	good     time.Time // until when the pair is known
+	failures   int
+	since      time.Time // when the window or the block began
+	knownUntil time.Time // of a pair: the user has signed in from the host
 }
 
-// add begins the block with the failure that reaches the limit.
+// add counts a failure. The block begins with the one that reaches the limit.
 func (t *tally) add(limit int) {
 	if t.failures++; t.failures == 1 || t.failures == limit {
 		t.since = time.Now()
@@ -137,12 +139,13 @@ func (t *tally) expire(now time.Time, block time.Duration) {
 	}
 }
 
-// maxTallies bounds each kind: a stranger with many addresses can make up any number.
+// maxTallies bounds each kind of tally: an attacker with many addresses can cause any
+// number of them.
 const maxTallies = 10_000
 
 type tallies[K comparable] map[K]*tally
 
-// at finds or makes a tally.
+// at returns the tally of k, which it creates if there is none.
 func (m tallies[K]) at(k K, now time.Time, block time.Duration) *tally {
 	t := m[k]
 	if t == nil {
@@ -154,20 +157,21 @@ func (m tallies[K]) at(k K, now time.Time, block time.Duration) *tally {
 	return t
 }
 
-// sweep halves what is too much, so that it seldom has to: what says nothing goes
-// first, then single failures, then all but those who have signed in, who are no strangers.
+// sweep removes tallies, if there are too many, down to half of the maximum, so that it
+// runs seldom: first those without a failure, then those with a single one, then all of
+// users who are not known.
 func (m tallies[K]) sweep(now time.Time, block time.Duration) {
 	if len(m) < maxTallies {
 		return
 	}
-	for _, spared := range []func(*tally) bool{
-		func(t *tally) bool { return t.failures > 0 || now.Before(t.good) },
-		func(t *tally) bool { return t.failures > 1 || now.Before(t.good) },
-		func(t *tally) bool { return now.Before(t.good) },
+	for _, keep := range []func(*tally) bool{
+		func(t *tally) bool { return t.failures > 0 || now.Before(t.knownUntil) },
+		func(t *tally) bool { return t.failures > 1 || now.Before(t.knownUntil) },
+		func(t *tally) bool { return now.Before(t.knownUntil) },
 		func(*tally) bool { return false },
 	} {
 		for k, t := range m {
-			if t.expire(now, block); !spared(t) {
+			if t.expire(now, block); !keep(t) {
 				delete(m, k)
 			}
 		}

@@ -1,28 +1,25 @@
-//go:build ignore
-
-package relay
+package access
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"graphrelay/relay/config"
-	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
 )
 
-// rates counts the messages and recipients that were taken, over reloads. It counts in
-// memory; at a start, and where a limit is new, it begins with what the queue knows.
-type rates struct {
-	mu     sync.Mutex
-	counts map[meterKey]*counts
-	kept   map[string]bool // kinds of meter that are counted
+// Rates counts the messages and recipients that were accepted from each user, address and
+// sender. It counts in memory and outlives a reload; at a start, and where a limit is new,
+// it begins with what the queue knows (see Policy.RestoreRates).
+type Rates struct {
+	mu      sync.Mutex
+	counts  map[meterKey]*counts
+	limited map[string]bool // kinds of meter that have a limit
 }
 
 // meterKey names what is counted: one user, one address or one sender.
@@ -30,7 +27,7 @@ type meterKey struct{ kind, name string }
 
 func (m meterKey) String() string { return "the " + m.kind + " " + m.name }
 
-// counts is what one of them has brought.
+// counts is what was accepted on one meter.
 type counts struct {
 	messages, recipients window
 	used                 time.Time
@@ -46,31 +43,27 @@ type meter struct {
 	limit config.Rate
 }
 
-// maxCounts bounds the memory that counting takes, to some 12 MB: senders are as many
-// as a client cares to make up.
+// maxCounts bounds the memory that counting takes to some 12 MB: a client can invent any
+// number of senders.
 const maxCounts = 20_000
 
-func newRates() *rates { return &rates{counts: map[meterKey]*counts{}, kept: map[string]bool{}} }
+// NewRates returns rates that have counted nothing.
+func NewRates() *Rates { return &Rates{counts: map[meterKey]*counts{}, limited: map[string]bool{}} }
 
-// meters lists on whom a client's message counts, as far as they have limits.
-func (p *policy) meters(who smtpd.Identity, senders ...string) []meter {
-	var list []meter
-	add := func(kind, name string, limit config.Rate) {
-		m := meter{meterKey{kind, name}, limit}
-		if name != "" && limit != (config.Rate{}) && !slices.Contains(list, m) {
-			list = append(list, m)
-		}
+// meterList collects meters.
+type meterList []meter
+
+// add adds a meter for name, unless that is empty, has no limit, or is there already.
+func (l *meterList) add(kind, name string, limit config.Rate) {
+	m := meter{meterKey{kind, name}, limit}
+	if name != "" && limit != (config.Rate{}) && !slices.Contains(*l, m) {
+		*l = append(*l, m)
 	}
-	add("user", who.User, p.cfg.Rates.User)
-	add("address", machine(who.Client), p.cfg.Rates.Address)
-	for _, s := range senders {
-		add("sender", strings.ToLower(s), p.cfg.Rates.Sender)
-	}
-	return list
 }
 
-// machine names whom an address stands for.
-func machine(a netip.Addr) string {
+// hostName returns the name of the host that an address belongs to: the address or, with
+// IPv6, its /64; "" for an address that is not valid.
+func hostName(a netip.Addr) string {
 	switch m := smtpd.HostPrefix(a); {
 	case !m.IsValid():
 		return ""
@@ -81,66 +74,41 @@ func machine(a netip.Addr) string {
 	}
 }
 
-// receiptMeters lists on whom a message counts: as senders on the envelope's and on
-// the address that the header From had before a rule replaced it.
-func (p *policy) receiptMeters(r queue.Receipt) []meter {
-	author := r.From
-	client, _ := netip.ParseAddr(r.Client)
-	who := smtpd.Identity{User: r.User, Client: client}
-	if rule := p.rule(who, r.Sender, r.Sender); rule != nil && strings.EqualFold(rule.Shown(r.Sender), author) {
-		author = "" // the rule's
-	}
-	if r.ReplyTo != "" {
-		author = r.ReplyTo
-	}
-	return p.meters(who, r.Sender, author)
-}
-
-// Admit implements smtpd.Policy.
-func (p *policy) Admit(e *queue.Entry) (undo func(), err error) {
-	now, recipients := time.Now(), len(e.Envelope.To)
-	meters := p.receiptMeters(queue.Receipt{Sender: e.Envelope.From, From: e.From, ReplyTo: e.ReplyTo, User: e.User, Client: e.Client})
-	if err := p.rates.take(now, meters, recipients); err != nil {
-		return nil, err
-	}
-	return func() { p.rates.add(now, meters, -1, -recipients) }, nil
-}
-
-// check refuses what would be too much, and counts nothing.
-func (r *rates) check(meters []meter, messages, recipients int) error {
+// check refuses messages and recipients that would exceed a limit. It counts nothing.
+func (r *Rates) check(meters []meter, messages, recipients int) error {
 	if len(meters) == 0 {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.room(time.Now(), meters, messages, recipients)
+	return r.allow(time.Now(), meters, messages, recipients)
 }
 
-// take counts a message on all meters, or on none if one has no room.
-func (r *rates) take(now time.Time, meters []meter, recipients int) error {
+// take counts a message on all meters, or on none if that would exceed the limit of one.
+func (r *Rates) take(now time.Time, meters []meter, recipients int) error {
 	if len(meters) == 0 {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.room(now, meters, 1, recipients); err != nil {
+	if err := r.allow(now, meters, 1, recipients); err != nil {
 		return err
 	}
 	r.addLocked(now, meters, 1, recipients)
 	return nil
 }
 
-func (r *rates) add(at time.Time, meters []meter, messages, recipients int) {
+func (r *Rates) add(at time.Time, meters []meter, messages, recipients int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.addLocked(at, meters, messages, recipients)
 }
 
-func (r *rates) addLocked(at time.Time, meters []meter, messages, recipients int) {
+func (r *Rates) addLocked(at time.Time, meters []meter, messages, recipients int) {
 	for _, m := range meters {
 		c := r.counts[m.key]
 		if c == nil {
-			r.makeRoom()
+			r.evict()
 			c = newCounts()
 			r.counts[m.key] = c
 		}
@@ -150,8 +118,9 @@ func (r *rates) addLocked(at time.Time, meters []meter, messages, recipients int
 	}
 }
 
-// makeRoom forgets somebody: of a few at random, who brought something longest ago.
-func (r *rates) makeRoom() {
+// evict removes the least recently used of a few randomly chosen entries, if there are too
+// many.
+func (r *Rates) evict() {
 	if len(r.counts) < maxCounts {
 		return
 	}
@@ -169,60 +138,45 @@ func (r *rates) makeRoom() {
 	delete(r.counts, oldest)
 }
 
-func (r *rates) room(now time.Time, meters []meter, messages, recipients int) error {
+// allow is called with the lock held.
+func (r *Rates) allow(now time.Time, meters []meter, messages, recipients int) error {
 	for _, m := range meters {
 		c := r.counts[m.key]
 		if c == nil {
 			c = newCounts()
 		}
 		if wait := c.messages.wait(now, messages, m.limit.Messages); wait > 0 {
-			return tooMuch(now, wait, fmt.Sprintf("Too many messages from %s: %d a minute are taken", m.key, m.limit.Messages))
+			return rateRefusal(now, wait, fmt.Sprintf("Too many messages from %s: %d a minute are taken", m.key, m.limit.Messages))
 		}
 		if wait := c.recipients.wait(now, recipients, m.limit.Recipients); wait > 0 {
-			return tooMuch(now, wait, fmt.Sprintf("Too many recipients for %s: %d a day are taken", m.key, m.limit.Recipients))
+			return rateRefusal(now, wait, fmt.Sprintf("Too many recipients for %s: %d a day are taken", m.key, m.limit.Recipients))
 		}
 	}
 	return nil
 }
 
-func tooMuch(now time.Time, wait time.Duration, text string) error {
+func rateRefusal(now time.Time, wait time.Duration, text string) error {
 	when := fmt.Sprintf("in %d seconds", (wait+time.Second-1)/time.Second)
 	if wait > 10*time.Minute {
 		when = "after " + now.Add(wait+time.Minute).UTC().Format("2006-01-02 15:04 UTC")
 	}
-	return &smtpd.Refusal{Code: 450, Enhanced: [3]int{4, 7, 1}, Reason: smtpd.ReasonRate, Text: text + "; try again " + when}
+	return &smtpd.Refusal{Code: 450, Enhanced: [3]int{4, 7, 1}, Reason: reason.Rate, Text: text + "; try again " + when}
 }
 
-// keep counts what p limits, and what it has not counted so far as the queue tells it.
-func (r *rates) keep(ctx context.Context, p *policy, q queue.Inspector) error {
-	limits := map[string]config.Rate{"user": p.cfg.Rates.User, "address": p.cfg.Rates.Address, "sender": p.cfg.Rates.Sender}
-	fresh := r.begin(limits)
-	if len(fresh) == 0 {
-		return nil
-	}
-	return q.Receipts(ctx, time.Now().Add(-24*time.Hour), func(was queue.Receipt) {
-		if was.Client == "" { // the relay's own
-			return
-		}
-		meters := slices.DeleteFunc(p.receiptMeters(was), func(m meter) bool { return !fresh[m.key.kind] })
-		r.add(was.Received, meters, 1, was.Recipients)
-	})
-}
-
-// begin forgets what has no limit any more, and returns the kinds of meter that have
-// one which had none before.
-func (r *rates) begin(limits map[string]config.Rate) map[string]bool {
+// limit sets which kinds of meter have a limit. It forgets the counts of the others, and
+// returns the kinds that had no limit before.
+func (r *Rates) limit(limits map[string]config.Rate) map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fresh := map[string]bool{}
 	for kind, limit := range limits {
-		limited := limit != (config.Rate{})
-		if limited && !r.kept[kind] {
+		has := limit != (config.Rate{})
+		if has && !r.limited[kind] {
 			fresh[kind] = true
 		}
-		r.kept[kind] = limited
+		r.limited[kind] = has
 	}
-	maps.DeleteFunc(r.counts, func(k meterKey, _ *counts) bool { return !r.kept[k.kind] })
+	maps.DeleteFunc(r.counts, func(k meterKey, _ *counts) bool { return !r.limited[k.kind] })
 	return fresh
 }
 

@@ -1,6 +1,7 @@
-//go:build ignore
-
-package relay
+// Package certificate keeps the TLS certificates of the listeners: it loads them, takes
+// them anew when their files change, and warns before they expire. Sessions keep the
+// certificate that they began with.
+package certificate
 
 import (
 	"context"
@@ -21,41 +22,41 @@ const (
 	remindEvery = 24 * time.Hour
 )
 
-// certificate is a certificate with its key, taken anew from its files while the
-// relay runs: ACME clients replace them and tell nobody. Sessions under way keep
-// the one that they began with.
-type certificate struct {
+// Certificate is a certificate with its key. Renew loads it again from its files while the
+// relay runs, since ACME clients replace them without notice.
+type Certificate struct {
 	files   config.TLS
 	log     *slog.Logger
 	current atomic.Pointer[tls.Certificate]
 
-	// Of renew and remind, which one goroutine calls.
-	problem  string // the last one
-	times    int    // in a row
+	// The fields below are for renew and remind, which one goroutine calls.
+	problem  string // the last error of renew
+	times    int    // how often it came in a row
 	reminded time.Time
 }
 
-func loadCertificate(files config.TLS, log *slog.Logger) (*certificate, error) {
+func load(files config.TLS, log *slog.Logger) (*Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("load the certificate: %w", err)
 	}
-	c := &certificate{files: files, log: log.With("cert_file", files.CertFile), reminded: time.Now()} // the start warns too
+	c := &Certificate{files: files, log: log.With("cert_file", files.CertFile), reminded: time.Now()} // the configuration's warnings have named it
 	c.current.Store(&pair)
 	return c, nil
 }
 
-// get is for tls.Config.GetCertificate. There is no choice by name: a relay has one.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// get implements tls.Config.GetCertificate. It ignores the server name: a listener has one
+// certificate.
+func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.current.Load(), nil
 }
 
-func (c *certificate) expires() time.Time { return c.current.Load().Leaf.NotAfter }
+func (c *Certificate) expires() time.Time { return c.current.Load().Leaf.NotAfter }
 
-// renew takes what the files hold now, if it is another certificate. The two files
-// are replaced one after the other, so a pair that does not fit is reported only if
-// it is found again, and then once.
-func (c *certificate) renew() {
+// renew loads the files and uses what they hold from now on, if it is another certificate.
+// The two files are replaced one after the other, so renew reports a pair that does not
+// match only if it finds it twice, and then once.
+func (c *Certificate) renew() {
 	pair, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
 	if err != nil {
 		if c.problem != err.Error() {
@@ -74,8 +75,8 @@ func (c *certificate) renew() {
 	c.log.Info("certificate renewed", "expires", pair.Leaf.NotAfter.UTC())
 }
 
-// remind warns once a day of a certificate that nobody renews.
-func (c *certificate) remind(now time.Time) {
+// remind warns once a day of a certificate that has expired or soon will.
+func (c *Certificate) remind(now time.Time) {
 	end := c.expires()
 	if now.Add(config.RenewalNotice).Before(end) || now.Sub(c.reminded) < remindEvery {
 		return
@@ -84,18 +85,21 @@ func (c *certificate) remind(now time.Time) {
 	c.log.Warn("the certificate has expired, or expires soon; renew it", "expires", end.UTC())
 }
 
-// loadCertificates loads each pair of files once. The result has one for each
-// listener with TLS, nil for the others.
-func loadCertificates(cfg *config.Config, log *slog.Logger) ([]*certificate, error) {
-	loaded := map[config.TLS]*certificate{}
-	all := make([]*certificate, len(cfg.Listeners))
+// List holds the certificate of each listener, in the order of config.Config.Listeners;
+// nil for a listener without TLS.
+type List []*Certificate
+
+// Load loads the certificates of all listeners, each pair of files once.
+func Load(cfg *config.Config, log *slog.Logger) (List, error) {
+	loaded := map[config.TLS]*Certificate{}
+	all := make(List, len(cfg.Listeners))
 	for i, l := range cfg.Listeners {
 		if l.TLS == config.TLSNone {
 			continue
 		}
 		files := cfg.CertificateOf(l)
 		if loaded[files] == nil {
-			c, err := loadCertificate(files, log)
+			c, err := load(files, log)
 			if err != nil {
 				return nil, err
 			}
@@ -106,10 +110,10 @@ func loadCertificates(cfg *config.Config, log *slog.Logger) ([]*certificate, err
 	return all, nil
 }
 
-// renewCertificates looks after the certificates until ctx is done.
-func (g *generation) renewCertificates(ctx context.Context) {
-	once := map[*certificate]bool{}
-	for _, c := range g.certificates {
+// Renew keeps the certificates up to date until ctx is done.
+func (l List) Renew(ctx context.Context) {
+	once := map[*Certificate]bool{}
+	for _, c := range l {
 		if c != nil {
 			once[c] = true
 		}
@@ -129,28 +133,28 @@ func (g *generation) renewCertificates(ctx context.Context) {
 	}
 }
 
-// expiryCollector reads when the certificates in use end.
-type expiryCollector struct {
-	relay *Relay
-	desc  *prometheus.Desc
+// Collector exports when the certificates in use expire.
+type Collector struct {
+	current func() (*config.Config, List)
+	desc    *prometheus.Desc
 }
 
-func newExpiryCollector(r *Relay) expiryCollector {
-	return expiryCollector{r, prometheus.NewDesc("graphrelay_tls_certificate_expiry_timestamp_seconds",
-		"When the certificate of a listener with TLS ends, in Unix time.", []string{"listener"}, nil)}
+// NewCollector returns a collector; current returns the configuration in use and its
+// certificates.
+func NewCollector(current func() (*config.Config, List)) Collector {
+	return Collector{current, prometheus.NewDesc("graphrelay_tls_certificate_expiry_timestamp_seconds",
+		"When the certificate of a listener with TLS expires, in Unix time.", []string{"listener"}, nil)}
 }
 
 // Describe implements prometheus.Collector.
-func (c expiryCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c Collector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 
 // Collect implements prometheus.Collector.
-func (c expiryCollector) Collect(ch chan<- prometheus.Metric) {
-	c.relay.mu.Lock()
-	g := c.relay.current
-	c.relay.mu.Unlock()
-	for i, cert := range g.certificates {
+func (c Collector) Collect(ch chan<- prometheus.Metric) {
+	cfg, list := c.current()
+	for i, cert := range list {
 		if cert != nil {
-			ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(cert.expires().Unix()), g.cfg.Listeners[i].Name)
+			ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(cert.expires().Unix()), cfg.Listeners[i].Name)
 		}
 	}
 }

@@ -1,20 +1,17 @@
-//go:build ignore
-
-package relay
+package certificate
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"graphrelay/relay/config"
 )
 
-// listenerTLS is how a listener speaks TLS; nil where it has no certificate.
-func listenerTLS(l config.Listener, cert *certificate) (*tls.Config, error) {
+// ListenerTLS returns the TLS settings of a listener that shows cert; nil if cert is nil,
+// as for a listener without TLS.
+func ListenerTLS(l config.Listener, cert *Certificate) (*tls.Config, error) {
 	if cert == nil {
 		return nil, nil
 	}
@@ -27,32 +24,9 @@ func listenerTLS(l config.Listener, cert *certificate) (*tls.Config, error) {
 		return nil, fmt.Errorf("load the authority of client certificates: %w", err)
 	}
 	t.ClientCAs = x509.NewCertPool()
-	if !t.ClientCAs.AppendCertsFromPEM(data) { // nil would stand for the system's
+	if !t.ClientCAs.AppendCertsFromPEM(data) { // a nil pool would stand for the system's authorities
 		return nil, fmt.Errorf("%s holds no certificate", l.ClientCAFile)
 	}
 	t.ClientAuth = tls.VerifyClientCertIfGiven
 	return t, nil
-}
-
-// CertificateUser implements smtpd.Policy.
-func (p *policy) CertificateUser(cert *x509.Certificate) string {
-	for _, name := range certificateNames(cert) {
-		for _, u := range p.cfg.Users {
-			if u.Certificate != "" && u.Certificate == strings.ToLower(name) {
-				return u.Name
-			}
-		}
-	}
-	return ""
-}
-
-// certificateNames are the names that an authority vouches for. The common name is
-// one where there is no other (RFC 6125 section 6.4.4): an authority that checks
-// the others may leave it to whoever asks for a certificate.
-func certificateNames(cert *x509.Certificate) []string {
-	names := slices.Concat(cert.DNSNames, cert.EmailAddresses)
-	if len(names) == 0 {
-		names = append(names, cert.Subject.CommonName)
-	}
-	return names
 }

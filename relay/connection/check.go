@@ -1,27 +1,24 @@
-//go:build ignore
-
-package relay
+package connection
 
 import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/graph/entra"
 	"graphrelay/relay/config"
 )
 
-// ConnectionCheck is what was seen of a connection when it was tried. What is wrong, and
-// what only deserves a look, is said with what to do about it, a line each.
-type ConnectionCheck struct {
+// Check is the result of trying a connection. Each fault and each warning is one
+// line, with what to do about it.
+type Check struct {
 	Connection string        `json:"connection"`
 	SignIn     config.SignIn `json:"sign_in"`
 	Good       bool          `json:"good"`
@@ -39,14 +36,14 @@ type ConnectionCheck struct {
 	key string // of the mailbox in Graph's paths, where the directory has told
 }
 
-func (c *ConnectionCheck) fault(err error, advice string) {
+func (c *Check) fault(err error, advice string) {
 	if advice != "" {
 		err = fmt.Errorf("%w; %s", err, advice)
 	}
 	c.Faults = append(c.Faults, err.Error())
 }
 
-// remedy is what to do where the error does not say it itself.
+// remedy returns what to do about an error that does not say so itself.
 func remedy(err error) string {
 	var e *graph.Error
 	var proxy *graph.ProxyError
@@ -62,16 +59,30 @@ func remedy(err error) string {
 	return cmp.Or(graph.Advice(err), "check sign_in, tenant, cloud, client_id and the client secret or certificate (it may have expired) in the Entra admin center")
 }
 
-func (c *ConnectionCheck) warn(format string, args ...any) {
+func (c *Check) warn(format string, args ...any) {
 	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
 }
 
-// CheckOnline tries a connection: it signs in, and looks into a mailbox, but changes
-// nothing. mailbox may be empty: then one is taken that the configuration names.
-func CheckOnline(ctx context.Context, cfg *config.Config, c *config.Connection, mailbox string) ConnectionCheck {
-	check := ConnectionCheck{Connection: c.Name, SignIn: c.SignIn, Mailbox: mailbox}
+// Owners are the connected mailboxes of one delegated connection.
+type Owners struct {
+	Usable  []string          // mailboxes whose owners have signed in
+	Refused map[string]string // mailboxes that have to be connected again, and why
+	Tokens  entra.RefreshTokens
+}
+
+// Checker tries the connections of a configuration. It changes nothing.
+type Checker struct {
+	Config *config.Config
+	// Owners returns the connected mailboxes of a delegated connection.
+	Owners func(ctx context.Context, connection string) (Owners, error)
+}
+
+// Check signs in to a connection and looks into a mailbox. mailbox may be empty:
+// then Check chooses one that the configuration names.
+func (k Checker) Check(ctx context.Context, c *config.Connection, mailbox string) Check {
+	check := Check{Connection: c.Name, SignIn: c.SignIn, Mailbox: mailbox}
 	if check.Mailbox == "" {
-		check.Mailbox = sampleMailbox(cfg, c)
+		check.Mailbox = sampleMailbox(k.Config, c)
 	}
 	if _, _, end := c.Credential(); !end.IsZero() {
 		check.Expires = end
@@ -80,15 +91,15 @@ func CheckOnline(ctx context.Context, cfg *config.Config, c *config.Connection, 
 	case config.SignInPassThrough:
 		check.warn("its clients bring their own credentials, which are seen when they sign in")
 	case config.SignInDelegated:
-		check.owners(ctx, cfg, c)
+		check.delegated(ctx, k, c)
 	default:
-		check.application(ctx, NewClient(cfg, *c, nil), c)
+		check.application(ctx, NewClient(k.Config, *c, SignIn(*c, nil), nil), c)
 	}
 	check.Good = len(check.Faults) == 0
 	return check
 }
 
-// sampleMailbox is one of the connection that the configuration names, or "".
+// sampleMailbox returns a mailbox of the connection that the configuration names, or "".
 func sampleMailbox(cfg *config.Config, c *config.Connection) string {
 	candidates := []string{cfg.Delivery.Postmaster}
 	for _, s := range cfg.Senders {
@@ -110,8 +121,8 @@ func sampleMailbox(cfg *config.Config, c *config.Connection) string {
 	return candidates[i]
 }
 
-// application tries one that signs in for every mailbox.
-func (c *ConnectionCheck) application(ctx context.Context, client *graph.Client, of *config.Connection) {
+// application tries a connection that signs in as an application, for any mailbox.
+func (c *Check) application(ctx context.Context, client *graph.Client, of *config.Connection) {
 	defer client.Close()
 	token, err := client.Token(ctx, "")
 	c.clock(client)
@@ -119,7 +130,7 @@ func (c *ConnectionCheck) application(ctx context.Context, client *graph.Client,
 		c.fault(err, remedy(err))
 		return
 	}
-	c.TokenUntil, c.Rights = token.Expiry, rights(token.AccessToken)
+	c.TokenUntil, c.Rights = token.Expiry, permissions(token.AccessToken)
 	needed := []string{"Mail.Send"}
 	if of.MailReadWrite {
 		needed = append(needed, "Mail.ReadWrite")
@@ -143,16 +154,17 @@ func (c *ConnectionCheck) application(ctx context.Context, client *graph.Client,
 	}
 }
 
-// clock compares the time: a sign-in with a certificate fails when it is five minutes off.
-func (c *ConnectionCheck) clock(client *graph.Client) {
+// clock compares this machine's time with Microsoft's: a sign-in with a certificate
+// fails when they differ by five minutes.
+func (c *Check) clock(client *graph.Client) {
 	ahead, _ := client.ClockSkew()
 	if c.ClockAhead = ahead.Round(time.Second).Seconds(); ahead.Abs() > time.Minute {
 		c.warn("the clock of this machine is %s ahead of Microsoft's (negative: behind); set it by NTP", ahead.Round(time.Second))
 	}
 }
 
-// lookUp asks the directory whose the mailbox's address is.
-func (c *ConnectionCheck) lookUp(ctx context.Context, client *graph.Client, of *config.Connection) {
+// lookUp asks the directory for the owner of the mailbox's address.
+func (c *Check) lookUp(ctx context.Context, client *graph.Client, of *config.Connection) {
 	if of.Directory == config.DirectoryOff {
 		return
 	}
@@ -166,7 +178,7 @@ func (c *ConnectionCheck) lookUp(ctx context.Context, client *graph.Client, of *
 		c.Directory = "readable"
 	case errors.As(err, &e) && e.Reason == graph.ReasonAccessDenied:
 		c.Directory = "denied"
-		c.warn("the directory may not be read: grant the application User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off")
+		c.warn("the application is not allowed to read the directory: grant it User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off")
 	default:
 		c.Directory = "failed"
 		c.warn("the directory cannot be asked: %v", err)
@@ -174,7 +186,7 @@ func (c *ConnectionCheck) lookUp(ctx context.Context, client *graph.Client, of *
 }
 
 // probe looks into the mailbox.
-func (c *ConnectionCheck) probe(ctx context.Context, client *graph.Client) {
+func (c *Check) probe(ctx context.Context, client *graph.Client) {
 	_, err := client.Mailbox(cmp.Or(c.key, c.Mailbox)).Probe(ctx)
 	var e *graph.Error
 	switch {
@@ -189,39 +201,26 @@ func (c *ConnectionCheck) probe(ctx context.Context, client *graph.Client) {
 	}
 }
 
-// owners tries a connection whose owners have signed in, with a mailbox of theirs.
-func (c *ConnectionCheck) owners(ctx context.Context, cfg *config.Config, of *config.Connection) {
-	store, err := openMailboxes(ctx, cfg, slog.New(slog.DiscardHandler))
+// delegated tries a connection whose mailboxes' owners sign in, with one of those.
+func (c *Check) delegated(ctx context.Context, k Checker, of *config.Connection) {
+	owners, err := k.Owners(ctx, of.Name)
 	if err != nil {
 		c.fault(err, "check data_dir and mailboxes.token_key")
 		return
 	}
-	defer store.Close()
-	all, err := store.List(ctx)
-	if err != nil {
-		c.fault(err, "")
-		return
+	for _, address := range slices.Sorted(maps.Keys(owners.Refused)) {
+		c.warn("the owner of %s has to connect it again: %s", address, owners.Refused[address])
 	}
-	var usable []string
-	for _, m := range all {
-		switch {
-		case m.Connection != of.Name:
-		case m.Refused != "":
-			c.warn("the owner of %s has to connect it again: %s", m.Address, m.Refused)
-		default:
-			usable = append(usable, m.Address)
-		}
-	}
-	c.Connected = len(usable)
+	c.Connected = len(owners.Usable)
 	if c.Connected == 0 {
 		c.Mailbox = ""
 		c.warn("no mailbox is connected: graphrelay connect MAILBOX, or the page /connect")
 		return
 	}
-	if c.Mailbox = strings.ToLower(c.Mailbox); !slices.Contains(usable, c.Mailbox) {
-		c.Mailbox = usable[0]
+	if c.Mailbox = strings.ToLower(c.Mailbox); !slices.Contains(owners.Usable, c.Mailbox) {
+		c.Mailbox = owners.Usable[0]
 	}
-	client := NewClient(cfg, *of, signIn(*of, store))
+	client := NewClient(k.Config, *of, SignIn(*of, owners.Tokens), nil)
 	defer client.Close()
 	token, err := client.Token(ctx, c.Mailbox)
 	c.clock(client)
@@ -229,33 +228,6 @@ func (c *ConnectionCheck) owners(ctx context.Context, cfg *config.Config, of *co
 		c.fault(err, remedy(err))
 		return
 	}
-	c.TokenUntil, c.Rights = token.Expiry, rights(token.AccessToken)
+	c.TokenUntil, c.Rights = token.Expiry, permissions(token.AccessToken)
 	c.probe(ctx, client)
-}
-
-// rights reads the roles of an application's token, or the scopes of an owner's. They are
-// shown, not relied on: what RBAC for Applications gives is not among them.
-func rights(token string) []string {
-	c := claimsOf(token)
-	return append(append([]string{}, c.Roles...), strings.Fields(c.Scope)...)
-}
-
-// claims are those of a token for Graph, unverified, as far as they can be read: to a
-// client a token is opaque.
-type claims struct {
-	Roles []string `json:"roles"`
-	Scope string   `json:"scp"`
-	UPN   string   `json:"upn"`
-}
-
-func claimsOf(token string) (c claims) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return claims{}
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil || json.Unmarshal(payload, &c) != nil {
-		return claims{}
-	}
-	return c
 }

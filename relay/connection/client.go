@@ -1,27 +1,31 @@
-//go:build ignore
-
-package relay
+// Package connection turns the configured connections, which are Entra
+// applications in a tenant, into Graph clients: how each signs in, what its
+// requests are limited to, when its credential expires, and whether it works
+// (check --online).
+//
+// Principals are the SMTP clients that bring an Entra credential of their own.
+// Their credentials are in memory alone and never reach a disk or a log.
+package connection
 
 import (
-	"context"
-	"log/slog"
+	"time"
 
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
+	"graphrelay/internal/buildinfo"
 	"graphrelay/relay/config"
-	"graphrelay/relay/mailboxes"
 )
 
 func appOf(c config.Connection) entra.App {
 	return entra.App{Tenant: c.Tenant, ClientID: c.ClientID, LoginURL: c.Endpoints.Login, GraphURL: c.Endpoints.Graph}
 }
 
-// signIn is how a connection gets its tokens. mailboxes may be nil where no connection is
-// delegated.
-func signIn(c config.Connection, mailboxes *mailboxes.Store) graph.SignIn {
+// SignIn returns how a connection gets its tokens. tokens holds the refresh
+// tokens of a delegated connection; it may be nil for any other.
+func SignIn(c config.Connection, tokens entra.RefreshTokens) graph.SignIn {
 	switch c.SignIn {
 	case config.SignInDelegated:
-		return entra.Delegated{App: appOf(c), Secret: c.ClientSecret.Reveal(), Tokens: mailboxes.Of(c.Name)}
+		return Delegated(c, tokens)
 	case config.SignInCertificate:
 		return entra.Certificate{App: appOf(c), Certificate: *c.Certificate, Chain: c.CertificateChain}
 	case config.SignInWorkload:
@@ -32,14 +36,34 @@ func signIn(c config.Connection, mailboxes *mailboxes.Store) graph.SignIn {
 	return entra.ClientSecret{App: appOf(c), Secret: c.ClientSecret.Reveal()}
 }
 
-// openMailboxes opens the connected mailboxes; nil if no connection is delegated.
-func openMailboxes(ctx context.Context, cfg *config.Config, log *slog.Logger) (*mailboxes.Store, error) {
-	if !cfg.Delegated() {
-		return nil, nil
-	}
-	keys, err := mailboxes.NewKeys(cfg.Mailboxes.Keys())
-	if err != nil {
-		return nil, err
-	}
-	return mailboxes.Open(ctx, cfg.DataDir, keys, log)
+// Delegated returns the sign-in of mailbox owners. tokens may be nil where only
+// the sign-in itself is needed, before there is a token to keep.
+func Delegated(c config.Connection, tokens entra.RefreshTokens) entra.Delegated {
+	return entra.Delegated{App: appOf(c), Secret: c.ClientSecret.Reveal(), Tokens: tokens}
 }
+
+// NewClient returns a Graph client for a connection that signs in with s. It has
+// the limits, proxy and authorities that the configuration gives. observer may be
+// nil.
+func NewClient(cfg *config.Config, c config.Connection, s graph.SignIn, observer graph.Observer) *graph.Client {
+	return graph.New(graph.Config{
+		Tenant: c.Tenant, ClientID: c.ClientID, SignIn: s, GraphURL: c.Endpoints.Graph,
+		Proxy: c.ProxyURL(), Authorities: c.Authorities, UserAgent: buildinfo.Read().UserAgent(),
+		Concurrency: cfg.Delivery.MailboxConcurrency, Budgets: budgets(cfg.Delivery),
+		Timeout: time.Duration(cfg.Delivery.RequestTimeout), Observer: observer,
+	})
+}
+
+// budgets returns the budgets of a mailbox over the periods in which Graph counts.
+func budgets(d config.Delivery) graph.Budgets {
+	return graph.Budgets{
+		Requests: graph.Budget{Amount: int64(d.MailboxRequests), Per: 10 * time.Minute},
+		Upload:   graph.Budget{Amount: int64(d.MailboxUpload), Per: 5 * time.Minute},
+		Sends:    graph.Budget{Amount: int64(d.MailboxPace), Per: time.Minute},
+	}
+}
+
+// MaxSendOnly is the size in bytes beyond which no usual message fits the one request of
+// a connection that may not write to mailboxes: base64 comes in lines of 76 characters
+// with two for their end, and goes without these.
+const MaxSendOnly = graph.MaxRequestBytes / 76 * 78

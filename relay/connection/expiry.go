@@ -1,29 +1,34 @@
-//go:build ignore
-
-package relay
+package connection
 
 import (
 	"context"
+	"log/slog"
 	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"graphrelay/relay/config"
 )
 
-// expiryNotices has a line for each connection whose credential has expired or soon does.
-func (g *generation) expiryNotices() (lines []string) {
-	for i := range g.cfg.Connections {
-		if notice := g.cfg.Connections[i].ExpiryNotice(time.Now()); notice != "" {
+const remindEvery = 24 * time.Hour
+
+// ExpiryNotices returns a line for each connection whose credential has expired or
+// is about to.
+func ExpiryNotices(cfg *config.Config) (lines []string) {
+	for i := range cfg.Connections {
+		if notice := cfg.Connections[i].ExpiryNotice(time.Now()); notice != "" {
 			lines = append(lines, notice)
 		}
 	}
 	return lines
 }
 
-// remindOfCredentials tells once a day of those that expire soon, until ctx is done. The
-// configuration's warnings, which a start and a reload log, have told of them already.
-func (g *generation) remindOfCredentials(ctx context.Context) {
-	g.logCredentials(true)
+// RemindOfExpiry logs once a day, until ctx is done, which credentials have expired
+// or soon will. At its start it logs only those that have expired: the
+// configuration's warnings, which a start and a reload log, name the others.
+func RemindOfExpiry(ctx context.Context, cfg *config.Config, log *slog.Logger) {
+	logExpiry(cfg, log, true)
 	tick := time.NewTicker(remindEvery)
 	defer tick.Stop()
 	for {
@@ -31,47 +36,46 @@ func (g *generation) remindOfCredentials(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			g.logCredentials(false)
+			logExpiry(cfg, log, false)
 		}
 	}
 }
 
-func (g *generation) logCredentials(expiredOnly bool) {
+func logExpiry(cfg *config.Config, log *slog.Logger, expiredOnly bool) {
 	now := time.Now()
-	for i := range g.cfg.Connections {
-		c := &g.cfg.Connections[i]
+	for i := range cfg.Connections {
+		c := &cfg.Connections[i]
 		notice := c.ExpiryNotice(now)
 		_, _, end := c.Credential()
 		switch {
 		case notice == "":
 		case !now.Before(end):
-			g.log.Error(notice, "connection", c.Name)
+			log.Error(notice, "connection", c.Name)
 		case !expiredOnly:
-			g.log.Warn(notice, "connection", c.Name)
+			log.Warn(notice, "connection", c.Name)
 		}
 	}
 }
 
-// credentialCollector reads when the credentials in use end.
-type credentialCollector struct {
-	relay *Relay
-	desc  *prometheus.Desc
+// ExpiryCollector exports when the credentials of the configuration in use expire.
+type ExpiryCollector struct {
+	current func() *config.Config
+	desc    *prometheus.Desc
 }
 
-func newCredentialCollector(r *Relay) credentialCollector {
-	return credentialCollector{r, prometheus.NewDesc("graphrelay_credential_expiry_timestamp_seconds",
-		"When the connection's client secret or certificate expires, in Unix time; NaN where nobody says, as of a secret without client_secret_expires.",
+// NewExpiryCollector returns a collector; current returns the configuration in use.
+func NewExpiryCollector(current func() *config.Config) ExpiryCollector {
+	return ExpiryCollector{current, prometheus.NewDesc("graphrelay_credential_expiry_timestamp_seconds",
+		"When the connection's client secret or certificate expires, in Unix time; NaN if unknown, as for a secret without client_secret_expires.",
 		[]string{"connection"}, nil)}
 }
 
 // Describe implements prometheus.Collector.
-func (c credentialCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c ExpiryCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 
 // Collect implements prometheus.Collector.
-func (c credentialCollector) Collect(ch chan<- prometheus.Metric) {
-	c.relay.mu.Lock()
-	cfg := c.relay.current.cfg
-	c.relay.mu.Unlock()
+func (c ExpiryCollector) Collect(ch chan<- prometheus.Metric) {
+	cfg := c.current()
 	for i := range cfg.Connections {
 		at := math.NaN()
 		if _, _, end := cfg.Connections[i].Credential(); !end.IsZero() {

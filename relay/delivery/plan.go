@@ -26,11 +26,6 @@ type Connection struct {
 	DropCopies bool // no copy in Sent Items
 }
 
-// MaxSendOnly is the size in bytes beyond which no usual message fits the one request
-// of a connection that is SendOnly: base64 comes in lines of 76 characters with two
-// for their end, and goes without these.
-const MaxSendOnly = graph.MaxRequestBytes / 76 * 78
-
 // plan is how one message goes.
 type plan struct {
 	path      string

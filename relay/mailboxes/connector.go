@@ -1,6 +1,4 @@
-//go:build ignore
-
-package relay
+package mailboxes
 
 import (
 	"context"
@@ -16,37 +14,29 @@ import (
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
 	"graphrelay/relay/config"
-	"graphrelay/relay/mailboxes"
-	"graphrelay/relay/queue"
+	"graphrelay/relay/connection"
 	"graphrelay/relay/smtpd"
 )
 
-// Connector connects mailboxes: their owners sign in, and the relay keeps what comes of
-// it.
+// Connector connects mailboxes: an owner signs in, and the store keeps the refresh
+// token.
 type Connector struct {
 	cfg   *config.Config
-	store *mailboxes.Store
+	store *Store
 	log   *slog.Logger
 }
 
-// NewConnector opens the connected mailboxes, of a running or stopped relay.
-func NewConnector(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Connector, error) {
-	if !cfg.Delegated() {
-		return nil, errors.New("no connection has sign_in: delegated, which lets owners connect their mailboxes; add one to the configuration")
-	}
-	store, err := openMailboxes(ctx, cfg, log)
-	if err != nil {
-		return nil, err
-	}
-	return &Connector{cfg, store, log}, nil
+// NewConnector returns a connector that keeps sign-ins in store.
+func NewConnector(cfg *config.Config, store *Store, log *slog.Logger) *Connector {
+	return &Connector{cfg, store, log}
 }
 
-// Close closes what NewConnector opened.
-func (k *Connector) Close() error { return k.store.Close() }
+// Connections returns the names of the connections that mailboxes can be connected
+// through.
+func (k *Connector) Connections() []string { return delegated(k.cfg) }
 
-// Connections are the names of those that mailboxes can be connected through.
-func (k *Connector) Connections() (names []string) {
-	for _, c := range k.cfg.Connections {
+func delegated(cfg *config.Config) (names []string) {
+	for _, c := range cfg.Connections {
 		if c.SignIn == config.SignInDelegated {
 			names = append(names, c.Name)
 		}
@@ -63,16 +53,16 @@ type SignIn struct {
 	client     *graph.Client
 }
 
-// Begin begins a sign-in. connection may be empty: then it is the mailbox's domain's, or
-// the only one.
-func (k *Connector) Begin(connection, mailbox string) (*SignIn, error) {
+// Begin begins a sign-in for a mailbox. connectionName may be empty: then it is the
+// connection of the mailbox's domain, or the only one.
+func (k *Connector) Begin(connectionName, mailbox string) (*SignIn, error) {
 	mailbox = strings.ToLower(strings.TrimSpace(mailbox))
 	if !smtpd.ValidAddress(mailbox) {
 		return nil, errors.New("that is no mail address; write one such as anna@contoso.test")
 	}
 	names := k.Connections()
-	c := k.cfg.ConnectionOf(mailbox, connection)
-	if c == nil && connection == "" && len(names) == 1 {
+	c := k.cfg.ConnectionOf(mailbox, connectionName)
+	if c == nil && connectionName == "" && len(names) == 1 {
 		c = k.cfg.ConnectionOf(mailbox, names[0])
 	}
 	if c == nil || c.SignIn != config.SignInDelegated {
@@ -80,8 +70,8 @@ func (k *Connector) Begin(connection, mailbox string) (*SignIn, error) {
 	}
 	return &SignIn{
 		connector: k, connection: *c, mailbox: mailbox,
-		delegated: entra.Delegated{App: appOf(*c), Secret: c.ClientSecret.Reveal()},
-		client:    NewClient(k.cfg, *c, nil),
+		delegated: connection.Delegated(*c, nil),
+		client:    connection.NewClient(k.cfg, *c, connection.Delegated(*c, nil), nil),
 	}, nil
 }
 
@@ -124,12 +114,12 @@ func (s *SignIn) keep(ctx context.Context, token *oauth2.Token, err error) error
 	if err != nil {
 		return s.failed(err)
 	}
-	probe := NewClient(s.connector.cfg, s.connection, entra.StaticToken{Value: token})
+	probe := connection.NewClient(s.connector.cfg, s.connection, entra.StaticToken{Value: token}, nil)
 	defer probe.Close()
 	defer s.client.Close()
 	_, err = probe.Mailbox(s.mailbox).Probe(ctx)
 	var e *graph.Error
-	if errors.As(err, &e) && e.Class != graph.ClassPassing && e.Class != graph.ClassConnection {
+	if errors.As(err, &e) && e.Class != graph.ClassTemporary && e.Class != graph.ClassConnection {
 		return fmt.Errorf("the account that signed in may not use the mailbox %s; sign in as its owner, and see that the application has Mail.ReadWrite and Mail.Send: %w", s.mailbox, err)
 	}
 	if err != nil {
@@ -162,71 +152,19 @@ func (s *SignIn) MakeUser(ctx context.Context) (name, password string, err error
 }
 
 // List returns the connected mailboxes.
-func (k *Connector) List(ctx context.Context) ([]mailboxes.Mailbox, error) { return k.store.List(ctx) }
+func (k *Connector) List(ctx context.Context) ([]Mailbox, error) { return k.store.List(ctx) }
 
 // Disconnect forgets a mailbox of whichever connection, its token and its SMTP user. What
 // its owner has agreed to stays known to Entra.
 func (k *Connector) Disconnect(ctx context.Context, mailbox string) error {
-	err := mailboxes.ErrNoSuchMailbox
+	err := ErrNoSuchMailbox
 	for _, name := range k.Connections() {
 		switch e := k.store.Disconnect(ctx, name, mailbox); {
-		case e == nil && errors.Is(err, mailboxes.ErrNoSuchMailbox):
+		case e == nil && errors.Is(err, ErrNoSuchMailbox):
 			err = nil
-		case e != nil && !errors.Is(e, mailboxes.ErrNoSuchMailbox):
+		case e != nil && !errors.Is(e, ErrNoSuchMailbox):
 			err = e
 		}
 	}
 	return err
-}
-
-// heldMail is what of the queue is needed to release held messages.
-type heldMail interface {
-	List(ctx context.Context, f queue.Filter) ([]queue.Record, error)
-	Lanes(ctx context.Context) ([]queue.LaneStatus, error)
-	Apply(ctx context.Context, id string, a queue.Action, by string) error
-	Resume(ctx context.Context, lane queue.Lane) error
-}
-
-// releaseConnected lets the mail go on that waited for its mailbox to be connected.
-func releaseConnected(ctx context.Context, store *mailboxes.Store, q heldMail, log *slog.Logger) error {
-	return release(ctx, q, log, "the mailbox is connected", func(l queue.Lane) bool {
-		m, err := store.Get(ctx, l.Connection, l.Mailbox)
-		return err == nil && m.Refused == ""
-	})
-}
-
-// release lets the mail go on that was held for want of a credential, and has one now.
-// Lane by lane: a list of all has an end, behind which somebody's could be for ever.
-func release(ctx context.Context, q heldMail, log *slog.Logger, why string, ready func(queue.Lane) bool) error {
-	held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Limit: 1})
-	if err != nil || len(held) == 0 { // as nearly always
-		return err
-	}
-	lanes, err := q.Lanes(ctx)
-	for _, l := range lanes {
-		if l.Messages[queue.Held] > 0 && ready(l.Lane) {
-			err = errors.Join(err, releaseLane(ctx, q, log, l.String(), why))
-		}
-	}
-	return err
-}
-
-// releaseLane does so with a lane, or with all of a connection.
-func releaseLane(ctx context.Context, q heldMail, log *slog.Logger, lane, why string) error {
-	for {
-		held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: string(graph.ReasonNotConnected), Lane: lane})
-		released := 0
-		for _, m := range held {
-			switch e := q.Apply(ctx, m.ID, queue.Release, why); {
-			case e == nil:
-				released++
-				log.Info("released", "id", m.ID, "lane", m.Lane.String(), "why", why)
-			case !errors.Is(e, queue.ErrState) && !errors.Is(e, queue.ErrNotFound): // somebody else did something with it
-				err = errors.Join(err, e)
-			}
-		}
-		if err != nil || released == 0 {
-			return err
-		}
-	}
 }

@@ -1,10 +1,9 @@
-package relay
+package certificate
 
 import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -13,27 +12,28 @@ import (
 	"testing"
 	"time"
 
+	"graphrelay/internal/testcert"
 	"graphrelay/relay/config"
 )
 
 // certificateRig is a pair of files, and what was logged about it.
 type certificateRig struct {
 	*testing.T
-	*authority
+	*testcert.Authority
 	files config.TLS
-	cert  *certificate
+	cert  *Certificate
 	log   *bytes.Buffer
 }
 
 func newCertificateRig(t *testing.T, end time.Time) *certificateRig {
 	t.Helper()
 	dir := t.TempDir()
-	r := &certificateRig{T: t, authority: newAuthority(t), log: &bytes.Buffer{},
+	r := &certificateRig{T: t, Authority: testcert.NewAuthority(t), log: &bytes.Buffer{},
 		files: config.TLS{CertFile: filepath.Join(dir, "relay.crt"), KeyFile: filepath.Join(dir, "relay.key")}}
-	key := newKey(t)
-	writeCert(t, r.files.CertFile, r.server(key, end))
-	writeKey(t, r.files.KeyFile, key)
-	cert, err := loadCertificate(r.files, slog.New(slog.NewTextHandler(r.log, nil)))
+	key := testcert.NewKey(t)
+	testcert.WriteCert(t, r.files.CertFile, r.Server(key, end))
+	testcert.WriteKey(t, r.files.KeyFile, key)
+	cert, err := load(r.files, slog.New(slog.NewTextHandler(r.log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,12 +46,12 @@ type session struct{ client, server *tls.Conn }
 
 func (r *certificateRig) session() session {
 	r.Helper()
-	t, err := listenerTLS(config.Listener{TLSMin: config.TLS12}, r.cert)
+	t, err := ListenerTLS(config.Listener{TLSMin: config.TLS12}, r.cert)
 	if err != nil {
 		r.Fatal(err)
 	}
 	here, there := net.Pipe()
-	s := session{tls.Client(here, &tls.Config{RootCAs: r.pool, ServerName: "relay.test"}), tls.Server(there, t)}
+	s := session{tls.Client(here, &tls.Config{RootCAs: r.Pool, ServerName: "relay.test"}), tls.Server(there, t)}
 	r.Cleanup(func() { _, _ = here.Close(), there.Close() })
 	done := make(chan error, 1)
 	go func() { done <- s.server.Handshake() }()
@@ -82,10 +82,10 @@ func TestRenewal(t *testing.T) {
 	r := newCertificateRig(t, time.Time{})
 	first := r.session()
 	old := first.shown()
-	key := newKey(t)
-	renewed := r.server(key, time.Time{})
-	second := newKey(t)
-	again := r.server(second, time.Time{})
+	key := testcert.NewKey(t)
+	renewed := r.Server(key, time.Time{})
+	second := testcert.NewKey(t)
+	again := r.Server(second, time.Time{})
 	for _, step := range []struct {
 		what     string
 		change   func()
@@ -94,17 +94,17 @@ func TestRenewal(t *testing.T) {
 		renewals int
 	}{
 		{"nothing", func() {}, old, 0, 0},
-		{"the certificate alone", func() { writeCert(t, r.files.CertFile, renewed) }, old, 0, 0},
-		{"and its key", func() { writeKey(t, r.files.KeyFile, key) }, renewed, 0, 1},
+		{"the certificate alone", func() { testcert.WriteCert(t, r.files.CertFile, renewed) }, old, 0, 0},
+		{"and its key", func() { testcert.WriteKey(t, r.files.KeyFile, key) }, renewed, 0, 1},
 		{"nothing more", func() {}, renewed, 0, 1},
 		{"a broken certificate", func() { writeFile(t, r.files.CertFile, "-----BEGIN CERT") }, renewed, 0, 1},
 		{"a broken certificate, again", func() {}, renewed, 1, 1},
 		{"a broken certificate, for long", func() {}, renewed, 1, 1},
 		{"no key", func() { remove(t, r.files.KeyFile) }, renewed, 1, 1},
-		{"no key, again", func() { writeCert(t, r.files.CertFile, again) }, renewed, 2, 1},
-		{"the key of another", func() { writeKey(t, r.files.KeyFile, key) }, renewed, 2, 1},
-		{"the key", func() { writeKey(t, r.files.KeyFile, second) }, again, 2, 2},
-		{"the certificate alone, after all that", func() { writeCert(t, r.files.CertFile, renewed) }, again, 2, 2},
+		{"no key, again", func() { testcert.WriteCert(t, r.files.CertFile, again) }, renewed, 2, 1},
+		{"the key of another", func() { testcert.WriteKey(t, r.files.KeyFile, key) }, renewed, 2, 1},
+		{"the key", func() { testcert.WriteKey(t, r.files.KeyFile, second) }, again, 2, 2},
+		{"the certificate alone, after all that", func() { testcert.WriteCert(t, r.files.CertFile, renewed) }, again, 2, 2},
 	} {
 		step.change()
 		r.cert.renew()
@@ -148,45 +148,5 @@ func TestReminder(t *testing.T) {
 		if got := strings.Count(r.log.String(), "level=WARN"); got != step.warnings {
 			t.Errorf("after %s: %d warnings, want %d", step.after, got, step.warnings)
 		}
-	}
-}
-
-// The metric tells of each listener with TLS when its certificate ends, and of none
-// that a reload has removed.
-func TestExpiryMetric(t *testing.T) {
-	const name = "graphrelay_tls_certificate_expiry_timestamp_seconds"
-	rig := startTLS(t, `{name: starttls, address: "127.0.1.1:0", tls: starttls}`,
-		`{name: implicit-own, address: "127.0.1.2:0", tls: implicit, cert_file: ecdsa.crt, key_file: ecdsa.key}`)
-	_, state, err := rig.dialTLS("implicit-own", &tls.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := state.PeerCertificates[0]
-	if _, state, err = rig.dialTLS("starttls", &tls.Config{}); err != nil {
-		t.Fatal(err)
-	}
-	shared := state.PeerCertificates[0]
-	if own.PublicKeyAlgorithm != x509.ECDSA || shared.PublicKeyAlgorithm != x509.RSA {
-		t.Errorf("the listeners show %s and %s keys", own.PublicKeyAlgorithm, shared.PublicKeyAlgorithm)
-	}
-	series := func(listener string, c *x509.Certificate) string {
-		return fmt.Sprintf("\n%s{listener=%q} %v\n", name, listener, float64(c.NotAfter.Unix()))
-	}
-	body := get(t, rig.relay, "/metrics")
-	for _, want := range []string{series("starttls", shared), series("implicit-own", own)} {
-		if !strings.Contains(body, want) {
-			t.Errorf("the metrics lack %q", want)
-		}
-	}
-	if strings.Contains(body, name+`{listener="devices"`) {
-		t.Error("a listener without TLS has a certificate")
-	}
-	cfg := *rig.relay.current.cfg
-	cfg.Listeners = cfg.Listeners[:2]
-	if err := rig.relay.Reload(&cfg); err != nil {
-		t.Fatal(err)
-	}
-	if body = get(t, rig.relay, "/metrics"); strings.Contains(body, name+`{listener="implicit-own"`) || !strings.Contains(body, series("starttls", shared)) {
-		t.Error("after the reload the metrics have not the certificates of the listeners that are left")
 	}
 }

@@ -1,4 +1,4 @@
-package relay
+package access
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 )
 
 // signIn is the code of the answer to a sign-in, 235 if it is let in.
-func (p *policy) signIn(t *testing.T, from, user, password string) int {
+func (p *Policy) signIn(t *testing.T, from, user, password string) int {
 	t.Helper()
 	err := p.Authenticate(t.Context(), smtpd.Identity{Client: netip.MustParseAddr(from)}, user, password)
 	var r *smtpd.Refusal
@@ -28,7 +28,7 @@ func (p *policy) signIn(t *testing.T, from, user, password string) int {
 	return 0
 }
 
-func (p *policy) wants(t *testing.T, code int, from, user, password string) {
+func (p *Policy) wants(t *testing.T, code int, from, user, password string) {
 	t.Helper()
 	if got := p.signIn(t, from, user, password); got != code {
 		t.Errorf("%s as %s from %s gave %d, want %d", password, user, from, got, code)
@@ -37,7 +37,7 @@ func (p *policy) wants(t *testing.T, code int, from, user, password string) {
 
 // manyUsers is a policy of many users, whose hashes are cheap, with a block after
 // three wrong passwords.
-func manyUsers(t *testing.T) *policy {
+func manyUsers(t *testing.T) *Policy {
 	p := testPolicy(t)
 	p.guard = newGuard(3, 15*time.Minute)
 	for i := range 1000 {
@@ -136,7 +136,7 @@ func TestGoodSignInsDoNotCount(t *testing.T) {
 			}
 			p.wants(t, 235, "192.0.2.1", "crm", "secret")
 		}
-		if n := p.guard.machines[smtpd.HostPrefix(office)].failures; n != 0 {
+		if n := p.guard.hosts[smtpd.HostPrefix(office)].failures; n != 0 {
 			t.Errorf("the address has %d failures", n)
 		}
 	})
@@ -267,13 +267,13 @@ func TestGuardMemory(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}
-		if len(g.pairs) > maxTallies || len(g.machines) > maxTallies || len(g.sites) > maxTallies || len(g.users) > maxTallies {
-			t.Errorf("it remembers %d, %d, %d, %d", len(g.pairs), len(g.machines), len(g.sites), len(g.users))
+		if len(g.pairs) > maxTallies || len(g.hosts) > maxTallies || len(g.networks) > maxTallies || len(g.users) > maxTallies {
+			t.Errorf("it remembers %d, %d, %d, %d", len(g.pairs), len(g.hosts), len(g.networks), len(g.users))
 		}
 		if _, err := g.check(blocked, "crm"); !errors.Is(err, errBlocked) {
 			t.Error("a block was forgotten")
 		}
-		g.machines[smtpd.HostPrefix(office)] = &tally{failures: 100, since: time.Now()}
+		g.hosts[smtpd.HostPrefix(office)] = &tally{failures: 100, since: time.Now()}
 		if _, err := g.check(office, "crm"); err != nil {
 			t.Error("a user that signed in is not known any more")
 		}

@@ -1,4 +1,4 @@
-package relay
+package access
 
 import (
 	"errors"
@@ -10,12 +10,13 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"graphrelay/mime"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
 )
 
-func testPolicy(t *testing.T) *policy {
+func testPolicy(t *testing.T) *Policy {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
 	if err != nil {
@@ -35,7 +36,7 @@ senders:
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newPolicy(cfg, newRates(), nil, newVisitors())
+	return New(Options{Config: cfg, Rates: NewRates(), MIME: mime.DefaultLimits()})
 }
 
 func TestRoute(t *testing.T) {
@@ -143,5 +144,19 @@ func TestKnownPasswordsAreApart(t *testing.T) {
 	}
 	if len(ids) != 5 {
 		t.Errorf("%d different keys, want 5", len(ids))
+	}
+}
+
+func TestBounceTo(t *testing.T) {
+	p := testPolicy(t)
+	for sender, want := range map[string]string{
+		"anna@contoso.test":     "anna@contoso.test",
+		"HP@printers.local":     "scanner@contoso.test",
+		"quiet@old.local":       "Quiet@fabrikam.test",
+		"someone@elsewhere.net": "someone@elsewhere.net",
+	} {
+		if got := p.BounceTo(sender); got != want {
+			t.Errorf("%s: %s, want %s", sender, got, want)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package relay
+package connection
 
 import (
 	"fmt"
@@ -47,14 +47,14 @@ func TestReleaseBehindMany(t *testing.T) {
 		}
 		claimed += len(tasks)
 	}
-	if err := release(ctx, store, log, "back", func(l queue.Lane) bool { return l == back }); err != nil {
+	if err := ReleaseHeld(ctx, store, log, "back", func(l queue.Lane) bool { return l == back }); err != nil {
 		t.Fatal(err)
 	}
 	st, err := store.Stats(ctx)
 	if err != nil || st.Messages[queue.Queued] != 2 || st.Messages[queue.Held] != many {
 		t.Errorf("%v, %v", st.Messages, err)
 	}
-	if err := release(ctx, store, log, "all", func(queue.Lane) bool { return true }); err != nil {
+	if err := ReleaseHeld(ctx, store, log, "all", func(queue.Lane) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if st, err = store.Stats(ctx); err != nil || st.Messages[queue.Held] != 0 {

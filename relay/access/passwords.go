@@ -1,4 +1,4 @@
-package relay
+package access
 
 import (
 	"context"
@@ -20,25 +20,25 @@ var (
 )
 
 const (
-	passwordLifetime = 10 * time.Minute // how long a verified password is known
+	passwordLifetime = 10 * time.Minute // how long a verified password is remembered
 	maxKnown         = 1000
-	maxWaiting       = 256 // verifications that wait for their turn
+	maxWaiting       = 256 // verifications that wait for a slot
 )
 
-// noSuchUser is a hash that no password has been kept for: a name that does not
-// exist costs as much time as one that does.
+// noSuchUser is a bcrypt hash that stands in for that of a user who does not exist, so
+// that verifying takes as long as for one who does.
 const noSuchUser = "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C"
 
-// passwords verifies passwords. bcrypt takes some 60 ms of a core on purpose: a
-// client that signs in for each message would leave the relay no time for mail,
-// so what was verified is known for a while, as a keyed hash in memory. What is not
-// takes half of the processors at most, so that guesses leave time for mail.
+// passwords verifies passwords. bcrypt takes some 60 ms of a core on purpose. A client
+// that signs in for each message would leave no time for mail, so a password that was
+// verified is remembered for a while, as a keyed hash in memory. Verifying others uses
+// half of the processors at most, so that guesses leave time for mail.
 type passwords struct {
 	key     [32]byte
 	slots   chan struct{} // verifications at a time
 	waiting atomic.Int32
 	mu      sync.Mutex
-	known   map[[sha256.Size]byte]time.Time // until when
+	known   map[[sha256.Size]byte]time.Time // when each is forgotten
 }
 
 func newPasswords() *passwords {
@@ -47,9 +47,9 @@ func newPasswords() *passwords {
 	return p
 }
 
-// verify compares with the user's hash; an empty hash is no user's. allowed is asked
-// once more when the turn has come: guesses may have come to light that were sent at
-// the same time.
+// verify compares a password with the user's hash, which is empty for a user who does not
+// exist. Once verify has a slot it calls allowed: of guesses that were sent at the same
+// time, others may have been found wrong meanwhile.
 func (p *passwords) verify(ctx context.Context, name, password, hash string, allowed func() error) error {
 	id := p.id(name, password, hash)
 	if p.isKnown(id) {
@@ -68,7 +68,7 @@ func (p *passwords) verify(ctx context.Context, name, password, hash string, all
 	if err := allowed(); err != nil {
 		return err
 	}
-	if p.isKnown(id) { // by one that signed in at the same time
+	if p.isKnown(id) { // verified for another client at the same time
 		return nil
 	}
 	exists := hash != ""

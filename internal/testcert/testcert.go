@@ -1,0 +1,121 @@
+// Package testcert makes certificates for tests.
+package testcert
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Authority signs certificates. Its methods fail the test on any error.
+type Authority struct {
+	t    testing.TB
+	key  crypto.Signer
+	Cert *x509.Certificate
+	Pool *x509.CertPool // holds Cert
+}
+
+// NewAuthority returns an authority with a certificate of its own.
+func NewAuthority(t testing.TB) *Authority {
+	t.Helper()
+	a := &Authority{t: t, key: NewKey(t), Pool: x509.NewCertPool()}
+	a.Cert = &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true}
+	a.Cert = a.Sign(a.Cert, a.key.Public())
+	a.Pool.AddCert(a.Cert)
+	return a
+}
+
+// NewKey returns an ECDSA key.
+func NewKey(t testing.TB) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// rsaKey is made once, since that takes long.
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// RSAKey returns an RSA key, the same for all tests of a process.
+func RSAKey(t testing.TB) crypto.Signer {
+	t.Helper()
+	key, err := rsaKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// Sign completes c with a serial number and a validity, from a year ago to c.NotAfter or,
+// if that is zero, a year from now, and signs it.
+func (a *Authority) Sign(c *x509.Certificate, public crypto.PublicKey) *x509.Certificate {
+	a.t.Helper()
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	c.SerialNumber = serial
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().AddDate(1, 0, 0)
+	}
+	c.NotBefore = time.Now().AddDate(-1, 0, 0)
+	der, err := x509.CreateCertificate(rand.Reader, c, a.Cert, public, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	signed, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return signed
+}
+
+// Server returns a server's certificate for relay.test that ends at a time; the zero time
+// is a year from now.
+func (a *Authority) Server(key crypto.Signer, end time.Time) *x509.Certificate {
+	a.t.Helper()
+	return a.Sign(&x509.Certificate{DNSNames: []string{"relay.test"}, NotAfter: end}, key.Public())
+}
+
+// Client returns a client's certificate with a new key.
+func (a *Authority) Client(c *x509.Certificate) tls.Certificate {
+	a.t.Helper()
+	key := NewKey(a.t)
+	return tls.Certificate{Certificate: [][]byte{a.Sign(c, key.Public()).Raw}, PrivateKey: key}
+}
+
+// WriteCert writes a certificate as PEM.
+func WriteCert(t testing.TB, path string, c *x509.Certificate) {
+	t.Helper()
+	writePEM(t, path, "CERTIFICATE", c.Raw)
+}
+
+// WriteKey writes a key as PEM (PKCS #8).
+func WriteKey(t testing.TB, path string, key crypto.Signer) {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, path, "PRIVATE KEY", der)
+}
+
+func writePEM(t testing.TB, path, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,114 @@
+package access
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"graphrelay/graph"
+)
+
+func testDirectory(log *bytes.Buffer, find func(address string) (graph.User, error)) *Directory {
+	d := NewDirectory(nil, slog.New(slog.NewTextHandler(log, nil)))
+	d.find = func(_ context.Context, address string) (graph.User, error) { return find(address) }
+	return d
+}
+
+// One request serves all who ask for an address; what it brought is known for its time.
+func TestDirectoryRemembers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var asked atomic.Int32
+		d := testDirectory(&log, func(address string) (graph.User, error) {
+			asked.Add(1)
+			time.Sleep(time.Second)
+			if address == "nobody@contoso.test" {
+				return graph.User{}, graph.ErrNoUser
+			}
+			return graph.User{ID: "id", UserPrincipalName: "Anna@contoso.test"}, nil
+		})
+		want := func(address string, w Lookup, requests int32) {
+			t.Helper()
+			if u, got := d.Owner(t.Context(), address); got != w || got == Found && u.ID != "id" {
+				t.Errorf("%s: %v, %+v", address, got, u)
+			}
+			if asked.Load() != requests {
+				t.Errorf("%s: %d requests, want %d", address, asked.Load(), requests)
+			}
+		}
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() { d.Owner(t.Context(), "Sales@contoso.test") })
+		}
+		wg.Wait()
+		want("sales@contoso.test", Found, 1)
+		want("anna@contoso.test", Found, 1) // its owner came with it
+		want("nobody@contoso.test", NotFound, 2)
+		time.Sleep(notFoundFor + time.Second)
+		want("nobody@contoso.test", NotFound, 3)
+		want("sales@contoso.test", Found, 3)
+		time.Sleep(foundFor)
+		want("sales@contoso.test", Found, 4)
+	})
+}
+
+// A directory that may not be read is asked seldom and warned of once; one that does not
+// answer keeps nobody waiting for long.
+func TestDirectoryFails(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		err     error
+		answer  Lookup
+		silence time.Duration
+		warned  int
+	}{
+		{"denied", &graph.Error{Status: 403, Code: "Authorization_RequestDenied"}, Unknown, deniedPause, 1},
+		{"no such thing", &graph.Error{Status: 404}, Unknown, deniedPause, 1},
+		{"down", &graph.Error{Status: 503}, Unavailable, failurePause, 0},
+		{"no network", errors.New("unreachable"), Unavailable, failurePause, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				asked := 0
+				d := testDirectory(&log, func(string) (graph.User, error) { asked++; return graph.User{}, tt.err })
+				for _, requests := range []int{1, 2} {
+					for range 3 {
+						if _, got := d.Owner(t.Context(), fmt.Sprint(requests, "@contoso.test")); got != tt.answer {
+							t.Errorf("got %v", got)
+						}
+						synctest.Wait()
+					}
+					if asked != requests {
+						t.Errorf("%d requests, want %d", asked, requests)
+					}
+					time.Sleep(tt.silence + time.Second)
+				}
+				if n := strings.Count(log.String(), "grant it User.Read.All"); n != tt.warned {
+					t.Errorf("warned %d times:\n%s", n, log.String())
+				}
+			})
+		})
+	}
+}
+
+func TestDirectoryHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		d := testDirectory(&log, func(string) (graph.User, error) { time.Sleep(time.Hour); return graph.User{}, graph.ErrNoUser })
+		start := time.Now()
+		if _, got := d.Owner(t.Context(), "a@contoso.test"); got != Unavailable || time.Since(start) != askTimeout {
+			t.Errorf("%v after %s", got, time.Since(start))
+		}
+		synctest.Wait()
+		time.Sleep(2 * time.Hour)
+	})
+}

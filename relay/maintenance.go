@@ -1,0 +1,80 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"graphrelay/relay/config"
+	"graphrelay/relay/connection"
+	"graphrelay/relay/queue"
+)
+
+const (
+	maintenanceInterval = time.Minute
+	// releaseInterval is how soon mail goes on after another process, the connect
+	// command, has connected its mailbox.
+	releaseInterval = 2 * time.Second
+)
+
+// startMaintenance starts what a generation does from time to time.
+func (g *generation) startMaintenance(q queue.Store) {
+	ctx, cancel := context.WithCancel(context.Background())
+	g.stopMaintenance = cancel
+	g.wg.Go(func() { every(ctx, maintenanceInterval, func() { g.expire(ctx, q) }) })
+	g.wg.Go(func() { every(ctx, releaseInterval, func() { g.releaseHeld(ctx, q) }) })
+	g.wg.Go(func() { g.certificates.Renew(ctx) })
+	g.wg.Go(func() { connection.RemindOfExpiry(ctx, g.cfg, g.log) })
+}
+
+// every calls do at once and then at each interval, until ctx is done.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	for ctx.Err() == nil {
+		do()
+		select {
+		case <-ctx.Done():
+		case <-time.After(interval):
+		}
+	}
+}
+
+// expire removes records that the configuration does not keep any longer.
+func (g *generation) expire(ctx context.Context, q queue.Controller) {
+	n, err := q.Expire(ctx, retention(g.cfg))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		g.log.Error("cannot remove old records from the queue", "error", err)
+	case n > 0:
+		g.log.Info("removed old records from the queue", "messages", n)
+	}
+}
+
+// releaseHeld releases mail whose mailbox has been connected, or whose client signed in
+// while the message was on its way to be held.
+func (g *generation) releaseHeld(ctx context.Context, q connection.HeldMail) {
+	var err error
+	if g.mailboxes != nil {
+		err = g.mailboxes.ReleaseConnected(ctx, q, g.log)
+	}
+	if slices.ContainsFunc(g.cfg.Connections, func(c config.Connection) bool { return c.SignIn == config.SignInPassThrough }) {
+		err = errors.Join(err, connection.ReleaseHeld(ctx, q, g.log, signedInAgain, func(l queue.Lane) bool { return g.principals.Ready(ctx, l) }))
+	}
+	if err != nil && ctx.Err() == nil {
+		g.log.Error("cannot release what was held for want of a credential", "error", err)
+	}
+}
+
+const signedInAgain = "its client has signed in"
+
+// releaseSignedIn releases the mail that waited for a principal to sign in.
+func (g *generation) releaseSignedIn(q connection.HeldMail, lane queue.Lane) {
+	ctx := context.Background()
+	err := connection.ReleaseHeldIn(ctx, q, g.log, signedInAgain, lane)
+	if e := q.Resume(ctx, lane); e != nil && !errors.Is(e, queue.ErrNotFound) {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		g.log.Error("cannot release the mail of a client that has signed in", "error", err)
+	}
+}

@@ -1,0 +1,92 @@
+package relay
+
+import (
+	"crypto/tls"
+	"strings"
+	"time"
+
+	"graphrelay/mime"
+	"graphrelay/relay/config"
+	"graphrelay/relay/delivery"
+	"graphrelay/relay/queue"
+	"graphrelay/relay/signature"
+	"graphrelay/relay/smtpd"
+	"graphrelay/relay/verdict"
+)
+
+// The functions here translate the configuration into the settings of each part. They
+// decide nothing else.
+
+func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, waiters *verdict.Waiters) smtpd.Config {
+	return smtpd.Config{
+		Name: l.Name, Hostname: cfg.Hostname,
+		TLS: smtpd.TLSMode(l.TLS), TLSConfig: t, Auth: smtpd.AuthMode(l.Auth), Networks: l.Networks,
+		ProxyNetworks: l.ProxyNetworks, Session: sessionLimits(cfg),
+		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
+		MaxLineBytes: int(cfg.LineLimit(l)), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
+		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
+		LineEndings: smtpd.LineEndings(l.LineEndings),
+		BearerAuth:  l.PassThrough != "",
+		Legacy:      l.Profile == config.ProfileLegacy, AddDomain: l.AddDomain, PlainAuth: l.PlainAuth(),
+		Queue: queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: waiters,
+	}
+}
+
+func connectionLimits(cfg *config.Config) smtpd.ConnectionLimits {
+	l := cfg.Limits
+	return smtpd.ConnectionLimits{
+		Total: l.Connections, PerAddress: l.ConnectionsPerAddress, PerNetwork: l.ConnectionsPerNetwork, PerMinute: l.ConnectionsPerMinute,
+	}
+}
+
+func sessionLimits(cfg *config.Config) smtpd.SessionLimits {
+	l := cfg.Limits
+	return smtpd.SessionLimits{
+		Commands: l.Commands, Errors: l.Errors, BadRecipients: l.BadRecipients, Time: time.Duration(l.SessionTimeout),
+		Delay: 500 * time.Millisecond,
+	}
+}
+
+func queueLimits(cfg *config.Config) queue.Limits {
+	return queue.Limits{Messages: int64(cfg.Queue.MaxMessages), Bytes: int64(cfg.Queue.MaxSize), FreeSpace: int64(cfg.Queue.MinFreeSpace)}
+}
+
+func retention(cfg *config.Config) queue.Retention {
+	q := cfg.Queue
+	return queue.Retention{Sent: time.Duration(q.KeepSent), SentMessages: int64(q.KeepSentMessages), Failed: time.Duration(q.KeepFailed)}
+}
+
+func mimeLimits(cfg *config.Config) mime.Limits {
+	l := mime.DefaultLimits()
+	l.Depth, l.Parts, l.HeaderBytes = cfg.Limits.Depth, cfg.Limits.Parts, int(cfg.Limits.HeaderSize)
+	l.HeaderFields, l.ValueBytes = cfg.Limits.HeaderFields, int(cfg.Limits.HeaderValue)
+	return l
+}
+
+func deliveryConfig(cfg *config.Config, node string) delivery.Config {
+	perLane := 2 * cfg.Delivery.MailboxConcurrency // the next is ready when a request ends; the gate in graph counts those
+	d := delivery.Config{
+		Node: node, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
+		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), SendSettle: time.Duration(cfg.Delivery.SendSettle),
+		MIME: mimeLimits(cfg), MessageIDHost: cfg.Hostname, TidyEvery: maintenanceInterval,
+	}
+	d.XHeaders = cfg.Delivery.XHeaders
+	d.BreakSignatures = cfg.Delivery.LargeSigned == config.LargeSignedConvert
+	d.WarnAfter = time.Duration(cfg.Delivery.WarnAfter)
+	if c := cfg.ConnectionOf(cfg.Delivery.Postmaster); c != nil {
+		d.Postmaster = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(cfg.Delivery.Postmaster)}
+	}
+	d.ResendUnknown = cfg.Delivery.OnUnknown == config.OnUnknownResend
+	d.Signatures = map[string]*signature.Template{}
+	for _, s := range cfg.Signatures {
+		d.Signatures[s.Name] = s.Template
+	}
+	d.Connections = map[string]delivery.Connection{}
+	for _, c := range cfg.Connections {
+		d.Connections[c.Name] = delivery.Connection{SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems}
+	}
+	for _, delay := range cfg.Delivery.RetryDelays {
+		d.RetryDelays = append(d.RetryDelays, time.Duration(delay))
+	}
+	return d
+}
