@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// RenewalNotice is how long before its end a certificate is warned of.
+// RenewalNotice is how long before a certificate expires a warning is given.
 const RenewalNotice = 14 * 24 * time.Hour
 
 func checkCertificates(cfg *Config, r *report) {
@@ -31,7 +31,7 @@ func checkCertificates(cfg *Config, r *report) {
 	}
 }
 
-// checkKeyPair returns the certificate, or nil where there is none that can be used.
+// checkKeyPair returns the certificate, or nil if there is no usable one.
 func checkKeyPair(section string, t TLS, r *report) *x509.Certificate {
 	certKey, keyKey := section+".cert_file", section+".key_file"
 	cert := readPEM(certKey, t.CertFile, r)
@@ -59,13 +59,13 @@ func checkKeyPair(section string, t TLS, r *report) *x509.Certificate {
 
 func reportKey(at, problem string, r *report) {
 	if strings.Contains(problem, "does not match") {
-		r.fault(at, "names a key that does not belong to the certificate in cert_file; name the key that the certificate was made for")
+		r.fault(at, "names a key that does not belong to the certificate in cert_file; name the key that the certificate was issued for")
 		return
 	}
-	r.fault(at, "names a file without a usable key (%s); name a PEM file with the certificate's key, not encrypted", problem)
+	r.fault(at, "names a file without a usable key (%s); name a PEM file with the certificate's key, which must not be encrypted", problem)
 }
 
-// readPEM returns nil for a file that is not named or cannot be read.
+// readPEM reads a file. It returns nil if path is empty or the file cannot be read.
 func readPEM(key, path string, r *report) []byte {
 	if path == "" {
 		return nil
@@ -78,7 +78,7 @@ func readPEM(key, path string, r *report) []byte {
 	return data
 }
 
-// certificates reads all that are in a PEM file, at least one.
+// certificates parses all certificates in a PEM file. There must be at least one.
 func certificates(data []byte) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for {
@@ -97,13 +97,13 @@ func certificates(data []byte) ([]*x509.Certificate, error) {
 		all = append(all, cert)
 	}
 	if len(all) == 0 {
-		return nil, errors.New("it holds no CERTIFICATE block")
+		return nil, errors.New("it has no CERTIFICATE block")
 	}
 	return all, nil
 }
 
-// checkAuthority wants authorities only: among them, a client's own certificate
-// would sign in by itself, without anybody having vouched for its name.
+// checkAuthority checks that a file contains only certificate authorities. A client's own
+// certificate would be trusted with any name, although no authority has verified it.
 func checkAuthority(key, path string, r *report) {
 	data := readPEM(key, path, r)
 	if data == nil {
@@ -111,20 +111,20 @@ func checkAuthority(key, path string, r *report) {
 	}
 	all, err := certificates(data)
 	if err != nil {
-		r.fault(key, "names a file without usable certificates (%s); name a PEM file with the certificates of your own authority", err)
+		r.fault(key, "names a file without usable certificates (%s); name a PEM file with the certificates of your own certificate authority", err)
 		return
 	}
 	for _, authority := range all {
 		if !authority.IsCA {
-			r.fault(key, "holds the certificate of %s, which is no authority; name a PEM file with the certificates of your own authority only", quote(authority.Subject.String()))
+			r.fault(key, "contains the certificate of %s, which is not a certificate authority; name a PEM file with only the certificates of your own authority", quote(authority.Subject.String()))
 			return
 		}
 		warnValidity(key, authority, time.Now(), r)
 	}
 }
 
-// readAuthorities reads whose certificates a connection takes. A server's own one is
-// taken as well: it vouches for nobody else.
+// readAuthorities reads the certificates that a connection trusts. That of a single server
+// is accepted too, since it cannot issue others.
 func readAuthorities(key, path string, r *report) []*x509.Certificate {
 	data := readPEM(key, path, r)
 	if data == nil {
@@ -141,8 +141,8 @@ func readAuthorities(key, path string, r *report) []*x509.Certificate {
 	return all
 }
 
-// warnValidity does not refuse: a relay that stops at the end of a certificate
-// helps nobody, since many clients never look at it.
+// warnValidity warns of a certificate that is not valid now or expires soon. That is not a
+// fault: many clients never check it, and a relay that does not start is worse.
 func warnValidity(key string, cert *x509.Certificate, now time.Time, r *report) {
 	end := cert.NotAfter.UTC().Format(time.DateOnly)
 	switch {
@@ -155,10 +155,10 @@ func warnValidity(key string, cert *x509.Certificate, now time.Time, r *report) 
 	}
 }
 
-// warnOldDevices tells why a device that TLS is lowered for may fail all the same:
-// before TLS 1.2 many know no key but RSA's, and ACME clients make ECDSA ones.
+// warnOldDevices warns of a certificate without an RSA key on a listener for old devices.
+// Many devices without TLS 1.2 support no other keys, and ACME clients create ECDSA ones.
 func warnOldDevices(key string, leaf *x509.Certificate, r *report) {
 	if _, isRSA := leaf.PublicKey.(*rsa.PublicKey); !isRSA {
-		r.warn(key, "is for old devices, but the certificate has an %s key, which many of them do not know; give the listener a certificate with an RSA key", leaf.PublicKeyAlgorithm)
+		r.warn(key, "is for old devices, but the certificate has an %s key, which many of them do not support; give the listener a certificate with an RSA key", leaf.PublicKeyAlgorithm)
 	}
 }

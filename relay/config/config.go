@@ -1,14 +1,12 @@
 // Package config reads and checks graphrelay's configuration file.
 //
-// It promises that a Config which Load returns is complete and consistent:
-// defaults are filled in, relative paths are resolved against the folder of the
-// file, secrets are read, certificates and password hashes are usable, and no
-// setting opens the relay to strangers. A file that falls short is refused with
-// every fault in it, each with file, line, key and remedy. An error never shows
-// a secret's value.
+// A Config that Load returns is complete and consistent: it has all defaults, relative
+// paths are resolved against the folder of the file, secrets are read, certificates and
+// password hashes are usable, and no setting opens the relay to strangers. Load refuses any
+// other file with a list of all faults, each with file, line, key and remedy. Errors never
+// show the value of a secret.
 //
-// config.example.yaml at the root of the repository is the reference of all
-// keys.
+// config.example.yaml at the root of the repository is the reference of all keys.
 package config
 
 import (
@@ -18,8 +16,8 @@ import (
 	"time"
 )
 
-// Config is the whole configuration. It is not changed after it was loaded; a
-// reload makes a new one.
+// Config is a whole configuration. It does not change after it was loaded; a reload loads a
+// new one.
 type Config struct {
 	Hostname    string       `yaml:"hostname"` // in greetings and Received fields
 	DataDir     string       `yaml:"data_dir"`
@@ -46,70 +44,68 @@ type Listener struct {
 	Address string   `yaml:"address"` // IP:port, localhost:port or :port
 	TLS     TLSMode  `yaml:"tls"`
 	Auth    AuthMode `yaml:"auth"`
-	// PassThrough names the connection whose clients bring their own credential.
+	// PassThrough is the name of the connection for clients that bring their own credential.
 	PassThrough string         `yaml:"pass_through"`
-	Networks    []netip.Prefix `yaml:"networks"` // who may connect; empty: anyone
-	// ProxyNetworks are the load balancers that say with a PROXY header whom they speak for.
+	Networks    []netip.Prefix `yaml:"networks"` // of clients; empty: any
+	// ProxyNetworks are the load balancers that give the client's address in a PROXY header.
 	ProxyNetworks []netip.Prefix `yaml:"proxy_networks"`
 	Wait          Duration       `yaml:"wait_for_delivery"`
-	// LineEndings says what becomes of messages with bare CRs and LFs.
-	LineEndings LineEndings `yaml:"line_endings"`
-	// Profile says whose mistakes are forgiven; see also PlainAuth and LineLimit.
-	Profile    Profile `yaml:"profile"`
-	LineLength Size    `yaml:"line_length"` // as given; see LineLimit
-	AddDomain  string  `yaml:"add_domain"`  // completes names without a domain; empty: they are refused
-	// OpenToEveryone lets Networks be as wide as the Internet without a password.
+	LineEndings   LineEndings    `yaml:"line_endings"`
+	Profile       Profile        `yaml:"profile"`     // see also PlainAuth and LineLimit
+	LineLength    Size           `yaml:"line_length"` // as given; see LineLimit
+	AddDomain     string         `yaml:"add_domain"`  // for addresses without a domain; empty: they are refused
+	// OpenToEveryone allows Networks to be as wide as the Internet without a password.
 	OpenToEveryone bool       `yaml:"open_to_everyone"`
 	Recipients     Recipients `yaml:"recipients"`
 
-	CertFile     string        `yaml:"cert_file"` // in place of the tls section's; see CertificateOf
+	CertFile     string        `yaml:"cert_file"` // instead of the tls section's; see CertificateOf
 	KeyFile      string        `yaml:"key_file"`
 	TLSMin       TLSFloor      `yaml:"tls_min"`
-	TLSCiphers   []CipherSuite `yaml:"tls_ciphers"`    // up to TLS 1.2; empty: what TLSMin lets in
-	ClientCAFile string        `yaml:"client_ca_file"` // PEM; whose certificates sign clients in
+	TLSCiphers   []CipherSuite `yaml:"tls_ciphers"`    // up to TLS 1.2; empty: those that TLSMin allows
+	ClientCAFile string        `yaml:"client_ca_file"` // PEM; authorities whose certificates sign clients in
 }
 
-// TLS names the certificate of the listeners with TLS that have none of their
-// own; it is empty without one.
+// TLS names the certificate of those listeners with TLS that have none of their own. The
+// zero value is none.
 type TLS struct {
 	CertFile string `yaml:"cert_file"` // PEM, the chain included
 	KeyFile  string `yaml:"key_file"`  // PEM
 }
 
-// Limits bounds what one client, one message and all of them can take.
+// Limits bounds the resources of a client, of a message and of all of them.
 type Limits struct {
 	MessageSize           Size     `yaml:"message_size"` // RFC 1870 SIZE
 	Recipients            int      `yaml:"recipients"`   // of one message
-	Connections           int      `yaml:"connections"`  // at a time, in all
+	Connections           int      `yaml:"connections"`  // at a time, in total
 	ConnectionsPerAddress int      `yaml:"connections_per_address"`
 	ConnectionsPerNetwork int      `yaml:"connections_per_network"`
 	ConnectionsPerMinute  int      `yaml:"connections_per_minute"` // new ones from one address
-	Commands              int      `yaml:"commands"`               // of a connection without a message
+	Commands              int      `yaml:"commands"`               // on a connection without a message
 	Errors                int      `yaml:"errors"`                 // likewise
 	BadRecipients         int      `yaml:"bad_recipients"`         // likewise
 	SessionTimeout        Duration `yaml:"session_timeout"`        // longest time of a connection without a message
 	AuthFailures          int      `yaml:"auth_failures"`          // of one user from one address
-	AuthBlock             Duration `yaml:"auth_block"`             // what follows them
+	AuthBlock             Duration `yaml:"auth_block"`             // after as many failures
 	Timeout               Duration `yaml:"timeout"`                // longest wait for a client's next bytes
 	MessageTimeout        Duration `yaml:"message_timeout"`        // longest time for one message's data
-	MinRate               Size     `yaml:"min_rate"`               // of it in a second; 0: any
+	MinRate               Size     `yaml:"min_rate"`               // of the data, in bytes a second; 0: any
 	LineLength            Size     `yaml:"line_length"`
 	Parts                 int      `yaml:"parts"`         // MIME parts of one message
 	Depth                 int      `yaml:"depth"`         // nesting of MIME parts
 	HeaderSize            Size     `yaml:"header_size"`   // of the message and of each part
 	HeaderFields          int      `yaml:"header_fields"` // likewise
-	HeaderValue           Size     `yaml:"header_value"`  // of one field, as far as it is read
+	HeaderValue           Size     `yaml:"header_value"`  // of one field; the rest is ignored
 }
 
-// Rates bounds how much is taken from each user, client and sender; what is more is
-// put off.
+// Rates bounds how much is accepted from each user, client and sender. What exceeds it is
+// refused for a while.
 type Rates struct {
-	User    Rate `yaml:"user"`    // who signed in
-	Address Rate `yaml:"address"` // the client's IP address, of IPv6 its /64
-	Sender  Rate `yaml:"sender"`  // the envelope's, and the header From
+	User    Rate `yaml:"user"`    // that signed in
+	Address Rate `yaml:"address"` // the client's IP address, or its /64 with IPv6
+	Sender  Rate `yaml:"sender"`  // in MAIL FROM and in the header From
 }
 
-// Rate is a speed. A zero field bounds nothing.
+// Rate is how much is accepted in a time. A zero field is no limit.
 type Rate struct {
 	Messages   int `yaml:"messages_per_minute"`
 	Recipients int `yaml:"recipients_per_day"`
@@ -118,78 +114,78 @@ type Rate struct {
 // User is an account that mail clients sign in with (RFC 4954).
 type User struct {
 	Name         string     `yaml:"name"`
-	PasswordHash Secret     `yaml:"password_hash"` // bcrypt; empty: no password signs the user in
-	Certificate  string     `yaml:"certificate"`   // the name in the user's certificate, in lower case; empty: none does
+	PasswordHash Secret     `yaml:"password_hash"` // bcrypt; empty: the user has no password
+	Certificate  string     `yaml:"certificate"`   // the name in the user's certificate, in lower case; empty: none
 	Senders      []Pattern  `yaml:"senders"`       // the addresses that the user may send from
-	Connection   string     `yaml:"connection"`    // in place of their domains'; see ConnectionOf
+	Connection   string     `yaml:"connection"`    // instead of that of the sender's domain; see ConnectionOf
 	Recipients   Recipients `yaml:"recipients"`
 }
 
-// Sender maps the senders that match to a mailbox. All of its conditions have to hold.
+// Sender is a rule that maps senders to a mailbox. It applies if all of its conditions hold.
 type Sender struct {
-	Match      Pattern        `yaml:"match"`    // of the sender; * is also one without an address
-	Envelope   Pattern        `yaml:"envelope"` // of MAIL FROM; the zero value is any
-	Networks   []netip.Prefix `yaml:"networks"` // of the client; empty: any
-	Users      []string       `yaml:"users"`    // who signed in; empty: anybody
+	Match      Pattern        `yaml:"match"`    // of the sender's address; * also matches a missing one
+	Envelope   Pattern        `yaml:"envelope"` // of MAIL FROM; the zero value matches any
+	Networks   []netip.Prefix `yaml:"networks"` // of clients; empty: any
+	Users      []string       `yaml:"users"`    // that signed in; empty: any, or none
 	Mailbox    string         `yaml:"mailbox"`
-	From       SenderFrom     `yaml:"from"`         // what recipients see
+	From       SenderFrom     `yaml:"from"`         // that recipients see
 	OnBehalfOf bool           `yaml:"on_behalf_of"` // the mailbox is shown as sending on behalf of From
-	Connection string         `yaml:"connection"`   // in place of the user's and the domain's; see ConnectionOf
+	Connection string         `yaml:"connection"`   // instead of the user's and the domain's; see ConnectionOf
 	ReplyTo    ReplyTo        `yaml:"reply_to"`
-	Signature  string         `yaml:"signature"` // its name; empty: none
+	Signature  string         `yaml:"signature"` // the name of one; empty: none
 }
 
-// SenderFrom says what recipients see as From: an address, or one of the choices.
+// SenderFrom is what recipients see as From: an address, or one of these values.
 type SenderFrom string
 
-// The choices for From.
+// The values of SenderFrom that are not addresses.
 const (
 	FromMailbox  SenderFrom = "mailbox"
 	FromOriginal SenderFrom = "original"
 )
 
-// Queue bounds what is kept: mail that waits, and what has ended.
+// Queue bounds the queue: waiting messages, and the records of finished ones.
 type Queue struct {
-	MaxMessages      int      `yaml:"max_messages"` // that are not sent
-	MaxSize          Size     `yaml:"max_size"`     // of those together
+	MaxMessages      int      `yaml:"max_messages"` // that are not sent yet
+	MaxSize          Size     `yaml:"max_size"`     // of these messages together
 	MinFreeSpace     Size     `yaml:"min_free_space"`
 	KeepSent         Duration `yaml:"keep_sent"` // the delivery log
 	KeepSentMessages int      `yaml:"keep_sent_messages"`
-	KeepFailed       Duration `yaml:"keep_failed"` // failed messages, with their content
+	KeepFailed       Duration `yaml:"keep_failed"` // failed messages with their content
 }
 
-// Delivery steers how queued messages go to Graph.
+// Delivery configures the delivery of queued messages to Graph.
 type Delivery struct {
 	GiveUpAfter        Duration    `yaml:"give_up_after"`
 	MailboxConcurrency int         `yaml:"mailbox_concurrency"` // requests at a time to one mailbox
-	MailboxPace        int         `yaml:"mailbox_pace"`        // messages of one mailbox in a minute; 0: any
+	MailboxPace        int         `yaml:"mailbox_pace"`        // messages of one mailbox a minute; 0: any
 	MailboxRequests    int         `yaml:"mailbox_requests"`    // to one mailbox in 10 minutes; 0: any
 	MailboxUpload      Size        `yaml:"mailbox_upload"`      // to one mailbox in 5 minutes; 0: any
-	Concurrency        int         `yaml:"concurrency"`         // messages in delivery at a time, in all, of mailboxes that answer
-	RetryDelays        []Duration  `yaml:"retry_delays"`        // the last one repeats
+	Concurrency        int         `yaml:"concurrency"`         // messages in delivery at a time, of all mailboxes that are responsive
+	RetryDelays        []Duration  `yaml:"retry_delays"`        // the last one is repeated
 	RequestTimeout     Duration    `yaml:"request_timeout"`     // longest wait for the answer to one request
-	SendSettle         Duration    `yaml:"send_settle"`         // watch of a send whose answer was lost
+	SendSettle         Duration    `yaml:"send_settle"`         // how long to look for a message after the answer to its send was lost
 	OnUnknown          OnUnknown   `yaml:"on_unknown"`
 	LargeSigned        LargeSigned `yaml:"large_signed"`
 	XHeaders           []string    `yaml:"x_headers"`  // patterns of X- fields to carry
-	Postmaster         string      `yaml:"postmaster"` // the mailbox that bounces come from; empty: the message's own
-	WarnAfter          Duration    `yaml:"warn_after"` // when the sender is told of a delay; 0: never
+	Postmaster         string      `yaml:"postmaster"` // the mailbox that sends bounces; empty: that of the message
+	WarnAfter          Duration    `yaml:"warn_after"` // when the sender is notified of a delay; 0: never
 }
 
 // Admin is the console, the admin API, health and metrics.
 type Admin struct {
 	Address string `yaml:"address"` // loopback only
-	URL     string `yaml:"url"`     // where browsers reach it; see BaseURL
+	URL     string `yaml:"url"`     // for browsers; see BaseURL
 }
 
-// Log steers the program's log and the delivery log.
+// Log configures the program's log and the delivery log.
 type Log struct {
 	Level    LogLevel  `yaml:"level"`
 	Format   LogFormat `yaml:"format"`
-	Subjects bool      `yaml:"subjects"` // whether the delivery log keeps subjects
+	Subjects bool      `yaml:"subjects"` // the delivery log records subjects
 }
 
-// TLSMode says how a listener uses TLS.
+// TLSMode is how a listener uses TLS.
 type TLSMode string
 
 // The TLS modes of a listener.
@@ -199,7 +195,7 @@ const (
 	TLSImplicit TLSMode = "implicit" // RFC 8314
 )
 
-// AuthMode says whether a listener's clients sign in.
+// AuthMode is whether clients of a listener sign in.
 type AuthMode string
 
 // The AUTH modes of a listener.
@@ -209,57 +205,57 @@ const (
 	AuthRequired AuthMode = "required"
 )
 
-// LineEndings says what becomes of a message with a CR or LF that is not part of a
-// CRLF (RFC 5321 section 2.3.8).
+// LineEndings is what happens to a message with a CR or LF that is not part of a CRLF
+// (RFC 5321 section 2.3.8).
 type LineEndings string
 
-// The choices for bare line endings.
+// The values of LineEndings.
 const (
 	LineEndingsNormalize LineEndings = "normalize" // LF becomes CRLF, CR a space
 	LineEndingsReject    LineEndings = "reject"
 )
 
-// Profile says whose mistakes a listener forgives.
+// Profile is which violations of the SMTP standards a listener accepts.
 type Profile string
 
 // The profiles of a listener.
 const (
-	ProfileModern Profile = "modern" // nobody's
+	ProfileModern Profile = "modern" // none
 	ProfileLegacy Profile = "legacy" // those of old devices
 )
 
-// legacyLine is the line_length of a legacy listener that has none of its own.
+// legacyLine is the least line_length of a legacy listener that has none of its own.
 const legacyLine = 1 * MiB
 
-// ReplyTo says what becomes of a sender's address that a rule replaced.
+// ReplyTo is what a rule that replaces the sender's address does with Reply-To.
 type ReplyTo string
 
-// The choices for Reply-To.
+// The values of ReplyTo.
 const (
 	ReplyToOriginal ReplyTo = "original"
 	ReplyToNone     ReplyTo = "none"
 )
 
-// OnUnknown says what becomes of a message of which nobody can tell whether it was sent.
+// OnUnknown is what happens to a message if it is impossible to find out whether it was sent.
 type OnUnknown string
 
-// The choices for a message whose fate is unknown.
+// The values of OnUnknown.
 const (
-	OnUnknownHold   OnUnknown = "hold"   // for the operator
-	OnUnknownResend OnUnknown = "resend" // rather twice than never
+	OnUnknownHold   OnUnknown = "hold"   // hold it for the operator
+	OnUnknownResend OnUnknown = "resend" // send it again, at the risk of a duplicate
 )
 
-// LargeSigned says what becomes of a signed or encrypted message that is too large
-// to be sent as it is.
+// LargeSigned is what happens to a signed or encrypted message that is too large to be sent
+// unchanged.
 type LargeSigned string
 
-// The choices for a large signed or encrypted message.
+// The values of LargeSigned.
 const (
 	LargeSignedFail    LargeSigned = "fail"
-	LargeSignedConvert LargeSigned = "convert" // its parts as attachments, the signature void
+	LargeSignedConvert LargeSigned = "convert" // send its parts as attachments, which breaks the signature
 )
 
-// LogLevel is the least severity that is logged.
+// LogLevel is the lowest severity that is logged.
 type LogLevel string
 
 // The log levels.
@@ -273,15 +269,14 @@ const (
 // LogFormat is the form of a log line.
 type LogFormat string
 
-// The log formats. Auto is text on a terminal and JSON otherwise.
+// The log formats. FormatAuto is text on a terminal and JSON otherwise.
 const (
 	FormatAuto LogFormat = "auto"
 	FormatText LogFormat = "text"
 	FormatJSON LogFormat = "json"
 )
 
-// Default returns the configuration of an empty file: every key that has a
-// default, and no listener, user, connection or sender.
+// Default returns the default values, without any listener, user, connection or sender.
 func Default() *Config {
 	return &Config{
 		Hostname: hostname(),
@@ -338,13 +333,14 @@ func Default() *Config {
 	}
 }
 
-// setDefaults is called on each element of a list before the file's keys.
+// setDefaults implements defaulter.
 func (l *Listener) setDefaults() {
 	l.TLS, l.Auth, l.LineEndings, l.TLSMin = TLSNone, AuthRequired, LineEndingsNormalize, TLS12
 	l.Profile = ProfileModern
 }
 
-// LineLimit is the longest line of a message, the CRLF included, that the listener takes.
+// LineLimit returns the longest line of a message that the listener accepts, in bytes and
+// with the CRLF.
 func (c *Config) LineLimit(l Listener) Size {
 	switch {
 	case l.LineLength != 0:
@@ -355,8 +351,8 @@ func (c *Config) LineLimit(l Listener) Size {
 	return c.Limits.LineLength
 }
 
-// PlainAuth says whether passwords are taken without TLS from other machines: from the
-// listener's networks alone, none of which strangers are in.
+// PlainAuth reports whether the listener accepts passwords without TLS from other machines,
+// which must be in its networks.
 func (l Listener) PlainAuth() bool {
 	return l.Profile == ProfileLegacy && l.TLS == TLSNone && l.Auth != AuthNone &&
 		len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, tooWide)
@@ -364,7 +360,7 @@ func (l Listener) PlainAuth() bool {
 
 func (s *Sender) setDefaults() { s.From, s.ReplyTo = FromMailbox, ReplyToOriginal }
 
-// Warnings lists what deserves a look but keeps nothing from working.
+// Warnings returns warnings: settings that work but probably should be changed.
 func (c *Config) Warnings() []string { return c.warnings }
 
 func minutes(n int) Duration { return Duration(time.Duration(n) * time.Minute) }

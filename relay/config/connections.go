@@ -12,8 +12,8 @@ import (
 )
 
 // Connection is an Entra application in a tenant. After Load, ClientSecret,
-// CertificatePassword and ProxyPassword hold the secrets, wherever they came from,
-// Certificate and Authorities what is in their files; the keys that end with _file and _env only say where.
+// CertificatePassword and ProxyPassword hold the secrets, also those that come from files
+// and the environment, and Certificate and Authorities hold the content of their files.
 type Connection struct {
 	Name                    string              `yaml:"name"`
 	SignIn                  SignIn              `yaml:"sign_in"`
@@ -24,40 +24,39 @@ type Connection struct {
 	ClientSecretEnv         string              `yaml:"client_secret_env"`
 	ClientSecretExpires     Date                `yaml:"client_secret_expires"`
 	CertificateFile         string              `yaml:"certificate_file"`     // PEM or PFX
-	CertificateKeyFile      string              `yaml:"certificate_key_file"` // PEM; empty: the key is in CertificateFile
+	CertificateKeyFile      string              `yaml:"certificate_key_file"` // PEM; empty: CertificateFile has the key
 	CertificatePassword     Secret              `yaml:"certificate_password"` // of a PFX file
 	CertificatePasswordFile string              `yaml:"certificate_password_file"`
 	CertificatePasswordEnv  string              `yaml:"certificate_password_env"`
-	CertificateChain        bool                `yaml:"certificate_chain"` // send the certificates along
-	Certificate             *tls.Certificate    // what is in CertificateFile and CertificateKeyFile; nil for other ways to sign in
+	CertificateChain        bool                `yaml:"certificate_chain"` // send the chain with each assertion
+	Certificate             *tls.Certificate    // from CertificateFile and CertificateKeyFile; nil with other ways to sign in
 	ManagedIdentityClientID string              `yaml:"managed_identity_client_id"` // empty: the system-assigned one
 	FederatedTokenFile      string              `yaml:"federated_token_file"`
-	Domains                 []string            `yaml:"domains"` // lower case, in their ASCII form
+	Domains                 []string            `yaml:"domains"` // in lower case and ASCII
 	Cloud                   Cloud               `yaml:"cloud"`
-	Endpoints               Endpoints           `yaml:"endpoints"` // the cloud's, or in its place
+	Endpoints               Endpoints           `yaml:"endpoints"` // those of the cloud, or others instead
 	Proxy                   string              `yaml:"proxy"`     // see ProxyURL
 	ProxyUser               string              `yaml:"proxy_user"`
 	ProxyPassword           Secret              `yaml:"proxy_password"`
 	ProxyPasswordFile       string              `yaml:"proxy_password_file"`
 	ProxyPasswordEnv        string              `yaml:"proxy_password_env"`
 	CAFile                  string              `yaml:"ca_file"` // PEM
-	Authorities             []*x509.Certificate // taken beside the system's
+	Authorities             []*x509.Certificate // trusted in addition to the system's
 	Directory               Directory           `yaml:"directory"`
-	MailReadWrite           bool                `yaml:"mail_readwrite"` // the application may write mailboxes, not only send
-	SentItems               bool                `yaml:"sent_items"`     // copies are kept in Sent Items
+	MailReadWrite           bool                `yaml:"mail_readwrite"` // the application may write to mailboxes, not only send
+	SentItems               bool                `yaml:"sent_items"`     // keep copies in Sent Items
 }
 
-// Endpoints are base URLs without a slash at the end.
+// Endpoints are base URLs, without a slash at the end.
 type Endpoints struct {
 	Login string `yaml:"login"`
 	Graph string `yaml:"graph"`
 }
 
-// Cloud is one of Microsoft's clouds. Tenants, applications and tokens of one are
-// unknown in the others.
+// Cloud is one of Microsoft's clouds. Each has its own tenants, applications and tokens.
 type Cloud string
 
-// The clouds. The US Government's GCC is in the global one.
+// The clouds. GCC of the US Government is part of the global one.
 const (
 	CloudGlobal   Cloud = "global"
 	CloudUSGov    Cloud = "usgov"    // GCC High (L4)
@@ -65,18 +64,19 @@ const (
 	CloudChina    Cloud = "china"    // operated by 21Vianet
 )
 
-// Directory says whether the tenant's directory is asked whose mailbox an address is.
+// Directory is whether the relay looks up in the tenant's directory which mailbox an address
+// belongs to.
 type Directory string
 
-// The choices for the directory.
+// The values of Directory.
 const (
-	DirectoryAuto Directory = "auto" // where the application may read it
+	DirectoryAuto Directory = "auto" // if the application may read it
 	DirectoryOff  Directory = "off"
 )
 
-// endpoints are those of https://learn.microsoft.com/graph/deployments (Microsoft Graph
-// national cloud deployments). That page has login.chinacloudapi.cn for China; MSAL
-// asks login.partner.microsoftonline.cn in its place.
+// endpoints returns the endpoints of https://learn.microsoft.com/graph/deployments
+// (Microsoft Graph national cloud deployments). That page has login.chinacloudapi.cn for
+// China; MSAL uses login.partner.microsoftonline.cn instead.
 func (c Cloud) endpoints() Endpoints {
 	switch c {
 	case CloudUSGov:
@@ -94,8 +94,8 @@ func (c *Connection) setDefaults() {
 	c.Cloud, c.Endpoints = CloudGlobal, CloudGlobal.endpoints()
 }
 
-// ConnectionOf returns the connection of the first name that is given, or the one that
-// the address's domain belongs to; nil is none.
+// ConnectionOf returns the connection with the first of names that is not empty or, without
+// such, the one to which the domain of address belongs. It returns nil if there is none.
 func (c *Config) ConnectionOf(address string, names ...string) *Connection {
 	for _, name := range names {
 		if name != "" {
@@ -104,8 +104,8 @@ func (c *Config) ConnectionOf(address string, names ...string) *Connection {
 	}
 	_, domain := splitAddress(address)
 	for i := range c.Connections {
-		for _, own := range c.Connections[i].Domains {
-			if own == domain && own != "" {
+		for _, d := range c.Connections[i].Domains {
+			if d == domain && d != "" {
 				return &c.Connections[i]
 			}
 		}
@@ -145,22 +145,22 @@ func (v validator) connections() {
 	}
 }
 
-// connectionName checks a key that names a connection, where it is given.
+// connectionName checks a key that names a connection, if it is given.
 func (v validator) connectionName(key, name string) {
 	if v.has(key) && v.cfg.connection(name) == nil {
-		v.fault(key, "is %s, which no connection is called; write the name of one, or remove the key", quote(name))
+		v.fault(key, "is %s, but no connection has that name; write the name of a connection, or remove the key", quote(name))
 	}
 }
 
-// tenant refuses the shared names: an application that signs in as itself needs
-// the tenant that it belongs to.
+// tenant checks the tenant's ID or domain. Names such as "common" are refused: an
+// application that signs in as itself must name the tenant to which it belongs.
 func (v validator) tenant(key, tenant string) {
 	const remedy = "write the directory (tenant) ID from the application's overview page, or the tenant's domain"
 	if !v.require(key, tenant, remedy) || isGUID(tenant) {
 		return
 	}
 	if _, err := canonicalDomain(tenant); err != nil || !strings.Contains(tenant, ".") {
-		v.fault(key, "is %s, which is no tenant; %s", quote(tenant), remedy)
+		v.fault(key, "is %s, which is not a tenant; %s", quote(tenant), remedy)
 	}
 }
 
@@ -184,8 +184,8 @@ func isGUID(text string) bool {
 	return true
 }
 
-// secretSource is one of several ways to a secret: the key with the name, or that with
-// _file or _env after it, and where a credential of systemd may hold it, _credential.
+// secretSource is where a secret comes from: the key with the name, or one with _file, _env
+// or, for a systemd credential, _credential after the name.
 type secretSource struct {
 	name       string
 	value      *Secret
@@ -197,7 +197,7 @@ func (c *Connection) clientSecret() secretSource {
 	return secretSource{name: "client_secret", value: &c.ClientSecret, file: c.ClientSecretFile, env: c.ClientSecretEnv}
 }
 
-// optionalSecret wants one way at most.
+// optionalSecret checks that a secret has at most one source.
 func (v validator) optionalSecret(key string, s secretSource) {
 	for _, way := range []string{"", "_file", "_env"} {
 		if v.has(key + "." + s.name + way) {
@@ -207,7 +207,7 @@ func (v validator) optionalSecret(key string, s secretSource) {
 	}
 }
 
-// secret wants exactly one way.
+// secret checks that a secret has exactly one source.
 func (v validator) secret(key string, s secretSource) {
 	sources := []struct {
 		name  string
@@ -224,7 +224,7 @@ func (v validator) secret(key string, s secretSource) {
 		switch {
 		case !v.has(at):
 		case used != "":
-			v.fault(at, "is given beside %s; keep one of the two", used)
+			v.fault(at, "is given together with %s; keep one of the two", used)
 		case source.empty:
 			v.fault(at, "is empty; write a value, or use another of %[1]s, %[1]s_file and %[1]s_env", s.name)
 			used = source.name
@@ -237,40 +237,40 @@ func (v validator) secret(key string, s secretSource) {
 	}
 }
 
-// domains checks a connection's domains and puts them into the form that
-// addresses are compared in.
+// domains checks a connection's domains, and puts them into the form in which addresses are
+// compared. owners is updated.
 func (v validator) domains(key string, domains []string, owners map[string]string) {
 	v.requireList(key, len(domains), "list the domains whose senders go through this connection")
 	for i, text := range domains {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		domain, err := canonicalDomain(text)
 		if err != nil {
-			v.fault(at, "is %s, which is no domain; write one such as contoso.test, without @ or *", quote(text))
+			v.fault(at, "is %s, which is not a domain; write one such as contoso.test, without @ or *", quote(text))
 			continue
 		}
 		if owner, taken := owners[domain]; taken {
-			v.fault(at, "is %s, as %s is already; keep the domain in one place", domain, owner)
+			v.fault(at, "is %s, which %s already lists; keep the domain in one place", domain, owner)
 			continue
 		}
 		owners[domain], domains[i] = at, domain
 	}
 }
 
-// cloud fills in the cloud's endpoints, or checks those that are given in its place.
+// cloud sets the endpoints of the cloud, or checks those that are given instead.
 func (v validator) cloud(key string, c *Connection) {
 	switch {
 	case !v.has(key + ".endpoints"):
 		c.Endpoints = c.Cloud.endpoints()
 		return
 	case v.has(key + ".cloud"):
-		v.fault(key+".cloud", "is given beside endpoints, which say where the cloud is; keep one of the two")
+		v.fault(key+".cloud", "is given together with endpoints; keep one of the two")
 	}
 	v.endpoint(key+".endpoints.login", &c.Endpoints.Login)
 	v.endpoint(key+".endpoints.graph", &c.Endpoints.Graph)
 }
 
-// endpoint checks a base URL and removes the slash at its end. The URL is not
-// shown, since it could hold a password.
+// endpoint checks a base URL and removes the slash at its end. Faults do not show the URL,
+// which could contain a password.
 func (v validator) endpoint(key string, endpoint *string) {
 	base, err := url.Parse(*endpoint)
 	if err != nil || base.Hostname() == "" || !slices.Contains([]string{"https", "http"}, base.Scheme) {
@@ -285,13 +285,13 @@ func (v validator) endpoint(key string, endpoint *string) {
 
 func checkBase(base *url.URL) error {
 	if base.User != nil || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" {
-		return errors.New("has a user, a query or a fragment; write scheme, host and path only")
+		return errors.New("has a user, a query or a fragment; write only scheme, host and path")
 	}
 	if strings.HasSuffix(strings.TrimRight(base.Path, "/"), "/v1.0") {
 		return errors.New("ends with /v1.0, which the relay adds itself; remove it")
 	}
 	if base.Scheme == "http" && !isLoopbackHost(base.Hostname()) {
-		return errors.New("is http:// to another machine, so that tokens and mail would cross the network in plain text; write https://")
+		return errors.New("is http:// to another machine, so tokens and mail would cross the network in plain text; write https://")
 	}
 	return nil
 }

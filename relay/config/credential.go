@@ -15,17 +15,18 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// CredentialNotice is how long before its end a client secret or certificate is warned of.
+// CredentialNotice is how long before a client secret or certificate expires a warning is
+// given.
 const CredentialNotice = 30 * 24 * time.Hour
 
-// federatedTokenEnv is where the webhook of Azure Workload Identity says which file holds
-// the token.
+// federatedTokenEnv is the environment variable in which the webhook of Azure Workload
+// Identity names the file with the token.
 const federatedTokenEnv = "AZURE_FEDERATED_TOKEN_FILE"
 
-// Date is a day, from its first moment in UTC; the zero value is none.
+// Date is the beginning of a day in UTC. The zero value is none.
 type Date time.Time
 
-// UnmarshalText reads a day such as 2027-01-31.
+// UnmarshalText implements encoding.TextUnmarshaler. A date is written as 2027-01-31.
 func (d *Date) UnmarshalText(text []byte) error {
 	t, err := time.Parse(time.DateOnly, string(text))
 	if err != nil {
@@ -35,13 +36,14 @@ func (d *Date) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Where tenant and application are named: not where Azure, or the client, knows them.
+// The ways to sign in for which the configuration names the tenant and application, and those
+// for which it lists domains.
 var (
 	ofOneTenant = []SignIn{SignInSecret, SignInCertificate, SignInWorkload, SignInDelegated}
 	ofDomains   = append([]SignIn{SignInManaged}, ofOneTenant...)
 )
 
-// signInKeys are those that belong to some ways to sign in only.
+// signInKeys lists the keys that belong only to certain ways to sign in.
 var signInKeys = []struct {
 	name string
 	ways []SignIn
@@ -63,11 +65,11 @@ var signInKeys = []struct {
 	{"managed_identity_client_id", []SignIn{SignInManaged}},
 }
 
-// signInKeys refuses keys of another way to sign in: somebody thinks they count.
+// signInKeys refuses keys that have no effect with the way to sign in.
 func (v validator) signInKeys(key string, way SignIn) {
 	for _, k := range signInKeys {
 		if at := key + "." + k.name; v.has(at) && !slices.Contains(k.ways, way) && !v.isBad(key+".sign_in") {
-			v.fault(at, "is not for sign_in: %s; remove the key, or write sign_in: %s", way, k.ways[0])
+			v.fault(at, "does not belong to sign_in: %s; remove the key, or write sign_in: %s", way, k.ways[0])
 		}
 	}
 }
@@ -81,7 +83,7 @@ func (v validator) certificate(key string, c *Connection) {
 		v.fault(key+".certificate_file", "is missing; name a PEM or PFX file with the certificate that is registered for the application, and its key")
 	}
 	if v.has(key+".certificate_key_file") && c.CertificateKeyFile == "" {
-		v.fault(key+".certificate_key_file", "is empty; name a PEM file with the certificate's key, or remove the key")
+		v.fault(key+".certificate_key_file", "is empty; name a PEM file with the certificate's key, or remove this setting")
 	}
 	v.optionalSecret(key, c.certificatePassword())
 }
@@ -91,11 +93,12 @@ func (v validator) workload(key string, c *Connection) {
 		c.FederatedTokenFile = os.Getenv(federatedTokenEnv)
 	}
 	if c.FederatedTokenFile == "" {
-		v.fault(key+".federated_token_file", "is missing, and %s is not in the environment either; name the file that the platform keeps the token in", federatedTokenEnv)
+		v.fault(key+".federated_token_file", "is missing, and %s is not in the environment either; name the file in which the platform keeps the token", federatedTokenEnv)
 	}
 }
 
-// readClientCertificate returns nil where a fault was reported. Entra takes RSA keys only.
+// readClientCertificate reads the application's certificate. It returns nil if it reported a
+// fault. Entra accepts only RSA keys.
 func readClientCertificate(key string, c *Connection, r *report) *tls.Certificate {
 	at := key + ".certificate_file"
 	data := readPEM(at, c.CertificateFile, r)
@@ -106,7 +109,7 @@ func readClientCertificate(key string, c *Connection, r *report) *tls.Certificat
 	var err error
 	if isPEM(data) {
 		if c.CertificatePassword.Reveal() != "" {
-			r.fault(at, "is a PEM file, which certificate_password is not for; name a PFX file, or remove the password")
+			r.fault(at, "names a PEM file, to which certificate_password does not apply; name a PFX file, or remove the password")
 			return nil
 		}
 		keyData := data
@@ -122,7 +125,7 @@ func readClientCertificate(key string, c *Connection, r *report) *tls.Certificat
 		cert, err = fromPEM(data, keyData)
 	} else {
 		if c.CertificateKeyFile != "" {
-			r.fault(key+".certificate_key_file", "is given, but the file of certificate_file is no PEM file; a PFX file holds the key itself: remove the key")
+			r.fault(key+".certificate_key_file", "is given, but certificate_file does not name a PEM file, and a PFX file contains the key itself; remove this setting")
 			return nil
 		}
 		warnReadable(at, c.CertificateFile, r)
@@ -159,7 +162,7 @@ func fromPEM(certPEM, keyPEM []byte) (*tls.Certificate, error) {
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
 		problem := strings.TrimPrefix(err.Error(), "tls: ")
-		return nil, fmt.Errorf("names a file that cannot be used (%s); the application's certificate comes first, with the key that it was made for there or in certificate_key_file", problem)
+		return nil, fmt.Errorf("names a file that cannot be used (%s); put the application's certificate first, and its key into the same file or into certificate_key_file", problem)
 	}
 	return &cert, nil
 }
@@ -168,13 +171,13 @@ func fromPFX(data []byte, password string) (*tls.Certificate, error) {
 	key, leaf, chain, err := pkcs12.DecodeChain(data, password)
 	switch {
 	case errors.Is(err, pkcs12.ErrIncorrectPassword):
-		return nil, errors.New("names a PFX file that certificate_password does not open; write its password")
+		return nil, errors.New("names a PFX file that certificate_password does not open; write the password of the file")
 	case err != nil:
-		return nil, fmt.Errorf("names a file that is neither PEM nor a PFX file with a certificate and its key (%s); export it anew", strings.TrimPrefix(err.Error(), "pkcs12: "))
+		return nil, fmt.Errorf("names a file that is neither PEM nor a PFX file with a certificate and its key (%s); export it again", strings.TrimPrefix(err.Error(), "pkcs12: "))
 	}
 	signer, ok := key.(*rsa.PrivateKey)
 	if ok && !signer.PublicKey.Equal(leaf.PublicKey) {
-		return nil, errors.New("names a PFX file whose key does not belong to its certificate; export it anew")
+		return nil, errors.New("names a PFX file whose key does not belong to its certificate; export it again")
 	}
 	cert := &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 	for _, authority := range chain {
@@ -183,21 +186,22 @@ func fromPFX(data []byte, password string) (*tls.Certificate, error) {
 	return cert, nil
 }
 
-// usable lets an expired certificate pass: mail is better kept than refused.
+// usable returns an error if Entra would not accept the key. An expired certificate is only
+// warned of, so that mail is accepted and queued.
 func usable(leaf *x509.Certificate) error {
-	const remedy = "make one with: openssl req -x509 -newkey rsa:3072, and register it for the application"
+	const remedy = "create one with: openssl req -x509 -newkey rsa:3072, and register it for the application"
 	public, ok := leaf.PublicKey.(*rsa.PublicKey)
 	switch {
 	case !ok:
-		return fmt.Errorf("names a certificate with an %s key, but Entra takes RSA keys only; %s", leaf.PublicKeyAlgorithm, remedy)
+		return fmt.Errorf("names a certificate with an %s key, but Entra accepts only RSA keys; %s", leaf.PublicKeyAlgorithm, remedy)
 	case public.N.BitLen() < 2048:
-		return fmt.Errorf("names a certificate with an RSA key of %d bits, but 2048 are needed; %s", public.N.BitLen(), remedy)
+		return fmt.Errorf("names a certificate with an RSA key of %d bits, but at least 2048 are needed; %s", public.N.BitLen(), remedy)
 	}
 	return nil
 }
 
-// Credential is what ends some day: what to call it, the key to change, and its end. The
-// end is zero where there is none, or it is not known.
+// Credential describes the credential of the connection that expires: what it is called, the
+// configuration key to change, and its end, which is zero if there is none or it is unknown.
 func (c *Connection) Credential() (what, key string, end time.Time) {
 	if c.Certificate != nil {
 		return "certificate", "certificate_file", c.Certificate.Leaf.NotAfter
@@ -205,16 +209,16 @@ func (c *Connection) Credential() (what, key string, end time.Time) {
 	return "client secret", "client_secret", time.Time(c.ClientSecretExpires)
 }
 
-// ExpiryNotice says what to do about a credential that has ended or soon does; otherwise it
-// is empty.
+// ExpiryNotice returns what to do about a credential that has expired or expires soon, or
+// "" for another.
 func (c *Connection) ExpiryNotice(now time.Time) string {
 	what, key, end := c.Credential()
 	if end.IsZero() || now.Add(CredentialNotice).Before(end) {
 		return ""
 	}
-	remedy := fmt.Sprintf("make a new one in the Entra admin center and put it into %s, then reload", key)
+	remedy := fmt.Sprintf("create a new one in the Entra admin center, put it into %s and reload", key)
 	if c.Certificate != nil {
-		remedy = fmt.Sprintf("register a new one in the Entra admin center and put it into %s, then reload", key)
+		remedy = fmt.Sprintf("register a new one in the Entra admin center, put it into %s and reload", key)
 	}
 	date := end.UTC().Format(time.DateOnly)
 	if !now.Before(end) {

@@ -99,7 +99,7 @@ func TestClientCertificate(t *testing.T) {
 		{name: "no password", file: pfx(pkcs12.Modern2023, key), fault: "does not open"},
 		{name: "PFX of another key", file: pfx(pkcs12.Modern2023, other), more: password, fault: "does not belong"},
 		{name: "PFX and a key", file: pfx(pkcs12.Modern2023, key), key: keyPEM, more: password, fault: "certificate_key_file: is given, but"},
-		{name: "PEM and a password", file: both(certPEM(good), keyPEM), more: password, fault: "which certificate_password is not for"},
+		{name: "PEM and a password", file: both(certPEM(good), keyPEM), more: password, fault: "to which certificate_password does not apply"},
 		{name: "no key", file: certPEM(good), fault: "cannot be used"},
 		{name: "another key", file: certPEM(good), key: otherPEM, fault: "certificate_key_file: names a file that cannot be used (private key does not match"},
 		{name: "encrypted key", file: both(certPEM(good), encrypted), fault: "openssl pkey"},
@@ -157,8 +157,8 @@ func TestExpiryNotice(t *testing.T) {
 	c := Connection{Name: "contoso", ClientSecretExpires: day}
 	for now, want := range map[string]string{
 		"2027-02-28": "",
-		"2027-03-02": "the client secret of connection contoso expires on 2027-03-31, in 29 days; make a new one in the Entra admin center",
-		"2027-03-31": "the client secret of connection contoso expired on 2027-03-31; make a new one",
+		"2027-03-02": "the client secret of connection contoso expires on 2027-03-31, in 29 days; create a new one in the Entra admin center",
+		"2027-03-31": "the client secret of connection contoso expired on 2027-03-31; create a new one",
 	} {
 		at, err := time.Parse(time.DateOnly, now)
 		if err != nil {

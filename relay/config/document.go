@@ -41,8 +41,8 @@ func isEmpty(doc *yaml.Node) bool {
 	return len(doc.Content) == 0 || doc.Content[0].ShortTag() == "!!null" && doc.Content[0].Value == ""
 }
 
-// syntaxFault reports what the YAML library could not parse. Of its messages
-// only the one about anchors quotes the file, and that may be a secret.
+// syntaxFault reports an error of the YAML library. Of its messages only the one about
+// anchors quotes the file; it is replaced, since the quote may be a secret.
 func syntaxFault(r *report, data []byte, err error) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	var line int
@@ -50,16 +50,16 @@ func syntaxFault(r *report, data []byte, err error) {
 		_, text, _ = strings.Cut(text, ": ")
 	}
 	if strings.HasPrefix(text, "unknown anchor") {
-		text = "a value begins with *, which YAML takes as an alias of nothing; put quotes around it"
+		text = "a value begins with *, which YAML reads as an alias; put quotes around it"
 	} else {
 		text = "is not valid YAML: " + text + "; check indentation, colons and quotes"
 	}
 	r.faults = append(r.faults, Error{File: r.file, Line: faultLine(data, line), Text: text})
 }
 
-// faultLine finds the line that spoils those before it. The library tells where
-// the structure around the fault begins, which can be far above, and keeps the
-// place itself to itself. A file too long to try line by line gets that.
+// faultLine returns the first line with which the file is not valid YAML. The library gives
+// only the line where the structure around the fault begins, which can be far above; that
+// is returned for a file that is too long to be tried line by line.
 func faultLine(data []byte, structure int) int {
 	const mostLines, mostBytes = 500, 32 << 10
 	lines := bytes.SplitAfter(data, []byte("\n"))

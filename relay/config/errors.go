@@ -10,12 +10,12 @@ import (
 // Error is one fault of a configuration file.
 type Error struct {
 	File string
-	Line int    // 0 where the fault is with the whole file
+	Line int    // 0 for a fault of the whole file
 	Key  string // such as listeners[0].address; may be empty
-	Text string // what is wrong, a semicolon, what to do
+	Text string // what is wrong, a semicolon, and what to do
 }
 
-// Error returns file:line: key: text.
+// Error returns "file:line: key: text".
 func (e Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)
@@ -56,14 +56,14 @@ func (e Errors) lines() []string {
 	return lines
 }
 
-// mark is what is known of one key of the file.
+// mark describes a key of the file.
 type mark struct {
 	line int
 	null bool // the key has no value
-	bad  bool // the value could not be read, which was reported
+	bad  bool // the value could not be read, and this was reported
 }
 
-// report collects faults and warnings, and knows where each key stands.
+// report collects faults and warnings, and knows the line of each key.
 type report struct {
 	file     string
 	marks    map[string]mark // by key path; "" is the whole document
@@ -75,14 +75,14 @@ func newReport(file string) *report {
 	return &report{file: file, marks: map[string]mark{}}
 }
 
-// fault adds a fault of a key, unless its value, or that of a key above it,
-// could not even be read.
+// fault adds a fault of a key, unless its value or that of a key above it could not be read.
 func (r *report) fault(key, format string, args ...any) {
 	if !r.isBad(key) {
 		r.faults = append(r.faults, r.entry(key, format, args...))
 	}
 }
 
+// isBad reports whether the value of a key or of one above it could not be read.
 func (r *report) isBad(key string) bool {
 	for ; key != ""; key = parent(key) {
 		if r.marks[key].bad {
@@ -92,7 +92,7 @@ func (r *report) isBad(key string) bool {
 	return r.marks[""].bad
 }
 
-// unreadable adds a fault of a key and keeps later checks of it quiet.
+// unreadable adds a fault of a key, and suppresses those of later checks.
 func (r *report) unreadable(key, format string, args ...any) {
 	r.fault(key, format, args...)
 	m := r.marks[key]
@@ -108,13 +108,13 @@ func (r *report) entry(key, format string, args ...any) Error {
 	return Error{File: r.file, Line: r.line(key), Key: key, Text: fmt.Sprintf(format, args...)}
 }
 
-// has says whether the file gives the key a value, be it a good one or not.
+// has reports whether the file gives the key a value, valid or not.
 func (r *report) has(key string) bool {
 	m, found := r.marks[key]
 	return found && !m.null
 }
 
-// line returns the line of a key, or of the mapping that should hold it.
+// line returns the line of a key, or of the mapping that should contain it.
 func (r *report) line(key string) int {
 	for key != "" {
 		if m, found := r.marks[key]; found {
@@ -128,7 +128,7 @@ func (r *report) line(key string) int {
 // parent returns the key of the mapping or list that a key is in.
 func parent(key string) string { return key[:max(strings.LastIndexAny(key, ".["), 0)] }
 
-// err returns the faults as an error, or nil without any.
+// err returns the faults as an error, or nil if there are none.
 func (r *report) err() error {
 	if len(r.faults) == 0 {
 		return nil
@@ -136,7 +136,7 @@ func (r *report) err() error {
 	return r.faults.sorted()
 }
 
-// quote shows a value on one short line.
+// quote returns a value in quotes, shortened, on one line.
 func quote(text string) string {
 	const longest = 60
 	if runes := []rune(text); len(runes) > longest {

@@ -15,9 +15,9 @@ const (
 	maxSecret = 64 * KiB
 )
 
-const fileRemedy = "check the path, which is taken from the folder of the configuration file unless it is absolute"
+const fileRemedy = "check the path (a relative one starts from the folder of the configuration file)"
 
-// checkFiles checks what the configuration refers to and reads the secrets.
+// checkFiles checks the files that the configuration refers to, and reads the secrets.
 func checkFiles(cfg *Config, r *report) {
 	checkDataDir(cfg.DataDir, r)
 	readTokenKeys(&cfg.Mailboxes, r)
@@ -38,15 +38,16 @@ func checkFiles(cfg *Config, r *report) {
 	}
 }
 
-// checkDataDir takes a folder that does not exist for good: it is made later.
+// checkDataDir accepts a folder that does not exist: it is created later.
 func checkDataDir(path string, r *report) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
 		r.fault("data_dir", "names a file; name a folder")
 	}
 }
 
-// readSecret fills a secret from where the connection says it is. The place is not
-// shown, since the secret itself may stand there by mistake.
+// readSecret reads a secret from the file, credential or environment variable that the
+// configuration names. Faults do not show that name: it may be the secret itself, by
+// mistake.
 func readSecret(s secretSource, key string, r *report) {
 	key += "." + s.name
 	switch {
@@ -86,12 +87,12 @@ func secretFromEnv(name, key string, r *report) Secret {
 	return NewSecret(secret)
 }
 
-// warnReadable warns of a secret that every user of the machine can read.
-// Windows keeps no such mode.
+// warnReadable warns of a secret that every user of the machine can read. Windows has no
+// such mode.
 func warnReadable(key, path string, r *report) {
 	const others fs.FileMode = 0o004
 	info, err := os.Stat(path)
 	if err == nil && info.Mode()&others != 0 && runtime.GOOS != "windows" {
-		r.warn(key, "names a file that every user of this machine can read; take that right away with: chmod o-r")
+		r.warn(key, "names a file that every user of this machine can read; remove that permission with: chmod o-r")
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"strconv"
 )
 
-// listeners checks all addresses that the relay listens on, the console's too.
+// listeners checks the listeners and all addresses that the relay listens on, that of the
+// console included.
 func (v validator) listeners() {
 	v.requireList("listeners", len(v.cfg.Listeners), "add at least one, with name and address")
 	names := v.names()
@@ -34,8 +35,8 @@ func (v validator) listeners() {
 	v.admin(taken)
 }
 
-// exposure keeps a listener from being open to strangers, and passwords from
-// crossing a network in plain text. Behind a proxy a loopback address shields nobody.
+// exposure refuses listeners that are open to strangers, and those on which passwords cross
+// a network in plain text. Behind a proxy a loopback address is no protection.
 func (v validator) exposure(key string, l Listener, addr netip.AddrPort) {
 	if addr.Addr().IsLoopback() && len(l.ProxyNetworks) == 0 {
 		return
@@ -43,19 +44,19 @@ func (v validator) exposure(key string, l Listener, addr netip.AddrPort) {
 	switch {
 	case l.TLS != TLSNone || l.Auth == AuthNone || v.isBad(key+".tls") || v.isBad(key+".profile"):
 	case l.PlainAuth():
-		v.warn(key+".auth", "is %s without TLS, so that passwords cross the network in plain text; give each device a user that may send as that device alone, and move it to a listener with TLS once it can do that", l.Auth)
+		v.warn(key+".auth", "is %s without TLS, so passwords cross the network in plain text; give each device its own user, which may send only as that device, and move it to a listener with TLS as soon as it supports that", l.Auth)
 	case l.Profile == ProfileLegacy && v.isBad(key+".networks"):
 	case l.Profile == ProfileLegacy:
-		v.fault(key+".auth", "is %s, but without TLS passwords cross the network in plain text; set tls: starttls or implicit, or list in networks the devices that cannot do TLS, none wider than your own networks", l.Auth)
+		v.fault(key+".auth", "is %s, but without TLS passwords cross the network in plain text; set tls: starttls or implicit, or list under networks the devices that do not support TLS, and nothing wider than your own networks", l.Auth)
 	default:
-		v.fault(key+".auth", "is %s, but without TLS passwords cross the network in plain text; set tls: starttls or implicit, or auth: none with networks, or, for devices that need a password and cannot do TLS, profile: legacy with networks", l.Auth)
+		v.fault(key+".auth", "is %s, but without TLS passwords cross the network in plain text; set tls: starttls or implicit, or auth: none with networks, or, for devices that need a password but do not support TLS, profile: legacy with networks", l.Auth)
 	}
 	if l.Auth != AuthRequired && !v.has(key+".networks") {
-		v.fault(key+".networks", "is missing, so that anyone could send mail through this listener without a password; list the networks that may, or set auth: required with TLS")
+		v.fault(key+".networks", "is missing, so anyone could send mail through this listener without a password; list the networks that are allowed to, or set auth: required with TLS")
 	}
 }
 
-// leniency checks what a listener forgives.
+// leniency checks the settings with which a listener accepts mistakes of clients.
 func (v validator) leniency(key string, l *Listener) {
 	if at := key + ".line_length"; v.has(at) {
 		within(v, at, l.LineLength, 1000, 16*MiB)
@@ -66,7 +67,7 @@ func (v validator) leniency(key string, l *Listener) {
 	}
 	domain, err := canonicalDomain(l.AddDomain)
 	if err != nil {
-		v.fault(at, "is %s, which is no domain; write one such as contoso.test, without @, or remove the key", quote(l.AddDomain))
+		v.fault(at, "is %s, which is not a domain; write one such as contoso.test, without @, or remove the key", quote(l.AddDomain))
 		return
 	}
 	l.AddDomain = domain
@@ -74,21 +75,21 @@ func (v validator) leniency(key string, l *Listener) {
 
 func (v validator) listenerNetworks(key string, l Listener) {
 	if v.has(key+".networks") && len(l.Networks) == 0 {
-		v.fault(key+".networks", "is empty; list networks, or remove the key to let every network in")
+		v.fault(key+".networks", "is empty; list networks, or remove the key to allow every network")
 	}
 	open := v.isBad(key + ".networks")
 	for i, network := range l.Networks {
 		wide := l.Auth != AuthRequired && tooWide(network)
 		open = open || wide || !network.IsValid()
 		if wide && !l.OpenToEveryone {
-			v.fault(fmt.Sprintf("%s.networks[%d]", key, i), "is %s, so that strangers could send mail through this listener without a password; list your own networks only, set auth: required, or, if something else keeps strangers away, open_to_everyone: true", network)
+			v.fault(fmt.Sprintf("%s.networks[%d]", key, i), "is %s, so strangers could send mail through this listener without a password; list only your own networks, set auth: required, or, if something else keeps strangers out, set open_to_everyone: true", network)
 		}
 	}
 	switch at := key + ".open_to_everyone"; {
 	case l.OpenToEveryone && open:
-		v.warn(at, "is true, so that whoever reaches this listener sends mail without a password; see that no stranger reaches it, or list your own networks")
+		v.warn(at, "is true, so anyone who reaches this listener can send mail without a password; make sure that no stranger reaches it, or list your own networks")
 	case l.OpenToEveryone && !v.isBad(key+".auth"):
-		v.fault(at, "is true, but no network of this listener is that wide, or it asks for a password; remove the key, lest it lets in a network that is added later")
+		v.fault(at, "is true, but this listener asks for a password or has no network that wide; remove the key, which would also open networks that are added later")
 	}
 }
 
@@ -98,29 +99,29 @@ func (v validator) proxyNetworks(key string, l Listener) {
 	}
 	for i, network := range l.ProxyNetworks {
 		if tooWide(network) {
-			v.fault(fmt.Sprintf("%s.proxy_networks[%d]", key, i), "is %s, so that strangers could say they were any other client; list your own load balancers only", network)
+			v.fault(fmt.Sprintf("%s.proxy_networks[%d]", key, i), "is %s, so strangers could pretend to be any client; list only your own load balancers", network)
 		}
 	}
 }
 
-// tooWide tells networks that are wider than the widest private ones, 10.0.0.0/8
+// tooWide reports whether a network is wider than the widest private ones, 10.0.0.0/8
 // (RFC 1918) and fc00::/7 (RFC 4193).
 func tooWide(network netip.Prefix) bool {
 	return network.IsValid() && (network.Bits() < 7 || network.Addr().Is4() && network.Bits() < 8)
 }
 
-// clash reports an address where one of the listeners listens already.
+// clash reports an address at which another listener already listens.
 func (v validator) clash(key string, addr netip.AddrPort, listeners []netip.AddrPort) {
 	for i, taken := range listeners {
 		if overlap(addr, taken) {
-			v.fault(key, "is %s, where listeners[%d] listens already; choose another port", addr, i)
+			v.fault(key, "is %s, where listeners[%d] already listens; choose another port", addr, i)
 			return
 		}
 	}
 }
 
-// overlap says whether two sockets cannot both listen. Port 0 is any free port,
-// and :: takes IPv4 connections too.
+// overlap reports whether two sockets cannot listen at the same time. Port 0 is any free
+// port, and :: includes IPv4.
 func overlap(a, b netip.AddrPort) bool {
 	if a.Port() != b.Port() || a.Port() == 0 {
 		return false
@@ -138,13 +139,13 @@ func (v validator) admin(listeners []netip.AddrPort) {
 		return
 	}
 	if !addr.Addr().IsLoopback() {
-		v.fault("admin.address", "is %s, which can be reached from other machines, and the console asks for no password; choose a loopback address such as 127.0.0.1:9025", addr)
+		v.fault("admin.address", "is %s, which other machines can reach, and the console asks for no password; choose a loopback address, such as 127.0.0.1:9025", addr)
 	}
 	v.clash("admin.address", addr, listeners)
 }
 
-// address reads an address that must be there. The admin section has a default,
-// so only a listener's can be missing.
+// address parses an address, and reports whether it is valid. Only that of a listener can be
+// missing, since the admin address has a default.
 func (v validator) address(key, text, example string) (netip.AddrPort, bool) {
 	if !v.has(key) && text == "" {
 		v.fault(key, "is missing; add an IP address and a port, such as %s", example)
@@ -152,12 +153,12 @@ func (v validator) address(key, text, example string) (netip.AddrPort, bool) {
 	}
 	addr, err := parseAddress(text)
 	if err != nil {
-		v.fault(key, "is %s, which is no address to listen on; write an IP address and a port, such as %s", quote(text), example)
+		v.fault(key, "is %s, which is not an address to listen on; write an IP address and a port, such as %s", quote(text), example)
 	}
 	return addr, err == nil
 }
 
-// parseAddress reads what net.Listen takes, but host names and service names:
+// parseAddress parses an address for net.Listen. Names of hosts and services are refused:
 // what they stand for can change after the check.
 func parseAddress(text string) (netip.AddrPort, error) {
 	host, port, err := net.SplitHostPort(text)

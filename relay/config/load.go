@@ -10,12 +10,11 @@ import (
 	"reflect"
 )
 
-// maxFile is the largest configuration file that is read.
+// maxFile is the largest size of a configuration file, in bytes.
 const maxFile = 1 << 20
 
-// Load reads and checks a configuration file and all that it refers to:
-// certificate, key, secret files and environment variables. An error is of type
-// Errors and lists every fault.
+// Load reads and checks a configuration file and what it refers to: certificates, keys, files
+// with secrets, and environment variables. An error is of type Errors and lists all faults.
 func Load(path string) (*Config, error) {
 	r := newReport(path)
 	data, err := readFile(path, maxFile)
@@ -30,9 +29,9 @@ func Load(path string) (*Config, error) {
 	return finish(cfg, r)
 }
 
-// Parse reads and checks a configuration without opening any file that it
-// refers to and without looking at the environment, so secrets that are kept
-// there stay empty. The path serves the messages and relative paths.
+// Parse reads and checks a configuration, but neither the files that it refers to nor the
+// environment, so that secrets which are kept there stay empty. The path is used in
+// messages and for relative paths.
 func Parse(data []byte, path string) (*Config, error) {
 	r := newReport(path)
 	return finish(parse(data, r), r)
@@ -46,8 +45,8 @@ func finish(cfg *Config, r *report) (*Config, error) {
 	return cfg, nil
 }
 
-// parse returns what could be read even where there were faults, or nil if that
-// is too little to check further.
+// parse returns the configuration even if there are faults, or nil if too little could be
+// read to check it.
 func parse(data []byte, r *report) *Config {
 	cfg := decode(data, r)
 	if cfg != nil {
@@ -57,7 +56,7 @@ func parse(data []byte, r *report) *Config {
 	return cfg
 }
 
-// decode fills the defaults with what the text says, without judging it.
+// decode sets the values of the file on top of the defaults.
 func decode(data []byte, r *report) *Config {
 	root := document(data, r)
 	if root == nil {
@@ -78,7 +77,7 @@ func decode(data []byte, r *report) *Config {
 	return cfg
 }
 
-// resolvePaths takes relative paths from the folder of the file.
+// resolvePaths makes relative paths start from the folder of the configuration file.
 func resolvePaths(cfg *Config, folder string) {
 	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile, &cfg.Mailboxes.TokenKeyFile}
 	for i := range cfg.Listeners {
@@ -100,8 +99,8 @@ func resolvePaths(cfg *Config, folder string) {
 	}
 }
 
-// readFile reads a file of limited size. Its errors leave out the path, which
-// could be a secret in the wrong place.
+// readFile reads a file of limited size. Its errors do not show the path, which could be a
+// secret in the wrong place.
 func readFile(path string, limit int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {

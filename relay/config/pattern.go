@@ -9,13 +9,12 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Pattern matches mail addresses: scanner@contoso.test, *@contoso.test,
-// *@*.contoso.test, or * for all. A star stands for any run of characters on
-// its side of the @. Case does not matter, and an internationalized domain
-// matches in either of its forms.
+// Pattern matches mail addresses: scanner@contoso.test, *@contoso.test, *@*.contoso.test, or
+// * for all. A star matches any characters on its side of the @. Case does not matter, and
+// internationalized domains match in both of their forms.
 type Pattern struct{ local, domain string }
 
-// ParsePattern reads a pattern.
+// ParsePattern parses a pattern.
 func ParsePattern(text string) (Pattern, error) {
 	if text == "*" {
 		return Pattern{local: "*", domain: "*"}, nil
@@ -31,13 +30,13 @@ func ParsePattern(text string) (Pattern, error) {
 	return Pattern{local: strings.ToLower(text[:at]), domain: domain}, nil
 }
 
-// UnmarshalText reads a pattern.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (p *Pattern) UnmarshalText(text []byte) (err error) {
 	*p, err = ParsePattern(string(text))
 	return err
 }
 
-// MarshalText writes the form that UnmarshalText reads.
+// MarshalText implements encoding.TextMarshaler.
 func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // String returns the pattern in lower case.
@@ -48,8 +47,8 @@ func (p Pattern) String() string {
 	return p.local + "@" + p.domain
 }
 
-// Match says whether an address matches. The empty reverse-path of a bounce is
-// no address and matches nothing.
+// Match reports whether an address matches. The null reverse-path of a bounce is not an
+// address and matches no pattern.
 func (p Pattern) Match(address string) bool {
 	local, domain := splitAddress(address)
 	return local != "" && domain != "" && glob(p.local, local) && glob(p.domain, domain)
@@ -57,9 +56,8 @@ func (p Pattern) Match(address string) bool {
 
 func (p Pattern) all() bool { return p.local == "*" && p.domain == "*" }
 
-// glob matches text against a pattern whose stars stand for any run of
-// characters. It takes each part at its first place, which is enough when the
-// first and the last part are anchored.
+// glob reports whether text matches a pattern whose stars match any characters. Taking each
+// part at its first occurrence is enough, since the first and the last part are anchored.
 func glob(pattern, text string) bool {
 	parts := strings.Split(pattern, "*")
 	last := len(parts) - 1
@@ -78,8 +76,8 @@ func glob(pattern, text string) bool {
 	return strings.HasSuffix(text, parts[last])
 }
 
-// splitAddress returns both sides of an address in the form that is compared.
-// A domain that is not valid stays as it is, in lower case.
+// splitAddress returns both sides of an address in the form in which they are compared. A
+// domain that is not valid is only put into lower case.
 func splitAddress(address string) (local, domain string) {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 {
@@ -92,8 +90,8 @@ func splitAddress(address string) (local, domain string) {
 	return strings.ToLower(address[:at]), domain
 }
 
-// canonicalDomain returns a domain in lower case and ASCII (RFC 5891). What is
-// not UTF-8 would pass the first conversion, but not a second one.
+// canonicalDomain returns a domain in lower case and ASCII (RFC 5891). It converts twice,
+// since text that is not UTF-8 passes the first conversion.
 func canonicalDomain(domain string) (string, error) {
 	ascii, err := idna.Lookup.ToASCII(domain)
 	if err != nil {
@@ -105,7 +103,7 @@ func canonicalDomain(domain string) (string, error) {
 	return ascii, checkLengths(ascii)
 }
 
-// checkLengths applies the limits of RFC 1035, section 2.3.4.
+// checkLengths checks the limits of RFC 1035 section 2.3.4.
 func checkLengths(domain string) error {
 	if len(domain) > 253 {
 		return errors.New("domain is too long")
@@ -118,8 +116,7 @@ func checkLengths(domain string) error {
 	return nil
 }
 
-// canonicalLabels is canonicalDomain for a domain in which labels may have
-// stars.
+// canonicalLabels is canonicalDomain for a domain whose labels may have stars.
 func canonicalLabels(domain string) (string, error) {
 	labels := strings.Split(domain, ".")
 	for i, label := range labels {
@@ -139,7 +136,7 @@ func canonicalLabels(domain string) (string, error) {
 	return joined, checkLengths(joined)
 }
 
-// checkAddress says whether a text is one plain mail address.
+// checkAddress returns an error if text is not one plain mail address.
 func checkAddress(text string) error {
 	local, domain, _ := strings.Cut(text, "@")
 	if local == "" || len(local) > 64 || strings.ContainsFunc(local, unprintable) || strings.ContainsAny(local, `*<>"(),;:\[]`) {
@@ -149,4 +146,5 @@ func checkAddress(text string) error {
 	return err
 }
 
+// unprintable reports whether r is a space or does not print.
 func unprintable(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }

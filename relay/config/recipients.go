@@ -2,18 +2,18 @@ package config
 
 import "slices"
 
-// Recipients says to whom mail may go. The zero value is everybody.
+// Recipients restricts to whom mail may be sent. The zero value allows every address.
 type Recipients struct {
-	Allow []Pattern `yaml:"allow"` // empty: everybody
+	Allow []Pattern `yaml:"allow"` // empty: every address
 	Deny  []Pattern `yaml:"deny"`  // wins over Allow
 }
 
-// Allows says whether mail may go to an address.
+// Allows reports whether mail may be sent to an address.
 func (r Recipients) Allows(address string) bool {
 	return !matchesAny(r.Deny, address) && (len(r.Allow) == 0 || matchesAny(r.Allow, address))
 }
 
-// MaySendAs says whether the user may send from an address.
+// MaySendAs reports whether the user may send from an address.
 func (u *User) MaySendAs(address string) bool { return matchesAny(u.Senders, address) }
 
 func matchesAny(patterns []Pattern, address string) bool {
@@ -22,7 +22,7 @@ func matchesAny(patterns []Pattern, address string) bool {
 
 func (v validator) recipients(key string, r Recipients) {
 	if v.has(key+".allow") && len(r.Allow) == 0 {
-		v.fault(key+".allow", "is empty, so that nobody could be written to; list addresses, or remove the key to allow all")
+		v.fault(key+".allow", "is empty, so no recipient would be allowed; list addresses, or remove the key to allow all")
 	}
 	if v.has(key+".deny") && len(r.Deny) == 0 {
 		v.fault(key+".deny", "is empty; list addresses, or remove the key")

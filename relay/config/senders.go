@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Applies says whether the rule is for a sender's address, which is empty where a message
-// has none, in an envelope, from a client.
+// Applies reports whether the rule applies to a message. address is the sender's,
+// or empty if there is none; envelope is the sender in MAIL FROM; user, who may be empty,
+// and client have submitted it.
 func (s *Sender) Applies(address, envelope, user string, client netip.Addr) bool {
 	switch {
 	case !s.Match.Match(address) && (address != "" || !s.Match.all()):
@@ -22,7 +23,7 @@ func (s *Sender) Applies(address, envelope, user string, client netip.Addr) bool
 	return false
 }
 
-// Shown is the address that recipients see in place of one, which may be empty.
+// Shown returns the address that recipients see instead of the sender's, which may be empty.
 func (s *Sender) Shown(address string) string {
 	switch s.From {
 	case "", FromMailbox:
@@ -44,7 +45,7 @@ func (v validator) senders() {
 		v.signatureName(key+".signature", sender.Signature)
 		v.conditions(key, sender)
 		if f := sender.From; f != FromMailbox && f != FromOriginal && checkAddress(string(f)) != nil {
-			v.fault(key+".from", "is %s; write mailbox, original, or the mail address that recipients are to see", quote(string(f)))
+			v.fault(key+".from", "is %s; write mailbox, original, or the mail address that recipients should see", quote(string(f)))
 		}
 		if sender.OnBehalfOf && (sender.From == FromMailbox || strings.EqualFold(string(sender.From), sender.Mailbox)) {
 			v.fault(key+".on_behalf_of", "is true, but from is the mailbox itself; set from: original, or the address on whose behalf it sends")
@@ -55,19 +56,19 @@ func (v validator) senders() {
 
 func (v validator) conditions(key string, s Sender) {
 	if v.has(key+".networks") && len(s.Networks) == 0 {
-		v.fault(key+".networks", "is empty, which no client is in; list networks, or remove the key")
+		v.fault(key+".networks", "is empty, so no client matches; list networks, or remove the key")
 	}
 	if v.has(key+".users") && len(s.Users) == 0 {
-		v.fault(key+".users", "is empty, which nobody is in; list names of users, or remove the key")
+		v.fault(key+".users", "is empty, so no user matches; list names of users, or remove the key")
 	}
 	for i, name := range s.Users {
 		if !slices.ContainsFunc(v.cfg.Users, func(u User) bool { return u.Name == name }) {
-			v.fault(fmt.Sprintf("%s.users[%d]", key, i), "is %s, which no user is called; write a name from users", quote(name))
+			v.fault(fmt.Sprintf("%s.users[%d]", key, i), "is %s, but no user has that name; write a name from users", quote(name))
 		}
 	}
 }
 
-// reachable warns of a rule that an earlier one always comes before.
+// reachable warns of a rule that is never used because of an earlier one.
 func (v validator) reachable(key string, i int) {
 	for j, earlier := range v.cfg.Senders[:i] {
 		same := earlier.Match == v.cfg.Senders[i].Match && earlier.Match != Pattern{}

@@ -9,8 +9,8 @@ import (
 	"graphrelay/relay/signature"
 )
 
-// Signature is a template for the signatures of mailboxes, in HTML, text or both, each
-// given here or in a file. After Load, Template holds what was read.
+// Signature is a template for the signatures of mailboxes in HTML, text or both, each given
+// here or in a file. After Load, Template is the parsed template.
 type Signature struct {
 	Name     string `yaml:"name"`
 	HTML     string `yaml:"html"`
@@ -34,12 +34,13 @@ func (v validator) signatures() {
 	}
 }
 
-// signatureForm checks one form, and says whether the file tries to give it.
+// signatureForm checks one form of a signature, and reports whether the configuration has
+// it, valid or not.
 func (v validator) signatureForm(key, form, source, file string, parse func(string) error) bool {
 	inline, other := key+"."+form, key+"."+form+"_file"
 	switch {
 	case v.has(inline) && v.has(other):
-		v.unreadable(other, "is given beside %s; keep one of the two", form)
+		v.unreadable(other, "is given together with %s; keep one of the two", form)
 	case v.has(other):
 		v.require(other, file, "add the path of the template")
 	case v.has(inline) && v.require(inline, strings.TrimSpace(source), "write the template"):
@@ -48,7 +49,7 @@ func (v validator) signatureForm(key, form, source, file string, parse func(stri
 	return v.has(inline) || v.has(other)
 }
 
-// readSignatures reads the templates that are files.
+// readSignatures reads the templates that are in files.
 func readSignatures(cfg *Config, r *report) {
 	for i := range cfg.Signatures {
 		s, key := &cfg.Signatures[i], fmt.Sprintf("signatures[%d]", i)
@@ -82,12 +83,12 @@ func parseSignature(key, source string, parse func(string) error, r *report) {
 		r.fault(key, "is not UTF-8; save it as UTF-8")
 	default:
 		if err := parse(source); err != nil {
-			r.fault(key, "is no template for a signature (%s); see docs/signatures.md", err)
+			r.fault(key, "is not a valid template (%s); see docs/signatures.md", err)
 		}
 	}
 }
 
-// signatureName checks a name where it is given.
+// signatureName checks a key that names a signature, if it is given.
 func (v validator) signatureName(key, name string) {
 	if !v.has(key) || !v.require(key, name, "write the name of a signature, or remove the key") {
 		return

@@ -11,21 +11,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxValues bounds what aliases can make of a small file.
+// maxValues bounds the values that are read: with aliases, a small file can have very many.
 const maxValues = 100_000
 
-// decoder fills structs from YAML nodes. Unlike the library's own decoding it
-// notes where each key stands, goes on after a fault, and refuses what it does
-// not know.
+// decoder decodes YAML nodes into structs. Unlike the library's own decoder it records the
+// line of each key, goes on after a fault, and refuses unknown keys.
 type decoder struct {
 	*report
-	left int // values that may still be read
+	left int // number of values that may still be read
 }
 
-// defaulter is a list element that has defaults of its own.
+// defaulter is a list element with defaults. setDefaults is called before the element's keys
+// are read.
 type defaulter interface{ setDefaults() }
 
-// value reads one node into a variable. The mark of the key is already set.
+// value decodes one node into a variable. The mark of the key is set already.
 func (d *decoder) value(n *yaml.Node, key string, v reflect.Value) {
 	if !d.spend() {
 		return
@@ -50,20 +50,20 @@ func (d *decoder) value(n *yaml.Node, key string, v reflect.Value) {
 	}
 }
 
-// spend says whether another value or key may be read.
+// spend counts a value or key, and reports whether it may still be read.
 func (d *decoder) spend() bool {
 	d.left--
 	return d.left >= 0
 }
 
-// isText tells the types that read themselves from a single value.
+// isText reports whether target decodes itself from a single value.
 func isText(target any) bool {
 	_, ok := target.(encoding.TextUnmarshaler)
 	return ok
 }
 
-// isSection tells the types whose key may stand without a value, as a heading
-// does when all that follows it is commented out.
+// isSection reports whether a key of this type may have no value, as when everything below
+// it is commented out.
 func isSection(v reflect.Value) bool {
 	return v.Kind() == reflect.Struct || v.Kind() == reflect.Slice
 }
@@ -89,8 +89,8 @@ func (d *decoder) text(n *yaml.Node, key string, target any) {
 	}
 }
 
-// plain reads into a string, a number or a bool. A string takes any single
-// value as it is written, so that 007 stays 007.
+// plain decodes a string, a number or a bool. A string is any single value as written, so
+// that 007 stays 007.
 func (d *decoder) plain(n *yaml.Node, key string, v reflect.Value) {
 	if !d.single(n, key) {
 		return
@@ -114,7 +114,7 @@ func (d *decoder) plain(n *yaml.Node, key string, v reflect.Value) {
 	}
 }
 
-// single says whether a node is a single value, and reports it if not.
+// single reports whether a node is a single value, and adds a fault if it is not.
 func (d *decoder) single(n *yaml.Node, key string) bool {
 	switch {
 	case n.Kind != yaml.ScalarNode:
@@ -176,7 +176,7 @@ func (d *decoder) mapping(n *yaml.Node, key string, v reflect.Value) {
 	}
 }
 
-// add reports a fault of a key that gets no mark.
+// add adds a fault of a key that has no mark.
 func (d *decoder) add(key string, line int, format string, args ...any) {
 	d.faults = append(d.faults, Error{File: d.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
 }
@@ -200,7 +200,7 @@ func kind(n *yaml.Node) string {
 	return "a single value"
 }
 
-// keyText shows a key that may be anything.
+// keyText returns a key for display. It may be any node.
 func keyText(name *yaml.Node) string {
 	if name.Kind != yaml.ScalarNode {
 		return "(" + kind(name) + ")"
@@ -211,7 +211,7 @@ func keyText(name *yaml.Node) string {
 	return name.Value
 }
 
-// fields are the keys of a struct, in its order; "" where a field has none.
+// fields are the keys of a struct's fields, in order; "" if a field has none.
 type fields []string
 
 func fieldsOf(t reflect.Type) fields {
@@ -231,7 +231,7 @@ func (f fields) find(name *yaml.Node) (int, bool) {
 	return 0, false
 }
 
-// advice tells what to write in place of an unknown key.
+// advice returns what to write instead of an unknown key.
 func (f fields) advice(name *yaml.Node) string {
 	if name.Value == "<<" {
 		return "merging is not supported; write the keys out"
@@ -253,8 +253,8 @@ func (f fields) advice(name *yaml.Node) string {
 	return "unknown key; remove it, or use one of " + strings.Join(known, ", ")
 }
 
-// editDistance is Levenshtein's. Texts too long to be a slip of the pen are as
-// far apart as they are long.
+// editDistance returns the Levenshtein distance. If b is more than twice as long as a, it
+// returns the length of b.
 func editDistance(a, b string) int {
 	if len(b) > 2*len(a) {
 		return len(b)

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// TLSFloor is the least version of TLS that a listener speaks. The insecure ones
-// also let in the ciphers that crypto/tls counts insecure and old devices need.
+// TLSFloor is the lowest version of TLS that a listener accepts. The insecure ones also
+// allow the ciphers that crypto/tls considers insecure and old devices need.
 type TLSFloor string
 
-// The floors of a listener. RFC 8996 forbids what is below 1.2.
+// The values of TLSFloor. RFC 8996 forbids versions below 1.2.
 const (
 	TLS13         TLSFloor = "1.3"
 	TLS12         TLSFloor = "1.2"
@@ -20,15 +20,15 @@ const (
 	TLS10Insecure TLSFloor = "1.0-insecure"
 )
 
-// UnmarshalText reads a floor.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (f *TLSFloor) UnmarshalText(text []byte) error {
 	return oneOf(f, text, TLS13, TLS12, TLS12Insecure, TLS11Insecure, TLS10Insecure)
 }
 
-// Insecure says whether the floor lets in what crypto/tls leaves out by itself.
+// Insecure reports whether the floor allows ciphers that crypto/tls disables by default.
 func (f TLSFloor) Insecure() bool { return strings.HasSuffix(string(f), "-insecure") }
 
-// Version is the floor as crypto/tls writes it.
+// Version returns the version's constant of crypto/tls.
 func (f TLSFloor) Version() uint16 {
 	switch f {
 	case TLS13:
@@ -44,7 +44,7 @@ func (f TLSFloor) Version() uint16 {
 // CipherSuite is a cipher suite of TLS 1.0 to 1.2, by its IANA name.
 type CipherSuite uint16
 
-// UnmarshalText reads a name.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (c *CipherSuite) UnmarshalText(text []byte) error {
 	name := string(text)
 	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
@@ -52,25 +52,25 @@ func (c *CipherSuite) UnmarshalText(text []byte) error {
 			continue
 		}
 		if !slices.Contains(suite.SupportedVersions, tls.VersionTLS12) {
-			return fmt.Errorf("is %s, a cipher of TLS 1.3, which are always on; leave it out", name)
+			return fmt.Errorf("is %s, a cipher of TLS 1.3, and those are always enabled; remove it", name)
 		}
 		if isRC4(suite) {
-			return fmt.Errorf("is %s, which is broken (RFC 7465); leave it out", name)
+			return fmt.Errorf("is %s, which is broken (RFC 7465); remove it", name)
 		}
 		*c = CipherSuite(suite.ID)
 		return nil
 	}
-	return fmt.Errorf("is %s, which is no cipher that this program has; write IANA names, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", quote(name))
+	return fmt.Errorf("is %s, which is not a cipher that graphrelay supports; write IANA names, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", quote(name))
 }
 
-// String returns the name.
+// String returns the IANA name.
 func (c CipherSuite) String() string { return tls.CipherSuiteName(uint16(c)) }
 
 func isRC4(suite *tls.CipherSuite) bool { return strings.Contains(suite.Name, "_RC4_") }
 
-// CipherSuites are the ones that the listener takes up to TLS 1.2; nil stands for
-// those of crypto/tls. With an insecure floor, all but RC4 are taken, key exchange
-// by RSA and 3DES among them, and crypto/tls prefers the better ones.
+// CipherSuites returns those that the listener accepts up to TLS 1.2, or nil for the default
+// of crypto/tls. With an insecure floor these are all but RC4, with RSA key exchange and 3DES
+// among them; crypto/tls prefers the better ones.
 func (l Listener) CipherSuites() []uint16 {
 	var ids []uint16
 	for _, c := range l.TLSCiphers {
@@ -87,7 +87,7 @@ func (l Listener) CipherSuites() []uint16 {
 	return ids
 }
 
-// CertificateOf names the certificate that a listener with TLS shows.
+// CertificateOf returns the certificate files of a listener with TLS.
 func (c *Config) CertificateOf(l Listener) TLS {
 	if l.CertFile != "" {
 		return TLS{CertFile: l.CertFile, KeyFile: l.KeyFile}
@@ -103,27 +103,27 @@ func (v validator) listenerTLS(key string, l Listener) {
 	v.listenerCertificate(key, l)
 	v.listenerCiphers(key, l)
 	if l.TLSMin.Insecure() {
-		v.warn(key+".tls_min", "is %s, so that what passes this listener, passwords included, may be read and changed on its way; keep it for devices that can do no better, on a listener of their own with networks", l.TLSMin)
+		v.warn(key+".tls_min", "is %s, so mail and passwords that pass this listener may be read and changed on the way; use it only for devices that support nothing better, on a listener of their own with networks", l.TLSMin)
 	}
 	switch {
 	case !v.has(key + ".client_ca_file"):
 	case l.ClientCAFile == "":
-		v.fault(key+".client_ca_file", "is empty; name a PEM file with the certificates of your own authority, or remove the key")
+		v.fault(key+".client_ca_file", "is empty; name a PEM file with the certificates of your own certificate authority, or remove the key")
 	case l.Auth == AuthNone:
-		v.fault(key+".client_ca_file", "has no use with auth: none; set auth: optional or required, or remove the key")
+		v.fault(key+".client_ca_file", "has no effect with auth: none; set auth: optional or required, or remove the key")
 	case !slices.ContainsFunc(v.cfg.Users, func(u User) bool { return u.Certificate != "" }):
-		v.warn(key+".client_ca_file", "signs nobody in, since no user has a certificate; add one to users")
+		v.warn(key+".client_ca_file", "has no effect, since no user has a certificate; add one to a user")
 	}
 }
 
-// uselessTLS reports what would be taken for protection where there is none.
+// uselessTLS reports TLS settings on a listener without TLS: they give no protection.
 func (v validator) uselessTLS(key string) {
 	if v.isBad(key + ".tls") {
 		return
 	}
 	for _, name := range []string{"cert_file", "key_file", "tls_min", "tls_ciphers", "client_ca_file"} {
 		if at := key + "." + name; v.has(at) {
-			v.fault(at, "has no use with tls: none; set tls: starttls or implicit, or remove the key")
+			v.fault(at, "has no effect with tls: none; set tls: starttls or implicit, or remove the key")
 		}
 	}
 }
@@ -146,11 +146,11 @@ func (v validator) listenerCiphers(key string, l Listener) {
 	case len(l.TLSCiphers) == 0:
 		v.fault(key+".tls_ciphers", "is empty; list ciphers, or remove the key")
 	case l.TLSMin == TLS13:
-		v.fault(key+".tls_ciphers", "has no use with tls_min: 1.3, whose ciphers are always on; remove it")
+		v.fault(key+".tls_ciphers", "has no effect with tls_min: 1.3, whose ciphers are always enabled; remove it")
 	}
 	for i, c := range l.TLSCiphers {
 		if !l.TLSMin.Insecure() && isInsecure(c) && !v.isBad(key+".tls_min") {
-			v.fault(fmt.Sprintf("%s.tls_ciphers[%d]", key, i), "is %s, which is insecure; leave it out, or set tls_min: 1.2-insecure for devices that can do no better", c)
+			v.fault(fmt.Sprintf("%s.tls_ciphers[%d]", key, i), "is %s, which is insecure; remove it, or set tls_min: 1.2-insecure for devices that support nothing better", c)
 		}
 	}
 }
@@ -159,14 +159,14 @@ func isInsecure(c CipherSuite) bool {
 	return slices.ContainsFunc(tls.InsecureCipherSuites(), func(s *tls.CipherSuite) bool { return s.ID == uint16(c) })
 }
 
-// userCertificate checks the name in a user's certificate and puts it into the
-// form that names are compared in.
+// userCertificate checks the name in a user's certificate, and puts it into lower case, in
+// which names are compared.
 func (v validator) userCertificate(key string, user *User, certificates names) {
 	user.Certificate = strings.ToLower(user.Certificate)
-	certificates.check(key, user.Certificate, certificateName, "write the DNS name, mail address or common name in the user's certificate, as no other user has it")
+	certificates.check(key, user.Certificate, certificateName, "write the DNS name, mail address or common name in the user's certificate, which no other user may have")
 	usable := func(l Listener) bool { return l.ClientCAFile != "" }
 	if !slices.ContainsFunc(v.cfg.Listeners, usable) {
-		v.warn(key, "has no use, since no listener has a client_ca_file; add one to a listener with TLS")
+		v.warn(key, "has no effect, since no listener has a client_ca_file; add one to a listener with TLS")
 	}
 }
 

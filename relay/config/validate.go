@@ -10,8 +10,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// validator checks what a key alone cannot show: ranges, names that must
-// differ, and settings that depend on one another. It opens no file.
+// validator checks values: ranges, names that must be unique, and settings that depend on
+// each other. It opens no files.
 type validator struct {
 	*report
 	cfg *Config
@@ -49,13 +49,13 @@ func (v validator) general() {
 func (v validator) hostname() {
 	domain, err := canonicalDomain(v.cfg.Hostname)
 	if err != nil {
-		v.fault("hostname", "is %s, which is no host name; write one such as relay.contoso.test", quote(v.cfg.Hostname))
+		v.fault("hostname", "is %s, which is not a host name; write one such as relay.contoso.test", quote(v.cfg.Hostname))
 		return
 	}
 	v.cfg.Hostname = domain
 }
 
-// require reports a key that is missing or empty, and says whether it is there.
+// require adds a fault if a key is missing or empty, and reports whether there is a value.
 func (v validator) require(key, value, remedy string) bool {
 	switch {
 	case !v.has(key):
@@ -66,7 +66,7 @@ func (v validator) require(key, value, remedy string) bool {
 	return value != ""
 }
 
-// requireList reports a list that is missing or empty.
+// requireList adds a fault if a list is missing or empty.
 func (v validator) requireList(key string, length int, remedy string) {
 	switch {
 	case !v.has(key):
@@ -76,10 +76,10 @@ func (v validator) requireList(key string, length int, remedy string) {
 	}
 }
 
-// names reports names that are missing, malformed or given twice.
+// names checks names, which must be unique.
 type names struct {
 	validator
-	first map[string]string // the key where a name is first given
+	first map[string]string // the key that first gives a name
 }
 
 func (v validator) names() names { return names{v, map[string]string{}} }
@@ -93,13 +93,13 @@ func (n names) check(key, name string, valid func(string) bool, remedy string) {
 		return
 	}
 	if first, taken := n.first[name]; taken {
-		n.fault(key, "is %s, as %s is already; choose another name", quote(name), first)
+		n.fault(key, "is %s, which %s has already; choose another name", quote(name), first)
 		return
 	}
 	n.first[name] = key
 }
 
-// plainName keeps names fit for logs, metrics and addresses of web pages.
+// plainName reports whether a name can be used in logs, metrics and URLs.
 func plainName(name string) bool {
 	return len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
 		return !isWordChar(r) && r != '-' && r != '.'
@@ -110,11 +110,12 @@ func isWordChar(r rune) bool {
 	return r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 }
 
+// loginName reports whether a name can be that of a user.
 func loginName(name string) bool {
 	return len(name) <= 255 && !strings.ContainsFunc(name, unprintable)
 }
 
-// within reports a value that is out of its range.
+// within adds a fault if a value is out of its range.
 func within[T cmp.Ordered](v validator, key string, value, least, most T) {
 	if value < least || value > most {
 		v.fault(key, "is %v; choose from %v to %v", value, least, most)
@@ -193,7 +194,7 @@ func (v validator) delivery() {
 		key := fmt.Sprintf("delivery.retry_delays[%d]", i)
 		within(v, key, delay, Duration(time.Millisecond), minutes(7*24*60))
 		if delay < seconds(1) && !v.isBad(key) {
-			v.warn(key, "is %s, so that a mailbox in trouble is asked without rest; delays of 30s and more are usual", delay)
+			v.warn(key, "is %s, so a failing mailbox would be tried again almost at once; delays of 30s and more are usual", delay)
 		}
 	}
 }
@@ -212,7 +213,7 @@ func (v validator) users() {
 	}
 }
 
-// credentials wants a password, a certificate, or both.
+// credentials checks that a user has a password, a certificate or both.
 func (v validator) credentials(key string, user *User, certificates names) {
 	if v.has(key + ".certificate") {
 		v.userCertificate(key+".certificate", user, certificates)
@@ -224,7 +225,7 @@ func (v validator) credentials(key string, user *User, certificates names) {
 }
 
 func (v validator) passwordHash(key, hash string) {
-	const remedy = "make one with: graphrelay hash-password"
+	const remedy = "create one with: graphrelay hash-password"
 	if !v.require(key, hash, remedy) {
 		return
 	}
@@ -239,21 +240,22 @@ func (v validator) passwordHash(key, hash string) {
 	}
 }
 
-// wellFormedHash checks what bcrypt.Cost leaves to the first sign-in: salt and
-// sum, 53 characters of bcrypt's own base64.
+// wellFormedHash reports whether salt and sum are 53 characters of bcrypt's own base64.
+// bcrypt.Cost does not check them.
 func wellFormedHash(hash string) bool {
 	const alphabet = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	sum := hash[strings.LastIndexByte(hash, '$')+1:]
 	return len(sum) == 53 && strings.Trim(sum, alphabet) == ""
 }
 
-// mailbox wants an address of a connection's domains, unless a connection is named.
+// mailbox checks the address of a mailbox, whose domain must belong to a connection unless
+// one is named.
 func (v validator) mailbox(key, mailbox, connection string) {
 	if !v.require(key, mailbox, "add the address of the mailbox to send from") {
 		return
 	}
 	if checkAddress(mailbox) != nil {
-		v.fault(key, "is %s, which is no mail address; write one such as scanner@contoso.test", quote(mailbox))
+		v.fault(key, "is %s, which is not a mail address; write one such as scanner@contoso.test", quote(mailbox))
 		return
 	}
 	if connection == "" && len(v.cfg.Connections) > 0 && v.cfg.ConnectionOf(mailbox) == nil {

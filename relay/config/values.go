@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// Duration is a length of time: Go's syntax, such as 48h or 1m30s, with an
-// optional count of days in front, such as 2d or 1d12h.
+// Duration is a length of time. It is written as in Go, such as 48h or 1m30s, or with a
+// number of days, such as 2d or 1d12h.
 type Duration time.Duration
 
-// UnmarshalText reads a duration.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, ok := parseDuration(string(text))
 	if !ok {
-		return fmt.Errorf("is %s, which is no duration; write a number and a unit, such as 30s, 5m, 48h or 2d", quote(string(text)))
+		return fmt.Errorf("is %s, which is not a duration; write a number and a unit, such as 30s, 5m, 48h or 2d", quote(string(text)))
 	}
 	*d = Duration(parsed)
 	return nil
 }
 
-// parseDuration refuses signs: no setting has a use for a negative time.
+// parseDuration parses a duration. It refuses signs: no setting can be negative.
 func parseDuration(text string) (time.Duration, bool) {
 	const day = 24 * time.Hour
 	if text == "" || strings.ContainsAny(text, "+-") {
@@ -50,7 +50,7 @@ func parseDuration(text string) (time.Duration, bool) {
 	return days + part, true
 }
 
-// String leaves out the zero units that time.Duration would print.
+// String returns the duration without the zero units that time.Duration prints.
 func (d Duration) String() string {
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {
@@ -62,7 +62,7 @@ func (d Duration) String() string {
 	return s
 }
 
-// MarshalText writes the form that UnmarshalText reads.
+// MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // Size is a number of bytes, written as 1024, 25MB or 150MiB.
@@ -75,7 +75,8 @@ const (
 	GiB Size = 1 << 30
 )
 
-// sizeUnits has the binary units first, and none before one that it ends with.
+// sizeUnits returns the units in the order in which suffixes are tried, the binary ones
+// first.
 func sizeUnits() []sizeUnit {
 	return []sizeUnit{
 		{"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB},
@@ -88,11 +89,11 @@ type sizeUnit struct {
 	bytes  Size
 }
 
-// UnmarshalText reads a size.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Size) UnmarshalText(text []byte) error {
 	parsed, ok := parseSize(string(text))
 	if !ok {
-		return fmt.Errorf("is %s, which is no size; write bytes or a unit, such as 1024, 25MB or 150MiB", quote(string(text)))
+		return fmt.Errorf("is %s, which is not a size; write bytes or a unit, such as 1024, 25MB or 150MiB", quote(string(text)))
 	}
 	*s = parsed
 	return nil
@@ -113,7 +114,7 @@ func parseSize(text string) (Size, bool) {
 	return 0, false
 }
 
-// String uses the largest binary unit that divides the size, or none.
+// String returns the size in the largest binary unit that divides it, or in bytes.
 func (s Size) String() string {
 	for _, unit := range sizeUnits()[:3] {
 		if s != 0 && s%unit.bytes == 0 {
@@ -123,17 +124,16 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10)
 }
 
-// MarshalText writes the form that UnmarshalText reads.
+// MarshalText implements encoding.TextMarshaler.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 const redacted = "[redacted]"
 
-// Secret is a text that shows itself only to Reveal. The text is behind a
-// pointer because fmt prints what is in unexported fields of other structs
-// without asking their methods.
+// Secret is a text that only Reveal returns. The text is behind a pointer, since fmt prints
+// unexported fields of other structs without calling their methods.
 type Secret struct{ text *string }
 
-// NewSecret wraps a text.
+// NewSecret returns a Secret with a text.
 func NewSecret(text string) Secret { return Secret{text: &text} }
 
 // Reveal returns the text.
@@ -150,30 +150,30 @@ func (s Secret) String() string { return redacted }
 // GoString hides the text.
 func (s Secret) GoString() string { return redacted }
 
-// Format hides the text from every verb, the wrong ones included.
+// Format hides the text from every verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // LogValue hides the text from slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText hides the text from JSON and its like.
+// MarshalText hides the text from JSON and other encodings.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalYAML hides the text from YAML.
 func (s Secret) MarshalYAML() (any, error) { return redacted, nil }
 
-// UnmarshalText reads a secret.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = NewSecret(string(text))
 	return nil
 }
 
-// UnmarshalText reads a TLS mode.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (m *TLSMode) UnmarshalText(text []byte) error {
 	return oneOf(m, text, TLSNone, TLSStartTLS, TLSImplicit)
 }
 
-// UnmarshalText reads an AUTH mode.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (m *AuthMode) UnmarshalText(text []byte) error {
 	return oneOf(m, text, AuthNone, AuthOptional, AuthRequired)
 }
@@ -183,46 +183,47 @@ func (e *LineEndings) UnmarshalText(text []byte) error {
 	return oneOf(e, text, LineEndingsNormalize, LineEndingsReject)
 }
 
-// UnmarshalText reads a profile.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (p *Profile) UnmarshalText(text []byte) error {
 	return oneOf(p, text, ProfileModern, ProfileLegacy)
 }
 
-// UnmarshalText reads the name of a cloud.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (c *Cloud) UnmarshalText(text []byte) error {
 	return oneOf(c, text, CloudGlobal, CloudUSGov, CloudUSGovDoD, CloudChina)
 }
 
-// UnmarshalText reads a choice for the directory.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Directory) UnmarshalText(text []byte) error {
 	return oneOf(d, text, DirectoryAuto, DirectoryOff)
 }
 
-// UnmarshalText reads a choice for Reply-To.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (r *ReplyTo) UnmarshalText(text []byte) error {
 	return oneOf(r, text, ReplyToOriginal, ReplyToNone)
 }
 
-// UnmarshalText reads a choice.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (o *OnUnknown) UnmarshalText(text []byte) error {
 	return oneOf(o, text, OnUnknownHold, OnUnknownResend)
 }
 
-// UnmarshalText reads a choice.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (l *LargeSigned) UnmarshalText(text []byte) error {
 	return oneOf(l, text, LargeSignedFail, LargeSignedConvert)
 }
 
-// UnmarshalText reads a log level.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (l *LogLevel) UnmarshalText(text []byte) error {
 	return oneOf(l, text, LevelDebug, LevelInfo, LevelWarn, LevelError)
 }
 
-// UnmarshalText reads a log format.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (f *LogFormat) UnmarshalText(text []byte) error {
 	return oneOf(f, text, FormatAuto, FormatText, FormatJSON)
 }
 
+// oneOf sets *into to the choice that text names.
 func oneOf[T ~string](into *T, text []byte, choices ...T) error {
 	var names []string
 	for _, choice := range choices {
@@ -235,8 +236,8 @@ func oneOf[T ~string](into *T, text []byte, choices ...T) error {
 	return fmt.Errorf("is %s; use %s", quote(string(text)), either(names))
 }
 
-// parseNetwork reads a prefix, or a bare address as the prefix of one host.
-// Host bits are refused because they mostly are a mistyped length.
+// parseNetwork parses a prefix, or an address as the prefix of a single host. It refuses a
+// prefix with host bits, whose length is probably mistyped.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()
@@ -244,13 +245,13 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	}
 	prefix, err := netip.ParsePrefix(text)
 	if err != nil {
-		return prefix, fmt.Errorf("is %s, which is no network; write an IP address or a prefix, such as 192.168.1.0/24", quote(text))
+		return prefix, fmt.Errorf("is %s, which is not a network; write an IP address or a prefix, such as 192.168.1.0/24", quote(text))
 	}
 	if prefix.Addr().Is4In6() {
 		return prefix, errors.New("is an IPv4 network in IPv6 form; write it as IPv4, such as 192.168.1.0/24")
 	}
 	if masked := prefix.Masked(); masked != prefix {
-		return prefix, fmt.Errorf("is %s, an address inside of a network; write %s for the network or %s for the one host", prefix, masked, prefix.Addr())
+		return prefix, fmt.Errorf("is %s, an address within a network; write %s for the network or %s for the single host", prefix, masked, prefix.Addr())
 	}
 	return prefix, nil
 }
