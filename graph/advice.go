@@ -5,40 +5,44 @@ import (
 	"regexp"
 )
 
+// adviceByNumber says what an operator can do about a refused sign-in, by the number of
+// Entra's AADSTS error ("Microsoft Entra authentication and authorization error codes").
+// To give advice on another one, add a line.
+var adviceByNumber = map[string]string{
+	"7000222": "the client secret has expired; create a new one in the Entra admin center and set it as client_secret",
+	"7000215": "the client secret is wrong; set client_secret to the secret's value, not its ID",
+	"700016":  "the application was not found in the tenant; check client_id, tenant and cloud",
+	"90002":   wrongTenant,
+	"900023":  wrongTenant,
+	"65001":   "the application's permissions lack an administrator's consent; grant admin consent in the Entra admin center",
+	"500011":  wrongCloud,
+	"50001":   wrongCloud,
+	"700027":  "the certificate is not registered for the application, or its private key is another; upload it in the Entra admin center",
+	"700024":  wrongTime,
+	"700021":  wrongTime,
+	"700023":  "the client assertion is for another tenant or cloud; check tenant and cloud",
+	"700213":  wrongFederation,
+	"70021":   wrongFederation,
+}
+
+const (
+	wrongTenant     = "the tenant was not found in this cloud; check tenant and cloud"
+	wrongCloud      = "the Graph endpoint belongs to another cloud than the sign-in; check cloud or endpoints"
+	wrongTime       = "the client assertion is not valid now; check the clock of this machine, and that the federated token is renewed"
+	wrongFederation = "no federated credential of the application matches the token; compare issuer, subject and audience in the Entra admin center"
+)
+
 var aadsts = regexp.MustCompile(`AADSTS(\d+)`)
 
-// Advice says in a line what to do about a refused sign-in, by the number that Entra gives
-// ("Microsoft Entra authentication and authorization error codes"); it is empty for others.
+// Advice returns one line on what to do about a refused sign-in. It is empty if err is
+// not one, or if there is no advice on it.
 func Advice(err error) string {
 	var e *Error
 	if !errors.As(err, &e) || e.Op != opToken {
 		return ""
 	}
-	number := aadsts.FindStringSubmatch(e.Message)
-	if number == nil {
-		return ""
-	}
-	switch number[1] {
-	case "7000222":
-		return "the client secret has expired; make a new one in the Entra admin center and put it into client_secret"
-	case "7000215":
-		return "the client secret is wrong; put its value, not its ID, into client_secret"
-	case "700016":
-		return "the application is not in this tenant; check client_id, tenant and cloud"
-	case "90002", "900023":
-		return "the tenant is not in this cloud; check tenant and cloud"
-	case "65001":
-		return "an administrator has not agreed to the permissions; grant admin consent in the Entra admin center"
-	case "500011", "50001":
-		return "this Graph is not of the cloud that signs in; check cloud or endpoints"
-	case "700027":
-		return "the certificate is not registered for the application, or its key is another; upload it in the Entra admin center"
-	case "700024", "700021":
-		return "the assertion is not valid now; check the clock of this machine, and that the federated token is renewed"
-	case "700023":
-		return "the assertion is for another tenant or cloud; check tenant and cloud"
-	case "700213", "70021":
-		return "no federated credential of the application fits the token; compare issuer, subject and audience in the Entra admin center"
+	if number := aadsts.FindStringSubmatch(e.Message); number != nil {
+		return adviceByNumber[number[1]]
 	}
 	return ""
 }

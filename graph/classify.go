@@ -2,38 +2,57 @@ package graph
 
 import "net/http"
 
-// Class says whose fault an error is, and so what stops and what goes on.
+// Class says what an error concerns, and so what has to stop and what can go on.
 type Class string
 
-// The classes of error.
+// The classes of errors.
 const (
 	ClassMessage    Class = "message"    // this message can never be sent as it is
-	ClassMailbox    Class = "mailbox"    // nothing of this mailbox can be sent now
-	ClassConnection Class = "connection" // nothing of this connection can be sent now
+	ClassMailbox    Class = "mailbox"    // nothing can be sent from this mailbox now
+	ClassConnection Class = "connection" // nothing can be sent by this connection now
 	ClassTemporary  Class = "temporary"  // the same request may succeed later
 )
 
-// Reason is the closed list that metrics, records and bounces share.
+// Reason names the cause of an error. Metrics, records and bounces show it; the list is
+// closed.
 type Reason string
 
 // The reasons.
 const (
-	ReasonInvalid      Reason = "invalid_message"
-	ReasonRecipients   Reason = "invalid_recipients"
-	ReasonTooLarge     Reason = "too_large"
+	// ReasonInvalid: Graph found the request malformed, or refused it without a known code.
+	ReasonInvalid Reason = "invalid_message"
+	// ReasonRecipients: a recipient's address is not valid, or there are none.
+	ReasonRecipients Reason = "invalid_recipients"
+	// ReasonTooLarge: the message or an attachment exceeds a limit.
+	ReasonTooLarge Reason = "too_large"
+	// ReasonItemNotFound: the draft, message or attachment is not in the mailbox.
 	ReasonItemNotFound Reason = "item_not_found"
-	ReasonSession      Reason = "upload_session"
-	ReasonMailbox      Reason = "mailbox_unknown"
-	ReasonMailboxFull  Reason = "mailbox_full"
-	ReasonSendDenied   Reason = "send_denied"
+	// ReasonSession: the upload session has ended; a new one can be created.
+	ReasonSession Reason = "upload_session"
+	// ReasonMailbox: the mailbox does not exist, or is not in Exchange Online.
+	ReasonMailbox Reason = "mailbox_unknown"
+	// ReasonMailboxFull: the mailbox is over its storage quota.
+	ReasonMailboxFull Reason = "mailbox_full"
+	// ReasonSendDenied: the mailbox may not send as the address in From or Sender.
+	ReasonSendDenied Reason = "send_denied"
+	// ReasonAccessDenied: the application lacks a permission, or an access policy excludes
+	// the mailbox.
 	ReasonAccessDenied Reason = "access_denied"
-	ReasonBlocked      Reason = "sending_blocked"
-	ReasonAuth         Reason = "sign_in"
+	// ReasonBlocked: Microsoft has blocked the mailbox from sending, such as for having
+	// sent too much.
+	ReasonBlocked Reason = "sending_blocked"
+	// ReasonAuth: Entra refused the sign-in, or Graph the token.
+	ReasonAuth Reason = "sign_in"
+	// ReasonNotConnected: the mailbox's owner has not signed in, or has to sign in again.
 	ReasonNotConnected Reason = "not_connected"
-	ReasonThrottled    Reason = "throttled"
-	ReasonUnavailable  Reason = "unavailable"
-	ReasonNetwork      Reason = "network"
-	ReasonCanceled     Reason = "canceled"
+	// ReasonThrottled: a limit of Graph's was reached, as Graph says or by our own count.
+	ReasonThrottled Reason = "throttled"
+	// ReasonUnavailable: Microsoft answered with a fault of its own, or unreadably.
+	ReasonUnavailable Reason = "unavailable"
+	// ReasonNetwork: no answer came, or a proxy on the way refused the request.
+	ReasonNetwork Reason = "network"
+	// ReasonCanceled: the caller's context was canceled.
+	ReasonCanceled Reason = "canceled"
 )
 
 type classification struct {
@@ -41,76 +60,84 @@ type classification struct {
 	reason Reason
 }
 
-// byCode is keyed by error.code. Where Microsoft documents none, the source is
-// named.
+// byCode classifies errors by their error.code. To add a code, add a line here, with its
+// source, and one to the table in TestClassification. The source is a page of Microsoft's
+// Graph documentation, or "reported" where only users have described the code.
 var byCode = map[string]classification{
-	// The message.
-	"ErrorInvalidRecipients":                            {ClassMessage, ReasonRecipients}, // user reports of send
+	// Faults of the message.
+	"ErrorInvalidRecipients":                            {ClassMessage, ReasonRecipients}, // reported, by send
 	"ErrorMimeContentInvalidBase64String":               {ClassMessage, ReasonInvalid},    // user-post-messages
-	"InvalidInternetMessageHeader":                      {ClassMessage, ReasonInvalid},    // user reports of create
-	"InvalidInternetMessageHeaderCollection":            {ClassMessage, ReasonInvalid},    // more than 5, or an empty array
-	"ParameterValueEmpty":                               {ClassMessage, ReasonInvalid},
-	"RequestBodyRead":                                   {ClassMessage, ReasonInvalid},
+	"InvalidInternetMessageHeader":                      {ClassMessage, ReasonInvalid},    // reported: a name without x-
+	"InvalidInternetMessageHeaderCollection":            {ClassMessage, ReasonInvalid},    // reported: more than 5, or none
+	"ParameterValueEmpty":                               {ClassMessage, ReasonInvalid},    // reported: toRecipients is empty
+	"RequestBodyRead":                                   {ClassMessage, ReasonInvalid},    // reported: a property of the wrong type
 	"ErrorMessageSizeExceeded":                          {ClassMessage, ReasonTooLarge},   // outlook-large-attachments
 	"ErrorAttachmentSizeShouldNotBeLessThanMinimumSize": {ClassMessage, ReasonInvalid},    // attachment-createuploadsession
 	"ErrorSendAsDenied":                                 {ClassMessage, ReasonSendDenied}, // outlook-send-mail-from-other-user
-	// The item: wanted again by a new draft.
-	"ErrorItemNotFound": {ClassTemporary, ReasonItemNotFound},
-	// The mailbox. ErrorNonExistentMailbox is also seen at random for one that exists.
-	"ErrorInvalidUser":              {ClassMessage, ReasonMailbox},
-	"MailboxNotEnabledForRESTAPI":   {ClassMessage, ReasonMailbox},
-	"ErrorNonExistentMailbox":       {ClassTemporary, ReasonMailbox},
-	"ErrorQuotaExceeded":            {ClassMailbox, ReasonMailboxFull},
-	"ErrorMessageSubmissionBlocked": {ClassMailbox, ReasonBlocked},
-	"ErrorExceededMessageLimit":     {ClassMailbox, ReasonBlocked},
-	"ErrorSubmissionQuotaExceeded":  {ClassMailbox, ReasonBlocked},
-	// The connection. Access may be denied for one mailbox by an access policy.
-	"ErrorAccessDenied":          {ClassMailbox, ReasonAccessDenied}, // auth-limit-mailbox-access
-	"InvalidAuthenticationToken": {ClassConnection, ReasonAuth},
-	// Passing.
-	"ApplicationThrottled":              {ClassTemporary, ReasonThrottled}, // throttling
-	"TooManyRequests":                   {ClassTemporary, ReasonThrottled},
-	"activityLimitReached":              {ClassTemporary, ReasonThrottled},
-	"CommandConcurrencyLimitReached":    {ClassTemporary, ReasonThrottled},
-	"ErrorServerBusy":                   {ClassTemporary, ReasonThrottled},
-	"ErrorInternalServerTransientError": {ClassTemporary, ReasonUnavailable},
-	"ErrorInternalServerError":          {ClassTemporary, ReasonUnavailable},
-	"ErrorTooManyObjectsOpened":         {ClassTemporary, ReasonThrottled},
-	"UnknownError":                      {ClassTemporary, ReasonUnavailable},
+
+	// The item is missing. Another draft can be created.
+	"ErrorItemNotFound": {ClassTemporary, ReasonItemNotFound}, // reported
+
+	// Faults of the mailbox.
+	"ErrorInvalidUser":              {ClassMessage, ReasonMailbox},      // reported
+	"MailboxNotEnabledForRESTAPI":   {ClassMessage, ReasonMailbox},      // reported: on premises, unlicensed or deleted
+	"ErrorNonExistentMailbox":       {ClassTemporary, ReasonMailbox},    // known-issues; also reported at random for a mailbox that exists
+	"ErrorQuotaExceeded":            {ClassMailbox, ReasonMailboxFull},  // reported
+	"ErrorMessageSubmissionBlocked": {ClassMailbox, ReasonBlocked},      // reported
+	"ErrorExceededMessageLimit":     {ClassMailbox, ReasonBlocked},      // reported
+	"ErrorSubmissionQuotaExceeded":  {ClassMailbox, ReasonBlocked},      // reported: 10,000 recipients a day
+	"ErrorAccessDenied":             {ClassMailbox, ReasonAccessDenied}, // auth-limit-mailbox-access: may concern one mailbox only
+
+	// Faults of the connection.
+	"InvalidAuthenticationToken": {ClassConnection, ReasonAuth}, // reported: invalid or expired token
+
+	// Faults that pass.
+	"ApplicationThrottled":              {ClassTemporary, ReasonThrottled},   // throttling
+	"TooManyRequests":                   {ClassTemporary, ReasonThrottled},   // throttling
+	"activityLimitReached":              {ClassTemporary, ReasonThrottled},   // errors
+	"CommandConcurrencyLimitReached":    {ClassTemporary, ReasonThrottled},   // reported
+	"ErrorServerBusy":                   {ClassTemporary, ReasonThrottled},   // reported
+	"ErrorTooManyObjectsOpened":         {ClassTemporary, ReasonThrottled},   // reported
+	"ErrorInternalServerTransientError": {ClassTemporary, ReasonUnavailable}, // reported
+	"ErrorInternalServerError":          {ClassTemporary, ReasonUnavailable}, // reported
+	"UnknownError":                      {ClassTemporary, ReasonUnavailable}, // reported
 }
 
-// classify decides by error.code, and by the status where the code is unknown.
-// Throttling goes first: it is what 429 means whatever the code.
+// byStatus classifies errors whose code is not in byCode (errors).
+var byStatus = map[int]classification{
+	http.StatusUnauthorized:          {ClassConnection, ReasonAuth},
+	http.StatusForbidden:             {ClassMailbox, ReasonAccessDenied},
+	http.StatusNotFound:              {ClassTemporary, ReasonItemNotFound},
+	http.StatusGone:                  {ClassTemporary, ReasonItemNotFound},
+	http.StatusRequestEntityTooLarge: {ClassMessage, ReasonTooLarge},
+	http.StatusRequestTimeout:        {ClassTemporary, ReasonUnavailable},
+	http.StatusConflict:              {ClassTemporary, ReasonUnavailable},
+	http.StatusPreconditionFailed:    {ClassTemporary, ReasonUnavailable},
+	http.StatusLocked:                {ClassTemporary, ReasonUnavailable},
+	http.StatusServiceUnavailable:    {ClassTemporary, ReasonThrottled}, // even without Retry-After (best-practices-concept)
+	509:                              {ClassTemporary, ReasonThrottled}, // Bandwidth Limit Exceeded
+}
+
+// classify decides by error.code, and by the status if the code is unknown. A 429 is
+// throttling whatever its code, unless the code says that the mailbox is blocked or full.
 func classify(status int, code string) (Class, Reason) {
-	if status == http.StatusTooManyRequests {
-		if v, ok := byCode[code]; ok && v.class == ClassMailbox {
-			return v.class, v.reason
-		}
-		return ClassTemporary, ReasonThrottled
+	known, ok := byCode[code]
+	switch {
+	case status == http.StatusTooManyRequests && known.class != ClassMailbox:
+		known = classification{ClassTemporary, ReasonThrottled}
+	case ok:
+	default:
+		known = classifyStatus(status)
 	}
-	if v, ok := byCode[code]; ok {
-		return v.class, v.reason
-	}
-	return byStatus(status)
+	return known.class, known.reason
 }
 
-func byStatus(status int) (Class, Reason) {
-	switch status {
-	case http.StatusUnauthorized:
-		return ClassConnection, ReasonAuth
-	case http.StatusForbidden:
-		return ClassMailbox, ReasonAccessDenied
-	case http.StatusNotFound, http.StatusGone:
-		return ClassTemporary, ReasonItemNotFound
-	case http.StatusRequestEntityTooLarge:
-		return ClassMessage, ReasonTooLarge
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusPreconditionFailed, http.StatusLocked:
-		return ClassTemporary, ReasonUnavailable
-	case http.StatusServiceUnavailable, 509:
-		return ClassTemporary, ReasonThrottled // with or without Retry-After, it asks to be left alone
+func classifyStatus(status int) classification {
+	if known, ok := byStatus[status]; ok {
+		return known
 	}
 	if status >= 400 && status < 500 {
-		return ClassMessage, ReasonInvalid
+		return classification{ClassMessage, ReasonInvalid}
 	}
-	return ClassTemporary, ReasonUnavailable
+	return classification{ClassTemporary, ReasonUnavailable}
 }
