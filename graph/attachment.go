@@ -10,18 +10,17 @@ import (
 	"net/url"
 )
 
-// Attachment is a file to be added to a draft.
+// Attachment is a file to be added to a message.
 type Attachment struct {
-	Name        string // Graph refuses an empty one
+	Name        string // must not be empty
 	ContentType string
 	ContentID   string // without angle brackets
 	Inline      bool
 	Size        int64            // bytes of content
-	Open        func() io.Reader // the content from its beginning, Size bytes
+	Open        func() io.Reader // returns a reader of all Size bytes
 }
 
-// fileAttachment and attachmentItem are the two forms in which Graph is told of
-// a file (resources/fileattachment, resources/attachmentitem).
+// fileAttachment is an attachment with its content (resources/fileattachment).
 type fileAttachment struct {
 	Type        string `json:"@odata.type"`
 	Name        string `json:"name"`
@@ -31,6 +30,7 @@ type fileAttachment struct {
 	Content     string `json:"contentBytes"`
 }
 
+// attachmentItem describes an attachment for an upload session (resources/attachmentitem).
 type attachmentItem struct {
 	Type        string `json:"attachmentType"`
 	Name        string `json:"name"`
@@ -40,7 +40,7 @@ type attachmentItem struct {
 	ContentID   string `json:"contentId,omitempty"`
 }
 
-// emptyContent stands in the JSON where a file's content is to be put.
+// emptyContent is the place in the JSON where a file's content is inserted.
 const emptyContent = `"contentBytes":""`
 
 func fileAttachmentOf(a Attachment) fileAttachment {
@@ -48,9 +48,9 @@ func fileAttachmentOf(a Attachment) fileAttachment {
 		ContentType: a.ContentType, IsInline: a.Inline, ContentID: a.ContentID}
 }
 
-// withContent makes the body of r from v, the JSON of which has an empty
-// contentBytes for each of the files in turn: their content is encoded there as
-// it is sent, and never held. (No string of JSON can look like emptyContent: its
+// withContent makes v the body of the request. The JSON of v has an empty contentBytes for
+// each of the files, in their order, into which their content is encoded while it is sent,
+// so that it is never in memory as a whole. (No JSON string can contain emptyContent: its
 // quotes would be escaped.)
 func (r *request) withContent(v any, files ...Attachment) error {
 	if err := r.json(v); err != nil {
@@ -90,15 +90,16 @@ func (m Mailbox) PostAttachment(ctx context.Context, draft string, a Attachment)
 	return m.call(ctx, r, nil)
 }
 
-// base64Reader encodes what it reads from src.
+// base64Reader encodes the bytes of src in base64.
 type base64Reader struct {
 	src io.Reader
 	raw [3 << 12]byte
 	enc [4 << 12]byte
-	out []byte // of enc, not yet read
+	out []byte // the part of enc that is not read yet
 	err error
 }
 
+// Read implements io.Reader.
 func (b *base64Reader) Read(p []byte) (int, error) {
 	for len(b.out) == 0 {
 		if b.err != nil {

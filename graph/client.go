@@ -1,11 +1,21 @@
-// Package graph is a client for Microsoft Graph's mail calls: drafts,
-// attachments, upload sessions and send, with app tokens from Entra.
+// Package graph is a client for the mail requests of Microsoft Graph: drafts,
+// attachments, upload sessions and send.
 //
-// It promises that every answer other than the documented success is a typed
-// *Error that says whose fault it is and whether the effect may have happened,
-// that no mailbox sees more requests at a time than it allows, and that no
-// secret and no token appears in an error. It never repeats a request that may
-// have had an effect. It knows nothing of SMTP, MIME or queues.
+// A Client serves one connection (an Entra application in a tenant), and a Mailbox of it
+// makes the requests to one mailbox. Tokens come from a SignIn, such as those of package
+// entra. Names in parentheses in comments, such as (message-send), are pages of
+// Microsoft's Graph documentation.
+//
+// The package promises that
+//   - every answer other than the documented success is an *Error, which says what it
+//     concerns (Class), why (Reason), and whether the request may have had its effect
+//     (Ambiguous);
+//   - a request that may have had its effect is never repeated;
+//   - each mailbox is asked within its limits: a number of requests at a time, the
+//     budgets, and the pauses that Graph asks for;
+//   - no secret and no token appears in an error.
+//
+// It knows nothing of SMTP, of how a message is stored, or of what becomes of an error.
 package graph
 
 import (
@@ -25,29 +35,29 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Config is one connection: an Entra application in a tenant.
+// Config describes a connection: an Entra application in a tenant.
 type Config struct {
-	Tenant      string // with ClientID: whose limits Graph counts
+	Tenant      string // Graph's limits count for each pair of application and mailbox
 	ClientID    string
 	SignIn      SignIn
 	GraphURL    string              // such as https://graph.microsoft.com
-	Proxy       *url.URL            // of an HTTP proxy, with its user; nil: as the environment says
-	Authorities []*x509.Certificate // beside the system's
+	Proxy       *url.URL            // HTTP proxy, with its user and password; nil: from the environment
+	Authorities []*x509.Certificate // trusted in addition to the system's
 	UserAgent   string
 	Concurrency int           // requests at a time to one mailbox; Graph allows 4
 	Budgets     Budgets       // of each mailbox
-	Timeout     time.Duration // longest wait for the answer to one request
+	Timeout     time.Duration // of one request
 	Observer    Observer      // may be nil
 }
 
-// Observer hears of every request, for metrics. status is 0 when no answer came.
+// Observer is called for each request, to count it.
 type Observer interface {
-	Request(operation string, status int, took time.Duration)
-	Throttled()
-	Token(ok bool)
+	Request(operation string, status int, took time.Duration) // status is 0 if no answer came
+	Throttled()                                               // Graph throttled a request
+	Token(ok bool)                                            // a token was asked for
 }
 
-// Client talks to Graph for one connection. It is safe for concurrent use.
+// Client makes requests to Graph for one connection. It is safe for concurrent use.
 type Client struct {
 	cfg    Config
 	http   *http.Client
@@ -55,7 +65,7 @@ type Client struct {
 	gate   *gate
 }
 
-// New makes a client; it makes no request.
+// New returns a client. It makes no request.
 func New(cfg Config) *Client {
 	transport := &http.Transport{
 		Proxy:                  proxyFunc(cfg.Proxy),
@@ -77,8 +87,9 @@ func New(cfg Config) *Client {
 	return &Client{cfg: cfg, http: client, tokens: newTokenCache(cfg, client), gate: newGate(cfg.Concurrency, cfg.Budgets)}
 }
 
-// ShareLimits takes over what another client of the same application has under way and has
-// spent: Graph counts both as one. It is called before the first request.
+// ShareLimits makes c count its requests together with those of another client of the
+// same application, as Graph does. It does nothing if the applications or the limits
+// differ. It must be called before c's first request.
 func (c *Client) ShareLimits(other *Client) {
 	a, b := c.cfg, other.cfg
 	if a.Tenant == b.Tenant && a.ClientID == b.ClientID && a.Concurrency == b.Concurrency && a.Budgets == b.Budgets {
@@ -86,21 +97,22 @@ func (c *Client) ShareLimits(other *Client) {
 	}
 }
 
-// Close drops idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Reply is what is kept of an answer for the operator.
+// Reply is the part of an answer that is recorded for the operator. It is the zero Reply
+// if no answer came.
 type Reply struct {
 	Status    int
-	RequestID string // Graph's request-id: what Microsoft's support asks for
+	RequestID string // Graph's request-id, which Microsoft's support asks for
 }
 
-// request is one call of Graph's mail API.
+// request is one request to Graph.
 type request struct {
 	op          string // for errors and metrics
 	method      string
 	mailbox     string     // set by Mailbox.call; empty: a request to the directory, which no mailbox's limits count
-	path        string     // below /users/{mailbox}, starting with a slash; of the directory, below /v1.0
+	path        string     // below /v1.0/users/{mailbox}, or below /v1.0 for the directory; starts with a slash
 	query       url.Values // may be nil
 	contentType string
 	header      http.Header      // of a request to an upload URL, in place of contentType
@@ -108,7 +120,7 @@ type request struct {
 	length      int64
 	success     []int        // every other status is an error
 	record      func() error // called before the request is made; may be nil
-	recordEarly bool         // before it waits for its turn
+	recordEarly bool         // call record before waiting for one of the mailbox's slots
 }
 
 func (r *request) cost() cost {
@@ -128,10 +140,11 @@ func (r *request) reader() io.Reader {
 	return r.body()
 }
 
+// json makes v the body of the request.
 func (r *request) json(v any) error {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false) // the body counts against the limit of the request
+	enc.SetEscapeHTML(false) // escapes would count against MaxRequestBytes
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("%s: %w", r.op, err)
 	}
@@ -140,15 +153,17 @@ func (r *request) json(v any) error {
 	return nil
 }
 
-// maxAnswer bounds what is read of an answer. The one to create repeats the
-// message, and JSON may write each of its bytes as six (\u003c); the one to an
-// attachment repeats its content and is not needed.
+// maxAnswer limits how many bytes are read of an answer, beside those that repeat the
+// request.
 const maxAnswer = 4 << 20
 
+// answerLimit returns how many bytes of the answer to req are read. The answer to create
+// repeats the message, and JSON may write each of its bytes as six (\u003c).
 func answerLimit(req *http.Request) int64 { return maxAnswer + 6*req.ContentLength }
 
-// call makes the request and decodes the answer into out, which may be nil. A
-// token that Graph no longer takes is renewed once: the first request had no effect.
+// call makes the request and decodes the answer into out, which may be nil. If Graph
+// refuses the token, call makes the request once more with a new one: a request that was
+// answered with 401 had no effect.
 func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 	recorded, err := c.recordEarly(ctx, r)
 	if err != nil {
@@ -179,12 +194,12 @@ func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 	return c.attempt(ctx, r, token, out)
 }
 
-// maxRecordAge is how old a record may be at the request that it is of.
+// maxRecordAge is the longest time between a call of record and the request.
 const maxRecordAge = time.Second
 
-// recordEarly records where no turn is waited for yet: a place in which the mailbox
-// could be asked something is not held while the disk writes. What would be refused
-// anyway is not recorded.
+// recordEarly calls record before the request waits for one of the mailbox's slots, so
+// that no slot is held while the disk writes. It does not call record for a request that
+// the gate or the sign-in would refuse.
 func (c *Client) recordEarly(ctx context.Context, r *request) (at time.Time, err error) {
 	if !r.recordEarly || r.record == nil {
 		return time.Time{}, nil
@@ -199,6 +214,7 @@ func (c *Client) recordEarly(ctx context.Context, r *request) (at time.Time, err
 	return at, r.record()
 }
 
+// attempt makes the request with this token.
 func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, out any) (Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
@@ -208,7 +224,7 @@ func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, o
 	}
 	target += r.path
 	if len(r.query) > 0 {
-		// Graph takes %20, not every part of it takes a plus sign, for a space.
+		// Not every part of Graph reads a plus sign as a space.
 		target += "?" + strings.ReplaceAll(r.query.Encode(), "+", "%20")
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, target, r.reader())
@@ -226,15 +242,16 @@ func (c *Client) attempt(ctx context.Context, r *request, token *oauth2.Token, o
 	return reply, err
 }
 
-// identify sets the headers that every request has, those for a token and to an
-// upload URL too.
+// setCommonHeaders sets the headers of every request, including those for tokens and to
+// upload URLs.
 func setCommonHeaders(h http.Header, userAgent string) {
 	h.Set("User-Agent", userAgent)
 	h.Set("client-request-id", newUUID())
 	h.Set("Prefer", `IdType="ImmutableId"`)
 }
 
-// roundTrip is the one way to the wire, but for tokens.
+// roundTrip makes an HTTP request and reads its answer. All requests but those for tokens
+// go through it.
 func (c *Client) roundTrip(req *http.Request, op string, success []int, out any) (Reply, error) {
 	setCommonHeaders(req.Header, c.cfg.UserAgent)
 	start := time.Now()
@@ -244,10 +261,10 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 		return Reply{}, transportError(op, err, c.secretsIn(req)...)
 	}
 	if resp.StatusCode == http.StatusServiceUnavailable {
-		defer c.http.CloseIdleConnections() // to be tried again on a new one (best-practices-concept)
+		defer c.http.CloseIdleConnections() // a retry has to use a new connection (best-practices-concept)
 	}
 	defer resp.Body.Close()
-	defer func() { _, _ = io.CopyN(io.Discard, resp.Body, 8<<20) }() // so that the connection can be used again
+	defer func() { _, _ = io.CopyN(io.Discard, resp.Body, 8<<20) }() // so that the connection can be reused
 	c.observe(op, resp.StatusCode, start)
 	reply := Reply{Status: resp.StatusCode, RequestID: clip(resp.Header.Get("request-id"))}
 	for _, s := range success {
@@ -262,11 +279,11 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 	return reply, e
 }
 
-// answerReader is an answer that is not decoded whole.
+// answerReader is implemented by answers that are not decoded as a whole.
 type answerReader interface{ readAnswer(body io.Reader) error }
 
-// decode reads a successful answer; an empty one leaves out as it is. One that
-// cannot be read still had its effect.
+// decode reads a successful answer into out. An empty answer leaves out unchanged. The
+// error of an unreadable one is ambiguous: the request had its effect.
 func decode(op string, reply Reply, body io.Reader, out any) error {
 	if out == nil {
 		return nil
@@ -289,24 +306,24 @@ func (c *Client) observe(op string, status int, start time.Time) {
 	}
 }
 
-// Token gets a token for the mailbox, from the cache where there is one. The mailbox
-// counts only where each has a token of its own.
+// Token returns a token for the mailbox, from the cache if possible. The mailbox is
+// ignored unless the SignIn has a token for each mailbox.
 func (c *Client) Token(ctx context.Context, mailbox string) (*oauth2.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	return c.tokens.get(ctx, mailbox)
 }
 
-// WithHTTPClient returns a context in which package oauth2 asks the token endpoint as
-// this client does.
+// WithHTTPClient returns a context that makes package oauth2 use this client's HTTP client
+// for the token endpoint.
 func (c *Client) WithHTTPClient(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, c.tokens.client)
 }
 
-// SignInError makes an *Error of what came of a sign-in.
+// SignInError returns the *Error for a failed sign-in.
 func (c *Client) SignInError(err error) error { return c.tokens.signInError(err) }
 
-// newUUID makes a version 4 UUID (RFC 9562 section 5.4).
+// newUUID returns a version 4 UUID (RFC 9562 section 5.4).
 func newUUID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails since Go 1.24

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// maxSkew is how far a clock may be off before it is told of. Entra stands five minutes
-// either way; answers take a while, and a Date has seconds only.
+// maxSkew is how far this machine's clock may be off before an error mentions it. Entra
+// tolerates five minutes either way; an answer takes a while, and Date has whole seconds.
 const maxSkew = 2 * time.Minute
 
-// clock is how far this machine's is ahead of the token endpoint's, by the Date of its last
-// answer (RFC 9110 section 6.6.1); nil if none was seen.
+// clockSkew is how far this machine's clock is ahead of the token endpoint's, by the Date
+// of the last answer (RFC 9110 section 6.6.1); nil before the first one.
 type clockSkew struct{ ahead atomic.Pointer[time.Duration] }
 
 func (c *clockSkew) observe(h http.Header) {
@@ -22,8 +22,8 @@ func (c *clockSkew) observe(h http.Header) {
 	}
 }
 
-// ClockSkew is how far this machine's clock is ahead of the token endpoint's (negative:
-// behind), as of its last answer; false if none has said the time.
+// ClockSkew returns how far this machine's clock is ahead of the token endpoint's
+// (negative: behind), as of the last answer. It is false if no answer had a date yet.
 func (c *Client) ClockSkew() (time.Duration, bool) {
 	ahead := c.tokens.clock.ahead.Load()
 	if ahead == nil {
@@ -32,9 +32,11 @@ func (c *Client) ClockSkew() (time.Duration, bool) {
 	return *ahead, true
 }
 
-// skewError is why a sign-in may have been refused.
+// skewError says that a sign-in may have been refused because this machine's clock is
+// wrong.
 type skewError time.Duration
 
+// Error implements error.
 func (e skewError) Error() string {
 	d, side := time.Duration(e), "ahead of"
 	if d < 0 {

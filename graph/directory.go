@@ -11,8 +11,7 @@ import (
 
 const opFindUser = "find_user"
 
-// User is what the directory says of a mailbox's owner (resources/user). All of it is
-// text from outside.
+// User is an entry of the directory (resources/user). All of it is untrusted text.
 type User struct {
 	ID                string   `json:"id"` // object ID
 	UserPrincipalName string   `json:"userPrincipalName"`
@@ -35,16 +34,19 @@ type User struct {
 	Country           string   `json:"country"`
 }
 
-// userFields are those of User; proxyAddresses come only when they are selected.
+// userFields selects the fields of User. Graph returns some, such as proxyAddresses, only
+// if they are selected.
 const userFields = "id,userPrincipalName,mail,proxyAddresses,displayName,givenName,surname,jobTitle,department,companyName," +
 	"officeLocation,businessPhones,mobilePhone,faxNumber,streetAddress,postalCode,city,state,country"
 
-// ErrNoUser: nobody in the directory has the address.
-var ErrNoUser = errors.New("nobody in the directory has the address")
+// ErrNoUser means that no user of the directory has the address.
+var ErrNoUser = errors.New("no user of the directory has the address")
 
-// FindUser finds whose address it is: sign-in name, primary address or alias. It needs
-// User.Read.All. The case of the prefix in proxyAddresses says which one is primary; both
-// are asked for, since Microsoft does not say whether eq heeds case.
+// FindUser returns the user with this address as sign-in name, primary address or alias
+// (user-list). It needs User.Read.All. It returns ErrNoUser if there is none.
+//
+// In proxyAddresses the primary address begins with "SMTP:" and an alias with "smtp:". The
+// filter has both, since Microsoft does not document whether eq ignores case there.
 func (c *Client) FindUser(ctx context.Context, address string) (User, Reply, error) {
 	a := strings.ReplaceAll(address, "'", "''")
 	filter := "userPrincipalName eq '" + a + "' or mail eq '" + a + "' or proxyAddresses/any(p:p eq 'smtp:" + a + "') or proxyAddresses/any(p:p eq 'SMTP:" + a + "')"
@@ -62,7 +64,8 @@ func (c *Client) FindUser(ctx context.Context, address string) (User, Reply, err
 	case len(list.Value) == 0:
 		return User{}, reply, ErrNoUser
 	}
-	// One may have as sign-in name what another has as address: the address counts.
+	// The address may be one user's sign-in name and another one's address. The latter gets
+	// the mail.
 	i := max(slices.IndexFunc(list.Value, func(u User) bool { return u.has(address) }), 0)
 	u := list.Value[i]
 	if u.ID == "" || strings.ContainsAny(u.ID, "/?#%\\") || len(u.ID) > 100 {
@@ -71,7 +74,7 @@ func (c *Client) FindUser(ctx context.Context, address string) (User, Reply, err
 	return u, reply, nil
 }
 
-// has tells whether mail for the address comes to the user.
+// has reports whether the user receives mail for the address.
 func (u User) has(address string) bool {
 	return strings.EqualFold(u.Mail, address) ||
 		slices.ContainsFunc(u.ProxyAddresses, func(p string) bool { return strings.EqualFold(p, "smtp:"+address) })

@@ -16,23 +16,25 @@ import (
 	"graphrelay/internal/text"
 )
 
-// Error is any answer that is not the documented success, or no answer.
+// Error is the error of a request that did not get the documented success. The questions
+// that callers ask of it are functions, such as NotFound.
 type Error struct {
-	Op         string
-	Status     int    // 0: no answer
-	Code       string // error.code of the answer
-	Message    string // error.message; for people, never to branch on
-	RequestID  string
-	RetryAfter time.Duration // 0: not said
+	Op         string        // the operation, such as "create" or "send"
+	Status     int           // HTTP status; 0: no answer came
+	Code       string        // error.code of the answer
+	Message    string        // error.message of the answer, for people; programs must not depend on it
+	RequestID  string        // Graph's request-id
+	RetryAfter time.Duration // 0: none was given
 	Class      Class
 	Reason     Reason
-	// Ambiguous: the effect may have happened. It must be looked for before the
-	// request is made again.
+	// Ambiguous reports whether the request may have had its effect. If so, the effect
+	// must be looked up before the request is repeated.
 	Ambiguous bool
 
 	err error
 }
 
+// Error implements error. Its text is one line without secrets.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("graph " + e.Op)
@@ -51,12 +53,12 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// Unwrap returns the cause, which may be nil.
 func (e *Error) Unwrap() error { return e.err }
 
 func (e *Error) throttled() bool { return e.Reason == ReasonThrottled }
 
-// errorBody is Graph's error (concepts/errors.md). Names are matched without
-// regard to case, as encoding/json does: innerError is seen in both forms.
+// errorBody is the body of an error answer (errors).
 type errorBody struct {
 	Error struct {
 		Code    string `json:"code"`
@@ -66,10 +68,11 @@ type errorBody struct {
 
 const maxErrorBody = 64 << 10
 
+// responseError returns the error for an answer that is not the documented success.
 func responseError(op string, resp *http.Response, secrets ...string) *Error {
 	var b errorBody
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	_ = json.Unmarshal(raw, &b) // a proxy's page is no JSON: the status has to do
+	_ = json.Unmarshal(raw, &b) // an answer without JSON, such as a proxy's page, has its status alone
 	e := &Error{
 		Op:         op,
 		Status:     resp.StatusCode,
@@ -78,29 +81,31 @@ func responseError(op string, resp *http.Response, secrets ...string) *Error {
 		RequestID:  clip(resp.Header.Get("request-id")),
 		RetryAfter: retryAfter(resp.Header),
 	}
-	if e.Status == http.StatusProxyAuthRequired { // no answer of Graph's
+	if e.Status == http.StatusProxyAuthRequired { // the proxy's answer, not Graph's
 		return &Error{Op: op, Class: ClassConnection, Reason: ReasonNetwork, err: &ProxyError{resp.StatusCode}}
 	}
 	e.Class, e.Reason = classify(e.Status, e.Code)
-	// An unknown 2xx or 3xx, and a server that failed, say nothing of the effect.
+	// An unexpected 2xx or 3xx, or a 5xx, does not say whether the request had its effect.
 	e.Ambiguous = e.Status < 400 || e.Status >= 500
 	return e
 }
 
-// errNoList: nothing listed is an empty list. A missing one says nothing.
-var errNoList = errors.New("it has no list")
+// errNoList is the cause where the answer to a search has no list. It does not mean that
+// nothing was found: the list would be there, and empty.
+var errNoList = errors.New("it has no list of results")
 
-// unreadable is the error of an answer that says success and nothing to go by.
+// unreadable returns the error for an answer with the status of success whose body is not
+// usable.
 func unreadable(op string, reply Reply, err error) *Error {
 	return &Error{Op: op, Status: reply.Status, RequestID: reply.RequestID, Class: ClassTemporary,
 		Reason: ReasonUnavailable, Ambiguous: true, err: fmt.Errorf("unreadable answer: %w", err)}
 }
 
-// transportError: no answer came. Only where the connection was never made is it
-// sure that nothing happened.
+// transportError returns the error for a request that got no answer. It is ambiguous
+// unless the request was never sent.
 func transportError(op string, err error, secrets ...string) *Error {
 	e := &Error{Op: op, Class: ClassTemporary, Reason: ReasonNetwork, Ambiguous: true, err: text.RedactError(scrub(err), secrets...)}
-	if neverSent(err) { // every mailbox's requests go the same way
+	if neverSent(err) { // the requests of other mailboxes would fail too
 		e.Ambiguous, e.Class = false, ClassConnection
 	}
 	if errors.Is(err, context.Canceled) {
@@ -109,7 +114,7 @@ func transportError(op string, err error, secrets ...string) *Error {
 	return e
 }
 
-// scrub removes the URL from an error of net/http: an upload URL carries a token.
+// scrub removes the URL from an error of net/http: an upload URL has a token in it.
 func scrub(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -118,9 +123,9 @@ func scrub(err error) error {
 	return err
 }
 
-// secretsIn are what a server or proxy was given to be let in, and may repeat: the
-// proxy's password, and the token of the header or the long values in an upload URL,
-// one of which is a token.
+// secretsIn returns the secrets of a request, which a server or proxy may repeat in its
+// answer: the proxy's password, and the bearer token or the long values of an upload
+// URL's query, one of which is a token.
 func (c *Client) secretsIn(r *http.Request) (list []string) {
 	list = proxySecrets(c.cfg.Proxy)
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
@@ -136,10 +141,11 @@ func (c *Client) secretsIn(r *http.Request) (list []string) {
 	return list
 }
 
-// maxRetryAfter bounds what a server may ask us to wait.
+// maxRetryAfter is the longest pause that a server can ask for.
 const maxRetryAfter = time.Hour
 
-// retryAfter reads seconds, fractions of them, or a date (RFC 9110 section 10.2.3).
+// retryAfter returns the pause that the header asks for, 0 if none. It reads seconds, with
+// a fraction as in a sample of Graph's (throttling), or a date (RFC 9110 section 10.2.3).
 func retryAfter(h http.Header) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {
@@ -156,10 +162,11 @@ func retryAfter(h http.Header) time.Duration {
 	return min(max(d, 0), maxRetryAfter)
 }
 
-// maxText bounds what of an answer is kept for people.
+// maxText is how many bytes of a text from outside are kept.
 const maxText = 500
 
-// clip makes text from outside safe for one line of a log.
+// clip returns s shortened, on one line, with a space for each character that does not
+// print. Unlike text.OneLine it leaves no kind of space but the plain one.
 func clip(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

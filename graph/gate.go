@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// gate keeps what is asked of each mailbox within Graph's limits: so many requests at
-// a time, and the budgets. Graph counts them for each pair of application and mailbox
-// (throttling-limits, Outlook).
+// gate keeps the requests to each mailbox within Graph's limits: the number of requests at
+// a time, the budgets, and the pauses that Graph asks for. Graph counts for each pair of
+// application and mailbox (throttling-limits, Outlook).
 type gate struct {
 	limit     int
 	budgets   Budgets
@@ -20,101 +20,106 @@ type gate struct {
 	swept     time.Time
 }
 
+// mailboxLimits is the state of one mailbox. The gate's lock guards all but slots.
 type mailboxLimits struct {
-	slots                   chan struct{}
-	users                   int // in or waiting
+	slots                   chan struct{} // one element for each request under way
+	users                   int           // requests under way or waiting
 	requests, upload, sends spending
-	pausedUntil             time.Time // until then Graph wants to be left alone
+	pausedUntil             time.Time // by a Retry-After
 }
 
-// cost is what a request takes of the budgets.
+// cost is what a request takes of the budgets, beside one request.
 type cost struct {
 	upload int64
 	sends  int64
-	post   bool // it goes on with a message, rather than look or clean up
+	post   bool // the request continues a delivery, and is not a look-up or a clean-up
 }
 
 func newGate(limit int, b Budgets) *gate {
 	return &gate{limit: max(limit, 1), budgets: b, mailboxes: map[string]*mailboxLimits{}, swept: time.Now()}
 }
 
-// enter waits for a place; the caller must call leave. Where a budget is used up it
-// does not wait but says how long it would take, as Graph would: whoever waits holds
-// up others.
+// acquire waits for one of the mailbox's slots. The caller must call release. If a budget
+// is used up, acquire does not wait but returns a throttling error with the time to wait,
+// as Graph does: a request that waits here would delay others.
 func (g *gate) acquire(ctx context.Context, op, mailbox string, c cost) (release func(), err error) {
-	t := g.limitsOf(mailbox)
+	l := g.limitsOf(mailbox)
 	select {
-	case t.slots <- struct{}{}:
-		release = func() { <-t.slots; g.done(t) }
+	case l.slots <- struct{}{}:
+		release = func() { <-l.slots; g.done(l) }
 	case <-ctx.Done():
-		g.done(t)
+		g.done(l)
 		return nil, &Error{Op: op, Class: ClassTemporary, Reason: ReasonCanceled, err: ctx.Err()}
 	}
-	if err := g.spend(t, op, c); err != nil {
+	if err := g.spend(l, op, c); err != nil {
 		release()
 		return nil, err
 	}
 	return release, nil
 }
 
+// limitsOf returns the mailbox's limits, and counts a user of them. The caller must call
+// done.
 func (g *gate) limitsOf(mailbox string) *mailboxLimits {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sweep(time.Now())
 	key := strings.ToLower(mailbox)
-	t := g.mailboxes[key]
-	if t == nil {
-		t = &mailboxLimits{slots: make(chan struct{}, g.limit), requests: newSpending(g.budgets.Requests),
+	l := g.mailboxes[key]
+	if l == nil {
+		l = &mailboxLimits{slots: make(chan struct{}, g.limit), requests: newSpending(g.budgets.Requests),
 			upload: newSpending(g.budgets.Upload), sends: newSpending(g.budgets.Sends)}
-		g.mailboxes[key] = t
+		g.mailboxes[key] = l
 	}
-	t.users++
-	return t
+	l.users++
+	return l
 }
 
-// look answers what enter would, of the budgets.
+// check returns the error that acquire would return now, without waiting or spending.
 func (g *gate) check(op, mailbox string, c cost) error {
-	t := g.limitsOf(mailbox)
-	defer g.done(t)
+	l := g.limitsOf(mailbox)
+	defer g.done(l)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return t.check(time.Now(), op, c)
+	return l.check(time.Now(), op, c)
 }
 
-// spend takes the cost of one request off the budgets, all of it or nothing.
-func (g *gate) spend(t *mailboxLimits, op string, c cost) error {
+// spend takes the cost of one request from the budgets. If it returns an error, it took
+// nothing.
+func (g *gate) spend(l *mailboxLimits, op string, c cost) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if err := t.check(now, op, c); err != nil {
+	if err := l.check(now, op, c); err != nil {
 		return err
 	}
-	t.requests.spend(now, 1)
-	t.upload.spend(now, c.upload)
-	t.sends.spend(now, c.sends)
+	l.requests.spend(now, 1)
+	l.upload.spend(now, c.upload)
+	l.sends.spend(now, c.sends)
 	return nil
 }
 
-// check says whether the budgets have room. The caller holds the gate's lock.
-func (t *mailboxLimits) check(now time.Time, op string, c cost) error {
-	if wait := t.pausedUntil.Sub(now); c.post && wait > 0 {
-		return &Error{Op: op, Class: ClassTemporary, Reason: ReasonThrottled, RetryAfter: wait, Message: "Graph has asked to wait for the mailbox"}
+// check returns a throttling error if Graph has asked for a pause or a budget is used up.
+// The caller holds the gate's lock.
+func (l *mailboxLimits) check(now time.Time, op string, c cost) error {
+	if wait := l.pausedUntil.Sub(now); c.post && wait > 0 {
+		return &Error{Op: op, Class: ClassTemporary, Reason: ReasonThrottled, RetryAfter: wait, Message: "Graph has asked for a pause of the mailbox"}
 	}
 	for _, b := range []struct {
 		spending *spending
 		n        int64
 		what     string
-	}{{&t.requests, 1, "requests"}, {&t.upload, c.upload, "uploaded bytes"}, {&t.sends, c.sends, "messages"}} {
+	}{{&l.requests, 1, "requests"}, {&l.upload, c.upload, "uploaded bytes"}, {&l.sends, c.sends, "messages"}} {
 		if wait := b.spending.wait(now, b.n); wait > 0 {
 			return &Error{Op: op, Class: ClassTemporary, Reason: ReasonThrottled, RetryAfter: wait,
-				Message: fmt.Sprintf("the mailbox has had its %d %s in %s", b.spending.budget.Amount, b.what, b.spending.budget.Per)}
+				Message: fmt.Sprintf("the mailbox has reached its limit of %d %s in %s", b.spending.budget.Amount, b.what, b.spending.budget.Per)}
 		}
 	}
 	return nil
 }
 
-// heed closes the mailbox for as long as Graph asks for: requests that wait for their
-// turn would not know of it.
+// applyRetryAfter pauses the mailbox for the error's Retry-After, so that requests that are
+// waiting obey it too.
 func (g *gate) applyRetryAfter(mailbox string, err error) {
 	var e *Error
 	if !errors.As(err, &e) || e.RetryAfter <= 0 {
@@ -122,27 +127,29 @@ func (g *gate) applyRetryAfter(mailbox string, err error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t := g.mailboxes[strings.ToLower(mailbox)]; t != nil {
-		t.pausedUntil = time.Now().Add(e.RetryAfter)
+	if l := g.mailboxes[strings.ToLower(mailbox)]; l != nil {
+		l.pausedUntil = time.Now().Add(e.RetryAfter)
 	}
 }
 
-func (g *gate) done(t *mailboxLimits) {
+// done counts a user of the limits less.
+func (g *gate) done(l *mailboxLimits) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t.users--
+	l.users--
 }
 
 const sweepEvery = time.Minute
 
-// sweep forgets the mailboxes that nobody uses and whose budgets are whole.
+// sweep removes the mailboxes that have no requests, no pause and nothing spent. The caller
+// holds g.mu.
 func (g *gate) sweep(now time.Time) {
 	if now.Sub(g.swept) < sweepEvery {
 		return
 	}
 	g.swept = now
-	for key, t := range g.mailboxes {
-		if t.users == 0 && now.After(t.pausedUntil) && t.requests.idle(now) && t.upload.idle(now) && t.sends.idle(now) {
+	for key, l := range g.mailboxes {
+		if l.users == 0 && now.After(l.pausedUntil) && l.requests.idle(now) && l.upload.idle(now) && l.sends.idle(now) {
 			delete(g.mailboxes, key)
 		}
 	}

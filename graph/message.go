@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,19 +12,20 @@ import (
 	"strings"
 )
 
-// Limits of Graph's mail calls. Microsoft says MB and never whether binary: the
-// smaller reading is used where more would be refused.
+// Limits of Graph's mail requests. Microsoft's pages say MB and not whether that is
+// 1,000,000 bytes or 1,048,576: the smaller is assumed.
 const (
-	MaxRequestBytes   = 4_000_000 // any request (use-the-api)
-	MaxPostAttachment = 3_000_000 // "under 3 MB" (message-post-attachments); from here an upload session
+	MaxRequestBytes   = 4_000_000 // of any request (use-the-api)
+	MaxPostAttachment = 3_000_000 // an attachment has to be smaller (message-post-attachments) or use an upload session
 	MaxRecipients     = 500       // to, cc and bcc together (resources/message)
-	MaxHeaders        = 5         // internetMessageHeaders, undocumented
+	MaxHeaders        = 5         // internetMessageHeaders; not documented, reported by users
 	MaxSubject        = 255       // characters (Exchange limits)
 )
 
-// Ids of single-value extended properties.
+// IDs of single-value extended properties.
 const (
-	// PropertyQueueID names the draft by what we know of it before it exists.
+	// PropertyQueueID marks a draft with the relay's ID of the message, so that the draft
+	// can be found if the answer with its item ID was lost.
 	PropertyQueueID      = "String {8ec6a6a5-1c0e-4d0e-9a55-6e1f5a7a2f31} Name graphrelay-id"
 	PropertyInReplyTo    = "String 0x1042"  // PidTagInReplyToId
 	PropertyReferences   = "String 0x1039"  // PidTagInternetReferences
@@ -32,41 +34,44 @@ const (
 	propertyMessageFlags = "Integer 0x0E07" // PidTagMessageFlags
 )
 
-// flagSubmitted is mfSubmitted: the store has the message and is to send it
-// (MS-OXCMSG 2.2.1.6).
+// flagSubmitted is mfSubmitted: the message has been submitted for sending (MS-OXCMSG
+// section 2.2.1.6).
 const flagSubmitted = 0x4
 
-// Recipient as Graph shapes it.
+// Recipient is a recipient (resources/recipient).
 type Recipient struct {
 	EmailAddress EmailAddress `json:"emailAddress"`
 }
 
-// EmailAddress is a name and an address.
+// EmailAddress is an emailAddress (resources/emailaddress).
 type EmailAddress struct {
 	Name    string `json:"name,omitempty"`
 	Address string `json:"address"`
 }
 
-// Body is an itemBody; ContentType is "html" or "text".
+// Body is an itemBody (resources/itembody). ContentType is "html" or "text".
 type Body struct {
 	ContentType string `json:"contentType"`
 	Content     string `json:"content"`
 }
 
-// Header is an internetMessageHeader; its name starts with x-.
+// Header is an internetMessageHeader (resources/internetmessageheader). Its Name has to
+// begin with "x-".
 type Header struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
-// Property is a singleValueLegacyExtendedProperty.
+// Property is a singleValueLegacyExtendedProperty
+// (resources/singlevaluelegacyextendedproperty).
 type Property struct {
 	ID    string `json:"id"`
 	Value string `json:"value"`
 }
 
-// Message is the part of Graph's message that a draft is made with
-// (resources/message). An empty internetMessageHeaders would be refused.
+// Message has the properties of a message that a draft is created with
+// (resources/message). Empty ones are left out: Graph refuses an empty
+// internetMessageHeaders.
 type Message struct {
 	Subject                    string      `json:"subject"`
 	Body                       Body        `json:"body"`
@@ -84,7 +89,7 @@ type Message struct {
 	Properties                 []Property  `json:"singleValueExtendedProperties,omitempty"`
 }
 
-// Size is the length of the request that creates m, in bytes.
+// Size returns the length of the request that creates m, in bytes.
 func (m *Message) Size() int64 {
 	var r request
 	if err := r.json(m); err != nil {
@@ -93,18 +98,18 @@ func (m *Message) Size() int64 {
 	return r.length
 }
 
-// Item is what is looked at of a message in a mailbox.
+// Item is the state of a message in a mailbox.
 type Item struct {
 	ID         string      `json:"id"`
 	IsDraft    bool        `json:"isDraft"`
 	Properties []Property  `json:"singleValueExtendedProperties"`
-	To         []Recipient `json:"toRecipients"` // these three by FindByMessageID alone
+	To         []Recipient `json:"toRecipients"` // recipients are set by FindByMessageID only
 	Cc         []Recipient `json:"ccRecipients"`
 	Bcc        []Recipient `json:"bccRecipients"`
 }
 
-// UnmarshalJSON refuses an item that does not say whether it is a draft: taken
-// for a sent one, it would end a message that never left.
+// UnmarshalJSON implements json.Unmarshaler. It returns an error if isDraft is missing: the
+// item would be taken for a sent message although it may be an unsent draft.
 func (i *Item) UnmarshalJSON(data []byte) error {
 	type plain Item
 	v := struct {
@@ -115,14 +120,14 @@ func (i *Item) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if i.ID == "" || v.IsDraft == nil {
-		return errors.New("an item without id or isDraft")
+		return errors.New("an item has no id or no isDraft")
 	}
 	i.IsDraft = *v.IsDraft
 	return nil
 }
 
-// Submitted tells that the store has taken the item for sending, where Graph
-// shows it: such an item leaves by itself, however long that takes.
+// Submitted reports whether the item has been submitted for sending, as far as Graph shows
+// it. Exchange then sends it, however long that takes.
 func (i Item) Submitted() bool {
 	for _, p := range i.Properties {
 		if strings.EqualFold(strings.Replace(p.ID, "0x0", "0x", 1), "Integer 0xE07") {
@@ -132,13 +137,14 @@ func (i Item) Submitted() bool {
 	return false
 }
 
+// flags returns the value of PidTagMessageFlags, 0 if it is unreadable.
 func flags(value string) (n int64) {
 	_ = json.Unmarshal([]byte(value), &n)
 	return n
 }
 
-// CreateDraft makes a draft from message (user-post-messages, JSON) and returns its
-// immutable id. Only 201 is success: an empty 200 has been seen for a refusal.
+// CreateDraft creates a draft (user-post-messages, JSON) and returns its immutable ID. Only
+// 201 is success: Graph has been reported to refuse a message with an empty 200.
 func (m Mailbox) CreateDraft(ctx context.Context, message *Message) (string, Reply, error) {
 	r := &request{op: "create", method: http.MethodPost, path: "/messages", success: []int{http.StatusCreated}}
 	if err := r.json(message); err != nil {
@@ -151,15 +157,16 @@ func (m Mailbox) create(ctx context.Context, r *request) (string, Reply, error) 
 	var item createdItem
 	reply, err := m.call(ctx, r, &item)
 	if err == nil && item.id == "" {
-		err = unreadable(r.op, reply, errors.New("it names no id"))
+		err = unreadable(r.op, reply, errors.New("it has no id"))
 	}
 	return item.id, reply, err
 }
 
-// createdItem is the answer to create, of which only the id is read: the rest repeats
-// the message, and usually stands behind.
+// createdItem is the answer to create, of which only the id is read. The rest repeats the
+// message, and usually follows the id.
 type createdItem struct{ id string }
 
+// readAnswer implements answerReader.
 func (i *createdItem) readAnswer(body io.Reader) error {
 	dec := json.NewDecoder(body)
 	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
@@ -181,12 +188,15 @@ func (i *createdItem) readAnswer(body io.Reader) error {
 	return nil
 }
 
-// FindByQueueID returns the items of the mailbox that carry the queue ID, at most ten.
+// FindByQueueID returns the items of the mailbox whose PropertyQueueID has this value, at
+// most 10.
 func (m Mailbox) FindByQueueID(ctx context.Context, queueID string) ([]Item, Reply, error) {
 	return m.find(ctx, "id,isDraft", 10, "singleValueExtendedProperties/Any(ep: ep/id eq '"+PropertyQueueID+
 		"' and ep/value eq '"+strings.ReplaceAll(queueID, "'", "''")+"')")
 }
 
+// find returns the first items that match the filter, at most top. It reads further pages
+// until one is not empty.
 func (m Mailbox) find(ctx context.Context, fields string, top int, filter string) ([]Item, Reply, error) {
 	r := &request{op: "find", method: http.MethodGet, path: "/messages", success: []int{http.StatusOK},
 		query: url.Values{"$filter": {filter}, "$select": {fields}, "$top": {strconv.Itoa(top)}}}
@@ -204,26 +214,25 @@ func (m Mailbox) find(ctx context.Context, fields string, top int, filter string
 		}
 		next, err := url.Parse(list.Next)
 		if err != nil {
-			return nil, reply, unreadable(r.op, reply, errors.New("its next page has no readable link"))
+			return nil, reply, unreadable(r.op, reply, errors.New("the link to its next page is malformed"))
 		}
-		r.query = next.Query() // of the same list: no link says where the token goes
+		r.query = next.Query() // the host and path stay ours: a link must not choose where the token is sent
 	}
-	return nil, Reply{}, unreadable(r.op, Reply{}, errors.New("its pages are empty and do not end"))
+	return nil, Reply{}, unreadable(r.op, Reply{}, fmt.Errorf("its first %d pages are empty", maxPages))
 }
 
-// maxPages bounds how many empty pages of a list are turned. OData allows them
-// before one that is not.
+// maxPages is how many pages of a list are read. OData allows empty pages before others.
 const maxPages = 20
 
-// Item returns the item as it is now. NotFound(err) tells that it is not there,
-// which is also the answer for some time while an item is being sent.
+// Item returns the item's present state. NotFound(err) reports whether it is missing, as
+// it also is for a time while it is being sent.
 func (m Mailbox) Item(ctx context.Context, id string) (Item, Reply, error) {
 	query := url.Values{
 		"$select": {"id,isDraft"},
 		"$expand": {"singleValueExtendedProperties($filter=id eq '" + propertyMessageFlags + "')"},
 	}
 	item, reply, err := m.getItem(ctx, id, query)
-	if reply.Status == http.StatusBadRequest { // the flags are a help, not a need
+	if reply.Status == http.StatusBadRequest { // try without the flags, which are not essential
 		query.Del("$expand")
 		item, reply, err = m.getItem(ctx, id, query)
 	}
@@ -239,7 +248,7 @@ func (m Mailbox) getItem(ctx context.Context, id string, query url.Values) (item
 	return item, reply, err
 }
 
-// The operations that send, which the pace of a mailbox counts.
+// The operations that count against Budgets.Sends.
 const (
 	opSend     = "send"
 	opSendMail = "sendmail"
@@ -256,7 +265,7 @@ func (m Mailbox) Send(ctx context.Context, id string, record func() error) (Repl
 		path: "/messages/" + url.PathEscape(id) + "/send", success: []int{http.StatusAccepted}}, nil)
 }
 
-// Delete removes an item. One that is gone already is a success.
+// Delete deletes an item. It is no error if the item does not exist.
 func (m Mailbox) Delete(ctx context.Context, id string) (Reply, error) {
 	reply, err := m.call(ctx, &request{op: "delete", method: http.MethodDelete,
 		path: "/messages/" + url.PathEscape(id), success: []int{http.StatusNoContent}}, nil)

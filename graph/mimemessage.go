@@ -8,31 +8,31 @@ import (
 	"strings"
 )
 
-// MIME is a whole RFC 5322 message that Graph takes as it is. Its Bcc field names
-// those who get it unseen.
+// MIME is an RFC 5322 message, which Graph sends as it is. The recipients in its Bcc field
+// are not shown to others.
 type MIME struct {
 	Size int64            // bytes
-	Open func() io.Reader // from the beginning, Size bytes
+	Open func() io.Reader // returns a reader of all Size bytes
 }
 
-// encoded is its length in a request, which is base64.
+// encoded returns the message's length in a request, in base64.
 func (m MIME) encoded() int64 { return int64(base64.StdEncoding.EncodedLen(int(m.Size))) }
 
-// Fits tells whether it can be sent as one request (user-post-messages: 4 MB).
+// Fits reports whether the message fits into one request (user-post-messages: 4 MB).
 func (m MIME) Fits() bool { return m.encoded() < MaxRequestBytes }
 
 func (m MIME) body() io.Reader { return &base64Reader{src: m.Open()} }
 
-// CreateMIMEDraft makes a draft of a MIME message (user-post-messages, MIME) and
-// returns its immutable id. Such a draft cannot carry an extended property from
-// its creation; its Message-ID and its recipients have to find it, see FindByMessageID.
+// CreateMIMEDraft creates a draft from a MIME message (user-post-messages, MIME) and
+// returns its immutable ID. Such a draft cannot be created with an extended property, so
+// that it has to be found by its Message-ID and recipients, see FindByMessageID.
 func (m Mailbox) CreateMIMEDraft(ctx context.Context, message MIME) (string, Reply, error) {
 	return m.create(ctx, &request{op: "create_mime", method: http.MethodPost, path: "/messages",
 		contentType: "text/plain", body: message.body, length: message.encoded(), success: []int{http.StatusCreated}})
 }
 
-// FindByMessageID returns the items with this Message-ID, at most a hundred, and
-// their recipients: a client may send several messages under one.
+// FindByMessageID returns the items with this Message-ID, at most 100, and their
+// recipients: clients send several messages with the same Message-ID.
 func (m Mailbox) FindByMessageID(ctx context.Context, messageID string) ([]Item, Reply, error) {
 	return m.find(ctx, "id,isDraft,toRecipients,ccRecipients,bccRecipients", 100, "internetMessageId eq '"+strings.ReplaceAll(messageID, "'", "''")+"'")
 }

@@ -12,21 +12,19 @@ import (
 	"net/url"
 )
 
-// ProxyError says that the HTTP proxy on the way refused to pass a request on, so that
-// Microsoft never saw it.
+// ProxyError means that the HTTP proxy refused a request, which did not reach Microsoft.
 type ProxyError struct{ Status int }
 
-// Error says what to do as well, since whoever reads it can do it.
+// Error implements error. Its text includes what the operator can do.
 func (e *ProxyError) Error() string {
 	if e.Status == http.StatusProxyAuthRequired {
 		return "the proxy does not let the relay in (407); set proxy_user and proxy_password of the connection, or correct them"
 	}
-	return fmt.Sprintf("the proxy refuses to connect to Microsoft (%d); allow the hosts of the login and of Graph in it", e.Status)
+	return fmt.Sprintf("the proxy refuses to connect to Microsoft (%d); allow the hosts of the sign-in and of Graph in the proxy", e.Status)
 }
 
-// proxyFor is the way to each request: the proxy that is configured, for all of them,
-// or the one that the environment names, which it never does for this machine's own
-// addresses.
+// proxyFunc returns the Proxy function of an http.Transport. A configured proxy is used for
+// every request, one from the environment never for this machine's own addresses.
 func proxyFunc(proxy *url.URL) func(*http.Request) (*url.URL, error) {
 	if proxy == nil {
 		return http.ProxyFromEnvironment
@@ -34,8 +32,8 @@ func proxyFunc(proxy *url.URL) func(*http.Request) (*url.URL, error) {
 	return http.ProxyURL(proxy)
 }
 
-// checkConnect keeps the proxy's own words out of the error: they are no one's whom
-// the operator has to believe.
+// checkConnect returns a ProxyError if the proxy refused the CONNECT. It leaves out the
+// text of the answer, which is untrusted.
 func checkConnect(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode != http.StatusOK {
 		return &ProxyError{answer.StatusCode}
@@ -43,7 +41,7 @@ func checkConnect(_ context.Context, _ *url.URL, _ *http.Request, answer *http.R
 	return nil
 }
 
-// proxySecrets are what the proxy was given to let us in, as it may repeat them.
+// proxySecrets returns the proxy's password in the forms in which its answer may repeat it.
 func proxySecrets(proxy *url.URL) []string {
 	if proxy == nil || proxy.User == nil {
 		return nil
@@ -53,24 +51,24 @@ func proxySecrets(proxy *url.URL) []string {
 	return []string{base64.StdEncoding.EncodeToString([]byte(basic)), basic, password}
 }
 
-// trust is whose certificates are taken: the system's authorities and those given. Nil
-// is the system's alone.
-func tlsConfig(more []*x509.Certificate) *tls.Config {
-	if len(more) == 0 {
+// tlsConfig returns a TLS configuration that trusts the system's authorities and these. It
+// returns nil, which trusts the system's, if there are none.
+func tlsConfig(authorities []*x509.Certificate) *tls.Config {
+	if len(authorities) == 0 {
 		return nil
 	}
 	pool, err := x509.SystemCertPool()
-	if err != nil { // a machine without any
+	if err != nil { // the system has none
 		pool = x509.NewCertPool()
 	}
-	for _, c := range more {
+	for _, c := range authorities {
 		pool.AddCert(c)
 	}
 	return &tls.Config{RootCAs: pool}
 }
 
-// neverSent tells errors from before the request was written: nothing can have
-// happened, and nothing else that goes the same way would fare better.
+// neverSent reports whether the error occurred before the request was sent. Such a request
+// had no effect, and others of the connection would fail in the same way.
 func neverSent(err error) bool {
 	var op *net.OpError
 	var proxy *ProxyError

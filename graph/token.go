@@ -16,40 +16,42 @@ import (
 
 const opToken = "token"
 
-// SignIn gets access tokens. Package entra has the ways to do so.
+// SignIn is a way to get access tokens. Package entra has the implementations.
 type SignIn interface {
-	// Source is asked for one new token, of the mailbox's own (its address in lower
-	// case) where PerMailbox. ctx ends the request and carries the client to make it with (oauth2.HTTPClient).
+	// Source returns a source that requests one new token. The client caches it. mailbox
+	// is in lower case, and counts only if PerMailbox is true. ctx is that of the request
+	// and has the HTTP client to use (oauth2.HTTPClient).
 	Source(ctx context.Context, mailbox string) oauth2.TokenSource
-	// PerMailbox: the owner of each mailbox has signed in, and nobody's token serves
-	// another mailbox.
+	// PerMailbox reports whether each mailbox has a token of its own, for which its owner
+	// has signed in.
 	PerMailbox() bool
 }
 
-// ErrNotConnected: the owner of a mailbox has not signed in for it, or what came of that
-// is refused by now. Only the owner can mend that.
+// ErrNotConnected means that a mailbox's owner has not signed in, or has to sign in again
+// because Entra no longer accepts the grant.
 var ErrNotConnected = errors.New("nobody is signed in for the mailbox")
 
-// renewAhead is how long before its end a token is renewed, or half its life
-// where that is short.
+// renewAhead is how long before its expiry a token is renewed. A token with less than
+// twice this lifetime is renewed after half of it.
 const renewAhead = 5 * time.Minute
 
-// tokens caches a connection's tokens. One request at a time asks for a new one.
+// tokenCache caches a connection's tokens. At most one request at a time is made for a
+// new token of an entry.
 type tokenCache struct {
 	signIn  SignIn
 	client  *http.Client
-	secret  []string // what an error may not show
+	secrets []string // to redact from errors
 	obs     Observer
 	clock   clockSkew
 	mu      sync.Mutex
 	entries *bounded.Map[string, *cachedToken] // by mailbox in lower case; "" is the connection's one
 }
 
-// token is one that is held, or asked for.
+// cachedToken is an entry of the cache. The cache's lock guards all but lock.
 type cachedToken struct {
-	lock  chan struct{} // a mutex that a context can give up on
+	lock  chan struct{} // held while a token is requested; a channel so that a context can end the wait
 	value *oauth2.Token // nil: none yet
-	renew time.Time     // zero: never
+	renew time.Time     // when to request the next one; zero: never
 }
 
 // maxTokens is how many mailboxes' tokens are cached.
@@ -58,30 +60,32 @@ const maxTokens = 10_000
 func newTokenCache(cfg Config, client *http.Client) *tokenCache {
 	limited := *client
 	limited.Timeout = min(cfg.Timeout, 30*time.Second)
-	t := &tokenCache{signIn: cfg.SignIn, client: &limited, secret: proxySecrets(cfg.Proxy), obs: cfg.Observer, entries: bounded.New[string](maxTokens, (*cachedToken).rank)}
+	t := &tokenCache{signIn: cfg.SignIn, client: &limited, secrets: proxySecrets(cfg.Proxy), obs: cfg.Observer, entries: bounded.New[string](maxTokens, (*cachedToken).rank)}
 	limited.Transport = tokenTransport{client.Transport, cfg.UserAgent, &t.clock}
 	return t
 }
 
-// agent names us to the token endpoint as well, and asks it for the time.
+// tokenTransport sets the common headers of requests to the token endpoint, and reads the
+// endpoint's clock.
 type tokenTransport struct {
 	http.RoundTripper
-	name  string
-	clock *clockSkew
+	userAgent string
+	clock     *clockSkew
 }
 
-func (a tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+// RoundTrip implements http.RoundTripper.
+func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	setCommonHeaders(r.Header, a.name)
-	resp, err := a.RoundTripper.RoundTrip(r)
+	setCommonHeaders(r.Header, t.userAgent)
+	resp, err := t.RoundTripper.RoundTrip(r)
 	if err == nil {
-		a.clock.observe(resp.Header)
+		t.clock.observe(resp.Header)
 	}
 	return resp, err
 }
 
-// get returns a token for the mailbox. One that is to be renewed is used to its end
-// while somebody else renews it, or the endpoint cannot.
+// get returns a token for the mailbox. It returns one that is due for renewal while
+// another request renews it, or if the endpoint is unavailable.
 func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, error) {
 	held := t.entry(mailbox)
 	value, due := t.current(held)
@@ -119,7 +123,7 @@ func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, er
 	return nil, err
 }
 
-// of finds or makes what is held for the mailbox.
+// entry returns the mailbox's entry. It creates one if there is none.
 func (t *tokenCache) entry(mailbox string) *cachedToken {
 	key := ""
 	if t.signIn.PerMailbox() {
@@ -130,7 +134,7 @@ func (t *tokenCache) entry(mailbox string) *cachedToken {
 	return t.entries.GetOrPut(key, func() *cachedToken { return &cachedToken{lock: make(chan struct{}, 1)} })
 }
 
-// rank keeps an entry while its token is asked for. The cache's lock guards it.
+// rank keeps an entry while its token is requested. The caller holds the cache's lock.
 func (h *cachedToken) rank() bounded.Rank {
 	switch {
 	case len(h.lock) > 0:
@@ -141,13 +145,12 @@ func (h *cachedToken) rank() bounded.Rank {
 	return bounded.Rank{Used: h.value.Expiry}
 }
 
-// lives tells whether there is a token that has not ended. A moment is left for it to
-// arrive where it is used.
+// valid reports whether there is a token that does not expire before a request can use it.
 func (h *cachedToken) valid() bool {
 	return h.value != nil && (h.value.Expiry.IsZero() || time.Until(h.value.Expiry) > time.Second)
 }
 
-// look returns the token, if it still is one, and whether a new one is due.
+// current returns the token, nil if it is not valid, and whether it is due for renewal.
 func (t *tokenCache) current(h *cachedToken) (value *oauth2.Token, due bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -166,7 +169,7 @@ func (t *tokenCache) store(h *cachedToken, value *oauth2.Token) {
 	}
 }
 
-// drop forgets the token that Graph refused, unless another caller has renewed it.
+// invalidate removes the token that Graph refused, unless it has been replaced already.
 func (t *tokenCache) invalidate(mailbox string, refused *oauth2.Token) {
 	held := t.entry(mailbox)
 	t.mu.Lock()
@@ -181,23 +184,26 @@ func isUnavailable(err error) bool {
 	return errors.As(err, &e) && (e.Reason == ReasonUnavailable || e.Reason == ReasonNetwork)
 }
 
-// failed makes an *Error of what came of a sign-in. Assertions, and more, are refused where
-// the clock is wrong, in words that do not lead there.
+// signInError returns the *Error for a failed sign-in. If this machine's clock is wrong it
+// says so: Entra then refuses assertions, among others, with errors that do not name the
+// clock.
 func (t *tokenCache) signInError(err error) error {
-	e := tokenError(err, t.secret...)
+	e := tokenError(err, t.secrets...)
 	if ahead := t.clock.ahead.Load(); e.Reason == ReasonAuth && ahead != nil && ahead.Abs() > maxSkew {
 		e.err = skewError(*ahead)
 	}
 	return e
 }
 
-// tokenError: what the endpoint refuses is the connection's fault; what does not
-// answer passes. The text of an AADSTS error names no secret, another server's may.
+// tokenError returns the *Error for a failed token request. A refusal and a missing answer
+// concern the connection, since no mailbox gets a token then. Only errors of owners'
+// sign-ins concern their mailbox. It redacts the secrets: Entra's errors name none, but
+// those of another server may.
 func tokenError(err error, secrets ...string) *Error {
 	e := &Error{Op: opToken, Class: ClassConnection, Reason: ReasonAuth, err: err}
 	var r *oauth2.RetrieveError
 	notConnected := errors.Is(err, ErrNotConnected)
-	if errors.Is(err, context.Canceled) { // the caller's doing
+	if errors.Is(err, context.Canceled) {
 		e.Class, e.Reason, e.err = ClassTemporary, ReasonCanceled, scrub(err)
 		return e
 	}

@@ -11,20 +11,20 @@ import (
 	"strings"
 )
 
-// RangeBytes is the size of one uploaded range: below 4 MB, and a multiple of
-// 320 KiB, which mail does not ask for but OneDrive's code behind it may.
+// RangeBytes is the size of an uploaded range. It is below 4 MB
+// (outlook-large-attachments), and a multiple of 320 KiB, which OneDrive requires and mail
+// is not documented to.
 const RangeBytes = 11 * 320 << 10
 
-// uploadSession is the answer of createUploadSession and of a range. Its names
-// are compared without regard to case (encoding/json does): the documented
-// answers to a range say ExpirationDateTime.
+// uploadSession is the answer to createUploadSession and to a range. Graph writes its names
+// with a capital in some answers, which encoding/json accepts.
 type uploadSession struct {
 	UploadURL string   `json:"uploadUrl"`
 	Expected  []string `json:"nextExpectedRanges"`
 }
 
-// next reads the first expected byte from "n", "n-" or "n-m", of several ranges the
-// lowest; ok is false when the session expects nothing more.
+// next returns the first byte that the session expects: ranges have the form "n", "n-" or
+// "n-m", and the lowest of several counts. ok is false if it expects nothing more.
 func (s uploadSession) next() (n int64, ok bool, err error) {
 	for _, r := range s.Expected {
 		from, _, _ := strings.Cut(r, "-")
@@ -39,8 +39,8 @@ func (s uploadSession) next() (n int64, ok bool, err error) {
 	return n, ok, nil
 }
 
-// CreateUploadSession starts the upload of a file of 3 MB or more
-// (attachment-createuploadsession). The URL carries a token: it is a secret.
+// CreateUploadSession begins the upload of a file of 3 MB or more and returns its URL
+// (attachment-createuploadsession). The URL has a token in it and is a secret.
 func (m Mailbox) CreateUploadSession(ctx context.Context, draft string, a Attachment) (string, Reply, error) {
 	r := &request{op: "create_session", method: http.MethodPost,
 		path:    "/messages/" + url.PathEscape(draft) + "/attachments/createUploadSession",
@@ -62,15 +62,15 @@ func (m Mailbox) CreateUploadSession(ctx context.Context, draft string, a Attach
 	return s.UploadURL, reply, nil
 }
 
-// checkUploadURL: content goes only where TLS protects it, or where Graph itself
-// is configured without.
+// checkUploadURL returns an error unless the URL is absolute and uses TLS, or the scheme
+// that is configured for Graph.
 func (c *Client) checkUploadURL(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
-		return errors.New("the answer names no usable uploadUrl")
+		return errors.New("the answer has no valid uploadUrl")
 	}
 	if u.Scheme != "https" && !strings.HasPrefix(c.cfg.GraphURL, u.Scheme+"://") {
-		return fmt.Errorf("the uploadUrl has the scheme %q", clip(u.Scheme))
+		return fmt.Errorf("the uploadUrl has the unexpected scheme %q", clip(u.Scheme))
 	}
 	return nil
 }
@@ -95,7 +95,8 @@ type UploadProgress struct {
 	Done bool  // the attachment is on the draft
 }
 
-// PutRange sends a part of a file to an upload session (outlook-large-attachments).
+// PutRange sends a part of a file to an upload session, and returns how far the session
+// has come (outlook-large-attachments).
 func (m Mailbox) PutRange(ctx context.Context, uploadURL string, r UploadRange) (UploadProgress, Reply, error) {
 	var s uploadSession
 	reply, err := m.callUploadURL(ctx, uploadURL, &request{op: "upload", method: http.MethodPut,
@@ -103,7 +104,7 @@ func (m Mailbox) PutRange(ctx context.Context, uploadURL string, r UploadRange) 
 		body:   func() io.Reader { return io.LimitReader(r.Content, r.Length) }, length: r.Length,
 		success: []int{http.StatusOK, http.StatusCreated, http.StatusAccepted}}, &s)
 	last := r.end() == r.Total
-	if reply.Status == http.StatusCreated && last { // the file is there, whatever the answer holds
+	if reply.Status == http.StatusCreated && last { // the upload is complete, whatever the body says
 		return UploadProgress{r.Total, true}, reply, nil
 	}
 	if err != nil {
@@ -119,9 +120,9 @@ func (m Mailbox) PutRange(ctx context.Context, uploadURL string, r UploadRange) 
 	return UploadProgress{next, false}, reply, nil
 }
 
-// UploadState asks a session which byte it expects next. Graph documents no such
-// call for mail, though Microsoft's own SDKs make it: an error means that nothing
-// is known, not that the session is gone.
+// UploadState returns the byte that an upload session expects next. Microsoft documents no
+// such request for mail, but its SDKs make it. An error does not mean that the session has
+// ended.
 func (m Mailbox) UploadState(ctx context.Context, uploadURL string) (next int64, reply Reply, err error) {
 	var s uploadSession
 	reply, err = m.callUploadURL(ctx, uploadURL, &request{op: "upload_state", method: http.MethodGet,
@@ -131,7 +132,7 @@ func (m Mailbox) UploadState(ctx context.Context, uploadURL string) (next int64,
 	}
 	next, more, err := s.next()
 	if err == nil && !more {
-		err = errors.New("it expects nothing")
+		err = errors.New("it expects no range")
 	}
 	if err != nil {
 		err = unreadable("upload_state", reply, err)
@@ -148,7 +149,7 @@ func (m Mailbox) callUploadURL(ctx context.Context, uploadURL string, r *request
 		return Reply{}, err
 	}
 	defer release()
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // of the request, not of the wait for its turn
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // not of the wait for a slot
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, r.method, uploadURL, r.reader())
 	if err != nil {
@@ -159,9 +160,9 @@ func (m Mailbox) callUploadURL(ctx context.Context, uploadURL string, r *request
 	return reply, sessionError(err)
 }
 
-// sessionError: what an upload URL refuses, other than the file's size, is the
-// session's fault (its end, a wrong range): another one can be made. Its text is
-// kept up to a URL that it repeats: the token is in there.
+// sessionError adapts an error of a request to an upload URL. A refusal for anything but
+// the file's size concerns the session, such as its end or a wrong range, and another one
+// can be created. The message is cut before a URL, which could repeat the token.
 func sessionError(err error) error {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -170,7 +171,7 @@ func sessionError(err error) error {
 	if before, _, found := strings.Cut(e.Message, "://"); found {
 		e.Message = before + "://..."
 	}
-	if e.Class == ClassConnection && e.Status == 0 { // the address is the session's
+	if e.Class == ClassConnection && e.Status == 0 { // other sessions may have another host
 		e.Class = ClassTemporary
 	}
 	if e.Status >= 400 && e.Status < 500 && e.Reason != ReasonThrottled && e.Reason != ReasonTooLarge {

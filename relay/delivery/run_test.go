@@ -242,7 +242,7 @@ func TestBudgetHoldsUpOneLane(t *testing.T) {
 	held := 0
 	for _, id := range bulk {
 		r.sentOnce(id)
-		held += strings.Count(r.history(id), "has had its 2 messages")
+		held += strings.Count(r.history(id), "limit of 2 messages")
 		if rec := r.get(id); rec.Attempts != 1 {
 			t.Errorf("%d tries\n%s", rec.Attempts, r.history(id))
 		}
