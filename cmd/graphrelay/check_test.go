@@ -1,0 +1,49 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"graphrelay/relay/connection"
+)
+
+func TestCheck(t *testing.T) {
+	path := writeConfig(t, "", "")
+	got := execute(t, "", "check", "--config", path)
+	if want := (outcome{exitOK, path + " is good\n", ""}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	got = execute(t, "", "check", "--config", writeConfig(t, "client_secret:", "endpoints: {login: http://127.0.0.1:1, graph: http://127.0.0.1:1}\n    client_secret:"), "--online", "--json")
+	if got.status != exitBadUsage || got.stdout == "" {
+		t.Errorf("with a connection that cannot be reached: %+v", got)
+	}
+}
+
+// Warnings go to standard error, and the configuration is good nevertheless.
+func TestCheckWarnings(t *testing.T) {
+	got := execute(t, "", "check", "--config", writeConfig(t, "listeners:", "delivery: {retry_delays: [100ms]}\nlisteners:"))
+	got.want(t, exitOK, "is good")
+	outcome{exitBadUsage, "", got.stderr}.want(t, exitBadUsage, "warning: ", "retry_delays")
+}
+
+func TestUntil(t *testing.T) {
+	at := time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC)
+	if got := until("ok, until ", at); got != "ok, until 2026-11-02T10:00:00Z" {
+		t.Error(got)
+	}
+	if got := until("ok, until ", time.Time{}); got != "-" {
+		t.Error(got)
+	}
+}
+
+func TestMailboxText(t *testing.T) {
+	for want, c := range map[string]connection.Check{
+		"a@contoso.test ok":     {Mailbox: "a@contoso.test", Readable: true},
+		"a@contoso.test failed": {Mailbox: "a@contoso.test"},
+		"not tried":             {Good: true},
+	} {
+		if got := mailboxText(c); got != want {
+			t.Errorf("%+v is shown as %q, want %q", c, got, want)
+		}
+	}
+}

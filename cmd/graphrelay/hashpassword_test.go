@@ -1,0 +1,22 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+func TestHashPasswordCommand(t *testing.T) {
+	for _, line := range []string{"pass word: ü", "pass word: ü\n", "pass word: ü\r\n"} {
+		got := execute(t, line, "hash-password")
+		got.want(t, exitOK, "$2a$")
+		if err := bcrypt.CompareHashAndPassword([]byte(strings.TrimSuffix(got.stdout, "\n")), []byte("pass word: ü")); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+	for _, line := range []string{"", "\n"} {
+		execute(t, line, "hash-password").want(t, exitFault, "no password on standard input")
+	}
+	execute(t, strings.Repeat("x", 73), "hash-password").want(t, exitFault, "72 bytes")
+}

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"net"
+	"testing"
+)
+
+// An address that is in use is a fault of this start, not of the configuration.
+func TestServeOnABusyAddress(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	got := execute(t, "", "serve", "--config", writeConfig(t, "127.0.0.1:0", l.Addr().String()))
+	got.want(t, exitFault, "graphrelay: ", l.Addr().String())
+}
