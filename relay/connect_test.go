@@ -21,6 +21,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testlog"
 	"graphrelay/relay/config"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
@@ -32,7 +33,7 @@ type ownersRig struct {
 	sim   *simulator.Simulator
 	cfg   *config.Config
 	relay *Relay
-	log   syncBuffer
+	log   testlog.Buffer
 }
 
 const tokenKey = "EHq8pkIS0zXBqH2rUY1iHwxpV9Ejh5XzWzA2lfoXd3M="

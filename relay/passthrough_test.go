@@ -14,6 +14,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testlog"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 )
@@ -30,7 +31,7 @@ type visitorsRig struct {
 	url   string
 	cfg   *config.Config
 	relay *Relay
-	log   syncBuffer
+	log   testlog.Buffer
 }
 
 func startVisitors(t *testing.T, o simulator.Options) *visitorsRig {

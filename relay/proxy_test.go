@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -21,6 +20,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/graph/simulator"
 	"graphrelay/internal/testcert"
+	"graphrelay/internal/testlog"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
 	"graphrelay/relay/queue"
@@ -39,7 +39,7 @@ type gateway struct {
 	target    string
 	url       string
 	dir       string
-	log       syncBuffer
+	log       testlog.Buffer
 
 	mu    sync.Mutex
 	hosts []string // that were asked for
@@ -210,23 +210,7 @@ func (g *gateway) deferred(r *Relay) queue.Record {
 	return queue.Record{}
 }
 
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
+// testlog.Buffer is a log that is read while it is written.
 
 func writeFile(t *testing.T, path, text string) {
 	t.Helper()

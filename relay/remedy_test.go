@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testlog"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 )
@@ -43,7 +44,7 @@ func TestRemedies(t *testing.T) {
 				t.Fatal(err)
 			}
 			cfg.Senders = []config.Sender{{Match: team, Mailbox: "anna@contoso.test", From: config.FromOriginal}}
-			var log syncBuffer
+			var log testlog.Buffer
 			r := startRelay(t, cfg, &log)
 			if err := smtp.SendMail(r.Address("127.0.0.1:0"), nil, tt.from, []string{"b@example.test"}, []byte("From: "+tt.from+"\r\n\r\nbody\r\n")); err != nil {
 				t.Fatal(err)

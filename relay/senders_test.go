@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testlog"
 	"graphrelay/relay/config"
 )
 
@@ -25,7 +26,7 @@ senders:
 	cfg := settings(t, t.TempDir(), url, `]
 users: [{name: crm, password_hash: "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C", senders: ["*@app.test"]}]`+rules+"#")
 	cfg.Listeners[0].Auth = config.AuthOptional
-	r := startRelay(t, cfg, &syncBuffer{})
+	r := startRelay(t, cfg, &testlog.Buffer{})
 	crm := smtp.PlainAuth("", "crm", "crm-secret", "127.0.0.1")
 	for i, tt := range []struct {
 		name, envelope, header         string

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/internal/bounded"
 )
 
 // Directory finds the owner of an address in one connection's tenant. It asks once for
@@ -20,10 +20,10 @@ type Directory struct {
 	log  *slog.Logger
 
 	mu     sync.Mutex
-	known  map[string]*entry // by address in lower case
-	pause  time.Time         // until when the directory is not asked
-	paused Lookup            // the result of every look-up until then
-	warned bool              // that the permission is missing
+	known  *bounded.Map[string, *entry] // by address in lower case
+	pause  time.Time                    // until when the directory is not asked
+	paused Lookup                       // the result of every look-up until then
+	warned bool                         // that the permission is missing
 	slots  chan struct{}
 }
 
@@ -63,7 +63,7 @@ func NewDirectory(client *graph.Client, log *slog.Logger) *Directory {
 			u, _, err := client.FindUser(ctx, address)
 			return u, err
 		},
-		log: log, known: map[string]*entry{}, slots: make(chan struct{}, maxLookups),
+		log: log, known: bounded.New[string](maxKnownUsers, rankEntry), slots: make(chan struct{}, maxLookups),
 	}
 }
 
@@ -93,7 +93,7 @@ func (d *Directory) entry(key string) (e *entry, ask bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	if e = d.known[key]; e != nil && (e.until.IsZero() || now.Before(e.until)) {
+	if e, ok := d.known.Get(key); ok && (e.until.IsZero() || now.Before(e.until)) {
 		return e, false
 	}
 	if now.Before(d.pause) {
@@ -101,15 +101,18 @@ func (d *Directory) entry(key string) (e *entry, ask bool) {
 		close(e.done)
 		return e, false
 	}
-	if len(d.known) >= maxKnownUsers {
-		maps.DeleteFunc(d.known, func(_ string, e *entry) bool { return !e.until.IsZero() && now.After(e.until) })
-	}
-	if len(d.known) >= maxKnownUsers {
-		maps.DeleteFunc(d.known, func(_ string, e *entry) bool { return !e.until.IsZero() })
-	}
 	e = &entry{done: make(chan struct{})}
-	d.known[key] = e
+	d.known.Put(key, e)
 	return e, true
+}
+
+// rankEntry keeps entries while they are asked for, and evicts first what is forgotten
+// soonest.
+func rankEntry(e *entry) bounded.Rank {
+	if e.until.IsZero() {
+		return bounded.Rank{Class: bounded.Pinned}
+	}
+	return rankByEnd(e.until)
 }
 
 // ask looks the address up for all that wait for it. The answer is kept even if it comes
@@ -135,12 +138,12 @@ func (d *Directory) ask(ctx context.Context, e *entry, key string) {
 		case err == nil:
 			e.result, e.user, e.until = Found, user, now.Add(foundFor)
 			if name := strings.ToLower(user.UserPrincipalName); name != key { // the lane's mailbox, which delivery looks up
-				d.known[name] = e
+				d.known.Put(name, e)
 			}
 		case errors.Is(err, graph.ErrNoUser):
 			e.result, e.until = NotFound, now.Add(notFoundFor)
 		default:
-			delete(d.known, key)
+			d.known.Delete(key)
 			e.result = d.failed(err, now)
 		}
 	}()

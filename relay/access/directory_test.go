@@ -1,7 +1,6 @@
 package access
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +13,10 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/internal/testlog"
 )
 
-func testDirectory(log *bytes.Buffer, find func(address string) (graph.User, error)) *Directory {
+func testDirectory(log *testlog.Buffer, find func(address string) (graph.User, error)) *Directory {
 	d := NewDirectory(nil, slog.New(slog.NewTextHandler(log, nil)))
 	d.find = func(_ context.Context, address string) (graph.User, error) { return find(address) }
 	return d
@@ -25,7 +25,7 @@ func testDirectory(log *bytes.Buffer, find func(address string) (graph.User, err
 // One request serves all who ask for an address; what it brought is known for its time.
 func TestDirectoryRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log testlog.Buffer
 		var asked atomic.Int32
 		d := testDirectory(&log, func(address string) (graph.User, error) {
 			asked.Add(1)
@@ -77,7 +77,7 @@ func TestDirectoryFails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var log bytes.Buffer
+				var log testlog.Buffer
 				asked := 0
 				d := testDirectory(&log, func(string) (graph.User, error) { asked++; return graph.User{}, tt.err })
 				for _, requests := range []int{1, 2} {
@@ -102,7 +102,7 @@ func TestDirectoryFails(t *testing.T) {
 
 func TestDirectoryHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log testlog.Buffer
 		d := testDirectory(&log, func(string) (graph.User, error) { time.Sleep(time.Hour); return graph.User{}, graph.ErrNoUser })
 		start := time.Now()
 		if _, got := d.Owner(t.Context(), "a@contoso.test"); got != Unavailable || time.Since(start) != askTimeout {

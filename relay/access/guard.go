@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"graphrelay/internal/bounded"
 	"graphrelay/relay/smtpd"
 )
 
@@ -62,7 +63,7 @@ const knownFor = 24 * time.Hour
 func newGuard(failures int, block time.Duration) *guard {
 	return &guard{
 		failures: failures, block: block, seed: maphash.MakeSeed(),
-		pairs: tallies[pair]{}, hosts: tallies[netip.Prefix]{}, networks: tallies[netip.Prefix]{}, users: tallies[uint64]{},
+		pairs: newTallies[pair](block), hosts: newTallies[netip.Prefix](block), networks: newTallies[netip.Prefix](block), users: newTallies[uint64](block),
 	}
 }
 
@@ -72,8 +73,8 @@ type signInTallies struct{ pair, host, network, user *tally }
 func (g *guard) tallies(client netip.Addr, user string) signInTallies {
 	id, host, now := maphash.String(g.seed, user), smtpd.HostPrefix(client), time.Now()
 	return signInTallies{
-		g.pairs.at(pair{id, host}, now, g.block), g.hosts.at(host, now, g.block),
-		g.networks.at(smtpd.NetworkPrefix(client), now, g.block), g.users.at(id, now, g.block),
+		g.pairs.at(pair{id, host}, now), g.hosts.at(host, now),
+		g.networks.at(smtpd.NetworkPrefix(client), now), g.users.at(id, now),
 	}
 }
 
@@ -133,50 +134,42 @@ func (t *tally) add(limit int) {
 	}
 }
 
-func (t *tally) expire(now time.Time, block time.Duration) {
+// failuresAt returns the failures that count at a time.
+func (t *tally) failuresAt(now time.Time, block time.Duration) int {
 	if now.Sub(t.since) >= block {
-		t.failures = 0
+		return 0
 	}
+	return t.failures
 }
 
 // maxTallies bounds each kind of tally: an attacker with many addresses can cause any
 // number of them.
 const maxTallies = 10_000
 
-type tallies[K comparable] map[K]*tally
-
-// at returns the tally of k, which it creates if there is none.
-func (m tallies[K]) at(k K, now time.Time, block time.Duration) *tally {
-	t := m[k]
-	if t == nil {
-		m.sweep(now, block)
-		t = &tally{}
-		m[k] = t
-	}
-	t.expire(now, block)
-	return t
+type tallies[K comparable] struct {
+	*bounded.Map[K, *tally]
+	block time.Duration
 }
 
-// sweep removes tallies, if there are too many, down to half of the maximum, so that it
-// runs seldom: first those without a failure, then those with a single one, then all of
-// users who are not known.
-func (m tallies[K]) sweep(now time.Time, block time.Duration) {
-	if len(m) < maxTallies {
-		return
-	}
-	for _, keep := range []func(*tally) bool{
-		func(t *tally) bool { return t.failures > 0 || now.Before(t.knownUntil) },
-		func(t *tally) bool { return t.failures > 1 || now.Before(t.knownUntil) },
-		func(t *tally) bool { return now.Before(t.knownUntil) },
-		func(*tally) bool { return false },
-	} {
-		for k, t := range m {
-			if t.expire(now, block); !keep(t) {
-				delete(m, k)
-			}
+// newTallies returns tallies of which those of known users are evicted last, and those
+// with a single failure first.
+func newTallies[K comparable](block time.Duration) tallies[K] {
+	return tallies[K]{bounded.New[K](maxTallies, func(t *tally) bounded.Rank {
+		now := time.Now()
+		switch n := t.failuresAt(now, block); {
+		case now.Before(t.knownUntil):
+			return bounded.Rank{Class: 2, Used: t.since}
+		case n == 0:
+			return bounded.Rank{Class: bounded.Expired}
+		default:
+			return bounded.Rank{Class: min(n, 2) - 1, Used: t.since}
 		}
-		if len(m) <= maxTallies/2 {
-			return
-		}
-	}
+	}), block}
+}
+
+// at returns the tally of k, which it creates if there is none.
+func (m tallies[K]) at(k K, now time.Time) *tally {
+	t := m.GetOrPut(k, func() *tally { return &tally{} })
+	t.failures = t.failuresAt(now, m.block)
+	return t
 }

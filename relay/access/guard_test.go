@@ -136,7 +136,7 @@ func TestGoodSignInsDoNotCount(t *testing.T) {
 			}
 			p.wants(t, 235, "192.0.2.1", "crm", "secret")
 		}
-		if n := p.guard.hosts[smtpd.HostPrefix(office)].failures; n != 0 {
+		if n := p.guard.hosts.at(smtpd.HostPrefix(office), time.Now()).failures; n != 0 {
 			t.Errorf("the address has %d failures", n)
 		}
 	})
@@ -267,13 +267,13 @@ func TestGuardMemory(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}
-		if len(g.pairs) > maxTallies || len(g.hosts) > maxTallies || len(g.networks) > maxTallies || len(g.users) > maxTallies {
-			t.Errorf("it remembers %d, %d, %d, %d", len(g.pairs), len(g.hosts), len(g.networks), len(g.users))
+		if g.pairs.Len() > maxTallies || g.hosts.Len() > maxTallies || g.networks.Len() > maxTallies || g.users.Len() > maxTallies {
+			t.Errorf("it remembers %d, %d, %d, %d", g.pairs.Len(), g.hosts.Len(), g.networks.Len(), g.users.Len())
 		}
 		if _, err := g.check(blocked, "crm"); !errors.Is(err, errBlocked) {
 			t.Error("a block was forgotten")
 		}
-		g.hosts[smtpd.HostPrefix(office)] = &tally{failures: 100, since: time.Now()}
+		g.hosts.Put(smtpd.HostPrefix(office), &tally{failures: 100, since: time.Now()})
 		if _, err := g.check(office, "crm"); err != nil {
 			t.Error("a user that signed in is not known any more")
 		}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"graphrelay/internal/bounded"
+
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -38,11 +40,11 @@ type passwords struct {
 	slots   chan struct{} // verifications at a time
 	waiting atomic.Int32
 	mu      sync.Mutex
-	known   map[[sha256.Size]byte]time.Time // when each is forgotten
+	known   *bounded.Map[[sha256.Size]byte, time.Time] // when each is forgotten
 }
 
 func newPasswords() *passwords {
-	p := &passwords{slots: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), known: map[[sha256.Size]byte]time.Time{}}
+	p := &passwords{slots: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), known: bounded.New[[sha256.Size]byte](maxKnown, rankByEnd)}
 	_, _ = rand.Read(p.key[:]) // never fails since Go 1.24
 	return p
 }
@@ -95,14 +97,20 @@ func (p *passwords) id(name, password, hash string) (id [sha256.Size]byte) {
 func (p *passwords) isKnown(id [sha256.Size]byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Now().Before(p.known[id])
+	end, ok := p.known.Get(id)
+	return ok && time.Now().Before(end)
 }
 
 func (p *passwords) remember(id [sha256.Size]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.known) >= maxKnown {
-		clear(p.known)
+	p.known.Put(id, time.Now().Add(passwordLifetime))
+}
+
+// rankByEnd ranks what is remembered until a time.
+func rankByEnd(end time.Time) bounded.Rank {
+	if !time.Now().Before(end) {
+		return bounded.Rank{Class: bounded.Expired}
 	}
-	p.known[id] = time.Now().Add(passwordLifetime)
+	return bounded.Rank{Used: end}
 }

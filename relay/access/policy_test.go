@@ -120,8 +120,8 @@ func TestAuthenticate(t *testing.T) {
 				t.Errorf("the right password: %v", err)
 			}
 		}
-		if len(p.passwords.known) != 1 {
-			t.Errorf("%d passwords are known, want 1", len(p.passwords.known))
+		if p.passwords.known.Len() != 1 {
+			t.Errorf("%d passwords are known, want 1", p.passwords.known.Len())
 		}
 		for _, c := range [][2]string{{"crm", "wrong"}, {"crm", ""}, {"nobody", "secret"}, {"nobody", "crm-secret"}, {"", ""}, {"crm", strings.Repeat("x", 1000)}} {
 			var r *smtpd.Refusal
@@ -129,7 +129,7 @@ func TestAuthenticate(t *testing.T) {
 				t.Errorf("%q gave %v, want 535", c, err)
 			}
 		}
-		if len(p.passwords.known) != 1 {
+		if p.passwords.known.Len() != 1 {
 			t.Error("a wrong password is known")
 		}
 	})

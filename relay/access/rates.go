@@ -2,12 +2,14 @@ package access
 
 import (
 	"fmt"
-	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"graphrelay/internal/bounded"
+	"graphrelay/internal/window"
 	"graphrelay/relay/config"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
@@ -18,7 +20,7 @@ import (
 // it begins with what the queue knows (see Policy.RestoreRates).
 type Rates struct {
 	mu      sync.Mutex
-	counts  map[meterKey]*counts
+	counts  *bounded.Map[meterKey, *counts]
 	limited map[string]bool // kinds of meter that have a limit
 }
 
@@ -29,12 +31,15 @@ func (m meterKey) String() string { return "the " + m.kind + " " + m.name }
 
 // counts is what was accepted on one meter.
 type counts struct {
-	messages, recipients window
+	messages, recipients window.Window[int32]
 	used                 time.Time
 }
 
+// slots is how finely a minute and a day are divided.
+const slots = 60
+
 func newCounts() *counts {
-	return &counts{messages: window{slot: time.Minute / slots}, recipients: window{slot: 24 * time.Hour / slots}}
+	return &counts{messages: window.New[int32](time.Minute, slots), recipients: window.New[int32](24*time.Hour, slots)}
 }
 
 // meter is something counted that has a limit.
@@ -48,7 +53,10 @@ type meter struct {
 const maxCounts = 20_000
 
 // NewRates returns rates that have counted nothing.
-func NewRates() *Rates { return &Rates{counts: map[meterKey]*counts{}, limited: map[string]bool{}} }
+func NewRates() *Rates {
+	rank := func(c *counts) bounded.Rank { return bounded.Rank{Used: c.used} }
+	return &Rates{counts: bounded.New[meterKey](maxCounts, rank), limited: map[string]bool{}}
+}
 
 // meterList collects meters.
 type meterList []meter
@@ -106,54 +114,31 @@ func (r *Rates) add(at time.Time, meters []meter, messages, recipients int) {
 
 func (r *Rates) addLocked(at time.Time, meters []meter, messages, recipients int) {
 	for _, m := range meters {
-		c := r.counts[m.key]
-		if c == nil {
-			r.evict()
-			c = newCounts()
-			r.counts[m.key] = c
-		}
-		c.messages.add(at, messages)
-		c.recipients.add(at, recipients)
+		c := r.counts.GetOrPut(m.key, newCounts)
+		c.messages.Add(at, int32(messages))
+		c.recipients.Add(at, int32(recipients))
 		c.used = at
 	}
-}
-
-// evict removes the least recently used of a few randomly chosen entries, if there are too
-// many.
-func (r *Rates) evict() {
-	if len(r.counts) < maxCounts {
-		return
-	}
-	const few = 8
-	var oldest meterKey
-	seen := 0
-	for of, c := range r.counts {
-		if seen == 0 || c.used.Before(r.counts[oldest].used) {
-			oldest = of
-		}
-		if seen++; seen == few {
-			break
-		}
-	}
-	delete(r.counts, oldest)
 }
 
 // allow is called with the lock held.
 func (r *Rates) allow(now time.Time, meters []meter, messages, recipients int) error {
 	for _, m := range meters {
-		c := r.counts[m.key]
-		if c == nil {
+		c, ok := r.counts.Get(m.key)
+		if !ok {
 			c = newCounts()
 		}
-		if wait := c.messages.wait(now, messages, m.limit.Messages); wait > 0 {
+		if wait := c.messages.Wait(now, int32(messages), atMost(m.limit.Messages)); wait > 0 {
 			return rateRefusal(now, wait, fmt.Sprintf("Too many messages from %s: %d a minute are taken", m.key, m.limit.Messages))
 		}
-		if wait := c.recipients.wait(now, recipients, m.limit.Recipients); wait > 0 {
+		if wait := c.recipients.Wait(now, int32(recipients), atMost(m.limit.Recipients)); wait > 0 {
 			return rateRefusal(now, wait, fmt.Sprintf("Too many recipients for %s: %d a day are taken", m.key, m.limit.Recipients))
 		}
 	}
 	return nil
 }
+
+func atMost(limit int) int32 { return int32(min(limit, math.MaxInt32)) }
 
 func rateRefusal(now time.Time, wait time.Duration, text string) error {
 	when := fmt.Sprintf("in %d seconds", (wait+time.Second-1)/time.Second)
@@ -176,58 +161,6 @@ func (r *Rates) limit(limits map[string]config.Rate) map[string]bool {
 		}
 		r.limited[kind] = has
 	}
-	maps.DeleteFunc(r.counts, func(k meterKey, _ *counts) bool { return !r.limited[k.kind] })
+	r.counts.DeleteFunc(func(k meterKey, _ *counts) bool { return !r.limited[k.kind] })
 	return fresh
-}
-
-// slots is how finely a window is divided.
-const slots = 60
-
-// window counts over the last so many slots and the one under way, so that what lies
-// within their time is never forgotten, and what is older for a slot at most not yet.
-type window struct {
-	slot   time.Duration
-	counts [slots + 1]int32
-	last   int64 // the slot under way
-	sum    int
-}
-
-// add counts n at a time, if that is still within the window.
-func (w *window) add(at time.Time, n int) {
-	i := w.at(at)
-	w.move(i)
-	if i > w.last-int64(len(w.counts)) {
-		w.counts[i%int64(len(w.counts))] += int32(n)
-		w.sum += n
-	}
-}
-
-// wait is how long it takes until n more are within the limit.
-func (w *window) wait(now time.Time, n, limit int) time.Duration {
-	w.move(w.at(now))
-	if limit == 0 || n == 0 || w.sum+n <= limit {
-		return 0
-	}
-	sum := w.sum
-	for i := w.last - slots; i <= w.last; i++ {
-		count := int(w.counts[i%int64(len(w.counts))])
-		if sum -= count; count > 0 && sum+n <= limit {
-			return time.Unix(0, (i+slots+1)*int64(w.slot)).Sub(now)
-		}
-	}
-	return w.slot * slots
-}
-
-func (w *window) at(t time.Time) int64 { return t.UnixNano() / int64(w.slot) }
-
-// move makes i the slot under way. A clock that goes back moves nothing.
-func (w *window) move(i int64) {
-	for ; w.last < i; w.last++ {
-		if i-w.last > int64(len(w.counts)) {
-			w.last = i - int64(len(w.counts))
-		}
-		next := &w.counts[(w.last+1)%int64(len(w.counts))]
-		w.sum -= int(*next)
-		*next = 0
-	}
 }

@@ -2,7 +2,6 @@ package access
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,72 +10,6 @@ import (
 	"graphrelay/relay/config"
 	"graphrelay/relay/smtpd"
 )
-
-// In no minute more is taken than the limit, and a wait is neither too short nor
-// needlessly long.
-func TestWindow(t *testing.T) {
-	const limit = 20
-	w := window{slot: time.Second}
-	now := time.Date(2026, 11, 5, 12, 0, 0, 0, time.UTC)
-	var taken []time.Time
-	within := func(at time.Time) (n int) {
-		for _, x := range taken {
-			if at.Sub(x) < slots*w.slot {
-				n++
-			}
-		}
-		return n
-	}
-	waited := 0
-	for range 5000 {
-		now = now.Add(time.Duration(rand.ExpFloat64() * float64(2*time.Second)))
-		n := 1 + rand.IntN(4)
-		wait := w.wait(now, n, limit)
-		if wait > 0 {
-			waited++
-			if w.wait(now.Add(wait-1), n, limit) == 0 || w.wait(now.Add(wait), n, limit) != 0 {
-				t.Fatalf("a wait of %v is not what it takes", wait)
-			}
-			if earlier := within(now.Add(-w.slot)) + n; earlier <= limit-4 {
-				t.Fatalf("%d were refused after %d in the minute before", n, earlier-n)
-			}
-			now = now.Add(wait)
-		}
-		w.add(now, n)
-		for range n {
-			taken = append(taken, now)
-		}
-		if got := within(now); got > limit {
-			t.Fatalf("%d were taken in one minute", got)
-		}
-	}
-	if waited == 0 {
-		t.Error("nothing was ever refused")
-	}
-}
-
-func TestWindowOddities(t *testing.T) {
-	now := time.Date(2026, 11, 5, 12, 0, 0, 0, time.UTC)
-	w := window{slot: time.Second}
-	w.add(now, 3)
-	w.add(now.Add(-59*time.Second), 2)
-	w.add(now.Add(-62*time.Second), 7)
-	if w.sum != 5 {
-		t.Errorf("the sum is %d, want 5: what is older than the window does not count", w.sum)
-	}
-	if got := w.wait(now, 4, 3); got != time.Minute {
-		t.Errorf("more than the limit at once waits %v", got)
-	}
-	if got := w.wait(now.Add(-10*time.Second), 1, 5); got <= 0 {
-		t.Error("a clock that went back has forgotten what was taken")
-	}
-	if w.add(now, -3); w.wait(now, 3, 5) != 0 {
-		t.Error("what was taken back still counts")
-	}
-	if w.wait(now.Add(1000*time.Hour), 1, 1) != 0 || w.sum != 0 {
-		t.Error("the window does not end")
-	}
-}
 
 func TestTooMuch(t *testing.T) {
 	now := time.Date(2026, 11, 5, 12, 0, 30, 0, time.FixedZone("", 3600))
@@ -101,8 +34,8 @@ func TestCountsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(r.counts) != maxCounts {
-		t.Errorf("%d are counted, want %d", len(r.counts), maxCounts)
+	if r.counts.Len() != maxCounts {
+		t.Errorf("%d are counted, want %d", r.counts.Len(), maxCounts)
 	}
 	for i := maxCounts + 400; i < maxCounts+500; i++ {
 		if r.check(p.meters(smtpd.Identity{}, fmt.Sprintf("s%d@contoso.test", i)), 1, 1) == nil {

@@ -1,13 +1,13 @@
 package connection
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"graphrelay/internal/testlog"
 	"graphrelay/relay/config"
 )
 
@@ -20,7 +20,7 @@ func expiring(name string, end time.Time) config.Connection {
 func TestCredentialReminders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
-		var log bytes.Buffer
+		var log testlog.Buffer
 		cfg := &config.Config{Connections: []config.Connection{
 			expiring("soon", time.Now().Add(31*day+time.Hour)), expiring("past", time.Now().Add(-day)), expiring("near", time.Now().Add(36*time.Hour)), {Name: "unknown"},
 		}}

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
+	"graphrelay/internal/bounded"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 )
@@ -28,7 +28,7 @@ import (
 type Principals struct {
 	key    [32]byte // of the hashes by which a credential is recognised
 	mu     sync.Mutex
-	byLane map[queue.Lane]*principal // by principalLane
+	byLane *bounded.Map[queue.Lane, *principal] // by principalLane
 }
 
 type principal struct {
@@ -47,7 +47,12 @@ const (
 
 // NewPrincipals returns an empty set.
 func NewPrincipals() *Principals {
-	p := &Principals{byLane: map[queue.Lane]*principal{}}
+	p := &Principals{byLane: bounded.New[queue.Lane](maxPrincipals, func(n *principal) bounded.Rank {
+		if time.Since(n.used) > principalIdle {
+			return bounded.Rank{Class: bounded.Expired}
+		}
+		return bounded.Rank{Used: n.used}
+	})}
 	_, _ = rand.Read(p.key[:]) // never fails since Go 1.24
 	return p
 }
@@ -60,7 +65,8 @@ func principalLane(connection, name string) queue.Lane {
 func (p *Principals) find(lane queue.Lane) *principal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.byLane[lane]
+	n, _ := p.byLane.Get(lane)
+	return n
 }
 
 func (p *Principals) touch(n *principal) {
@@ -98,14 +104,7 @@ func (p *Principals) prove(credential string) (sum [sha256.Size]byte) {
 func (p *Principals) keep(lane queue.Lane, n *principal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.byLane) >= maxPrincipals {
-		maps.DeleteFunc(p.byLane, func(_ queue.Lane, old *principal) bool { return time.Since(old.used) > principalIdle })
-	}
-	if len(p.byLane) >= maxPrincipals {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(p.byLane)), func(a, b queue.Lane) int { return p.byLane[a].used.Compare(p.byLane[b].used) })
-		delete(p.byLane, oldest)
-	}
-	p.byLane[lane] = n
+	p.byLane.Put(lane, n)
 }
 
 // PassThrough signs principals in, as one configuration says.
