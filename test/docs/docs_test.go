@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"graphrelay/relay/config"
+	"graphrelay/relay/reason"
 )
 
 // What docs/devices.md shows of a configuration is one.
@@ -67,5 +68,50 @@ func TestDocumentsNameTests(t *testing.T) {
 	}
 	if named == 0 {
 		t.Error("no test is named")
+	}
+}
+
+// TestReasonsAreExplained checks that docs/operations.md names each reason for which mail is
+// refused, waits, is held or fails.
+func TestReasonsAreExplained(t *testing.T) {
+	text := read(t, "docs/operations.md")
+	for _, r := range reason.All() {
+		if !strings.Contains(text, "`"+string(r)+"`") {
+			t.Errorf("docs/operations.md does not explain the reason %s", r)
+		}
+	}
+}
+
+// TestMetricsExist checks that each metric that a document names is one of the program's.
+func TestMetricsExist(t *testing.T) {
+	known := map[string]bool{}
+	quoted := regexp.MustCompile(`"(graphrelay_[a-z_]+)"`)
+	err := filepath.WalkDir(filepath.Join(root, "relay"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		code, err := os.ReadFile(path)
+		for _, m := range quoted.FindAllSubmatch(code, -1) {
+			known[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, name := range pages(t) {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`graphrelay_[a-z_]+`).FindAllString(string(text), -1) {
+			if named++; !known[m] {
+				t.Errorf("%s names the metric %s, which does not exist", name, m)
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no metric is named")
 	}
 }
