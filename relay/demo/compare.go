@@ -9,8 +9,8 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// tell shows what the mailbox holds, and whether it is what was sent.
-func (d demo) tell(s sample, m simulator.Message) bool {
+// result prints the message in the mailbox, and reports whether it is what was sent.
+func (d demo) result(s sample, m simulator.Message) bool {
 	d.printf("   %s, %s: %q to %s\n", m.Mailbox, m.Folder, m.Subject, strings.Join(m.Recipients(), ", "))
 	for _, a := range m.Attachments {
 		kind := "attachment"
@@ -29,7 +29,7 @@ func (d demo) tell(s sample, m simulator.Message) bool {
 	return len(faults) == 0
 }
 
-// compare names what differs from what was sent.
+// compare returns what differs from what was sent.
 func (s sample) compare(m simulator.Message) (faults []string) {
 	check := func(ok bool, what string) {
 		if !ok {

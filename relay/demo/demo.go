@@ -1,6 +1,6 @@
-// Package demo shows graphrelay's main job on one machine: a relay and a
-// simulated Microsoft 365 start on free loopback ports, samples go in by SMTP,
-// and what became of them is shown and checked.
+// Package demo shows graphrelay at work on one machine. It starts a relay and a simulated
+// Microsoft 365 on free loopback ports, sends samples by SMTP, and shows and checks how they
+// arrive.
 package demo
 
 import (
@@ -23,7 +23,7 @@ import (
 	"graphrelay/relay/config"
 )
 
-// deliveryTime is how long a sample may take before the demo calls it lost.
+// deliveryTime is how long the demo waits for a sample to be delivered.
 const deliveryTime = time.Minute
 
 const (
@@ -31,17 +31,17 @@ const (
 	demoPassword = "demo-secret"
 )
 
-// Options steers the demo.
+// Options configures the demo.
 type Options struct {
 	Once bool      // end after the samples
-	Out  io.Writer // the story
+	Out  io.Writer // what the demo shows
 	Log  io.Writer // the relay's log
 }
 
-// ErrNotWhole tells that a sample did not arrive as it was sent.
+// ErrNotWhole is returned if a sample did not arrive as it was sent.
 var ErrNotWhole = errors.New("a sample did not arrive whole")
 
-// Run shows the demo until it is over, or ctx is done.
+// Run runs the demo until it is over or ctx is done.
 func Run(ctx context.Context, o Options) error {
 	dir, err := os.MkdirTemp("", "graphrelay-demo-")
 	if err != nil {
@@ -76,8 +76,7 @@ func Run(ctx context.Context, o Options) error {
 	return errors.Join(err, r.Stop())
 }
 
-// configuration is written as a file, so that the demo goes the way of every
-// other relay.
+// configuration writes a configuration file and loads it, as for any other relay.
 func configuration(dir, graph string) (*config.Config, error) {
 	hash, err := bcrypt.GenerateFromPassword([]byte(demoPassword), bcrypt.DefaultCost)
 	if err != nil {
@@ -132,7 +131,7 @@ type demo struct {
 
 func (d demo) printf(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
 
-// show sends each sample with the stock client and tells what became of it.
+// show sends each sample with Go's SMTP client, and shows how it arrives.
 func (d demo) show(ctx context.Context) error {
 	list, err := samples()
 	if err != nil {
@@ -152,7 +151,7 @@ func (d demo) show(ctx context.Context) error {
 			return err
 		}
 		d.calls(m.ID)
-		if d.tell(s, m) {
+		if d.result(s, m) {
 			whole++
 		}
 	}
@@ -180,7 +179,7 @@ func (d demo) await(ctx context.Context, subject string) (simulator.Message, err
 	return simulator.Message{}, fmt.Errorf("%w: %q was accepted but is not in the mailbox", ErrNotWhole, subject)
 }
 
-// calls lists the requests that the message became; a run of ranges is one line.
+// calls prints the requests for a message. Consecutive ranges of an upload are one line.
 func (d demo) calls(id string) {
 	ranges, sent := 0, int64(0)
 	for _, c := range d.sim.Journal() {
@@ -199,6 +198,7 @@ func (d demo) calls(id string) {
 	}
 }
 
+// shorten returns the path of a call without the draft's long ID.
 func shorten(c simulator.Call, id string) string {
 	if c.Operation == simulator.OpUpload {
 		return "the last range"
@@ -207,7 +207,7 @@ func shorten(c simulator.Call, id string) string {
 	return string(path)
 }
 
-// invite tells the visitor what to try.
+// invite prints what the user can try.
 func (d demo) invite() {
 	d.printf(`
 Try it yourself, and stop with Ctrl-C:

@@ -14,7 +14,7 @@ import (
 	"github.com/emersion/go-message/mail"
 )
 
-// sample is a message as an application would send it, and what must arrive.
+// sample is a message as an application sends it, and what must arrive.
 type sample struct {
 	title   string
 	to      []string
@@ -61,8 +61,8 @@ func samples() ([]sample, error) {
 
 func (s *sample) html() bool { return strings.HasPrefix(s.text, "<") }
 
-// write builds the message with go-message, as many Go programs do: what the
-// HTML refers to stands beside it in a multipart/related, files stand around it.
+// write builds the message with go-message, as many Go programs do: the HTML and the images
+// that it refers to are in a multipart/related, and the other files are beside that.
 func (s *sample) write() error {
 	var h mail.Header
 	h.SetAddressList("From", []*mail.Address{{Name: "Contoso CRM", Address: sender}})
@@ -163,7 +163,7 @@ func logo() []byte {
 	return buf.Bytes()
 }
 
-// invoice is the smallest PDF that viewers open.
+// invoice returns a minimal PDF that viewers can open.
 func invoice() []byte {
 	var b bytes.Buffer
 	b.WriteString("%PDF-1.4\n")
@@ -189,7 +189,7 @@ func invoice() []byte {
 	return b.Bytes()
 }
 
-// scan is noise that is the same each time.
+// scan returns n bytes of noise, always the same.
 func scan(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // never fails

@@ -1,9 +1,9 @@
-// Package signature makes e-mail signatures from an administrator's templates and
-// what the directory says of a mailbox.
+// Package signature renders e-mail signatures from an administrator's templates and the
+// directory's data of a mailbox.
 //
-// A template is Go's text/template or html/template with fields, text and
-// {{if}} alone: no loops, no functions but comparisons, so that it is made in bounded
-// time. What the directory says is escaped in HTML and can bring no markup of its own.
+// A template is one of Go's text/template or html/template with only fields, text and {{if}}:
+// no loops, and no functions other than comparisons, so that rendering takes bounded time.
+// The directory's data are escaped in HTML and cannot contain markup.
 package signature
 
 import (
@@ -20,11 +20,11 @@ import (
 	"graphrelay/mime"
 )
 
-// MaxTemplate is the largest template in bytes.
+// MaxTemplate is the largest size of a template, in bytes.
 const MaxTemplate = 64 << 10
 
-// Data is what the fields of a template stand for. What the directory does not say is
-// empty.
+// Data is the directory's data of a mailbox, the fields of templates. What the directory does
+// not have is empty.
 type Data struct {
 	DisplayName    string
 	GivenName      string
@@ -45,7 +45,8 @@ type Data struct {
 
 const maxField = 256 // characters
 
-// Clean makes each field one line of bounded length: the directory is written by many.
+// Clean returns d with each field on one line and of bounded length. The directory is not
+// trusted: many people can write to it.
 func (d Data) Clean() Data {
 	v := reflect.ValueOf(&d).Elem()
 	for i := range v.NumField() {
@@ -60,15 +61,15 @@ func (d Data) Clean() Data {
 	return d
 }
 
-// Template is one signature in one or both forms. It is safe for concurrent use once
-// it was parsed.
+// Template is a signature in HTML, text or both. It is safe for concurrent use after it was
+// parsed.
 type Template struct {
 	html *htmltemplate.Template
 	text *texttemplate.Template
 }
 
-// ParseHTML sets the HTML form. Of a whole document, as Outlook keeps its signatures,
-// what is in its body counts.
+// ParseHTML sets the HTML form. Of a whole document, which is how Outlook stores signatures,
+// it uses the content of the body.
 func (t *Template) ParseHTML(source string) error {
 	parsed, err := htmltemplate.New("").Parse(bodyOf(source))
 	if err != nil {
@@ -100,10 +101,10 @@ func (t *Template) ParseText(source string) error {
 	return nil
 }
 
-// bodyOf returns what stands between <body> and </body>, or all of it.
+// bodyOf returns the text between <body> and </body>, or all of source if it has no <body>.
 func bodyOf(source string) string {
 	lower := strings.ToLower(source)
-	if len(lower) != len(source) { // some letters change their size
+	if len(lower) != len(source) { // a letter has another size in lower case
 		return source
 	}
 	end := strings.LastIndex(lower, "</body")
@@ -118,7 +119,7 @@ func bodyOf(source string) string {
 	return source[start+tag+1 : end]
 }
 
-// try finds what only shows when the template is used.
+// try renders the template, to find errors that do not show before.
 func (t *Template) try() error {
 	v := reflect.New(reflect.TypeFor[Data]()).Elem()
 	for i := range v.NumField() {
@@ -132,11 +133,11 @@ func (t *Template) try() error {
 	return nil
 }
 
-// Rendered is a signature in both forms. Text ends without a line end.
+// Rendered is a signature in both forms. Text has no line break at its end.
 type Rendered struct{ HTML, Text string }
 
-// Render makes the signature of d. Where the template has one form, the other is made
-// from it.
+// Render returns the signature for d. If the template has only one form, the other is
+// converted from it.
 func (t *Template) Render(d Data) (Rendered, error) {
 	d = d.Clean()
 	var r Rendered
@@ -161,8 +162,8 @@ func (t *Template) Render(d Data) (Rendered, error) {
 	return r, nil
 }
 
-// trimLines drops what {{if}} leaves: blank lines at the ends, and more than one in a
-// row. The space of "-- " stays.
+// trimLines removes the blank lines that {{if}} leaves at the ends and more than one in a row,
+// and spaces at the ends of lines, except in "-- ".
 func trimLines(text string) string {
 	var lines []string
 	for line := range strings.Lines(strings.ReplaceAll(text, "\r\n", "\n")) {
@@ -178,17 +179,17 @@ func trimLines(text string) string {
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
 }
 
-// plainError leaves out the template's name, which is empty.
+// plainError returns err without the package and the template's name, which is empty.
 func plainError(err error) error {
 	var e *htmltemplate.Error
 	if errors.As(err, &e) && e.ErrorCode == htmltemplate.ErrEndContext {
-		return errors.New("it ends within a tag, an attribute or a script")
+		return errors.New("it ends inside a tag, an attribute or a script")
 	}
 	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "html/"), "template: ")
 	return errors.New(strings.TrimPrefix(text, ":"))
 }
 
-// check allows fields, text and conditions.
+// check returns an error if a template has anything but fields, text and conditions.
 func check(tree *parse.Tree) error {
 	if tree == nil || tree.Root == nil {
 		return nil // an empty template
@@ -209,7 +210,7 @@ func checkNodes(tree *parse.Tree, list *parse.ListNode) error {
 		case *parse.IfNode:
 			err = errors.Join(checkPipe(tree, n.Pipe), checkNodes(tree, n.List), checkNodes(tree, n.ElseList))
 		default:
-			err = at(tree, n, "is not for signatures; use fields and {{if}}")
+			err = at(tree, n, "is not allowed in signatures; use fields and {{if}}")
 		}
 		if err != nil {
 			return err
@@ -220,7 +221,7 @@ func checkNodes(tree *parse.Tree, list *parse.ListNode) error {
 
 func checkPipe(tree *parse.Tree, p *parse.PipeNode) error {
 	if len(p.Decl) > 0 || len(p.Cmds) != 1 {
-		return at(tree, p, "is not for signatures; use fields and {{if}}")
+		return at(tree, p, "is not allowed in signatures; use fields and {{if}}")
 	}
 	for _, arg := range p.Cmds[0].Args {
 		if err := checkArgument(tree, arg); err != nil {
@@ -245,12 +246,12 @@ func checkArgument(tree *parse.Tree, n parse.Node) error {
 		if len(n.Ident) == 1 && isField(n.Ident[0]) {
 			return nil
 		}
-		return at(tree, n, "is no field; use "+strings.Join(Fields(), ", "))
+		return at(tree, n, "is not a field; use "+strings.Join(Fields(), ", "))
 	}
-	return at(tree, n, "is not for signatures; use fields and {{if}}")
+	return at(tree, n, "is not allowed in signatures; use fields and {{if}}")
 }
 
-// at says in which line of the template a node is.
+// at returns an error with the line of a node.
 func at(tree *parse.Tree, n parse.Node, text string) error {
 	place, context := tree.ErrorContext(n)
 	line, _, _ := strings.Cut(strings.TrimPrefix(place, ":"), ":")
@@ -260,7 +261,7 @@ func at(tree *parse.Tree, n parse.Node, text string) error {
 	return fmt.Errorf("line %s: %s %s", line, context, text)
 }
 
-// Fields lists the names that a template may use, with their dots.
+// Fields returns the names that a template may use, with their dots.
 func Fields() []string {
 	var names []string
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[Data]()) {

@@ -54,15 +54,15 @@ func TestRender(t *testing.T) {
 // What a template may not have is told with its line.
 func TestParseRefuses(t *testing.T) {
 	for source, want := range map[string]string{
-		"a\n{{.Title}}": "line 2: .Title is no field; use .DisplayName, ",
-		"{{if .JobTitle}}{{if .Phone}}{{.Fax}}{{end}}{{end}}":   "line 1: .Fax is no field",
-		"{{.JobTitle.Length}}":                                  "is no field",
+		"a\n{{.Title}}": "line 2: .Title is not a field; use .DisplayName, ",
+		"{{if .JobTitle}}{{if .Phone}}{{.Fax}}{{end}}{{end}}":   "line 1: .Fax is not a field",
+		"{{.JobTitle.Length}}":                                  "is not a field",
 		"{{range 1000000000}}{{end}}":                           "line 1: {{range 1000000000}}",
-		`{{printf "%1000000000d" 1}}`:                           "is not for signatures",
-		`{{define "a"}}{{template "a"}}{{end}}{{template "a"}}`: "is not for signatures",
-		"{{$x := .Mail}}":                                       "is not for signatures",
-		"{{.Mail | html}}":                                      "is not for signatures",
-		"{{.}}":                                                 "is not for signatures",
+		`{{printf "%1000000000d" 1}}`:                           "is not allowed in signatures",
+		`{{define "a"}}{{template "a"}}{{end}}{{template "a"}}`: "is not allowed in signatures",
+		"{{$x := .Mail}}":                                       "is not allowed in signatures",
+		"{{.Mail | html}}":                                      "is not allowed in signatures",
+		"{{.}}":                                                 "is not allowed in signatures",
 		"{{if .Mail}}":                                          "1: unexpected EOF",
 		"{{eq .Mail}}":                                          "missing argument",
 	} {
