@@ -135,15 +135,6 @@ type Sender struct {
 	Signature  string         `yaml:"signature"` // the name of one; empty: none
 }
 
-// SenderFrom is what recipients see as From: an address, or one of these values.
-type SenderFrom string
-
-// The values of SenderFrom that are not addresses.
-const (
-	FromMailbox  SenderFrom = "mailbox"
-	FromOriginal SenderFrom = "original"
-)
-
 // Queue bounds the queue: waiting messages, and the records of finished ones.
 type Queue struct {
 	MaxMessages      int      `yaml:"max_messages"` // that are not sent yet
@@ -172,12 +163,6 @@ type Delivery struct {
 	WarnAfter          Duration    `yaml:"warn_after"` // when the sender is notified of a delay; 0: never
 }
 
-// Admin is the console, the admin API, health and metrics.
-type Admin struct {
-	Address string `yaml:"address"` // loopback only
-	URL     string `yaml:"url"`     // for browsers; see BaseURL
-}
-
 // Log configures the program's log and the delivery log.
 type Log struct {
 	Level    LogLevel  `yaml:"level"`
@@ -185,96 +170,8 @@ type Log struct {
 	Subjects bool      `yaml:"subjects"` // the delivery log records subjects
 }
 
-// TLSMode is how a listener uses TLS.
-type TLSMode string
-
-// The TLS modes of a listener.
-const (
-	TLSNone     TLSMode = "none"
-	TLSStartTLS TLSMode = "starttls" // RFC 3207
-	TLSImplicit TLSMode = "implicit" // RFC 8314
-)
-
-// AuthMode is whether clients of a listener sign in.
-type AuthMode string
-
-// The AUTH modes of a listener.
-const (
-	AuthNone     AuthMode = "none"
-	AuthOptional AuthMode = "optional"
-	AuthRequired AuthMode = "required"
-)
-
-// LineEndings is what happens to a message with a CR or LF that is not part of a CRLF
-// (RFC 5321 section 2.3.8).
-type LineEndings string
-
-// The values of LineEndings.
-const (
-	LineEndingsNormalize LineEndings = "normalize" // LF becomes CRLF, CR a space
-	LineEndingsReject    LineEndings = "reject"
-)
-
-// Profile is which violations of the SMTP standards a listener accepts.
-type Profile string
-
-// The profiles of a listener.
-const (
-	ProfileModern Profile = "modern" // none
-	ProfileLegacy Profile = "legacy" // those of old devices
-)
-
 // legacyLine is the least line_length of a legacy listener that has none of its own.
 const legacyLine = 1 * MiB
-
-// ReplyTo is what a rule that replaces the sender's address does with Reply-To.
-type ReplyTo string
-
-// The values of ReplyTo.
-const (
-	ReplyToOriginal ReplyTo = "original"
-	ReplyToNone     ReplyTo = "none"
-)
-
-// OnUnknown is what happens to a message if it is impossible to find out whether it was sent.
-type OnUnknown string
-
-// The values of OnUnknown.
-const (
-	OnUnknownHold   OnUnknown = "hold"   // hold it for the operator
-	OnUnknownResend OnUnknown = "resend" // send it again, at the risk of a duplicate
-)
-
-// LargeSigned is what happens to a signed or encrypted message that is too large to be sent
-// unchanged.
-type LargeSigned string
-
-// The values of LargeSigned.
-const (
-	LargeSignedFail    LargeSigned = "fail"
-	LargeSignedConvert LargeSigned = "convert" // send its parts as attachments, which breaks the signature
-)
-
-// LogLevel is the lowest severity that is logged.
-type LogLevel string
-
-// The log levels.
-const (
-	LevelDebug LogLevel = "debug"
-	LevelInfo  LogLevel = "info"
-	LevelWarn  LogLevel = "warn"
-	LevelError LogLevel = "error"
-)
-
-// LogFormat is the form of a log line.
-type LogFormat string
-
-// The log formats. FormatAuto is text on a terminal and JSON otherwise.
-const (
-	FormatAuto LogFormat = "auto"
-	FormatText LogFormat = "text"
-	FormatJSON LogFormat = "json"
-)
 
 // Default returns the default values, without any listener, user, connection or sender.
 func Default() *Config {

@@ -53,27 +53,6 @@ type Endpoints struct {
 	Graph string `yaml:"graph"`
 }
 
-// Cloud is one of Microsoft's clouds. Each has its own tenants, applications and tokens.
-type Cloud string
-
-// The clouds. GCC of the US Government is part of the global one.
-const (
-	CloudGlobal   Cloud = "global"
-	CloudUSGov    Cloud = "usgov"    // GCC High (L4)
-	CloudUSGovDoD Cloud = "usgovdod" // the Department of Defense (L5)
-	CloudChina    Cloud = "china"    // operated by 21Vianet
-)
-
-// Directory is whether the relay looks up in the tenant's directory which mailbox an address
-// belongs to.
-type Directory string
-
-// The values of Directory.
-const (
-	DirectoryAuto Directory = "auto" // if the application may read it
-	DirectoryOff  Directory = "off"
-)
-
 // endpoints returns the endpoints of https://learn.microsoft.com/graph/deployments
 // (Microsoft Graph national cloud deployments). That page has login.chinacloudapi.cn for
 // China; MSAL uses login.partner.microsoftonline.cn instead.
@@ -184,57 +163,8 @@ func isGUID(text string) bool {
 	return true
 }
 
-// secretSource is where a secret comes from: the key with the name, or one with _file, _env
-// or, for a systemd credential, _credential after the name.
-type secretSource struct {
-	name       string
-	value      *Secret
-	file, env  string
-	credential string
-}
-
 func (c *Connection) clientSecret() secretSource {
 	return secretSource{name: "client_secret", value: &c.ClientSecret, file: c.ClientSecretFile, env: c.ClientSecretEnv}
-}
-
-// optionalSecret checks that a secret has at most one source.
-func (v validator) optionalSecret(key string, s secretSource) {
-	for _, way := range []string{"", "_file", "_env"} {
-		if v.has(key + "." + s.name + way) {
-			v.secret(key, s)
-			return
-		}
-	}
-}
-
-// secret checks that a secret has exactly one source.
-func (v validator) secret(key string, s secretSource) {
-	sources := []struct {
-		name  string
-		empty bool
-	}{
-		{s.name, s.value.Reveal() == ""},
-		{s.name + "_file", s.file == ""},
-		{s.name + "_env", s.env == ""},
-		{s.name + "_credential", s.credential == ""},
-	}
-	used := ""
-	for _, source := range sources {
-		at := key + "." + source.name
-		switch {
-		case !v.has(at):
-		case used != "":
-			v.fault(at, "is given together with %s; keep one of the two", used)
-		case source.empty:
-			v.fault(at, "is empty; write a value, or use another of %[1]s, %[1]s_file and %[1]s_env", s.name)
-			used = source.name
-		default:
-			used = source.name
-		}
-	}
-	if used == "" {
-		v.fault(key+"."+s.name, "is missing; add %[1]s, %[1]s_file or %[1]s_env", s.name)
-	}
 }
 
 // domains checks a connection's domains, and puts them into the form in which addresses are

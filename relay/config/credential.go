@@ -7,8 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,61 +16,6 @@ import (
 // CredentialNotice is how long before a client secret or certificate expires a warning is
 // given.
 const CredentialNotice = 30 * 24 * time.Hour
-
-// federatedTokenEnv is the environment variable in which the webhook of Azure Workload
-// Identity names the file with the token.
-const federatedTokenEnv = "AZURE_FEDERATED_TOKEN_FILE"
-
-// Date is the beginning of a day in UTC. The zero value is none.
-type Date time.Time
-
-// UnmarshalText implements encoding.TextUnmarshaler. A date is written as 2027-01-31.
-func (d *Date) UnmarshalText(text []byte) error {
-	t, err := time.Parse(time.DateOnly, string(text))
-	if err != nil {
-		return fmt.Errorf("is %s; write a date such as 2027-01-31", quote(string(text)))
-	}
-	*d = Date(t)
-	return nil
-}
-
-// The ways to sign in for which the configuration names the tenant and application, and those
-// for which it lists domains.
-var (
-	ofOneTenant = []SignIn{SignInSecret, SignInCertificate, SignInWorkload, SignInDelegated}
-	ofDomains   = append([]SignIn{SignInManaged}, ofOneTenant...)
-)
-
-// signInKeys lists the keys that belong only to certain ways to sign in.
-var signInKeys = []struct {
-	name string
-	ways []SignIn
-}{
-	{"tenant", ofOneTenant},
-	{"client_id", ofOneTenant},
-	{"domains", ofDomains},
-	{"client_secret", []SignIn{SignInSecret, SignInDelegated}},
-	{"client_secret_file", []SignIn{SignInSecret, SignInDelegated}},
-	{"client_secret_env", []SignIn{SignInSecret, SignInDelegated}},
-	{"client_secret_expires", []SignIn{SignInSecret, SignInDelegated}},
-	{"certificate_file", []SignIn{SignInCertificate}},
-	{"certificate_key_file", []SignIn{SignInCertificate}},
-	{"certificate_password", []SignIn{SignInCertificate}},
-	{"certificate_password_file", []SignIn{SignInCertificate}},
-	{"certificate_password_env", []SignIn{SignInCertificate}},
-	{"certificate_chain", []SignIn{SignInCertificate}},
-	{"federated_token_file", []SignIn{SignInWorkload}},
-	{"managed_identity_client_id", []SignIn{SignInManaged}},
-}
-
-// signInKeys refuses keys that have no effect with the way to sign in.
-func (v validator) signInKeys(key string, way SignIn) {
-	for _, k := range signInKeys {
-		if at := key + "." + k.name; v.has(at) && !slices.Contains(k.ways, way) && !v.isBad(key+".sign_in") {
-			v.fault(at, "does not belong to sign_in: %s; remove the key, or write sign_in: %s", way, k.ways[0])
-		}
-	}
-}
 
 func (c *Connection) certificatePassword() secretSource {
 	return secretSource{name: "certificate_password", value: &c.CertificatePassword, file: c.CertificatePasswordFile, env: c.CertificatePasswordEnv}
@@ -86,15 +29,6 @@ func (v validator) certificate(key string, c *Connection) {
 		v.fault(key+".certificate_key_file", "is empty; name a PEM file with the certificate's key, or remove this setting")
 	}
 	v.optionalSecret(key, c.certificatePassword())
-}
-
-func (v validator) workload(key string, c *Connection) {
-	if c.FederatedTokenFile == "" {
-		c.FederatedTokenFile = os.Getenv(federatedTokenEnv)
-	}
-	if c.FederatedTokenFile == "" {
-		v.fault(key+".federated_token_file", "is missing, and %s is not in the environment either; name the file in which the platform keeps the token", federatedTokenEnv)
-	}
 }
 
 // readClientCertificate reads the application's certificate. It returns nil if it reported a

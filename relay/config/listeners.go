@@ -133,17 +133,6 @@ func covers(wide, narrow netip.Addr) bool {
 	return wide.IsUnspecified() && (wide.Is6() || narrow.Is4())
 }
 
-func (v validator) admin(listeners []netip.AddrPort) {
-	addr, ok := v.address("admin.address", v.cfg.Admin.Address, "127.0.0.1:9025")
-	if !ok {
-		return
-	}
-	if !addr.Addr().IsLoopback() {
-		v.fault("admin.address", "is %s, which other machines can reach, and the console asks for no password; choose a loopback address, such as 127.0.0.1:9025", addr)
-	}
-	v.clash("admin.address", addr, listeners)
-}
-
 // address parses an address, and reports whether it is valid. Only that of a listener can be
 // missing, since the admin address has a default.
 func (v validator) address(key, text, example string) (netip.AddrPort, bool) {

@@ -1,11 +1,8 @@
 package config
 
 import (
-	"encoding/base64"
-	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
+	"slices"
 )
 
 // SignIn is how a connection gets its tokens.
@@ -26,60 +23,33 @@ func (s *SignIn) UnmarshalText(text []byte) error {
 	return oneOf(s, text, SignInSecret, SignInCertificate, SignInWorkload, SignInManaged, SignInDelegated, SignInPassThrough)
 }
 
-// Mailboxes configures the storage of connected mailboxes. After Load, TokenKey holds the
-// keys, also those that come from a file, a credential or the environment.
-type Mailboxes struct {
-	TokenKey           Secret `yaml:"token_key"` // one key a line; the first one encrypts
-	TokenKeyFile       string `yaml:"token_key_file"`
-	TokenKeyEnv        string `yaml:"token_key_env"`
-	TokenKeyCredential string `yaml:"token_key_credential"` // a systemd credential
-}
+// The ways to sign in for which the configuration names the tenant and application, and those
+// for which it lists domains.
+var (
+	ofOneTenant = []SignIn{SignInSecret, SignInCertificate, SignInWorkload, SignInDelegated}
+	ofDomains   = append([]SignIn{SignInManaged}, ofOneTenant...)
+)
 
-func (m *Mailboxes) tokenKey() secretSource {
-	return secretSource{name: "token_key", value: &m.TokenKey, file: m.TokenKeyFile, env: m.TokenKeyEnv, credential: m.TokenKeyCredential}
-}
-
-// Keys returns the keys, of 32 bytes each. The first one encrypts.
-func (m Mailboxes) Keys() [][]byte {
-	keys, _ := parseKeys(m.TokenKey.Reveal())
-	return keys
-}
-
-const maxKeys = 100
-
-// parseKeys parses the keys, one a line. Errors do not show them.
-func parseKeys(text string) (keys [][]byte, err error) {
-	const remedy = "create one with: openssl rand -base64 32"
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line == "" {
-			continue
-		}
-		key, err := base64.StdEncoding.DecodeString(line)
-		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("has a key that is not 32 bytes in base64, number %d; %s", len(keys)+1, remedy)
-		}
-		keys = append(keys, key)
-	}
-	if len(keys) == 0 || len(keys) > maxKeys {
-		return nil, fmt.Errorf("has %d keys instead of 1 to %d; %s", len(keys), maxKeys, remedy)
-	}
-	return keys, nil
-}
-
-// readTokenKeys reads and checks the keys.
-func readTokenKeys(m *Mailboxes, r *report) {
-	readSecret(m.tokenKey(), "mailboxes", r)
-	if m.TokenKey.Reveal() == "" {
-		return // none is needed, or a fault was reported
-	}
-	if _, err := parseKeys(m.TokenKey.Reveal()); err != nil {
-		r.fault("mailboxes.token_key", "%s", err)
-	}
-}
-
-// credentialPath returns the file in which systemd puts a credential of the service.
-func credentialPath(name string) string {
-	return filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), name)
+// signInKeys lists the keys that belong only to certain ways to sign in.
+var signInKeys = []struct {
+	name string
+	ways []SignIn
+}{
+	{"tenant", ofOneTenant},
+	{"client_id", ofOneTenant},
+	{"domains", ofDomains},
+	{"client_secret", []SignIn{SignInSecret, SignInDelegated}},
+	{"client_secret_file", []SignIn{SignInSecret, SignInDelegated}},
+	{"client_secret_env", []SignIn{SignInSecret, SignInDelegated}},
+	{"client_secret_expires", []SignIn{SignInSecret, SignInDelegated}},
+	{"certificate_file", []SignIn{SignInCertificate}},
+	{"certificate_key_file", []SignIn{SignInCertificate}},
+	{"certificate_password", []SignIn{SignInCertificate}},
+	{"certificate_password_file", []SignIn{SignInCertificate}},
+	{"certificate_password_env", []SignIn{SignInCertificate}},
+	{"certificate_chain", []SignIn{SignInCertificate}},
+	{"federated_token_file", []SignIn{SignInWorkload}},
+	{"managed_identity_client_id", []SignIn{SignInManaged}},
 }
 
 // signIn checks the keys of a connection that depend on its way to sign in.
@@ -106,75 +76,24 @@ func (v validator) signIn(key string, c *Connection) {
 	}
 }
 
-// passThrough warns of a pass-through connection that no listener uses.
-func (v validator) passThrough(key string, c *Connection) {
-	for _, l := range v.cfg.Listeners {
-		if l.PassThrough == c.Name && c.Name != "" {
-			return
+// signInKeys refuses keys that have no effect with the way to sign in.
+func (v validator) signInKeys(key string, way SignIn) {
+	for _, k := range signInKeys {
+		if at := key + "." + k.name; v.has(at) && !slices.Contains(k.ways, way) && !v.isBad(key+".sign_in") {
+			v.fault(at, "does not belong to sign_in: %s; remove the key, or write sign_in: %s", way, k.ways[0])
 		}
 	}
-	v.warn(key, "is not used by any listener; name it in the pass_through of a listener, or remove it")
 }
 
-// passThroughListener checks a listener whose clients bring their own credential.
-func (v validator) passThroughListener(key string, l Listener) {
-	at := key + ".pass_through"
-	if !v.has(at) {
-		return
-	}
-	c := v.cfg.connection(l.PassThrough)
-	switch {
-	case c == nil || c.SignIn != SignInPassThrough:
-		v.fault(at, "is %s, but no connection with sign_in: pass_through has that name; add one, or remove the key", quote(l.PassThrough))
-	case l.Auth != AuthRequired:
-		v.fault(at, "is given, but auth is %s; set auth: required", l.Auth)
-	case l.ClientCAFile != "":
-		v.fault(at, "is given together with client_ca_file, but users with client certificates bring no credential for Microsoft 365; keep one of the two")
-	}
-}
+// federatedTokenEnv is the environment variable in which the webhook of Azure Workload
+// Identity names the file with the token.
+const federatedTokenEnv = "AZURE_FEDERATED_TOKEN_FILE"
 
-// ParseApplication parses CLIENT-ID@TENANT. The results are in lower case.
-func ParseApplication(name string) (clientID, tenant string, ok bool) {
-	clientID, tenant, _ = strings.Cut(strings.ToLower(name), "@")
-	domain, err := canonicalDomain(tenant)
-	ok = isGUID(clientID) && (isGUID(tenant) || err == nil && domain == tenant && strings.Contains(tenant, "."))
-	return clientID, tenant, ok
-}
-
-// Delegated reports whether the owners of mailboxes sign in to any of the connections.
-func (c *Config) Delegated() bool {
-	for i := range c.Connections {
-		if c.Connections[i].SignIn == SignInDelegated {
-			return true
-		}
+func (v validator) workload(key string, c *Connection) {
+	if c.FederatedTokenFile == "" {
+		c.FederatedTokenFile = os.Getenv(federatedTokenEnv)
 	}
-	return false
-}
-
-// mailboxes checks that there is a key if tokens are stored.
-func (v validator) mailboxes() {
-	if v.cfg.Delegated() || v.has("mailboxes") {
-		v.secret("mailboxes", v.cfg.Mailboxes.tokenKey())
+	if c.FederatedTokenFile == "" {
+		v.fault(key+".federated_token_file", "is missing, and %s is not in the environment either; name the file in which the platform keeps the token", federatedTokenEnv)
 	}
-	if name := v.cfg.Mailboxes.TokenKeyCredential; strings.ContainsAny(name, `/\`) || name == ".." {
-		v.fault("mailboxes.token_key_credential", "is not the name of a systemd credential; write the name that LoadCredential= gives it")
-	}
-}
-
-// adminURL checks the address at which browsers reach the admin pages.
-func (v validator) adminURL() {
-	if !v.has("admin.url") {
-		return
-	}
-	v.endpoint("admin.url", &v.cfg.Admin.URL)
-}
-
-// BaseURL returns the URL at which browsers reach the admin address. Without TLS it must be
-// localhost: Entra redirects to no other host ("Redirect URI best practices and
-// limitations").
-func (a Admin) BaseURL() string {
-	if a.URL != "" {
-		return a.URL
-	}
-	return fmt.Sprintf("http://localhost:%s", a.Address[strings.LastIndexByte(a.Address, ':')+1:])
 }

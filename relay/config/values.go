@@ -3,8 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math"
 	"net/netip"
 	"strconv"
@@ -127,115 +125,6 @@ func (s Size) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-const redacted = "[redacted]"
-
-// Secret is a text that only Reveal returns. The text is behind a pointer, since fmt prints
-// unexported fields of other structs without calling their methods.
-type Secret struct{ text *string }
-
-// NewSecret returns a Secret with a text.
-func NewSecret(text string) Secret { return Secret{text: &text} }
-
-// Reveal returns the text.
-func (s Secret) Reveal() string {
-	if s.text == nil {
-		return ""
-	}
-	return *s.text
-}
-
-// String hides the text.
-func (s Secret) String() string { return redacted }
-
-// GoString hides the text.
-func (s Secret) GoString() string { return redacted }
-
-// Format hides the text from every verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue hides the text from slog.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText hides the text from JSON and other encodings.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// MarshalYAML hides the text from YAML.
-func (s Secret) MarshalYAML() (any, error) { return redacted, nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *Secret) UnmarshalText(text []byte) error {
-	*s = NewSecret(string(text))
-	return nil
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (m *TLSMode) UnmarshalText(text []byte) error {
-	return oneOf(m, text, TLSNone, TLSStartTLS, TLSImplicit)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (m *AuthMode) UnmarshalText(text []byte) error {
-	return oneOf(m, text, AuthNone, AuthOptional, AuthRequired)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (e *LineEndings) UnmarshalText(text []byte) error {
-	return oneOf(e, text, LineEndingsNormalize, LineEndingsReject)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (p *Profile) UnmarshalText(text []byte) error {
-	return oneOf(p, text, ProfileModern, ProfileLegacy)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (c *Cloud) UnmarshalText(text []byte) error {
-	return oneOf(c, text, CloudGlobal, CloudUSGov, CloudUSGovDoD, CloudChina)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Directory) UnmarshalText(text []byte) error {
-	return oneOf(d, text, DirectoryAuto, DirectoryOff)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (r *ReplyTo) UnmarshalText(text []byte) error {
-	return oneOf(r, text, ReplyToOriginal, ReplyToNone)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (o *OnUnknown) UnmarshalText(text []byte) error {
-	return oneOf(o, text, OnUnknownHold, OnUnknownResend)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (l *LargeSigned) UnmarshalText(text []byte) error {
-	return oneOf(l, text, LargeSignedFail, LargeSignedConvert)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (l *LogLevel) UnmarshalText(text []byte) error {
-	return oneOf(l, text, LevelDebug, LevelInfo, LevelWarn, LevelError)
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (f *LogFormat) UnmarshalText(text []byte) error {
-	return oneOf(f, text, FormatAuto, FormatText, FormatJSON)
-}
-
-// oneOf sets *into to the choice that text names.
-func oneOf[T ~string](into *T, text []byte, choices ...T) error {
-	var names []string
-	for _, choice := range choices {
-		if string(choice) == string(text) {
-			*into = choice
-			return nil
-		}
-		names = append(names, string(choice))
-	}
-	return fmt.Errorf("is %s; use %s", quote(string(text)), either(names))
-}
-
 // parseNetwork parses a prefix, or an address as the prefix of a single host. It refuses a
 // prefix with host bits, whose length is probably mistyped.
 func parseNetwork(text string) (netip.Prefix, error) {
@@ -254,4 +143,17 @@ func parseNetwork(text string) (netip.Prefix, error) {
 		return prefix, fmt.Errorf("is %s, an address within a network; write %s for the network or %s for the single host", prefix, masked, prefix.Addr())
 	}
 	return prefix, nil
+}
+
+// Date is the beginning of a day in UTC. The zero value is none.
+type Date time.Time
+
+// UnmarshalText implements encoding.TextUnmarshaler. A date is written as 2027-01-31.
+func (d *Date) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.DateOnly, string(text))
+	if err != nil {
+		return fmt.Errorf("is %s; write a date such as 2027-01-31", quote(string(text)))
+	}
+	*d = Date(t)
+	return nil
 }

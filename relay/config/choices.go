@@ -1,0 +1,189 @@
+package config
+
+import "fmt"
+
+// SenderFrom is what recipients see as From: an address, or one of these values.
+type SenderFrom string
+
+// The values of SenderFrom that are not addresses.
+const (
+	FromMailbox  SenderFrom = "mailbox"
+	FromOriginal SenderFrom = "original"
+)
+
+// TLSMode is how a listener uses TLS.
+type TLSMode string
+
+// The TLS modes of a listener.
+const (
+	TLSNone     TLSMode = "none"
+	TLSStartTLS TLSMode = "starttls" // RFC 3207
+	TLSImplicit TLSMode = "implicit" // RFC 8314
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *TLSMode) UnmarshalText(text []byte) error {
+	return oneOf(m, text, TLSNone, TLSStartTLS, TLSImplicit)
+}
+
+// AuthMode is whether clients of a listener sign in.
+type AuthMode string
+
+// The AUTH modes of a listener.
+const (
+	AuthNone     AuthMode = "none"
+	AuthOptional AuthMode = "optional"
+	AuthRequired AuthMode = "required"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *AuthMode) UnmarshalText(text []byte) error {
+	return oneOf(m, text, AuthNone, AuthOptional, AuthRequired)
+}
+
+// LineEndings is what happens to a message with a CR or LF that is not part of a CRLF
+// (RFC 5321 section 2.3.8).
+type LineEndings string
+
+// The values of LineEndings.
+const (
+	LineEndingsNormalize LineEndings = "normalize" // LF becomes CRLF, CR a space
+	LineEndingsReject    LineEndings = "reject"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (e *LineEndings) UnmarshalText(text []byte) error {
+	return oneOf(e, text, LineEndingsNormalize, LineEndingsReject)
+}
+
+// Profile is which violations of the SMTP standards a listener accepts.
+type Profile string
+
+// The profiles of a listener.
+const (
+	ProfileModern Profile = "modern" // none
+	ProfileLegacy Profile = "legacy" // those of old devices
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Profile) UnmarshalText(text []byte) error {
+	return oneOf(p, text, ProfileModern, ProfileLegacy)
+}
+
+// ReplyTo is what a rule that replaces the sender's address does with Reply-To.
+type ReplyTo string
+
+// The values of ReplyTo.
+const (
+	ReplyToOriginal ReplyTo = "original"
+	ReplyToNone     ReplyTo = "none"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *ReplyTo) UnmarshalText(text []byte) error {
+	return oneOf(r, text, ReplyToOriginal, ReplyToNone)
+}
+
+// OnUnknown is what happens to a message if it is impossible to find out whether it was sent.
+type OnUnknown string
+
+// The values of OnUnknown.
+const (
+	OnUnknownHold   OnUnknown = "hold"   // hold it for the operator
+	OnUnknownResend OnUnknown = "resend" // send it again, at the risk of a duplicate
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (o *OnUnknown) UnmarshalText(text []byte) error {
+	return oneOf(o, text, OnUnknownHold, OnUnknownResend)
+}
+
+// LargeSigned is what happens to a signed or encrypted message that is too large to be sent
+// unchanged.
+type LargeSigned string
+
+// The values of LargeSigned.
+const (
+	LargeSignedFail    LargeSigned = "fail"
+	LargeSignedConvert LargeSigned = "convert" // send its parts as attachments, which breaks the signature
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *LargeSigned) UnmarshalText(text []byte) error {
+	return oneOf(l, text, LargeSignedFail, LargeSignedConvert)
+}
+
+// LogLevel is the lowest severity that is logged.
+type LogLevel string
+
+// The log levels.
+const (
+	LevelDebug LogLevel = "debug"
+	LevelInfo  LogLevel = "info"
+	LevelWarn  LogLevel = "warn"
+	LevelError LogLevel = "error"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *LogLevel) UnmarshalText(text []byte) error {
+	return oneOf(l, text, LevelDebug, LevelInfo, LevelWarn, LevelError)
+}
+
+// LogFormat is the form of a log line.
+type LogFormat string
+
+// The log formats. FormatAuto is text on a terminal and JSON otherwise.
+const (
+	FormatAuto LogFormat = "auto"
+	FormatText LogFormat = "text"
+	FormatJSON LogFormat = "json"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *LogFormat) UnmarshalText(text []byte) error {
+	return oneOf(f, text, FormatAuto, FormatText, FormatJSON)
+}
+
+// Cloud is one of Microsoft's clouds. Each has its own tenants, applications and tokens.
+type Cloud string
+
+// The clouds. GCC of the US Government is part of the global one.
+const (
+	CloudGlobal   Cloud = "global"
+	CloudUSGov    Cloud = "usgov"    // GCC High (L4)
+	CloudUSGovDoD Cloud = "usgovdod" // the Department of Defense (L5)
+	CloudChina    Cloud = "china"    // operated by 21Vianet
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (c *Cloud) UnmarshalText(text []byte) error {
+	return oneOf(c, text, CloudGlobal, CloudUSGov, CloudUSGovDoD, CloudChina)
+}
+
+// Directory is whether the relay looks up in the tenant's directory which mailbox an address
+// belongs to.
+type Directory string
+
+// The values of Directory.
+const (
+	DirectoryAuto Directory = "auto" // if the application may read it
+	DirectoryOff  Directory = "off"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Directory) UnmarshalText(text []byte) error {
+	return oneOf(d, text, DirectoryAuto, DirectoryOff)
+}
+
+// oneOf sets *into to the choice that text names.
+func oneOf[T ~string](into *T, text []byte, choices ...T) error {
+	var names []string
+	for _, choice := range choices {
+		if string(choice) == string(text) {
+			*into = choice
+			return nil
+		}
+		names = append(names, string(choice))
+	}
+	return fmt.Errorf("is %s; use %s", quote(string(text)), either(names))
+}
