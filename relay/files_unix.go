@@ -4,8 +4,8 @@ package relay
 
 import "syscall"
 
-// mostFiles is how many files the process may have open; the Go runtime has raised the
-// limit as far as it may. 0 is not known.
+// mostFiles returns how many files the process may open, or 0 if that is unknown. The
+// Go runtime has raised the limit as far as it may.
 func mostFiles() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -1,4 +1,4 @@
 package relay
 
-// mostFiles: Windows has no limit that matters.
+// mostFiles returns 0: Windows has no limit that matters.
 func mostFiles() uint64 { return 0 }

@@ -11,7 +11,7 @@ import (
 	"graphrelay/relay/config"
 )
 
-// NewLog makes the logger that the configuration asks for.
+// NewLog returns the logger that the configuration asks for.
 func NewLog(w io.Writer, c config.Log) *slog.Logger {
 	levels := map[config.LogLevel]slog.Level{
 		config.LevelDebug: slog.LevelDebug, config.LevelInfo: slog.LevelInfo,

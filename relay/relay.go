@@ -1,9 +1,9 @@
-// Package relay puts graphrelay together: configuration, queue, SMTP edge,
-// delivery and admin address, and their life from start over reload to stop.
+// Package relay wires graphrelay together. It opens the queue, builds the parts
+// that a configuration describes, and starts, reloads and stops them.
 //
-// It promises that a stop loses nothing and cuts no message short that is
-// arriving or being sent, within drainTime, and that a reload which fails
-// changes nothing.
+// It promises that a stop loses nothing and, within drainTime, cuts short no
+// message that is arriving or being sent, and that a reload which fails changes
+// nothing.
 package relay
 
 import (
@@ -34,7 +34,8 @@ import (
 	"graphrelay/relay/verdict"
 )
 
-// drainTime is how long a stop or a reload waits for messages under way.
+// drainTime is how long a stop or a reload waits for messages that are arriving or
+// being sent.
 const drainTime = 20 * time.Second
 
 // Relay is a running graphrelay.
@@ -43,14 +44,16 @@ type Relay struct {
 	about           buildinfo.Info
 	node            string
 	store           queue.Store
-	waiters         *verdict.Waiters // over a reload too
-	rates           *access.Rates
-	principals      *connection.Principals
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics
 	reloaded        prometheus.Gauge
 	fault           chan error
+
+	// These outlive a reload.
+	waiters    *verdict.Waiters
+	rates      *access.Rates
+	principals *connection.Principals
 
 	mu      sync.Mutex
 	current *generation
@@ -96,7 +99,7 @@ func (r *Relay) register() {
 		mailboxes.NewCollector(func() (*config.Config, *mailboxes.Store) { g := r.generation(); return g.cfg, g.mailboxes }))
 }
 
-// generation returns the one in use.
+// generation returns the generation in use.
 func (r *Relay) generation() *generation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,8 +109,8 @@ func (r *Relay) generation() *generation {
 // Log returns the logger of the configuration in use.
 func (r *Relay) Log() *slog.Logger { return r.generation().log }
 
-// Reload goes over to cfg, or returns why not and goes on as before. data_dir
-// cannot change: the queue stays where it is.
+// Reload replaces the configuration with cfg. After an error the relay goes on
+// with the old one. data_dir cannot change, since the queue stays where it is.
 func (r *Relay) Reload(cfg *config.Config) error {
 	old := r.generation().cfg
 	var err error
@@ -122,11 +125,11 @@ func (r *Relay) Reload(cfg *config.Config) error {
 	return err
 }
 
-// ReloadFailed notes that the file could not even be read.
+// ReloadFailed makes the metrics show that the configuration file could not be read.
 func (r *Relay) ReloadFailed() { r.reloaded.Set(0) }
 
-// swap builds the next generation, and only when all of it stands ends the one
-// before. For a moment both deliver, within one limit for each mailbox.
+// swap builds the next generation and, only once that is complete, ends the previous
+// one. For a moment both deliver; they share the limits of each mailbox.
 func (r *Relay) swap(cfg *config.Config) error {
 	next, err := r.build(cfg)
 	if err != nil {
@@ -142,7 +145,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 		next.inherit(previous)
 	}
 	if err := next.policy.RestoreRates(context.Background(), r.store); err != nil {
-		next.log.Error("cannot read from the queue what was taken today: rates begin anew", "error", err)
+		next.log.Error("cannot read from the queue what was accepted today; the rates start from zero", "error", err)
 	}
 	r.current = next
 	next.start(r, r.sockets)
@@ -163,8 +166,8 @@ func (r *Relay) swap(cfg *config.Config) error {
 	return r.closeSockets(cfg)
 }
 
-// resumeConnections lets connections that were refused go on at once: a reload may
-// have brought what they lacked.
+// resumeConnections ends the pauses of connections that were refused: the new
+// configuration may have what they lacked.
 func (r *Relay) resumeConnections(ctx context.Context) error {
 	lanes, err := r.store.Lanes(ctx)
 	for _, l := range lanes {
@@ -183,8 +186,8 @@ func addresses(cfg *config.Config) map[string]bool {
 	return set
 }
 
-// openSockets opens what the configuration needs and is not open yet; on an
-// error none of those stays open.
+// openSockets opens the sockets that the configuration needs and that are not open
+// yet. After an error none of those stays open.
 func (r *Relay) openSockets(cfg *config.Config) error {
 	var opened []string
 	for address := range addresses(cfg) {
@@ -205,7 +208,7 @@ func (r *Relay) openSockets(cfg *config.Config) error {
 	return nil
 }
 
-// closeSockets closes what cfg does not use; all of them if it is nil.
+// closeSockets closes the sockets that cfg does not use; all if cfg is nil.
 func (r *Relay) closeSockets(cfg *config.Config) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -223,20 +226,21 @@ func (r *Relay) closeSockets(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// Address is where a configured address listens: its port may have been 0.
+// Address returns the address on which a configured address listens: its port may be
+// 0 in the configuration.
 func (r *Relay) Address(configured string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.sockets[configured].l.Addr().String()
 }
 
-// ready says why no mail can be taken.
+// ready returns why no mail can be accepted, or nil.
 func (r *Relay) ready() error {
 	limits := queueLimits(r.generation().cfg)
 	return r.store.CheckCapacity(context.Background(), 0, limits)
 }
 
-// failed reports the end of a part that should not end.
+// failed records that a part ended which should not have.
 func (r *Relay) failed(err error) {
 	if err == nil {
 		return
@@ -247,11 +251,11 @@ func (r *Relay) failed(err error) {
 	}
 }
 
-// Failed receives when a part of the relay ended by itself.
+// Failed returns a channel that receives the error of a part that ended by itself.
 func (r *Relay) Failed() <-chan error { return r.fault }
 
-// Stop ends the relay: no new connections, messages under way finish within
-// drainTime, the rest waits in the queue.
+// Stop stops the relay. It accepts no new connections and lets messages that are
+// arriving or being sent finish within drainTime; the others stay in the queue.
 func (r *Relay) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()

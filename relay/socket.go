@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// socket is a listening TCP socket that outlives a reload: each generation of
-// the relay accepts through a view of its own, and closing the view leaves the
-// socket, so that no client is refused in between.
+// socket is a listening TCP socket that outlives a reload. Each generation of the
+// relay accepts through a view of its own; closing the view leaves the socket open,
+// so that no client is refused in between.
 type socket struct {
 	l    *net.TCPListener
-	turn chan struct{} // held by the view that accepts
+	lock chan struct{} // holds a value while a view accepts
 }
 
 func listen(address string) (*socket, error) {
@@ -19,7 +19,7 @@ func listen(address string) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &socket{l: l.(*net.TCPListener), turn: make(chan struct{}, 1)}, nil
+	return &socket{l: l.(*net.TCPListener), lock: make(chan struct{}, 1)}, nil
 }
 
 func (s *socket) view() *view { return &view{socket: s, closed: make(chan struct{})} }
@@ -33,11 +33,11 @@ type view struct {
 
 func (v *view) Addr() net.Addr { return v.l.Addr() }
 
-// Accept waits for its turn: the view before it may still be on its way out.
+// Accept waits until no other view accepts: the one before may not have ended yet.
 func (v *view) Accept() (net.Conn, error) {
 	select {
-	case v.turn <- struct{}{}:
-		defer func() { <-v.turn }()
+	case v.lock <- struct{}{}:
+		defer func() { <-v.lock }()
 	case <-v.closed:
 		return nil, net.ErrClosed
 	}
@@ -51,7 +51,7 @@ func (v *view) Accept() (net.Conn, error) {
 		c, err := v.l.Accept()
 		if ne, ok := err.(net.Error); ok && ne.Timeout() {
 			_ = v.l.SetDeadline(time.Time{})
-			continue // either closed, or a deadline that was meant for the view before
+			continue // this view was closed, or the deadline was meant for the one before
 		}
 		return c, err
 	}
