@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -29,6 +28,7 @@ import (
 
 	"graphrelay/graph/entra"
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testcert"
 )
 
 const clientID = "22222222-2222-2222-2222-222222222222"
@@ -39,12 +39,8 @@ func newCertificate(t *testing.T) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "graphrelay"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	cert := testcert.SelfSigned(t, &x509.Certificate{Subject: pkix.Name{CommonName: "graphrelay"}}, key)
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
 // endpoint is a token endpoint that keeps what it was asked.

@@ -30,8 +30,7 @@ type Authority struct {
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{t: t, key: NewKey(t), Pool: x509.NewCertPool()}
-	a.Cert = &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true}
-	a.Cert = a.Sign(a.Cert, a.key.Public())
+	a.Cert = SelfSigned(t, &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true}, a.key)
 	a.Pool.AddCert(a.Cert)
 	return a
 }
@@ -59,26 +58,39 @@ func RSAKey(t testing.TB) crypto.Signer {
 	return key
 }
 
-// Sign completes c with a serial number and a validity, from a year ago to c.NotAfter or,
-// if that is zero, a year from now, and signs it.
+// Sign completes c with a serial number and, where they are zero, a validity from a year
+// ago to a year from now, and signs it.
 func (a *Authority) Sign(c *x509.Certificate, public crypto.PublicKey) *x509.Certificate {
 	a.t.Helper()
+	return sign(a.t, c, a.Cert, public, a.key)
+}
+
+// SelfSigned completes c as Sign does, and signs it with its own key.
+func SelfSigned(t testing.TB, c *x509.Certificate, key crypto.Signer) *x509.Certificate {
+	t.Helper()
+	return sign(t, c, c, key.Public(), key)
+}
+
+func sign(t testing.TB, c, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) *x509.Certificate {
+	t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	c.SerialNumber = serial
+	if c.NotBefore.IsZero() {
+		c.NotBefore = time.Now().AddDate(-1, 0, 0)
+	}
 	if c.NotAfter.IsZero() {
 		c.NotAfter = time.Now().AddDate(1, 0, 0)
 	}
-	c.NotBefore = time.Now().AddDate(-1, 0, 0)
-	der, err := x509.CreateCertificate(rand.Reader, c, a.Cert, public, a.key)
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, public, key)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	signed, err := x509.ParseCertificate(der)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return signed
 }

@@ -10,13 +10,14 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"graphrelay/internal/testcert"
 
 	"software.sslmate.com/src/go-pkcs12"
 )
@@ -32,16 +33,7 @@ func newRSA(t *testing.T, bits int) *rsa.PrivateKey {
 
 func newLeaf(t *testing.T, key crypto.Signer, begin, end time.Time) *x509.Certificate {
 	t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "graphrelay"}, NotBefore: begin, NotAfter: end}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return leaf
+	return testcert.SelfSigned(t, &x509.Certificate{Subject: pkix.Name{CommonName: "graphrelay"}, NotBefore: begin, NotAfter: end}, key)
 }
 
 func certPEM(c *x509.Certificate) []byte {

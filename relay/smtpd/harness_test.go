@@ -4,16 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/netip"
 	"runtime"
@@ -26,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"graphrelay/internal/testcert"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -324,25 +320,9 @@ func loopback(c *Config) { c.Networks = []netip.Prefix{netip.MustParsePrefix("12
 
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "relay.test"}, DNSNames: []string{"relay.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := x509.NewCertPool()
-	root.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, root
+	a := testcert.NewAuthority(t)
+	key := testcert.NewKey(t)
+	return tls.Certificate{Certificate: [][]byte{a.Server(key, time.Time{}).Raw}, PrivateKey: key}, a.Pool
 }
 
 // client is a raw SMTP client.
