@@ -40,7 +40,7 @@ func TestWait(t *testing.T) {
 
 // No stretch of the window's length ever holds more than the limit, and what is within
 // the limit waits for a slot at most.
-func TestLimit(t *testing.T) {
+func TestWindow(t *testing.T) {
 	const limit, length, slots = 20, time.Second, 10
 	w := New[int64](length, slots)
 	r := rand.New(rand.NewPCG(1, 2))

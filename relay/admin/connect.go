@@ -53,7 +53,7 @@ type ConnectPage struct {
 // pendingSignIn is a sign-in whose browser has been sent to Entra.
 type pendingSignIn struct {
 	SignIn
-	browser  string // the cookie's value, so that nobody can have another person follow a link to complete it
+	browser  string // the cookie's value, so that a link sent to another person cannot complete the sign-in
 	verifier string // PKCE (RFC 7636)
 	user     bool   // an SMTP user was asked for
 	until    time.Time

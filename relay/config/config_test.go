@@ -179,7 +179,7 @@ func TestSecretSources(t *testing.T) {
 	}
 }
 
-// TestClouds tells where each cloud is, and that endpoints need none.
+// TestClouds checks the endpoints of each cloud, and that other endpoints need no cloud.
 func TestClouds(t *testing.T) {
 	cfg, err := Load(inTestFolder(t, fixtures(t, "testdata/good/clouds.yaml")[0]))
 	if err != nil {
@@ -199,7 +199,7 @@ func TestClouds(t *testing.T) {
 	}
 }
 
-// TestProxyURL tells that passwords come from all places, and authorities from files.
+// TestProxyURL checks that passwords come from all sources, and authorities from files.
 func TestProxyURL(t *testing.T) {
 	cfg, err := Load(inTestFolder(t, fixtures(t, "testdata/good/proxy.yaml")[0]))
 	if err != nil {
@@ -284,7 +284,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// TestLegacy tells what the profile changes, and that only listed networks may sign in
+// TestLegacy checks what the profile changes, and that only listed networks may sign in
 // without TLS.
 func TestLegacy(t *testing.T) {
 	cfg, err := Load(inTestFolder(t, fixtures(t, "testdata/good/legacy.yaml")[0]))
