@@ -115,3 +115,37 @@ func TestMetricsExist(t *testing.T) {
 		t.Error("no metric is named")
 	}
 }
+
+// answer matches an SMTP answer with its text, as the documents quote it.
+var answer = regexp.MustCompile("`[2-5][0-9]{2} (?:[245]\\.[0-9]+\\.[0-9]+ )?([A-Z][^`]+)`")
+
+// TestAnswersExist checks that the SMTP answers that the documents quote are given: the
+// text of each, apart from what "..." stands for, is in the code or in a dialog.
+func TestAnswersExist(t *testing.T) {
+	var known strings.Builder
+	err := filepath.WalkDir(filepath.Join(root, "relay"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".dialog") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		known.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := 0
+	for _, name := range pages(t) {
+		for _, m := range answer.FindAllStringSubmatch(read(t, name), -1) {
+			quoted++
+			for part := range strings.SplitSeq(m[1], "...") {
+				if !strings.Contains(known.String(), strings.TrimSpace(part)) {
+					t.Errorf("%s quotes the answer %q, which is never given", name, m[1])
+				}
+			}
+		}
+	}
+	if quoted == 0 {
+		t.Error("no answer is quoted")
+	}
+}
