@@ -132,7 +132,7 @@ func (g *gate) applyRetryAfter(mailbox string, err error) {
 	}
 }
 
-// done counts a user of the limits less.
+// done ends a use of the limits that limitsOf counted.
 func (g *gate) done(l *mailboxLimits) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -21,9 +21,9 @@ import (
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 const (
-	assertionLife = 10 * time.Minute // the longest that the page recommends
-	clockSkew     = time.Minute      // that our clock may be ahead
-	maxAssertion  = 64 << 10
+	assertionLife = 10 * time.Minute // the longest that the page on certificate credentials recommends
+	clockSkew     = time.Minute      // how far this machine's clock may be ahead of Entra's
+	maxAssertion  = 64 << 10         // bytes of a federated token
 )
 
 // Certificate signs an application in with a certificate that is registered for it
@@ -31,7 +31,7 @@ const (
 type Certificate struct {
 	App
 	Certificate tls.Certificate // with an RSA key, the leaf first
-	Chain       bool            // send the certificates along, for subject name and issuer authentication
+	Chain       bool            // send the certificates too, for subject name and issuer authentication
 }
 
 // Source implements graph.SignIn.
@@ -42,6 +42,7 @@ func (c Certificate) Source(ctx context.Context, _ string) oauth2.TokenSource {
 // PerMailbox implements graph.SignIn.
 func (Certificate) PerMailbox() bool { return false }
 
+// assertion returns a new assertion, signed with the certificate's key.
 func (c Certificate) assertion() (string, error) {
 	now := time.Now()
 	token := jwt.NewWithClaims(jwt.SigningMethodPS256, jwt.MapClaims{
@@ -51,7 +52,7 @@ func (c Certificate) assertion() (string, error) {
 	print := sha256.Sum256(c.Certificate.Certificate[0])
 	token.Header["x5t#S256"] = base64.RawURLEncoding.EncodeToString(print[:])
 	if c.Chain {
-		token.Header["x5c"] = c.Certificate.Certificate // as base64 each (RFC 7515 section 4.1.6)
+		token.Header["x5c"] = c.Certificate.Certificate // encoded in base64 (RFC 7515 section 4.1.6)
 	}
 	signed, err := token.SignedString(c.Certificate.PrivateKey)
 	if err != nil {
@@ -60,9 +61,9 @@ func (c Certificate) assertion() (string, error) {
 	return signed, nil
 }
 
-// WorkloadIdentity signs an application in with a token that somebody else issued, such as
-// Kubernetes ("Microsoft Entra Workload ID federation"). The file is read for each
-// request, since it is replaced about once an hour.
+// WorkloadIdentity signs an application in with a token from another issuer, such as
+// Kubernetes ("Workload identity federation"). TokenFile is read for each request, since
+// the issuer replaces it about once an hour.
 type WorkloadIdentity struct {
 	App
 	TokenFile string
@@ -76,6 +77,7 @@ func (w WorkloadIdentity) Source(ctx context.Context, _ string) oauth2.TokenSour
 // PerMailbox implements graph.SignIn.
 func (WorkloadIdentity) PerMailbox() bool { return false }
 
+// assertion returns the token in the file.
 func (w WorkloadIdentity) assertion() (string, error) {
 	f, err := os.Open(w.TokenFile)
 	if err != nil {
@@ -96,7 +98,7 @@ func (w WorkloadIdentity) assertion() (string, error) {
 	return string(data), nil
 }
 
-// assertionSource asks for a token with a new assertion each time.
+// assertionSource requests each token with a new client assertion.
 type assertionSource struct {
 	ctx       context.Context
 	app       App
@@ -106,7 +108,7 @@ type assertionSource struct {
 // Token implements oauth2.TokenSource.
 func (a assertionSource) Token() (*oauth2.Token, error) {
 	assertion, err := a.assertion()
-	if err != nil { // the connection's own fault, as if the endpoint had refused it
+	if err != nil { // a fault of the connection, like a refusal by the endpoint
 		return nil, &oauth2.RetrieveError{ErrorCode: "no_assertion", ErrorDescription: err.Error()}
 	}
 	cc := a.app.credentials()

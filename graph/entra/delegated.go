@@ -12,30 +12,31 @@ import (
 	"graphrelay/graph"
 )
 
-// RefreshTokens keeps the newest refresh token of each mailbox.
+// RefreshTokens stores the newest refresh token of each mailbox.
 type RefreshTokens interface {
-	// RefreshToken returns the token, and which one it is; graph.ErrNotConnected if
-	// there is none, or Entra takes it no more.
+	// RefreshToken returns the mailbox's token and its version. The error wraps
+	// graph.ErrNotConnected if there is none, or if Entra no longer accepts it.
 	RefreshToken(ctx context.Context, mailbox string) (token string, version int64, err error)
-	// Renew replaces that version, unless somebody else has by now. What it cannot keep,
-	// it tells the operator: the token before still is good.
+	// Renew replaces the token if it still has that version. It reports errors to the
+	// operator itself: the previous token remains valid.
 	Renew(ctx context.Context, mailbox string, version int64, token string)
-	// Refuse notes that Entra takes that version no more, and why.
+	// Refuse records that Entra no longer accepts the token with that version, and why.
 	Refuse(ctx context.Context, mailbox string, version int64, why string)
 }
 
-// Delegated signs in for owners of mailboxes, who agreed to it once: with a device code
-// (v2-oauth2-device-code) or in a browser (v2-oauth2-auth-code-flow). From then on their
-// refresh tokens do.
+// Delegated signs in for the owners of mailboxes. Each owner signs in once, with a device
+// code (v2-oauth2-device-code) or in a browser (v2-oauth2-auth-code-flow). From then on
+// Delegated uses the owner's refresh tokens.
 type Delegated struct {
 	App
-	Secret string // empty: a public client
+	Secret string // client secret; empty: a public client
 	Tokens RefreshTokens
 }
 
 // PerMailbox implements graph.SignIn.
 func (Delegated) PerMailbox() bool { return true }
 
+// config returns the OAuth configuration. redirect is for the authorization code flow only.
 func (d Delegated) config(redirect string) *oauth2.Config {
 	return &oauth2.Config{
 		ClientID: d.ClientID, ClientSecret: d.Secret, RedirectURL: redirect,
@@ -43,7 +44,7 @@ func (d Delegated) config(redirect string) *oauth2.Config {
 			AuthURL: d.endpoint("authorize"), DeviceAuthURL: d.endpoint("devicecode"), TokenURL: d.TokenURL(),
 			AuthStyle: oauth2.AuthStyleInParams,
 		},
-		// Mail.ReadWrite does not include sending; offline_access asks for a refresh token.
+		// Mail.ReadWrite does not include sending. offline_access asks for a refresh token.
 		Scopes: []string{d.GraphURL + "/Mail.ReadWrite", d.GraphURL + "/Mail.Send", "offline_access"},
 	}
 }
@@ -53,6 +54,7 @@ func (d Delegated) Source(ctx context.Context, mailbox string) oauth2.TokenSourc
 	return refreshSource{ctx, d, mailbox}
 }
 
+// refreshSource requests a token with the mailbox's refresh token.
 type refreshSource struct {
 	ctx     context.Context
 	d       Delegated
@@ -80,13 +82,13 @@ func (r refreshSource) Token() (*oauth2.Token, error) {
 	return fresh, nil
 }
 
-// ownerRefusal is what the endpoint says where only the owner can help: consent was revoked
-// or has run out, or something is asked of the owner (OpenID Connect Core section
-// 3.1.2.6). Otherwise it is empty.
+// ownerRefusal returns the endpoint's explanation if the owner has to sign in again: the
+// consent was revoked or has expired, or Entra wants something of the owner (OpenID Connect
+// Core section 3.1.2.6). Otherwise it returns "".
 func ownerRefusal(err error) string {
 	var r *oauth2.RetrieveError
-	owner := []string{"invalid_grant", "interaction_required", "consent_required", "login_required"}
-	if !errors.As(err, &r) || !slices.Contains(owner, r.ErrorCode) {
+	codes := []string{"invalid_grant", "interaction_required", "consent_required", "login_required"}
+	if !errors.As(err, &r) || !slices.Contains(codes, r.ErrorCode) {
 		return ""
 	}
 	if r.ErrorDescription == "" {
@@ -95,14 +97,14 @@ func ownerRefusal(err error) string {
 	return r.ErrorDescription
 }
 
-// DeviceCode begins a sign-in on another device.
+// DeviceCode begins a sign-in with a device code.
 func (d Delegated) DeviceCode(ctx context.Context) (*oauth2.DeviceAuthResponse, error) {
 	code, err := d.config("").DeviceAuth(ctx)
 	return code, redactError(err, d.Secret)
 }
 
-// WaitForDevice asks, as often as the endpoint allows, until the owner has signed in with
-// the code, has declined, or the code has run out.
+// WaitForDevice polls the token endpoint, as often as it allows, until the owner has signed
+// in with the code or declined, or the code has expired.
 func (d Delegated) WaitForDevice(ctx context.Context, code *oauth2.DeviceAuthResponse) (*oauth2.Token, error) {
 	var more []oauth2.AuthCodeOption
 	if d.Secret != "" {
@@ -115,8 +117,9 @@ func (d Delegated) WaitForDevice(ctx context.Context, code *oauth2.DeviceAuthRes
 	return requireRefreshToken(token, redactError(err, d.Secret, code.DeviceCode))
 }
 
-// AuthURL is where the owner's browser signs in, to come back to redirect with state and
-// a code. verifier is from oauth2.GenerateVerifier (PKCE, RFC 7636).
+// AuthURL returns the URL at which the owner signs in with a browser, which Entra then
+// sends to redirect with state and a code. verifier is from oauth2.GenerateVerifier (PKCE,
+// RFC 7636); hint is the owner's address, if known.
 func (d Delegated) AuthURL(redirect, state, verifier, hint string) string {
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("prompt", "select_account")}
 	if hint != "" {
@@ -125,16 +128,16 @@ func (d Delegated) AuthURL(redirect, state, verifier, hint string) string {
 	return d.config(redirect).AuthCodeURL(state, options...)
 }
 
-// Exchange redeems the code that the browser came back with.
+// Exchange redeems the code that the browser brought to redirect.
 func (d Delegated) Exchange(ctx context.Context, redirect, code, verifier string) (*oauth2.Token, error) {
 	token, err := d.config(redirect).Exchange(ctx, code, oauth2.VerifierOption(verifier))
 	return requireRefreshToken(token, redactError(err, d.Secret, code, verifier))
 }
 
-// requireRefreshToken wants a token that lasts.
+// requireRefreshToken returns an error if the token comes without a refresh token.
 func requireRefreshToken(token *oauth2.Token, err error) (*oauth2.Token, error) {
 	if err == nil && token.RefreshToken == "" {
-		err = errors.New("the sign-in gave no refresh token; the application has to be allowed offline_access")
+		err = errors.New("Entra returned no refresh token; grant the application the permission offline_access")
 	}
 	if err != nil {
 		return nil, err
@@ -142,28 +145,29 @@ func requireRefreshToken(token *oauth2.Token, err error) (*oauth2.Token, error) 
 	return token, nil
 }
 
-// PassThroughToken signs in with a token that somebody has brought, until it is refused: there is
-// no other.
+// PassThroughToken signs in with an access token that an SMTP client has presented. There
+// is no way to get another one: once Graph has refused it, the client has to sign in again.
 type PassThroughToken struct {
 	Value oauth2.Token
-	given atomic.Bool
+	used  atomic.Bool
 }
 
 // Source implements graph.SignIn.
-func (b *PassThroughToken) Source(context.Context, string) oauth2.TokenSource { return b }
+func (p *PassThroughToken) Source(context.Context, string) oauth2.TokenSource { return p }
 
-// Token implements oauth2.TokenSource.
-func (b *PassThroughToken) Token() (*oauth2.Token, error) {
-	if b.given.Swap(true) {
-		return nil, fmt.Errorf("%w: the token that the client brought is good no more; the mail goes on when it signs in again", graph.ErrNotConnected)
+// Token implements oauth2.TokenSource. It returns the token once: a second call means that
+// the token was refused or has expired.
+func (p *PassThroughToken) Token() (*oauth2.Token, error) {
+	if p.used.Swap(true) {
+		return nil, fmt.Errorf("%w: the token that the client presented is no longer accepted; its mail is sent when the client signs in again", graph.ErrNotConnected)
 	}
-	return &b.Value, nil
+	return &p.Value, nil
 }
 
 // PerMailbox implements graph.SignIn.
 func (*PassThroughToken) PerMailbox() bool { return false }
 
-// StaticToken signs in with a token that is there already.
+// StaticToken signs in with a token that was obtained before.
 type StaticToken struct{ Value *oauth2.Token }
 
 // Source implements graph.SignIn.

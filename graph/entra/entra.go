@@ -1,9 +1,11 @@
-// Package entra signs in to Microsoft Entra ID. Each way to sign in is a type whose
-// Source gives an oauth2.TokenSource that asks for one new token for Microsoft Graph;
-// caching is left to the package graph. It knows nothing of mail.
+// Package entra signs in to Microsoft Entra ID. Each way to sign in is a type that
+// implements graph.SignIn: its Source returns an oauth2.TokenSource that requests one new
+// token for Microsoft Graph. Package graph caches the tokens.
 //
-// It promises that what the token endpoint refuses comes as an *oauth2.RetrieveError,
-// whatever the way, and that no error holds a credential that it was given.
+// The package promises that a refusal by the token endpoint is an *oauth2.RetrieveError,
+// whatever the way to sign in, and that no error contains a credential. It knows nothing
+// of mail. Names in parentheses in comments, such as (v2-oauth2-device-code), are pages of
+// the documentation of the Microsoft identity platform.
 package entra
 
 import (
@@ -14,8 +16,8 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// App is an application in a tenant, and where it signs in for what. A token is good
-// for the Graph of one cloud alone.
+// App is an application in a tenant, with the endpoints of its cloud. A token is valid for
+// the Graph of that cloud only.
 type App struct {
 	Tenant   string // directory ID or domain
 	ClientID string
@@ -23,14 +25,15 @@ type App struct {
 	GraphURL string // such as https://graph.microsoft.com
 }
 
-// TokenURL is the token endpoint (v2-oauth2-client-creds-grant-flow).
+// TokenURL returns the URL of the token endpoint (v2-oauth2-client-creds-grant-flow).
 func (a App) TokenURL() string { return a.endpoint("token") }
 
 func (a App) endpoint(name string) string {
 	return a.LoginURL + "/" + url.PathEscape(a.Tenant) + "/oauth2/v2.0/" + name
 }
 
-// credentials is the client credentials grant (RFC 6749 section 4.4).
+// credentials returns the configuration of a client credentials grant (RFC 6749 section
+// 4.4), without a credential.
 func (a App) credentials() clientcredentials.Config {
 	return clientcredentials.Config{
 		ClientID: a.ClientID, TokenURL: a.TokenURL(), Scopes: []string{a.GraphURL + "/.default"},
@@ -38,7 +41,7 @@ func (a App) credentials() clientcredentials.Config {
 	}
 }
 
-// ClientSecret signs an application in with its secret.
+// ClientSecret signs an application in with its client secret.
 type ClientSecret struct {
 	App
 	Secret string

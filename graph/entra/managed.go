@@ -16,13 +16,13 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// ManagedIdentity signs in as what Azure vouches for: a virtual machine, an app of App
-// Service or the like, or a server with Azure Arc. Which of them it is, azidentity finds in
-// the environment.
+// ManagedIdentity signs in with the managed identity of the machine: an Azure virtual
+// machine, an app of App Service and the like, or a server with Azure Arc. Package
+// azidentity finds out which, from the environment.
 type ManagedIdentity struct {
 	GraphURL string
 	ClientID string             // of a user-assigned identity; empty: the system-assigned one
-	Client   policy.Transporter // nil: without a proxy, since the endpoint is of this machine
+	Client   policy.Transporter // nil: a client without a proxy, since the endpoint is on this machine
 }
 
 // PerMailbox implements graph.SignIn.
@@ -53,8 +53,8 @@ func (s managedIdentitySource) Token() (*oauth2.Token, error) {
 	if err != nil {
 		return nil, last.refusal(err)
 	}
-	// Claims, be they empty, keep the library from its own cache: a token is asked for when
-	// a new one is needed, as after Graph has refused one.
+	// Claims, even if empty, make the library bypass its own cache: a new token is needed,
+	// such as after Graph has refused the last one.
 	token, err := credential.GetToken(s.ctx, policy.TokenRequestOptions{Scopes: []string{s.m.GraphURL + "/.default"}, Claims: "{}"})
 	if err != nil {
 		return nil, last.refusal(err)
@@ -62,14 +62,14 @@ func (s managedIdentitySource) Token() (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: token.Token, TokenType: "Bearer", Expiry: token.ExpiresOn}, nil
 }
 
-// localClient reaches the endpoint on this machine.
+// localClient makes requests to the endpoint on this machine, without a proxy.
 var localClient = &http.Client{
 	Transport:     &http.Transport{IdleConnTimeout: time.Minute, MaxIdleConns: 10, ResponseHeaderTimeout: 30 * time.Second},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// responseRecorder keeps what the endpoint answered last: some of the library's errors, such as
-// that of a system-assigned identity which is refused, do not hold it.
+// responseRecorder records the endpoint's last answer, which some of the library's errors
+// lack, such as that for a refused system-assigned identity.
 type responseRecorder struct {
 	policy.Transporter
 	resp *http.Response
@@ -90,8 +90,9 @@ func (l *responseRecorder) Do(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// refusal keeps the first line of the library's text, which goes on with the whole answer,
-// and makes what the endpoint refuses look like a refusal of Entra's.
+// refusal returns the error for an error of the library. If the endpoint has refused the
+// request, it is an *oauth2.RetrieveError. It has only the first line of the library's
+// text, which continues with the whole answer.
 func (l *responseRecorder) refusal(err error) error {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	if l.resp == nil || l.resp.StatusCode < http.StatusBadRequest {
