@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -161,10 +160,8 @@ func (s *Simulator) checkReplay(id string, expires time.Time) *oauthError {
 	if s.assertions == nil {
 		s.assertions = map[string]time.Time{}
 	}
-	if len(s.assertions) >= maxAssertions {
-		now := time.Now()
-		maps.DeleteFunc(s.assertions, func(_ string, end time.Time) bool { return now.After(end) })
-	}
+	now := time.Now()
+	evict(s.assertions, maxAssertions, func(end time.Time) bool { return now.After(end) })
 	s.assertions[id] = expires
 	return nil
 }

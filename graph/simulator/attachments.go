@@ -1,9 +1,7 @@
 package simulator
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -28,12 +26,8 @@ type attachmentInput struct {
 
 // attach adds one attachment to a draft: "Add attachment".
 func (c *call) attach() (response, error) {
-	body, err := c.readJSON(c.sim.options.Limits.AttachmentRequest)
-	if err != nil {
-		return response{}, err
-	}
 	var input attachmentInput
-	if err := decode(body, "attachment", &input); err != nil {
+	if _, err := c.readJSON(c.sim.options.Limits.AttachmentRequest, "attachment", &input); err != nil {
 		return response{}, err
 	}
 	attachment, content, err := c.sim.newAttachment(input)
@@ -53,30 +47,24 @@ func (c *call) attach() (response, error) {
 
 // addAttachment puts an attachment on the draft of the path and returns its URL.
 func (c *call) addAttachment(attachment *Attachment, content []byte) (location string, err error) {
-	s := c.sim
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i, err := c.findDraft()
-	if err != nil {
-		return "", err
-	}
-	attachment.Kept = s.content.put(attachment.ID, content)
-	i.Attachments = append(i.Attachments, *attachment)
-	i.markModified()
-	return c.itemURL(i) + "/attachments('" + attachment.ID + "')", nil
+	err = c.withDraft(func(i *item) error {
+		attachment.Kept = c.sim.content.put(attachment.ID, content)
+		i.Attachments = append(i.Attachments, *attachment)
+		i.markModified()
+		location = c.itemURL(i) + "/attachments('" + attachment.ID + "')"
+		return nil
+	})
+	return location, err
 }
 
-// findDraft finds the item of the path and wants it to be neither sent nor under way.
-// The caller holds s.mu.
-func (c *call) findDraft() (*item, error) {
-	i, err := c.find()
-	if err != nil {
-		return nil, err
-	}
-	if i.Submitted {
-		return nil, badRequest("ErrorInvalidRequest", "The operation is not allowed on an item that was submitted.")
-	}
-	return i, nil
+// withDraft is withItem for an item that has not been submitted. Others are refused.
+func (c *call) withDraft(do func(*item) error) error {
+	return c.withItem(func(i *item) error {
+		if i.Submitted {
+			return badRequest("ErrorInvalidRequest", "The operation is not allowed on an item that was submitted.")
+		}
+		return do(i)
+	})
 }
 
 // newAttachment checks an attachment and decodes its content.
@@ -96,8 +84,7 @@ func (s *Simulator) newAttachment(input attachmentInput) (Attachment, []byte, er
 		return Attachment{}, nil, refuse(http.StatusRequestEntityTooLarge, "ErrorMessageSizeExceeded",
 			"The attachment must be smaller than %d bytes; use an upload session.", limit)
 	}
-	sum := sha256.Sum256(content)
-	attachment.SHA256 = hex.EncodeToString(sum[:])
+	attachment.SHA256 = sha256Hex(content)
 	attachment.Size = int64(len(content))
 	return attachment, content, nil
 }
@@ -163,41 +150,25 @@ func nullable(s string) any {
 // listAttachments answers "List attachments". Content over the POST limit is left out:
 // the answer would be as large as the upload.
 func (c *call) listAttachments() (response, error) {
-	v, err := parseQuery(c.r.URL.Query())
-	if err != nil {
-		return response{}, err
-	}
-	c.sim.mu.Lock()
-	defer c.sim.mu.Unlock()
-	i, err := c.find()
-	if err != nil {
-		return response{}, err
-	}
-	list := []any{}
-	for _, a := range i.Attachments {
-		list = append(list, v.selectAttachment(c.sim.showAttachment(a)))
-	}
-	return jsonResponse(http.StatusOK, map[string]any{"value": list}), nil
+	return c.readItem(func(i *item, o queryOptions) (any, error) {
+		list := []any{}
+		for _, a := range i.Attachments {
+			list = append(list, o.selectAttachment(c.sim.showAttachment(a)))
+		}
+		return map[string]any{"value": list}, nil
+	})
 }
 
 // getAttachment answers "Get attachment".
 func (c *call) getAttachment() (response, error) {
-	v, err := parseQuery(c.r.URL.Query())
-	if err != nil {
-		return response{}, err
-	}
-	c.sim.mu.Lock()
-	defer c.sim.mu.Unlock()
-	i, err := c.find()
-	if err != nil {
-		return response{}, err
-	}
-	for _, a := range i.Attachments {
-		if a.ID == c.r.PathValue("attachment") {
-			return jsonResponse(http.StatusOK, v.selectAttachment(c.sim.showAttachment(a))), nil
+	return c.readItem(func(i *item, o queryOptions) (any, error) {
+		for _, a := range i.Attachments {
+			if a.ID == c.r.PathValue("attachment") {
+				return o.selectAttachment(c.sim.showAttachment(a)), nil
+			}
 		}
-	}
-	return response{}, itemNotFound()
+		return nil, itemNotFound()
+	})
 }
 
 func (s *Simulator) showAttachment(a Attachment) map[string]any {

@@ -106,16 +106,11 @@ func (s *Simulator) clientApp(tenant string, form url.Values) (App, *oauthError)
 	if form.Get("client_secret") != "" || form.Get("client_assertion") != "" {
 		return s.authenticateApp(tenant, form)
 	}
-	app, knownTenant, ok := s.findApp(tenant, form.Get("client_id"))
-	switch {
-	case !knownTenant:
-		return App{}, unknownTenant(tenant)
-	case !ok:
-		return App{}, unknownApp(tenant, form.Get("client_id"))
-	case app.Confidential:
-		return App{}, noCredential()
+	app, err := s.findApp(tenant, form.Get("client_id"))
+	if err == nil && app.Confidential {
+		err = noCredential()
 	}
-	return app, nil
+	return app, err
 }
 
 func (s *Simulator) redeemDevice(app App, form url.Values) (*consent, *oauthError) {
@@ -191,14 +186,8 @@ func (s *Simulator) grantDelegated(agreed *consent) response {
 		"access_token": s.issueLocked(app, agreed.user, life),
 	}
 	if agreed.offline {
-		token := "0." + base64.RawURLEncoding.EncodeToString(randomBytes(48))
-		if len(s.grants.refresh) >= maxGrants {
-			for old, r := range s.grants.refresh {
-				if r.revoked || r.rotated {
-					delete(s.grants.refresh, old)
-				}
-			}
-		}
+		token := "0." + newSecret()
+		evict(s.grants.refresh, maxGrants, func(r *refreshToken) bool { return r.revoked || r.rotated })
 		s.grants.refresh[token] = &refreshToken{consent: agreed}
 		body["refresh_token"] = token
 	}

@@ -54,8 +54,7 @@ func (c *call) create() (response, error) {
 	if err := c.store(i, contents); err != nil {
 		return response{}, err
 	}
-	shown, _ := parseQuery(nil)
-	a := jsonResponse(http.StatusCreated, c.messageJSON(i, shown))
+	a := jsonResponse(http.StatusCreated, c.messageJSON(i, queryOptions{}))
 	a.header.Set("Location", c.itemURL(i))
 	return a, nil
 }
@@ -103,12 +102,8 @@ func (c *call) store(i *item, contents [][]byte) error {
 
 // readMessage reads a JSON message from the request body.
 func (c *call) readMessage() (*item, [][]byte, error) {
-	body, err := c.readJSON(c.sim.options.Limits.Request)
-	if err != nil {
-		return nil, nil, err
-	}
 	var input messageInput
-	if err := decode(body, "message", &input); err != nil {
+	if _, err := c.readJSON(c.sim.options.Limits.Request, "message", &input); err != nil {
 		return nil, nil, err
 	}
 	i, contents, err := c.sim.newItem(input)
@@ -118,10 +113,16 @@ func (c *call) readMessage() (*item, [][]byte, error) {
 	return i, contents, err
 }
 
-func (c *call) readJSON(limit int64) ([]byte, error) {
+// readJSON reads a JSON body of at most limit bytes, checks it against a type of the schema
+// and decodes it into value. It returns the body too.
+func (c *call) readJSON(limit int64, typeName string, value any) ([]byte, error) {
 	switch c.mediaType() {
 	case "application/json":
-		return c.readBody(limit)
+		body, err := c.readBody(limit)
+		if err != nil {
+			return nil, err
+		}
+		return body, decode(body, typeName, value)
 	case "":
 		return nil, badRequest("BadRequest", "Write requests (excluding DELETE) must contain the Content-Type header declaration.")
 	case "text/plain":

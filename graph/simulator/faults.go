@@ -130,9 +130,9 @@ func (f *Fault) due(random *rand.Rand) bool {
 	return f.Probability == 0 || random.Float64() < f.Probability
 }
 
-// replaceEffect is the outcome of a fault before the effect; done is false for mere latency.
-func (f Fault) replaceEffect(c *call) (result outcome, done bool) {
-	result = outcome{fault: f.ID}
+// apply returns the outcome that the fault makes of result, whether result is that of the
+// call or the empty one before it. done is false if the fault does not change the answer.
+func (f Fault) apply(c *call, result outcome) (_ outcome, done bool) {
 	switch {
 	case f.Hang > 0:
 		f.hang(c)
@@ -147,25 +147,6 @@ func (f Fault) replaceEffect(c *call) (result outcome, done bool) {
 	return result, true
 }
 
-// replaceResponse turns the true outcome into what the client gets to see of it.
-func (f Fault) replaceResponse(c *call, result outcome) outcome {
-	switch {
-	case f.Hang > 0:
-		f.hang(c)
-		result.lost = true
-	case f.Reset:
-		result.lost = true
-	case f.Status != 0:
-		result.response = f.response(c)
-	case f.RetryAfter != "":
-		if result.response.header == nil {
-			result.response.header = http.Header{}
-		}
-		result.response.header.Set("Retry-After", f.RetryAfter)
-	}
-	return result
-}
-
 // hang waits until the client gives up, the time is over, or the simulator is closed.
 func (f Fault) hang(c *call) {
 	timer := time.NewTimer(f.Hang)
@@ -177,25 +158,32 @@ func (f Fault) hang(c *call) {
 	}
 }
 
-// answer is the error of the fault, in the body of the endpoint that was called.
+// response returns the fault's answer, in the form of the endpoint that was called.
 func (f Fault) response(c *call) response {
-	if f.Status < http.StatusBadRequest {
-		a := response{status: f.Status, header: http.Header{}}
-		if f.RetryAfter != "" {
-			a.header.Set("Retry-After", f.RetryAfter)
-		}
-		return a
-	}
-	if c.op == OpToken {
+	var a response
+	switch {
+	case f.Status < http.StatusBadRequest:
+		a = emptyResponse(f.Status)
+	case c.op == OpToken:
 		number, err := strconv.Atoi(strings.TrimPrefix(f.Message, "AADSTS"))
 		if err != nil {
 			number = 90033
 		}
-		a := (&oauthError{f.Status, f.Code, number, "A transient error has occurred. Please try again."}).response(c)
-		if f.RetryAfter != "" {
-			a.header.Set("Retry-After", f.RetryAfter)
-		}
-		return a
+		a = (&oauthError{f.Status, f.Code, number, "A transient error has occurred. Please try again."}).response(c)
+	default:
+		a = (&apiError{status: f.Status, code: f.Code, text: f.Message}).response(c)
 	}
-	return (&apiError{status: f.Status, code: f.Code, text: f.Message, retryAfter: f.RetryAfter}).response(c)
+	f.setRetryAfter(&a)
+	return a
+}
+
+// setRetryAfter adds the fault's Retry-After to an answer.
+func (f Fault) setRetryAfter(a *response) {
+	if f.RetryAfter == "" {
+		return
+	}
+	if a.header == nil {
+		a.header = http.Header{}
+	}
+	a.header.Set("Retry-After", f.RetryAfter)
 }

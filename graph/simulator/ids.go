@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -52,6 +53,21 @@ func isGUID(s string) bool {
 // newInternetMessageID is what Exchange gives a draft that brings none.
 func newInternetMessageID() string {
 	return fmt.Sprintf("<SIM%X@SIMULATED.prod.outlook.com>", randomBytes(12))
+}
+
+// newSecret returns a code or token that cannot be guessed.
+func newSecret() string { return base64.RawURLEncoding.EncodeToString(randomBytes(48)) }
+
+// evict removes the expired entries of a map that has max entries or more.
+func evict[V any](m map[string]V, max int, expired func(V) bool) {
+	if len(m) >= max {
+		maps.DeleteFunc(m, func(_ string, v V) bool { return expired(v) })
+	}
+}
+
+func sha256Hex(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
 
 func randomBytes(n int) []byte {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"net/http"
 	"slices"
 	"time"
 )
@@ -68,6 +69,35 @@ func (s *Simulator) remove(i *item) {
 func (i *item) markModified() {
 	i.changes++
 	i.Modified = time.Now()
+}
+
+// withItem locks the simulator, finds the item of the path and calls do with it.
+func (c *call) withItem(do func(*item) error) error {
+	c.sim.mu.Lock()
+	defer c.sim.mu.Unlock()
+	i, err := c.find()
+	if err != nil {
+		return err
+	}
+	return do(i)
+}
+
+// readItem answers a GET with what show returns for the item of the path. show is called
+// with the simulator locked.
+func (c *call) readItem(show func(*item, queryOptions) (any, error)) (response, error) {
+	options, err := parseQuery(c.r.URL.Query())
+	if err != nil {
+		return response{}, err
+	}
+	var a response
+	err = c.withItem(func(i *item) error {
+		shown, err := show(i, options)
+		if err == nil {
+			a = jsonResponse(http.StatusOK, shown)
+		}
+		return err
+	})
+	return a, err
 }
 
 // find looks the item of the path up by the kind of id that the request speaks. An id of

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"graphrelay/internal/window"
 )
 
 // mailbox is one user's items, and what its apps have under way.
@@ -14,12 +16,15 @@ type mailbox struct {
 	use         map[string]*usage // by client id: limits count per app and mailbox
 }
 
+// steps is how many slots the windows of usage are divided into.
+const steps = 60
+
 // usage counts one app's requests to one mailbox, for its throttling limits: "Microsoft
 // Graph service-specific throttling limits", Outlook [documented].
 type usage struct {
 	inFlight int
-	requests window
-	uploaded window
+	requests window.Window[int64]
+	uploaded window.Window[int64]
 }
 
 // resolveAddress turns a path's user key, an address or an object id, into an address.
@@ -91,11 +96,11 @@ func (c *call) acquireSlot() (release func(), err error) {
 	box := s.mailbox(c.mailbox)
 	use, ok := box.use[c.app]
 	if !ok {
-		use = &usage{requests: window{span: 10 * time.Minute}, uploaded: window{span: 5 * time.Minute}}
+		use = &usage{requests: window.New[int64](10*time.Minute, steps), uploaded: window.New[int64](5*time.Minute, steps)}
 		box.use[c.app] = use
 	}
 	now := time.Now()
-	use.requests.add(now, 1)
+	use.requests.Add(now, 1)
 	s.stats.arrived(c.mailbox, use.inFlight+1)
 	if err := s.overLimit(use, now); err != nil {
 		s.stats.Throttled[c.mailbox]++
@@ -106,7 +111,7 @@ func (c *call) acquireSlot() (release func(), err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		use.inFlight--
-		use.uploaded.add(time.Now(), c.counted.bytes)
+		use.uploaded.Add(time.Now(), c.counted.bytes)
 	}, nil
 }
 
@@ -115,43 +120,10 @@ func (s *Simulator) overLimit(use *usage, now time.Time) error {
 	switch {
 	case o.Concurrency > 0 && use.inFlight >= o.Concurrency:
 		return throttled("Application is over its MailboxConcurrency limit.", o.RetryAfter)
-	case o.RequestQuota > 0 && use.requests.sum(now) > int64(o.RequestQuota):
+	case o.RequestQuota > 0 && use.requests.Sum(now) > int64(o.RequestQuota):
 		return throttled("Application is over its mailbox request limit of ten minutes.", o.RetryAfter)
-	case o.UploadQuota > 0 && use.uploaded.sum(now) > o.UploadQuota:
+	case o.UploadQuota > 0 && use.uploaded.Sum(now) > o.UploadQuota:
 		return throttled("Application is over its mailbox upload limit of five minutes.", o.RetryAfter)
 	}
 	return nil
-}
-
-// window sums what was added during the last span, in steps of a sixtieth of it.
-type window struct {
-	span  time.Duration
-	steps [60]int64
-	last  int64 // number of the step last written
-}
-
-func (w *window) add(now time.Time, n int64) {
-	w.advance(now)
-	w.steps[w.last%int64(len(w.steps))] += n
-}
-
-func (w *window) sum(now time.Time) int64 {
-	w.advance(now)
-	total := int64(0)
-	for _, n := range w.steps {
-		total += n
-	}
-	return total
-}
-
-func (w *window) advance(now time.Time) {
-	step := now.UnixNano() / int64(w.span/time.Duration(len(w.steps)))
-	if step-w.last >= int64(len(w.steps)) {
-		w.steps = [60]int64{}
-		w.last = step
-	}
-	for w.last < step {
-		w.last++
-		w.steps[w.last%int64(len(w.steps))] = 0
-	}
 }

@@ -51,8 +51,8 @@ func (c *call) managedIdentity() response {
 		return refuse(http.StatusBadRequest, "invalid_resource", "AADSTS500011: The resource principal named "+q.Get("resource")+" was not found in the tenant.")
 	}
 	id := q.Get("client_id")
-	app, _, ok := c.sim.findApp(managedTenant, id)
-	if !ok {
+	app, err := c.sim.findApp(managedTenant, id)
+	if err != nil {
 		return refuse(http.StatusBadRequest, "invalid_request", "Identity not found")
 	}
 	life := c.sim.options.TokenLifetime

@@ -14,23 +14,13 @@ import (
 
 // get answers "Get message".
 func (c *call) get() (response, error) {
-	v, err := parseQuery(c.r.URL.Query())
-	if err != nil {
-		return response{}, err
-	}
-	c.sim.mu.Lock()
-	defer c.sim.mu.Unlock()
-	i, err := c.find()
-	if err != nil {
-		return response{}, err
-	}
-	return jsonResponse(http.StatusOK, c.messageJSON(i, v)), nil
+	return c.readItem(func(i *item, o queryOptions) (any, error) { return c.messageJSON(i, o), nil })
 }
 
 // list answers "List messages" of the mailbox or of one folder, newest first. There is
 // no next page: what exceeds $top is not shown.
 func (c *call) list() (response, error) {
-	v, err := parseQuery(c.r.URL.Query())
+	options, err := parseQuery(c.r.URL.Query())
 	if err != nil {
 		return response{}, err
 	}
@@ -43,14 +33,14 @@ func (c *call) list() (response, error) {
 	defer s.mu.Unlock()
 	var found []*item
 	for _, i := range s.mailbox(c.mailbox).byImmutable {
-		if (folder == "" || i.Folder == folderName(folder)) && !s.hidden(i) && v.filter.matches(i) {
+		if (folder == "" || i.Folder == folderName(folder)) && !s.hidden(i) && options.filter.matches(i) {
 			found = append(found, i)
 		}
 	}
 	slices.SortFunc(found, func(a, b *item) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID)) })
 	shown := []any{}
-	for _, i := range found[:min(v.top, len(found))] {
-		shown = append(shown, c.messageJSON(i, v))
+	for _, i := range found[:min(options.top, len(found))] {
+		shown = append(shown, c.messageJSON(i, options))
 	}
 	return jsonResponse(http.StatusOK, map[string]any{
 		"@odata.context": fmt.Sprintf("https://graph.microsoft.com/v1.0/$metadata#users('%s')/messages", objectID(c.mailbox)),
@@ -60,14 +50,11 @@ func (c *call) list() (response, error) {
 
 // delete answers "Delete message".
 func (c *call) delete() (response, error) {
-	c.sim.mu.Lock()
-	defer c.sim.mu.Unlock()
-	i, err := c.find()
-	if err != nil {
-		return response{}, err
-	}
-	c.sim.remove(i)
-	return emptyResponse(http.StatusNoContent), nil
+	err := c.withItem(func(i *item) error {
+		c.sim.remove(i)
+		return nil
+	})
+	return emptyResponse(http.StatusNoContent), err
 }
 
 // itemJSON is an item's JSON: as Graph's, it begins with the annotations and the id,
@@ -94,24 +81,24 @@ func (m itemJSON) MarshalJSON() ([]byte, error) {
 }
 
 // messageJSON gives the JSON of an item as Graph shows it. The caller holds s.mu.
-func (c *call) messageJSON(i *item, v queryOptions) itemJSON {
+func (c *call) messageJSON(i *item, o queryOptions) itemJSON {
 	shown := itemJSON(c.properties(i))
-	if len(v.selected) > 0 {
+	if len(o.selected) > 0 {
 		for name := range shown {
-			if !slices.Contains(v.selected, name) && name != "id" {
+			if !slices.Contains(o.selected, name) && name != "id" {
 				delete(shown, name)
 			}
 		}
 	}
 	// Shown only where asked for: "message resource type".
-	if slices.Contains(v.selected, "internetMessageHeaders") {
+	if slices.Contains(o.selected, "internetMessageHeaders") {
 		shown["internetMessageHeaders"] = slices.Clone(i.Headers)
 	}
 	shown["@odata.etag"] = fmt.Sprintf(`W/"%s"`, i.changeKey())
-	if properties := c.selectProperties(i, v.properties); len(properties) > 0 {
+	if properties := c.selectProperties(i, o.properties); len(properties) > 0 {
 		shown["singleValueExtendedProperties"] = properties
 	}
-	if v.expandAttachments {
+	if o.expandAttachments {
 		list := []any{}
 		for _, a := range i.Attachments {
 			list = append(list, c.sim.showAttachment(a))
@@ -240,12 +227,12 @@ func nonNil(list []string) []string {
 func graphTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // selectAttachment applies $select to an attachment.
-func (v queryOptions) selectAttachment(shown map[string]any) map[string]any {
-	if len(v.selected) == 0 {
+func (o queryOptions) selectAttachment(shown map[string]any) map[string]any {
+	if len(o.selected) == 0 {
 		return shown
 	}
 	for name := range shown {
-		if !slices.Contains(v.selected, name) && name != "id" && !strings.HasPrefix(name, "@odata.") {
+		if !slices.Contains(o.selected, name) && name != "id" && !strings.HasPrefix(name, "@odata.") {
 			delete(shown, name)
 		}
 	}

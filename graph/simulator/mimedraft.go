@@ -2,9 +2,7 @@ package simulator
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"mime"
 	"net/mail"
 	"net/textproto"
@@ -30,8 +28,7 @@ func (c *call) readMIME() (*item, [][]byte, error) {
 		return nil, nil, badRequest("ErrorMimeContentInvalid", "Invalid MIME content: %v", err)
 	}
 	i := newMIMEItem(message.Header)
-	sum := sha256.Sum256(raw)
-	i.MIME = &MIME{ID: newID(attachmentPrefix), Size: int64(len(raw)), SHA256: hex.EncodeToString(sum[:])}
+	i.MIME = &MIME{ID: newID(attachmentPrefix), Size: int64(len(raw)), SHA256: sha256Hex(raw)}
 	parts := mimeParts{item: i}
 	parts.walk(textproto.MIMEHeader(message.Header), message.Body, 0)
 	if n := len(i.Recipients()); n > maxRecipients {

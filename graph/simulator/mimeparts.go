@@ -1,9 +1,7 @@
 package simulator
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -64,11 +62,10 @@ func (w *mimeParts) leaf(header textproto.MIMEHeader, mediaType, name string, bo
 		w.text(strings.TrimPrefix(mediaType, "text/"), string(content))
 		return
 	}
-	sum := sha256.Sum256(content)
 	contentID := strings.Trim(header.Get("Content-Id"), "<> ")
 	w.item.Attachments = append(w.item.Attachments, Attachment{
 		ID: newID(attachmentPrefix), Name: name, ContentType: mediaType, ContentID: contentID, Modified: time.Now(),
-		IsInline: disposition == "inline" && contentID != "", Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:]),
+		IsInline: disposition == "inline" && contentID != "", Size: int64(len(content)), SHA256: sha256Hex(content),
 	})
 	w.contents = append(w.contents, content)
 }

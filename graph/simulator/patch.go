@@ -17,36 +17,38 @@ var (
 
 // patch answers "Update message". Attachments in it are lost without a word [reported].
 func (c *call) patch() (response, error) {
-	body, err := c.readJSON(c.sim.options.Limits.Request)
-	if err != nil {
-		return response{}, err
-	}
 	var input messageInput
-	if err := decode(body, "message", &input); err != nil {
+	body, err := c.readJSON(c.sim.options.Limits.Request, "message", &input)
+	if err != nil {
 		return response{}, err
 	}
 	var names map[string]json.RawMessage
 	if err := json.Unmarshal(body, &names); err != nil {
 		return response{}, badRequest("RequestBodyRead", "%v", err)
 	}
-	s := c.sim
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i, err := c.find()
-	if err != nil {
-		return response{}, err
-	}
+	var a response
+	err = c.withItem(func(i *item) error {
+		if err := i.checkPatch(names); err != nil {
+			return err
+		}
+		if err := c.sim.change(i, input); err != nil {
+			return err
+		}
+		a = jsonResponse(http.StatusOK, c.messageJSON(i, queryOptions{}))
+		return nil
+	})
+	return a, err
+}
+
+// checkPatch refuses properties that cannot be set on the item.
+func (i *item) checkPatch(names map[string]json.RawMessage) error {
 	for name := range names {
 		draftOnly := slices.Contains(patchableDraft, name)
 		if draftOnly && i.Submitted || !draftOnly && !slices.Contains(patchable, name) && name != "attachments" {
-			return response{}, badRequest("ErrorInvalidPropertySet", "The property '%s' cannot be set on this item.", name)
+			return badRequest("ErrorInvalidPropertySet", "The property '%s' cannot be set on this item.", name)
 		}
 	}
-	if err := s.change(i, input); err != nil {
-		return response{}, err
-	}
-	shown, _ := parseQuery(nil)
-	return jsonResponse(http.StatusOK, c.messageJSON(i, shown)), nil
+	return nil
 }
 
 // change applies all of the input or none of it. The caller holds s.mu.

@@ -18,21 +18,21 @@ type queryOptions struct {
 // parseQuery reads the query options that the simulator knows; it refuses the others
 // rather than answer as if they had been obeyed.
 func parseQuery(query url.Values) (queryOptions, error) {
-	v := queryOptions{top: defaultTop}
+	o := queryOptions{top: defaultTop}
 	for name, values := range query {
 		var err error
 		switch name {
 		case "$select":
-			err = v.parseSelect(values[0])
+			err = o.parseSelect(values[0])
 		case "$expand":
-			err = v.parseExpand(values[0])
+			err = o.parseExpand(values[0])
 		case "$top":
-			v.top, err = strconv.Atoi(values[0])
-			if err != nil || v.top < 1 || v.top > maxTop {
+			o.top, err = strconv.Atoi(values[0])
+			if err != nil || o.top < 1 || o.top > maxTop {
 				err = badRequest("BadRequest", "Invalid value '%s' for $top query option found.", values[0])
 			}
 		case "$filter":
-			v.filter, err = parseFilter(values[0])
+			o.filter, err = parseFilter(values[0])
 		default:
 			if strings.HasPrefix(name, "$") {
 				err = badRequest("BadRequest", "The query option '%s' is not simulated.", name)
@@ -42,10 +42,10 @@ func parseQuery(query url.Values) (queryOptions, error) {
 			return queryOptions{}, err
 		}
 	}
-	return v, nil
+	return o, nil
 }
 
-func (v *queryOptions) parseSelect(value string) error {
+func (o *queryOptions) parseSelect(value string) error {
 	for name := range strings.SplitSeq(value, ",") {
 		name = strings.TrimSpace(name)
 		_, ofMessage := schema["message"][name]
@@ -53,25 +53,25 @@ func (v *queryOptions) parseSelect(value string) error {
 		if !ofMessage && !ofAttachment {
 			return badRequest("RequestBroker--ParseUri", "Could not find a property named '%s' on type 'Microsoft.OutlookServices.Message'.", name)
 		}
-		v.selected = append(v.selected, name)
+		o.selected = append(o.selected, name)
 	}
 	return nil
 }
 
 // parseExpand reads attachments and singleValueExtendedProperties($filter=id eq '...' or
 // id eq '...'), separated by commas.
-func (v *queryOptions) parseExpand(value string) error {
+func (o *queryOptions) parseExpand(value string) error {
 	p := &parser{text: value}
 	for {
 		switch name := p.word(); name {
 		case "attachments":
-			v.expandAttachments = true
+			o.expandAttachments = true
 		case "singleValueExtendedProperties":
 			ids, err := p.expandedProperties()
 			if err != nil {
 				return err
 			}
-			v.properties = append(v.properties, ids...)
+			o.properties = append(o.properties, ids...)
 		default:
 			return badRequest("RequestBroker--ParseUri", "Could not find a property named '%s' on type 'Microsoft.OutlookServices.Message'.", name)
 		}

@@ -19,22 +19,17 @@ func (c *call) send() (response, error) {
 	if err := c.checkEmptyBody(); err != nil {
 		return response{}, err
 	}
-	s := c.sim
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i, err := c.find()
-	if err != nil {
-		return response{}, err
-	}
-	// Which code a second send gets is not recorded [assumed].
-	if i.Submitted {
-		return response{}, badRequest("ErrorInvalidRequest", "The message was submitted before.")
-	}
-	if err := s.checkSendable(i); err != nil {
-		return response{}, err
-	}
-	s.submit(i, c.app)
-	return emptyResponse(http.StatusAccepted), nil
+	err := c.withItem(func(i *item) error {
+		if i.Submitted { // the code is not known [assumed]
+			return badRequest("ErrorInvalidRequest", "The message was submitted before.")
+		}
+		if err := c.sim.checkSendable(i); err != nil {
+			return err
+		}
+		c.sim.submit(i, c.app)
+		return nil
+	})
+	return emptyResponse(http.StatusAccepted), err
 }
 
 // checkEmptyBody wants the Content-Length: 0 that "message: send" requires.
@@ -73,15 +68,11 @@ func (c *call) readSendMail() (*item, [][]byte, error) {
 	if c.mediaType() == "text/plain" {
 		return c.readMIME()
 	}
-	body, err := c.readJSON(c.sim.options.Limits.Request)
-	if err != nil {
-		return nil, nil, err
-	}
 	var input struct {
 		Message         *messageInput
 		SaveToSentItems any
 	}
-	if err := decode(body, "sendMail", &input); err != nil {
+	if _, err := c.readJSON(c.sim.options.Limits.Request, "sendMail", &input); err != nil {
 		return nil, nil, err
 	}
 	if input.Message == nil {

@@ -143,7 +143,7 @@ func (c *call) execute(run handler) outcome {
 	fault := c.sim.takeFault(c)
 	c.sim.sleep(fault.Latency)
 	if fault.ID != 0 && !fault.After {
-		if result, done := fault.replaceEffect(c); done {
+		if result, done := fault.apply(c, outcome{fault: fault.ID}); done {
 			return result
 		}
 	}
@@ -153,7 +153,10 @@ func (c *call) execute(run handler) outcome {
 	}
 	result := outcome{response: a, fault: fault.ID}
 	if fault.ID != 0 && fault.After {
-		result = fault.replaceResponse(c, result)
+		var done bool
+		if result, done = fault.apply(c, result); !done {
+			fault.setRetryAfter(&result.response)
+		}
 	}
 	return result
 }

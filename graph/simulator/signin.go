@@ -2,7 +2,6 @@ package simulator
 
 import (
 	_ "embed"
-	"encoding/base64"
 	"html/template"
 	"maps"
 	"net/http"
@@ -41,12 +40,9 @@ func (c *call) deviceCode(tenant string) (response, *oauthError) {
 	if err != nil {
 		return response{}, err
 	}
-	app, knownTenant, ok := c.sim.findApp(tenant, form.Get("client_id"))
-	switch {
-	case !knownTenant:
-		return response{}, unknownTenant(tenant)
-	case !ok:
-		return response{}, unknownApp(tenant, form.Get("client_id"))
+	app, err := c.sim.findApp(tenant, form.Get("client_id"))
+	if err != nil {
+		return response{}, err
 	}
 	scopes, offline, err := c.parseScopes(form.Get("scope"))
 	if err != nil {
@@ -54,30 +50,18 @@ func (c *call) deviceCode(tenant string) (response, *oauthError) {
 	}
 	life, interval := c.sim.options.DeviceLife, c.sim.options.DeviceInterval
 	d := &deviceCode{consent: consent{app: app, scopes: scopes, offline: offline}, userCode: newUserCode(), expires: time.Now().Add(life), interval: interval}
-	code := base64.RawURLEncoding.EncodeToString(randomBytes(48))
+	code := newSecret()
 	page := "http://" + c.r.Host + "/common/oauth2/deviceauth"
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()
-	evictExpired(c.sim.grants.devices, func(d *deviceCode) time.Time { return d.expires })
+	now := time.Now()
+	evict(c.sim.grants.devices, maxGrants, func(d *deviceCode) bool { return now.After(d.expires) })
 	c.sim.grants.devices[code] = d
 	return jsonResponse(http.StatusOK, map[string]any{
 		"device_code": code, "user_code": d.userCode, "verification_uri": page,
 		"expires_in": int(life.Seconds()), "interval": int(interval.Seconds()),
 		"message": "To sign in, use a web browser to open the page " + page + " and enter the code " + d.userCode + " to authenticate.",
 	}), nil
-}
-
-// evictExpired bounds a kind of sign-in.
-func evictExpired[T any](of map[string]T, expires func(T) time.Time) {
-	if len(of) < maxGrants {
-		return
-	}
-	now := time.Now()
-	for key, v := range of {
-		if now.After(expires(v)) {
-			delete(of, key)
-		}
-	}
 }
 
 // newUserCode has letters that are not taken for one another.
@@ -167,9 +151,10 @@ func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenan
 		showSignIn(w, http.StatusBadRequest, form)
 		return
 	}
-	value := "0." + base64.RawURLEncoding.EncodeToString(randomBytes(48))
+	value := "0." + newSecret()
+	now := time.Now()
 	s.mu.Lock()
-	evictExpired(s.grants.codes, func(c *authCode) time.Time { return c.expires })
+	evict(s.grants.codes, maxGrants, func(c *authCode) bool { return now.After(c.expires) })
 	s.grants.codes[value] = code
 	s.mu.Unlock()
 	back("code", value)
@@ -178,13 +163,11 @@ func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenan
 // authorize checks a request of the authorization code flow. PKCE with S256 is wanted:
 // without the method Entra takes the challenge for plain.
 func (s *Simulator) authorize(r *http.Request, tenant string) (*authCode, *oauthError) {
-	app, knownTenant, ok := s.findApp(tenant, r.FormValue("client_id"))
+	app, unknown := s.findApp(tenant, r.FormValue("client_id"))
 	redirect, err := url.Parse(r.FormValue("redirect_uri"))
 	switch {
-	case !knownTenant:
-		return nil, unknownTenant(tenant)
-	case !ok:
-		return nil, unknownApp(tenant, r.FormValue("client_id"))
+	case unknown != nil:
+		return nil, unknown
 	case err != nil || !app.redirects(redirect):
 		return nil, &oauthError{http.StatusBadRequest, "invalid_request", 50011,
 			"The redirect URI '" + r.FormValue("redirect_uri") + "' specified in the request does not match the redirect URIs configured for the application."}

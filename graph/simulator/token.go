@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -148,12 +147,10 @@ func missingParameter(name string) *oauthError {
 // authenticateApp finds the app of a token request and checks its secret or assertion.
 func (s *Simulator) authenticateApp(tenant string, form url.Values) (App, *oauthError) {
 	id := form.Get("client_id")
-	app, knownTenant, ok := s.findApp(tenant, id)
+	app, err := s.findApp(tenant, id)
 	switch {
-	case !knownTenant:
-		return App{}, unknownTenant(tenant)
-	case !ok:
-		return App{}, unknownApp(tenant, id)
+	case err != nil:
+		return App{}, err
 	case form.Get("client_secret") != "":
 		if form.Get("client_secret") != app.Secret {
 			return App{}, &oauthError{http.StatusUnauthorized, "invalid_client", 7000215,
@@ -167,23 +164,14 @@ func (s *Simulator) authenticateApp(tenant string, form url.Values) (App, *oauth
 	return app, nil
 }
 
-func unknownTenant(tenant string) *oauthError {
-	return &oauthError{http.StatusBadRequest, "invalid_request", 90002,
-		"Tenant '" + tenant + "' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."}
-}
-
-func unknownApp(tenant, id string) *oauthError {
-	return &oauthError{http.StatusBadRequest, "unauthorized_client", 700016,
-		"Application with identifier '" + id + "' was not found in the directory '" + tenant + "'."}
-}
-
 func noCredential() *oauthError {
 	return &oauthError{http.StatusUnauthorized, "invalid_client", 7000218,
 		"The request body must contain the following parameter: 'client_assertion' or 'client_secret'."}
 }
 
 // findApp finds the configured application and fills in the ids of the request.
-func (s *Simulator) findApp(tenant, id string) (app App, knownTenant, ok bool) {
+func (s *Simulator) findApp(tenant, id string) (App, *oauthError) {
+	knownTenant := false
 	apps := s.options.Apps
 	if len(apps) == 0 {
 		apps = []App{{}}
@@ -201,9 +189,14 @@ func (s *Simulator) findApp(tenant, id string) (app App, knownTenant, ok bool) {
 		if candidate.Roles == nil {
 			candidate.Roles = []string{"Mail.ReadWrite", "Mail.Send"}
 		}
-		return candidate, true, true
+		return candidate, nil
 	}
-	return App{}, knownTenant, false
+	if !knownTenant {
+		return App{}, &oauthError{http.StatusBadRequest, "invalid_request", 90002,
+			"Tenant '" + tenant + "' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."}
+	}
+	return App{}, &oauthError{http.StatusBadRequest, "unauthorized_client", 700016,
+		"Application with identifier '" + id + "' was not found in the directory '" + tenant + "'."}
 }
 
 // checkScope wants <Graph host>/.default, for the host in use or the global cloud.
@@ -251,9 +244,7 @@ func (s *Simulator) issueLocked(app App, user string, lifetime time.Duration) st
 	payload, _ := json.Marshal(claims) // strings and numbers only
 	encode := base64.RawURLEncoding.EncodeToString
 	token := encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(payload) + "." + encode(randomBytes(32))
-	if len(s.tokens) >= maxTokens {
-		maps.DeleteFunc(s.tokens, func(_ string, held *accessToken) bool { return now.After(held.expires) })
-	}
+	evict(s.tokens, maxTokens, func(held *accessToken) bool { return now.After(held.expires) })
 	s.tokens[token] = &accessToken{app: app, user: user, expires: now.Add(lifetime)}
 	return token
 }

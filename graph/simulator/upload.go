@@ -47,29 +47,26 @@ type sessionInput struct {
 
 // createSession opens an upload: "attachment: createUploadSession".
 func (c *call) createSession() (response, error) {
-	body, err := c.readJSON(c.sim.options.Limits.Request)
-	if err != nil {
-		return response{}, err
-	}
 	var input sessionInput
-	if err := decode(body, "createSession", &input); err != nil {
+	if _, err := c.readJSON(c.sim.options.Limits.Request, "createSession", &input); err != nil {
 		return response{}, err
 	}
 	session, err := c.sim.newSession(input)
 	if err != nil {
 		return response{}, err
 	}
-	s := c.sim
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if session.item, err = c.findDraft(); err != nil {
+	session.app, session.mailbox = c.app, c.mailbox
+	err = c.withDraft(func(i *item) error {
+		session.item = i
+		c.sim.expireSessions()
+		session.kept = c.sim.content.reserveFile(session.size)
+		session.holding = session.kept
+		c.sim.sessions[session.id] = session
+		return nil
+	})
+	if err != nil {
 		return response{}, err
 	}
-	session.app, session.mailbox = c.app, c.mailbox
-	s.expireSessions()
-	session.kept = s.content.reserveFile(session.size)
-	session.holding = session.kept
-	s.sessions[session.id] = session
 	return jsonResponse(http.StatusCreated, map[string]any{
 		"@odata.context":     "https://graph.microsoft.com/v1.0/$metadata#microsoft.graph.uploadSession",
 		"uploadUrl":          c.uploadURL(session),
