@@ -9,8 +9,8 @@ import (
 // Entra's AADSTS error ("Microsoft Entra authentication and authorization error codes").
 // To give advice on another one, add a line.
 var adviceByNumber = map[string]string{
-	"7000222": "the client secret has expired; create a new one in the Entra admin center and set it as client_secret",
-	"7000215": "the client secret is wrong; set client_secret to the secret's value, not its ID",
+	"7000222": "the client secret has expired; make a new one in the Entra admin center and put it into client_secret",
+	"7000215": "the client secret is wrong; put its value, not its ID, into client_secret",
 	"700016":  "the application was not found in the tenant; check client_id, tenant and cloud",
 	"90002":   wrongTenant,
 	"900023":  wrongTenant,
