@@ -112,7 +112,7 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	v := sockets[g.cfg.Admin.Address].view()
 	g.log.Info("admin", "address", v.Addr().String())
 	g.wg.Go(func() { r.failed(g.admin.Serve(v)) })
-	g.startMaintenance(r.store)
+	g.startMaintenance(r.store, r.store)
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopDelivery = cancel
 	go func() {

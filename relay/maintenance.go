@@ -19,11 +19,11 @@ const (
 )
 
 // startMaintenance starts what a generation does from time to time.
-func (g *generation) startMaintenance(q queue.Store) {
+func (g *generation) startMaintenance(c queue.Controller, held connection.HeldMail) {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopMaintenance = cancel
-	g.wg.Go(func() { every(ctx, maintenanceInterval, func() { g.expire(ctx, q) }) })
-	g.wg.Go(func() { every(ctx, releaseInterval, func() { g.releaseHeld(ctx, q) }) })
+	g.wg.Go(func() { every(ctx, maintenanceInterval, func() { g.expire(ctx, c) }) })
+	g.wg.Go(func() { every(ctx, releaseInterval, func() { g.releaseHeld(ctx, held) }) })
 	g.wg.Go(func() { g.certificates.Renew(ctx) })
 	g.wg.Go(func() { connection.RemindOfExpiry(ctx, g.cfg, g.log) })
 }

@@ -43,7 +43,7 @@ type Relay struct {
 	logTo           io.Writer
 	about           buildinfo.Info
 	node            string
-	store           queue.Store
+	store           *queue.Queue
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics

@@ -71,7 +71,7 @@ func queueCommand(e env, args []string) int {
 
 // openQueue opens the queue of a running or stopped relay. It reads the configuration
 // without the secrets, which an operator's shell may not have.
-func openQueue(e env, path string) (*config.Config, *sqlite.Store, int) {
+func openQueue(e env, path string) (*config.Config, *queue.Queue, int) {
 	if path == "" {
 		_, status := loadConfig(e, path)
 		return nil, nil, status

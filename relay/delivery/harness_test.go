@@ -42,7 +42,7 @@ type rig struct {
 	sim     *simulator.Simulator
 	front   http.HandlerFunc // in front of the simulator; may be replaced before a run
 	dir     string
-	store   *sqlite.Store
+	store   *queue.Queue
 	cfg     delivery.Config
 	clients map[string]*graph.Client
 	budgets graph.Budgets // of the next connection

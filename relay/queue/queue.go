@@ -1,28 +1,24 @@
-// Package queue says what a durable mail queue promises; queue/sqlite keeps the
-// promise on one machine.
+// Package queue is a durable mail queue: what it promises, and the rules by which a
+// message moves. An engine (queue/sqlite) adds storage alone.
 //
-// A message that was committed survives a power cut: its bytes and its record
-// are on disk before Commit returns. A claimed message carries a fence; whoever
-// writes with an older fence is refused, so that a worker that lost its claim
-// can never finish, nor send, in another's name. The package knows nothing of
-// SMTP sessions, of MIME or of Graph.
+// A message that was committed survives a power cut: its bytes and its record are on
+// disk before Commit returns. A claimed message carries a fence, and whoever writes with
+// an older fence is refused, so that a worker that lost its claim can neither finish the
+// message nor send it. The package knows nothing of SMTP sessions, of MIME or of Graph.
 package queue
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"strings"
 	"time"
 
 	"graphrelay/relay/reason"
 )
 
-// The errors that callers tell apart; every other error is a fault of the store.
+// The errors that callers distinguish; every other error is a fault of the storage.
 var (
 	ErrNotFound = errors.New("no such message")
-	ErrFenced   = errors.New("the message was claimed or changed by somebody else")
+	ErrFenced   = errors.New("the message was claimed or changed by another worker or an operator")
 	ErrNoSpace  = errors.New("no space left for the queue")
 	ErrFull     = errors.New("the queue holds as much as it may")
 	ErrDisk     = errors.New("the queue's disk failed")
@@ -71,42 +67,6 @@ type RecipientDSN struct {
 	Original string   `json:"orcpt,omitempty"`  // ORCPT, section 4.2: "type;address", the address decoded
 }
 
-// Lane is one mailbox of one connection: the stream of deliveries that shares
-// Graph's limits for that pair.
-type Lane struct {
-	Connection string `json:"connection"`
-	// Principal is the sign-in name, in lower case, of a client whose own credential is
-	// used; it is empty where the connection has the credential.
-	Principal string `json:"principal,omitempty"`
-	Mailbox   string `json:"mailbox"`
-}
-
-// principalMark is not allowed in the name of a connection.
-const principalMark = "+"
-
-// String returns "connection/mailbox", or "connection+principal/mailbox". Without a
-// mailbox it is "connection", or "connection+principal".
-func (l Lane) String() string {
-	s := l.Connection
-	if l.Principal != "" {
-		s += principalMark + l.Principal
-	}
-	if l.Mailbox != "" {
-		s += "/" + l.Mailbox
-	}
-	return s
-}
-
-// ParseLane reads what Lane.String returns.
-func ParseLane(s string) Lane {
-	s, mailbox, _ := strings.Cut(s, "/")
-	connection, principal, _ := strings.Cut(s, principalMark)
-	return Lane{Connection: connection, Principal: principal, Mailbox: mailbox}
-}
-
-// Whole returns the lane that stands for all of the same connection and principal.
-func (l Lane) Whole() Lane { return Lane{Connection: l.Connection, Principal: l.Principal} }
-
 // Entry is what is known of a message when it is accepted.
 type Entry struct {
 	Envelope  Envelope
@@ -149,6 +109,11 @@ type Record struct {
 	Received time.Time
 	Size     int64 // bytes as stored
 	Entry
+	Status
+}
+
+// Status is the part of a record that changes.
+type Status struct {
 	State    State
 	Due      time.Time     // when a queued or deferred message is to be tried
 	Reason   reason.Reason // or empty
@@ -157,6 +122,12 @@ type Record struct {
 	Warned   bool // the sender was told of the delay, or is not to be
 	Finished time.Time
 	Progress Progress
+
+	// For the queue itself.
+	Node       string // that has claimed the message
+	Fence      int64  // counts up with each claim and each action of an operator
+	StartTag   int64  // the order among the queued messages of its lane
+	HasContent bool
 }
 
 // Receipt is what of a message is counted against its client's rates.
@@ -206,100 +177,6 @@ type Submission struct {
 	Entry
 	Body   []byte
 	Events []Event
-}
-
-// Writer takes the bytes of one message. Nothing of it is visible until Commit.
-type Writer interface {
-	io.Writer
-	// ID is the queue ID that the message will have.
-	ID() string
-	// Commit returns when bytes and entry are durable; ErrNoSpace when the disk is full.
-	// After an error the message is not in the queue.
-	Commit(ctx context.Context, e Entry) error
-	// Abort leaves nothing behind. It does nothing after Commit.
-	Abort() error
-}
-
-// Body is the stored message. It must be closed.
-type Body interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64
-	// Check reads all of it: ErrDamaged, if it or the envelope in the record is not
-	// what was accepted.
-	Check() error
-}
-
-// Limits bounds what the queue takes; a zero field bounds nothing. What the disk has no
-// room for is never taken.
-type Limits struct {
-	Messages  int64 // that are not sent
-	Bytes     int64 // of those
-	FreeSpace int64 // bytes that stay free on the disk, at most a tenth of it
-}
-
-// Intake accepts messages.
-type Intake interface {
-	Create(ctx context.Context) (Writer, error)
-	// CheckCapacity returns ErrFull or ErrNoSpace if a message of size bytes must not be
-	// taken. Sessions that check at the same time may together exceed the limits by
-	// what they bring.
-	CheckCapacity(ctx context.Context, size int64, l Limits) error
-}
-
-// Claim is a request for work.
-type Claim struct {
-	Node    string
-	Max     int // tasks at most, of responsive lanes
-	PerLane int // tasks that one responsive lane may have in delivery at a time
-	// Responsive reports whether requests of a lane are being answered; nil stands for
-	// all lanes. Of an unresponsive lane one task may be in delivery at a time.
-	Responsive      func(Lane) bool
-	MaxUnresponsive int // tasks at most, of unresponsive lanes
-}
-
-// Work hands out messages for delivery. Save and Finish return ErrFenced when the
-// claim is no longer the caller's.
-type Work interface {
-	// Claim takes messages that are due and marks them Delivering, with one more
-	// attempt. Lanes with the fewest messages in delivery come first, and among equals
-	// the one that waited longest. Within a lane new and deferred messages alternate,
-	// and new ones are shared out among their senders (see docs/queue.md).
-	// Claim also returns when the next message falls due, the zero Time if none waits.
-	Claim(ctx context.Context, c Claim) ([]Task, time.Time, error)
-	// Open returns the content unchecked; ErrDamaged if there is none.
-	Open(ctx context.Context, id string) (Body, error)
-	// Save records progress; it is durable on return.
-	Save(ctx context.Context, ref Ref, p Progress, events ...Event) error
-	Finish(ctx context.Context, ref Ref, o Outcome) error
-	// Pause stops claims from a lane until then, or from all lanes of its connection and
-	// principal when lane.Mailbox is empty. An earlier end does not shorten a pause.
-	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
-	// Renew extends the node's lease and gives back what dead nodes had claimed. It
-	// returns how many messages that were.
-	Renew(ctx context.Context, node string, lease time.Duration) (int, error)
-	// Wake receives when new work may be there.
-	Wake() <-chan struct{}
-}
-
-// Warnings finds messages whose senders are to be warned of a delay.
-type Warnings interface {
-	// Overdue returns messages received before t that are waiting, unwarned and
-	// certainly undelivered, at most 100. It leaves out those whose warning would have
-	// to wait in a paused lane: in via, or in their own if via is the zero Lane.
-	Overdue(ctx context.Context, t time.Time, via Lane) ([]Record, error)
-	// MarkWarned records that the sender was warned, and queues the warning if there
-	// is one. It returns ErrFenced if the message no longer waits or was warned of.
-	MarkWarned(ctx context.Context, id string, warning *Submission, events ...Event) error
-}
-
-// Cleanups hands out the records of what ended messages may have left behind.
-type Cleanups interface {
-	// NextCleanup returns the first record with an ID greater than after, or
-	// ErrNotFound. It may be worked on for CleanupTime, then it has to be read again.
-	NextCleanup(ctx context.Context, after string) (Cleanup, error)
-	// EndCleanup removes the record.
-	EndCleanup(ctx context.Context, id string) error
 }
 
 // Cleanup is a record of what an ended or deleted message may have left behind.
@@ -362,44 +239,4 @@ type Stats struct {
 	Messages map[State]int64
 	Bytes    int64     // of messages that are not sent
 	Oldest   time.Time // receipt of the oldest message that is queued, deferred, delivering or held
-}
-
-// Inspector reads the queue.
-type Inspector interface {
-	// List returns the records that f selects, oldest first.
-	List(ctx context.Context, f Filter) ([]Record, error)
-	Get(ctx context.Context, id string) (Record, []Event, error)
-	Open(ctx context.Context, id string) (Body, error)
-	// Receipts calls each for every message received since then, in no order.
-	Receipts(ctx context.Context, since time.Time, each func(Receipt)) error
-	Stats(ctx context.Context) (Stats, error)
-	// Lanes returns the lanes that have messages or a pause, by name.
-	Lanes(ctx context.Context) ([]LaneStatus, error)
-}
-
-// Controller carries out what an operator or a setting asks for.
-type Controller interface {
-	// Apply carries out an operator's action. It raises the fence, so that a worker
-	// that has the message cannot go on to send it.
-	Apply(ctx context.Context, id string, a Action, by string) error
-	// Pause is the same as Work's.
-	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
-	// Resume ends a pause, and with it the wait of the messages that it deferred;
-	// ErrNotFound if there is none.
-	Resume(ctx context.Context, lane Lane) error
-	// Expire removes ended messages beyond r and returns how many it removed.
-	Expire(ctx context.Context, r Retention) (int, error)
-}
-
-// Store is a queue engine.
-type Store interface {
-	Intake
-	Work
-	Warnings
-	Cleanups
-	Inspector
-	Controller
-	// Healthy is nil while the store can take mail.
-	Healthy() error
-	Close() error
 }

@@ -14,7 +14,8 @@ var received = time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC)
 
 func message() queue.Record {
 	return queue.Record{
-		ID: "0M1", Received: received, Size: 12, State: queue.Deferred, Due: received.Add(time.Minute), Reason: "throttled", Detail: "in 30s",
+		ID: "0M1", Received: received, Size: 12,
+		Status: queue.Status{State: queue.Deferred, Due: received.Add(time.Minute), Reason: "throttled", Detail: "in 30s"},
 		Entry: queue.Entry{
 			Envelope: queue.Envelope{To: []string{"a@x.test", "b@x.test"}, DSN: queue.DSN{Return: "HDRS", Recipients: map[string]queue.RecipientDSN{"a@x.test": {Notify: []string{"NEVER"}}}}},
 			Lane:     queue.Lane{Connection: "contoso", Mailbox: "crm@contoso.test"}, Subject: "two\nlines \x1b[2J",

@@ -67,7 +67,7 @@ func (b *backlog) fill(t *testing.T, messages int) {
 	wg.Wait()
 }
 
-func (b *backlog) open(t *testing.T) *sqlite.Store {
+func (b *backlog) open(t *testing.T) *queue.Queue {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: filepath.Join(b.relay.Dir, "data"), Exclusive: true})
 	if err != nil {
@@ -76,7 +76,7 @@ func (b *backlog) open(t *testing.T) *sqlite.Store {
 	return store
 }
 
-func queueOne(t *testing.T, store *sqlite.Store, body []byte, mailbox int) error {
+func queueOne(t *testing.T, store *queue.Queue, body []byte, mailbox int) error {
 	w, err := store.Create(t.Context())
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func queueOne(t *testing.T, store *sqlite.Store, body []byte, mailbox int) error
 // noisy machine disturbs both alike.
 func claimInTurns(t *testing.T, all []*backlog) {
 	t.Helper()
-	stores := make([]*sqlite.Store, len(all))
+	stores := make([]*queue.Queue, len(all))
 	for i, b := range all {
 		stores[i] = b.open(t)
 		defer stores[i].Close()

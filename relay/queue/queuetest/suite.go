@@ -18,7 +18,7 @@ import (
 )
 
 // Open opens the engine on dir as the daemon does. The suite closes it.
-type Open func(t *testing.T, dir string) queue.Store
+type Open func(t *testing.T, dir string) *queue.Queue
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
@@ -69,7 +69,7 @@ type bench struct {
 	*testing.T
 	dir   string
 	open  Open
-	store queue.Store
+	store *queue.Queue
 }
 
 func (b *bench) reopen() {

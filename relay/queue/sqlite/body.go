@@ -51,19 +51,43 @@ func (osFiles) SyncDir(path string) error { return syncDir(path) }
 
 func (osFiles) Free(path string) (free, size int64, err error) { return freeSpace(path) }
 
-func (s *Store) bodyPath(id string) string {
+func (s *storage) bodyPath(id string) string {
 	return filepath.Join(s.dir, bodiesName, id)
 }
 
-// spool holds one body while it arrives: in memory up to inlineBody, then in its file.
+// spool implements queue.Content: it holds one body while it arrives, in memory up to
+// inlineBody, then in its file.
 type spool struct {
-	s        *Store
+	s        *storage
 	id       string
 	mem      bytes.Buffer
 	f        file
 	size     int64
 	sum      uint32 // CRC-32C of what was written
 	unsynced int
+}
+
+// NewContent implements queue.Contents.
+func (s *storage) NewContent(id string) queue.Content { return &spool{s: s, id: id} }
+
+// ContentOf implements queue.Contents. The body is a row whatever its size: a file could
+// not be undone.
+func (s *storage) ContentOf(id string, body []byte) queue.Content {
+	b := &spool{s: s, id: id, size: int64(len(body)), sum: crc32.Checksum(body, castagnoli)}
+	b.mem.Write(body)
+	return b
+}
+
+// Space implements queue.Contents.
+func (s *storage) Space() (free, size int64, err error) { return s.files.Free(s.dir) }
+
+func (b *spool) Size() int64 { return b.size }
+
+func (b *spool) kind() int {
+	if b.f != nil {
+		return bodyFile
+	}
+	return bodyRow
 }
 
 func (b *spool) Write(p []byte) (int, error) {
@@ -105,8 +129,8 @@ func (b *spool) writeFile(p []byte) (int, error) {
 	return n, diskError(err)
 }
 
-// sync makes the file and its name durable; it does nothing for a body in memory.
-func (b *spool) sync() error {
+// Sync makes the file and its name durable; it does nothing for a body in memory.
+func (b *spool) Sync() error {
 	if b.f == nil {
 		return nil
 	}
@@ -120,7 +144,8 @@ func (b *spool) sync() error {
 	return err
 }
 
-func (b *spool) remove() error {
+// Discard implements queue.Content.
+func (b *spool) Discard() error {
 	if b.f == nil {
 		return nil
 	}
@@ -142,7 +167,7 @@ func diskError(err error) error {
 // synced ends intake after a sync that failed: the kernel has thrown away what it
 // could not write, perhaps of other files too, and the next sync would pass. Of a full
 // disk that is known to concern this file alone, which is removed.
-func (s *Store) synced(err error) error {
+func (s *storage) synced(err error) error {
 	err = diskError(err)
 	if errors.Is(err, queue.ErrDisk) {
 		return s.fail(err)
@@ -151,14 +176,14 @@ func (s *Store) synced(err error) error {
 }
 
 // removeFiles removes bodies whose rows are gone. What remains is swept at the next start.
-func (s *Store) removeFiles(ids []string) {
+func (s *storage) removeFiles(ids []string) {
 	for _, id := range ids {
 		_ = os.Remove(s.bodyPath(id))
 	}
 }
 
 // sweepBodies removes the files whose message was never committed, or is gone.
-func (s *Store) sweepBodies(ctx context.Context) error {
+func (s *storage) sweepBodies(ctx context.Context) error {
 	dir := filepath.Join(s.dir, bodiesName)
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -14,20 +14,17 @@ import (
 // maxBatch is how many operations share a commit at most.
 const maxBatch = 512
 
-// op is one change. run may be called twice (see commitBatch), so it only
-// changes the database and its own captured results.
+// op is one transaction of queue.Storage's Update.
 type op struct {
-	ctx  context.Context
-	run  func(ctx context.Context, tx *transaction) error
-	done chan error
-	err  error
+	run   func(queue.Tx) error
+	files []string // to remove once it is durable
+	done  chan error
+	err   error
 }
 
-// do has the committer run fn in a transaction and returns when it is durable.
-// Errors of package queue (ErrFenced, ErrNotFound, ErrState) must be returned
-// before fn changed anything: they fail this operation, not the transaction.
-func (s *Store) do(ctx context.Context, fn func(context.Context, *transaction) error) error {
-	o := &op{ctx: context.WithoutCancel(ctx), run: fn, done: make(chan error, 1)}
+// Update implements queue.Storage: the committer runs fn.
+func (s *storage) Update(_ context.Context, fn func(queue.Tx) error) error {
+	o := &op{run: fn, done: make(chan error, 1)}
 	s.mu.RLock()
 	if s.closed {
 		s.mu.RUnlock()
@@ -35,11 +32,15 @@ func (s *Store) do(ctx context.Context, fn func(context.Context, *transaction) e
 	}
 	s.ops <- o
 	s.mu.RUnlock()
-	return <-o.done // not ctx: whether it was committed must be known
+	if err := <-o.done; err != nil {
+		return err
+	}
+	s.removeFiles(o.files)
+	return nil
 }
 
 // commitLoop drains what waits into one transaction at a time.
-func (s *Store) commitLoop() {
+func (s *storage) commitLoop() {
 	defer close(s.done)
 	for first := range s.ops {
 		batch := s.gather([]*op{first})
@@ -50,7 +51,7 @@ func (s *Store) commitLoop() {
 	}
 }
 
-func (s *Store) gather(batch []*op) []*op {
+func (s *storage) gather(batch []*op) []*op {
 	for len(batch) < maxBatch {
 		select {
 		case o, ok := <-s.ops:
@@ -67,7 +68,7 @@ func (s *Store) gather(batch []*op) []*op {
 
 // commitBatch runs the batch in one transaction; when that fails as a whole,
 // each operation runs alone, so that one cannot fail its neighbours.
-func (s *Store) commitBatch(batch []*op) {
+func (s *storage) commitBatch(batch []*op) {
 	if err := s.transact(batch); err == nil {
 		return
 	} else if len(batch) == 1 {
@@ -82,24 +83,25 @@ func (s *Store) commitBatch(batch []*op) {
 }
 
 // transact sets the err of each operation, or returns why none was committed.
-func (s *Store) transact(batch []*op) (err error) {
+func (s *storage) transact(batch []*op) (err error) {
 	if err := s.Healthy(); err != nil {
 		return err
 	}
-	ctx := context.Background()
-	if err := s.writer.begin(ctx); err != nil {
+	if err := s.writer.begin(); err != nil {
 		return s.fault(err)
 	}
 	for _, o := range batch {
-		o.err = o.run(o.ctx, s.writer)
+		s.writer.files = nil
+		o.err = o.run(s.writer)
+		o.files = s.writer.files
 		if o.err != nil && !refusal(o.err) {
-			s.writer.rollback(ctx)
+			s.writer.rollback()
 			return s.fault(o.err)
 		}
 	}
-	if err := s.writer.commit(ctx); err != nil {
-		s.writer.rollback(ctx)
-		s.void(ctx)
+	if err := s.writer.commit(); err != nil {
+		s.writer.rollback()
+		s.void()
 		return s.fault(err)
 	}
 	return nil
@@ -110,8 +112,8 @@ func (s *Store) transact(batch []*op) (err error) {
 // next start: mail that was refused would be sent, and once more when its client tries
 // again. It writes page 1 as it is. That this write may fail too, or be lost with the
 // power, leaves what was in doubt in doubt.
-func (s *Store) void(ctx context.Context) {
-	_, _ = s.writer.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+func (s *storage) void() {
+	_, _ = s.writer.conn.ExecContext(context.Background(), fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
 }
 
 func refusal(err error) bool {
@@ -119,7 +121,7 @@ func refusal(err error) bool {
 }
 
 // fault maps an error of the engine.
-func (s *Store) fault(err error) error {
+func (s *storage) fault(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return err
@@ -138,7 +140,7 @@ func (s *Store) fault(err error) error {
 // fail ends intake and every other change for good: a failed write is never tried
 // again. What the kernel threw away then would pass as written; only a new process
 // reads what is really there.
-func (s *Store) fail(err error) error {
+func (s *storage) fail(err error) error {
 	err = fmt.Errorf("%w; nothing is taken or sent until graphrelay is restarted", err)
 	s.broken.CompareAndSwap(nil, &err)
 	return err

@@ -29,7 +29,7 @@ func seal(content uint32, envelope ...string) int64 {
 const selectBody = "SELECT message.body, body.data, size, sum, mail_from, recipients, dsn FROM message LEFT JOIN body USING (id) WHERE id=?"
 
 // Open implements queue.Work and queue.Inspector.
-func (s *Store) Open(ctx context.Context, id string) (queue.Body, error) {
+func (s *storage) Open(ctx context.Context, id string) (queue.Body, error) {
 	var kind int
 	var data []byte
 	var b body

@@ -13,22 +13,22 @@ import (
 // A damaged message is known for one; the others are whole.
 func TestDamagedMessage(t *testing.T) {
 	const small, large = 20 << 10, 1 << 20
-	bodyOf := func(f func([]byte) []byte) func(*testing.T, *Store, string) {
-		return func(t *testing.T, s *Store, id string) { change(t, s.bodyPath(id), f) }
+	bodyOf := func(f func([]byte) []byte) func(*testing.T, opened, string) {
+		return func(t *testing.T, s opened, id string) { change(t, s.storage.bodyPath(id), f) }
 	}
-	sql := func(statement string) func(*testing.T, *Store, string) {
-		return func(t *testing.T, s *Store, id string) {
-			if _, err := s.writer.conn.ExecContext(t.Context(), statement, id); err != nil {
+	sql := func(statement string) func(*testing.T, opened, string) {
+		return func(t *testing.T, s opened, id string) {
+			if _, err := s.storage.writer.conn.ExecContext(t.Context(), statement, id); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	for name, tt := range map[string]struct {
 		size   int
-		damage func(t *testing.T, s *Store, id string)
+		damage func(t *testing.T, s opened, id string)
 		says   string
 	}{
-		"file missing":        {large, func(t *testing.T, s *Store, id string) { removeFile(t, s.bodyPath(id)) }, "missing"},
+		"file missing":        {large, func(t *testing.T, s opened, id string) { removeFile(t, s.storage.bodyPath(id)) }, "missing"},
 		"file shorter":        {large, bodyOf(func(b []byte) []byte { return b[:len(b)-1] }), "bytes instead of"},
 		"file longer":         {large, bodyOf(func(b []byte) []byte { return append(b, 'x') }), "bytes instead of"},
 		"file empty":          {large, bodyOf(func(b []byte) []byte { return nil }), "bytes instead of"},
@@ -67,7 +67,7 @@ func TestDamagedMessage(t *testing.T) {
 }
 
 // checkContent reads it twice.
-func checkContent(t *testing.T, s *Store, id string) error {
+func checkContent(t *testing.T, s opened, id string) error {
 	b, err := s.Open(t.Context(), id)
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func damage(err error) error {
 
 // checkFiles finds what SQLite would take for a new database, or for a log that ends
 // earlier: it has to come before SQLite, which then makes it so.
-func (s *Store) checkFiles() error {
+func (s *storage) checkFiles() error {
 	st, err := os.Stat(filepath.Join(s.dir, DatabaseName))
 	switch {
 	case err == nil && st.Size() > 0:
@@ -67,7 +67,7 @@ const bodyCheck = time.Second
 // second. Bodies and histories are read as far as time allows: they may be 20 GiB, read
 // at 400 MB a second from memory and at 23 from the disk. A damaged body shows when it
 // is opened.
-func (s *Store) checkDatabase(ctx context.Context, limit time.Duration) error {
+func (s *storage) checkDatabase(ctx context.Context, limit time.Duration) error {
 	for _, table := range []string{"lane", "message", "pause", "cleanup", "node"} {
 		if err := s.pragmaCheck(ctx, "integrity_check("+table+")"); err != nil {
 			return err
@@ -82,7 +82,7 @@ func (s *Store) checkDatabase(ctx context.Context, limit time.Duration) error {
 	return err
 }
 
-func (s *Store) pragmaCheck(ctx context.Context, check string) error {
+func (s *storage) pragmaCheck(ctx context.Context, check string) error {
 	var result string
 	if err := s.read.QueryRowContext(ctx, "PRAGMA "+check).Scan(&result); err != nil {
 		return damage(err)

@@ -77,10 +77,10 @@ func TestMissingDatabase(t *testing.T) {
 }
 
 // killed is the store's directory as it is if its process is killed now.
-func killed(t *testing.T, s *Store) (dir string) {
+func killed(t *testing.T, s opened) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(s.dir)); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(s.storage.dir)); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -97,7 +97,7 @@ func TestDamagedLog(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i == messages/2 {
-			young = read(t, filepath.Join(s.dir, shmName))
+			young = read(t, filepath.Join(s.storage.dir, shmName))
 		}
 	}
 	garbage := func(b []byte) []byte { return append(b, b[4096:9000]...) }
@@ -157,7 +157,7 @@ func TestMovedLog(t *testing.T) {
 	if _, err := put(t, s, 100); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA wal_checkpoint"); err != nil {
+	if _, err := s.storage.writer.conn.ExecContext(t.Context(), "PRAGMA wal_checkpoint"); err != nil {
 		t.Fatal(err)
 	}
 	dir := killed(t, s)
@@ -179,7 +179,7 @@ func TestLogNewerThanIndex(t *testing.T) {
 		}
 	}
 	fill(20)
-	index := read(t, filepath.Join(s.dir, shmName))
+	index := read(t, filepath.Join(s.storage.dir, shmName))
 	fill(30) // a checkpoint is after 1000 frames, of which a message takes 30
 	dir := killed(t, s)
 	change(t, filepath.Join(dir, walName), func(b []byte) []byte {
@@ -229,7 +229,7 @@ func TestDamagedBodyPage(t *testing.T) {
 		t.Fatalf("a start gave %v", err)
 	}
 	s = open(t, Options{Dir: dir})
-	if err := s.checkDatabase(t.Context(), 0); err != nil {
+	if err := s.storage.checkDatabase(t.Context(), 0); err != nil {
 		t.Fatalf("the records alone: %v", err)
 	}
 	for i, id := range ids {

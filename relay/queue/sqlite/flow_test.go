@@ -13,8 +13,8 @@ import (
 // with the queue.
 func TestClaimsReadIndexes(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
-	for _, query := range []string{nextNew, nextDeferred, readyLanes, nextDue} {
-		rows, err := s.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, 1, 1)
+	for _, query := range []string{nextQueued, nextDeferred, readyLanes, nextDue} {
+		rows, err := s.storage.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, 1, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,11 +42,11 @@ func TestClaimsReadIndexes(t *testing.T) {
 // mail waiting stays.
 func TestTurnsAreForgotten(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
-	for n := range 2*expireBatch + 10 {
+	for n := range 400 + 10 {
 		putFrom(t, s, fmt.Sprintf("%d@x.test", n))
 	}
 	tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 1000, PerLane: 1000})
-	if err != nil || len(tasks) != 2*expireBatch+10 {
+	if err != nil || len(tasks) != 400+10 {
 		t.Fatalf("claimed %d, %v", len(tasks), err)
 	}
 	putFrom(t, s, "waits@x.test")
@@ -55,7 +55,7 @@ func TestTurnsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rows, waiting int
-	err = s.read.QueryRowContext(t.Context(), "SELECT count(*), coalesce(sum(source LIKE '% waits@x.test'), 0) FROM flow").Scan(&rows, &waiting)
+	err = s.storage.read.QueryRowContext(t.Context(), "SELECT count(*), coalesce(sum(source LIKE '% waits@x.test'), 0) FROM flow").Scan(&rows, &waiting)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestTurnsAreForgotten(t *testing.T) {
 	}
 }
 
-func putFrom(t *testing.T, s *Store, sender string) {
+func putFrom(t *testing.T, s opened, sender string) {
 	t.Helper()
 	w, err := s.Create(t.Context())
 	if err != nil {

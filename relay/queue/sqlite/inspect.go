@@ -2,8 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,8 +11,8 @@ import (
 
 const defaultListLimit = 1000
 
-// List implements queue.Inspector: oldest first.
-func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Record, error) {
+// List implements queue.Inspector.
+func (s *storage) List(ctx context.Context, f queue.Filter) ([]queue.Record, error) {
 	where, args := conditions(f)
 	limit := f.Limit
 	if limit <= 0 {
@@ -24,7 +22,7 @@ func (s *Store) List(ctx context.Context, f queue.Filter) ([]queue.Record, error
 }
 
 // records reads what the rest of a query on message and its lane selects.
-func (s *Store) records(ctx context.Context, rest string, args ...any) ([]queue.Record, error) {
+func (s *storage) records(ctx context.Context, rest string, args ...any) ([]queue.Record, error) {
 	rows, err := s.read.QueryContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+rest, args...)
 	if err != nil {
 		return nil, err
@@ -32,7 +30,7 @@ func (s *Store) records(ctx context.Context, rest string, args ...any) ([]queue.
 	defer rows.Close()
 	var list []queue.Record
 	for rows.Next() {
-		r, _, err := scanRecord(rows)
+		r, err := scanRecord(rows)
 		if err != nil {
 			return nil, err
 		}
@@ -42,7 +40,7 @@ func (s *Store) records(ctx context.Context, rest string, args ...any) ([]queue.
 }
 
 // Receipts implements queue.Inspector.
-func (s *Store) Receipts(ctx context.Context, since time.Time, each func(queue.Receipt)) error {
+func (s *storage) Receipts(ctx context.Context, since time.Time, each func(queue.Receipt)) error {
 	where, args := conditions(queue.Filter{States: queue.States()}) // the index is of state and receipt
 	rows, err := s.read.QueryContext(ctx, "SELECT received, mail_from, header_from, reply_to, user, client, json_array_length(recipients) FROM message m"+
 		where+" AND received >= ?", append(args, micros(since))...)
@@ -102,8 +100,8 @@ func conditions(f queue.Filter) (where string, args []any) {
 }
 
 // Get implements queue.Inspector.
-func (s *Store) Get(ctx context.Context, id string) (queue.Record, []queue.Event, error) {
-	r, _, err := scanRecord(s.read.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+" WHERE m.id=?", id))
+func (s *storage) Get(ctx context.Context, id string) (queue.Record, []queue.Event, error) {
+	r, err := scanRecord(s.read.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+" WHERE m.id=?", id))
 	if err != nil {
 		return r, nil, err
 	}
@@ -125,119 +123,8 @@ func (s *Store) Get(ctx context.Context, id string) (queue.Record, []queue.Event
 	return r, events, rows.Err()
 }
 
-// transition says from which states an action may start, and where it leads.
-func transition(a queue.Action) (from []queue.State, to queue.State, err error) {
-	switch a {
-	case queue.Hold:
-		return []queue.State{queue.Queued, queue.Deferred, queue.Delivering}, queue.Held, nil
-	case queue.Release:
-		return []queue.State{queue.Held}, queue.Queued, nil
-	case queue.Retry:
-		return []queue.State{queue.Queued, queue.Deferred, queue.Held, queue.Failed}, queue.Queued, nil
-	case queue.Delete:
-		return []queue.State{queue.Queued, queue.Deferred, queue.Held, queue.Failed, queue.Sent}, "", nil
-	}
-	return nil, "", fmt.Errorf("unknown action %q", a)
-}
-
-// Apply implements queue.Controller. It raises the fence, so that a worker which is at
-// the message cannot go on to send it.
-func (s *Store) Apply(ctx context.Context, id string, a queue.Action, by string) error {
-	from, to, err := transition(a)
-	if err != nil {
-		return err
-	}
-	var kind int
-	err = s.do(ctx, func(ctx context.Context, tx *transaction) error {
-		to := to
-		var state queue.State
-		var why reason.Reason
-		var until int64
-		err := tx.QueryRowContext(ctx, "SELECT state, reason, body, due FROM message WHERE id=?", id).Scan(&state, &why, &kind, &until)
-		if err != nil {
-			return notFound(err)
-		}
-		if !slices.Contains(from, state) {
-			return fmt.Errorf("%w: it is %s", queue.ErrState, state)
-		}
-		if a == queue.Delete {
-			if err := leaveOrphan(ctx, tx, id); err != nil {
-				return err
-			}
-			return remove(ctx, tx, id)
-		}
-		if kind == bodyNone {
-			return fmt.Errorf("%w: its content is gone, the client was told of the failure", queue.ErrState)
-		}
-		due := time.Now()
-		if state != queue.Deferred || why == reason.Operator {
-			due = later(due, fromMicros(until))
-		}
-		if a == queue.Retry {
-			if err := resume(ctx, tx, id); err != nil {
-				return err
-			}
-			adopted, err := adopt(ctx, tx, id)
-			if err != nil {
-				return err
-			}
-			if adopted {
-				due = due.Add(2 * queue.CleanupTime)
-			}
-		}
-		if to == queue.Queued && time.Until(due) > 0 {
-			to = queue.Deferred // a queued one is due at once
-		}
-		if to == queue.Queued && state != queue.Queued {
-			if err := takeTurnAgain(ctx, tx, id); err != nil {
-				return err
-			}
-		}
-		return move(ctx, tx, id, to, due, queue.Event{What: string(a), Detail: "by " + by})
-	})
-	if err != nil {
-		return err
-	}
-	if a == queue.Delete && kind == bodyFile {
-		s.removeFiles([]string{id})
-	}
-	s.signal()
-	return nil
-}
-
-// resume ends what pauses the message's lane, but for a pause by hand: whoever asks
-// for a retry has mended it.
-func resume(ctx context.Context, tx *transaction, id string) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM pause WHERE EXISTS (SELECT 1 FROM message JOIN lane ON lane.id = message.lane
-		WHERE message.id=? AND lane.connection = pause.connection AND lane.principal = pause.principal AND pause.mailbox IN ('', lane.mailbox))
-		AND reason != ?`, id, reason.Operator)
-	return err
-}
-
-func move(ctx context.Context, tx *transaction, id string, to queue.State, due time.Time, e queue.Event) error {
-	var why reason.Reason
-	if to != queue.Queued {
-		why = reason.Operator // held, or waiting before a retry
-	}
-	_, err := tx.ExecContext(ctx, `UPDATE message SET state=?, due=?, reason=?, detail=?, owner='', fence=fence+1, finished=0
-		WHERE id=?`, to, micros(due), why, e.Detail, id)
-	if err != nil {
-		return err
-	}
-	return addEvents(ctx, tx, id, e)
-}
-
-func remove(ctx context.Context, tx *transaction, id string) error {
-	for _, table := range []string{"body", "event", "message"} {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE id=?", id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Stats implements queue.Inspector.
-func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
+func (s *storage) Stats(ctx context.Context) (queue.Stats, error) {
 	st := queue.Stats{Messages: map[queue.State]int64{}}
 	rows, err := s.read.QueryContext(ctx, "SELECT state, count(*), sum(size), min(received) FROM message GROUP BY state")
 	if err != nil {
@@ -260,4 +147,41 @@ func (s *Store) Stats(ctx context.Context) (queue.Stats, error) {
 		}
 	}
 	return st, rows.Err()
+}
+
+// Lanes implements queue.Inspector.
+func (s *storage) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
+	rows, err := s.read.QueryContext(ctx, `
+		SELECT connection, principal, mailbox, '', 0, 0, until, reason FROM pause WHERE until > ?
+		UNION ALL
+		SELECT connection, principal, mailbox, state, count(*), min(received), 0, ''
+		FROM message JOIN lane ON lane.id = message.lane WHERE state NOT IN ('sent', 'failed') GROUP BY lane.id, state
+		ORDER BY 1, 2, 3`, micros(time.Now()))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []queue.LaneStatus
+	for rows.Next() {
+		var l queue.Lane
+		var state queue.State
+		var n, received, until int64
+		var why reason.Reason
+		if err := rows.Scan(&l.Connection, &l.Principal, &l.Mailbox, &state, &n, &received, &until, &why); err != nil {
+			return nil, err
+		}
+		if len(list) == 0 || list[len(list)-1].Lane != l {
+			list = append(list, queue.LaneStatus{Lane: l, Messages: map[queue.State]int64{}})
+		}
+		last := &list[len(list)-1]
+		if until > 0 {
+			last.PausedUntil, last.PausedFor = fromMicros(until), why
+			continue
+		}
+		last.Messages[state] = n
+		if t := fromMicros(received); last.Oldest.IsZero() || t.Before(last.Oldest) {
+			last.Oldest = t
+		}
+	}
+	return list, rows.Err()
 }

@@ -75,20 +75,20 @@ func oldRecords() map[string]queue.Record {
 	}
 	records := map[string]queue.Record{}
 	for n, r := range []queue.Record{
-		{Entry: first, State: queue.Queued, Due: at(0)},
+		{Entry: first, Status: queue.Status{State: queue.Queued, Due: at(0), Fence: 0, StartTag: 41, HasContent: true}},
 		{Entry: visitor(queue.Lane{Connection: "tenants", Principal: "anna@contoso.test", Mailbox: "anna@contoso.test"}, "claimed", "<2@x>", "10.0.0.2"),
-			State: queue.Delivering, Due: at(1), Attempts: 1, Progress: progress(`{"draft_wanted":true}`, true, false)},
-		{Entry: entry(contoso, "uploading", "<3@x>"), State: queue.Deferred, Due: later(0), Attempts: 2, Warned: true, Reason: "network", Detail: "reset",
-			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAk=","attached":2,"upload_url":"https://graph.test/u?token=1&x=\"y\"","upload_offset":327680}`, true, false)},
-		{Entry: entry(contoso, "in doubt", "<4@x>"), State: queue.Deferred, Due: later(1), Attempts: 1, Reason: "confirming",
-			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAl=","send_wanted":"2026-01-02T03:04:08.250001Z","settle":"2026-01-02T03:09:08.250001Z"}`, true, true)},
+			Status: queue.Status{State: queue.Delivering, Due: at(1), Attempts: 1, Progress: progress(`{"draft_wanted":true}`, true, false), Fence: 4, StartTag: 2, HasContent: true}},
+		{Entry: entry(contoso, "uploading", "<3@x>"), Status: queue.Status{State: queue.Deferred, Due: later(0), Attempts: 2, Warned: true, Reason: "network", Detail: "reset",
+			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAk=","attached":2,"upload_url":"https://graph.test/u?token=1&x=\"y\"","upload_offset":327680}`, true, false), Fence: 2, StartTag: 39, HasContent: true}},
+		{Entry: entry(contoso, "in doubt", "<4@x>"), Status: queue.Status{State: queue.Deferred, Due: later(1), Attempts: 1, Reason: "confirming",
+			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAl=","send_wanted":"2026-01-02T03:04:08.250001Z","settle":"2026-01-02T03:09:08.250001Z"}`, true, true), Fence: 1, StartTag: 38, HasContent: true}},
 		{Entry: visitor(queue.Lane{Connection: "tenants", Principal: "id@fabrikam.test", Mailbox: "b@fabrikam.test"}, "held", "<5@x>", "10.0.0.3"),
-			State: queue.Held, Due: at(4), Attempts: 1, Reason: "send_unknown", Progress: progress(`{"path":"draft","late_draft":true}`, true, false)},
-		{Entry: entry(contoso, "sent", "<6@x>"), State: queue.Sent, Due: at(5), Attempts: 1, Finished: at(15),
-			Progress: progress(`{"path":"mime","draft_wanted":true,"draft_id":"AAm=","send_wanted":"2026-01-02T03:04:10.000000Z","settle":"2026-01-02T03:09:10.000000Z","accepted":true}`, true, true)},
-		{Entry: entry(contoso, "failed", "<7@x>"), State: queue.Failed, Due: at(6), Attempts: 3, Finished: at(16), Reason: "too_large", Detail: "no"},
-		{Entry: entry(contoso, "not sent", "<8@x>"), State: queue.Deferred, Due: later(2), Attempts: 1, Reason: "network",
-			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAn=","send_wanted":"2026-01-02T03:04:12.000000Z","settle":"2026-01-02T03:04:12.000000Z"}`, true, false)},
+			Status: queue.Status{State: queue.Held, Due: at(4), Attempts: 1, Reason: "send_unknown", Progress: progress(`{"path":"draft","late_draft":true}`, true, false), Fence: 3, StartTag: 0, HasContent: true}},
+		{Entry: entry(contoso, "sent", "<6@x>"), Status: queue.Status{State: queue.Sent, Due: at(5), Attempts: 1, Finished: at(15),
+			Progress: progress(`{"path":"mime","draft_wanted":true,"draft_id":"AAm=","send_wanted":"2026-01-02T03:04:10.000000Z","settle":"2026-01-02T03:09:10.000000Z","accepted":true}`, true, true), Fence: 1, StartTag: 37}},
+		{Entry: entry(contoso, "failed", "<7@x>"), Status: queue.Status{State: queue.Failed, Due: at(6), Attempts: 3, Finished: at(16), Reason: "too_large", Detail: "no", Fence: 1, StartTag: 36, HasContent: true}},
+		{Entry: entry(contoso, "not sent", "<8@x>"), Status: queue.Status{State: queue.Deferred, Due: later(2), Attempts: 1, Reason: "network",
+			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAn=","send_wanted":"2026-01-02T03:04:12.000000Z","settle":"2026-01-02T03:04:12.000000Z"}`, true, false), Fence: 1, StartTag: 35, HasContent: true}},
 	} {
 		r.ID, r.Received, r.Size = "000000000000000"+string(rune('0'+n)), at(int64(n)), 7
 		records[r.ID] = r
@@ -113,7 +113,7 @@ func TestMigration(t *testing.T) {
 		w := want[r.ID]
 		delete(want, r.ID)
 		if w.State == queue.Delivering { // its process is dead
-			w.State, w.Due = queue.Queued, r.Due
+			w.State, w.Due, w.Fence = queue.Queued, r.Due, w.Fence+1
 		}
 		if !reflect.DeepEqual(r, w) {
 			t.Errorf("got %+v\nwith %s\nwant %+v\nwith %s", r, r.Progress.Document, w, w.Progress.Document)
@@ -134,7 +134,7 @@ func TestMigration(t *testing.T) {
 	oldTags(t, s)
 }
 
-func oldCleanup(t *testing.T, s *Store) {
+func oldCleanup(t *testing.T, s opened) {
 	t.Helper()
 	got, err := s.NextCleanup(t.Context(), "")
 	if err != nil {
@@ -149,7 +149,7 @@ func oldCleanup(t *testing.T, s *Store) {
 }
 
 // oldPauses ends the pauses, and claims what they kept.
-func oldPauses(t *testing.T, s *Store) {
+func oldPauses(t *testing.T, s opened) {
 	t.Helper()
 	claim := func() (ids []string) {
 		tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 10, PerLane: 10})
@@ -182,7 +182,7 @@ func oldPauses(t *testing.T, s *Store) {
 
 // oldTags queues two more messages: those of a sender follow its earlier one, others
 // come in where the lane is.
-func oldTags(t *testing.T, s *Store) {
+func oldTags(t *testing.T, s opened) {
 	t.Helper()
 	entry := oldRecords()["0000000000000002"].Entry
 	for from, want := range map[string]int64{"a@contoso.test": 42, "other@contoso.test": 42} {
@@ -195,7 +195,7 @@ func oldTags(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 		var tag int64
-		if err := s.read.QueryRowContext(t.Context(), "SELECT start_tag FROM message WHERE id=?", w.ID()).Scan(&tag); err != nil || tag != want {
+		if err := s.storage.read.QueryRowContext(t.Context(), "SELECT start_tag FROM message WHERE id=?", w.ID()).Scan(&tag); err != nil || tag != want {
 			t.Errorf("the start tag of %s is %d, want %d; %v", from, tag, want, err)
 		}
 	}

@@ -25,18 +25,18 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// Options opens a store.
+// Options says what to open, and how.
 type Options struct {
 	Dir string // created if missing
 	// Exclusive is for the daemon: it locks the directory against a second one,
 	// gives back what an earlier process had claimed, and sweeps body files that
-	// were never committed. Without it the store is opened beside a running daemon.
+	// were never committed. Without it the queue is opened beside a running daemon.
 	Exclusive bool
 	files     fileSystem // replaced by tests that make writes fail
 }
 
-// Store implements queue.Store.
-type Store struct {
+// storage implements queue.Storage.
+type storage struct {
 	dir    string
 	files  fileSystem
 	lock   *flock.Flock
@@ -45,16 +45,14 @@ type Store struct {
 	read   *sql.DB
 	due    *sql.Stmt // nextDue, and bodyOf, on read
 	bodyOf *sql.Stmt
-	room   room
 	ops    chan *op
-	wake   chan struct{}
 	broken atomic.Pointer[error]
 	done   chan struct{} // closed when the committer has stopped
 	mu     sync.RWMutex  // guards closed against sends on ops
 	closed bool
 }
 
-var _ queue.Store = (*Store)(nil)
+var _ queue.Storage = (*storage)(nil)
 
 // DatabaseName is the database's file in the store's directory.
 const DatabaseName = "queue.db"
@@ -64,13 +62,32 @@ const (
 	lockName   = "lock"
 )
 
-// Open opens or creates the store in o.Dir.
-func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{
+// Open opens or creates the queue in o.Dir.
+func Open(ctx context.Context, o Options) (*queue.Queue, error) {
+	q, _, err := openQueue(ctx, o)
+	return q, err
+}
+
+func openQueue(ctx context.Context, o Options) (*queue.Queue, *storage, error) {
+	s, err := openStorage(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	q := queue.New(s)
+	if o.Exclusive {
+		if err := s.recover(ctx, q); err != nil {
+			_ = q.Close()
+			return nil, nil, fmt.Errorf("recover the queue in %s: %w", o.Dir, err)
+		}
+	}
+	return q, s, nil
+}
+
+func openStorage(ctx context.Context, o Options) (*storage, error) {
+	s := &storage{
 		dir:   o.Dir,
 		files: o.files,
 		ops:   make(chan *op, maxBatch),
-		wake:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
 	}
 	if s.files == nil {
@@ -93,16 +110,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open the queue in %s: %w", o.Dir, damage(err))
 	}
 	go s.commitLoop()
-	if o.Exclusive {
-		if err := s.recover(ctx); err != nil {
-			_ = s.Close()
-			return nil, fmt.Errorf("recover the queue in %s: %w", o.Dir, err)
-		}
-	}
 	return s, nil
 }
 
-func (s *Store) lockDir() error {
+func (s *storage) lockDir() error {
 	s.lock = flock.New(filepath.Join(s.dir, lockName))
 	ok, err := s.lock.TryLock()
 	if err != nil {
@@ -130,7 +141,7 @@ const (
 	readerPragmas = "&_pragma=query_only(1)"
 )
 
-func (s *Store) openDatabase(ctx context.Context) (err error) {
+func (s *storage) openDatabase(ctx context.Context) (err error) {
 	path := filepath.Join(s.dir, DatabaseName)
 	if s.write, err = sql.Open("sqlite", dsn(path, writerPragmas)); err != nil {
 		return err
@@ -158,43 +169,28 @@ func (s *Store) openDatabase(ctx context.Context) (err error) {
 	return err
 }
 
-// recover gives back what a dead process had claimed (the directory lock says
-// that there is no live one) and sweeps bodies that never got their row.
-func (s *Store) recover(ctx context.Context) error {
+// recover gives back what a dead process had claimed (the directory lock says that there
+// is no live one) and sweeps bodies that never got their row.
+func (s *storage) recover(ctx context.Context, q *queue.Queue) error {
 	if err := s.checkDatabase(ctx, bodyCheck); err != nil {
 		return err
 	}
-	err := s.do(ctx, func(ctx context.Context, tx *transaction) error {
-		_, err := tx.ExecContext(ctx, `UPDATE message SET state='queued', owner='', fence=fence+1, due=?
-			WHERE state='delivering'`, micros(time.Now()))
-		return err
-	})
-	if err != nil {
+	if err := q.Recover(ctx); err != nil {
 		return err
 	}
 	return s.sweepBodies(ctx)
 }
 
-// Healthy is nil while the store can take mail.
-func (s *Store) Healthy() error {
+// Healthy implements queue.Storage.
+func (s *storage) Healthy() error {
 	if p := s.broken.Load(); p != nil {
 		return *p
 	}
 	return nil
 }
 
-// Wake implements queue.Work.
-func (s *Store) Wake() <-chan struct{} { return s.wake }
-
-func (s *Store) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Close waits for what is being committed and gives the directory free.
-func (s *Store) Close() error {
+// Close implements queue.Storage.
+func (s *storage) Close() error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -207,7 +203,7 @@ func (s *Store) Close() error {
 	return s.release()
 }
 
-func (s *Store) release() error {
+func (s *storage) release() error {
 	var errs []error
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -19,7 +18,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	queuetest.Run(t, func(t *testing.T, dir string) queue.Store {
+	queuetest.Run(t, func(t *testing.T, dir string) *queue.Queue {
 		s, err := Open(t.Context(), Options{Dir: dir, Exclusive: true})
 		if err != nil {
 			t.Fatal(err)
@@ -28,19 +27,25 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func open(t *testing.T, o Options) *Store {
+// opened is a queue together with its storage.
+type opened struct {
+	*queue.Queue
+	storage *storage
+}
+
+func open(t testing.TB, o Options) opened {
 	t.Helper()
-	s, err := Open(t.Context(), o)
+	q, s, err := openQueue(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
+	t.Cleanup(func() { _ = q.Close() })
+	return opened{q, s}
 }
 
 var testEntry = queue.Entry{Envelope: queue.Envelope{From: "a@x.test", To: []string{"b@x.test"}}, Lane: queue.Lane{Connection: "c", Mailbox: "a@x.test"}}
 
-func put(t *testing.T, s *Store, size int) (string, error) {
+func put(t *testing.T, s opened, size int) (string, error) {
 	t.Helper()
 	w, err := s.Create(t.Context())
 	if err != nil {
@@ -102,7 +107,7 @@ func TestDirectoryName(t *testing.T) {
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, Options{Dir: dir, Exclusive: true})
-	if _, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
+	if _, err := s.storage.writer.conn.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.Close()
@@ -251,11 +256,11 @@ func TestDatabaseFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pages int
-	if err := s.writer.conn.QueryRowContext(t.Context(), "PRAGMA page_count").Scan(&pages); err != nil {
+	if err := s.storage.writer.conn.QueryRowContext(t.Context(), "PRAGMA page_count").Scan(&pages); err != nil {
 		t.Fatal(err)
 	}
 	limit := func(n int) {
-		if _, err := s.writer.conn.ExecContext(t.Context(), "PRAGMA max_page_count = "+strconv.Itoa(n)); err != nil {
+		if _, err := s.storage.writer.conn.ExecContext(t.Context(), "PRAGMA max_page_count = "+strconv.Itoa(n)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -285,15 +290,19 @@ func TestNeighboursSurvive(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
-			w, err := s.Create(context.Background())
-			if err != nil {
-				t.Error(err)
-				return
-			}
+			id := queue.NewID(time.Now())
 			if i%5 == 0 {
-				w.(*writer).id = "duplicate" // only the first of them can be inserted
+				id = "duplicate" // only the first of them can be inserted
 			}
-			if err := w.Commit(context.Background(), testEntry); err != nil && i%5 != 0 {
+			err := s.storage.Update(t.Context(), func(tx queue.Tx) error {
+				f, err := tx.Flow(testEntry.Lane, "sender", "client")
+				if err != nil {
+					return err
+				}
+				r := queue.Record{ID: id, Entry: testEntry, Status: queue.Status{State: queue.Queued, HasContent: true}}
+				return tx.Insert(r, f.Lane, s.storage.ContentOf(id, nil))
+			})
+			if err != nil && i%5 != 0 {
 				t.Errorf("message %d: %v", i, err)
 			}
 		})
@@ -369,7 +378,7 @@ func TestSpaceComesBack(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
 	pages := func(pragma string) (n int) {
 		t.Helper()
-		if err := s.writer.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&n); err != nil {
+		if err := s.storage.writer.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -421,7 +430,7 @@ func BenchmarkClaim(b *testing.B) {
 }
 
 // fill queues messages in fifty lanes.
-func fill(b *testing.B, s *Store, messages int) {
+func fill(b *testing.B, s *queue.Queue, messages int) {
 	b.Helper()
 	var wg sync.WaitGroup
 	for p := range 64 {

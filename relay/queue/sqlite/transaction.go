@@ -3,68 +3,91 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+
+	"graphrelay/relay/queue"
 )
 
-// transaction is the writer's connection, with a transaction open while operations
-// run. It keeps every statement compiled, since SQLite takes longer to compile most
-// of them than to run them; sql.Tx would throw them away at each commit.
+// transaction implements queue.Tx on the writer's connection, with a transaction open
+// while operations run. It keeps every statement compiled, since SQLite takes longer to
+// compile most of them than to run them; sql.Tx would discard them at each commit.
+// Nothing interrupts it: whether an operation was committed must be known.
 type transaction struct {
+	ctx      context.Context // context.Background
 	conn     *sql.Conn
 	compiled map[string]*sql.Stmt
+	files    []string // bodies to remove once the operation under way is durable
 }
 
 func newTransaction(c *sql.Conn) *transaction {
-	return &transaction{conn: c, compiled: map[string]*sql.Stmt{}}
+	return &transaction{ctx: context.Background(), conn: c, compiled: map[string]*sql.Stmt{}}
 }
 
 // begin takes the lock at once: what is read before is still true at the commit.
-func (t *transaction) begin(ctx context.Context) error {
-	_, err := t.ExecContext(ctx, "BEGIN IMMEDIATE")
-	return err
-}
+func (t *transaction) begin() error { return t.exec("BEGIN IMMEDIATE") }
 
-func (t *transaction) commit(ctx context.Context) error {
-	_, err := t.ExecContext(ctx, "COMMIT")
-	return err
-}
+func (t *transaction) commit() error { return t.exec("COMMIT") }
 
 // rollback fails where the error has ended the transaction already.
-func (t *transaction) rollback(ctx context.Context) { _, _ = t.ExecContext(ctx, "ROLLBACK") }
+func (t *transaction) rollback() { _ = t.exec("ROLLBACK") }
 
-func (t *transaction) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+func (t *transaction) statement(query string) (*sql.Stmt, error) {
 	if s := t.compiled[query]; s != nil {
 		return s, nil
 	}
-	s, err := t.conn.PrepareContext(ctx, query)
+	s, err := t.conn.PrepareContext(t.ctx, query)
 	if err == nil {
 		t.compiled[query] = s
 	}
 	return s, err
 }
 
-func (t *transaction) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	s, err := t.statement(ctx, query)
+func (t *transaction) result(query string, args ...any) (sql.Result, error) {
+	s, err := t.statement(query)
 	if err != nil {
 		return nil, err
 	}
-	return s.ExecContext(ctx, args...)
+	return s.ExecContext(t.ctx, args...)
 }
 
-func (t *transaction) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	s, err := t.statement(ctx, query)
+func (t *transaction) exec(query string, args ...any) error {
+	_, err := t.result(query, args...)
+	return err
+}
+
+// count returns how many rows were changed.
+func (t *transaction) count(query string, args ...any) (int, error) {
+	res, err := t.result(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := res.RowsAffected()
+	return int(n), err
+}
+
+// one returns none if no row was changed.
+func (t *transaction) one(none error, query string, args ...any) error {
+	n, err := t.count(query, args...)
+	if err == nil && n == 0 {
+		return none
+	}
+	return err
+}
+
+func (t *transaction) rows(query string, args ...any) (*sql.Rows, error) {
+	s, err := t.statement(query)
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(ctx, args...)
+	return s.QueryContext(t.ctx, args...)
 }
 
-// QueryRowContext compiles anew what cannot be compiled: the row then has the error.
-func (t *transaction) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	s, err := t.statement(ctx, query)
+// row compiles anew what cannot be compiled: the row then has the error.
+func (t *transaction) row(query string, args ...any) *sql.Row {
+	s, err := t.statement(query)
 	if err != nil {
-		return t.conn.QueryRowContext(ctx, query, args...)
+		return t.conn.QueryRowContext(t.ctx, query, args...)
 	}
-	return s.QueryRowContext(ctx, args...)
+	return s.QueryRowContext(t.ctx, args...)
 }
 
 // close ends the statements before their connection.
@@ -74,3 +97,5 @@ func (t *transaction) close() error {
 	}
 	return t.conn.Close()
 }
+
+var _ queue.Tx = (*transaction)(nil)

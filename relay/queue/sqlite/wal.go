@@ -22,7 +22,7 @@ const (
 // committed after a damaged frame would be gone without a word. The index, which
 // outlives a killed process, says how many frames were committed and synced. After a
 // power cut it is missing or older than the log, and proves nothing.
-func (s *Store) checkLog() error {
+func (s *storage) checkLog() error {
 	before, err := s.readIndex()
 	if err != nil || before == nil || before.frames <= before.moved {
 		return err
@@ -50,7 +50,7 @@ type walIndex struct {
 const indexHeader = 48 // bytes; there are two copies, and then how many frames were moved
 
 // readIndex returns nil if there is none that can be relied upon.
-func (s *Store) readIndex() (*walIndex, error) {
+func (s *storage) readIndex() (*walIndex, error) {
 	f, err := os.Open(filepath.Join(s.dir, shmName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -1,0 +1,110 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+// Claim implements Work.
+func (q *Queue) Claim(ctx context.Context, c Claim) (tasks []Task, next time.Time, err error) {
+	now := time.Now()
+	next, err = q.storage.NextDue(ctx)
+	if err != nil || next.IsZero() || next.After(now) { // spares the writer a transaction
+		return nil, next, err
+	}
+	err = q.storage.Update(ctx, func(tx Tx) error {
+		ready, err := tx.ReadyLanes(now)
+		if err == nil {
+			tasks, err = claimEvenly(tx, now, c, capped(ready, c))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	next, err = q.storage.NextDue(ctx)
+	return tasks, next, err
+}
+
+// cappedLane is a lane that may have one more message in delivery.
+type cappedLane struct {
+	ReadyLane
+	limit      int // of messages in delivery
+	responsive bool
+}
+
+func capped(ready []ReadyLane, c Claim) (lanes []cappedLane) {
+	for _, r := range ready {
+		l := cappedLane{r, 1, c.Responsive == nil || c.Responsive(r.Lane)}
+		if l.responsive {
+			l.limit = c.PerLane
+		}
+		if l.InDelivery < l.limit {
+			lanes = append(lanes, l)
+		}
+	}
+	return lanes
+}
+
+// claimEvenly gives each task to a lane that has the fewest in delivery: one whose
+// messages take longer would otherwise come to occupy more and more of the slots.
+func claimEvenly(tx Tx, now time.Time, c Claim, lanes []cappedLane) (tasks []Task, err error) {
+	slots := map[bool]int{true: c.Max, false: c.MaxUnresponsive} // by responsive
+	for busy := 0; len(lanes) > 0; busy++ {
+		rest := lanes[:0]
+		for _, l := range lanes {
+			if l.InDelivery == busy && slots[l.responsive] > 0 {
+				t, err := claimOne(tx, now, c.Node, &l.ReadyLane)
+				if err == ErrNotFound {
+					continue
+				}
+				if err != nil {
+					return nil, err
+				}
+				tasks = append(tasks, t)
+				l.InDelivery++
+				slots[l.responsive]--
+			}
+			if l.InDelivery < l.limit && slots[l.responsive] > 0 {
+				rest = append(rest, l)
+			}
+		}
+		lanes = rest
+	}
+	return tasks, nil
+}
+
+// claimOne claims a message of a lane for a node. New and deferred messages alternate, so
+// that neither a backlog of retries nor a stream of new mail keeps the other waiting. The
+// claim is the durable record that the worker may leave something outside from now on.
+func claimOne(tx Tx, now time.Time, node string, l *ReadyLane) (t Task, err error) {
+	r, err := nextOf(tx, now, l)
+	if err != nil {
+		return t, err
+	}
+	s := r.Status
+	s.State, s.Node, s.Progress.Leftover = Delivering, node, true
+	s.Fence++
+	s.Attempts++
+	if err := tx.SetStatus(r.ID, s); err != nil {
+		return t, err
+	}
+	l.DeferredNext = r.State == Queued
+	t = Task{Record: r, Ref: Ref{ID: r.ID, Fence: s.Fence}}
+	t.Status = s
+	t.Progress = r.Progress
+	return t, tx.Served(l.ID, now, l.DeferredNext, r.StartTag)
+}
+
+func nextOf(tx Tx, now time.Time, l *ReadyLane) (Record, error) {
+	queued := func() (Record, error) { return tx.NextQueued(l.ID) }
+	deferred := func() (Record, error) { return tx.NextDeferred(l.ID, now) }
+	first, second := queued, deferred
+	if l.DeferredNext {
+		first, second = deferred, queued
+	}
+	if r, err := first(); err != ErrNotFound {
+		return r, err
+	}
+	return second()
+}

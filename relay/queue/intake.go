@@ -1,0 +1,76 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// writer implements Writer.
+type writer struct {
+	Content
+	q    *Queue
+	id   string
+	over bool
+}
+
+// Create implements Intake.
+func (q *Queue) Create(context.Context) (Writer, error) {
+	if err := q.Healthy(); err != nil {
+		return nil, err
+	}
+	id := NewID(time.Now())
+	return &writer{Content: q.storage.NewContent(id), q: q, id: id}, nil
+}
+
+func (w *writer) ID() string { return w.id }
+
+// Commit makes the content durable first, then the record: the record is the commit point.
+func (w *writer) Commit(ctx context.Context, e Entry) error {
+	if w.over {
+		return errors.New("commit of a message that was committed or aborted before")
+	}
+	err := w.Sync()
+	if err == nil {
+		err = w.q.storage.Update(ctx, func(tx Tx) error { return insert(tx, w.id, e, w.Content) })
+	}
+	if err != nil {
+		return errors.Join(err, w.Abort())
+	}
+	w.over = true
+	w.q.accepted(w.Size())
+	return nil
+}
+
+func (w *writer) Abort() error {
+	if w.over {
+		return nil
+	}
+	w.over = true
+	return w.Discard()
+}
+
+// accepted counts a new message and announces it.
+func (q *Queue) accepted(size int64) {
+	q.capacity.add(size)
+	q.signal()
+}
+
+// insert queues a message.
+func insert(tx Tx, id string, e Entry, c Content) error {
+	lane, tag, err := startTag(tx, &e)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	return tx.Insert(Record{ID: id, Received: now, Size: c.Size(), Entry: e,
+		Status: Status{State: Queued, Due: now, StartTag: tag, HasContent: true}}, lane, c)
+}
+
+// submit queues a message of the relay's own within the transaction that it reports on.
+func (q *Queue) submit(tx Tx, m *Submission) error {
+	if err := insert(tx, m.ID, m.Entry, q.storage.ContentOf(m.ID, m.Body)); err != nil {
+		return err
+	}
+	return tx.AddEvents(m.ID, m.Events...)
+}

@@ -1,0 +1,130 @@
+package queue
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"graphrelay/relay/reason"
+)
+
+// Writer takes the bytes of one message. Nothing of it is visible until Commit.
+type Writer interface {
+	io.Writer
+	// ID is the queue ID that the message will have.
+	ID() string
+	// Commit returns when bytes and entry are durable; ErrNoSpace when the disk is full.
+	// After an error the message is not in the queue.
+	Commit(ctx context.Context, e Entry) error
+	// Abort leaves nothing behind. It does nothing after Commit.
+	Abort() error
+}
+
+// Body is the stored message. It must be closed.
+type Body interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+	// Check reads all of it: ErrDamaged, if it or the envelope in the record is not
+	// what was accepted.
+	Check() error
+}
+
+// Limits bounds what the queue takes; a zero field bounds nothing. What the disk has no
+// room for is never taken.
+type Limits struct {
+	Messages  int64 // that are not sent
+	Bytes     int64 // of those
+	FreeSpace int64 // bytes that stay free on the disk, at most a tenth of it
+}
+
+// Intake accepts messages.
+type Intake interface {
+	Create(ctx context.Context) (Writer, error)
+	// CheckCapacity returns ErrFull or ErrNoSpace if a message of size bytes must not be
+	// taken. Sessions that check at the same time may together exceed the limits by
+	// what they bring.
+	CheckCapacity(ctx context.Context, size int64, l Limits) error
+}
+
+// Claim is a request for work.
+type Claim struct {
+	Node    string
+	Max     int // tasks at most, of responsive lanes
+	PerLane int // tasks that one responsive lane may have in delivery at a time
+	// Responsive reports whether requests of a lane are being answered; nil stands for
+	// all lanes. Of an unresponsive lane one task may be in delivery at a time.
+	Responsive      func(Lane) bool
+	MaxUnresponsive int // tasks at most, of unresponsive lanes
+}
+
+// Work hands out messages for delivery. Save and Finish return ErrFenced when the
+// claim is no longer the caller's.
+type Work interface {
+	// Claim takes messages that are due and marks them Delivering, with one more
+	// attempt. Lanes with the fewest messages in delivery come first, and among equals
+	// the one that waited longest. Within a lane new and deferred messages alternate,
+	// and new ones are shared out among their senders (see docs/queue.md).
+	// Claim also returns when the next message falls due, the zero Time if none waits.
+	Claim(ctx context.Context, c Claim) ([]Task, time.Time, error)
+	// Open returns the content unchecked; ErrDamaged if there is none.
+	Open(ctx context.Context, id string) (Body, error)
+	// Save records progress; it is durable on return.
+	Save(ctx context.Context, ref Ref, p Progress, events ...Event) error
+	Finish(ctx context.Context, ref Ref, o Outcome) error
+	// Pause stops claims from a lane until then, or from all lanes of its connection and
+	// principal when lane.Mailbox is empty. An earlier end does not shorten a pause.
+	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
+	// Renew extends the node's lease and gives back what dead nodes had claimed. It
+	// returns how many messages that were.
+	Renew(ctx context.Context, node string, lease time.Duration) (int, error)
+	// Wake receives when new work may be there.
+	Wake() <-chan struct{}
+}
+
+// Warnings finds messages whose senders are to be warned of a delay.
+type Warnings interface {
+	// Overdue returns messages received before t that are waiting, unwarned and
+	// certainly undelivered, at most 100. It leaves out those whose warning would have
+	// to wait in a paused lane: in via, or in their own if via is the zero Lane.
+	Overdue(ctx context.Context, t time.Time, via Lane) ([]Record, error)
+	// MarkWarned records that the sender was warned, and queues the warning if there
+	// is one. It returns ErrFenced if the message no longer waits or was warned of.
+	MarkWarned(ctx context.Context, id string, warning *Submission, events ...Event) error
+}
+
+// Cleanups hands out the records of what ended messages may have left behind.
+type Cleanups interface {
+	// NextCleanup returns the first record with an ID greater than after, or
+	// ErrNotFound. It may be worked on for CleanupTime, then it has to be read again.
+	NextCleanup(ctx context.Context, after string) (Cleanup, error)
+	// EndCleanup removes the record.
+	EndCleanup(ctx context.Context, id string) error
+}
+
+// Inspector reads the queue.
+type Inspector interface {
+	// List returns the records that f selects, oldest first.
+	List(ctx context.Context, f Filter) ([]Record, error)
+	Get(ctx context.Context, id string) (Record, []Event, error)
+	Open(ctx context.Context, id string) (Body, error)
+	// Receipts calls each for every message received since then, in no order.
+	Receipts(ctx context.Context, since time.Time, each func(Receipt)) error
+	Stats(ctx context.Context) (Stats, error)
+	// Lanes returns the lanes that have messages or a pause, by name.
+	Lanes(ctx context.Context) ([]LaneStatus, error)
+}
+
+// Controller carries out what an operator or a setting asks for.
+type Controller interface {
+	// Apply carries out an operator's action. It raises the fence, so that a worker
+	// that has the message cannot go on to send it.
+	Apply(ctx context.Context, id string, a Action, by string) error
+	// Pause is the same as Work's.
+	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
+	// Resume ends a pause, and with it the wait of the messages that it deferred;
+	// ErrNotFound if there is none.
+	Resume(ctx context.Context, lane Lane) error
+	// Expire removes ended messages beyond r and returns how many it removed.
+	Expire(ctx context.Context, r Retention) (int, error)
+}

@@ -1,0 +1,88 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+// nextDue is when the first message falls due in a lane that is not paused then.
+const nextDue = `
+SELECT coalesce(min(max(` + firstDue + `, coalesce((SELECT max(until) FROM pause WHERE ` + pausesLane + `), 0))), ` + never + `)
+FROM lane`
+
+// NextDue implements queue.Finder.
+func (s *storage) NextDue(ctx context.Context) (time.Time, error) {
+	var due int64
+	err := s.due.QueryRowContext(ctx).Scan(&due)
+	if due == math.MaxInt64 {
+		due = 0
+	}
+	return fromMicros(due), err
+}
+
+// Unwarned implements queue.Finder.
+func (s *storage) Unwarned(ctx context.Context, before time.Time, unpaused bool, limit int) ([]queue.Record, error) {
+	return s.records(ctx, ` WHERE m.state IN ('queued', 'deferred') AND m.received<=? AND NOT m.warned AND NOT m.in_doubt
+		AND NOT (? AND EXISTS (SELECT 1 FROM pause WHERE `+pausesLane+` AND until>?)) ORDER BY m.received LIMIT ?`,
+		micros(before), unpaused, micros(time.Now()), limit)
+}
+
+// Paused implements queue.Finder.
+func (s *storage) Paused(ctx context.Context, l queue.Lane) (paused bool, err error) {
+	err = s.read.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pause WHERE connection=? AND principal=? AND mailbox IN ('', ?) AND until>?)",
+		l.Connection, l.Principal, l.Mailbox, micros(time.Now())).Scan(&paused)
+	return paused, err
+}
+
+// NextCleanup implements queue.Finder.
+func (s *storage) NextCleanup(ctx context.Context, after string) (c queue.Cleanup, err error) {
+	var since int64
+	var record string
+	err = s.read.QueryRowContext(ctx, "SELECT since, record FROM cleanup WHERE id>? ORDER BY id LIMIT 1", after).Scan(&since, &record)
+	if err != nil {
+		return c, notFound(err)
+	}
+	if err := json.Unmarshal([]byte(record), &c.Record); err != nil {
+		return c, fmt.Errorf("read a cleanup: %w", err)
+	}
+	c.Since = fromMicros(since)
+	return c, nil
+}
+
+// Ended implements queue.Finder.
+func (s *storage) Ended(ctx context.Context, state queue.State, before time.Time, finished bool, limit int) ([]string, error) {
+	return ids(s.read.QueryContext(ctx, "SELECT id FROM message WHERE state=? AND received<=?2 AND (finished<=?2 OR NOT ?) ORDER BY received LIMIT ?",
+		state, micros(before), finished, limit))
+}
+
+// SentBeyond implements queue.Finder.
+func (s *storage) SentBeyond(ctx context.Context, keep int64) (time.Time, error) {
+	var received int64
+	err := s.read.QueryRowContext(ctx, "SELECT received FROM message WHERE state='sent' ORDER BY received DESC LIMIT 1 OFFSET ?", keep).Scan(&received)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return fromMicros(received), err
+}
+
+func ids(rows *sql.Rows, err error) (list []string, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		list = append(list, id)
+	}
+	return list, rows.Err()
+}

@@ -1,0 +1,98 @@
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+// Flow implements queue.LaneTx.
+func (t *transaction) Flow(l queue.Lane, sender, client string) (queue.Flow, error) {
+	const latest = "coalesce((SELECT start_tag FROM flow WHERE lane = lane.id AND source = ?), -1)"
+	f := queue.Flow{Sender: -1, Client: -1}
+	err := t.row("SELECT id, virtual_time, "+latest+", "+latest+" FROM lane WHERE connection=? AND principal=? AND mailbox=?",
+		sender, client, l.Connection, l.Principal, l.Mailbox).Scan(&f.Lane, &f.VirtualTime, &f.Sender, &f.Client)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return f, err
+	}
+	res, err := t.result("INSERT INTO lane (connection, principal, mailbox) VALUES (?,?,?)", l.Connection, l.Principal, l.Mailbox)
+	if err != nil {
+		return f, err
+	}
+	id, err := res.LastInsertId()
+	f.Lane = queue.LaneID(id)
+	return f, err
+}
+
+// SetTag implements queue.LaneTx.
+func (t *transaction) SetTag(lane queue.LaneID, source string, tag int64) error {
+	return t.exec("INSERT OR REPLACE INTO flow (lane, source, start_tag) VALUES (?,?,?)", lane, source, tag)
+}
+
+// DropTags implements queue.LaneTx.
+func (t *transaction) DropTags(limit int) (int, error) {
+	return t.count(`DELETE FROM flow WHERE (lane, source) IN (SELECT flow.lane, source
+		FROM flow JOIN lane ON lane.id = flow.lane WHERE start_tag < virtual_time LIMIT ?)`, limit)
+}
+
+// firstDue is when the first message of a lane falls due: long ago if one is queued,
+// never if it has none. It reads one entry of an index, so its cost does not grow with
+// the queue.
+const (
+	longAgo  = "1"
+	never    = "9223372036854775807"
+	firstDue = "CASE WHEN EXISTS (SELECT 1 FROM message WHERE lane = lane.id AND state = 'queued') THEN " + longAgo +
+		" ELSE coalesce((SELECT due FROM message WHERE lane = lane.id AND state = 'deferred' ORDER BY due LIMIT 1), " + never + ") END"
+)
+
+// pausesLane selects the pauses that apply to a lane.
+const pausesLane = "pause.connection = lane.connection AND pause.principal = lane.principal AND pause.mailbox IN ('', lane.mailbox)"
+
+const readyLanes = `
+SELECT lane.id, connection, principal, mailbox, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), retries
+FROM lane
+WHERE ` + firstDue + ` <= ?1
+  AND NOT EXISTS (SELECT 1 FROM pause WHERE ` + pausesLane + ` AND pause.until > ?1)
+ORDER BY lane.served`
+
+// ReadyLanes implements queue.LaneTx.
+func (t *transaction) ReadyLanes(now time.Time) (lanes []queue.ReadyLane, err error) {
+	rows, err := t.rows(readyLanes, micros(now))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var l queue.ReadyLane
+		if err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.InDelivery, &l.DeferredNext); err != nil {
+			return nil, err
+		}
+		lanes = append(lanes, l)
+	}
+	return lanes, rows.Err()
+}
+
+// The first of a lane ?1 at the time ?2.
+const (
+	nextQueued = "SELECT " + recordColumns + " FROM " + recordTables +
+		" WHERE m.lane=?1 AND m.state='queued' ORDER BY m.start_tag, m.id LIMIT 1"
+	nextDeferred = "SELECT " + recordColumns + " FROM " + recordTables +
+		" WHERE m.lane=?1 AND m.state='deferred' AND m.due<=?2 ORDER BY m.due LIMIT 1"
+)
+
+// NextQueued implements queue.LaneTx.
+func (t *transaction) NextQueued(lane queue.LaneID) (queue.Record, error) {
+	return scanRecord(t.row(nextQueued, lane))
+}
+
+// NextDeferred implements queue.LaneTx.
+func (t *transaction) NextDeferred(lane queue.LaneID, now time.Time) (queue.Record, error) {
+	return scanRecord(t.row(nextDeferred, lane, micros(now)))
+}
+
+// Served implements queue.LaneTx.
+func (t *transaction) Served(lane queue.LaneID, now time.Time, deferredNext bool, tag int64) error {
+	return t.exec("UPDATE lane SET served=?, retries=?, virtual_time=max(virtual_time, ?) WHERE id=?", micros(now), deferredNext, tag, lane)
+}

@@ -1,0 +1,70 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"time"
+
+	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
+)
+
+// ExtendPause implements queue.PauseTx.
+func (t *transaction) ExtendPause(l queue.Lane, until time.Time, why reason.Reason) error {
+	return t.exec(`INSERT INTO pause (connection, principal, mailbox, until, reason) VALUES (?,?,?,?,?)
+		ON CONFLICT DO UPDATE SET until=excluded.until, reason=excluded.reason WHERE excluded.until > until`,
+		l.Connection, l.Principal, l.Mailbox, micros(until), why)
+}
+
+// Pause implements queue.PauseTx.
+func (t *transaction) Pause(l queue.Lane) (why reason.Reason, err error) {
+	err = t.row("SELECT reason FROM pause WHERE connection=? AND principal=? AND mailbox=? AND until>?",
+		l.Connection, l.Principal, l.Mailbox, micros(time.Now())).Scan(&why)
+	return why, notFound(err)
+}
+
+// EndPause implements queue.PauseTx.
+func (t *transaction) EndPause(l queue.Lane) error {
+	return t.exec("DELETE FROM pause WHERE connection=? AND principal=? AND mailbox=?", l.Connection, l.Principal, l.Mailbox)
+}
+
+// EndPauses implements queue.PauseTx.
+func (t *transaction) EndPauses(l queue.Lane, keep reason.Reason) error {
+	return t.exec("DELETE FROM pause WHERE connection=? AND principal=? AND mailbox IN ('', ?) AND reason != ?",
+		l.Connection, l.Principal, l.Mailbox, keep)
+}
+
+// EndDeferral implements queue.PauseTx.
+func (t *transaction) EndDeferral(l queue.Lane, why reason.Reason, now time.Time) error {
+	return t.exec(`UPDATE message SET due=?1 WHERE state='deferred' AND due>?1 AND reason=?2
+		AND lane IN (SELECT id FROM lane WHERE connection=?3 AND principal=?4 AND ?5 IN ('', mailbox))`,
+		micros(now), why, l.Connection, l.Principal, l.Mailbox)
+}
+
+// SetLease implements queue.UpkeepTx.
+func (t *transaction) SetLease(node string, until time.Time) error {
+	return t.exec("INSERT INTO node (name, lease) VALUES (?,?) ON CONFLICT DO UPDATE SET lease=excluded.lease", node, micros(until))
+}
+
+// Abandoned implements queue.UpkeepTx.
+func (t *transaction) Abandoned(now time.Time) ([]string, error) {
+	return ids(t.rows("SELECT id FROM message WHERE state='delivering' AND owner NOT IN (SELECT name FROM node WHERE lease > ?)", micros(now)))
+}
+
+// AddCleanup implements queue.UpkeepTx.
+func (t *transaction) AddCleanup(c queue.Cleanup) error {
+	record, err := json.Marshal(c.Record)
+	if err != nil {
+		return err
+	}
+	return t.exec(`INSERT INTO cleanup (id, since, record) VALUES (?,?,?)
+		ON CONFLICT DO UPDATE SET since=excluded.since, record=excluded.record`, c.ID, micros(c.Since), string(record))
+}
+
+// RemoveCleanup implements queue.UpkeepTx.
+func (t *transaction) RemoveCleanup(id string) (bool, error) {
+	n, err := t.count("DELETE FROM cleanup WHERE id=?", id)
+	return n > 0, err
+}
+
+// Shrink implements queue.UpkeepTx, a little at a time.
+func (t *transaction) Shrink() error { return t.exec("PRAGMA incremental_vacuum(1000)") }

@@ -1,0 +1,166 @@
+package queue
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"graphrelay/relay/reason"
+)
+
+// Storage is what an engine provides: transactions made of small steps, reads beside
+// them, and the bytes of the messages. It decides nothing about a message. Queuetest
+// holds the tests that every engine passes.
+type Storage interface {
+	Inspector
+	Finder
+	Contents
+	// Update runs fn in a transaction and returns once its effects are durable, whether
+	// or not ctx is done by then. It may combine concurrent transactions into one commit
+	// and so run fn more than once: fn changes nothing but tx and its own results. An
+	// ErrFenced, ErrNotFound or ErrState that fn returns before it changed anything is
+	// returned as it is; any other error undoes the transaction.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Healthy returns nil while the storage can take mail.
+	Healthy() error
+	Close() error
+}
+
+// Contents keeps the bytes of messages, by ID.
+type Contents interface {
+	// NewContent begins the content of a message.
+	NewContent(id string) Content
+	// ContentOf returns a content that exists in the transaction that inserts it alone.
+	ContentOf(id string, body []byte) Content
+	// Space returns the bytes that may still be written to the disk, and its size.
+	Space() (free, size int64, err error)
+}
+
+// Content is the content of a message that is not in the queue yet.
+type Content interface {
+	io.Writer
+	Size() int64
+	// Sync makes durable what will not be part of the transaction.
+	Sync() error
+	// Discard leaves nothing behind.
+	Discard() error
+}
+
+// Finder finds messages to act on. What it returns may have changed by the time of the
+// transaction that acts.
+type Finder interface {
+	// NextDue returns when the first message falls due in a lane that is not paused then,
+	// the zero Time if none waits.
+	NextDue(ctx context.Context) (time.Time, error)
+	// Unwarned returns messages that are queued or deferred, not warned of and not in
+	// doubt, and were received up to the time before; the oldest ones if they are more
+	// than limit. With unpaused, it leaves out those in lanes that are paused.
+	Unwarned(ctx context.Context, before time.Time, unpaused bool, limit int) ([]Record, error)
+	// Paused reports whether the lane, or all of its connection and principal, is paused.
+	Paused(ctx context.Context, l Lane) (bool, error)
+	// NextCleanup returns the first cleanup with an ID greater than after, or ErrNotFound.
+	NextCleanup(ctx context.Context, after string) (Cleanup, error)
+	// Ended returns the IDs of messages in the given state that were received, and if
+	// finished also finished, up to the time before: the oldest ones, at most limit.
+	Ended(ctx context.Context, s State, before time.Time, finished bool, limit int) ([]string, error)
+	// SentBeyond returns when the newest sent message was received that is not among the
+	// keep newest ones; the zero Time if there is none.
+	SentBeyond(ctx context.Context, keep int64) (time.Time, error)
+}
+
+// Tx is a transaction. What it has read does not change until it ends: in an engine with
+// several writers, reading locks.
+type Tx interface {
+	MessageTx
+	LaneTx
+	PauseTx
+	UpkeepTx
+}
+
+// MessageTx reads and writes messages. Its methods return ErrNotFound if there is no such
+// message.
+type MessageTx interface {
+	// Insert adds a message to a lane. It fails if the ID is taken.
+	Insert(r Record, lane LaneID, c Content) error
+	Record(id string) (Record, error)
+	Status(id string) (Status, error)
+	// SetStatus stores s. If s.HasContent is false, the content is removed.
+	SetStatus(id string, s Status) error
+	// SaveProgress stores p if the message is Delivering under the fence of ref, and
+	// returns ErrFenced otherwise.
+	SaveProgress(ref Ref, p Progress) error
+	// AddEvents appends to the history of the message.
+	AddEvents(id string, events ...Event) error
+	// Remove removes the message with its content and history.
+	Remove(id string) error
+}
+
+// LaneID is a storage's key of a lane.
+type LaneID int64
+
+// LaneTx reads and writes lanes, and the order of their messages.
+type LaneTx interface {
+	// Flow returns what decides the place of a new message in its lane, which it creates
+	// if need be.
+	Flow(l Lane, sender, client string) (Flow, error)
+	// SetTag records the start tag of the latest message of a source: a sender or client.
+	SetTag(lane LaneID, source string, tag int64) error
+	// DropTags removes at most limit tags that are lower than the virtual time of their
+	// lane, and returns how many it removed.
+	DropTags(limit int) (int, error)
+	// ReadyLanes returns the lanes that have a message due and are not paused at now,
+	// longest unserved first.
+	ReadyLanes(now time.Time) ([]ReadyLane, error)
+	// NextQueued returns the queued message of a lane with the lowest start tag, and
+	// NextDeferred the one deferred message, of those due at now, that fell due first. With
+	// several writers they pass over messages that another transaction has locked.
+	NextQueued(lane LaneID) (Record, error)
+	NextDeferred(lane LaneID, now time.Time) (Record, error)
+	// Served records a claim from a lane: when it was, whether a deferred message comes
+	// next, and the start tag of the claimed one, to which its virtual time rises.
+	Served(lane LaneID, now time.Time, deferredNext bool, tag int64) error
+}
+
+// Flow is what decides the place of a new message in its lane.
+type Flow struct {
+	Lane        LaneID
+	VirtualTime int64
+	Sender      int64 // start tag of the sender's latest message, -1 if there is none
+	Client      int64 // likewise, of all of its client's senders
+}
+
+// ReadyLane is a lane that has a message due.
+type ReadyLane struct {
+	ID           LaneID
+	Lane         Lane
+	InDelivery   int  // its messages that are being delivered
+	DeferredNext bool // a deferred message comes next
+}
+
+// PauseTx reads and writes pauses.
+type PauseTx interface {
+	// ExtendPause pauses a lane until then, unless it is paused for longer already.
+	ExtendPause(l Lane, until time.Time, why reason.Reason) error
+	// Pause returns the reason of the pause of exactly this lane, or ErrNotFound if it is
+	// not paused.
+	Pause(l Lane) (reason.Reason, error)
+	// EndPause ends the pause of exactly this lane.
+	EndPause(l Lane) error
+	// EndPauses ends the pauses that apply to a lane, except those for the reason keep.
+	EndPauses(l Lane, keep reason.Reason) error
+	// EndDeferral makes the messages due that were deferred for a reason in the lane, or in
+	// all lanes of its connection and principal if it has no mailbox.
+	EndDeferral(l Lane, why reason.Reason, now time.Time) error
+}
+
+// UpkeepTx keeps the leases of nodes and the cleanups.
+type UpkeepTx interface {
+	SetLease(node string, until time.Time) error
+	// Abandoned returns the messages that are Delivering by a node without a lease at now.
+	Abandoned(now time.Time) ([]string, error)
+	AddCleanup(c Cleanup) error
+	// RemoveCleanup reports whether there was one.
+	RemoveCleanup(id string) (bool, error)
+	// Shrink gives back some of the space that removed messages took.
+	Shrink() error
+}

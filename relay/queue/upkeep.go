@@ -1,0 +1,123 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// maxOverdue bounds what Overdue returns.
+const maxOverdue = 100
+
+// Overdue implements Warnings.
+func (q *Queue) Overdue(ctx context.Context, before time.Time, via Lane) ([]Record, error) {
+	ownLane := via == Lane{}
+	if !ownLane {
+		if paused, err := q.storage.Paused(ctx, via); paused || err != nil {
+			return nil, err
+		}
+	}
+	return q.storage.Unwarned(ctx, before, ownLane, maxOverdue)
+}
+
+// MarkWarned implements Warnings.
+func (q *Queue) MarkWarned(ctx context.Context, id string, warning *Submission, events ...Event) error {
+	err := q.storage.Update(ctx, func(tx Tx) error {
+		s, err := tx.Status(id)
+		if errors.Is(err, ErrNotFound) || err == nil && (s.Warned || s.State != Queued && s.State != Deferred) {
+			return ErrFenced
+		}
+		if err != nil {
+			return err
+		}
+		s.Warned = true
+		if err := tx.SetStatus(id, s); err != nil {
+			return err
+		}
+		if err := tx.AddEvents(id, events...); err != nil || warning == nil {
+			return err
+		}
+		return q.submit(tx, warning)
+	})
+	if err == nil && warning != nil {
+		q.accepted(int64(len(warning.Body)))
+	}
+	return err
+}
+
+// NextCleanup implements Cleanups.
+func (q *Queue) NextCleanup(ctx context.Context, after string) (Cleanup, error) {
+	return q.storage.NextCleanup(ctx, after)
+}
+
+// EndCleanup implements Cleanups.
+func (q *Queue) EndCleanup(ctx context.Context, id string) error {
+	return q.storage.Update(ctx, func(tx Tx) error {
+		_, err := tx.RemoveCleanup(id)
+		return err
+	})
+}
+
+// expireBatch bounds how long one step keeps others from the writer.
+const expireBatch = 200
+
+// Expire implements Controller. Sent messages are kept by receipt, failed ones also by the
+// time at which they failed.
+func (q *Queue) Expire(ctx context.Context, r Retention) (removed int, err error) {
+	beyond, err := q.storage.SentBeyond(ctx, r.SentMessages)
+	if err != nil {
+		return 0, err
+	}
+	removed, err = q.expire(ctx, Sent, latest(time.Now().Add(-r.Sent), beyond))
+	if err != nil {
+		return removed, err
+	}
+	failed, err := q.expire(ctx, Failed, time.Now().Add(-r.Failed))
+	if err != nil {
+		return removed + failed, err
+	}
+	return removed + failed, q.dropTags(ctx)
+}
+
+func (q *Queue) expire(ctx context.Context, state State, before time.Time) (removed int, err error) {
+	for {
+		ids, err := q.storage.Ended(ctx, state, before, state == Failed, expireBatch)
+		if err != nil || len(ids) == 0 {
+			return removed, err
+		}
+		err = q.storage.Update(ctx, func(tx Tx) error {
+			for _, id := range ids {
+				s, err := tx.Status(id)
+				if errors.Is(err, ErrNotFound) || err == nil && s.State != state { // an operator was faster
+					continue
+				}
+				if err == nil {
+					err = tx.Remove(id)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return removed, err
+		}
+		removed += len(ids)
+	}
+}
+
+// dropTags removes start tags that no longer matter: those of senders who have nothing
+// waiting.
+func (q *Queue) dropTags(ctx context.Context) error {
+	for {
+		var dropped int
+		err := q.storage.Update(ctx, func(tx Tx) (err error) {
+			dropped, err = tx.DropTags(expireBatch)
+			return err
+		})
+		if err != nil || dropped < expireBatch {
+			return err
+		}
+	}
+}
