@@ -10,6 +10,7 @@ import (
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
 	"graphrelay/relay/mailboxes"
+	"graphrelay/relay/smtpd"
 )
 
 // connectPage returns the page on which owners connect their mailboxes; nil if no
@@ -34,7 +35,7 @@ func (g *generation) connectPage(q connection.HeldMail) *admin.ConnectPage {
 		}
 	}
 	for _, l := range g.cfg.Listeners {
-		if l.Auth != config.AuthNone {
+		if l.Auth != smtpd.AuthNone {
 			p.Submission = append(p.Submission, fmt.Sprintf("%s, port %s, TLS: %s", g.cfg.Hostname, l.Address[strings.LastIndexByte(l.Address, ':')+1:], l.TLS))
 		}
 	}

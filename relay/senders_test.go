@@ -8,7 +8,7 @@ import (
 
 	"graphrelay/graph/simulator"
 	"graphrelay/internal/testlog"
-	"graphrelay/relay/config"
+	"graphrelay/relay/smtpd"
 )
 
 // Who sends, as what, by the rules: each message is looked at in the mailbox.
@@ -25,7 +25,7 @@ senders:
 	s, url := simWith(t, simulator.Options{SendDelay: -1, RequireContract: true})
 	cfg := settings(t, t.TempDir(), url, `]
 users: [{name: crm, password_hash: "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C", senders: ["*@app.test"]}]`+rules+"#")
-	cfg.Listeners[0].Auth = config.AuthOptional
+	cfg.Listeners[0].Auth = smtpd.AuthOptional
 	r := startRelay(t, cfg, &testlog.Buffer{})
 	crm := smtp.PlainAuth("", "crm", "crm-secret", "127.0.0.1")
 	for i, tt := range []struct {

@@ -20,12 +20,12 @@ import (
 func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, waiters *verdict.Waiters) smtpd.Config {
 	return smtpd.Config{
 		Name: l.Name, Hostname: cfg.Hostname,
-		TLS: smtpd.TLSMode(l.TLS), TLSConfig: t, Auth: smtpd.AuthMode(l.Auth), Networks: l.Networks,
+		TLS: l.TLS, TLSConfig: t, Auth: l.Auth, Networks: l.Networks,
 		ProxyNetworks: l.ProxyNetworks, Session: sessionLimits(cfg),
 		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
 		MaxLineBytes: int(cfg.LineLimit(l)), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
 		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
-		LineEndings: smtpd.LineEndings(l.LineEndings),
+		LineEndings: l.LineEndings,
 		BearerAuth:  l.PassThrough != "",
 		Legacy:      l.Profile == config.ProfileLegacy, AddDomain: l.AddDomain, PlainAuth: l.PlainAuth(),
 		Queue: queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: waiters,

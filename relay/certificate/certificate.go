@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"graphrelay/relay/config"
+	"graphrelay/relay/smtpd"
 )
 
 const (
@@ -94,7 +95,7 @@ func Load(cfg *config.Config, log *slog.Logger) (List, error) {
 	loaded := map[config.TLS]*Certificate{}
 	all := make(List, len(cfg.Listeners))
 	for i, l := range cfg.Listeners {
-		if l.TLS == config.TLSNone {
+		if l.TLS == smtpd.TLSNone {
 			continue
 		}
 		files := cfg.CertificateOf(l)

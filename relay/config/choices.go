@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // SenderFrom is what recipients see as From: an address, or one of these values.
 type SenderFrom string
@@ -10,51 +13,6 @@ const (
 	FromMailbox  SenderFrom = "mailbox"
 	FromOriginal SenderFrom = "original"
 )
-
-// TLSMode is how a listener uses TLS.
-type TLSMode string
-
-// The TLS modes of a listener.
-const (
-	TLSNone     TLSMode = "none"
-	TLSStartTLS TLSMode = "starttls" // RFC 3207
-	TLSImplicit TLSMode = "implicit" // RFC 8314
-)
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (m *TLSMode) UnmarshalText(text []byte) error {
-	return oneOf(m, text, TLSNone, TLSStartTLS, TLSImplicit)
-}
-
-// AuthMode is whether clients of a listener sign in.
-type AuthMode string
-
-// The AUTH modes of a listener.
-const (
-	AuthNone     AuthMode = "none"
-	AuthOptional AuthMode = "optional"
-	AuthRequired AuthMode = "required"
-)
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (m *AuthMode) UnmarshalText(text []byte) error {
-	return oneOf(m, text, AuthNone, AuthOptional, AuthRequired)
-}
-
-// LineEndings is what happens to a message with a CR or LF that is not part of a CRLF
-// (RFC 5321 section 2.3.8).
-type LineEndings string
-
-// The values of LineEndings.
-const (
-	LineEndingsNormalize LineEndings = "normalize" // LF becomes CRLF, CR a space
-	LineEndingsReject    LineEndings = "reject"
-)
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (e *LineEndings) UnmarshalText(text []byte) error {
-	return oneOf(e, text, LineEndingsNormalize, LineEndingsReject)
-}
 
 // Profile is which violations of the SMTP standards a listener accepts.
 type Profile string
@@ -179,11 +137,19 @@ func (d *Directory) UnmarshalText(text []byte) error {
 func oneOf[T ~string](into *T, text []byte, choices ...T) error {
 	var names []string
 	for _, choice := range choices {
-		if string(choice) == string(text) {
-			*into = choice
-			return nil
-		}
 		names = append(names, string(choice))
 	}
-	return fmt.Errorf("is %s; use %s", quote(string(text)), either(names))
+	if err := checkChoice(string(text), names); err != nil {
+		return err
+	}
+	*into = T(text)
+	return nil
+}
+
+// checkChoice returns an error if text is none of the choices.
+func checkChoice(text string, choices []string) error {
+	if slices.Contains(choices, text) {
+		return nil
+	}
+	return fmt.Errorf("is %s; use %s", quote(text), either(choices))
 }

@@ -14,6 +14,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"graphrelay/relay/smtpd"
 )
 
 // Config is a whole configuration. It does not change after it was loaded; a reload loads a
@@ -40,20 +42,20 @@ type Config struct {
 
 // Listener is one SMTP port.
 type Listener struct {
-	Name    string   `yaml:"name"`
-	Address string   `yaml:"address"` // IP:port, localhost:port or :port
-	TLS     TLSMode  `yaml:"tls"`
-	Auth    AuthMode `yaml:"auth"`
+	Name    string         `yaml:"name"`
+	Address string         `yaml:"address"` // IP:port, localhost:port or :port
+	TLS     smtpd.TLSMode  `yaml:"tls"`
+	Auth    smtpd.AuthMode `yaml:"auth"`
 	// PassThrough is the name of the connection for clients that bring their own credential.
 	PassThrough string         `yaml:"pass_through"`
 	Networks    []netip.Prefix `yaml:"networks"` // of clients; empty: any
 	// ProxyNetworks are the load balancers that give the client's address in a PROXY header.
-	ProxyNetworks []netip.Prefix `yaml:"proxy_networks"`
-	Wait          Duration       `yaml:"wait_for_delivery"`
-	LineEndings   LineEndings    `yaml:"line_endings"`
-	Profile       Profile        `yaml:"profile"`     // see also PlainAuth and LineLimit
-	LineLength    Size           `yaml:"line_length"` // as given; see LineLimit
-	AddDomain     string         `yaml:"add_domain"`  // for addresses without a domain; empty: they are refused
+	ProxyNetworks []netip.Prefix    `yaml:"proxy_networks"`
+	Wait          Duration          `yaml:"wait_for_delivery"`
+	LineEndings   smtpd.LineEndings `yaml:"line_endings"`
+	Profile       Profile           `yaml:"profile"`     // see also PlainAuth and LineLimit
+	LineLength    Size              `yaml:"line_length"` // as given; see LineLimit
+	AddDomain     string            `yaml:"add_domain"`  // for addresses without a domain; empty: they are refused
 	// OpenToEveryone allows Networks to be as wide as the Internet without a password.
 	OpenToEveryone bool       `yaml:"open_to_everyone"`
 	Recipients     Recipients `yaml:"recipients"`
@@ -232,7 +234,7 @@ func Default() *Config {
 
 // setDefaults implements defaulter.
 func (l *Listener) setDefaults() {
-	l.TLS, l.Auth, l.LineEndings, l.TLSMin = TLSNone, AuthRequired, LineEndingsNormalize, TLS12
+	l.TLS, l.Auth, l.LineEndings, l.TLSMin = smtpd.TLSNone, smtpd.AuthRequired, smtpd.LineEndingsNormalize, TLS12
 	l.Profile = ProfileModern
 }
 
@@ -251,7 +253,7 @@ func (c *Config) LineLimit(l Listener) Size {
 // PlainAuth reports whether the listener accepts passwords without TLS from other machines,
 // which must be in its networks.
 func (l Listener) PlainAuth() bool {
-	return l.Profile == ProfileLegacy && l.TLS == TLSNone && l.Auth != AuthNone &&
+	return l.Profile == ProfileLegacy && l.TLS == smtpd.TLSNone && l.Auth != smtpd.AuthNone &&
 		len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, tooWide)
 }
 

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+
+	"graphrelay/relay/smtpd"
 )
 
 // listeners checks the listeners and all addresses that the relay listens on, that of the
@@ -23,7 +25,7 @@ func (v validator) listeners() {
 		v.recipients(key+".recipients", l.Recipients)
 		v.leniency(key, &v.cfg.Listeners[i])
 		v.passThroughListener(key, l)
-		if l.Auth == AuthRequired && l.PassThrough == "" && len(v.cfg.Users) == 0 && !v.cfg.Delegated() && !v.isBad("users") {
+		if l.Auth == smtpd.AuthRequired && l.PassThrough == "" && len(v.cfg.Users) == 0 && !v.cfg.Delegated() && !v.isBad("users") {
 			v.fault(key+".auth", "is required, but there are no users; add users, or set auth: none")
 		}
 		if addr, ok := v.address(key+".address", l.Address, "0.0.0.0:25"); ok {
@@ -42,7 +44,7 @@ func (v validator) exposure(key string, l Listener, addr netip.AddrPort) {
 		return
 	}
 	switch {
-	case l.TLS != TLSNone || l.Auth == AuthNone || v.isBad(key+".tls") || v.isBad(key+".profile"):
+	case l.TLS != smtpd.TLSNone || l.Auth == smtpd.AuthNone || v.isBad(key+".tls") || v.isBad(key+".profile"):
 	case l.PlainAuth():
 		v.warn(key+".auth", "is %s without TLS, so passwords cross the network in plain text; give each device its own user, which may send only as that device, and move it to a listener with TLS as soon as it supports that", l.Auth)
 	case l.Profile == ProfileLegacy && v.isBad(key+".networks"):
@@ -51,7 +53,7 @@ func (v validator) exposure(key string, l Listener, addr netip.AddrPort) {
 	default:
 		v.fault(key+".auth", "is %s, but without TLS passwords cross the network in plain text; set tls: starttls or implicit, or auth: none with networks, or, for devices that need a password but do not support TLS, profile: legacy with networks", l.Auth)
 	}
-	if l.Auth != AuthRequired && !v.has(key+".networks") {
+	if l.Auth != smtpd.AuthRequired && !v.has(key+".networks") {
 		v.fault(key+".networks", "is missing, so anyone could send mail through this listener without a password; list the networks that are allowed to, or set auth: required with TLS")
 	}
 }
@@ -79,7 +81,7 @@ func (v validator) listenerNetworks(key string, l Listener) {
 	}
 	open := v.isBad(key + ".networks")
 	for i, network := range l.Networks {
-		wide := l.Auth != AuthRequired && tooWide(network)
+		wide := l.Auth != smtpd.AuthRequired && tooWide(network)
 		open = open || wide || !network.IsValid()
 		if wide && !l.OpenToEveryone {
 			v.fault(fmt.Sprintf("%s.networks[%d]", key, i), "is %s, so strangers could send mail through this listener without a password; list only your own networks, set auth: required, or, if something else keeps strangers out, set open_to_everyone: true", network)

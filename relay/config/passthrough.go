@@ -1,5 +1,7 @@
 package config
 
+import "graphrelay/relay/smtpd"
+
 import "strings"
 
 // passThrough warns of a pass-through connection that no listener uses.
@@ -22,7 +24,7 @@ func (v validator) passThroughListener(key string, l Listener) {
 	switch {
 	case c == nil || c.SignIn != SignInPassThrough:
 		v.fault(at, "is %s, but no connection with sign_in: pass_through has that name; add one, or remove the key", quote(l.PassThrough))
-	case l.Auth != AuthRequired:
+	case l.Auth != smtpd.AuthRequired:
 		v.fault(at, "is given, but auth is %s; set auth: required", l.Auth)
 	case l.ClientCAFile != "":
 		v.fault(at, "is given together with client_ca_file, but users with client certificates bring no credential for Microsoft 365; keep one of the two")

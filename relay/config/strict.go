@@ -25,6 +25,9 @@ type decoder struct {
 // are read.
 type defaulter interface{ setDefaults() }
 
+// enumeration is a text type of another package that has only these values.
+type enumeration interface{ Values() []string }
+
 // value decodes one node into a variable. The mark of the key is set already.
 func (d *decoder) value(n *yaml.Node, key string, v reflect.Value) {
 	if !d.spend() {
@@ -97,6 +100,12 @@ func (d *decoder) plain(n *yaml.Node, key string, v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.String:
+		if choice, ok := v.Interface().(enumeration); ok {
+			if err := checkChoice(n.Value, choice.Values()); err != nil {
+				d.unreadable(key, "%s", err)
+				return
+			}
+		}
 		v.SetString(n.Value)
 	case reflect.Int:
 		number, err := strconv.Atoi(n.Value)

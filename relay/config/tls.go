@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"graphrelay/relay/smtpd"
 )
 
 // TLSFloor is the lowest version of TLS that a listener accepts. The insecure ones also
@@ -96,7 +98,7 @@ func (c *Config) CertificateOf(l Listener) TLS {
 }
 
 func (v validator) listenerTLS(key string, l Listener) {
-	if l.TLS == TLSNone {
+	if l.TLS == smtpd.TLSNone {
 		v.uselessTLS(key)
 		return
 	}
@@ -109,7 +111,7 @@ func (v validator) listenerTLS(key string, l Listener) {
 	case !v.has(key + ".client_ca_file"):
 	case l.ClientCAFile == "":
 		v.fault(key+".client_ca_file", "is empty; name a PEM file with the certificates of your own certificate authority, or remove the key")
-	case l.Auth == AuthNone:
+	case l.Auth == smtpd.AuthNone:
 		v.fault(key+".client_ca_file", "has no effect with auth: none; set auth: optional or required, or remove the key")
 	case !slices.ContainsFunc(v.cfg.Users, func(u User) bool { return u.Certificate != "" }):
 		v.warn(key+".client_ca_file", "has no effect, since no user has a certificate; add one to a user")

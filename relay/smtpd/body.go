@@ -19,6 +19,11 @@ const (
 	LineEndingsReject    LineEndings = "reject"
 )
 
+// Values returns the choices as they are configured.
+func (LineEndings) Values() []string {
+	return []string{string(LineEndingsNormalize), string(LineEndingsReject)}
+}
+
 // lines reads a message as it comes over the wire and makes each of its lines end with
 // CRLF. A CR directly before a CRLF is dropped, any other bare CR becomes a space: a
 // line that ends there would let whoever controls a part of a header field add another

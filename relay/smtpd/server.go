@@ -31,6 +31,11 @@ const (
 	AuthRequired AuthMode = "required"
 )
 
+// Values returns the modes as they are configured.
+func (AuthMode) Values() []string {
+	return []string{string(AuthNone), string(AuthOptional), string(AuthRequired)}
+}
+
 // Config is one listener's settings.
 type Config struct {
 	Name            string

@@ -17,6 +17,11 @@ const (
 	TLSImplicit TLSMode = "implicit" // RFC 8314 section 3.3
 )
 
+// Values returns the modes as they are configured.
+func (TLSMode) Values() []string {
+	return []string{string(TLSNone), string(TLSStart), string(TLSImplicit)}
+}
+
 // maxCommandsBeforeTLS bounds what a client may say before STARTTLS or MAIL.
 const maxCommandsBeforeTLS = 20
 
