@@ -20,15 +20,20 @@ import (
 func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, waiters *verdict.Waiters) smtpd.Config {
 	return smtpd.Config{
 		Name: l.Name, Hostname: cfg.Hostname,
-		TLS: l.TLS, TLSConfig: t, Auth: l.Auth, Networks: l.Networks,
-		ProxyNetworks: l.ProxyNetworks, Session: sessionLimits(cfg),
-		MaxMessageBytes: int64(cfg.Limits.MessageSize), MaxRecipients: cfg.Limits.Recipients,
-		MaxLineBytes: int(cfg.LineLimit(l)), MaxHeaderBytes: int(cfg.Limits.HeaderSize),
-		Timeout: time.Duration(cfg.Limits.Timeout), MessageTimeout: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
-		LineEndings: l.LineEndings,
-		BearerAuth:  l.PassThrough != "",
-		Legacy:      l.Profile == config.ProfileLegacy, AddDomain: l.AddDomain, PlainAuth: l.PlainAuth(),
-		Queue: queueLimits(cfg), Wait: time.Duration(l.Wait), Waiters: waiters,
+		TLS:      smtpd.TLSConfig{Mode: l.TLS, Config: t},
+		Auth:     smtpd.AuthConfig{Mode: l.Auth, Bearer: l.PassThrough != "", Plain: l.PlainAuth()},
+		Networks: l.Networks, ProxyNetworks: l.ProxyNetworks,
+		Leniency: smtpd.Leniency{LineEndings: l.LineEndings, Commands: l.Profile == config.ProfileLegacy, Domain: l.AddDomain},
+		Timeout:  time.Duration(cfg.Limits.Timeout), Session: sessionLimits(cfg), Message: messageLimits(cfg, l), Queue: queueLimits(cfg),
+		Verdict: smtpd.VerdictConfig{Wait: time.Duration(l.Wait), Waiters: waiters},
+	}
+}
+
+func messageLimits(cfg *config.Config, l config.Listener) smtpd.MessageLimits {
+	return smtpd.MessageLimits{
+		Bytes: int64(cfg.Limits.MessageSize), Recipients: cfg.Limits.Recipients,
+		LineBytes: int(cfg.LineLimit(l)), HeaderBytes: int(cfg.Limits.HeaderSize),
+		Time: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
 	}
 }
 

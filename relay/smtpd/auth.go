@@ -18,7 +18,7 @@ func (s *session) AuthMechanisms() []string {
 		return nil
 	}
 	list := []string{sasl.Plain, sasl.Login}
-	if s.server.cfg.BearerAuth {
+	if s.server.cfg.Auth.Bearer {
 		list = append(list, xoauth2, sasl.OAuthBearer)
 	}
 	if s.cert != "" {
@@ -29,15 +29,15 @@ func (s *session) AuthMechanisms() []string {
 
 func (s *session) authOffered() bool {
 	cfg := s.server.cfg
-	if cfg.Auth == AuthNone {
+	if cfg.Auth.Mode == AuthNone {
 		return false
 	}
-	return s.conn.tls != nil || (cfg.TLS == TLSNone && (cfg.PlainAuth || s.conn.client.IsLoopback()))
+	return s.conn.tls != nil || (cfg.TLS.Mode == TLSNone && (cfg.Auth.Plain || s.conn.client.IsLoopback()))
 }
 
 // auth begins an exchange.
 func (s *session) auth(mechanism string) (sasl.Server, error) {
-	if s.server.cfg.Auth == AuthNone {
+	if s.server.cfg.Auth.Mode == AuthNone {
 		return nil, &Refusal{503, [3]int{5, 5, 1}, reason.Auth, "AUTH is not used on this listener"}
 	}
 	if !s.authOffered() {
@@ -60,11 +60,11 @@ func (s *session) auth(mechanism string) (sasl.Server, error) {
 	case sasl.Login:
 		return &loginServer{authenticate: s.authenticate}, nil
 	case xoauth2:
-		if s.server.cfg.BearerAuth {
+		if s.server.cfg.Auth.Bearer {
 			return &bearerServer{session: s, parse: parseXOAuth2}, nil
 		}
 	case sasl.OAuthBearer:
-		if s.server.cfg.BearerAuth {
+		if s.server.cfg.Auth.Bearer {
 			return &bearerServer{session: s, parse: parseOAuthBearer}, nil
 		}
 	case sasl.External:

@@ -8,22 +8,6 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// LineEndings is what a listener does with a CR or LF that is not part of a CRLF,
-// which RFC 5321 section 2.3.8 forbids.
-type LineEndings string
-
-// The choices for bare line endings. Neither ever ends a message: that does the five
-// bytes CRLF.CRLF alone, whoever reads the message.
-const (
-	LineEndingsNormalize LineEndings = "normalize" // LF becomes CRLF, CR a space
-	LineEndingsReject    LineEndings = "reject"
-)
-
-// Values returns the choices as they are configured.
-func (LineEndings) Values() []string {
-	return []string{string(LineEndingsNormalize), string(LineEndingsReject)}
-}
-
 // lines reads a message as it comes over the wire and makes each of its lines end with
 // CRLF. A CR directly before a CRLF is dropped, any other bare CR becomes a space: a
 // line that ends there would let whoever controls a part of a header field add another
@@ -167,7 +151,7 @@ var bodyPool = sync.Pool{New: func() any { return &body{raw: make([]byte, 16<<10
 // given, with the dot of DATA; behind is then given what was read past it.
 func newBody(cfg Config, from func(p []byte) (int, error), behind func(p []byte)) *body {
 	b := bodyPool.Get().(*body)
-	*b = body{lines: lines{dots: behind != nil, max: cfg.MaxLineBytes}, from: from, behind: behind, raw: b.raw, buf: b.buf}
+	*b = body{lines: lines{dots: behind != nil, max: cfg.Message.LineBytes}, from: from, behind: behind, raw: b.raw, buf: b.buf}
 	return b
 }
 
@@ -230,7 +214,7 @@ func (b *body) finish() (whole bool) {
 func (s *session) checkLines(id string, found bare) error {
 	cfg := s.server.cfg
 	action := "normalized"
-	if cfg.LineEndings == LineEndingsReject {
+	if cfg.Leniency.LineEndings == LineEndingsReject {
 		action = "rejected"
 	}
 	name := ""

@@ -8,7 +8,7 @@ import "graphrelay/relay/reason"
 // verified counts.
 func (s *session) readCertificate() {
 	t := s.conn.tls
-	if t == nil || len(t.VerifiedChains) == 0 || s.server.cfg.Auth == AuthNone {
+	if t == nil || len(t.VerifiedChains) == 0 || s.server.cfg.Auth.Mode == AuthNone {
 		return
 	}
 	leaf := t.VerifiedChains[0][0]

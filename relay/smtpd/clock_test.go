@@ -43,7 +43,7 @@ func TestPace(t *testing.T) {
 			t.Run(name+"/"+verb, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					cfg := testConfig()
-					cfg.Timeout, cfg.MessageTimeout, cfg.MinRate, cfg.MaxMessageBytes = 5*time.Minute, 30*time.Minute, tt.rate, 100<<20
+					cfg.Timeout, cfg.Message.Time, cfg.Message.MinRate, cfg.Message.Bytes = 5*time.Minute, 30*time.Minute, tt.rate, 100<<20
 					replies, took, messages := tt.drip.run(t, cfg, verb)
 					switch {
 					case tt.cut == 0 && messages != 1:

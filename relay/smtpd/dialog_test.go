@@ -72,19 +72,19 @@ func dialogConfig(lines []string) func(*Config) {
 		for _, l := range lines {
 			switch l {
 			case "! auth required":
-				c.Auth = AuthRequired
+				c.Auth.Mode = AuthRequired
 			case "! auth optional":
-				c.Auth = AuthOptional
+				c.Auth.Mode = AuthOptional
 			case "! starttls":
-				c.TLS = TLSStart
+				c.TLS.Mode = TLSStart
 			case "! reject":
-				c.LineEndings = LineEndingsReject
+				c.Leniency.LineEndings = LineEndingsReject
 			case "! legacy":
-				c.Legacy = true
+				c.Leniency.Commands = true
 			case "! add_domain":
-				c.AddDomain = "contoso.test"
+				c.Leniency.Domain = "contoso.test"
 			case "! plain auth":
-				c.PlainAuth = true
+				c.Auth.Plain = true
 			case "! proxy":
 				behindProxy(c)
 			case "! elsewhere":
@@ -172,7 +172,7 @@ func unescape(s string) string {
 var braces = regexp.MustCompile(`\{(b64|fill) [^}]*\}`)
 
 func TestReceived(t *testing.T) {
-	b := start(t, func(c *Config) { c.TLS, c.Auth = TLSImplicit, AuthRequired })
+	b := start(t, func(c *Config) { c.TLS.Mode, c.Auth.Mode = TLSImplicit, AuthRequired })
 	c := b.dial()
 	c.expect("220")
 	c.cmd("250", "EHLO cl(ient.test")
@@ -302,7 +302,7 @@ func TestShutdown(t *testing.T) {
 func TestShutdownAfterGreeting(t *testing.T) {
 	for _, mode := range []TLSMode{TLSNone, TLSImplicit, TLSStart} {
 		t.Run(string(mode), func(t *testing.T) {
-			b := start(t, func(c *Config) { loopback(c); c.TLS = mode })
+			b := start(t, func(c *Config) { loopback(c); c.TLS.Mode = mode })
 			c := b.dial()
 			c.expect("220")
 			done := make(chan struct{})

@@ -20,7 +20,7 @@ func FuzzData(f *testing.F) {
 	for _, kind := range []kind{normalizing, rejecting, legacy} {
 		s := &smuggling{kind: kind, pipes: newPipes(), cfg: testConfig()}
 		kind.change(&s.cfg)
-		s.cfg.MaxMessageBytes, s.cfg.MaxLineBytes = 500, 100
+		s.cfg.Message.Bytes, s.cfg.Message.LineBytes = 500, 100
 		s.cfg.Session.Commands, s.cfg.Session.Errors, s.cfg.Session.Delay = 1<<20, 1<<20, 0
 		_, s.queue, _ = serve(f, s.pipes, s.cfg)
 		servers[kind] = s
@@ -61,7 +61,7 @@ func (s *smuggling) fuzzBDAT(t *testing.T, text string, cuts []byte) {
 		stream += fmt.Sprintf("BDAT %d%s\r\n%s", len(chunk), last, chunk)
 	}
 	answers := s.answers(text)
-	if len(text) > int(s.cfg.MaxMessageBytes) { // even if it comes to less in the end
+	if len(text) > int(s.cfg.Message.Bytes) { // even if it comes to less in the end
 		answers = "552"
 	}
 	replies := s.pipes.talk(t, pieces(stream+"NOOP\r\nQUIT\r\n", cuts)...)
@@ -90,14 +90,14 @@ func pieces(text string, cuts []byte) (list []string) {
 func (s *smuggling) answers(text string) string {
 	var list []string
 	for line := range strings.SplitSeq(plainLines(text), "\r\n") {
-		if len(line)+2 > s.cfg.MaxLineBytes {
+		if len(line)+2 > s.cfg.Message.LineBytes {
 			list = append(list, "554")
 		}
 	}
-	if s.cfg.LineEndings == LineEndingsReject && hasBare(text) {
+	if s.cfg.Leniency.LineEndings == LineEndingsReject && hasBare(text) {
 		list = append(list, "554")
 	}
-	if len(plainLines(text)) > int(s.cfg.MaxMessageBytes) {
+	if len(plainLines(text)) > int(s.cfg.Message.Bytes) {
 		list = append(list, "552")
 	}
 	if len(list) == 0 {

@@ -32,8 +32,8 @@ const maxCommand = 12288
 func (s *Server) serveSMTP(l net.Listener) error {
 	g := smtp.NewServer(smtp.BackendFunc(s.newSession))
 	g.Domain = s.cfg.Hostname
-	g.MaxMessageBytes = s.cfg.MaxMessageBytes
-	g.MaxRecipients = s.cfg.MaxRecipients
+	g.MaxMessageBytes = s.cfg.Message.Bytes
+	g.MaxRecipients = s.cfg.Message.Recipients
 	g.MaxLineLength = maxCommand
 	g.EnableSMTPUTF8 = true
 	g.EnableDSN = true

@@ -70,10 +70,10 @@ func (c *smtpConn) nextCommand() error {
 
 // tidyLine corrects the command line in place, where the listener does.
 func (c *smtpConn) tidyLine(line []byte) []byte {
-	if !c.server.cfg.lenient() || c.replied == 334 { // an answer to a challenge of AUTH is no command
+	if !c.server.cfg.Leniency.enabled() || c.replied == 334 { // an answer to a challenge of AUTH is no command
 		return line
 	}
-	tidied, changed := c.server.cfg.tidy(string(line), c.client)
+	tidied, changed := c.server.cfg.Leniency.tidy(string(line), c.client)
 	if changed {
 		c.discard(len(line))
 		c.putBack([]byte(tidied))

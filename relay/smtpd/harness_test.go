@@ -219,22 +219,22 @@ func start(t *testing.T, change func(*Config)) *bench {
 	t.Helper()
 	cert, root := certificate(t)
 	cfg := testConfig()
-	cfg.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	cfg.TLS.Config = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	change(&cfg)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, addr: l.Addr().String(), root: root, mode: cfg.TLS}
+	b := &bench{T: t, addr: l.Addr().String(), root: root, mode: cfg.TLS.Mode}
 	b.server, b.queue, b.registry = serve(t, l, cfg)
 	return b
 }
 
 func testConfig() Config {
 	return Config{
-		Name: "test", Hostname: "relay.test", TLS: TLSNone, Auth: AuthNone,
-		MaxMessageBytes: 1 << 20, MaxRecipients: 3, MaxLineBytes: 4096, MaxHeaderBytes: 8192,
-		Timeout: 30 * time.Second, MessageTimeout: time.Minute,
+		Name: "test", Hostname: "relay.test", TLS: TLSConfig{Mode: TLSNone}, Auth: AuthConfig{Mode: AuthNone},
+		Message: MessageLimits{Bytes: 1 << 20, Recipients: 3, LineBytes: 4096, HeaderBytes: 8192, Time: time.Minute},
+		Timeout: 30 * time.Second,
 		Session: SessionLimits{Commands: 100, Errors: 20, BadRecipients: 100, Time: time.Minute, Delay: time.Millisecond},
 	}
 }
@@ -311,7 +311,7 @@ func (b *bench) wait(what string, done func() bool) {
 }
 
 // secured is the change that makes a listener of the given TLS mode.
-func secured(mode TLSMode) func(*Config) { return func(c *Config) { c.TLS = mode } }
+func secured(mode TLSMode) func(*Config) { return func(c *Config) { c.TLS.Mode = mode } }
 
 // behindProxy is the change that lets dialFrom say where it comes from.
 func behindProxy(c *Config) { c.ProxyNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// lenient says whether command lines are put right before go-smtp reads them.
-func (c Config) lenient() bool { return c.Legacy || c.AddDomain != "" }
+// enabled reports whether command lines are corrected at all.
+func (l Leniency) enabled() bool { return l.Commands || l.Domain != "" }
 
 // tidy puts a command line right that old devices send otherwise than RFC 5321 has it:
 // HELO without a name, spaces and a display name about an address, a name without its
 // domain. What it does not understand, and what has a CR in it, stays as it is, for
 // go-smtp to refuse. It makes one line of one line, and adds no bytes but its own.
-func (c Config) tidy(line string, client netip.Addr) (tidied string, changed bool) {
+func (l Leniency) tidy(line string, client netip.Addr) (tidied string, changed bool) {
 	text := strings.TrimRight(line, "\r\n")
 	if len(text) < 4 || strings.Contains(text, "\r") {
 		return line, false
@@ -21,13 +21,13 @@ func (c Config) tidy(line string, client netip.Addr) (tidied string, changed boo
 	var ok bool
 	switch verb {
 	case "HELO", "EHLO":
-		if arg, ok = strings.Trim(arg, " \t"), c.Legacy && startsBlank(arg); arg == "" {
-			arg, ok = "["+literal(client)+"]", c.Legacy
+		if arg, ok = strings.Trim(arg, " \t"), l.Commands && startsBlank(arg); arg == "" {
+			arg, ok = "["+literal(client)+"]", l.Commands
 		}
 	case "MAIL":
-		arg, ok = c.tidyPath(arg, "FROM")
+		arg, ok = l.tidyPath(arg, "FROM")
 	case "RCPT":
-		arg, ok = c.tidyPath(arg, "TO")
+		arg, ok = l.tidyPath(arg, "TO")
 	}
 	if !ok {
 		return line, false
@@ -36,7 +36,7 @@ func (c Config) tidy(line string, client netip.Addr) (tidied string, changed boo
 }
 
 // tidyPath puts the argument of MAIL or RCPT right.
-func (c Config) tidyPath(arg, keyword string) (tidied string, ok bool) {
+func (l Leniency) tidyPath(arg, keyword string) (tidied string, ok bool) {
 	before, rest, found := strings.Cut(arg, ":")
 	if !found || !startsBlank(before) || !strings.EqualFold(strings.Trim(before, " \t"), keyword) {
 		return "", false
@@ -46,9 +46,9 @@ func (c Config) tidyPath(arg, keyword string) (tidied string, ok bool) {
 	case !ok || address == "" || strings.ContainsAny(address, `"<>`):
 		return "", false
 	case strings.Contains(address, "@"):
-		return keyword + ":<" + address + ">" + parameters, c.Legacy
+		return keyword + ":<" + address + ">" + parameters, l.Commands
 	}
-	return keyword + ":<" + address + "@" + c.AddDomain + ">" + parameters, c.AddDomain != ""
+	return keyword + ":<" + address + "@" + l.Domain + ">" + parameters, l.Domain != ""
 }
 
 // cutAddress finds the address in "<address> parameters", "address parameters", and

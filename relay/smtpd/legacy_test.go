@@ -47,11 +47,11 @@ func TestTidy(t *testing.T) {
 		var c Config
 		legacy.change(&c)
 		for _, end := range []string{"\n", "\r\n", "\r\r\n"} {
-			if got, _ := c.tidy(in+end, printer); got != want+end {
+			if got, _ := c.Leniency.tidy(in+end, printer); got != want+end {
 				t.Errorf("%q became %q, want %q", in+end, got, want+end)
 			}
 		}
-		if got, changed := (Config{}).tidy(in+"\r\n", printer); changed {
+		if got, changed := (Leniency{}).tidy(in+"\r\n", printer); changed {
 			t.Errorf("%q became %q on a modern listener", in, got)
 		}
 	}
@@ -63,7 +63,7 @@ func FuzzTidy(f *testing.F) {
 		f.Add(s, "\r\n", true, true)
 	}
 	f.Fuzz(func(t *testing.T, text, end string, legacy, domain bool) {
-		c := Config{Legacy: legacy, AddDomain: map[bool]string{true: "contoso.test"}[domain]}
+		c := Leniency{Commands: legacy, Domain: map[bool]string{true: "contoso.test"}[domain]}
 		line, _, _ := strings.Cut(text+end, "\n")
 		line += "\n"
 		out, changed := c.tidy(line, printer)

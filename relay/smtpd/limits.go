@@ -8,15 +8,6 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// SessionLimits bound what a client may do on one connection without a message.
-type SessionLimits struct {
-	Commands      int
-	Errors        int // refused commands; from half of them on, answers get slower
-	BadRecipients int // recipients refused for good, which are no errors
-	Time          time.Duration
-	Delay         time.Duration // by so much more an answer waits than the one before
-}
-
 // maxDelays is how many times SessionLimits.Delay an answer waits at most.
 const maxDelays = 10
 

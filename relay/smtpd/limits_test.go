@@ -60,7 +60,7 @@ func TestMeter(t *testing.T) {
 func limited(t *testing.T) *bench {
 	return start(t, func(c *Config) {
 		c.Session = SessionLimits{Commands: 8, Errors: 6, BadRecipients: 2, Time: time.Minute, Delay: time.Millisecond}
-		c.MaxRecipients = 20
+		c.Message.Recipients = 20
 	})
 }
 

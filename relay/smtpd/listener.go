@@ -70,7 +70,7 @@ func (l *listener) handle(nc net.Conn) {
 		_ = c.Close()
 		return
 	}
-	if s.cfg.TLS != TLSStart { // or the client has been greeted
+	if s.cfg.TLS.Mode != TLSStart { // or the client has been greeted
 		c.greet()
 	}
 	l.ready <- sc
@@ -145,7 +145,7 @@ func (s *Server) acquire(c *conn, client netip.Addr) *Refusal {
 // rateLimited tells whom the limit of new connections in a minute is for: not for this
 // machine, nor for networks that are trusted to send without a password.
 func (s *Server) rateLimited(client netip.Addr) bool {
-	return !client.IsLoopback() && (s.cfg.Auth == AuthRequired || len(s.cfg.Networks) == 0)
+	return !client.IsLoopback() && (s.cfg.Auth.Mode == AuthRequired || len(s.cfg.Networks) == 0)
 }
 
 // refuse says why and closes. The client may not read it; that must not hold us.

@@ -69,12 +69,12 @@ func TestEndlessLine(t *testing.T) {
 		change func(*Config)
 		before func(c *client)
 	}{
-		"before anything": {func(c *Config) { c.Auth = AuthRequired }, func(*client) {}},
+		"before anything": {func(c *Config) { c.Auth.Mode = AuthRequired }, func(*client) {}},
 		"before STARTTLS": {secured(TLSStart), func(*client) {}},
 		"to a legacy one": {legacy.change, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("MAIL FROM:<") }},
 		"as MAIL":         {func(*Config) {}, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("MAIL FROM:<") }},
-		"as AUTH":         {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("AUTH PLAIN ") }},
-		"as a password":   {func(c *Config) { c.Auth = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.cmd("334", "AUTH LOGIN Y3Jt") }},
+		"as AUTH":         {func(c *Config) { c.Auth.Mode = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.send("AUTH PLAIN ") }},
+		"as a password":   {func(c *Config) { c.Auth.Mode = AuthRequired }, func(c *client) { c.cmd("250", "EHLO client.test"); c.cmd("334", "AUTH LOGIN Y3Jt") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, tt.change)
@@ -116,7 +116,7 @@ func TestEndlessLineInBody(t *testing.T) {
 		"DATA, of dots": {"DATA\r\n", ".", "554 5.6.0 A line"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := start(t, func(c *Config) { c.MaxMessageBytes = 2 * size })
+			b := start(t, func(c *Config) { c.Message.Bytes = 2 * size })
 			c := b.ready()
 			c.envelope()
 			c.send(tt.verb)
@@ -153,7 +153,7 @@ func TestEndlessLineInBody(t *testing.T) {
 // what is stored.
 func TestExactlyAsLarge(t *testing.T) {
 	const limit = 64 << 10
-	b := start(t, func(c *Config) { c.MaxMessageBytes = limit })
+	b := start(t, func(c *Config) { c.Message.Bytes = limit })
 	c := b.ready()
 	for more, answer := range map[int]string{-1: "250", 0: "250", 1: "552 5.3.4"} {
 		text := strings.Repeat("x\r\n", limit/3-1)
@@ -180,7 +180,7 @@ func TestExactlyAsLarge(t *testing.T) {
 
 // A listener that announces 25 MB is sent 40 by a client that does not say so.
 func TestLargeWithoutSize(t *testing.T) {
-	b := start(t, func(c *Config) { c.MaxMessageBytes = 25_000_000 })
+	b := start(t, func(c *Config) { c.Message.Bytes = 25_000_000 })
 	c := b.ready()
 	c.cmd("552 5.3.4", "MAIL FROM:<a@contoso.test> SIZE=40000000")
 	c.envelope()

@@ -8,7 +8,6 @@ package smtpd
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"log/slog"
@@ -18,52 +17,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
-	"graphrelay/relay/verdict"
 )
-
-// AuthMode is whether clients authenticate.
-type AuthMode string
-
-// The authentication modes of a listener.
-const (
-	AuthNone     AuthMode = "none"
-	AuthOptional AuthMode = "optional"
-	AuthRequired AuthMode = "required"
-)
-
-// Values returns the modes as they are configured.
-func (AuthMode) Values() []string {
-	return []string{string(AuthNone), string(AuthOptional), string(AuthRequired)}
-}
-
-// Config is one listener's settings.
-type Config struct {
-	Name            string
-	Hostname        string // shown in the greeting and in Received
-	TLS             TLSMode
-	TLSConfig       *tls.Config
-	Auth            AuthMode
-	Networks        []netip.Prefix // empty: anywhere
-	ProxyNetworks   []netip.Prefix // whose PROXY header tells the client
-	Session         SessionLimits
-	MaxMessageBytes int64         // SIZE (RFC 1870)
-	MaxRecipients   int           // of one message
-	MaxLineBytes    int           // of a message, the CRLF included
-	MaxHeaderBytes  int           // of the message header that policy is shown
-	Timeout         time.Duration // longest wait for a client's next bytes
-	MessageTimeout  time.Duration // longest time for one message's data
-	MinRate         int64         // bytes a second of it, behind which a client is by Timeout at most; 0: any
-	LineEndings     LineEndings
-	Legacy          bool         // forgives in commands what old devices get wrong
-	AddDomain       string       // completes names without a domain in MAIL and RCPT; empty: they are refused
-	BearerAuth      bool         // takes tokens that clients bring, beside passwords
-	PlainAuth       bool         // takes passwords without TLS from other machines; for Networks alone
-	Queue           queue.Limits // beyond which no mail is taken
-	// Wait is how long the answer to a message waits for Graph's word, so that the
-	// client learns of a refusal in its session; 0: not at all. Waiters is needed then.
-	Wait    time.Duration
-	Waiters *verdict.Waiters
-}
 
 // Identity is what is known of a client.
 type Identity struct {

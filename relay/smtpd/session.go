@@ -90,7 +90,7 @@ func (s *session) checkSender(from string, opts mailOptions) error {
 	if s.server.isStopping() && time.Since(s.server.stopAt) > mailTime {
 		return errStopping
 	}
-	if s.server.cfg.Auth == AuthRequired && s.who.User == "" {
+	if s.server.cfg.Auth.Mode == AuthRequired && s.who.User == "" {
 		text := "Authenticate first"
 		if s.denied { // .NET goes on without, and shows this answer alone
 			text = "Authenticate first: the user name or password that was sent is not accepted"
@@ -174,7 +174,7 @@ func (s *session) beginBody() (Identity, queue.Entry, bool) {
 		return Identity{}, queue.Entry{}, false
 	}
 	s.server.bodies.Add(1)
-	s.conn.clock.start(s.server.cfg.MessageTimeout, s.server.cfg.MinRate, s.server.cfg.Timeout)
+	s.conn.clock.start(s.server.cfg.Message.Time, s.server.cfg.Message.MinRate, s.server.cfg.Timeout)
 	s.conn.inBody.Store(true)
 	return s.who, queue.Entry{
 		Envelope: s.env, Listener: s.server.cfg.Name, User: s.who.User, Client: s.conn.client.String(),
@@ -198,8 +198,8 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 		return "", 0, err
 	}
 	entry.Trace = int64(n)
-	h := header{max: s.server.cfg.MaxHeaderBytes}
-	size, err = b.copyTo(io.MultiWriter(w, &h), s.server.cfg.MaxMessageBytes)
+	h := header{max: s.server.cfg.Message.HeaderBytes}
+	size, err = b.copyTo(io.MultiWriter(w, &h), s.server.cfg.Message.Bytes)
 	if err != nil {
 		return "", 0, err
 	}
@@ -221,7 +221,7 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 			undo()
 		}
 	}()
-	if s.server.cfg.Wait == 0 {
+	if s.server.cfg.Verdict.Wait == 0 {
 		return w.ID(), size, w.Commit(ctx, *entry)
 	}
 	return w.ID(), size, s.commitAndWait(ctx, w, *entry)
@@ -230,11 +230,11 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 // commitAndWait returns the refusal that Graph answers with in time. The message is
 // safe all the while; a stop does not wait for Graph.
 func (s *session) commitAndWait(ctx context.Context, w queue.Writer, e queue.Entry) error {
-	waiter := s.server.cfg.Waiters.Expect(w.ID())
-	ctx, cancel := context.WithTimeout(ctx, s.server.cfg.Wait)
+	waiter := s.server.cfg.Verdict.Waiters.Expect(w.ID())
+	ctx, cancel := context.WithTimeout(ctx, s.server.cfg.Verdict.Wait)
 	defer cancel()
 	if err := w.Commit(ctx, e); err != nil {
-		s.server.cfg.Waiters.Claim(w.ID())
+		s.server.cfg.Verdict.Waiters.Claim(w.ID())
 		return err
 	}
 	go func() {

@@ -52,9 +52,9 @@ const (
 func (k kind) change(c *Config) {
 	switch k {
 	case rejecting:
-		c.LineEndings = LineEndingsReject
+		c.Leniency.LineEndings = LineEndingsReject
 	case legacy:
-		c.Legacy, c.AddDomain = true, "contoso.test"
+		c.Leniency.Commands, c.Leniency.Domain = true, "contoso.test"
 	}
 }
 
@@ -85,7 +85,7 @@ func newSmuggling(t *testing.T, k kind) *smuggling {
 // expect sends the pieces, and wants text as the only message, or its refusal.
 func (s *smuggling) expect(text, replies string, pieces ...string) {
 	s.Helper()
-	refuse := s.cfg.LineEndings == LineEndingsReject && hasBare(text)
+	refuse := s.cfg.Leniency.LineEndings == LineEndingsReject && hasBare(text)
 	if refuse {
 		replies += " 554 221"
 	} else {
@@ -165,7 +165,7 @@ func TestSmugglingTLS(t *testing.T) {
 	for _, mode := range tlsModes {
 		for _, kind := range []kind{normalizing, legacy} {
 			t.Run(string(mode)+" "+string(kind), func(t *testing.T) {
-				testSmuggling(t, start(t, func(c *Config) { c.TLS = mode; kind.change(c) }), kind)
+				testSmuggling(t, start(t, func(c *Config) { c.TLS.Mode = mode; kind.change(c) }), kind)
 			})
 		}
 	}
@@ -201,7 +201,7 @@ func testBodyOutOfTurn(t *testing.T, k kind) {
 	const rest = "MAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\nSubject: x\r\n\r\na\nb\r\n.\r\nQUIT\r\n"
 	cfg := testConfig()
 	k.change(&cfg)
-	cfg.Auth, cfg.LineEndings = AuthOptional, LineEndingsReject
+	cfg.Auth.Mode, cfg.Leniency.LineEndings = AuthOptional, LineEndingsReject
 	p := newPipes()
 	_, queue, _ := serve(t, p, cfg)
 	for name, command := range map[string]string{

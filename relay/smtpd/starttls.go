@@ -7,21 +7,6 @@ import (
 	"strings"
 )
 
-// TLSMode is how a listener does TLS.
-type TLSMode string
-
-// The TLS modes of a listener.
-const (
-	TLSNone     TLSMode = "none"
-	TLSStart    TLSMode = "starttls" // RFC 3207
-	TLSImplicit TLSMode = "implicit" // RFC 8314 section 3.3
-)
-
-// Values returns the modes as they are configured.
-func (TLSMode) Values() []string {
-	return []string{string(TLSNone), string(TLSStart), string(TLSImplicit)}
-}
-
 // maxCommandsBeforeTLS bounds what a client may say before STARTTLS or MAIL.
 const maxCommandsBeforeTLS = 20
 
@@ -35,7 +20,7 @@ var (
 func (c *smtpConn) secure() error {
 	c.clock.start(c.server.cfg.Timeout, 0, 0) // for the negotiation as a whole
 	defer c.clock.stop()
-	switch c.server.cfg.TLS {
+	switch c.server.cfg.TLS.Mode {
 	case TLSImplicit:
 		return c.handshake()
 	case TLSStart:
@@ -47,7 +32,7 @@ func (c *smtpConn) secure() error {
 // handshake puts TLS on the connection. A failure ends it: going on in plain
 // text is what an attacker in between would want.
 func (c *conn) handshake() error {
-	t := tls.Server(c.Conn, c.server.cfg.TLSConfig)
+	t := tls.Server(c.Conn, c.server.cfg.TLS.Config)
 	if err := t.SetDeadline(c.nextDeadline()); err != nil {
 		return err
 	}
@@ -152,7 +137,7 @@ func (p *plaintext) hello(line string, extended bool, arg string) {
 	cfg := p.c.server.cfg
 	p.reply("250-Hello "+printable(name),
 		"250-PIPELINING", "250-8BITMIME", "250-ENHANCEDSTATUSCODES", "250-CHUNKING", "250-STARTTLS", "250-SMTPUTF8", "250-DSN",
-		fmt.Sprintf("250-SIZE %d", cfg.MaxMessageBytes), fmt.Sprintf("250 LIMITS RCPTMAX=%d", cfg.MaxRecipients))
+		fmt.Sprintf("250-SIZE %d", cfg.Message.Bytes), fmt.Sprintf("250 LIMITS RCPTMAX=%d", cfg.Message.Recipients))
 }
 
 // startTLS refuses what was sent along in plain text (CVE-2011-0411).
@@ -178,7 +163,7 @@ func (p *plaintext) other(line, verb string) (bool, error) {
 	case verb == "AUTH":
 		p.reply("530 5.7.0 Start TLS first: AUTH is offered only under TLS")
 		return false, nil
-	case p.c.server.cfg.Auth == AuthRequired:
+	case p.c.server.cfg.Auth.Mode == AuthRequired:
 		p.reply("530 5.7.0 Start TLS first, then authenticate")
 		return false, nil
 	case verb == "VRFY":

@@ -166,7 +166,7 @@ func TestStalledBody(t *testing.T) {
 
 // A body that drips past the time for one message ends too.
 func TestSlowBody(t *testing.T) {
-	b := start(t, func(c *Config) { c.MessageTimeout = 300 * time.Millisecond })
+	b := start(t, func(c *Config) { c.Message.Time = 300 * time.Millisecond })
 	c := b.ready()
 	c.envelope()
 	c.cmd("354", "DATA")
