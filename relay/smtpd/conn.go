@@ -172,7 +172,7 @@ func (c *conn) reply(text []byte) error {
 	if err := c.SetWriteDeadline(time.Now().Add(c.server.cfg.Timeout)); err != nil {
 		return err
 	}
-	if _, err := c.Conn.Write(sanitize(text)); err != nil {
+	if _, err := c.Conn.Write(text); err != nil {
 		return err
 	}
 	c.counters.answered = time.Now()
