@@ -28,7 +28,6 @@ import (
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
-	"graphrelay/relay/queue/sqlite"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
 	"graphrelay/relay/verdict"
@@ -63,7 +62,7 @@ type Relay struct {
 // Start opens the queue and starts to accept and deliver mail. The log goes to
 // logTo in the form that cfg says.
 func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, error) {
-	store, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.DataDir, Exclusive: true})
+	store, err := OpenQueue(ctx, cfg, true)
 	if err != nil {
 		return nil, err
 	}

@@ -7,13 +7,12 @@ import (
 	"io"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strings"
 
 	"graphrelay/internal/text"
+	"graphrelay/relay"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
-	"graphrelay/relay/queue/sqlite"
 	"graphrelay/relay/queueview"
 )
 
@@ -85,10 +84,7 @@ func openQueue(e env, path string) (*config.Config, *queue.Queue, int) {
 		fmt.Fprintln(e.stderr, strings.TrimRight(err.Error(), "\n"))
 		return nil, nil, exitBadUsage
 	}
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.DatabaseName)); err != nil {
-		return nil, nil, fault(e, exitFault, fmt.Errorf("there is no queue in %s yet; start the relay once", cfg.DataDir))
-	}
-	store, err := sqlite.Open(context.Background(), sqlite.Options{Dir: cfg.DataDir})
+	store, err := relay.OpenQueue(context.Background(), cfg, false)
 	if err != nil {
 		return nil, nil, fault(e, exitFault, err)
 	}
