@@ -16,11 +16,11 @@ import (
 const (
 	exchangeAudience = "api://AzureADTokenExchange"
 	maxAssertionLife = 24 * time.Hour // [assumed]; the page recommends 5 to 10 minutes
-	maxAssertions    = 100_000        // before those that expired are forgotten
+	maxAssertions    = 100_000        // before expired ones are removed
 	assertionSkew    = 5 * time.Minute
 )
 
-// assertion is a client assertion that is not verified yet.
+// assertion is a parsed client assertion (RFC 7523 section 2.2), not verified yet.
 type assertion struct {
 	header struct {
 		Algorithm  string `json:"alg"`
@@ -35,7 +35,7 @@ type assertion struct {
 		NotBefore float64 `json:"nbf"`
 		Expires   float64 `json:"exp"`
 	}
-	digest    []byte // SHA-256 of what is signed
+	digest    []byte // SHA-256 of the signed part
 	signature []byte
 }
 
@@ -47,9 +47,10 @@ func malformed(text string) *oauthError {
 	return invalidClient(50027, "JWT token is invalid or malformed: "+text+".")
 }
 
-// checkAssertion verifies a certificate's or a federated assertion, see "Microsoft identity
-// platform application authentication certificate credentials". The signature is checked
-// where the app has Certificates or Federated; of the audience, all but the host.
+// checkAssertion verifies the client assertion of a certificate or of a federated identity:
+// "Microsoft identity platform application authentication certificate credentials". It
+// verifies the signature if the app has Certificates or Federated, and all of the audience
+// but the host.
 func (s *Simulator) checkAssertion(app App, form url.Values) *oauthError {
 	if form.Get("client_assertion_type") != assertionType {
 		return missingParameter("client_assertion_type")
@@ -87,6 +88,7 @@ func (s *Simulator) checkAssertion(app App, form url.Values) *oauthError {
 	return s.checkReplay(a.claims.ID, expires)
 }
 
+// parseAssertion parses a JWT (RFC 7519).
 func parseAssertion(text string) (a assertion, refused *oauthError) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
@@ -110,7 +112,7 @@ func parseAssertion(text string) (a assertion, refused *oauthError) {
 	return a, nil
 }
 
-// checkCertificate wants the header and signature that the page describes.
+// checkCertificate verifies the header and the signature as the page describes them.
 func (a assertion) checkCertificate(app App) *oauthError {
 	if a.header.Algorithm != "PS256" || a.header.Type != "JWT" {
 		return malformed("alg PS256 and typ JWT expected")
@@ -134,6 +136,7 @@ func (a assertion) checkCertificate(app App) *oauthError {
 	return invalidClient(700027, "The certificate with identifier used to sign the client assertion is not registered on application, or its signature is invalid.")
 }
 
+// checkFederated verifies the assertion against the app's federated identities.
 func (a assertion) checkFederated(app App) *oauthError {
 	for _, f := range app.Federated {
 		if f.Issuer != a.claims.Issuer || f.Subject != a.claims.Subject {
@@ -147,7 +150,7 @@ func (a assertion) checkFederated(app App) *oauthError {
 	return invalidClient(700213, "No matching federated identity record found for presented assertion subject.")
 }
 
-// checkReplay refuses an assertion that was taken already.
+// checkReplay refuses an assertion whose id was used before.
 func (s *Simulator) checkReplay(id string, expires time.Time) *oauthError {
 	if id == "" {
 		return malformed("jti is missing")

@@ -13,7 +13,7 @@ const (
 	itemAttachmentType = "#microsoft.graph.itemAttachment"
 )
 
-// attachmentInput is an attachment as a client writes it, after the schema check.
+// attachmentInput is an attachment in a request, after the check against the schema.
 type attachmentInput struct {
 	Type         string          `json:"@odata.type"`
 	Name         string          `json:"name"`
@@ -24,7 +24,7 @@ type attachmentInput struct {
 	Item         json.RawMessage `json:"item"`
 }
 
-// attach adds one attachment to a draft: "Add attachment".
+// attach serves "Add attachment".
 func (c *call) attach() (response, error) {
 	var input attachmentInput
 	if _, err := c.readJSON(c.sim.options.Limits.AttachmentRequest, "attachment", &input); err != nil {
@@ -45,7 +45,7 @@ func (c *call) attach() (response, error) {
 	return a, nil
 }
 
-// addAttachment puts an attachment on the draft of the path and returns its URL.
+// addAttachment adds an attachment to the draft of the path and returns its URL.
 func (c *call) addAttachment(attachment *Attachment, content []byte) (location string, err error) {
 	err = c.withDraft(func(i *item) error {
 		attachment.Kept = c.sim.content.put(attachment.ID, content)
@@ -67,7 +67,7 @@ func (c *call) withDraft(do func(*item) error) error {
 	})
 }
 
-// newAttachment checks an attachment and decodes its content.
+// newAttachment returns the attachment of a request, and its content.
 func (s *Simulator) newAttachment(input attachmentInput) (Attachment, []byte, error) {
 	if input.Name == "" {
 		return Attachment{}, nil, badRequest("ErrorInvalidArgument", "Required property 'name' of the attachment is missing or empty.")
@@ -89,7 +89,8 @@ func (s *Simulator) newAttachment(input attachmentInput) (Attachment, []byte, er
 	return attachment, content, nil
 }
 
-// read returns the content: a file's bytes, or the JSON of an item.
+// read returns the content of a request's attachment: the bytes of a file, or the JSON of an
+// item.
 func (a *Attachment) read(input attachmentInput) ([]byte, error) {
 	switch input.Type {
 	case fileAttachmentType, fileAttachmentType[1:]:
@@ -112,9 +113,9 @@ func (a *Attachment) read(input attachmentInput) ([]byte, error) {
 	return nil, badRequest("RequestBodyRead", "The attachment needs '@odata.type' %s; '%s' is not known.", fileAttachmentType, input.Type)
 }
 
-// attachmentJSON gives the JSON of an attachment. The size that Graph answers
-// exceeds the content's, "Attach large files to Outlook messages" shows by how much; the
-// simulator adds the same 4.5 % so that nobody compares the two.
+// attachmentJSON returns an attachment as Graph shows it. The size that Graph shows is
+// larger than the content, by some 4.5 % in "Attach large files to Outlook messages". The
+// simulator does the same, so that no client comes to rely on equal sizes.
 func attachmentJSON(a Attachment, content []byte) map[string]any {
 	shown := map[string]any{
 		"@odata.type":             fileAttachmentType,
@@ -147,8 +148,7 @@ func nullable(s string) any {
 	return s
 }
 
-// listAttachments answers "List attachments". Content over the POST limit is left out:
-// the answer would be as large as the upload.
+// listAttachments serves "List attachments".
 func (c *call) listAttachments() (response, error) {
 	return c.readItem(func(i *item, o queryOptions) (any, error) {
 		list := []any{}
@@ -159,7 +159,7 @@ func (c *call) listAttachments() (response, error) {
 	})
 }
 
-// getAttachment answers "Get attachment".
+// getAttachment serves "Get attachment".
 func (c *call) getAttachment() (response, error) {
 	return c.readItem(func(i *item, o queryOptions) (any, error) {
 		for _, a := range i.Attachments {
@@ -171,6 +171,8 @@ func (c *call) getAttachment() (response, error) {
 	})
 }
 
+// showAttachment returns an attachment as Graph shows it. It leaves out content that came by
+// an upload session: the answer would be as large as the upload.
 func (s *Simulator) showAttachment(a Attachment) map[string]any {
 	var content []byte
 	if a.Size < s.options.Limits.Attachment {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Operation names a kind of call in faults, the journal and the stats.
+// Operation names a kind of request in faults, the journal and the stats.
 type Operation string
 
 const (
@@ -32,7 +32,7 @@ const (
 	OpDelete          Operation = "delete"
 	OpCancelUpload    Operation = "cancel_upload"
 	OpGetUpload       Operation = "get_upload"
-	OpUnknown         Operation = "unknown" // no call of Graph's that is simulated
+	OpUnknown         Operation = "unknown" // not simulated
 )
 
 func operations() []Operation {
@@ -40,16 +40,16 @@ func operations() []Operation {
 		OpGet, OpList, OpListAttachments, OpPatch, OpDelete, OpCancelUpload, OpGetUpload}
 }
 
-// call is one request on its way through the simulator.
+// call is a request to the simulator and what is known of it.
 type call struct {
 	sim     *Simulator
 	r       *http.Request
 	op      Operation
-	app     string // client id of the token, or of the session's creator
+	app     string // client id of the token, or of the one that created the upload session
 	roles   []string
-	user    string // the owner whose token it is, by lower-case address; "" is an app's own
+	user    string // lower-case address of the owner whose token it is; "" is an app's own token
 	mailbox string // lower-case address
-	itemID  string // as the path gives it; in the journal the immutable id once known
+	itemID  string // from the path, then the immutable id once the item is found
 	started time.Time
 	counted *countingBody
 
@@ -66,8 +66,8 @@ func (s *Simulator) newCall(r *http.Request, op Operation) *call {
 	}
 }
 
-// immutable says whether the request speaks immutable ids: only those that ask for
-// them on every request do, "Obtain immutable identifiers for Outlook resources".
+// immutable reports whether the request uses immutable ids. It has to ask for them with
+// Prefer, each time: "Obtain immutable identifiers for Outlook resources".
 func (c *call) immutable() bool {
 	for _, line := range c.r.Header.Values("Prefer") {
 		for preference := range strings.SplitSeq(line, ",") {
@@ -79,8 +79,8 @@ func (c *call) immutable() bool {
 	return false
 }
 
-// readBody returns the whole request body, decompressed, refusing more than limit
-// bytes with 413. gzip is accepted because the official SDKs compress by default.
+// readBody returns the whole body, decompressed. It refuses more than limit bytes with 413.
+// It accepts gzip, which Microsoft's SDKs use by default.
 func (c *call) readBody(limit int64) ([]byte, error) {
 	if c.r.ContentLength > limit {
 		return nil, tooLarge()
@@ -111,18 +111,19 @@ func tooLarge() *apiError {
 	return refuse(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", "Request entity too large")
 }
 
-// mediaType is the request's content type without parameters, in lower case.
+// mediaType returns the request's content type without parameters, in lower case.
 func (c *call) mediaType() string {
 	value, _, _ := strings.Cut(c.r.Header.Get("Content-Type"), ";")
 	return strings.ToLower(strings.TrimSpace(value))
 }
 
-// drain reads the rest of a refused request: a client that is still sending would
-// otherwise see a reset instead of the answer.
+// drain reads the rest of a refused request. Otherwise a client that is still sending could
+// get a reset in place of the answer.
 func (c *call) drain() {
 	io.Copy(io.Discard, io.LimitReader(c.r.Body, drainBytes))
 }
 
+// write sends the answer, with the headers that Graph always sets.
 func (c *call) write(w http.ResponseWriter, a response) {
 	header := w.Header()
 	for name, values := range a.header {
@@ -144,12 +145,12 @@ func (c *call) write(w http.ResponseWriter, a response) {
 	w.Write(a.body)
 }
 
-// reset ends the connection with a TCP reset where it can, so that the client cannot
-// take it for a short answer.
+// reset closes the connection with a TCP reset if possible, so that the client cannot take
+// it for a short answer.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		// HTTP/2 and recorders cannot be hijacked; this is net/http's own way to abort.
+		// HTTP/2 connections and test recorders cannot be hijacked.
 		panic(http.ErrAbortHandler)
 	}
 	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok {
@@ -161,7 +162,7 @@ func reset(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// asAPIError turns any error of a handler into an answer of Graph's.
+// asAPIError returns the error as an *apiError. Unexpected ones become a 500.
 func asAPIError(err error) *apiError {
 	var refused *apiError
 	if errors.As(err, &refused) {
@@ -170,11 +171,13 @@ func asAPIError(err error) *apiError {
 	return refuse(http.StatusInternalServerError, "ErrorInternalServerError", "%v", err)
 }
 
+// countingBody counts the bytes that are read of a body.
 type countingBody struct {
 	io.ReadCloser
 	bytes int64
 }
 
+// Read implements io.Reader.
 func (b *countingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.bytes += int64(n)

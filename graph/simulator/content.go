@@ -1,17 +1,19 @@
 package simulator
 
-// contentStore keeps bytes for viewing, up to a limit over all of them. What does not
-// fit is not kept: its size and hash are with its owner. The simulator's mutex guards it.
+// contentStore keeps contents for viewing, up to a limit for all of them. A content that
+// does not fit is dropped; its size and hash are kept with its attachment. The simulator's
+// mutex guards it.
 type contentStore struct {
 	limit int64
 	used  int64
 	kept  map[string][]byte
 }
 
-// reserve sets room aside for size bytes and says whether there was any.
+// reserve reserves size bytes, and reports whether they are available.
 func (c *contentStore) reserve(size int64) bool { return c.reserveUpTo(c.limit, size) }
 
-// reserveFile leaves some of the room to the texts of messages.
+// reserveFile is reserve for attachments, which leave an eighth of the limit to the bodies of
+// messages.
 func (c *contentStore) reserveFile(size int64) bool { return c.reserveUpTo(c.limit-c.limit/8, size) }
 
 func (c *contentStore) reserveUpTo(limit, size int64) bool {
@@ -24,7 +26,7 @@ func (c *contentStore) reserveUpTo(limit, size int64) bool {
 
 func (c *contentStore) release(size int64) { c.used -= size }
 
-// put holds a file's content under id if there is room.
+// put keeps a content under id, and reports whether it fits.
 func (c *contentStore) put(id string, content []byte) bool {
 	if !c.reserveFile(int64(len(content))) {
 		return false

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// contentRange is the part of a file that one PUT carries, both ends inclusive.
+// contentRange is the part of a file in a PUT. first and last are inclusive.
 type contentRange struct {
 	first, last, total int64
 }
 
 func (r contentRange) length() int64 { return r.last - r.first + 1 }
 
-// parseContentRange reads "bytes first-last/total", RFC 9110 section 14.4 without its
-// unknown lengths and unsatisfied ranges, which an upload has no use for.
+// parseContentRange parses "bytes first-last/total" (RFC 9110 section 14.4). It does not
+// accept unknown lengths or unsatisfied ranges, which make no sense in an upload.
 func parseContentRange(value string) (contentRange, bool) {
 	rest, ok := strings.CutPrefix(value, "bytes ")
 	if !ok {

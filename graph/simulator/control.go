@@ -11,8 +11,8 @@ import (
 
 const maxFaultRequest = 1 << 20
 
-// controlRoutes is the simulator's own HTTP interface, for people and for tests in other
-// languages. It is as open as the simulator itself.
+// controlRoutes serves the simulator's own interface, for people and for tests in other
+// languages. It needs no authentication, like the simulator itself.
 func (s *Simulator) controlRoutes() http.Handler {
 	mux := http.NewServeMux()
 	get := func(path string, value func(*http.Request) any) {
@@ -50,8 +50,8 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	encoder.Encode(value)
 }
 
-// postFault arms one fault. It wants a JSON content type, which a foreign web page cannot
-// send without being asked for permission first.
+// postFault adds a fault. It requires a JSON content type, which a page of another site
+// cannot send without a preflight request.
 func (s *Simulator) postFault(w http.ResponseWriter, r *http.Request) {
 	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
 		writeJSON(w, http.StatusUnsupportedMediaType, map[string]string{"error": "Content-Type must be application/json"})
@@ -72,14 +72,14 @@ func (s *Simulator) postFault(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusCreated, map[string]int{"id": f.ID})
 }
 
-// serveContent gives an attachment's or a MIME message's bytes, as a download, or inline
-// for the image types that a browser shows without running anything in them.
+// serveContent serves the content of an attachment or a MIME message: as a download, or
+// inline if it is an image of a type that cannot contain scripts.
 func (s *Simulator) serveContent(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	name, contentType, ok := s.contentName(id)
 	content, kept := s.Content(id)
 	if !ok || !kept {
-		http.Error(w, "no such content, or not kept", http.StatusNotFound)
+		http.Error(w, "no such content, or it was not kept", http.StatusNotFound)
 		return
 	}
 	disposition := "attachment"
@@ -102,7 +102,7 @@ func isSafeImage(contentType string) bool {
 	return err == nil && slices.Contains([]string{"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"}, mediaType)
 }
 
-// contentName finds what an id of kept content belongs to.
+// contentName returns the name and type of the attachment or message with this content.
 func (s *Simulator) contentName(id string) (name, contentType string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The grants by which the owner of a mailbox signs in: device code ("OAuth 2.0 device
+// The grants with which the owner of a mailbox signs in: device code ("OAuth 2.0 device
 // authorization grant flow"), authorization code with PKCE ("OAuth 2.0 authorization
 // code flow") and refresh token ("Refresh tokens in the Microsoft identity platform").
 const (
@@ -25,18 +25,18 @@ const (
 	deviceLife   = 15 * time.Minute
 	codeLife     = 10 * time.Minute
 	pollInterval = 5 * time.Second
-	maxGrants    = 10_000 // of each kind, before what has ended is forgotten
+	maxGrants    = 10_000 // of each kind, before expired ones are removed
 )
 
-// consent is what an owner has agreed to.
+// consent is what an owner has consented to.
 type consent struct {
 	app     App
 	user    string // lower-case address
 	scopes  []string
-	offline bool // offline_access: a refresh token is given
+	offline bool // offline_access: a refresh token is issued
 }
 
-// deviceCode is a device code until it is redeemed.
+// deviceCode is a device code that was not redeemed yet.
 type deviceCode struct {
 	consent
 	userCode string
@@ -46,7 +46,7 @@ type deviceCode struct {
 	declined bool
 }
 
-// authCode is an authorization code until it is redeemed.
+// authCode is an authorization code. It is kept after it was redeemed, to refuse it again.
 type authCode struct {
 	consent
 	redirect  string
@@ -55,14 +55,14 @@ type authCode struct {
 	redeemed  bool
 }
 
-// refreshToken is a refresh token. Those of one sign-in share a family.
+// refreshToken is a refresh token. Those of one sign-in share a consent.
 type refreshToken struct {
 	*consent
 	revoked bool // by its owner or an administrator
-	rotated bool // a newer one was given
+	rotated bool // a newer one was issued
 }
 
-// grants are what owners have begun and agreed to. The simulator's mutex guards it.
+// grants has the sign-ins of owners, begun and completed. The simulator's mutex guards it.
 type grants struct {
 	devices map[string]*deviceCode // by device code
 	codes   map[string]*authCode
@@ -77,7 +77,7 @@ func invalidGrant(number int, text string) *oauthError {
 	return &oauthError{http.StatusBadRequest, "invalid_grant", number, text}
 }
 
-// delegated answers a token request for an owner who has signed in.
+// delegated serves a token request on behalf of an owner.
 func (c *call) delegated(tenant string, form url.Values) (response, *oauthError) {
 	app, err := c.sim.clientApp(tenant, form)
 	if err != nil {
@@ -100,8 +100,8 @@ func (c *call) delegated(tenant string, form url.Values) (response, *oauthError)
 	return c.sim.grantDelegated(agreed), nil
 }
 
-// clientApp finds the application, and checks its secret where there is one: a public
-// client has none.
+// clientApp returns the application of a delegated token request. It checks the credential
+// if there is one; only a confidential client needs it.
 func (s *Simulator) clientApp(tenant string, form url.Values) (App, *oauthError) {
 	if form.Get("client_secret") != "" || form.Get("client_assertion") != "" {
 		return s.authenticateApp(tenant, form)
@@ -113,6 +113,8 @@ func (s *Simulator) clientApp(tenant string, form url.Values) (App, *oauthError)
 	return app, err
 }
 
+// redeemDevice returns the consent for a device code (RFC 8628 section 3.5). The caller holds
+// s.mu.
 func (s *Simulator) redeemDevice(app App, form url.Values) (*consent, *oauthError) {
 	refuse := func(code string, number int, text string) (*consent, *oauthError) {
 		return nil, &oauthError{http.StatusBadRequest, code, number, text}
@@ -128,7 +130,7 @@ func (s *Simulator) redeemDevice(app App, form url.Values) (*consent, *oauthErro
 	case d.declined:
 		return refuse("authorization_declined", 70021, "The user declined the authorization request.")
 	}
-	early := !d.polled.IsZero() && now.Sub(d.polled) < d.interval-500*time.Millisecond // the network may shorten it
+	early := !d.polled.IsZero() && now.Sub(d.polled) < d.interval-500*time.Millisecond // some tolerance for the network
 	d.polled = now
 	switch {
 	case early:
@@ -140,6 +142,7 @@ func (s *Simulator) redeemDevice(app App, form url.Values) (*consent, *oauthErro
 	return &d.consent, nil
 }
 
+// redeemCode returns the consent for an authorization code. The caller holds s.mu.
 func (s *Simulator) redeemCode(app App, form url.Values) (*consent, *oauthError) {
 	code := s.grants.codes[form.Get("code")]
 	switch {
@@ -160,6 +163,7 @@ func (s *Simulator) redeemCode(app App, form url.Values) (*consent, *oauthError)
 	return &code.consent, nil
 }
 
+// redeemRefresh returns the consent for a refresh token. The caller holds s.mu.
 func (s *Simulator) redeemRefresh(app App, form url.Values) (*consent, *oauthError) {
 	r := s.grants.refresh[form.Get("refresh_token")]
 	switch {
@@ -174,7 +178,7 @@ func (s *Simulator) redeemRefresh(app App, form url.Values) (*consent, *oauthErr
 	return r.consent, nil
 }
 
-// grantDelegated gives an access token for the owner's mailbox, and the next refresh
+// grantDelegated returns an access token for the owner's mailbox, and the next refresh
 // token. The caller holds s.mu.
 func (s *Simulator) grantDelegated(agreed *consent) response {
 	life := s.options.TokenLifetime
@@ -196,9 +200,8 @@ func (s *Simulator) grantDelegated(agreed *consent) response {
 	return a
 }
 
-// Revoke ends what the owner of a mailbox has agreed to, as an administrator's "revoke
-// sessions" or a changed password does: its refresh tokens are refused from now on, and
-// its access tokens too.
+// Revoke revokes the refresh and access tokens of a mailbox's owner, as an administrator's
+// "revoke sessions" or a changed password does.
 func (s *Simulator) Revoke(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,8 +224,8 @@ func (s *Simulator) countForeign() {
 	s.stats.ForeignTokens++
 }
 
-// parseScopes reads the scopes of a delegated request: those of the Graph host in use or of
-// the global cloud, and OpenID's.
+// parseScopes returns the scopes of a delegated request without their resource, which has
+// to be this host or the global cloud's Graph. It ignores OpenID's scopes.
 func (c *call) parseScopes(scope string) (scopes []string, offline bool, err *oauthError) {
 	for name := range strings.FieldsSeq(scope) {
 		switch {

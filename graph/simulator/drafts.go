@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// messageInput is a message as a client writes it, after the schema check.
+// messageInput is a message in a request, after the check against the schema.
 type messageInput struct {
 	Subject           *string           `json:"subject"`
 	Body              *Body             `json:"body"`
@@ -27,12 +27,12 @@ type messageInput struct {
 	Attachments       []attachmentInput `json:"attachments"`
 }
 
-// recipient is Graph's shape of an address.
+// recipient is a recipient in the JSON of Graph.
 type recipient struct {
 	EmailAddress Address `json:"emailAddress"`
 }
 
-// create makes a draft, from JSON or from MIME: "Create message".
+// create serves "Create message", with JSON or MIME.
 func (c *call) create() (response, error) {
 	var i *item
 	var contents [][]byte
@@ -59,7 +59,7 @@ func (c *call) create() (response, error) {
 	return a, nil
 }
 
-// checkFolder accepts the one folder that a draft is made in.
+// checkFolder refuses every folder but Drafts.
 func (c *call) checkFolder() error {
 	folder := c.r.PathValue("folder")
 	if folder == "" || folderName(folder) == Drafts {
@@ -68,10 +68,10 @@ func (c *call) checkFolder() error {
 	if folderName(folder) == "" {
 		return itemNotFound()
 	}
-	return badRequest("ErrorInvalidRequest", "The simulator makes drafts in Drafts only.")
+	return badRequest("ErrorInvalidRequest", "The simulator creates drafts in Drafts only.")
 }
 
-// folderName turns a well-known folder name of a path into its display name.
+// folderName returns the display name of a well-known folder name, "" if it is not known.
 func folderName(wellKnown string) string {
 	switch strings.ToLower(wellKnown) {
 	case "drafts":
@@ -82,7 +82,7 @@ func folderName(wellKnown string) string {
 	return ""
 }
 
-// store puts the item and its contents into the mailbox. The caller holds s.mu.
+// store adds the item and its contents to the mailbox. The caller holds s.mu.
 func (c *call) store(i *item, contents [][]byte) error {
 	s := c.sim
 	if s.full() {
@@ -100,7 +100,8 @@ func (c *call) store(i *item, contents [][]byte) error {
 	return nil
 }
 
-// readMessage reads a JSON message from the request body.
+// readMessage reads a message in JSON, and returns its item and the contents of its
+// attachments.
 func (c *call) readMessage() (*item, [][]byte, error) {
 	var input messageInput
 	if _, err := c.readJSON(c.sim.options.Limits.Request, "message", &input); err != nil {
@@ -131,7 +132,7 @@ func (c *call) readJSON(limit int64, typeName string, value any) ([]byte, error)
 	return nil, refuse(http.StatusUnsupportedMediaType, "UnsupportedMediaType", "Unsupported media type '%s'.", c.mediaType())
 }
 
-// newItem builds an item, not yet in a mailbox, and the contents of its attachments.
+// newItem returns an item that is in no mailbox yet, and the contents of its attachments.
 func (s *Simulator) newItem(input messageInput) (*item, [][]byte, error) {
 	i := &item{path: PathDraft}
 	i.Body.ContentType, i.Importance = "text", "normal"
@@ -156,8 +157,8 @@ func (s *Simulator) newItem(input messageInput) (*item, [][]byte, error) {
 	return i, contents, nil
 }
 
-// checkHeaders enforces what "message resource type" says of names [documented], and the
-// bounds of the collection [reported].
+// checkHeaders checks the names of headers, as "message resource type" requires
+// [documented], and their number [reported].
 func checkHeaders(headers []Header) error {
 	if len(headers) == 0 || len(headers) > maxHeaders {
 		return badRequest("InvalidInternetMessageHeaderCollection",
@@ -172,7 +173,7 @@ func checkHeaders(headers []Header) error {
 	return nil
 }
 
-// apply sets what the input carries, except headers and attachments.
+// apply sets the properties in the input, except headers and attachments.
 func (i *item) apply(input messageInput) error {
 	if err := i.applyText(input); err != nil {
 		return err
@@ -229,7 +230,7 @@ func (i *item) applyText(input messageInput) error {
 	return nil
 }
 
-// applyProperties sets or replaces extended properties by their normalized ids.
+// applyProperties sets extended properties, by their normalized ids.
 func (i *item) applyProperties(properties []Property) error {
 	for _, p := range properties {
 		id, err := normalizeProperty(p.ID)
@@ -266,7 +267,7 @@ func (c *call) itemURL(i *item) string {
 	return fmt.Sprintf("https://%s/v1.0/users('%s')/messages('%s')", c.r.Host, objectID(c.mailbox), c.visibleID(i))
 }
 
-// visibleID is the item's id of the kind that the request speaks.
+// visibleID returns the item's id of the kind that the request uses.
 func (c *call) visibleID(i *item) string {
 	if c.immutable() {
 		return i.ID

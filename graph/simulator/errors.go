@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// apiError is an error answer of Graph: status, code and text.
+// apiError is an error that Graph answers with.
 type apiError struct {
 	status     int
 	code       string
@@ -18,6 +18,7 @@ type apiError struct {
 
 func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.status, e.code, e.text) }
 
+// refuse returns an apiError.
 func refuse(status int, code, format string, args ...any) *apiError {
 	return &apiError{status: status, code: code, text: fmt.Sprintf(format, args...)}
 }
@@ -30,8 +31,8 @@ func itemNotFound() *apiError {
 	return refuse(http.StatusNotFound, "ErrorItemNotFound", "The specified object was not found in the store.")
 }
 
-// throttled is the answer to one request too many for a mailbox [reported]; "Microsoft
-// Graph throttling guidance" lets Retry-After be fractional.
+// throttled returns the error for a mailbox that is over a limit [reported]. Retry-After may
+// have a fraction: "Microsoft Graph throttling guidance".
 func throttled(text string, after time.Duration) *apiError {
 	return &apiError{
 		status:     http.StatusTooManyRequests,
@@ -41,8 +42,8 @@ func throttled(text string, after time.Duration) *apiError {
 	}
 }
 
-// answer is what a call returns before anything is written, so that a fault can lose
-// or replace it after the effect.
+// response is the answer to a call. It is written at the end, so that a fault can lose or
+// replace it.
 type response struct {
 	status int
 	header http.Header
@@ -52,7 +53,7 @@ type response struct {
 
 func emptyResponse(status int) response { return response{status: status} }
 
-// jsonResponse encodes value, which consists of maps, slices and plain values.
+// jsonResponse returns an answer with value as JSON.
 func jsonResponse(status int, value any) response {
 	body, err := json.Marshal(value)
 	if err != nil {
@@ -63,7 +64,7 @@ func jsonResponse(status int, value any) response {
 
 const jsonType = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 
-// answer gives the error body of "Microsoft Graph error responses". c may be nil.
+// response returns the answer of "Microsoft Graph error responses". c may be nil.
 func (e *apiError) response(c *call) response {
 	inner := map[string]any{"date": time.Now().UTC().Format("2006-01-02T15:04:05")}
 	if c != nil {

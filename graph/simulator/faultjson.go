@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// durationText is a duration in JSON as time.ParseDuration reads it, such as "1.5s".
+// durationText is a duration whose JSON is text for time.ParseDuration, such as "1.5s".
 type durationText time.Duration
 
 func (d durationText) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
@@ -19,19 +19,20 @@ func (d *durationText) UnmarshalText(text []byte) error {
 
 type faultFields Fault
 
-// faultWire is a Fault whose durations are text.
+// faultWire is the JSON of a Fault.
 type faultWire struct {
 	*faultFields
 	Hang    durationText `json:"hang"`
 	Latency durationText `json:"latency"`
 }
 
-// MarshalJSON writes durations as text.
+// MarshalJSON implements json.Marshaler. It writes durations as text.
 func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(faultWire{(*faultFields)(&f), durationText(f.Hang), durationText(f.Latency)})
 }
 
-// UnmarshalJSON reads durations as text and refuses unknown names.
+// UnmarshalJSON implements json.Unmarshaler. It reads durations as text, and returns an
+// error for unknown names.
 func (f *Fault) UnmarshalJSON(data []byte) error {
 	wire := faultWire{faultFields: (*faultFields)(f)}
 	decoder := json.NewDecoder(bytes.NewReader(data))

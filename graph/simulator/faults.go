@@ -10,33 +10,34 @@ import (
 	"time"
 )
 
-// Fault makes calls go wrong. Which ones: those of Operation and Mailbox, from the Nth
-// of them on, Count times, each with Probability. What happens: Latency first, then one
-// of Status, Reset and Hang, in place of the effect or After it.
+// Fault makes calls fail. It matches the calls with its Operation and Mailbox, and acts on
+// them from the Nth on, Count times, with Probability each time. When it acts it first
+// waits for Latency. Then one of Hang, Reset and Status follows, in place of the effect, or
+// with After, after it.
 //
-// With After, the effect takes place and the client does not learn of it: Reset loses the
-// answer, Hang withholds it before it is lost, Status replaces it. After with RetryAfter
-// alone sends the real answer with that header.
+// With After the call has its effect, but the client does not get the answer: Hang delays
+// it and then drops the connection, Reset drops it at once, Status replaces the answer. If
+// there is none of them but a RetryAfter, the client gets the answer with that header.
 type Fault struct {
 	ID          int           `json:"id"`          // set by AddFault
 	Operation   Operation     `json:"operation"`   // "" is any
 	Mailbox     string        `json:"mailbox"`     // "" is any
-	Nth         int           `json:"nth"`         // first matching call that it may act on; 0 and 1 are the first
-	Count       int           `json:"count"`       // how often it acts; 0 is once if Nth is set, else always
-	Probability float64       `json:"probability"` // 0 and 1 are always
+	Nth         int           `json:"nth"`         // number of the first matching call that it acts on; 0 is 1
+	Count       int           `json:"count"`       // how many times it acts; 0 is once if Nth is set, otherwise always
+	Probability float64       `json:"probability"` // 0 is always, like 1
 	After       bool          `json:"after"`
 	Status      int           `json:"status"`
 	Code        string        `json:"code"` // "" is UnknownError
 	Message     string        `json:"message"`
-	RetryAfter  string        `json:"retryAfter"` // as in the header
+	RetryAfter  string        `json:"retryAfter"` // value of the header
 	Reset       bool          `json:"reset"`
 	Hang        time.Duration `json:"hang"`
 	Latency     time.Duration `json:"latency"`
 	Seen        int           `json:"seen"`  // matching calls so far
-	Acted       int           `json:"acted"` // times it acted so far
+	Acted       int           `json:"acted"` // how many times it acted so far
 }
 
-// faultList holds the faults in the order in which they are tried. The simulator's mutex
+// faultList has the faults in the order in which they were added. The simulator's mutex
 // guards it.
 type faultList struct {
 	faults []*Fault
@@ -48,8 +49,8 @@ func (l *faultList) seed(seed uint64) { l.random = rand.New(rand.NewPCG(seed, se
 
 func (l *faultList) clear() { l.faults = nil }
 
-// AddFault arms a fault and returns its id. An unknown operation, a probability or a
-// status out of range, or a fault without any effect is an error.
+// AddFault adds a fault and returns its id. It returns an error if the operation is unknown,
+// a number is out of range, or the fault would do nothing.
 func (s *Simulator) AddFault(f Fault) (int, error) {
 	if err := f.check(); err != nil {
 		return 0, err
@@ -80,7 +81,7 @@ func (f Fault) check() error {
 	return nil
 }
 
-// Faults returns copies of the armed faults with their counts.
+// Faults returns copies of the faults, with their counts.
 func (s *Simulator) Faults() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,15 +92,15 @@ func (s *Simulator) Faults() []Fault {
 	return list
 }
 
-// ClearFaults disarms all faults.
+// ClearFaults removes all faults.
 func (s *Simulator) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults.clear()
 }
 
-// takeFault counts the call in every fault that it matches and returns the first that
-// acts on it; the zero Fault if none does.
+// takeFault counts the call in all faults that match it, and returns the first one that acts
+// on it, or the zero Fault.
 func (s *Simulator) takeFault(c *call) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +118,7 @@ func (f *Fault) matches(c *call) bool {
 	return (f.Operation == "" || f.Operation == c.op) && (f.Mailbox == "" || f.Mailbox == c.mailbox)
 }
 
-// due counts a matching call and says whether the fault is due on it.
+// due counts a matching call and reports whether the fault acts on it.
 func (f *Fault) due(random *rand.Rand) bool {
 	f.Seen++
 	count := f.Count
@@ -130,8 +131,8 @@ func (f *Fault) due(random *rand.Rand) bool {
 	return f.Probability == 0 || random.Float64() < f.Probability
 }
 
-// apply returns the outcome that the fault makes of result, whether result is that of the
-// call or the empty one before it. done is false if the fault does not change the answer.
+// apply returns result as the fault changes it: the result of the call, or an empty one in
+// place of it. done is false if the fault only adds latency or a header.
 func (f Fault) apply(c *call, result outcome) (_ outcome, done bool) {
 	switch {
 	case f.Hang > 0:
@@ -147,7 +148,7 @@ func (f Fault) apply(c *call, result outcome) (_ outcome, done bool) {
 	return result, true
 }
 
-// hang waits until the client gives up, the time is over, or the simulator is closed.
+// hang waits for f.Hang, until the client disconnects, or until the simulator is closed.
 func (f Fault) hang(c *call) {
 	timer := time.NewTimer(f.Hang)
 	defer timer.Stop()

@@ -4,24 +4,25 @@ import (
 	"strings"
 )
 
-// filter is a conjunction of conditions; an empty one matches everything.
+// filter is a conjunction of conditions. The empty one matches every item.
 type filter []condition
 
-// condition compares one property of an item. Property is isDraft, internetMessageId, or
-// the normalized id of an extended property.
+// condition compares a property of an item with a value. property is isDraft,
+// internetMessageId, or the normalized id of an extended property.
 type condition struct {
 	property string
 	extended bool
 	value    string
 }
 
-// parseFilter reads the part of OData's $filter that finds drafts and sent copies:
+// parseFilter parses the part of OData's $filter with which drafts and sent copies can be
+// found:
 //
 //	singleValueExtendedProperties/Any(ep: ep/id eq '...' and ep/value eq '...')
 //	internetMessageId eq '...'
 //	isDraft eq true
 //
-// joined by "and". Everything else is refused, 400 BadRequest.
+// joined by "and". It refuses everything else with 400 BadRequest.
 func parseFilter(text string) (filter, error) {
 	p := &parser{text: text}
 	var conditions filter
@@ -59,7 +60,7 @@ func (p *parser) condition() (condition, error) {
 	return condition{}, p.fail("$filter")
 }
 
-// anyProperty reads the rest of a lambda over the extended properties.
+// anyProperty parses the rest of a lambda over the extended properties.
 func (p *parser) anyProperty() (condition, error) {
 	if !p.take("/") || !strings.EqualFold(p.word(), "any") || !p.take("(") {
 		return condition{}, p.fail("$filter")
@@ -101,8 +102,8 @@ func (f filter) matches(i *item) bool {
 	return true
 }
 
-// matches compares extended values without regard to case: "singleValueLegacyExtendedProperty"
-// has names case-sensitive and values not.
+// matches reports whether the item meets the condition. The values of extended properties
+// are compared without regard to case: "singleValueLegacyExtendedProperty".
 func (c condition) matches(i *item) bool {
 	switch {
 	case c.extended:
@@ -118,7 +119,7 @@ func (c condition) matches(i *item) bool {
 	return i.InternetMessageID == c.value
 }
 
-// parser reads words, marks and string literals of an OData expression.
+// parser parses the words, marks and string literals of an OData expression.
 type parser struct {
 	text string
 	at   int
@@ -135,7 +136,7 @@ func (p *parser) done() bool {
 	return p.at == len(p.text)
 }
 
-// take skips a mark and says whether it was there.
+// take skips a mark, and reports whether it was there.
 func (p *parser) take(mark string) bool {
 	p.space()
 	if !strings.HasPrefix(p.text[p.at:], mark) {
@@ -145,7 +146,7 @@ func (p *parser) take(mark string) bool {
 	return true
 }
 
-// word returns the letters, digits and underscores that come next, "" if none.
+// word returns the next letters, digits and underscores, "" if there are none.
 func (p *parser) word() string {
 	p.space()
 	start := p.at
@@ -159,7 +160,7 @@ func isWord(b byte) bool {
 	return b == '_' || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
 }
 
-// literal reads a string in single quotes, in which a quote is doubled.
+// literal returns the next string in single quotes. A quote in it is doubled.
 func (p *parser) literal() (string, bool) {
 	if !p.take("'") {
 		return "", false

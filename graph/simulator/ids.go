@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// Prefixes keep the kinds of id apart, as they are in Exchange.
+// The prefixes of ids by kind, as in Exchange.
 const (
 	mutablePrefix    = "AAMkAD"
 	immutablePrefix  = "AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A"
 	attachmentPrefix = "AAMkADATT"
 )
 
-// newID returns a case-sensitive id in the alphabet of Exchange's: '-', '_' and '='
-// occur in it.
+// newID returns a new id. Like those of Exchange it is case-sensitive, and may contain '-',
+// '_' and '='.
 func newID(prefix string) string {
 	return prefix + base64.URLEncoding.EncodeToString(randomBytes(31))
 }
@@ -31,7 +31,7 @@ func formatGUID(b []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// objectID is the directory id of an address: the same in every run.
+// objectID returns the directory id of an address, which is the same in every run.
 func objectID(address string) string {
 	sum := sha256.Sum256([]byte(address))
 	return formatGUID(sum[:16])
@@ -50,7 +50,7 @@ func isGUID(s string) bool {
 	return err == nil
 }
 
-// newInternetMessageID is what Exchange gives a draft that brings none.
+// newInternetMessageID returns a Message-ID, for a draft that has none.
 func newInternetMessageID() string {
 	return fmt.Sprintf("<SIM%X@SIMULATED.prod.outlook.com>", randomBytes(12))
 }
@@ -72,6 +72,6 @@ func sha256Hex(content []byte) string {
 
 func randomBytes(n int) []byte {
 	b := make([]byte, n)
-	rand.Read(b) // never fails, see crypto/rand
+	rand.Read(b) // never returns an error
 	return b
 }

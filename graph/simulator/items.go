@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// add puts a new item into a mailbox's Drafts. The caller holds s.mu.
+// add adds a new item to a mailbox's Drafts. The caller holds s.mu.
 func (s *Simulator) add(box *mailbox, i *item) {
 	now := time.Now()
 	i.box, i.Mailbox, i.Folder = box, box.address, Drafts
@@ -25,12 +25,12 @@ func (s *Simulator) add(box *mailbox, i *item) {
 	s.evict()
 }
 
-// full says whether MaxItems are held and none of them is a sent item that could make
-// room. The caller holds s.mu.
+// full reports whether there are MaxItems items, none of which can be evicted. The caller
+// holds s.mu.
 func (s *Simulator) full() bool { return s.items >= s.options.MaxItems && len(s.sent) == 0 }
 
-// evict forgets the oldest sent items beyond MaxItems. Drafts stay: their senders still
-// need them. The caller holds s.mu.
+// evict removes the oldest sent items above MaxItems. It keeps drafts, which clients still
+// need. The caller holds s.mu.
 func (s *Simulator) evict() {
 	for s.items > s.options.MaxItems && len(s.sent) > 0 {
 		oldest := s.sent[0]
@@ -41,8 +41,8 @@ func (s *Simulator) evict() {
 	}
 }
 
-// rememberSent remembers the order of sending, without the items that were deleted since: a
-// client may delete every copy it made. The caller holds s.mu.
+// rememberSent records that the item is the newest sent one. It removes deleted items from
+// the record from time to time. The caller holds s.mu.
 func (s *Simulator) rememberSent(i *item) {
 	if len(s.sent) > 100+2*s.items {
 		s.sent = slices.DeleteFunc(s.sent, func(old *item) bool { return old.deleted })
@@ -50,7 +50,7 @@ func (s *Simulator) rememberSent(i *item) {
 	s.sent = append(s.sent, i)
 }
 
-// remove deletes an item with its content. The caller holds s.mu.
+// remove deletes an item and its contents. The caller holds s.mu.
 func (s *Simulator) remove(i *item) {
 	i.deleted = true
 	delete(i.box.byImmutable, i.ID)
@@ -65,13 +65,13 @@ func (s *Simulator) remove(i *item) {
 	}
 }
 
-// markModified notes a modification. The caller holds s.mu.
+// markModified records a change of the item. The caller holds s.mu.
 func (i *item) markModified() {
 	i.changes++
 	i.Modified = time.Now()
 }
 
-// withItem locks the simulator, finds the item of the path and calls do with it.
+// withItem finds the item of the path and calls do with it, with the simulator locked.
 func (c *call) withItem(do func(*item) error) error {
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()
@@ -100,9 +100,9 @@ func (c *call) readItem(show func(*item, queryOptions) (any, error)) (response, 
 	return a, err
 }
 
-// find looks the item of the path up by the kind of id that the request speaks. An id of
-// the other kind is not found: "Obtain immutable identifiers for Outlook resources" wants
-// the Prefer header on every request. The caller holds s.mu.
+// find returns the item of the path, by the kind of id that the request uses. It does not
+// find ids of the other kind: every request needs the Prefer header, as "Obtain immutable
+// identifiers for Outlook resources" says. The caller holds s.mu.
 func (c *call) find() (*item, error) {
 	box := c.sim.mailbox(c.mailbox)
 	ids := box.byMutableID
@@ -113,12 +113,12 @@ func (c *call) find() (*item, error) {
 	if !ok || c.sim.hidden(i) {
 		return nil, itemNotFound()
 	}
-	c.itemID = i.ID // what the journal shows
+	c.itemID = i.ID // for the journal
 	return i, nil
 }
 
-// hidden says whether an item is out of sight: a new one for a moment, an accepted one
-// until it is in Sent Items.
+// hidden reports whether an item cannot be seen: a new one within AppearDelay, or a submitted
+// one that is not in Sent Items yet, depending on InFlight.
 func (s *Simulator) hidden(i *item) bool {
 	if time.Since(i.Created) < s.options.AppearDelay {
 		return true

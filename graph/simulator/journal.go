@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// Call is one line of the journal.
+// Call is an entry of the journal, which has one for each request.
 type Call struct {
 	Time            time.Time     `json:"time"` // of arrival
 	Operation       Operation     `json:"operation"`
 	Method          string        `json:"method"`
 	Path            string        `json:"path"` // without its query, which may hold a secret
 	Mailbox         string        `json:"mailbox,omitempty"`
-	MessageID       string        `json:"messageId,omitempty"` // immutable id, as far as known
-	Status          int           `json:"status"`              // of the answer, seen or lost
+	MessageID       string        `json:"messageId,omitempty"` // immutable id, if known
+	Status          int           `json:"status"`              // of the answer, even if it was lost
 	Code            string        `json:"code,omitempty"`
-	Lost            bool          `json:"lost,omitempty"`  // the client never saw the answer
+	Lost            bool          `json:"lost,omitempty"`  // the client did not get the answer
 	Fault           int           `json:"fault,omitempty"` // id of the fault that acted
-	Bytes           int64         `json:"bytes"`           // of the request body that were read
+	Bytes           int64         `json:"bytes"`           // read of the request body
 	Duration        time.Duration `json:"durationNanos"`
 	RequestID       string        `json:"requestId"`
 	ClientRequestID string        `json:"clientRequestId,omitempty"`
@@ -53,7 +53,7 @@ func (s *Simulator) Journal() []Call {
 	return s.journal.list()
 }
 
-// record enters a call in the journal, the stats and the log.
+// record adds a call to the journal, the stats and the log.
 func (s *Simulator) record(c *call, result outcome) {
 	entry := Call{
 		Time: c.started, Operation: c.op, Method: c.r.Method, Path: c.r.URL.Path, Mailbox: c.mailbox, MessageID: c.itemID,
@@ -69,19 +69,19 @@ func (s *Simulator) record(c *call, result outcome) {
 		slog.Duration("duration", entry.Duration), slog.Bool("lost", entry.Lost), slog.String("request_id", entry.RequestID))
 }
 
-// Stats counts since the start or the last Reset.
+// Stats has counts since the start or the last Reset.
 type Stats struct {
 	Calls          map[Operation]int `json:"calls"`
 	Statuses       map[int]int       `json:"statuses"`
-	Lost           int               `json:"lost"` // answers that clients never saw
+	Lost           int               `json:"lost"` // answers that clients did not get
 	Faults         int               `json:"faults"`
 	Bytes          int64             `json:"bytes"`
-	Throttled      map[string]int    `json:"throttled"`      // 429s of the simulator's own, by mailbox
-	MaxConcurrency map[string]int    `json:"maxConcurrency"` // of one app, by mailbox; those refused included
+	Throttled      map[string]int    `json:"throttled"`      // 429s for its limits, without faults, by mailbox
+	MaxConcurrency map[string]int    `json:"maxConcurrency"` // of one app, by mailbox, refused requests included
 	Items          int               `json:"items"`
 	Sent           int               `json:"sent"` // accepted sends
 	ContentBytes   int64             `json:"contentBytes"`
-	ForeignTokens  int               `json:"foreignTokens"` // calls for a mailbox with the token of another's owner
+	ForeignTokens  int               `json:"foreignTokens"` // calls for a mailbox with the token of another one's owner
 	OpenSessions   int               `json:"openSessions"`
 }
 
@@ -117,7 +117,7 @@ func (s *Simulator) Stats() Stats {
 	return st
 }
 
-// Violation is a request that broke graphrelay's contract.
+// Violation is a request that did not follow graphrelay's own rules for requests.
 type Violation struct {
 	Time      time.Time `json:"time"`
 	Operation Operation `json:"operation"`
@@ -127,7 +127,7 @@ type Violation struct {
 
 const maxViolations = 1000
 
-// Violations returns the first thousand breaches seen, if RequireContract is set.
+// Violations returns the first 1,000 violations, if RequireContract is set.
 func (s *Simulator) Violations() []Violation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,13 +143,14 @@ func (c *call) recordViolation(text string) {
 	}
 }
 
-// checkContract looks at what every mail call of graphrelay's must carry.
+// checkContract records a violation if the request lacks a header that each of graphrelay's
+// requests has to have.
 func (s *Simulator) checkContract(c *call) {
 	if !s.options.RequireContract {
 		return
 	}
 	if !isGUID(c.clientRequestID) {
-		c.recordViolation("client-request-id is missing or no GUID")
+		c.recordViolation("client-request-id is missing or not a GUID")
 	}
 	if !strings.Contains(c.r.UserAgent(), "graphrelay/") {
 		c.recordViolation("User-Agent does not name graphrelay and its version")
@@ -159,9 +160,9 @@ func (s *Simulator) checkContract(c *call) {
 	}
 }
 
-// checkQueueProperty wants the queue id on each JSON draft from its creation.
+// checkQueueProperty records a violation if a JSON draft is created without its queue id.
 func (c *call) checkQueueProperty(i *item) {
 	if c.sim.options.RequireContract && c.op == OpCreate && i.property(c.sim.options.QueueProperty) == "" {
-		c.recordViolation("the draft does not carry the extended property " + c.sim.options.QueueProperty)
+		c.recordViolation("the draft does not have the extended property " + c.sim.options.QueueProperty)
 	}
 }

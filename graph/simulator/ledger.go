@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Delivery is one accepted send: what the recipients would get.
+// Delivery is an accepted send: what the recipients would get.
 type Delivery struct {
 	Time              time.Time       `json:"time"`
 	QueueID           string          `json:"queueId,omitempty"` // value of the queue property
@@ -30,10 +30,10 @@ type DeliveredFile struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Recipients are the addresses of To, Cc and Bcc, in this order.
+// Recipients returns the addresses of To, Cc and Bcc, in this order.
 func (d Delivery) Recipients() []string { return slices.Concat(d.To, d.Cc, d.Bcc) }
 
-// Key is the queue id, or the internetMessageId of a message without one.
+// Key returns the queue id, or the internetMessageId of a message without one.
 func (d Delivery) Key() string {
 	if d.QueueID != "" {
 		return d.QueueID
@@ -41,7 +41,7 @@ func (d Delivery) Key() string {
 	return d.InternetMessageID
 }
 
-// ledger holds the accepted sends. The simulator's mutex guards it.
+// ledger has the last accepted sends. The simulator's mutex guards it.
 type ledger struct {
 	limit   int
 	total   int
@@ -56,8 +56,8 @@ func (l *ledger) add(d Delivery) {
 	l.entries = append(l.entries, d)
 }
 
-// Ledger returns every accepted send, one entry each, oldest first, up to LedgerSize.
-// Two entries of one key are a duplicate that its recipients would see.
+// Ledger returns the accepted sends, oldest first, at most LedgerSize. Two entries with the
+// same Key mean that the recipients would get a message twice.
 func (s *Simulator) Ledger() []Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()

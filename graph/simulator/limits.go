@@ -1,42 +1,45 @@
 package simulator
 
-// Figures that Microsoft's pages give without saying how they are counted.
+// Limits on numbers.
 const (
 	maxRecipients = 500 // to, cc and bcc together: "message resource type" [documented]
 	maxHeaders    = 5   // internetMessageHeaders of one message [reported]
 	maxTop        = 1000
 	defaultTop    = 10
 
-	// A JSON body may be this much longer than the base64 in it.
+	// How much longer a JSON body may be than the base64 in it.
 	attachmentEnvelope = 16 << 10
-	// What is read of a refused request so that its client sees the answer.
+	// How much is read of a refused request, so that its client gets the answer.
 	drainBytes = 32 << 20
 )
 
-// Limits are sizes in bytes.
+// Limits has limits on sizes, in bytes. Microsoft's pages give them in MB, and do not say
+// how many bytes that is.
 type Limits struct {
-	// Request is the most that a write request may carry, decompressed: "Use the
-	// Microsoft Graph API" says 4 MB and 413, never whether 4,000,000 or 4,194,304.
+	// Request is the maximum for the body of a write request, decompressed: 4 MB, 413
+	// above it ("Use the Microsoft Graph API").
 	Request int64
-	// AttachmentRequest is the same for POST attachments, where the documented 3 MB of
-	// content must fit in base64.
+	// AttachmentRequest is the same for POST attachments, into which the documented 3 MB
+	// of content have to fit in base64.
 	AttachmentRequest int64
-	// Attachment is what the content of POST attachments must stay under: 3 MB, "Add
-	// attachment".
+	// Attachment is the size that the content of POST attachments must be below: 3 MB
+	// ("Add attachment").
 	Attachment int64
-	// SessionMin and SessionMax bound the file of an upload session: 3 MB to 150 MB,
-	// "attachment: createUploadSession".
+	// SessionMin and SessionMax limit the file of an upload session: 3 MB to 150 MB
+	// ("attachment: createUploadSession").
 	SessionMin int64
 	SessionMax int64
-	// Range is what one PUT must stay under: 4 MB, "Attach large files to Outlook
-	// messages".
+	// Range is the size that the range of a PUT must be below: 4 MB ("Attach large files
+	// to Outlook messages").
 	Range int64
-	// Message is the most that can be sent, body and attachments together. "Attach
-	// large files" names 150 MB as the highest that an administrator can set.
+	// Message is the maximum for a message that is sent, body and attachments together.
+	// "Attach large files to Outlook messages" names 150 MB as the most that an
+	// administrator can set.
 	Message int64
 }
 
-// DecimalLimits counts in megabytes, the stricter reading for uploads and requests.
+// DecimalLimits returns the limits with 1 MB as 1,000,000 bytes, which is stricter for
+// requests and ranges.
 func DecimalLimits() Limits {
 	const mb = 1_000_000
 	return Limits{
@@ -50,8 +53,9 @@ func DecimalLimits() Limits {
 	}
 }
 
-// BinaryLimits counts in mebibytes. Under them a file a few hundred bytes short of
-// 3 MiB fits neither a POST (its base64 is over 4 MiB) nor an upload session.
+// BinaryLimits returns the limits with 1 MB as 1,048,576 bytes. With them a file that is a
+// few hundred bytes below 3 MiB fits neither a POST (its base64 exceeds 4 MiB) nor an
+// upload session.
 func BinaryLimits() Limits {
 	const mib = 1 << 20
 	return Limits{

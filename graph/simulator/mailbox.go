@@ -8,26 +8,27 @@ import (
 	"graphrelay/internal/window"
 )
 
-// mailbox is one user's items, and what its apps have under way.
+// mailbox has a user's items, and its use by apps.
 type mailbox struct {
 	address     string
 	byImmutable map[string]*item
 	byMutableID map[string]*item
-	use         map[string]*usage // by client id: limits count per app and mailbox
+	use         map[string]*usage // by client id: limits are per app and mailbox
 }
 
 // steps is how many slots the windows of usage are divided into.
 const steps = 60
 
-// usage counts one app's requests to one mailbox, for its throttling limits: "Microsoft
-// Graph service-specific throttling limits", Outlook [documented].
+// usage counts an app's requests to a mailbox, for the limits of "Microsoft Graph
+// service-specific throttling limits", Outlook [documented].
 type usage struct {
 	inFlight int
 	requests window.Window[int64]
 	uploaded window.Window[int64]
 }
 
-// resolveAddress turns a path's user key, an address or an object id, into an address.
+// resolveAddress returns the lower-case address for the user in a path, which is an address
+// or an object id.
 func (s *Simulator) resolveAddress(key string) string {
 	key = strings.ToLower(key)
 	if !isGUID(key) {
@@ -46,7 +47,7 @@ func (s *Simulator) resolveAddress(key string) string {
 	return key
 }
 
-// mailboxExists says whether the tenant has a mailbox of this lower-case address.
+// mailboxExists reports whether the tenant has a mailbox with this lower-case address.
 func (s *Simulator) mailboxExists(address string) bool {
 	local, domain, ok := strings.Cut(address, "@")
 	if !ok || local == "" || domain == "" {
@@ -67,7 +68,8 @@ func (s *Simulator) mailboxExists(address string) bool {
 	})
 }
 
-// mailbox returns the mailbox of an address, made when first used. The caller holds s.mu.
+// mailbox returns the mailbox with this address, and creates it if necessary. The caller
+// holds s.mu.
 func (s *Simulator) mailbox(address string) *mailbox {
 	box, ok := s.mailboxes[address]
 	if !ok {
@@ -83,8 +85,8 @@ func (s *Simulator) mailbox(address string) *mailbox {
 	return box
 }
 
-// enter takes one of the app's places in the mailbox, from the arrival of the header
-// until release. Requests that are refused count towards the quota as well.
+// acquireSlot counts a request of the app to the mailbox, and refuses it if that exceeds a
+// limit. Refused requests count towards the quota too. release ends the request.
 func (c *call) acquireSlot() (release func(), err error) {
 	s := c.sim
 	s.mu.Lock()
@@ -115,6 +117,7 @@ func (c *call) acquireSlot() (release func(), err error) {
 	}, nil
 }
 
+// overLimit returns an error if the usage exceeds a limit.
 func (s *Simulator) overLimit(use *usage, now time.Time) error {
 	o := s.options
 	switch {

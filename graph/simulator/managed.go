@@ -13,13 +13,13 @@ import (
 const (
 	imdsPath       = "/metadata/identity/oauth2/token"
 	appServicePath = "/msi/token"
-	managedTenant  = "managed-identity" // where an App needs no tenant
+	managedTenant  = "managed-identity" // the tenant to look up an App with
 )
 
-// IdentityHeader is the secret that the App Service form wants as X-IDENTITY-HEADER.
+// IdentityHeader is the secret that App Service requires as X-IDENTITY-HEADER.
 const IdentityHeader = "simulated-identity-header"
 
-// serveManagedIdentity gives tokens to whoever runs on the machine.
+// serveManagedIdentity issues tokens to programs on the machine.
 func (s *Simulator) serveManagedIdentity(w http.ResponseWriter, r *http.Request) {
 	s.serveLogin(w, r, OpToken, func(c *call) (response, *oauthError) { return c.managedIdentity(), nil })
 }
@@ -57,7 +57,7 @@ func (c *call) managedIdentity() response {
 	}
 	life := c.sim.options.TokenLifetime
 	seconds := strconv.Itoa(int(life.Seconds()))
-	return jsonResponse(http.StatusOK, map[string]string{ // all of them strings
+	return jsonResponse(http.StatusOK, map[string]string{ // all values are strings
 		"access_token": c.sim.issue(app, life), "refresh_token": "", "token_type": "Bearer", "resource": q.Get("resource"), "client_id": id,
 		"expires_in": seconds, "ext_expires_in": seconds, "expires_on": strconv.FormatInt(time.Now().Add(life).Unix(), 10), "not_before": strconv.FormatInt(time.Now().Unix(), 10),
 	})

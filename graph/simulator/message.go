@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// Folders that items can be in.
+// The folders of a mailbox.
 const (
 	Drafts    = "Drafts"
 	SentItems = "Sent Items"
 )
 
-// Message is a copy of one item of a mailbox, for tests and viewers.
+// Message is a copy of an item in a mailbox.
 type Message struct {
 	ID                string       `json:"id"` // immutable id
 	Mailbox           string       `json:"mailbox"`
 	Folder            string       `json:"folder"`
-	Submitted         bool         `json:"submitted"` // accepted for sending; in Drafts, still under way
+	Submitted         bool         `json:"submitted"` // accepted for sending; not sent yet while it is in Drafts
 	Subject           string       `json:"subject"`
 	Body              Body         `json:"body"` // as it was sent
 	BodyDropped       bool         `json:"bodyDropped,omitempty"`
@@ -36,53 +36,53 @@ type Message struct {
 	Headers           []Header     `json:"internetMessageHeaders,omitempty"`
 	Properties        []Property   `json:"extendedProperties,omitempty"`
 	Attachments       []Attachment `json:"attachments,omitempty"`
-	MIME              *MIME        `json:"mime,omitempty"` // of items that were made from MIME
+	MIME              *MIME        `json:"mime,omitempty"` // of items that were created from MIME
 	Created           time.Time    `json:"created"`
 	Modified          time.Time    `json:"modified"`
 	Sent              time.Time    `json:"sent,omitzero"` // when the send was accepted
 }
 
-// Body is a message's one body. ContentType is "text" or "html".
+// Body is the body of a message. ContentType is "text" or "html".
 type Body struct {
 	ContentType string `json:"contentType"`
 	Content     string `json:"content"`
 }
 
-// Address is a mailbox with an optional display name.
+// Address is an address with an optional display name.
 type Address struct {
 	Name    string `json:"name,omitempty"`
 	Address string `json:"address"`
 }
 
-// Header is one of internetMessageHeaders.
+// Header is an entry of internetMessageHeaders.
 type Header struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
-// Property is a single-value extended property, its id normalized.
+// Property is a single-value extended property. Its ID is normalized.
 type Property struct {
 	ID    string `json:"id"`
 	Value string `json:"value"`
 }
 
-// Attachment describes one attachment. Its bytes are behind Simulator.Content.
+// Attachment describes an attachment. Simulator.Content returns its content.
 type Attachment struct {
 	ID          string    `json:"id"`
 	Name        string    `json:"name"`
 	ContentType string    `json:"contentType"`
 	ContentID   string    `json:"contentId,omitempty"`
 	IsInline    bool      `json:"isInline,omitempty"`
-	IsItem      bool      `json:"isItem,omitempty"` // an itemAttachment: the content is its item's JSON
+	IsItem      bool      `json:"isItem,omitempty"` // an itemAttachment, whose content is the JSON of its item
 	BySession   bool      `json:"bySession,omitempty"`
 	Size        int64     `json:"size"`
 	SHA256      string    `json:"sha256"` // lower-case hex
-	Kept        bool      `json:"kept"`   // whether the content is still there
+	Kept        bool      `json:"kept"`   // whether Simulator.Content has the content
 	Modified    time.Time `json:"modified"`
 }
 
-// MIME describes the message that an item was made from, decoded from base64. Its bytes
-// are behind Simulator.Content.
+// MIME describes the MIME message that an item was created from. Simulator.Content returns
+// it.
 type MIME struct {
 	ID     string `json:"id"`
 	Size   int64  `json:"size"`
@@ -93,17 +93,17 @@ type MIME struct {
 // item is a message in a mailbox. The simulator's mutex guards it.
 type item struct {
 	Message
-	mutableID    string // the id that changes with the folder
+	mutableID    string // the id that changes when the item moves to another folder
 	conversation string
-	changes      int // counts modifications, for changeKey
+	changes      int // number of changes, for changeKey
 	path         string
-	emptyGroup   bool // MIME with a recipient field that is an empty group
+	emptyGroup   bool // it was created from MIME with an empty group in a recipient field
 	deleted      bool
-	noCopy       bool // sendMail without a copy
+	noCopy       bool // sent by sendMail without a copy in Sent Items
 	box          *mailbox
 }
 
-// clone is a copy that shares no slice with the item.
+// clone returns a copy that shares no slice with m.
 func (m Message) clone() Message {
 	for _, list := range []*[]Address{&m.To, &m.Cc, &m.Bcc, &m.ReplyTo} {
 		*list = slices.Clone(*list)
@@ -115,10 +115,10 @@ func (m Message) clone() Message {
 	return m
 }
 
-// IsDraft says what Graph's isDraft does.
+// IsDraft reports whether the item is a draft, as isDraft shows.
 func (m Message) IsDraft() bool { return m.Folder == Drafts }
 
-// Recipients are the addresses of To, Cc and Bcc, in this order.
+// Recipients returns the addresses of To, Cc and Bcc, in this order.
 func (m Message) Recipients() []string {
 	var all []string
 	for _, list := range [][]Address{m.To, m.Cc, m.Bcc} {
@@ -139,8 +139,8 @@ func (m Message) property(id string) string {
 	return ""
 }
 
-// Messages returns copies of a mailbox's items, oldest first. An empty mailbox means
-// all of them.
+// Messages returns copies of the items in a mailbox, oldest first. "" stands for all
+// mailboxes.
 func (s *Simulator) Messages(mailbox string) []Message {
 	return s.messages(func(i *item) bool { return mailbox == "" || i.Mailbox == strings.ToLower(mailbox) })
 }
@@ -150,7 +150,7 @@ func (s *Simulator) Sent() []Message {
 	return s.messages(func(i *item) bool { return i.Folder == SentItems })
 }
 
-// Drafts returns copies of all items in Drafts, oldest first; those under way have
+// Drafts returns copies of all items in Drafts, oldest first. Those that are being sent have
 // Submitted set.
 func (s *Simulator) Drafts() []Message {
 	return s.messages(func(i *item) bool { return i.Folder == Drafts })
@@ -171,8 +171,8 @@ func (s *Simulator) messages(wanted func(*item) bool) []Message {
 	return found
 }
 
-// Content returns the bytes of an attachment or of an item's MIME by its id, and whether
-// they were kept. The caller must not change them.
+// Content returns the content of the attachment or MIME message with this id, and whether it
+// was kept. The caller must not change it.
 func (s *Simulator) Content(id string) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,36 +1,37 @@
-// Package simulator stands in for Microsoft Graph's mail calls and for the Entra
-// token endpoint, in demonstrations and in tests.
+// Package simulator simulates the mail requests of Microsoft Graph and the sign-in of
+// Microsoft Entra ID, for demonstrations and tests.
 //
-// It promises to refuse what Graph is known to refuse, with the status, code and
-// body that are documented or were reported, so that a client which works here has
-// met the refusals before it meets them in a tenant. Where Microsoft's pages leave
-// a line open (MB or MiB, what an unsent item looks like), the stricter reading is
-// the default and an option chooses the other.
+// It promises to refuse what Graph is known to refuse, with the documented or reported
+// status, code and body, so that a client meets these refusals here before it meets them
+// in a tenant. Where Microsoft's pages are ambiguous (MB or MiB, what an unsent item looks
+// like), the stricter reading is the default, and an option selects the other.
 //
-// A Simulator is an http.Handler and needs not know its own address: upload URLs
-// are built from the request that asks for one. Memory is bounded by the options,
-// never by what clients send. Nothing leaves the process: no mail is delivered.
+// A Simulator is an http.Handler. It does not need to know its own address: it builds
+// upload URLs from the request that creates the session. The options limit its memory,
+// whatever clients send. It delivers no mail, and makes no connections.
 //
-// Beside Graph's own paths it answers, for people and for tests in other languages:
+// Besides Graph's and Entra's paths it serves these, for people and for tests in other
+// languages:
 //
-//	GET    /                                 page of mailboxes, messages and calls
-//	GET    /_simulator/messages?mailbox=     []Message, of all mailboxes if none is named
-//	GET    /_simulator/ledger                []Delivery
-//	GET    /_simulator/journal               []Call
+//	GET    /                                 a page with mailboxes, messages and calls
+//	GET    /_simulator/messages?mailbox=     []Message, of all mailboxes if none is given
+//	GET    /_simulator/ledger                []Delivery, see Ledger
+//	GET    /_simulator/journal               []Call, see Journal
 //	GET    /_simulator/stats                 Stats
-//	GET    /_simulator/violations            []Violation
-//	GET    /_simulator/attachments/{id}      content of an attachment or of a MIME message
-//	GET    /_simulator/faults                []Fault
-//	POST   /_simulator/faults                arms the Fault in the body, 201 {"id": n}
-//	DELETE /_simulator/faults                disarms all of them
-//	DELETE /_simulator/state                 as Reset
-//	DELETE /_simulator/consent?mailbox=      as Revoke
+//	GET    /_simulator/violations            []Violation, see Violations
+//	GET    /_simulator/attachments/{id}      the content of an attachment or a MIME message
+//	GET    /_simulator/faults                []Fault, see Faults
+//	POST   /_simulator/faults                adds the Fault in the body: 201 {"id": n}
+//	DELETE /_simulator/faults                see ClearFaults
+//	DELETE /_simulator/state                 see Reset
+//	DELETE /_simulator/consent?mailbox=      see Revoke
 //
-// Owners of mailboxes sign in at /{tenant}/oauth2/v2.0/authorize, or with a device code at
-// /common/oauth2/deviceauth; nobody is asked for a password.
+// The owners of mailboxes sign in at /{tenant}/oauth2/v2.0/authorize, or with a device
+// code at /common/oauth2/deviceauth. No password is asked for.
 //
-// Marks in comments: [documented] on a Microsoft page, [reported] in public issues
-// or questions, [assumed] by this package because no source says.
+// Names in double quotes in comments are titles of Microsoft's pages. The marks in
+// brackets give the source of a behavior: [documented] on a page, [reported] in public
+// issues or questions, [assumed] by this package because there is no source.
 package simulator
 
 import (
@@ -40,8 +41,8 @@ import (
 	"time"
 )
 
-// Simulator holds the mailboxes, tokens, upload sessions and records of one
-// simulated Graph. Its methods may be called at any time from any goroutine.
+// Simulator is one simulated Graph, with its mailboxes, tokens, upload sessions and
+// records. It is safe for concurrent use.
 type Simulator struct {
 	options Options
 	handler http.Handler
@@ -52,12 +53,12 @@ type Simulator struct {
 	mu         sync.Mutex
 	mailboxes  map[string]*mailbox // by lower-case address
 	objectIDs  map[string]string   // object id to lower-case address
-	items      int                 // over all mailboxes
-	sent       []*item             // in the order of sending, for eviction
+	items      int                 // in all mailboxes
+	sent       []*item             // in the order in which they were sent, for eviction
 	tokens     map[string]*accessToken
-	assertions map[string]time.Time // the jti of those taken, until when they are valid
+	assertions map[string]time.Time // the jti of those used, with their expiry
 	sessions   map[string]*uploadSession
-	grants     grants // kept over a Reset, as tokens are
+	grants     grants // not removed by Reset, like tokens
 	content    contentStore
 	faults     faultList
 	journal    journal
@@ -66,7 +67,7 @@ type Simulator struct {
 	violations []Violation
 }
 
-// New returns a simulator with empty mailboxes. The zero Options are usable.
+// New returns a simulator with empty mailboxes.
 func New(options Options) *Simulator {
 	s := &Simulator{options: options.withDefaults(), closed: make(chan struct{})}
 	s.faults.seed(s.options.Seed)
@@ -76,12 +77,12 @@ func New(options Options) *Simulator {
 	return s
 }
 
-// Close ends waits (latency, hangs, sends under way). Requests are still answered.
+// Close ends all waits, such as latency and hangs. Requests are still answered.
 func (s *Simulator) Close() {
 	s.once.Do(func() { close(s.closed) })
 }
 
-// Reset forgets every item, session, record and fault. Tokens stay valid.
+// Reset removes all items, sessions, records and faults. Tokens remain valid.
 func (s *Simulator) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,13 +103,13 @@ func (s *Simulator) Reset() {
 	s.violations = nil
 }
 
-// ServeHTTP answers Graph's calls, the token endpoint, upload URLs, and the viewer.
+// ServeHTTP implements http.Handler.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(w, r)
 }
 
-// sleep waits for d or until the simulator is closed. It goes on when the client
-// leaves: Graph, too, finishes what a client has stopped waiting for.
+// sleep waits for d or until the simulator is closed. It does not stop if the client
+// disconnects: Graph, too, completes requests whose clients have gone.
 func (s *Simulator) sleep(d time.Duration) {
 	if d <= 0 {
 		return
