@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// get answers "Get message".
+// get serves "Get message".
 func (c *call) get() (response, error) {
 	return c.readItem(func(i *item, o queryOptions) (any, error) { return c.messageJSON(i, o), nil })
 }
 
-// list answers "List messages" of the mailbox or of one folder, newest first. There is
-// no next page: what exceeds $top is not shown.
+// list serves "List messages" of the mailbox or of a folder, newest first. It returns one
+// page: items beyond $top are left out.
 func (c *call) list() (response, error) {
 	options, err := parseQuery(c.r.URL.Query())
 	if err != nil {
@@ -48,7 +48,7 @@ func (c *call) list() (response, error) {
 	}), nil
 }
 
-// delete answers "Delete message".
+// delete serves "Delete message".
 func (c *call) delete() (response, error) {
 	err := c.withItem(func(i *item) error {
 		c.sim.remove(i)
@@ -57,8 +57,8 @@ func (c *call) delete() (response, error) {
 	return emptyResponse(http.StatusNoContent), err
 }
 
-// itemJSON is an item's JSON: as Graph's, it begins with the annotations and the id,
-// so that a client need not read past a long body for them.
+// itemJSON is the JSON of an item. As in Graph's, the etag and the id come first, so that a
+// client can read them without reading a long body.
 type itemJSON map[string]any
 
 // MarshalJSON implements json.Marshaler.
@@ -80,7 +80,7 @@ func (m itemJSON) MarshalJSON() ([]byte, error) {
 	return append(out, tail[1:]...), nil
 }
 
-// messageJSON gives the JSON of an item as Graph shows it. The caller holds s.mu.
+// messageJSON returns an item as Graph shows it. The caller holds s.mu.
 func (c *call) messageJSON(i *item, o queryOptions) itemJSON {
 	shown := itemJSON(c.properties(i))
 	if len(o.selected) > 0 {
@@ -90,7 +90,7 @@ func (c *call) messageJSON(i *item, o queryOptions) itemJSON {
 			}
 		}
 	}
-	// Shown only where asked for: "message resource type".
+	// Graph shows it only if it is selected: "message resource type".
 	if slices.Contains(o.selected, "internetMessageHeaders") {
 		shown["internetMessageHeaders"] = slices.Clone(i.Headers)
 	}
@@ -108,7 +108,7 @@ func (c *call) messageJSON(i *item, o queryOptions) itemJSON {
 	return shown
 }
 
-// properties are those of the sample answers of "Create message".
+// properties returns the properties that the sample answers of "Create message" have.
 func (c *call) properties(i *item) map[string]any {
 	shown := map[string]any{
 		"id":                         c.visibleID(i),
@@ -148,6 +148,7 @@ func (c *call) properties(i *item) map[string]any {
 	return shown
 }
 
+// selectProperties returns the item's extended properties with these ids.
 func (c *call) selectProperties(i *item, ids []string) []Property {
 	var found []Property
 	for _, p := range i.Properties {
@@ -172,7 +173,7 @@ func (i *item) sentOrCreated() time.Time {
 	return i.Sent
 }
 
-// storedContent is the content as Exchange gives it back: HTML in a document of its own.
+// storedContent returns the content as Exchange shows it: HTML becomes a whole document.
 func storedContent(body Body) string {
 	if body.ContentType != "html" {
 		return body.Content
@@ -185,7 +186,7 @@ func storedContent(body Body) string {
 	return head + "</head><body>" + body.Content + "</body></html>"
 }
 
-// bodyPreview is the start of the text, tags left out.
+// bodyPreview returns the beginning of the text, without tags.
 func bodyPreview(body Body) string {
 	text := body.Content[:min(len(body.Content), 4096)]
 	if body.ContentType == "html" {
@@ -226,7 +227,7 @@ func nonNil(list []string) []string {
 
 func graphTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// selectAttachment applies $select to an attachment.
+// selectAttachment applies $select to the JSON of an attachment.
 func (o queryOptions) selectAttachment(shown map[string]any) map[string]any {
 	if len(o.selected) == 0 {
 		return shown

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// readMIME reads a message in MIME, base64 as one text/plain body: "Send Outlook
-// messages in MIME format". The first content that it returns is the decoded message.
+// readMIME reads a MIME message, which is in base64 in a text/plain body: "Send Outlook
+// messages in MIME format". It returns the item, and the message and its attachments as
+// contents.
 func (c *call) readMIME() (*item, [][]byte, error) {
 	body, err := c.readBody(c.sim.options.Limits.Request)
 	if err != nil {
@@ -37,7 +38,7 @@ func (c *call) readMIME() (*item, [][]byte, error) {
 	return i, append([][]byte{raw}, parts.contents...), nil
 }
 
-// newMIMEItem takes what Graph shows of a message from the top header.
+// newMIMEItem returns an item with the properties that Graph takes from the header.
 func newMIMEItem(header mail.Header) *item {
 	i := &item{path: PathMIME}
 	i.Body.ContentType, i.Importance = "text", "normal"
@@ -57,8 +58,8 @@ func newMIMEItem(header mail.Header) *item {
 	return i
 }
 
-// headerAddresses parses one address field. A recipient field that names a group without
-// members makes the whole send fail later [reported].
+// headerAddresses parses an address field. A recipient field with an empty group makes the
+// send fail later [reported].
 func (i *item) headerAddresses(header mail.Header, name string) []Address {
 	var list []Address
 	for _, value := range header[name] {

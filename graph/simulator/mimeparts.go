@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// Bounds of what is shown of a MIME message; the message itself is kept whole.
+// Limits on the parts of a MIME message that are shown. The message itself is kept whole.
 const (
 	maxMIMEDepth = 20
 	maxMIMEParts = 250
 )
 
-// mimeParts collects a message's body and attachments for the ledger and the viewer.
-// It reads what is well-formed and stops at the rest.
+// mimeParts collects the body and the attachments of a MIME message for the ledger and the
+// page. It stops at what is malformed.
 type mimeParts struct {
 	item     *item
 	contents [][]byte
 	parts    int
 }
 
-// walk reads one part, or the parts of a multipart.
+// walk reads a part, or the parts of a multipart.
 func (w *mimeParts) walk(header textproto.MIMEHeader, body io.Reader, depth int) {
 	if w.parts++; w.parts > maxMIMEParts || depth > maxMIMEDepth {
 		return
@@ -48,6 +48,7 @@ func (w *mimeParts) walk(header textproto.MIMEHeader, body io.Reader, depth int)
 	}
 }
 
+// leaf reads a part that is not a multipart.
 func (w *mimeParts) leaf(header textproto.MIMEHeader, mediaType, name string, body io.Reader) {
 	content, err := io.ReadAll(transferDecoder(header.Get("Content-Transfer-Encoding"), body))
 	if err != nil && len(content) == 0 {
@@ -70,7 +71,7 @@ func (w *mimeParts) leaf(header textproto.MIMEHeader, mediaType, name string, bo
 	w.contents = append(w.contents, content)
 }
 
-// text takes the first text as the body, and HTML in place of plain text.
+// text makes the first text the body, and prefers HTML to plain text.
 func (w *mimeParts) text(kind, content string) {
 	if kind == "plain" {
 		kind = "text"

@@ -15,14 +15,15 @@ import (
 //go:embed page.html
 var pageSource string
 
-// What the page shows at most of a folder and of the journal.
+// How many messages of a folder, and how many calls, the page shows.
 const (
 	pageMessages = 200
 	pageCalls    = 50
 )
 
-// pagePolicy lets the page load styles and its own images, and nothing else. The frame
-// of a body inherits it, so that a message can run and fetch nothing.
+// pagePolicy allows the page its style and images from the simulator, and nothing else. The
+// frame with a message's body inherits it, so that a message can neither run scripts nor
+// load anything.
 const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; frame-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -54,7 +55,7 @@ func pageTemplate() *template.Template {
 	}).Parse(pageSource))
 }
 
-// servePage shows the mailboxes, one mailbox, or one message of it.
+// servePage serves the page: of all mailboxes, of one mailbox, or of one message.
 func (s *Simulator) servePage(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		http.Error(w, "GET only", http.StatusMethodNotAllowed)
@@ -115,7 +116,7 @@ func (s *Simulator) message(mailbox, id string) (Message, bool) {
 	return i.clone(), true
 }
 
-// lastCalls are the newest calls to a mailbox, or of all, newest first.
+// lastCalls returns the last calls to a mailbox, or to all of them, newest first.
 func (s *Simulator) lastCalls(mailbox string) []Call {
 	calls := s.Journal()
 	slices.Reverse(calls)
@@ -146,8 +147,8 @@ func (s *Simulator) boxes() []pageBox {
 
 var cidURL = regexp.MustCompile(`(?i)cid:[^"'\s<>()]+`)
 
-// inlineImages is the HTML body with each cid: URL replaced by the path of the attachment
-// that it names.
+// inlineImages returns the HTML body with the path of the attachment in place of each cid:
+// URL.
 func inlineImages(m *Message) string {
 	return cidURL.ReplaceAllStringFunc(m.Body.Content, func(found string) string {
 		contentID, err := url.PathUnescape(found[len("cid:"):])

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Properties that "Update message" lets a client set, at any time and on drafts only.
+// The properties that can be set with "Update message": always, and on drafts only.
 // [documented]
 var (
 	patchable = []string{"bccRecipients", "ccRecipients", "toRecipients", "categories", "flag", "from", "sender", "importance",
@@ -15,7 +15,7 @@ var (
 	patchableDraft = []string{"body", "subject", "replyTo", "internetMessageId"}
 )
 
-// patch answers "Update message". Attachments in it are lost without a word [reported].
+// patch serves "Update message". It ignores attachments, as Graph does [reported].
 func (c *call) patch() (response, error) {
 	var input messageInput
 	body, err := c.readJSON(c.sim.options.Limits.Request, "message", &input)
@@ -51,7 +51,8 @@ func (i *item) checkPatch(names map[string]json.RawMessage) error {
 	return nil
 }
 
-// change applies all of the input or none of it. The caller holds s.mu.
+// change applies the input to the item. If it returns an error, it changed nothing. The
+// caller holds s.mu.
 func (s *Simulator) change(i *item, input messageInput) error {
 	changed := *i
 	changed.Message = i.clone()

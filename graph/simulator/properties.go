@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// propertyTypes are the types of single values: "singleValueLegacyExtendedProperty".
+// propertyTypes returns the types of single-value properties:
+// "singleValueLegacyExtendedProperty".
 func propertyTypes() []string {
 	return []string{"Binary", "Boolean", "ClassId", "Currency", "Double", "Float", "Integer", "Long", "Short", "String", "SystemTime"}
 }
 
-// normalizeProperty returns an extended property's id as Graph gives it back: the type
-// with its capital, the GUID in lower case, a tag without leading zeros. The three forms
-// are those of "Outlook extended properties overview":
+// normalizeProperty returns the id of an extended property as Graph shows it: the type with
+// a capital, the GUID in lower case, a tag without leading zeros. The forms are those of
+// "Outlook extended properties overview":
 //
 //	String {guid} Name name
 //	Integer {guid} Id 0x8012
@@ -50,6 +51,7 @@ func normalizeProperty(id string) (string, error) {
 	return "", invalidProperty(id)
 }
 
+// normalizeTag returns a hexadecimal tag without leading zeros, if it is between low and high.
 func normalizeTag(tag string, low, high uint64) (string, bool) {
 	hex, ok := strings.CutPrefix(strings.ToLower(tag), "0x")
 	number, err := strconv.ParseUint(hex, 16, 32)
@@ -63,10 +65,11 @@ func invalidProperty(id string) error {
 	return badRequest("ErrorInvalidArgument", "The extended property id '%s' is invalid.", id)
 }
 
-// messageFlags is PidTagMessageFlags, which the store keeps and no client sets on an
-// item that it has saved (MS-OXCMSG section 2.2.1.6).
+// messageFlags is the id of PidTagMessageFlags, which Exchange sets itself (MS-OXCMSG
+// section 2.2.1.6).
 const messageFlags = "Integer 0xe07"
 
+// flags returns the value of PidTagMessageFlags.
 func (i *item) flags() int {
 	const read, unsent, submitted, files = 0x1, 0x8, 0x4, 0x10
 	n := read

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// queryOptions is what a GET asks to see: $select, $expand, $top and $filter.
+// queryOptions has the query options of a GET: $select, $expand, $top and $filter.
 type queryOptions struct {
 	selected          []string // empty: the default properties
 	top               int
@@ -15,8 +15,8 @@ type queryOptions struct {
 	expandAttachments bool
 }
 
-// parseQuery reads the query options that the simulator knows; it refuses the others
-// rather than answer as if they had been obeyed.
+// parseQuery parses the query options. It refuses those that are not simulated, rather than
+// ignore them.
 func parseQuery(query url.Values) (queryOptions, error) {
 	o := queryOptions{top: defaultTop}
 	for name, values := range query {
@@ -58,8 +58,8 @@ func (o *queryOptions) parseSelect(value string) error {
 	return nil
 }
 
-// parseExpand reads attachments and singleValueExtendedProperties($filter=id eq '...' or
-// id eq '...'), separated by commas.
+// parseExpand parses "attachments" and "singleValueExtendedProperties($filter=id eq '...' or
+// id eq '...')", separated by commas.
 func (o *queryOptions) parseExpand(value string) error {
 	p := &parser{text: value}
 	for {

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// schema gives the v1.0 names and types of a message as "message resource type" and its
-// complex types list them. "s" is a string, "b" a boolean, "n" a number, "*" anything;
-// other words are types of the schema, "[]" before them a collection.
+// schema has the names and types of properties by type, as "message resource type" and its
+// complex types list them for v1.0. "s" is a string, "b" a boolean, "n" a number, "*"
+// anything. Other words are types of the schema. "[]" stands for a collection.
 //
-// message is an open type in Graph's metadata, so Graph may take an unknown name for an
-// open property and lose it silently. The simulator refuses it: in practice such a name
-// is a core property that was misspelled.
+// message is an open type in Graph's metadata, so that Graph may accept an unknown name and
+// drop its value silently. The simulator refuses it: in practice it is a misspelled
+// property.
 var schema = map[string]map[string]string{
 	"message": {
 		"id": "s", "changeKey": "s", "categories": "[]s", "createdDateTime": "s", "lastModifiedDateTime": "s",
@@ -42,10 +42,11 @@ var schema = map[string]map[string]string{
 	"createSession": {"AttachmentItem": "attachmentItem"},
 }
 
-// ignoresCase is true for the parameters of actions: Microsoft's pages mix their case.
+// ignoresCase reports whether the type has the parameters of an action, which Microsoft's
+// pages write in different cases.
 func ignoresCase(typeName string) bool { return typeName == "sendMail" || typeName == "createSession" }
 
-// decode checks body against a type of the schema and unmarshals it into value.
+// decode checks a JSON body against a type of the schema and decodes it into value.
 func decode(body []byte, typeName string, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -65,6 +66,7 @@ func decode(body []byte, typeName string, value any) error {
 	return nil
 }
 
+// checkValue checks a value against a type of the schema. path is its name in errors.
 func checkValue(typeName string, value any, path string) error {
 	if value == nil || typeName == "*" {
 		return nil
@@ -143,7 +145,7 @@ func wrongType(path, edm string) error {
 	return badRequest("RequestBodyRead", "Cannot convert the value of '%s' to the expected type '%s'.", path, edm)
 }
 
-// checkEnum refuses a value that is no member; Graph takes any case and answers in lower.
+// checkEnum refuses a value that is not a member. As in Graph, case does not matter.
 func checkEnum(name, value string, members ...string) error {
 	if value == "" || slices.Contains(members, strings.ToLower(value)) {
 		return nil

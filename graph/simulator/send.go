@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// Paths by which an item can be sent, as the ledger names them.
+// The ways in which an item can be sent, as Delivery.Path shows them.
 const (
-	PathDraft    = "draft"    // a JSON draft and its send
-	PathMIME     = "mime"     // a MIME draft and its send
-	PathSendMail = "sendmail" // sendMail, JSON or MIME
+	PathDraft    = "draft"    // a draft created from JSON, then send
+	PathMIME     = "mime"     // a draft created from MIME, then send
+	PathSendMail = "sendmail" // sendMail, with JSON or MIME
 )
 
-// send submits a draft: "message: send". The answer only means that it was accepted.
+// send serves "message: send".
 func (c *call) send() (response, error) {
 	if err := c.checkEmptyBody(); err != nil {
 		return response{}, err
 	}
 	err := c.withItem(func(i *item) error {
-		if i.Submitted { // the code is not known [assumed]
+		if i.Submitted { // which code Graph uses is not known [assumed]
 			return badRequest("ErrorInvalidRequest", "The message was submitted before.")
 		}
 		if err := c.sim.checkSendable(i); err != nil {
@@ -32,7 +32,7 @@ func (c *call) send() (response, error) {
 	return emptyResponse(http.StatusAccepted), err
 }
 
-// checkEmptyBody wants the Content-Length: 0 that "message: send" requires.
+// checkEmptyBody requires Content-Length: 0, as "message: send" does.
 func (c *call) checkEmptyBody() error {
 	if c.r.ContentLength < 0 || c.r.ContentLength == 0 && c.r.Header.Get("Content-Length") == "" {
 		return refuse(http.StatusLengthRequired, "BadRequest", "The request must have Content-Length: 0.")
@@ -43,7 +43,7 @@ func (c *call) checkEmptyBody() error {
 	return nil
 }
 
-// sendMail creates and sends in one call: "user: sendMail".
+// sendMail serves "user: sendMail".
 func (c *call) sendMail() (response, error) {
 	i, contents, err := c.readSendMail()
 	if err != nil {
@@ -64,6 +64,7 @@ func (c *call) sendMail() (response, error) {
 	return emptyResponse(http.StatusAccepted), nil
 }
 
+// readSendMail reads the message of a sendMail request, in JSON or MIME.
 func (c *call) readSendMail() (*item, [][]byte, error) {
 	if c.mediaType() == "text/plain" {
 		return c.readMIME()
@@ -82,7 +83,7 @@ func (c *call) readSendMail() (*item, [][]byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// A sample of "user: sendMail" passes the string "false".
+	// A sample of "user: sendMail" has the string "false".
 	switch save := input.SaveToSentItems.(type) {
 	case bool:
 		i.noCopy = !save
@@ -92,7 +93,7 @@ func (c *call) readSendMail() (*item, [][]byte, error) {
 	return i, contents, nil
 }
 
-// checkSendable refuses what Exchange refuses at the time of sending. The caller holds s.mu.
+// checkSendable refuses an item that Exchange refuses to send. The caller holds s.mu.
 func (s *Simulator) checkSendable(i *item) error {
 	recipients := i.Recipients()
 	if len(recipients) == 0 || i.emptyGroup {
@@ -121,6 +122,7 @@ func (s *Simulator) checkSendable(i *item) error {
 	return nil
 }
 
+// maySendAs reports whether the mailbox may send as the address.
 func (s *Simulator) maySendAs(mailbox, address string) bool {
 	if address == mailbox || s.aliasOf(mailbox, address) {
 		return true
@@ -131,8 +133,8 @@ func (s *Simulator) maySendAs(mailbox, address string) bool {
 	return slices.ContainsFunc(s.options.SendAs[mailbox], func(allowed string) bool { return strings.EqualFold(allowed, address) })
 }
 
-// submit accepts an item for sending, enters it in the ledger, and has it moved to Sent
-// Items after SendDelay. The caller holds s.mu.
+// submit accepts an item for sending: it adds it to the ledger, and moves it to Sent Items
+// after SendDelay. The caller holds s.mu.
 func (s *Simulator) submit(i *item, app string) {
 	now := time.Now()
 	i.Submitted, i.Sent = true, now
@@ -140,7 +142,7 @@ func (s *Simulator) submit(i *item, app string) {
 	if i.From == nil {
 		i.From = &Address{Address: i.Mailbox}
 	}
-	if i.Sender == nil { // Send As: both are the same, "Send mail from another user"
+	if i.Sender == nil { // with Send As both are the same: "Send mail from another user"
 		i.Sender = i.From
 	}
 	s.ledger.add(s.delivery(i, app))
@@ -155,11 +157,11 @@ func (s *Simulator) submit(i *item, app string) {
 	})
 }
 
-// completeSend moves an accepted item to Sent Items, where its ordinary id is a new one. The
+// completeSend moves a submitted item to Sent Items, where it gets a new mutable id. The
 // caller holds s.mu.
 func (s *Simulator) completeSend(i *item) {
 	switch {
-	case i.deleted || s.mailboxes[i.Mailbox] != i.box: // a Reset came between
+	case i.deleted || s.mailboxes[i.Mailbox] != i.box: // there was a Reset meanwhile
 	case i.noCopy:
 		s.remove(i)
 	default:

@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// handler carries a call out and gives its answer; errors are *apiError.
+// handler executes a call and returns its answer. Its errors are answered by asAPIError.
 type handler func(*call) (response, error)
 
-// admission checks a call before its effect. The release function it returns, which is
-// never nil, gives the mailbox's slot back.
+// admission checks a call before it is executed. The release function that it returns is
+// never nil. It has to be called at the end of the call.
 type admission func(*call) (release func(), err error)
 
+// routes returns the handler of all requests.
 func (s *Simulator) routes() http.Handler {
 	root := http.NewServeMux()
 	root.Handle("/v1.0/", s.mailRoutes())
@@ -41,6 +42,7 @@ func (s *Simulator) routes() http.Handler {
 	return root
 }
 
+// mailRoutes serves the requests below /v1.0.
 func (s *Simulator) mailRoutes() http.Handler {
 	const (
 		user     = "/v1.0/users/{mailbox}"
@@ -92,7 +94,8 @@ func (s *Simulator) serveMail(w http.ResponseWriter, r *http.Request, op Operati
 	s.serve(w, c, (*call).admitMail, run)
 }
 
-// admitMail checks the token, then the mailbox's limits, then that it exists.
+// admitMail checks the token, then the mailbox's limits, then that the mailbox exists and the
+// token is for it.
 func (c *call) admitMail() (func(), error) {
 	if err := c.authenticate(); err != nil {
 		return func() {}, err
@@ -107,7 +110,7 @@ func (c *call) admitMail() (func(), error) {
 	return release, c.checkPermission()
 }
 
-// serve takes a call through admission, faults and effect, records it, and answers.
+// serve admits a call, applies faults, executes it, records it, and writes the answer.
 func (s *Simulator) serve(w http.ResponseWriter, c *call, admit admission, run handler) {
 	release, err := admit(c)
 	result := outcome{}
@@ -119,7 +122,7 @@ func (s *Simulator) serve(w http.ResponseWriter, c *call, admit admission, run h
 	if result.response.status >= http.StatusBadRequest && !result.lost {
 		c.drain()
 	}
-	// Before writing: the client may start its next request as soon as it has the answer.
+	// Release before writing: the client may send its next request once it has the answer.
 	release()
 	s.record(c, result)
 	if result.lost {
@@ -129,13 +132,14 @@ func (s *Simulator) serve(w http.ResponseWriter, c *call, admit admission, run h
 	c.write(w, result.response)
 }
 
-// outcome is how a call ended: its answer, and whether the client will see it.
+// outcome is the result of a call.
 type outcome struct {
 	response response
-	lost     bool
-	fault    int // id of the fault that acted, 0 if none
+	lost     bool // the client does not get the answer
+	fault    int  // id of the fault that acted, 0 if none
 }
 
+// execute runs a call, with the fault that acts on it.
 func (c *call) execute(run handler) outcome {
 	if c.op != OpToken && c.op != OpDeviceCode {
 		defer func() { c.sim.sleep(c.sim.options.Latency - time.Since(c.started)) }()

@@ -16,15 +16,16 @@ var signInSource string
 
 var signInPage = template.Must(template.New("signin").Parse(signInSource))
 
-// signInForm is the page on which the owner of a mailbox signs in. Whoever opens it may
-// be anybody: the simulator asks for no password.
+// signInForm has the values of the page on which the owner of a mailbox signs in. The
+// simulator asks for no password.
 type signInForm struct {
 	App, Account, Error, Done string
 	UserCode                  string
 	AskCode                   bool
-	Hidden                    map[string]string // what the form sends back
+	Hidden                    map[string]string // values that the form sends along
 }
 
+// showSignIn writes the sign-in page.
 func showSignIn(w http.ResponseWriter, status int, f signInForm) {
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
@@ -34,7 +35,7 @@ func showSignIn(w http.ResponseWriter, status int, f signInForm) {
 	_ = signInPage.Execute(w, f)
 }
 
-// deviceCode begins a sign-in with a device code.
+// deviceCode serves a device authorization request (RFC 8628 section 3.1).
 func (c *call) deviceCode(tenant string) (response, *oauthError) {
 	form, err := c.readTokenForm("client_id", "scope")
 	if err != nil {
@@ -64,7 +65,7 @@ func (c *call) deviceCode(tenant string) (response, *oauthError) {
 	}), nil
 }
 
-// newUserCode has letters that are not taken for one another.
+// newUserCode returns a user code without characters that look alike.
 func newUserCode() string {
 	const letters = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 	code := randomBytes(9)
@@ -74,8 +75,8 @@ func newUserCode() string {
 	return string(code)
 }
 
-// serveDeviceAuth is the page that a device code leads to. Form fields: user_code,
-// account, and decline to refuse.
+// serveDeviceAuth serves the page on which an owner enters a user code. The form fields are
+// user_code, account, and decline, which refuses the sign-in.
 func (s *Simulator) serveDeviceAuth(w http.ResponseWriter, r *http.Request) {
 	form := signInForm{AskCode: true, UserCode: r.FormValue("user_code"), Account: r.FormValue("account")}
 	if r.Method != http.MethodPost {
@@ -90,7 +91,9 @@ func (s *Simulator) serveDeviceAuth(w http.ResponseWriter, r *http.Request) {
 	showSignIn(w, http.StatusOK, signInForm{Done: "You can close this page now."})
 }
 
-func (s *Simulator) approveDevice(userCode, account string, decline bool) (fault string) {
+// approveDevice completes the sign-in with a user code. It returns the text of an error, "" if
+// there is none.
+func (s *Simulator) approveDevice(userCode, account string, decline bool) (problem string) {
 	account = strings.ToLower(strings.TrimSpace(account))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +113,7 @@ func (s *Simulator) approveDevice(userCode, account string, decline bool) (fault
 	return "That code did not work. Check the code and try again."
 }
 
-// serveAuthorize is the sign-in page of the authorization code flow.
+// serveAuthorize serves the sign-in page of the authorization code flow.
 func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenant string) {
 	_ = r.ParseForm()
 	code, fault := s.authorize(r, tenant)
@@ -125,7 +128,7 @@ func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenan
 		http.Redirect(w, r, redirect.String(), http.StatusFound)
 	}
 	switch {
-	case fault != nil && fault.status == 0: // what the application is told
+	case fault != nil && fault.status == 0: // an error for the application
 		back("error", fault.error, "error_description", fault.Error())
 		return
 	case fault != nil:
@@ -160,8 +163,9 @@ func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenan
 	back("code", value)
 }
 
-// authorize checks a request of the authorization code flow. PKCE with S256 is wanted:
-// without the method Entra takes the challenge for plain.
+// authorize checks a request of the authorization code flow. It requires PKCE with S256:
+// without a method, Entra takes the challenge for plain. An error with the status 0 has to
+// be sent to the application, at its redirect URI.
 func (s *Simulator) authorize(r *http.Request, tenant string) (*authCode, *oauthError) {
 	app, unknown := s.findApp(tenant, r.FormValue("client_id"))
 	redirect, err := url.Parse(r.FormValue("redirect_uri"))
@@ -172,18 +176,18 @@ func (s *Simulator) authorize(r *http.Request, tenant string) (*authCode, *oauth
 		return nil, &oauthError{http.StatusBadRequest, "invalid_request", 50011,
 			"The redirect URI '" + r.FormValue("redirect_uri") + "' specified in the request does not match the redirect URIs configured for the application."}
 	}
-	tell := func(code string, number int, text string) (*authCode, *oauthError) {
+	redirected := func(code string, number int, text string) (*authCode, *oauthError) {
 		return nil, &oauthError{0, code, number, text}
 	}
 	switch {
 	case r.FormValue("response_type") != "code":
-		return tell("unsupported_response_type", 700054, "response_type is not enabled for the application.")
+		return redirected("unsupported_response_type", 700054, "response_type is not enabled for the application.")
 	case r.FormValue("code_challenge_method") != "S256" || len(r.FormValue("code_challenge")) != 43:
-		return tell("invalid_request", 9002325, "Proof Key for Code Exchange is required, with the method S256.")
+		return redirected("invalid_request", 9002325, "Proof Key for Code Exchange is required, with the method S256.")
 	}
 	scopes, offline, fault := (&call{sim: s, r: r}).parseScopes(r.FormValue("scope"))
 	if fault != nil {
-		return tell(fault.error, fault.number, fault.text)
+		return redirected(fault.error, fault.number, fault.text)
 	}
 	return &authCode{
 		consent:  consent{app: app, scopes: scopes, offline: offline},
@@ -191,8 +195,9 @@ func (s *Simulator) authorize(r *http.Request, tenant string) (*authCode, *oauth
 	}, nil
 }
 
-// redirects tells whether the application may be led back to; http is for localhost
-// alone, where the port does not matter ("Redirect URI best practices and limitations").
+// redirects reports whether the URI is a redirect URI of the application. http is allowed
+// for localhost only, where the port does not matter ("Redirect URI best practices and
+// limitations").
 func (a App) redirects(to *url.URL) bool {
 	if !to.IsAbs() || to.Scheme == "http" && to.Hostname() != "localhost" && to.Hostname() != "127.0.0.1" {
 		return false
@@ -209,8 +214,8 @@ func (a App) redirects(to *url.URL) bool {
 	})
 }
 
-// Secrets lists what was given out that nobody else may learn: access and refresh tokens,
-// and codes that are not redeemed. For tests that look for them where they do not belong.
+// Secrets returns all secrets that were issued: access and refresh tokens, and codes. Tests
+// search logs and files for them.
 func (s *Simulator) Secrets() (list []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// The figures of "Microsoft identity platform and the OAuth 2.0 client credentials
-// flow" and "Microsoft Entra authentication and authorization error codes".
+// Constants of "Microsoft identity platform and the OAuth 2.0 client credentials flow", and
+// limits.
 const (
 	maxTokenRequest = 64 << 10
 	assertionType   = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 	graphResource   = "https://graph.microsoft.com"
-	maxTokens       = 100_000 // before those that expired are forgotten
+	maxTokens       = 100_000 // before expired ones are removed
 )
 
-// grant is what an access token stands for.
+// accessToken has the rights of an access token.
 type accessToken struct {
-	app     App    // with the client id and tenant of the request
-	user    string // the owner who signed in, by lower-case address; "" is the app itself
+	app     App    // with the tenant and client id of the request
+	user    string // lower-case address of the owner who signed in; "" is the app itself
 	expires time.Time
 }
 
-// oauthError is the error body of the token endpoint.
+// oauthError is an error of the token endpoint.
 type oauthError struct {
 	status int
 	error  string
@@ -37,6 +37,7 @@ type oauthError struct {
 
 func (e *oauthError) Error() string { return fmt.Sprintf("AADSTS%d: %s", e.number, e.text) }
 
+// response returns the answer with the error (RFC 6749 section 5.2).
 func (e *oauthError) response(c *call) response {
 	now := time.Now().UTC()
 	trace, correlation := c.requestID, c.clientRequestID
@@ -57,7 +58,7 @@ func (e *oauthError) response(c *call) response {
 	return a
 }
 
-// serveLogin takes a call of the login host through, which nobody has to be let in for.
+// serveLogin serves a call to the login host, which needs no token.
 func (s *Simulator) serveLogin(w http.ResponseWriter, r *http.Request, op Operation, run func(*call) (response, *oauthError)) {
 	admit := func(*call) (func(), error) { return func() {}, nil }
 	s.serve(w, s.newCall(r, op), admit, func(c *call) (response, error) {
@@ -69,7 +70,7 @@ func (s *Simulator) serveLogin(w http.ResponseWriter, r *http.Request, op Operat
 	})
 }
 
-// token issues an access token, for one app by client credentials or for an owner.
+// token serves a token request, of an app or on behalf of an owner.
 func (c *call) token(tenant string) (response, *oauthError) {
 	form, err := c.readTokenForm("grant_type", "client_id")
 	if err != nil {
@@ -106,6 +107,7 @@ func (c *call) token(tenant string) (response, *oauthError) {
 	return a, nil
 }
 
+// readTokenForm reads the form of a request to the login host, which must have these fields.
 func (c *call) readTokenForm(needed ...string) (url.Values, *oauthError) {
 	if c.r.Method != http.MethodPost {
 		return nil, &oauthError{http.StatusBadRequest, "invalid_request", 900561, "The endpoint only accepts POST requests. Received a " + c.r.Method + " request."}
@@ -118,7 +120,7 @@ func (c *call) readTokenForm(needed ...string) (url.Values, *oauthError) {
 	if err != nil {
 		return nil, missingParameter("grant_type")
 	}
-	// The client may name itself by Basic authentication instead, each part form-encoded
+	// The client may authenticate with HTTP Basic instead, with both values form-encoded
 	// (RFC 6749 section 2.3.1).
 	if id, secret, ok := c.r.BasicAuth(); ok {
 		setUnescaped(form, "client_id", id)
@@ -144,7 +146,8 @@ func missingParameter(name string) *oauthError {
 		"The request body must contain the following parameter: '" + name + "'."}
 }
 
-// authenticateApp finds the app of a token request and checks its secret or assertion.
+// authenticateApp returns the app of a token request, after a check of its secret or
+// assertion.
 func (s *Simulator) authenticateApp(tenant string, form url.Values) (App, *oauthError) {
 	id := form.Get("client_id")
 	app, err := s.findApp(tenant, id)
@@ -169,7 +172,7 @@ func noCredential() *oauthError {
 		"The request body must contain the following parameter: 'client_assertion' or 'client_secret'."}
 }
 
-// findApp finds the configured application and fills in the ids of the request.
+// findApp returns the configured app, with the tenant and client id of the request.
 func (s *Simulator) findApp(tenant, id string) (App, *oauthError) {
 	knownTenant := false
 	apps := s.options.Apps
@@ -199,7 +202,7 @@ func (s *Simulator) findApp(tenant, id string) (App, *oauthError) {
 		"Application with identifier '" + id + "' was not found in the directory '" + tenant + "'."}
 }
 
-// checkScope wants <Graph host>/.default, for the host in use or the global cloud.
+// checkScope requires the scope RESOURCE/.default.
 func (c *call) checkScope(scope string) *oauthError {
 	resource, ok := strings.CutSuffix(scope, "/.default")
 	if !ok {
@@ -213,20 +216,22 @@ func (c *call) checkScope(scope string) *oauthError {
 	return nil
 }
 
-// resources are the Graph that is called here, and the global cloud's.
+// resources returns the identifiers of Graph that are accepted: this host, and the global
+// cloud's.
 func (c *call) resources() []string {
 	return []string{graphResource, "http://" + c.r.Host, "https://" + c.r.Host}
 }
 
+// issue returns a new access token of an app.
 func (s *Simulator) issue(app App, lifetime time.Duration) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.issueLocked(app, "", lifetime)
 }
 
-// issueLocked makes a token in the form of Entra's: three parts of base64url with the roles
-// among its claims, unless the app has none. What counts is the simulator's own record.
-// The caller holds s.mu.
+// issueLocked returns a new access token, of an app or of a user. It looks like a JWT of
+// Entra's, with the roles among its claims. Its rights are those in s.tokens. The caller
+// holds s.mu.
 func (s *Simulator) issueLocked(app App, user string, lifetime time.Duration) string {
 	now := time.Now()
 	claims := map[string]any{
@@ -241,7 +246,7 @@ func (s *Simulator) issueLocked(app App, user string, lifetime time.Duration) st
 	default:
 		claims["idtyp"] = "app"
 	}
-	payload, _ := json.Marshal(claims) // strings and numbers only
+	payload, _ := json.Marshal(claims) // cannot fail with strings and numbers
 	encode := base64.RawURLEncoding.EncodeToString
 	token := encode([]byte(`{"typ":"JWT","alg":"RS256"}`)) + "." + encode(payload) + "." + encode(randomBytes(32))
 	evict(s.tokens, maxTokens, func(held *accessToken) bool { return now.After(held.expires) })
@@ -249,14 +254,14 @@ func (s *Simulator) issueLocked(app App, user string, lifetime time.Duration) st
 	return token
 }
 
-// RevokeTokens makes every access token invalid: the next calls get 401.
+// RevokeTokens invalidates all access tokens, so that the next requests get 401.
 func (s *Simulator) RevokeTokens() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.tokens)
 }
 
-// authenticate finds the app of the bearer token.
+// authenticate checks the bearer token, and sets the app and user of the call.
 func (c *call) authenticate() error {
 	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
@@ -279,8 +284,8 @@ func unauthorized(text string) *apiError {
 	return refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "%s", text)
 }
 
-// checkPermission checks the permission that the call's page names, and that an owner asks for
-// the own mailbox, or for one with full access to it.
+// checkPermission checks that the token has the permission that the page of the request
+// names, and that an owner's token is for the mailbox, or for one with full access to it.
 func (c *call) checkPermission() error {
 	if c.user != "" && c.user != c.mailbox && !slices.Contains(c.sim.options.FullAccess[c.mailbox], c.user) {
 		c.sim.countForeign()

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// uploadSession is one upload of a large file: "Attach large files to Outlook messages".
+// uploadSession is the upload of a large file: "Attach large files to Outlook messages".
 type uploadSession struct {
 	id      string
 	secret  string // authtoken of its URL
@@ -24,14 +24,14 @@ type uploadSession struct {
 	file    attachmentInput
 	size    int64
 	expires time.Time
-	kept    bool // whether there was room for the content
-	holding bool // whether that room is still set aside; guarded by the simulator's mutex
+	kept    bool // whether the content is kept
+	holding bool // whether bytes of the content store are reserved; guarded by the simulator's mutex
 
-	mu       sync.Mutex // held by the PUT under way
+	mu       sync.Mutex // held by a PUT
 	received int64
 	sum      hash.Hash
-	content  bytes.Buffer // stays empty unless kept
-	answers  int          // how many ranges were answered, for RangeAlternate
+	content  bytes.Buffer // empty unless kept
+	answers  int          // number of answers, for RangeAlternate
 }
 
 type sessionInput struct {
@@ -45,7 +45,7 @@ type sessionInput struct {
 	}
 }
 
-// createSession opens an upload: "attachment: createUploadSession".
+// createSession serves "attachment: createUploadSession".
 func (c *call) createSession() (response, error) {
 	var input sessionInput
 	if _, err := c.readJSON(c.sim.options.Limits.Request, "createSession", &input); err != nil {
@@ -75,7 +75,7 @@ func (c *call) createSession() (response, error) {
 	}), nil
 }
 
-// newSession checks what is to be uploaded.
+// newSession returns a session for the file, if it can be uploaded.
 func (s *Simulator) newSession(input sessionInput) (*uploadSession, error) {
 	file := input.AttachmentItem
 	limits := s.options.Limits
@@ -104,7 +104,7 @@ func (s *Simulator) newSession(input sessionInput) (*uploadSession, error) {
 	return session, nil
 }
 
-// uploadURL has the form of Exchange's: another host's path, with its own token.
+// uploadURL returns the session's URL, in the form of Exchange's, with a token of its own.
 func (c *call) uploadURL(session *uploadSession) string {
 	scheme := "http"
 	if c.r.TLS != nil || strings.EqualFold(c.r.Header.Get("X-Forwarded-Proto"), "https") {
@@ -114,7 +114,7 @@ func (c *call) uploadURL(session *uploadSession) string {
 		scheme, c.r.Host, objectID(c.mailbox), "simulated", session.item.ID, session.id, url.QueryEscape(session.secret))
 }
 
-// expireSessions forgets those whose time is over. The caller holds s.mu.
+// expireSessions closes the expired sessions. The caller holds s.mu.
 func (s *Simulator) expireSessions() {
 	for _, old := range s.sessions {
 		if time.Now().After(old.expires) {
@@ -123,7 +123,8 @@ func (s *Simulator) expireSessions() {
 	}
 }
 
-// closeSession drops a session and the room that it held. The caller holds s.mu.
+// closeSession removes a session and its reservation in the content store. The caller holds
+// s.mu.
 func (s *Simulator) closeSession(old *uploadSession) {
 	if old.holding {
 		s.content.release(old.size)
@@ -132,6 +133,7 @@ func (s *Simulator) closeSession(old *uploadSession) {
 	delete(s.sessions, old.id)
 }
 
+// uploadRoutes serves the requests to upload URLs.
 func (s *Simulator) uploadRoutes() http.Handler {
 	mux := http.NewServeMux()
 	const pattern = " /api/v2.0/{user}/{message}/{session}"
@@ -158,7 +160,8 @@ func (s *Simulator) serveUpload(w http.ResponseWriter, r *http.Request, op Opera
 	s.serve(w, c, admit, func(c *call) (response, error) { return run(c, session) })
 }
 
-// findSession checks the URL of an upload, which alone authorises it.
+// findSession returns the session of an upload URL. The token in the URL is the only
+// authorization.
 func (c *call) findSession() (*uploadSession, error) {
 	if c.r.Header.Get("Authorization") != "" {
 		return nil, refuse(http.StatusUnauthorized, "InvalidAudienceForResource", "The audience claim value is invalid for current resource.") // [reported]
@@ -178,8 +181,8 @@ func (c *call) findSession() (*uploadSession, error) {
 	return session, nil
 }
 
-// putRange takes the next part of the file. Which codes Exchange uses for wrong ranges
-// is not recorded; these are those of "Microsoft Graph error responses" for files.
+// putRange receives the next part of the file. Which codes Exchange uses for wrong ranges is
+// not known; these are those of "Microsoft Graph error responses" for files.
 func (c *call) putRange(session *uploadSession) (response, error) {
 	part, err := c.checkRange(session)
 	if err != nil {
@@ -210,6 +213,7 @@ func (c *call) putRange(session *uploadSession) (response, error) {
 	return c.finish(session)
 }
 
+// checkRange checks the headers of a PUT.
 func (c *call) checkRange(session *uploadSession) (contentRange, error) {
 	part, ok := parseContentRange(c.r.Header.Get("Content-Range"))
 	switch {
@@ -225,7 +229,7 @@ func (c *call) checkRange(session *uploadSession) (contentRange, error) {
 	return part, nil
 }
 
-// receive adds length bytes to the file, all or none. The caller holds the session.
+// receive adds length bytes to the file, all of them or none. The caller holds u.mu.
 func (u *uploadSession) receive(body io.Reader, length int64) error {
 	cloner, ok := u.sum.(hash.Cloner)
 	if !ok {
@@ -238,7 +242,7 @@ func (u *uploadSession) receive(body io.Reader, length int64) error {
 	held := u.content.Len()
 	into := io.Writer(sum)
 	if u.kept {
-		u.content.Grow(int(u.size) - held) // allocates once, for the whole file
+		u.content.Grow(int(u.size) - held) // allocate once, for the whole file
 		into = io.MultiWriter(sum, &u.content)
 	}
 	if _, err := io.CopyN(into, body, length); err != nil {
@@ -250,7 +254,7 @@ func (u *uploadSession) receive(body io.Reader, length int64) error {
 	return nil
 }
 
-// expected writes the start of the next range in the form that is asked for.
+// expected returns the next range, in this form.
 func (u *uploadSession) expected(form RangeForm) string {
 	if form == RangeAlternate {
 		form = RangeForm(u.answers % int(RangeAlternate))
@@ -264,7 +268,7 @@ func (u *uploadSession) expected(form RangeForm) string {
 	return fmt.Sprint(u.received)
 }
 
-// finish turns the upload into an attachment of its draft.
+// finish adds the file to its draft.
 func (c *call) finish(session *uploadSession) (response, error) {
 	s := c.sim
 	s.mu.Lock()
@@ -289,8 +293,8 @@ func (c *call) finish(session *uploadSession) (response, error) {
 	return response{status: http.StatusCreated, header: http.Header{"Location": {location}}}, nil
 }
 
-// getUpload answers where an upload is to be resumed. No page documents it for mail; the
-// official SDKs' upload tasks rely on it, and on this case of the names.
+// getUpload returns the range from which an upload has to be resumed. It is not documented
+// for mail, but Microsoft's SDKs rely on it, and on this case of the names.
 func (c *call) getUpload(session *uploadSession) (response, error) {
 	session.mu.Lock()
 	defer session.mu.Unlock()
@@ -300,7 +304,7 @@ func (c *call) getUpload(session *uploadSession) (response, error) {
 	}), nil
 }
 
-// cancelUpload ends a session: 204, "Attach large files to Outlook messages".
+// cancelUpload closes a session: "Attach large files to Outlook messages".
 func (c *call) cancelUpload(session *uploadSession) (response, error) {
 	c.sim.mu.Lock()
 	defer c.sim.mu.Unlock()

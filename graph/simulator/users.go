@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// User is an entry of the directory with more than an address. Every mailbox has an
-// entry; only those with aliases or data need to be listed.
+// User is an entry of the directory that has more than an address. Every mailbox has an
+// entry; only those with aliases or data need to be in Options.
 type User struct {
-	Address string            // of the mailbox: sign-in name and primary address
-	Aliases []string          // further addresses, under which no path is found
-	Data    map[string]string // properties such as displayName and jobTitle; businessPhones is one number
+	Address string            // sign-in name and primary address of the mailbox
+	Aliases []string          // other addresses of the mailbox; Graph finds no path with them
+	Data    map[string]string // properties such as displayName; businessPhones has one number
 }
 
 const maxUsers = 5
@@ -23,8 +23,8 @@ func (s *Simulator) serveUsers(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, c, func(c *call) (func(), error) { return func() {}, c.authenticate() }, (*call).listUsers)
 }
 
-// listUsers answers GET /users for one address: its $filter is a disjunction of
-// userPrincipalName eq, mail eq and proxyAddresses/any(p:p eq ...).
+// listUsers serves "List users" with a $filter that searches for an address: a disjunction
+// of userPrincipalName eq, mail eq and proxyAddresses/any(p:p eq ...).
 func (c *call) listUsers() (response, error) {
 	needed := []string{"User.Read.All", "Directory.Read.All"}
 	if !slices.ContainsFunc(needed, func(role string) bool { return slices.Contains(c.roles, role) }) {
@@ -55,9 +55,11 @@ func (c *call) listUsers() (response, error) {
 	return jsonResponse(http.StatusOK, map[string]any{"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users", "value": list}), nil
 }
 
-// userCondition compares a property; those of proxyAddresses heed case here.
+// userCondition compares a property with a value. Only the prefix of proxyAddresses is
+// compared with regard to case.
 type userCondition struct{ property, value string }
 
+// parseUserFilter parses the $filter of listUsers.
 func parseUserFilter(text string) (list []userCondition, err error) {
 	p := &parser{text: text}
 	for {
@@ -80,7 +82,7 @@ func parseUserFilter(text string) (list []userCondition, err error) {
 	}
 }
 
-// findUser finds the mailbox, by lower-case address, of whom a condition holds.
+// findUser returns the lower-case address of the mailbox that meets the condition.
 func (s *Simulator) findUser(c userCondition) (address string, ok bool) {
 	value, prefix := strings.ToLower(c.value), ""
 	if c.property == "proxyAddresses" {
@@ -98,6 +100,7 @@ func (s *Simulator) findUser(c userCondition) (address string, ok bool) {
 	return value, prefix != "smtp" && s.mailboxExists(value)
 }
 
+// userJSON returns the selected properties of a user.
 func (s *Simulator) userJSON(address string, selected []string) map[string]any {
 	all := map[string]any{"id": objectID(address), "userPrincipalName": address, "mail": address, "displayName": address, "businessPhones": []string{}}
 	proxies := []string{"SMTP:" + address}
@@ -117,7 +120,7 @@ func (s *Simulator) userJSON(address string, selected []string) map[string]any {
 	}
 	all["proxyAddresses"] = proxies
 	s.mu.Lock()
-	s.objectIDs[objectID(address)] = address // mail calls may name it so from now on
+	s.objectIDs[objectID(address)] = address // so that paths can have it
 	s.mu.Unlock()
 	out := map[string]any{}
 	for _, name := range selected {
@@ -130,15 +133,15 @@ func (s *Simulator) userJSON(address string, selected []string) map[string]any {
 	return out
 }
 
-// isAlias tells an address that is a further one of a mailbox: its owner is found, no
-// path under it is.
+// isAlias reports whether the address is an alias of any mailbox. Aliases are found in the
+// directory, but not in paths.
 func (s *Simulator) isAlias(address string) bool {
 	return slices.ContainsFunc(s.options.Users, func(u User) bool {
 		return slices.ContainsFunc(u.Aliases, func(a string) bool { return strings.EqualFold(a, address) })
 	})
 }
 
-// aliasOf tells whether the address is one of the mailbox.
+// aliasOf reports whether the address is an alias of the mailbox.
 func (s *Simulator) aliasOf(mailbox, address string) bool {
 	return slices.ContainsFunc(s.options.Users, func(u User) bool {
 		return strings.EqualFold(u.Address, mailbox) && slices.ContainsFunc(u.Aliases, func(a string) bool { return strings.EqualFold(a, address) })
