@@ -13,7 +13,7 @@ import (
 	"graphrelay/relay/reason"
 )
 
-func (q operated) lanes() error {
+func (q queueTool) lanes() error {
 	lanes, err := q.store.Lanes(context.Background())
 	if err != nil {
 		return err
@@ -24,7 +24,7 @@ func (q operated) lanes() error {
 // parseLane reads a lane as queue list and queue lanes show it, or a connection, which
 // stands for all of its lanes. The connection must be one of the configuration: a
 // misspelt one would pause nothing.
-func (q operated) parseLane(name string) (queue.Lane, error) {
+func (q queueTool) parseLane(name string) (queue.Lane, error) {
 	l := queue.ParseLane(name)
 	if !slices.Contains(q.connections, l.Connection) {
 		return queue.Lane{}, fmt.Errorf("the configuration has no connection %s; write connection/mailbox, or a connection for all of its lanes", text.Printable(l.Connection))
@@ -34,7 +34,7 @@ func (q operated) parseLane(name string) (queue.Lane, error) {
 }
 
 // pause pauses a lane, until resume if length is 0.
-func (q operated) pause(name string, length time.Duration) error {
+func (q queueTool) pause(name string, length time.Duration) error {
 	l, err := q.parseLane(name)
 	if err != nil {
 		return err
@@ -52,14 +52,14 @@ func (q operated) pause(name string, length time.Duration) error {
 	return q.print.Done("pause", "lane", name)
 }
 
-func (q operated) resume(name string) error {
+func (q queueTool) resume(name string) error {
 	l, err := q.parseLane(name)
 	if err != nil {
 		return err
 	}
 	err = q.store.Resume(context.Background(), l)
 	if errors.Is(err, queue.ErrNotFound) {
-		return errors.New("it is not paused; queue lanes shows what is")
+		return errors.New("it is not paused; graphrelay queue lanes shows which lanes are")
 	}
 	if err != nil {
 		return err

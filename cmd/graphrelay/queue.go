@@ -45,7 +45,7 @@ func queueCommand(e env, args []string) int {
 		return status
 	}
 	defer store.Close()
-	q := operated{store: store, print: queueview.Printer{Out: e.stdout, JSON: *asJSON}, out: e.stdout}
+	q := queueTool{store: store, print: queueview.Printer{Out: e.stdout, JSON: *asJSON}, out: e.stdout}
 	for _, c := range cfg.Connections {
 		q.connections = append(q.connections, c.Name)
 	}
@@ -120,8 +120,8 @@ func queueHint(err error) string {
 	return ""
 }
 
-// operated is a queue with what the actions need.
-type operated struct {
+// queueTool performs the actions on a queue.
+type queueTool struct {
 	store interface {
 		queue.Inspector
 		queue.Controller
@@ -131,7 +131,7 @@ type operated struct {
 	connections []string // of the configuration, by name
 }
 
-func (q operated) list(f queue.Filter) error {
+func (q queueTool) list(f queue.Filter) error {
 	records, err := q.store.List(context.Background(), f)
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (q operated) list(f queue.Filter) error {
 	return q.print.Messages(records)
 }
 
-func (q operated) show(id string) error {
+func (q queueTool) show(id string) error {
 	r, events, err := q.store.Get(context.Background(), id)
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (q operated) show(id string) error {
 // export writes the message byte for byte as it was received, without the Received field
 // that the relay put in front. It writes what is left of a damaged one too, and then
 // returns the error.
-func (q operated) export(id string) error {
+func (q queueTool) export(id string) error {
 	r, _, err := q.store.Get(context.Background(), id)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (q operated) export(id string) error {
 	return errors.Join(err, b.Check())
 }
 
-func (q operated) apply(id string, a queue.Action) error {
+func (q queueTool) apply(id string, a queue.Action) error {
 	if err := q.store.Apply(context.Background(), id, a, operator()); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	_ "modernc.org/sqlite" // the driver
 
 	"graphrelay/graph"
+	"graphrelay/internal/text"
 )
 
 // DatabaseName is the database's file in the data directory.
@@ -268,10 +269,7 @@ const maxWhy = 500
 
 // Refuse implements entra.RefreshTokens.
 func (t Tokens) Refuse(ctx context.Context, mailbox string, version int64, why string) {
-	why = strings.ToValidUTF8(strings.Join(strings.Fields(why), " "), "")
-	if len(why) > maxWhy {
-		why = strings.ToValidUTF8(why[:maxWhy], "")
-	}
+	why = text.Shorten(text.OneLine(why), maxWhy)
 	_, err := t.store.db.ExecContext(context.WithoutCancel(ctx), `UPDATE mailbox SET refused = ? WHERE connection = ? AND address = ? AND version = ?`,
 		why, t.connection, mailbox, version)
 	t.store.log.Error("a mailbox has to be connected again by its owner, with graphrelay connect or on the page /connect; its mail is held until then",
