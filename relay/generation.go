@@ -29,6 +29,7 @@ type generation struct {
 	admin        *admin.Server
 	clients      *connection.Clients
 	principals   *connection.Principals
+	outlet       *delivery.GraphOutlet
 	deliverer    *delivery.Deliverer
 	policy       *access.Policy
 	mailboxes    *mailboxes.Store // nil if no connection is delegated
@@ -49,7 +50,10 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	if g.mailboxes, err = mailboxes.OpenConfigured(context.Background(), cfg, g.log); err != nil {
 		return nil, err
 	}
-	observer := func(name string) graph.Observer { return r.deliveryMetrics.Observer(name) }
+	observer := func(name string) graph.Observer {
+		r.deliveryMetrics.Prepare(name, delivery.PathDraft)
+		return r.graphMetrics.Observer(name)
+	}
 	g.clients = connection.NewClients(cfg, r.principals, g.tokens, observer)
 	directories := g.directories()
 	g.policy = access.New(access.Options{
@@ -62,13 +66,16 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	if err := g.buildServers(r); err != nil {
 		return nil, errors.Join(err, g.closeMailboxes())
 	}
-	d := deliveryConfig(cfg, r.node)
-	d.BounceTo, d.Waiters = g.policy.BounceTo, r.waiters
-	d.Owner = func(ctx context.Context, l queue.Lane) (u graph.User, retry bool) {
+	o := outletConfig(cfg)
+	o.Clients, o.Log = g.clients.Of, g.log
+	o.Owner = func(ctx context.Context, l queue.Lane) (u graph.User, retry bool) {
 		u, result := directories[l.Connection].Owner(ctx, l.Mailbox)
 		return u, result == access.Unavailable
 	}
-	g.deliverer = delivery.New(d, r.store, g.clients.Of, r.deliveryMetrics, g.log)
+	g.outlet = delivery.NewGraph(o)
+	d := deliveryConfig(cfg, r.node)
+	d.NotifyAt, d.Waiters = g.policy.BounceTo, r.waiters
+	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
 	g.admin = admin.New(r.registry, r.ready, func() []string { return connection.ExpiryNotices(cfg) }, g.connectPage(r.store), g.log)
 	return g, nil
 }
@@ -124,7 +131,7 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 // inherit takes over what the previous generation counts, so that both stay within
 // Graph's limits while they overlap.
 func (g *generation) inherit(previous *generation) {
-	g.deliverer.Follow(previous.deliverer)
+	g.outlet.Inherit(previous.outlet)
 	g.clients.ShareLimits(previous.clients)
 }
 

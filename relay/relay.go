@@ -46,6 +46,7 @@ type Relay struct {
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics
+	graphMetrics    *delivery.GraphMetrics
 	reloaded        prometheus.Gauge
 	fault           chan error
 
@@ -88,6 +89,7 @@ func node() string {
 func (r *Relay) register() {
 	r.smtpMetrics = smtpd.NewMetrics(r.registry)
 	r.deliveryMetrics = delivery.NewMetrics(r.registry)
+	r.graphMetrics = delivery.NewGraphMetrics(r.registry)
 	r.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
 	r.registry.MustRegister(r.reloaded, newBuildCollector(r.about),

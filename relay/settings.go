@@ -71,27 +71,32 @@ func mimeLimits(cfg *config.Config) mime.Limits {
 func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 	perLane := 2 * cfg.Delivery.MailboxConcurrency // the next is ready when a request ends; the gate in graph counts those
 	d := delivery.Config{
-		Node: node, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
-		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), SendSettle: time.Duration(cfg.Delivery.SendSettle),
-		MIME: mimeLimits(cfg), MessageIDHost: cfg.Hostname, TidyEvery: maintenanceInterval,
+		Node: node, Host: cfg.Hostname, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
+		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), WarnAfter: time.Duration(cfg.Delivery.WarnAfter),
+		SweepEvery: maintenanceInterval, MIME: mimeLimits(cfg),
 	}
-	d.XHeaders = cfg.Delivery.XHeaders
-	d.BreakSignatures = cfg.Delivery.LargeSigned == config.LargeSignedConvert
-	d.WarnAfter = time.Duration(cfg.Delivery.WarnAfter)
 	if c := cfg.ConnectionOf(cfg.Delivery.Postmaster); c != nil {
 		d.Postmaster = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(cfg.Delivery.Postmaster)}
-	}
-	d.ResendUnknown = cfg.Delivery.OnUnknown == config.OnUnknownResend
-	d.Signatures = map[string]*signature.Template{}
-	for _, s := range cfg.Signatures {
-		d.Signatures[s.Name] = s.Template
-	}
-	d.Connections = map[string]delivery.Connection{}
-	for _, c := range cfg.Connections {
-		d.Connections[c.Name] = delivery.Connection{SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems}
 	}
 	for _, delay := range cfg.Delivery.RetryDelays {
 		d.RetryDelays = append(d.RetryDelays, time.Duration(delay))
 	}
 	return d
+}
+
+func outletConfig(cfg *config.Config) delivery.GraphConfig {
+	o := delivery.GraphConfig{
+		Host: cfg.Hostname, MIME: mimeLimits(cfg), XHeaders: cfg.Delivery.XHeaders,
+		SendSettle: time.Duration(cfg.Delivery.SendSettle), GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter),
+		ConvertLargeSigned: cfg.Delivery.LargeSigned == config.LargeSignedConvert,
+		ResendUnknown:      cfg.Delivery.OnUnknown == config.OnUnknownResend,
+		Signatures:         map[string]*signature.Template{}, Connections: map[string]delivery.Connection{},
+	}
+	for _, s := range cfg.Signatures {
+		o.Signatures[s.Name] = s.Template
+	}
+	for _, c := range cfg.Connections {
+		o.Connections[c.Name] = delivery.Connection{SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems}
+	}
+	return o
 }

@@ -1,12 +1,26 @@
 package bounce
 
-import "graphrelay/relay/reason"
+import (
+	"strconv"
+	"strings"
+
+	"graphrelay/relay/reason"
+)
 
 // Advice is what the sender of a message is told about a reason.
 type Advice struct {
 	Status string // subject and detail of the enhanced status code (RFC 3463), without its class
 	Why    string // what happened
 	Do     string // what the sender can do
+}
+
+// Enhanced returns the enhanced status code of this class: 4 or 5.
+func (a Advice) Enhanced(class int) (code [3]int) {
+	code[0] = class
+	for i, digits := range strings.SplitN(a.Status, ".", 2) {
+		code[i+1], _ = strconv.Atoi(digits) // the table holds numbers
+	}
+	return code
 }
 
 const (

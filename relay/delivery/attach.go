@@ -9,93 +9,144 @@ import (
 	"graphrelay/graph"
 )
 
-// attachAll adds what the draft does not have yet, one file after another:
-// parallel ones conflict in Exchange.
-func (j *job) attachAll(ctx context.Context) error {
-	for j.p.Attached < len(j.plan.files) {
-		f := j.plan.files[j.p.Attached]
-		reply, err := j.attach(ctx, f)
-		if j.notYet(ctx, err) {
+// attacher adds a message's files to its draft.
+type attacher struct {
+	*recorder
+	mailbox   mailbox
+	files     []graph.Attachment
+	mayAppear func(context.Context, error) bool // see transfer
+}
+
+// attachAll adds the files that the draft does not have yet, one after another: parallel
+// requests conflict in Exchange.
+func (a *attacher) attachAll(ctx context.Context) error {
+	for a.p.Attached < len(a.files) {
+		n, f := a.p.Attached+1, a.files[a.p.Attached]
+		reply, err := a.attach(ctx, f)
+		if a.mayAppear(ctx, err) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("attachment %d of %d (%d bytes): %w", j.p.Attached+1, len(j.plan.files), f.Size, err)
+			return fmt.Errorf("attachment %d of %d (%d bytes): %w", n, len(a.files), f.Size, err)
 		}
-		j.p.Attached++
-		j.p.UploadURL, j.p.UploadOffset = "", 0
-		if err := j.save(ctx, "attached", fmt.Sprintf("%d of %d, %d bytes", j.p.Attached, len(j.plan.files), f.Size), reply); err != nil {
+		a.p.filesAttached(n)
+		a.done("attached", fmt.Sprintf("%d of %d, %d bytes", n, len(a.files), f.Size), reply)
+		if err := a.save(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// attach chooses between one request and an upload session. Where the line runs,
-// 3,000,000 bytes or 3 MiB, is not documented: what one side of it refuses for
-// its size, the other one may take.
-func (j *job) attach(ctx context.Context, f graph.Attachment) (graph.Reply, error) {
+// attach adds a file by one request or by an upload session. Where the line between the two
+// is, 3,000,000 bytes or 3 MiB, is not documented: what one of them refuses for its size,
+// the other may accept.
+func (a *attacher) attach(ctx context.Context, f graph.Attachment) (graph.Reply, error) {
 	var refused error
-	if f.Size < graph.MaxPostAttachment && j.p.UploadURL == "" {
-		reply, err := j.mailbox().PostAttachment(ctx, j.p.DraftID, f)
+	if f.Size < graph.MaxPostAttachment && a.p.UploadURL == "" {
+		reply, err := a.mailbox.PostAttachment(ctx, a.p.DraftID, f)
 		if !graph.MaybeTooLarge(err) {
 			return reply, err
 		}
 		refused = err
 	}
-	reply, err := j.upload(ctx, f)
+	reply, err := a.upload(ctx, f)
 	if !graph.TooSmallForSession(err) {
 		return reply, err
 	}
-	if refused != nil { // neither way: the first refusal says more
+	if refused != nil { // neither accepts it: the first refusal says more
 		return graph.Reply{}, refused
 	}
-	return j.mailbox().PostAttachment(ctx, j.p.DraftID, f)
+	return a.mailbox.PostAttachment(ctx, a.p.DraftID, f)
 }
 
-// upload sends the file range by range, from where the session stands.
-func (j *job) upload(ctx context.Context, f graph.Attachment) (graph.Reply, error) {
-	if err := j.ensureSession(ctx, f); err != nil {
+// upload sends the file range by range, from where the session is.
+func (a *attacher) upload(ctx context.Context, f graph.Attachment) (graph.Reply, error) {
+	if err := a.openSession(ctx, f); err != nil {
 		return graph.Reply{}, err
 	}
 	src := source{file: f}
 	for {
-		offset := j.p.UploadOffset
+		offset := a.p.UploadOffset
 		if offset >= f.Size {
-			return graph.Reply{}, j.dropSession(sessionError("it did not end after %d bytes", f.Size))
+			return graph.Reply{}, a.endSession(sessionError("it did not end after %d bytes", f.Size))
 		}
-		content, err := src.at(offset)
-		if err != nil {
-			return graph.Reply{}, err
+		next, reply, err := a.uploadRange(ctx, &src, offset)
+		switch {
+		case err != nil:
+			return reply, err
+		case next.Done:
+			return reply, a.checkUploaded(ctx, f, reply)
+		case next.Next <= offset:
+			return reply, a.endSession(sessionError("it was sent bytes from %d and still expects %d", offset, next.Next))
 		}
-		n := min(graph.RangeBytes, f.Size-offset)
-		progress, reply, err := j.mailbox().PutRange(ctx, j.p.UploadURL, graph.UploadRange{Content: content, Offset: offset, Length: n, Total: f.Size})
-		if err != nil {
-			return reply, j.uploadFailed(err)
-		}
-		if progress.Done {
-			return reply, j.uploaded(ctx, f, reply)
-		}
-		if progress.Next <= offset {
-			return reply, j.dropSession(sessionError("it was sent bytes from %d and still expects %d", offset, progress.Next))
-		}
-		src.moved(n)
-		j.p.UploadOffset = progress.Next
-		if err := j.save(ctx, "uploaded", fmt.Sprintf("%d of %d bytes", progress.Next, f.Size), reply); err != nil {
+		a.p.UploadOffset = next.Next
+		a.done("uploaded", fmt.Sprintf("%d of %d bytes", next.Next, f.Size), reply)
+		if err := a.save(ctx); err != nil {
 			return reply, err
 		}
 	}
 }
 
-// uploaded counts the draft's files where the last range was not answered with the
-// documented 201: a 200 has been seen for what was refused.
-func (j *job) uploaded(ctx context.Context, f graph.Attachment, last graph.Reply) error {
+// uploadRange sends the file's next range. If that fails, the session is left for the next
+// attempt to ask, unless it is over.
+func (a *attacher) uploadRange(ctx context.Context, src *source, offset int64) (graph.UploadProgress, graph.Reply, error) {
+	content, err := src.at(offset)
+	if err != nil {
+		return graph.UploadProgress{}, graph.Reply{}, err
+	}
+	r := graph.UploadRange{Content: content, Offset: offset, Length: min(graph.RangeBytes, src.file.Size-offset), Total: src.file.Size}
+	next, reply, err := a.mailbox.PutRange(ctx, a.p.UploadURL, r)
+	src.moved(r.Length)
+	if graph.SessionLost(err) {
+		err = a.endSession(err)
+	}
+	return next, reply, err
+}
+
+// checkUploaded counts the draft's files where the last range was not answered with the
+// documented 201: a 200 has been seen for a file that was refused.
+func (a *attacher) checkUploaded(ctx context.Context, f graph.Attachment, last graph.Reply) error {
 	if last.Status == http.StatusCreated {
 		return nil
 	}
-	n, _, err := j.mailbox().CountAttachments(ctx, j.p.DraftID)
-	if err == nil && n != j.p.Attached+1 {
-		err = j.dropSession(sessionError("%d bytes were sent, the last answer was %d, and the draft has %d attachments", f.Size, last.Status, n))
+	n, _, err := a.mailbox.CountAttachments(ctx, a.p.DraftID)
+	if err == nil && n != a.p.Attached+1 {
+		err = a.endSession(sessionError("%d bytes were sent, the last answer was %d, and the draft has %d attachments", f.Size, last.Status, n))
 	}
+	return err
+}
+
+// openSession continues the recorded session if it tells how far it is, and otherwise
+// starts another: Graph documents no such question for mail, and a session that never ends
+// adds nothing.
+func (a *attacher) openSession(ctx context.Context, f graph.Attachment) error {
+	if a.p.UploadURL != "" {
+		next, reply, err := a.mailbox.UploadState(ctx, a.p.UploadURL)
+		switch {
+		case err == nil && next < f.Size:
+			a.p.UploadOffset = next
+			a.done("upload resumed", fmt.Sprintf("from byte %d", next), reply)
+			return a.save(ctx)
+		case graph.TimedOut(err): // and it may never answer: the next attempt does not ask again
+			return a.endSession(err)
+		case graph.Inconclusive(err):
+			return err
+		}
+	}
+	url, reply, err := a.mailbox.CreateUploadSession(ctx, a.p.DraftID, f)
+	if err != nil {
+		return a.endSession(err)
+	}
+	a.p.startSession(url)
+	a.done("upload session created", fmt.Sprintf("%d bytes", f.Size), reply)
+	return a.save(ctx)
+}
+
+// endSession makes the next attempt start another session, and returns err. Whether the
+// file is on the draft all the same is counted then.
+func (a *attacher) endSession(err error) error {
+	a.p.endSession()
 	return err
 }
 
@@ -103,48 +154,7 @@ func sessionError(format string, args ...any) error {
 	return &graph.Error{Op: "upload", Class: graph.ClassTemporary, Reason: graph.ReasonSession, Message: fmt.Sprintf(format, args...)}
 }
 
-// ensureSession goes on with the recorded session where it tells how far it is,
-// and starts another where not: Graph documents no such question for mail, and a
-// session that never ends adds nothing.
-func (j *job) ensureSession(ctx context.Context, f graph.Attachment) error {
-	if j.p.UploadURL != "" {
-		next, reply, err := j.mailbox().UploadState(ctx, j.p.UploadURL)
-		if err == nil && next < f.Size {
-			j.p.UploadOffset = next
-			return j.save(ctx, "upload resumed", fmt.Sprintf("from byte %d", next), reply)
-		}
-		if graph.TimedOut(err) { // as it may stay for good: the next try does not ask again
-			return j.dropSession(err)
-		}
-		if graph.Inconclusive(err) {
-			return err
-		}
-		j.p.UploadURL, j.p.UploadOffset = "", 0
-	}
-	url, reply, err := j.mailbox().CreateUploadSession(ctx, j.p.DraftID, f)
-	if err != nil {
-		return err
-	}
-	j.p.UploadURL, j.p.UploadOffset = url, 0
-	return j.save(ctx, "upload session created", fmt.Sprintf("%d bytes", f.Size), reply)
-}
-
-// uploadFailed leaves the session for the next try to ask, unless it is over.
-func (j *job) uploadFailed(err error) error {
-	if graph.SessionLost(err) {
-		return j.dropSession(err)
-	}
-	return err
-}
-
-// dropSession makes the next try start another session. Whether the file is on
-// the draft nonetheless is counted then.
-func (j *job) dropSession(err error) error {
-	j.p.UploadURL, j.p.UploadOffset = "", 0
-	return err
-}
-
-// source reads a file from any offset, going on where it is when it can.
+// source reads a file from any offset. It continues where it is if it can.
 type source struct {
 	file graph.Attachment
 	r    io.Reader
@@ -163,4 +173,5 @@ func (s *source) at(offset int64) (io.Reader, error) {
 	return s.r, nil
 }
 
+// moved notes that n bytes have been read.
 func (s *source) moved(n int64) { s.pos += n }

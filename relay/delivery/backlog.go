@@ -8,25 +8,27 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// Exchange sends 30 messages of a mailbox in a minute and carries over what is more,
-// without saying so (Exchange Online limits).
+// Exchange sends 30 messages of a mailbox in a minute and silently carries over the rest
+// (Exchange Online limits).
 const (
 	exchangePer   = time.Minute
 	exchangePace  = exchangePer / 30
-	backlogForget = time.Minute // how often the lanes without one are forgotten
+	backlogForget = time.Minute // how often lanes without a backlog are removed
 )
 
-// backlogs reckons what Exchange still has to send of each lane: as long as it carries a
-// message over, that one may look as if its send had never been asked for. A restart
-// forgets it; what was asked for before has its time recorded.
-type backlogs struct {
+// backlog estimates what Exchange still has to send for each lane: as long as it carries a
+// message over, the message may look as if its send had never been requested. A restart
+// forgets it; what was requested before has its time recorded.
+type backlog struct {
 	mu      sync.Mutex
-	until   map[queue.Lane]time.Time // when the last message has had its turn
+	until   map[queue.Lane]time.Time // when the last message will have been sent
 	cleared time.Time
 }
 
-// add counts a message that Graph has taken.
-func (b *backlogs) add(l queue.Lane, now time.Time) {
+func newBacklog() *backlog { return &backlog{until: map[queue.Lane]time.Time{}} }
+
+// add counts a message that Graph has accepted.
+func (b *backlog) add(l queue.Lane, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now.Sub(b.cleared) >= backlogForget {
@@ -36,8 +38,8 @@ func (b *backlogs) add(l queue.Lane, now time.Time) {
 	b.until[l] = later(b.until[l], now).Add(exchangePace)
 }
 
-// wait is how long the next message may be carried over.
-func (b *backlogs) wait(l queue.Lane, now time.Time) time.Duration {
+// wait returns how long the next message may be carried over.
+func (b *backlog) wait(l queue.Lane, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return max(0, b.until[l].Add(-exchangePer).Sub(now))

@@ -10,7 +10,7 @@ import (
 // What a mailbox sends within Exchange's 30 a minute is not carried over; what is more
 // waits for its turn, and no other mailbox's does.
 func TestBacklog(t *testing.T) {
-	b := &backlogs{until: map[queue.Lane]time.Time{}}
+	b := newBacklog()
 	lane, other := queue.Lane{Mailbox: "a"}, queue.Lane{Mailbox: "b"}
 	now := time.Now()
 	for _, tt := range []struct {

@@ -162,7 +162,7 @@ func TestBounceAfterGivingUp(t *testing.T) {
 // RET=FULL returns the message, and without Bcc; the bounce goes where the rule says.
 func TestBounceFull(t *testing.T) {
 	r := newRig(t, simulator.Options{})
-	r.cfg.BounceTo = func(sender string) string { return strings.Replace(sender, "@printers.local", "@contoso.test", 1) }
+	r.cfg.NotifyAt = func(sender string) string { return strings.Replace(sender, "@printers.local", "@contoso.test", 1) }
 	id := r.refused(anna, func(e *queue.Entry) {
 		e.Envelope.From, e.Envelope.DSN = "copier@printers.local", queue.DSN{Return: "FULL", EnvelopeID: "QQ 314"}
 	})

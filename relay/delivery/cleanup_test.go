@@ -44,7 +44,7 @@ func TestDeletedMessageLeavesNoDraft(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, simulator.Options{})
 			r.cfg.RetryDelays = []time.Duration{time.Hour}
-			r.cfg.SendSettle = time.Hour
+			r.out.SendSettle = time.Hour
 			r.fault(tt.fault)
 			id := r.submit(compose(header("deleted"), "text", smallFiles...), r.to(anna, "bob@example.org"))
 			stop := r.start(nil)
@@ -269,7 +269,7 @@ func TestPathChanges(t *testing.T) {
 				t.Fatalf("%d drafts: nothing is tested\n%s", n, r.history(id))
 			}
 			r.sim.ClearFaults()
-			r.cfg.Connections = map[string]delivery.Connection{"main": tt.now}
+			r.out.Connections = map[string]delivery.Connection{"main": tt.now}
 			r.due(id)
 			defer r.start(nil)()
 			if d := r.sentOnce(id); d.Path != simulator.PathSendMail {

@@ -12,7 +12,7 @@ import (
 
 // convert makes the draft that Graph is given from the description and the
 // envelope. notes name what could not be carried.
-func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []graph.Attachment, []string) {
+func convert(m *mime.Message, rec queue.Record, cfg *GraphConfig) (*graph.Message, []graph.Attachment, []string) {
 	chosen, left := chooseHeaders(m.Fields, cfg.XHeaders)
 	g := &graph.Message{
 		Subject:                    m.Subject,
@@ -20,7 +20,7 @@ func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []
 		From:                       from(m, rec),
 		ReplyTo:                    recipients(m.ReplyTo),
 		Importance:                 string(m.Importance),
-		InternetMessageID:          messageID(rec, cfg.MessageIDHost),
+		InternetMessageID:          messageID(rec, cfg.Host),
 		InternetMessageHeaders:     chosen,
 		IsReadReceiptRequested:     len(m.ReadReceipt) > 0,
 		IsDeliveryReceiptRequested: len(m.DeliveryReceipt) > 0,

@@ -53,7 +53,7 @@ func (r *rig) remove(req *http.Request) {
 // Whether it was sent can never be told: nobody but the operator may decide.
 func TestSendThatCannotBeLookedUp(t *testing.T) {
 	r := newRig(t, simulator.Options{SendDelay: -1})
-	r.cfg.SendSettle = 200 * time.Millisecond
+	r.out.SendSettle = 200 * time.Millisecond
 	r.front = func(w http.ResponseWriter, req *http.Request) {
 		if !requests["send"](req) {
 			r.sim.ServeHTTP(w, req)
@@ -125,7 +125,7 @@ func TestDraftThatAppearsLate(t *testing.T) {
 // It was sent: the refusal must not fail it, nor remove it.
 func TestSecondSendIsRefused(t *testing.T) {
 	r := newRig(t, simulator.Options{InFlight: simulator.InFlightDraft, SendDelay: 2 * time.Second})
-	r.cfg.SendSettle = 50 * time.Millisecond
+	r.out.SendSettle = 50 * time.Millisecond
 	r.fault(simulator.Fault{Operation: simulator.OpSend, Nth: 1, Reset: true, After: true})
 	id := r.submit(compose(header("slow"), "text"), r.to(anna, "bob@example.org"))
 	defer r.start(nil)()
@@ -142,7 +142,7 @@ func TestSecondSendIsRefused(t *testing.T) {
 // however long the item stays.
 func TestSubmittedItemIsWaitedFor(t *testing.T) {
 	r := newRig(t, simulator.Options{InFlight: simulator.InFlightDraft, SendDelay: 2 * time.Second, MessageFlags: true})
-	r.cfg.SendSettle = 50 * time.Millisecond
+	r.out.SendSettle = 50 * time.Millisecond
 	r.fault(simulator.Fault{Operation: simulator.OpSend, Nth: 1, Reset: true, After: true})
 	id := r.submit(compose(header("slow"), "text"), r.to(anna, "bob@example.org"))
 	defer r.start(nil)()
@@ -155,7 +155,7 @@ func TestSubmittedItemIsWaitedFor(t *testing.T) {
 // What was not submitted is sent again where the flags are shown, too.
 func TestItemThatIsNotSubmittedIsSent(t *testing.T) {
 	r := newRig(t, simulator.Options{MessageFlags: true})
-	r.cfg.SendSettle = 50 * time.Millisecond
+	r.out.SendSettle = 50 * time.Millisecond
 	r.fault(simulator.Fault{Operation: simulator.OpSend, Nth: 1, Reset: true})
 	id := r.submit(compose(header("lost"), "text"), r.to(anna, "bob@example.org"))
 	defer r.start(nil)()
@@ -167,7 +167,7 @@ func TestItemThatIsNotSubmittedIsSent(t *testing.T) {
 // though an earlier send was in doubt.
 func TestRefusalAfterDoubt(t *testing.T) {
 	r := newRig(t, simulator.Options{})
-	r.cfg.SendSettle = 100 * time.Millisecond
+	r.out.SendSettle = 100 * time.Millisecond
 	r.fault(simulator.Fault{Operation: simulator.OpSend, Nth: 1, Reset: true})
 	r.fault(simulator.Fault{Operation: simulator.OpSend, Nth: 2, Status: 403, Code: "ErrorSendAsDenied"})
 	id := r.submit(compose(header("denied"), "text"), r.to(anna, "bob@example.org"))
@@ -208,7 +208,7 @@ func TestDoubtWithoutEnd(t *testing.T) {
 	for name, look := range answers {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, simulator.Options{})
-			r.cfg.SendSettle, r.cfg.GiveUpAfter = 100*time.Millisecond, time.Millisecond
+			r.out.SendSettle, r.cfg.GiveUpAfter = 100*time.Millisecond, time.Millisecond
 			r.fault(simulator.Fault{Operation: simulator.OpSend, Reset: true})
 			r.front = func(w http.ResponseWriter, req *http.Request) {
 				if req.Method == http.MethodGet {
@@ -231,7 +231,7 @@ func TestDoubtWithoutEnd(t *testing.T) {
 // by an earlier try, may lack its files.
 func TestStrayDraftIsNotSent(t *testing.T) {
 	r := newRig(t, simulator.Options{SendDelay: -1})
-	r.cfg.SendSettle = 100 * time.Millisecond
+	r.out.SendSettle = 100 * time.Millisecond
 	r.front = func(w http.ResponseWriter, req *http.Request) {
 		switch {
 		case requests["create"](req): // the draft is made twice

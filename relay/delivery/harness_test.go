@@ -44,6 +44,7 @@ type rig struct {
 	dir     string
 	store   *queue.Queue
 	cfg     delivery.Config
+	out     delivery.GraphConfig // Clients, GiveUpAfter and Log are set by run
 	clients map[string]*graph.Client
 	budgets graph.Budgets // of the next connection
 	timeout time.Duration // of the next connection's requests
@@ -80,10 +81,10 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 	r.url = srv.URL
 	r.connect("main", secret)
 	r.cfg = delivery.Config{
-		Node: "test", Concurrency: 16, PerLane: 4, RetryDelays: []time.Duration{20 * time.Millisecond},
-		GiveUpAfter: time.Hour, SendSettle: time.Second, MIME: mime.DefaultLimits(), MessageIDHost: "relay.test",
-		XHeaders: []string{"X-*"}, TidyEvery: 50 * time.Millisecond,
+		Node: "test", Host: "relay.test", Concurrency: 16, PerLane: 4, RetryDelays: []time.Duration{20 * time.Millisecond},
+		GiveUpAfter: time.Hour, MIME: mime.DefaultLimits(), SweepEvery: 50 * time.Millisecond,
 	}
+	r.out = delivery.GraphConfig{Host: "relay.test", SendSettle: time.Second, MIME: mime.DefaultLimits(), XHeaders: []string{"X-*"}}
 	r.open()
 	t.Cleanup(func() {
 		r.sim.Close()
@@ -194,7 +195,8 @@ func (r *rig) run(ctx context.Context, work delivery.Queue, drain time.Duration)
 	}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.metrics = prometheus.NewRegistry()
-	d := delivery.New(r.cfg, work, r.clientOf, delivery.NewMetrics(r.metrics), log)
+	r.out.Clients, r.out.GiveUpAfter, r.out.Log = r.clientOf, r.cfg.GiveUpAfter, log
+	d := delivery.New(r.cfg, work, delivery.NewGraph(r.out), delivery.NewMetrics(r.metrics), log)
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx, drain) }()
 	return done

@@ -1,160 +1,108 @@
 package delivery
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
-	"graphrelay/graph"
-	"graphrelay/mime"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/verdict"
 )
 
-// job is one claimed message on its way.
+// job is one claimed message: an attempt to send it, and what becomes of it.
 type job struct {
-	d      *Deliverer
-	client *graph.Client
-	task   queue.Task
-	owner  graph.User // of the mailbox; zero: not known
-	unsure bool       // it may be known later
-	p      progress
-	before bool          // a draft may have existed before this try
-	known  bool          // the queue has recorded that a draft may exist
-	events []queue.Event // not yet recorded
-	log    *slog.Logger
+	d    *Deliverer
+	task queue.Task
+	a    *Attempt
+	log  *slog.Logger
 
-	body queue.Body
-	plan *plan     // nil when the message is only being looked for
-	made time.Time // when this try made the draft; zero: it did not
-
-	refusal   *graph.Error // Graph's last one
+	result    Result // of the attempt
 	gaveUp    bool
-	unbounced bool // it failed, and nobody can be told
+	unbounced bool // it failed, and nobody can be notified
 	waiter    *verdict.Waiter
 }
 
-// pending is no failure: whether a send happened cannot be told yet.
-type pending struct{ until time.Time }
+func (d *Deliverer) newJob(t queue.Task) *job {
+	a := d.newAttempt(t.Record, t.Ref)
+	return &job{d: d, task: t, a: a, log: a.Log}
+}
 
-func (pending) Error() string { return "waiting to see whether the message was sent" }
-
-// unknowable: whether a send happened can never be told.
-type unknowable struct{ detail string }
-
-func (u unknowable) Error() string { return u.detail }
-
-// run goes on from the recorded progress. nil means sent.
-func (j *job) run(ctx context.Context) error {
-	if j.p.Accepted {
-		return j.removeCopy(ctx)
+// deliver brings one claimed message to an outcome.
+func (d *Deliverer) deliver(ctx context.Context, t queue.Task) {
+	j := d.newJob(t)
+	defer j.a.close()
+	o := j.attempt(ctx)
+	o.Progress, o.Events = j.a.Progress, j.a.notes
+	o.Cleanup = o.Progress.Leftover && (o.State == queue.Sent || o.State == queue.Failed)
+	err := j.finish(ctx, o)
+	j.answerClient(o, err)
+	if err != nil {
+		j.log.Warn("the outcome was not recorded", "state", o.State, "error", err)
+		return
 	}
-	if !j.p.SendWanted.IsZero() {
-		sent, err := j.resolve(ctx)
-		if sent || err != nil {
+	j.report(o)
+}
+
+// attempt makes the attempt and decides what becomes of the message. A message that makes
+// the program panic is held, so that it cannot take the others down with it.
+func (j *job) attempt(ctx context.Context) (o queue.Outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			j.log.Error("delivery panicked", "panic", fmt.Sprint(r))
+			o = end(queue.Held, reason.InternalError, "the program failed on this message; please report it")
+		}
+	}()
+	var err error
+	j.result, err = j.d.outlet.Send(ctx, j.a)
+	o = j.outcome(ctx, err)
+	if o.State == queue.Failed {
+		if again := j.d.outlet.Abandon(ctx, j.a); !again.IsZero() {
+			o = confirm(again, "it was sent although it was refused")
+		}
+	}
+	return j.notifySender(o)
+}
+
+// finish records the outcome, also when the program stops. It goes on trying while
+// the store cannot write: no other worker can take up a claim that has not ended.
+func (j *job) finish(ctx context.Context, o queue.Outcome) error {
+	for {
+		err := j.d.work.Finish(context.WithoutCancel(ctx), j.task.Ref, o)
+		if err == nil || ctx.Err() != nil || errors.Is(err, queue.ErrFenced) || errors.Is(err, queue.ErrClosed) {
 			return err
 		}
-	}
-	if !j.p.SendWanted.IsZero() && j.p.Path != pathSendMail {
-		return j.send(ctx) // the draft is complete
-	}
-	if err := j.read(ctx); err != nil {
-		return err
-	}
-	if j.p.Path == pathSendMail {
-		return j.sendMail(ctx)
-	}
-	if err := j.prepare(ctx); err != nil {
-		return err
-	}
-	return j.send(ctx)
-}
-
-// read makes the plan from the stored message.
-func (j *job) read(ctx context.Context) error {
-	body, err := j.d.work.Open(ctx, j.task.ID)
-	if err != nil {
-		return fmt.Errorf("read the stored message: %w", err)
-	}
-	j.body = body
-	if err := body.Check(); err != nil {
-		return fmt.Errorf("read the stored message: %w", err)
-	}
-	s, err := openStored(body, j.task.Trace)
-	if err != nil {
-		return fmt.Errorf("read the stored message: %w", err)
-	}
-	msg, err := mime.Parse(s.message, s.message.Size(), j.d.cfg.MIME)
-	if err != nil {
-		return fmt.Errorf("read the stored message: %w", err)
-	}
-	j.sign(msg)
-	if j.plan, err = makePlan(msg, s, j.task.Record, &j.d.cfg); err != nil {
-		return err
-	}
-	if j.p.Path != "" && j.p.Path != j.plan.path {
-		if err := j.leavePath(ctx); err != nil {
-			return err
+		j.log.Error("cannot record the outcome, trying again", "state", o.State, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pollEvery):
 		}
 	}
-	j.p.Path = j.plan.path
-	if j.task.Attempts <= 1 { // later tries would only say it again
-		for _, n := range j.plan.notes {
-			j.event("converted", n, graph.Reply{})
-		}
+}
+
+// report logs the change of state and counts it.
+func (j *job) report(o queue.Outcome) {
+	lane := j.task.Lane
+	args := []any{"lane", lane.String(), "attempts", j.task.Attempts}
+	if o.Notification != nil {
+		args = append(args, "notification", o.Notification.ID)
 	}
-	return nil
-}
-
-func (j *job) readProgress() (err error) {
-	if j.p, err = readProgress(j.task.Progress); err != nil {
-		return fmt.Errorf("read the recorded progress: %w", err)
+	j.d.metrics.ended(lane.Connection, o, j.unbounced)
+	switch o.State {
+	case queue.Sent:
+		took := time.Since(j.task.Received)
+		j.d.metrics.sent(lane.Connection, j.result.Path, took)
+		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
+			"size", j.task.Size, "path", j.result.Path, "seconds", took.Seconds())...)
+	case queue.Failed:
+		j.log.Error("failed", append(args, "reason", o.Reason, "detail", o.Detail)...)
+	case queue.Held:
+		j.log.Error("held", append(args, "reason", o.Reason, "detail", o.Detail)...)
+	case queue.Deferred:
+		j.log.Warn("deferred", append(args, "reason", o.Reason, "detail", o.Detail, "until", o.Due.Format(time.RFC3339))...)
+	case queue.Queued:
+		j.log.Info("given back", args...)
 	}
-	j.before, j.known = j.p.DraftWanted, j.p.DraftWanted || !j.p.LateDraft
-	return nil
-}
-
-func (j *job) close() {
-	if j.body != nil {
-		_ = j.body.Close()
-	}
-}
-
-// mailbox returns the lane's mailbox, by its owner's object ID where that is known.
-func (j *job) mailbox() graph.Mailbox {
-	return j.client.Mailbox(cmp.Or(j.owner.ID, j.task.Lane.Mailbox))
-}
-
-func (j *job) findOwner(ctx context.Context) {
-	if j.d.cfg.Owner != nil {
-		j.owner, j.unsure = j.d.cfg.Owner(ctx, j.task.Lane)
-	}
-}
-
-func (j *job) connection() Connection { return j.d.cfg.Connections[j.task.Lane.Connection] }
-
-func (j *job) event(what, detail string, r graph.Reply) {
-	now := time.Now()
-	if r.Status != 0 { // an answer, and of success
-		j.d.slots.responded(j.task.Lane, now)
-	}
-	j.events = append(j.events, queue.Event{At: now, What: what, Detail: detail, RequestID: r.RequestID})
-}
-
-// save records progress and the events so far; a worker that lost its claim
-// learns it here and goes no further.
-func (j *job) save(ctx context.Context, what, detail string, r graph.Reply) error {
-	j.event(what, detail, r)
-	j.log.Debug(what, "detail", detail, "request_id", r.RequestID)
-	return j.write(ctx)
-}
-
-func (j *job) write(ctx context.Context) error {
-	err := j.d.work.Save(ctx, j.task.Ref, j.p.record(), j.events...)
-	if err == nil {
-		j.events, j.known = nil, j.p.DraftWanted
-	}
-	return err
 }

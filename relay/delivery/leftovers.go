@@ -10,102 +10,141 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// orphanSettle is how long a draft whose id was never learned may still appear.
-const orphanSettle = 10 * time.Minute
+const (
+	// abandonTime is how long Abandon may take.
+	abandonTime = time.Minute
+	// lateDraftTime is how long a draft whose id was never learned may still appear.
+	lateDraftTime = 10 * time.Minute
+)
 
-// leftover tells whether the message that ends so may leave a draft behind. Of one
-// made from MIME nothing but its id tells that it is ours.
-func (j *job) leftover(s queue.State) bool {
-	unknown := j.p.DraftWanted && j.p.Path != pathMIME && j.p.Path != pathSendMail
-	return j.p.LateDraft && (s == queue.Sent || s == queue.Failed) || s == queue.Failed && (unknown || j.p.DraftID != "")
-}
-
-// sweep removes what messages that ended or were deleted have left behind.
-func (d *Deliverer) sweep(ctx context.Context) {
-	after := ""
-	for {
-		id, err := d.sweepNext(ctx, after)
-		if errors.Is(err, queue.ErrNotFound) {
-			return
-		}
-		if err != nil {
-			if ctx.Err() == nil {
-				d.log.Error("cannot look after the drafts of messages that ended", "error", err)
-			}
-			return
-		}
-		after = id
-	}
-}
-
-// sweepNext looks after one orphan. Its time begins before it is read, so that none is
-// worked on that has become a message again.
-func (d *Deliverer) sweepNext(ctx context.Context, after string) (id string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, queue.CleanupTime)
+// Abandon implements Outlet. It removes the message's draft, also one whose id
+// was never learned.
+func (o *GraphOutlet) Abandon(ctx context.Context, a *Attempt) (again time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, abandonTime)
 	defer cancel()
-	o, err := d.work.NextCleanup(ctx, after)
-	if err == nil && d.clearAway(ctx, o) {
-		err = d.work.EndCleanup(context.WithoutCancel(ctx), o.ID)
+	t, err := o.begin(ctx, a)
+	if err != nil {
+		a.Note("draft left behind", err.Error(), "")
+		return time.Time{}
 	}
-	return o.ID, err
+	defer t.end()
+	return t.abandon(ctx)
 }
 
-// clearAway tells whether nothing is left to be done about the orphan.
-func (d *Deliverer) clearAway(ctx context.Context, o queue.Cleanup) bool {
-	j := &job{d: d, task: queue.Task{Record: o.Record}, log: d.log.With("id", o.ID)}
-	err := j.readProgress()
-	if err != nil {
-		j.log.Error("cannot look after the draft of a message that ended", "error", err)
-		return true
-	}
-	if j.client, err = d.clients(o.Lane); err != nil {
-		return !errors.Is(err, graph.ErrNotConnected) || time.Since(o.Since) >= max(d.cfg.GiveUpAfter, orphanSettle)
-	}
-	j.findOwner(ctx)
-	settled, err := j.removeUnsent(ctx)
-	if err != nil {
-		given := time.Since(o.Since) >= max(d.cfg.GiveUpAfter, orphanSettle)
-		if given {
-			j.log.Warn("a draft of an ended message may be left in the mailbox", "lane", o.Lane.String(), "error", err)
-		} else {
-			j.log.Debug("a draft of an ended message was not removed yet", "lane", o.Lane.String(), "error", err)
-		}
-		return given
-	}
-	return settled || time.Since(o.Since) >= orphanSettle
-}
+var errSent = errors.New("it was sent although Graph refused it")
 
-// removeUnsent removes the message's drafts, but no copy of what was sent and nothing
-// that is on its way. settled: no other can appear.
-func (j *job) removeUnsent(ctx context.Context) (settled bool, err error) {
-	ids, err := j.unsent(ctx)
+func (t *transfer) abandon(ctx context.Context) (again time.Time) {
+	ids, err := t.drafts(ctx)
 	for _, id := range ids {
-		item, _, failed := j.mailbox().Item(ctx, id)
+		reply, failed := t.removeDraft(ctx, id)
+		if failed != nil {
+			err = failed
+			continue
+		}
+		t.done("draft removed", "", reply)
+	}
+	if err != nil {
+		t.note("draft left behind", err.Error())
+		if errors.Is(err, errSent) { // a bounce would be untrue: it is watched as after a lost answer
+			t.p.doubtSend(t.settle())
+			return t.nextLook()
+		}
+		return time.Time{}
+	}
+	unknown := t.p.DraftWanted && t.p.DraftID == ""
+	if unknown && t.p.Path == pathMIME {
+		t.note("draft perhaps left behind", "it has the Message-ID "+t.mailbox.messageID)
+	}
+	t.p.restart(t.p.Path)
+	t.p.LateDraft = t.p.LateDraft || unknown && t.p.Path != pathMIME
+	return time.Time{}
+}
+
+// drafts returns the ids of the message's drafts. What only looks like a draft of a
+// message that went as MIME may be another's.
+func (t *transfer) drafts(ctx context.Context) (ids []string, err error) {
+	if t.p.DraftID != "" {
+		return []string{t.p.DraftID}, nil
+	}
+	if !t.p.DraftWanted || t.p.Path == pathMIME || t.p.Path == pathSendMail {
+		return nil, nil
+	}
+	items, _, err := t.mailbox.find(ctx, t.p.Path)
+	for _, item := range items {
+		if item.IsDraft {
+			ids = append(ids, item.ID)
+		}
+	}
+	return ids, err
+}
+
+// removeDraft removes a draft. One whose send was refused is removed only if it still is
+// one: neither a copy in Sent Items nor an item on its way is.
+func (t *transfer) removeDraft(ctx context.Context, id string) (graph.Reply, error) {
+	if t.p.Send == sendNone {
+		return t.mailbox.Delete(ctx, id)
+	}
+	item, reply, err := t.mailbox.Item(ctx, id)
+	if err == nil && (!item.IsDraft || item.Submitted()) {
+		err = errSent
+	}
+	if err != nil && !graph.NotFound(err) {
+		return reply, err
+	}
+	// Without this record, a crash before the failure's own would leave a send in doubt,
+	// and no item to look at.
+	t.Note("not sent", "", reply.RequestID)
+	if err := t.save(ctx); err != nil {
+		return reply, err
+	}
+	return t.mailbox.Delete(ctx, id)
+}
+
+// Cleanup implements Outlet. It removes the message's drafts, but neither the copy
+// of what was sent nor anything that is on its way.
+func (o *GraphOutlet) Cleanup(ctx context.Context, c queue.Cleanup) (done bool, err error) {
+	log := o.cfg.Log.With("id", c.ID)
+	p, err := readProgress(c.Progress)
+	if err != nil {
+		log.Error("cannot look after the draft of a message that ended", "error", err)
+		return true, nil
+	}
+	m, err := o.openMailbox(ctx, c.Record)
+	if err != nil {
+		if errors.Is(err, graph.ErrNotConnected) {
+			return false, err
+		}
+		return true, nil // the connection was removed
+	}
+	ids, err := m.unsent(ctx, p)
+	for _, id := range ids {
+		item, _, failed := m.Item(ctx, id)
 		if failed == nil && item.IsDraft && !item.Submitted() {
-			_, failed = j.mailbox().Delete(ctx, id)
+			_, failed = m.Delete(ctx, id)
 			if failed == nil {
-				j.log.Info("draft of an ended message removed", "draft", id)
+				log.Info("draft of an ended message removed", "draft", id)
 			}
 		}
 		if failed != nil && !graph.NotFound(failed) {
 			err = failed
 		}
 	}
-	return j.p.DraftID != "" && !j.p.LateDraft, err
+	settled := p.DraftID != "" && !p.LateDraft // no other draft can appear
+	return settled || time.Since(c.Since) >= lateDraftTime, err
 }
 
-// unsent lists what may be a draft of this message that nobody sends. As long as the
-// item that was sent is not found, another may be that item under another id.
-func (j *job) unsent(ctx context.Context) (ids []string, err error) {
-	known := j.p.DraftID
-	if known != "" && j.task.State != queue.Sent {
+// unsent returns the ids of what may be drafts of the ended message that no one sends. As
+// long as the item that was sent is not found, another may be that item under another id.
+func (m *mailbox) unsent(ctx context.Context, p progress) (ids []string, err error) {
+	known := p.DraftID
+	if known != "" && m.message.State != queue.Sent {
 		ids = append(ids, known)
 	}
-	if known != "" && !j.p.LateDraft {
+	if known != "" && !p.LateDraft {
 		return ids, nil
 	}
-	items, _, err := j.mailbox().FindByQueueID(ctx, j.task.ID)
-	if j.task.State == queue.Sent && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
+	items, _, err := m.FindByQueueID(ctx, m.message.ID)
+	if m.message.State == queue.Sent && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
 		return nil, err
 	}
 	for _, item := range items {

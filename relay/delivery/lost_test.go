@@ -103,7 +103,7 @@ func (r *rig) trials(calls []graphCall, faults map[string]simulator.Fault) (list
 	for _, c := range []string{"main", copyless, sendOnly} {
 		r.connect(c, secret)
 	}
-	r.cfg.Connections = map[string]delivery.Connection{copyless: {DropCopies: true}, sendOnly: {SendOnly: true}}
+	r.out.Connections = map[string]delivery.Connection{copyless: {DropCopies: true}, sendOnly: {SendOnly: true}}
 	r.cfg.Concurrency = 64 // so they wait for it together
 	refuse := func(c graphCall, mailbox string) {
 		if c.refused {
@@ -227,7 +227,7 @@ func (r *rig) whole(list []*trial) {
 // looked up.
 func TestLostAnswer(t *testing.T) {
 	r := newRig(t, simulator.Options{Limits: smallLimits()})
-	r.cfg.SendSettle = 3 * time.Second
+	r.out.SendSettle = 3 * time.Second
 	list := r.trials(graphCalls(), lostAnswers)
 	defer r.start(nil)()
 	for _, try := range list {
@@ -248,7 +248,7 @@ func TestLostAnswer(t *testing.T) {
 // call of the one that is started after it is lost as well.
 func TestLostAnswerAndRestart(t *testing.T) {
 	r := newRig(t, simulator.Options{Limits: smallLimits()})
-	r.cfg.SendSettle = 3 * time.Second
+	r.out.SendSettle = 3 * time.Second
 	list := r.trials(graphCalls(), lostAnswers)
 	var killed sync.Map // mailboxes
 	alive := r.front
@@ -312,7 +312,7 @@ func TestLostToken(t *testing.T) {
 				r := newRig(t, simulator.Options{})
 				r.timeout = time.Second
 				r.connect("main", secret)
-				r.cfg.Connections = map[string]delivery.Connection{"main": {SendOnly: true}}
+				r.out.Connections = map[string]delivery.Connection{"main": {SendOnly: true}}
 				f.Operation, f.Nth = simulator.OpToken, 1
 				lost := r.fault(f)
 				id := r.submit(compose(header("token"), "text", smallFiles[0]), r.to(anna, "bob@example.org"))

@@ -4,22 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
-	"graphrelay/graph"
 	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/verdict"
 )
 
-// tell adds to the outcome the notification that the sender is to get. A failure of
-// which nobody can be notified is held instead, for the operator to see.
-func (j *job) tell(o queue.Outcome) queue.Outcome {
-	switch o.State {
-	case queue.Failed:
+// notifySender adds to the outcome how the sender learns of it. The SMTP client that still
+// waits for the fate of a failed message is told there, and keeps the message; any other
+// sender gets a notification.
+func (j *job) notifySender(o queue.Outcome) queue.Outcome {
+	j.waiter = j.d.cfg.Waiters.Claim(j.task.ID)
+	switch {
+	case o.State == queue.Failed && j.waiter != nil:
+		o.Discard = true
+		j.a.Note("refused to the client", "in its session, which waited", "")
+	case o.State == queue.Failed:
 		return j.notify(o, bounce.Failed)
-	case queue.Sent:
+	case o.State == queue.Sent:
 		return j.notify(o, bounce.Relayed)
 	}
 	return o
+}
+
+// answerClient ends the wait of the message's SMTP client once the outcome is recorded. A
+// message whose outcome could not be recorded stays in the queue.
+func (j *job) answerClient(o queue.Outcome, notRecorded error) {
+	if j.waiter == nil {
+		j.waiter = j.d.cfg.Waiters.Claim(j.task.ID)
+	}
+	v := verdict.Verdict{}
+	if notRecorded == nil && o.Discard {
+		a := bounce.AdviceFor(o.Reason)
+		v = verdict.Verdict{Refused: true, Enhanced: a.Enhanced(5), Text: a.Why + " " + a.Do}
+	}
+	j.waiter.Decide(v)
 }
 
 // notify adds a notification of the action to the outcome. What becomes of the message
@@ -31,25 +51,20 @@ func (j *job) notify(o queue.Outcome, a bounce.Action) (out queue.Outcome) {
 			out = j.unbounceable(o, "the program failed to write it; please report that")
 		}
 	}()
-	n, err := j.d.notifier.Notify(j.bounceReport(o, a))
+	n, err := j.d.notifier.Notify(bounce.Report{
+		Action: a, Message: j.task.Record, Reason: o.Reason, Detail: o.Detail,
+		Diagnostic: j.result.Diagnostic, GaveUp: j.gaveUp, Original: j.original,
+	})
 	switch {
 	case err == nil:
 		o.Notification = n
-		j.event(a.Event(), "as "+n.ID+" to "+n.Envelope.To[0], graph.Reply{})
+		j.a.Note(a.Event(), "as "+n.ID+" to "+n.Envelope.To[0], "")
 	case !errors.Is(err, bounce.ErrNotWanted):
 		return j.unbounceable(o, err.Error())
 	case a == bounce.Failed:
-		j.event("not bounced", err.Error(), graph.Reply{})
+		j.a.Note("not bounced", err.Error(), "")
 	}
 	return o
-}
-
-func (j *job) bounceReport(o queue.Outcome, a bounce.Action) bounce.Report {
-	r := bounce.Report{Action: a, Message: j.task.Record, Reason: o.Reason, Detail: o.Detail, GaveUp: j.gaveUp, Original: j.original}
-	if e := j.refusal; e != nil && e.Code != "" {
-		r.Diagnostic = fmt.Sprintf("%d %s: %s", e.Status, e.Code, e.Message)
-	}
-	return r
 }
 
 // unbounceable holds a failure of which nobody can be notified. Any other notification
@@ -64,20 +79,13 @@ func (j *job) unbounceable(o queue.Outcome, why string) queue.Outcome {
 
 // original reads what a notification returns of the message, as far as it can be read.
 func (j *job) original(full bool) bounce.Original {
-	if j.body == nil {
-		body, err := j.d.work.Open(context.Background(), j.task.ID) // also when the program stops
-		if err != nil {
-			j.log.Warn("the message cannot be returned", "error", err)
-			return bounce.Original{}
-		}
-		j.body = body
-	}
-	s, err := openStored(j.body, j.task.Trace)
+	body, err := j.a.Body(context.Background()) // also when the program stops
 	if err != nil {
 		j.log.Warn("the message cannot be returned", "error", err)
 		return bounce.Original{}
 	}
-	o, err := bounce.ReadOriginal(s.message, j.d.cfg.MIME, full)
+	trace := j.task.Trace
+	o, err := bounce.ReadOriginal(io.NewSectionReader(body, trace, body.Size()-trace), j.d.cfg.MIME, full)
 	if err != nil {
 		j.log.Warn("the message cannot be returned", "error", err)
 	}

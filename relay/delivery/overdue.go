@@ -9,19 +9,19 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// warn tells the senders of what waits for longer than usual.
-func (d *Deliverer) warn(ctx context.Context) {
+// warnOfDelays warns the senders of messages that have waited for WarnAfter.
+func (d *Deliverer) warnOfDelays(ctx context.Context) {
 	if d.cfg.WarnAfter <= 0 {
 		return
 	}
 	for warned := 1; warned > 0 && ctx.Err() == nil; {
-		late, err := d.work.Overdue(ctx, time.Now().Add(-d.cfg.WarnAfter), d.cfg.Postmaster)
+		overdue, err := d.work.Overdue(ctx, time.Now().Add(-d.cfg.WarnAfter), d.cfg.Postmaster)
 		warned = 0
-		for _, r := range late {
+		for _, r := range overdue {
 			switch failed := d.warnOf(ctx, r); {
 			case failed == nil:
 				warned++
-			case !errors.Is(failed, queue.ErrFenced): // else it is being tried
+			case !errors.Is(failed, queue.ErrFenced): // otherwise it is in delivery now
 				err = failed
 			}
 		}
@@ -32,12 +32,12 @@ func (d *Deliverer) warn(ctx context.Context) {
 	}
 }
 
-// warnOf decides for good whether the message is warned of.
+// warnOf warns the sender of the message, or records that nobody is to be warned.
 func (d *Deliverer) warnOf(ctx context.Context, r queue.Record) error {
-	j := &job{d: d, task: queue.Task{Record: r}, log: d.log.With("id", r.ID)}
-	defer j.close()
+	j := d.newJob(queue.Task{Record: r})
+	defer j.a.close()
 	o := j.notify(queue.Outcome{State: queue.Deferred, Reason: r.Reason, Detail: r.Detail}, bounce.Delayed)
-	err := d.work.MarkWarned(ctx, r.ID, o.Notification, j.events...)
+	err := d.work.MarkWarned(ctx, r.ID, o.Notification, j.a.notes...)
 	if err == nil && o.Notification != nil {
 		j.log.Info("the sender is told of the delay", "lane", r.Lane.String(), "notification", o.Notification.ID)
 	}

@@ -76,7 +76,7 @@ func TestNoDelayWarning(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Hour} {
 		t.Run(after.String(), func(t *testing.T) {
 			r := newRig(t, simulator.Options{})
-			r.cfg.WarnAfter, r.cfg.RetryDelays = after, []time.Duration{2 * r.cfg.TidyEvery}
+			r.cfg.WarnAfter, r.cfg.RetryDelays = after, []time.Duration{2 * r.cfg.SweepEvery}
 			r.fault(simulator.Fault{Operation: simulator.OpCreate, Status: 500, Count: 4})
 			id := r.submit(compose(header("slow"), "text"), r.to(anna, bob))
 			defer r.start(nil)()

@@ -11,20 +11,15 @@ import (
 	"graphrelay/relay/queue"
 )
 
+// PathDraft is the path that messages usually take.
+const PathDraft = pathDraft
+
 // The paths to Graph.
 const (
 	pathDraft    = "draft"    // JSON draft, attachments, send
 	pathMIME     = "mime"     // draft of the message as it is, send
 	pathSendMail = "sendmail" // one request, no draft
 )
-
-// Connection says what the application of a connection may do, and how its
-// operator wants copies to be kept. The zero value may write mailboxes and keeps
-// a copy in Sent Items.
-type Connection struct {
-	SendOnly   bool // Mail.Send without Mail.ReadWrite: no drafts, no looking
-	DropCopies bool // no copy in Sent Items
-}
 
 // plan is how one message goes.
 type plan struct {
@@ -36,17 +31,17 @@ type plan struct {
 	notes     []string // what was changed or lost, for the operator
 }
 
-// unsendable is a message that no path takes whole.
-type unsendable struct{ detail string }
+// unsendable is the error for a message that no path can carry whole.
+type unsendable string
 
-func (u unsendable) Error() string { return u.detail }
+func (u unsendable) Error() string { return string(u) }
 
 // makePlan chooses the path: MIME for what JSON would break, sendMail where a
 // draft is not allowed or no copy is wanted, else a draft. What does not fit the
 // first choice takes the next, unless that would break a signature or a cipher.
-func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, error) {
+func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *GraphConfig) (*plan, error) {
 	conn := cfg.Connections[rec.Lane.Connection]
-	p := &plan{path: pathDraft, messageID: messageID(rec, cfg.MessageIDHost)}
+	p := &plan{path: pathDraft, messageID: messageID(rec, cfg.Host)}
 	if m.Kind != mime.KindOrdinary {
 		err := p.asMIME(m, s, rec, cfg)
 		if err == nil {
@@ -55,8 +50,8 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 			}
 			return p, nil
 		}
-		if breaksAsJSON(m.Kind) && !cfg.BreakSignatures {
-			return nil, unsendable{fmt.Sprintf("a %s message can only go as it is, and %v", m.Kind, err)}
+		if breaksAsJSON(m.Kind) && !cfg.ConvertLargeSigned {
+			return nil, unsendable(fmt.Sprintf("a %s message can only go as it is, and %v", m.Kind, err))
 		}
 		p.notes = append(p.notes, fmt.Sprintf("goes as a draft although it is %s: %v", m.Kind, err))
 	}
@@ -68,25 +63,12 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 	}
 	fits := graph.Mail{Message: p.draft, Attachments: p.files}.Fits()
 	if conn.SendOnly && !fits {
-		return nil, unsendable{"the connection may only send up to 4 MB in one request; grant its application Mail.ReadWrite for larger messages"}
+		return nil, unsendable("the connection may only send up to 4 MB in one request; grant its application Mail.ReadWrite for larger messages")
 	}
 	if fits {
 		p.path = pathSendMail
 	}
 	return p, nil
-}
-
-// stored is a message as it came, apart from the Received field that the relay put
-// in front: behind that, the message's own first line would not be read as one.
-type stored struct {
-	trace   []byte
-	message *io.SectionReader
-}
-
-func openStored(body queue.Body, trace int64) (stored, error) {
-	s := stored{make([]byte, trace), io.NewSectionReader(body, trace, body.Size()-trace)}
-	_, err := io.ReadFull(io.NewSectionReader(body, 0, trace), s.trace)
-	return s, err
 }
 
 // breaksAsJSON: a signature or a cipher means nothing once its parts are taken
@@ -95,7 +77,7 @@ func breaksAsJSON(k mime.Kind) bool { return k == mime.KindSigned || k == mime.K
 
 // asMIME keeps the stored message but for its top header's recipients, which
 // become the envelope's, and for what a sender rule says.
-func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) error {
+func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *GraphConfig) error {
 	set, notes := p.header(m, rec)
 	head, offset, err := mime.EditHeader(s.message, s.message.Size(), cfg.MIME, set)
 	if err != nil {

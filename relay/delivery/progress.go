@@ -2,15 +2,19 @@ package delivery
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"graphrelay/relay/queue"
 )
 
-// progress is what is known of a message's way into Graph. A step with an effect
-// outside is recorded before it is requested (wanted), its result after. The JSON names
-// are those of the document that the queue keeps: zero fields are left out, and
-// unknown fields are ignored. Times are RFC 3339 with a fraction.
+// progress is how far a message is on its way into Graph. A step with an effect outside is
+// recorded before it is requested (wanted), its result after.
+//
+// Its JSON is the document that the queue keeps. Zero fields are left out, unknown fields
+// are ignored, and times are RFC 3339 with a fraction. A document of the program before
+// has no "send", but "accepted": true once the message was accepted.
 type progress struct {
 	Path         string    `json:"path,omitempty"`          // draft, mime or sendmail
 	DraftWanted  bool      `json:"draft_wanted,omitempty"`  // a draft may exist, whether DraftID is known or not
@@ -19,34 +23,138 @@ type progress struct {
 	Attached     int       `json:"attached,omitempty"`      // attachments that the draft has
 	UploadURL    string    `json:"upload_url,omitempty"`    // session of attachment number Attached; it carries a token: never show it
 	UploadOffset int64     `json:"upload_offset,omitempty"` // bytes of that attachment that Graph has
-	SendWanted   time.Time `json:"send_wanted,omitzero"`    // when the send was last requested; zero: not yet
-	Settle       time.Time `json:"settle,omitzero"`         // until then an item that still is a draft may leave by itself
-	Accepted     bool      `json:"accepted,omitempty"`      // it was sent; only its copy is still to be removed
+	Send         sendState `json:"send,omitempty"`
+	SendWanted   time.Time `json:"send_wanted,omitzero"` // when the send was last requested
+	Settle       time.Time `json:"settle,omitzero"`      // until then an item that still is a draft may leave by itself
 }
 
-// inDoubt reports whether the message may already have been sent: it was, or a send was
-// requested and nothing has clearly refused it.
-func (p progress) inDoubt() bool { return p.Accepted || p.Settle.After(p.SendWanted) }
+// sendState is what is known of the send.
+type sendState string
 
-// mayLeaveDraft reports whether a draft may remain if the message were deleted now.
-func (p progress) mayLeaveDraft() bool { return p.DraftWanted || p.LateDraft }
+const (
+	sendNone      sendState = ""          // it was never requested
+	sendRequested sendState = "requested" // it was requested, and may have happened
+	sendRefused   sendState = "refused"   // it was requested and refused: it has not happened
+	sendAccepted  sendState = "accepted"  // it has happened; what may remain is to remove the copy
+)
 
-// readProgress reads what the queue has recorded. A claim sets Leftover in its own
-// commit, so a message whose claim ended without another record comes back with
-// DraftWanted although no worker wrote it.
+// UnmarshalJSON derives the state of the send where the document has none.
+func (p *progress) UnmarshalJSON(text []byte) error {
+	type fields progress
+	d := struct {
+		*fields
+		Accepted bool `json:"accepted"`
+	}{fields: (*fields)(p)}
+	if err := json.Unmarshal(text, &d); err != nil {
+		return err
+	}
+	if p.Send != sendNone {
+		return nil
+	}
+	switch {
+	case d.Accepted:
+		p.Send = sendAccepted
+	case p.SendWanted.IsZero():
+	case p.Settle.After(p.SendWanted):
+		p.Send = sendRequested
+	default:
+		p.Send = sendRefused
+	}
+	return nil
+}
+
+var errProgress = errors.New("read the recorded progress")
+
+// readProgress reads what the queue has recorded. Every claim sets Leftover in its own
+// commit: if nothing else explains it, a claim ended without a record, and may have
+// requested a draft.
 func readProgress(q queue.Progress) (p progress, err error) {
 	if len(q.Document) > 0 {
 		err = json.Unmarshal(q.Document, &p)
 	}
-	p.DraftWanted = p.DraftWanted || q.Leftover && !p.LateDraft
-	return p, err
+	if err != nil {
+		return progress{}, fmt.Errorf("%w: %w", errProgress, err)
+	}
+	p.DraftWanted = p.DraftWanted || q.Leftover && !p.leftover()
+	return p, nil
 }
 
 // record returns what the queue is to record.
 func (p progress) record() queue.Progress {
 	document, _ := json.Marshal(p) // texts, numbers and times before the year 10000
-	return queue.Progress{Document: document, Leftover: p.mayLeaveDraft(), InDoubt: p.inDoubt()}
+	return queue.Progress{Document: document, Leftover: p.leftover(), InDoubt: p.doubt() != NotSent}
 }
+
+// leftover reports whether a draft would remain if the message ended or were deleted now.
+// A draft made from MIME is known to be the message's by its id alone.
+func (p progress) leftover() bool {
+	if p.LateDraft || p.Send == sendAccepted {
+		return p.LateDraft
+	}
+	return p.DraftID != "" || p.DraftWanted && p.Path != pathMIME && p.Path != pathSendMail
+}
+
+// doubt returns whether the message may have been sent.
+func (p progress) doubt() Doubt {
+	switch {
+	case p.Send == sendAccepted, p.Send == sendRequested && time.Now().Before(p.Settle):
+		return Watched
+	case p.Send == sendRequested:
+		return InDoubt
+	}
+	return NotSent
+}
+
+// restart goes back to the beginning. The draft so far is no longer the message's.
+func (p *progress) restart(path string) { *p = progress{Path: path, LateDraft: p.LateDraft} }
+
+// draftMayAppear notes that a draft was requested that is not known and may appear later.
+// One made from MIME could then not be told from others.
+func (p *progress) draftMayAppear() { p.LateDraft = p.LateDraft || p.Path == pathDraft }
+
+// draftVanished starts anew after the draft was not found, which may only be late.
+func (p *progress) draftVanished() {
+	p.draftMayAppear()
+	p.restart(p.Path)
+}
+
+// filesAttached notes that the draft has the first n attachments.
+func (p *progress) filesAttached(n int) {
+	p.Attached = n
+	p.endSession()
+}
+
+// startSession notes an upload session for the next attachment.
+func (p *progress) startSession(url string) { p.UploadURL, p.UploadOffset = url, 0 }
+
+// endSession forgets the upload session: the next one starts at the beginning.
+func (p *progress) endSession() { p.UploadURL, p.UploadOffset = "", 0 }
+
+// requestSend notes that the send is about to be requested. An item that is still a draft
+// after settle has not been sent.
+func (p *progress) requestSend(now, settle time.Time) {
+	p.Send, p.SendWanted, p.Settle = sendRequested, now, settle
+}
+
+// doubtSend notes that a requested send may happen until settle, whatever was answered.
+func (p *progress) doubtSend(settle time.Time) {
+	if p.Send != sendNone {
+		p.Send, p.Settle = sendRequested, settle
+	}
+}
+
+// refuseSend notes that a requested send has clearly been refused.
+func (p *progress) refuseSend() {
+	if p.Send != sendNone {
+		p.Send, p.Settle = sendRefused, p.SendWanted
+	}
+}
+
+// forgetSend notes that no send was begun, of a message that has no draft to look up.
+func (p *progress) forgetSend() { p.Send, p.SendWanted, p.Settle = sendNone, time.Time{}, time.Time{} }
+
+// acceptSend notes that the message is sent.
+func (p *progress) acceptSend() { p.Send = sendAccepted }
 
 // Steps is what an operator is shown of a message's progress.
 type Steps struct {
@@ -57,8 +165,7 @@ type Steps struct {
 	Settle     time.Time // until then a send that was not answered is watched
 }
 
-// StepsOf returns the steps that are recorded in p; the zero Steps where it cannot be
-// read.
+// StepsOf returns the steps that are recorded in p, the zero Steps if it cannot be read.
 func StepsOf(p queue.Progress) Steps {
 	r, err := readProgress(p)
 	if err != nil {

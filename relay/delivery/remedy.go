@@ -6,20 +6,20 @@ import (
 	"graphrelay/graph"
 )
 
-// remedy is what the operator can do about a refusal, in a line; empty where there is
-// nothing but to wait, or the refusal says it.
-func (j *job) remedy(e *graph.Error) string {
-	mailbox := j.task.Lane.Mailbox
+// remedy returns in a line what the operator can do about a refusal. It is empty where one
+// can only wait, or the refusal says it.
+func (t *transfer) remedy(e *graph.Error) string {
+	mailbox := t.Message.Lane.Mailbox
 	switch e.Reason {
 	case graph.ReasonAuth:
 		return graph.Advice(e)
 	case graph.ReasonNotConnected:
-		if j.task.Lane.Principal != "" { // its client brings the credential
+		if t.Message.Lane.Principal != "" { // its client brings the credential
 			return ""
 		}
 		return "have its owner connect it: graphrelay connect " + mailbox + ", or the page /connect"
 	case graph.ReasonSendDenied:
-		return "grant " + mailbox + " Send As on " + cmp.Or(j.task.From, "the address in From") + " in Exchange (Add-RecipientPermission), or have a sender rule show another From"
+		return "grant " + mailbox + " Send As on " + cmp.Or(t.Message.From, "the address in From") + " in Exchange (Add-RecipientPermission), or have a sender rule show another From"
 	case graph.ReasonAccessDenied:
 		return "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put " + mailbox + " into the scope of its RBAC for Applications"
 	case graph.ReasonMailbox:

@@ -179,7 +179,7 @@ func (w *idle) Finish(context.Context, queue.Ref, queue.Outcome) error {
 	case w.wake <- struct{}{}:
 	default:
 	}
-	time.Sleep(time.Millisecond) // the place is given back only after
+	time.Sleep(time.Millisecond) // the slot is released only after
 	return nil
 }
 
@@ -191,12 +191,12 @@ func (w *idle) NextCleanup(context.Context, string) (queue.Cleanup, error) {
 
 func noClient(queue.Lane) (*graph.Client, error) { return nil, errors.New("no client") }
 
-// The end of a delivery makes room at once, not at the next look into the queue.
-func TestPlacesAreUsedAtOnce(t *testing.T) {
+// The end of a delivery frees its slot at once, not at the next look into the queue.
+func TestSlotsAreUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 100
 		w := &idle{left: n, wake: make(chan struct{}, 1)}
-		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1, TidyEvery: time.Minute}, w, noClient, delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1, SweepEvery: time.Minute}, w, delivery.NewGraph(delivery.GraphConfig{Clients: noClient}), delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		start := time.Now()

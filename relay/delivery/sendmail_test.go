@@ -16,7 +16,7 @@ func TestRefusedSendMail(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.timeout = 2 * time.Second
 	r.connect("main", secret)
-	r.cfg.Connections = map[string]delivery.Connection{"main": {SendOnly: true}}
+	r.out.Connections = map[string]delivery.Connection{"main": {SendOnly: true}}
 	cases := map[string]struct {
 		fault simulator.Fault
 		end   queue.State

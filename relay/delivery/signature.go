@@ -5,50 +5,45 @@ import (
 	"slices"
 	"strings"
 
-	"graphrelay/graph"
 	"graphrelay/mime"
 	"graphrelay/relay/signature"
 )
 
-// sign adds the signature of the sender rule to the body, if there is one. The stored
-// message stays as it is.
-func (j *job) sign(m *mime.Message) {
-	name := j.task.Signature
+// sign adds the signature that the sender rule names to the body, if there is one. It
+// returns what to note of that. The stored message stays as it is.
+func (c *GraphConfig) sign(m *mime.Message, from mailbox) (what, detail string) {
+	const leftOut = "signature left out"
+	name := from.message.Signature
 	if name == "" {
-		return
+		return "", ""
 	}
 	if why := unsigned(m); why != "" {
-		j.signatureEvent("signature left out", why)
-		return
+		return leftOut, why
 	}
-	t := j.d.cfg.Signatures[name]
+	t := c.Signatures[name]
 	if t == nil {
-		j.signatureEvent("signature left out", "the configuration has no signature "+name+" any more")
-		return
+		return leftOut, "the configuration has no signature " + name + " any more"
 	}
-	data, missing := j.signatureData(m)
+	data, missing := from.signatureData(m)
 	rendered, err := t.Render(data)
 	if err != nil {
-		j.signatureEvent("signature left out", err.Error())
-		return
+		return leftOut, err.Error()
 	}
 	text, added := addSignature(m.Body, rendered)
-	switch {
-	case !added:
-		j.signatureEvent("signature left out", "it is empty, or the message has it already")
-		return
-	case missing != "":
-		j.signatureEvent("signature added", name+", without the directory's data: "+missing)
-	default:
-		j.signatureEvent("signature added", name)
+	if !added {
+		return leftOut, "it is empty, or the message has it already"
 	}
 	m.Body.Content = text
+	if missing != "" {
+		name += ", without the directory's data: " + missing
+	}
+	return "signature added", name
 }
 
-// signatureData is what the directory says of the mailbox, with From's name and address
-// where it says none. missing tells why there is no more.
-func (j *job) signatureData(m *mime.Message) (d signature.Data, missing string) {
-	u, shown := j.owner, from(m, j.task.Record).EmailAddress
+// signatureData returns what the directory has about the mailbox, with From's name and
+// address where it has none. missing says why there is no more.
+func (b *mailbox) signatureData(m *mime.Message) (d signature.Data, missing string) {
+	u, shown := b.owner, from(m, b.message).EmailAddress
 	d = signature.Data{
 		DisplayName: cmp.Or(u.DisplayName, shown.Name), GivenName: u.GivenName, Surname: u.Surname, JobTitle: u.JobTitle,
 		Department: u.Department, CompanyName: u.CompanyName, OfficeLocation: u.OfficeLocation,
@@ -61,17 +56,10 @@ func (j *job) signatureData(m *mime.Message) (d signature.Data, missing string) 
 	switch {
 	case u.ID != "":
 		return d, ""
-	case j.unsure:
+	case b.retry:
 		return d, "it cannot be asked now"
 	}
 	return d, "grant the application User.Read.All, with admin consent, unless the connection has directory: off or signs in for each mailbox"
-}
-
-// signatureEvent is told once: later tries would only say it again.
-func (j *job) signatureEvent(what, detail string) {
-	if j.task.Attempts <= 1 {
-		j.event(what, detail, graph.Reply{})
-	}
 }
 
 // unsigned says why the message gets no signature; "" if it may.

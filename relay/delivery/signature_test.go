@@ -15,7 +15,7 @@ import (
 func signedRig(t *testing.T, owner graph.User, later bool) *rig {
 	t.Helper()
 	r := newRig(t, simulator.Options{})
-	r.cfg.Owner = func(context.Context, queue.Lane) (graph.User, bool) { return owner, later }
+	r.out.Owner = func(context.Context, queue.Lane) (graph.User, bool) { return owner, later }
 	var s signature.Template
 	if err := s.ParseHTML(`<p>{{.DisplayName}}{{if .JobTitle}}, {{.JobTitle}}{{end}}<br>{{.Phone}} {{.Mail}}</p>`); err != nil {
 		t.Fatal(err)
@@ -23,7 +23,7 @@ func signedRig(t *testing.T, owner graph.User, later bool) *rig {
 	if err := s.ParseText("{{.DisplayName}}{{if .JobTitle}}, {{.JobTitle}}{{end}}\n{{.Phone}} {{.Mail}}"); err != nil {
 		t.Fatal(err)
 	}
-	r.cfg.Signatures = map[string]*signature.Template{"sales": &s}
+	r.out.Signatures = map[string]*signature.Template{"sales": &s}
 	return r
 }
 
@@ -134,7 +134,7 @@ func TestSignatureAndLargeBody(t *testing.T) {
 	if err := s.ParseText("S" + strings.Repeat("\"", 60_000)); err != nil {
 		t.Fatal(err)
 	}
-	r.cfg.Signatures["large"] = &s
+	r.out.Signatures["large"] = &s
 	text := strings.Repeat(strings.Repeat("\"", 58)+"\r\n", 33_000)
 	with, without := r.signed(compose(header("with"), text), "large"), r.signed(compose(header("without"), text), "")
 	defer r.start(nil)()

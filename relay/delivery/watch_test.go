@@ -13,7 +13,7 @@ import (
 // A message that is watched for long takes no place of its lane's.
 func TestWatchHoldsNothingUp(t *testing.T) {
 	r := newRig(t, simulator.Options{})
-	r.cfg.SendSettle, r.cfg.Concurrency, r.cfg.PerLane = time.Hour, 1, 1
+	r.out.SendSettle, r.cfg.Concurrency, r.cfg.PerLane = time.Hour, 1, 1
 	r.fault(simulator.Fault{Operation: simulator.OpSend, Nth: 1, Reset: true})
 	first := r.submit(compose(header("first"), "text"), r.to(anna, "bob@example.org"))
 	defer r.start(nil)()
@@ -31,7 +31,7 @@ func TestWatchBeginsWhenTheAnswerIsLost(t *testing.T) {
 	r := newRig(t, simulator.Options{InFlight: simulator.InFlightDraft, SendDelay: 2 * time.Second})
 	r.timeout = 1500 * time.Millisecond
 	r.connect("main", secret)
-	r.cfg.SendSettle = time.Second
+	r.out.SendSettle = time.Second
 	r.fault(simulator.Fault{Operation: simulator.OpSend, Nth: 1, Hang: guard, After: true})
 	id := r.submit(compose(header("slow"), "text"), r.to(anna, "bob@example.org"))
 	defer r.start(nil)()
@@ -60,7 +60,7 @@ func TestWatchInABulkRun(t *testing.T) {
 		p := delivery.StepsOf(r.await(id, queue.Deferred).Progress)
 		return p.Settle.Sub(p.SendWanted)
 	}
-	if bulk, alone := watch(id), watch(other); bulk < 2*r.cfg.SendSettle || bulk < alone {
+	if bulk, alone := watch(id), watch(other); bulk < 2*r.out.SendSettle || bulk < alone {
 		t.Errorf("it is watched for %s, one of another mailbox for %s", bulk, alone)
 	}
 	stop()

@@ -1,0 +1,74 @@
+package delivery
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+// Attempt is one attempt to send one message, for its Outlet to work on.
+type Attempt struct {
+	Message  queue.Record
+	Progress queue.Progress // is recorded by Save, and at the end of the attempt
+	Log      *slog.Logger
+
+	ref       queue.Ref
+	work      queue.Work
+	responded func()
+	notes     []queue.Event // not yet recorded
+	body      queue.Body
+}
+
+func (d *Deliverer) newAttempt(m queue.Record, ref queue.Ref) *Attempt {
+	return &Attempt{
+		Message: m, Progress: m.Progress, Log: d.log.With("id", m.ID), ref: ref, work: d.work,
+		responded: func() { d.slots.responded(m.Lane, time.Now()) },
+	}
+}
+
+// First reports whether this is the first attempt of the message that counts. What
+// later ones would only repeat need not be noted again.
+func (a *Attempt) First() bool { return a.Message.Attempts <= 1 }
+
+// Body returns the stored message, unchecked. The Deliverer closes it.
+func (a *Attempt) Body(ctx context.Context) (queue.Body, error) {
+	if a.body == nil {
+		body, err := a.work.Open(ctx, a.Message.ID)
+		if err != nil {
+			return nil, err
+		}
+		a.body = body
+	}
+	return a.body, nil
+}
+
+// Note adds a line to the message's history. requestID names the request that it is
+// about, if there is one. The line is recorded with the next Save or the end.
+func (a *Attempt) Note(what, detail, requestID string) {
+	a.notes = append(a.notes, queue.Event{At: time.Now(), What: what, Detail: detail, RequestID: requestID})
+}
+
+// Responded tells the Deliverer that a request for the message's lane was carried out, so
+// that the lane counts as responsive.
+func (a *Attempt) Responded() { a.responded() }
+
+// Save records Progress and the notes; they are durable on return. It returns
+// queue.ErrFenced if the claim was lost: then the attempt must go no further.
+func (a *Attempt) Save(ctx context.Context) error {
+	for _, n := range a.notes {
+		a.Log.Debug(n.What, "detail", n.Detail, "request_id", n.RequestID)
+	}
+	err := a.work.Save(ctx, a.ref, a.Progress, a.notes...)
+	if err == nil {
+		a.notes = nil
+	}
+	return err
+}
+
+func (a *Attempt) close() {
+	if a.body != nil {
+		_ = a.body.Close()
+	}
+}

@@ -1,0 +1,123 @@
+package delivery
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"graphrelay/graph"
+)
+
+// pending is returned while it is not known yet whether the message was sent.
+type pending struct{ until time.Time }
+
+func (pending) Error() string { return "waiting to see whether the message was sent" }
+
+// unknowable is returned if it will never be known whether the message was sent.
+type unknowable string
+
+func (u unknowable) Error() string { return string(u) }
+
+// confirm looks whether a send that was requested has happened. Only an item that still is
+// a draft when it can no longer leave by itself may be sent again.
+func (t *transfer) confirm(ctx context.Context) (step, error) {
+	if t.p.Path == pathSendMail {
+		return t.confirmSendMail()
+	}
+	item, reply, err := t.mailbox.Item(ctx, t.p.DraftID)
+	switch {
+	case graph.NotFound(err):
+		return t.confirmMissing(ctx)
+	case err != nil:
+		return nil, err
+	case !item.IsDraft:
+		t.done("found sent", "", reply)
+		return t.sent(ctx)
+	case item.Submitted(), time.Now().Before(t.p.Settle):
+		return nil, pending{t.nextLook()}
+	}
+	t.done("found unsent", "sending it again", reply)
+	return t.send, nil
+}
+
+// confirmMissing decides about an item that is not found. It is also missing for a while
+// as it moves to Sent Items, and its id may have changed. A draft that shows up in its
+// place is none whose send was requested.
+func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
+	if time.Now().Before(t.p.Settle) {
+		return nil, pending{t.nextLook()}
+	}
+	if t.p.Send == sendRefused {
+		t.note("draft vanished", "making it anew")
+		t.p.draftVanished()
+		t.p.DraftWanted = true
+		return t.makePlan, nil
+	}
+	items, reply, err := t.mailbox.find(ctx, t.p.Path)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(items, func(i graph.Item) bool { return !i.IsDraft }); i >= 0 {
+		// It may be what a mail to oneself left in the inbox: no copy is removed.
+		t.done("found sent", "under another id", reply)
+		t.p.DraftID = items[i].ID
+		t.p.acceptSend()
+		return nil, nil
+	}
+	if slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == t.p.DraftID }) {
+		return nil, pending{t.nextLook()}
+	}
+	return nil, unknowable("the send was requested, its answer was lost, and the item is no longer in the mailbox: it was sent and removed, or removed unsent; check with a recipient, then release it to make a new draft or delete it")
+}
+
+// confirmSendMail decides about a send that cannot be looked up.
+func (t *transfer) confirmSendMail() (step, error) {
+	if t.o.cfg.ResendUnknown {
+		t.note("sending again", "the answer was lost; on_unknown says resend")
+		return t.makePlan, nil
+	}
+	return nil, unknowable("the message was sent without a draft and the answer was lost: ask a recipient, then release it to send it again or delete it")
+}
+
+const (
+	minLook = 500 * time.Millisecond
+	maxLook = 30 * time.Second
+)
+
+// nextLook returns when to look again. The longer it takes the later that is, but not
+// later than the end of the watch.
+func (t *transfer) nextLook() time.Time {
+	now := time.Now()
+	next := now.Add(min(max(now.Sub(t.p.SendWanted)/2, minLook), maxLook))
+	if now.Before(t.p.Settle) && next.After(t.p.Settle) {
+		return t.p.Settle.Add(time.Millisecond)
+	}
+	return next
+}
+
+// removeCopy removes the sent copy once the item has left: a draft that is removed earlier
+// would not be sent. The message is sent whatever becomes of the copy.
+func (t *transfer) removeCopy(ctx context.Context) (step, error) {
+	item, reply, err := t.mailbox.Item(ctx, t.p.DraftID)
+	if err == nil && !item.IsDraft {
+		if reply, err = t.mailbox.Delete(ctx, t.p.DraftID); err == nil {
+			t.done("sent copy removed", "", reply)
+			t.p.DraftID = ""
+			return nil, nil
+		}
+	}
+	patient := time.Since(t.Message.Received) < t.o.cfg.GiveUpAfter
+	switch {
+	case time.Now().Before(t.p.Settle) && (err == nil || graph.NotFound(err)):
+		return nil, pending{t.nextLook()}
+	case err == nil && patient: // a mailbox with much to send takes its time
+		return nil, pending{time.Now().Add(maxLook)}
+	case err == nil:
+		t.done("sent copy not removed", "it is still on its way", reply)
+	case graph.Temporary(err) && !graph.NotFound(err) && patient:
+		return nil, err
+	default:
+		t.Note("sent copy not removed", err.Error(), reply.RequestID)
+	}
+	return nil, nil
+}

@@ -1,0 +1,114 @@
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"graphrelay/graph"
+	"graphrelay/mime"
+	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
+	"graphrelay/relay/signature"
+)
+
+// GraphConfig is how messages go to Graph.
+type GraphConfig struct {
+	Host        string                // this relay's name, in the Message-ID given to a message that has none
+	Connections map[string]Connection // by name; one that is not named is the zero Connection
+	Clients     Clients
+	MIME        mime.Limits
+	XHeaders    []string                       // patterns of the X- fields to carry, the most wanted first
+	Signatures  map[string]*signature.Template // by name, for messages that are to get one
+	SendSettle  time.Duration                  // how long a doubtful send is watched before it is repeated, and longer in a bulk run
+	GiveUpAfter time.Duration                  // from receipt, until the copy of a sent message is left in Sent Items
+	// ConvertLargeSigned sends a signed or encrypted message that is too large for MIME
+	// as JSON, its signature lost, instead of refusing it.
+	ConvertLargeSigned bool
+	// ResendUnknown sends again where it cannot be looked up whether a message was sent,
+	// instead of holding it: a duplicate rather than a loss.
+	ResendUnknown bool
+	// Owner looks up the mailbox's owner in the directory. It returns the zero User if the
+	// owner is not known; retry means that the directory could not be asked now. A nil
+	// Owner knows none. An alias is no key of Graph's paths, and the mailbox of a lane may
+	// be an alias if the directory could not be asked when its message came.
+	Owner func(ctx context.Context, lane queue.Lane) (u graph.User, retry bool)
+	Log   *slog.Logger
+}
+
+// Connection is what a connection's application may do, and how its operator wants copies
+// to be kept. The zero Connection may write mailboxes and keeps copies in Sent Items.
+type Connection struct {
+	SendOnly   bool // Mail.Send without Mail.ReadWrite: no drafts and no look-ups
+	DropCopies bool // no copy in Sent Items
+}
+
+// Clients returns the client of a lane's connection. Its error says why there is none; one
+// that wraps graph.ErrNotConnected, that there may be one later.
+type Clients func(lane queue.Lane) (*graph.Client, error)
+
+// Outlet implements Outlet with Microsoft Graph.
+type GraphOutlet struct {
+	cfg     GraphConfig
+	backlog *backlog
+}
+
+// New returns an Outlet.
+func NewGraph(cfg GraphConfig) *GraphOutlet { return &GraphOutlet{cfg: cfg, backlog: newBacklog()} }
+
+// Inherit takes over what another Outlet knows of the mailboxes. It is called before the
+// first message.
+func (o *GraphOutlet) Inherit(other *GraphOutlet) { o.backlog = other.backlog }
+
+// Send implements Outlet.
+func (o *GraphOutlet) Send(ctx context.Context, a *Attempt) (Result, error) {
+	t, err := o.begin(ctx, a)
+	switch {
+	case errors.Is(err, errProgress):
+		return Result{Status: StatusHold, Reason: reason.Storage, Detail: err.Error()}, nil
+	case errors.Is(err, graph.ErrNotConnected):
+		return Result{Status: StatusHold, Reason: reason.NotConnected, Detail: err.Error()}, nil
+	case err != nil:
+		return Result{Status: StatusHold, Reason: reason.ConnectionRemoved, Detail: err.Error()}, nil
+	}
+	defer t.end()
+	return t.result(ctx, t.run(ctx))
+}
+
+// begin opens the progress of the attempt's message and its mailbox.
+func (o *GraphOutlet) begin(ctx context.Context, a *Attempt) (*transfer, error) {
+	r, err := newRecorder(a)
+	if err != nil {
+		return nil, err
+	}
+	m, err := o.openMailbox(ctx, a.Message)
+	if err != nil {
+		return nil, err
+	}
+	return &transfer{o: o, mailbox: m, recorder: r, continued: r.p.DraftWanted}, nil
+}
+
+// mailbox is the mailbox that a message is sent from.
+type mailbox struct {
+	graph.Mailbox
+	owner   graph.User // zero: not known
+	retry   bool       // the owner may be known later
+	message queue.Record
+	// messageID is the message's own, or the one that it is given.
+	messageID string
+}
+
+func (o *GraphOutlet) openMailbox(ctx context.Context, m queue.Record) (mailbox, error) {
+	client, err := o.cfg.Clients(m.Lane)
+	if err != nil {
+		return mailbox{}, err
+	}
+	b := mailbox{message: m, messageID: messageID(m, o.cfg.Host)}
+	if o.cfg.Owner != nil {
+		b.owner, b.retry = o.cfg.Owner(ctx, m.Lane)
+	}
+	b.Mailbox = client.Mailbox(cmp.Or(b.owner.ID, m.Lane.Mailbox))
+	return b, nil
+}

@@ -1,0 +1,120 @@
+package delivery
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+var sentAt = time.Date(2026, 11, 5, 9, 30, 0, 123456000, time.UTC)
+
+// The document of a message in delivery is read by later programs.
+func TestProgressDocument(t *testing.T) {
+	full := progress{Path: "draft", DraftWanted: true, DraftID: "AAk=", LateDraft: true, Attached: 2, UploadURL: "https://u",
+		UploadOffset: 7, Send: sendAccepted, SendWanted: sentAt, Settle: sentAt.Add(time.Second)}
+	for want, p := range map[string]progress{
+		`{}`: {},
+		`{"path":"draft","draft_wanted":true,"draft_id":"AAk=","late_draft":true,"attached":2,"upload_url":"https://u","upload_offset":7,` +
+			`"send":"accepted","send_wanted":"2026-11-05T09:30:00.123456Z","settle":"2026-11-05T09:30:01.123456Z"}`: full,
+	} {
+		if got := p.record(); string(got.Document) != want {
+			t.Errorf("%+v is recorded as %s", p, got.Document)
+		}
+		if again, err := readProgress(queue.Progress{Document: json.RawMessage(want)}); err != nil || again != p {
+			t.Errorf("%s is read as %+v, %v", want, again, err)
+		}
+	}
+	for _, bad := range []string{`{"attached":"two"}`, `[]`, `{"path":`} {
+		if p, err := readProgress(queue.Progress{Document: json.RawMessage(bad), Leftover: true}); err == nil {
+			t.Errorf("%s is read as %+v", bad, p)
+		}
+	}
+}
+
+// A document without the state of the send is of the program before, and a field that is
+// not known of the one after.
+func TestProgressOfOtherPrograms(t *testing.T) {
+	for document, want := range map[string]sendState{
+		`{"path":"draft"}`: sendNone,
+		`{"send_wanted":"2026-11-05T09:30:00Z","settle":"2026-11-05T09:35:00Z"}`:                                  sendRequested,
+		`{"send_wanted":"2026-11-05T09:30:00+01:00","settle":"2026-11-05T08:30:00Z"}`:                             sendRefused,
+		`{"send_wanted":"2026-11-05T09:30:00Z","settle":"2026-11-05T09:35:00Z","accepted":true}`:                  sendAccepted,
+		`{"send":"refused","send_wanted":"2026-11-05T09:30:00Z","settle":"2026-11-05T09:35:00Z","new":{"a":[1]}}`: sendRefused,
+	} {
+		if p, err := readProgress(queue.Progress{Document: json.RawMessage(document)}); err != nil || p.Send != want {
+			t.Errorf("%s: the send is %q, %v; want %q", document, p.Send, err, want)
+		}
+	}
+}
+
+func TestProgressFacts(t *testing.T) {
+	later := time.Now().Add(time.Hour)
+	for name, tt := range map[string]struct {
+		p        progress
+		leftover bool
+		doubt    Doubt
+	}{
+		"nothing":           {},
+		"draft wanted":      {progress{Path: pathDraft, DraftWanted: true}, true, NotSent},
+		"before the plan":   {progress{DraftWanted: true}, true, NotSent},
+		"unknown by MIME":   {progress{Path: pathMIME, DraftWanted: true}, false, NotSent},
+		"known by MIME":     {progress{Path: pathMIME, DraftWanted: true, DraftID: "AAk="}, true, NotSent},
+		"no draft":          {progress{Path: pathSendMail, DraftWanted: true}, false, NotSent},
+		"late draft":        {progress{Path: pathDraft, LateDraft: true}, true, NotSent},
+		"requested":         {progress{DraftID: "AAk=", Send: sendRequested, SendWanted: sentAt, Settle: later}, true, Watched},
+		"settled":           {progress{DraftID: "AAk=", Send: sendRequested, SendWanted: sentAt, Settle: sentAt}, true, InDoubt},
+		"refused":           {progress{DraftID: "AAk=", Send: sendRefused, SendWanted: sentAt, Settle: sentAt}, true, NotSent},
+		"accepted":          {progress{DraftID: "AAk=", Send: sendAccepted, SendWanted: sentAt, Settle: sentAt}, false, Watched},
+		"accepted, another": {progress{DraftID: "AAk=", LateDraft: true, Send: sendAccepted}, true, Watched},
+	} {
+		if tt.p.leftover() != tt.leftover || tt.p.doubt() != tt.doubt {
+			t.Errorf("%s: leftover %v, doubt %v", name, tt.p.leftover(), tt.p.doubt())
+		}
+	}
+}
+
+// A claim that ended without a record may have requested a draft. Where a late draft was
+// recorded before, the claim's record does not show, and so is not relied on.
+func TestProgressAfterALostClaim(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before           progress
+		wanted, recorded bool
+	}{
+		"first attempt": {progress{}, true, true},
+		"by sendMail":   {progress{Path: pathSendMail}, true, true},
+		"late draft":    {progress{Path: pathDraft, LateDraft: true}, false, false},
+		"both":          {progress{Path: pathDraft, LateDraft: true, DraftWanted: true}, true, true},
+	} {
+		q := tt.before.record()
+		q.Leftover = true // by the claim
+		r, err := newRecorder(&Attempt{Progress: q})
+		if err != nil || r.p.DraftWanted != tt.wanted || r.draftRecorded != tt.recorded {
+			t.Errorf("%s: draft wanted %v, recorded %v, %v", name, r.p.DraftWanted, r.draftRecorded, err)
+		}
+	}
+}
+
+// A send that was never requested is neither in doubt nor refused, whatever failed.
+func TestSendIsRequestedFirst(t *testing.T) {
+	var p progress
+	p.doubtSend(time.Now().Add(time.Hour))
+	p.refuseSend()
+	if p != (progress{}) {
+		t.Errorf("%+v", p)
+	}
+	p.requestSend(sentAt, sentAt.Add(time.Minute))
+	p.refuseSend()
+	if p.Send != sendRefused || p.doubt() != NotSent {
+		t.Errorf("refused: %+v", p)
+	}
+	p.doubtSend(time.Now().Add(time.Hour))
+	if p.Send != sendRequested || p.doubt() != Watched {
+		t.Errorf("in doubt: %+v", p)
+	}
+	p.forgetSend()
+	if p != (progress{}) {
+		t.Errorf("forgotten: %+v", p)
+	}
+}

@@ -1,0 +1,43 @@
+package delivery
+
+import (
+	"context"
+
+	"graphrelay/graph"
+)
+
+// recorder keeps the progress of a message and has it recorded.
+type recorder struct {
+	*Attempt
+	p progress
+	// draftRecorded: the queue has recorded that a draft may exist. The claim records
+	// that too, but it cannot be seen where a late draft was recorded before.
+	draftRecorded bool
+}
+
+func newRecorder(a *Attempt) (recorder, error) {
+	p, err := readProgress(a.Progress)
+	return recorder{Attempt: a, p: p, draftRecorded: p.DraftWanted || !p.LateDraft}, err
+}
+
+// end hands the progress to the Deliverer, which records it with the end of the attempt.
+func (r *recorder) end() { r.Progress = r.p.record() }
+
+// save records the progress and the notes so far durably. It fails if the claim was lost.
+func (r *recorder) save(ctx context.Context) error {
+	r.end()
+	err := r.Save(ctx)
+	if err == nil {
+		r.draftRecorded = r.p.DraftWanted
+	}
+	return err
+}
+
+// note adds a line to the message's history that is about no request.
+func (r *recorder) note(what, detail string) { r.Note(what, detail, "") }
+
+// done notes a request that Graph has carried out.
+func (r *recorder) done(what, detail string, reply graph.Reply) {
+	r.Responded()
+	r.Note(what, detail, reply.RequestID)
+}

@@ -1,0 +1,68 @@
+package delivery
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts the requests to Graph.
+type GraphMetrics struct {
+	requests  *prometheus.CounterVec
+	took      *prometheus.HistogramVec
+	throttled *prometheus.CounterVec
+	tokens    *prometheus.CounterVec
+}
+
+var requestBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
+
+// NewGraphMetrics registers the metrics with r.
+func NewGraphMetrics(r prometheus.Registerer) *GraphMetrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &GraphMetrics{
+		requests: counter("graphrelay_graph_requests_total", "Requests to Graph; status 0: no answer.", "operation", "status"),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "graphrelay_graph_request_seconds",
+			Help: "Time to Graph's answer.", Buckets: requestBuckets}, []string{"operation"}),
+		throttled: counter("graphrelay_graph_throttled_total", "Answers of Graph that asked to slow down.", "connection"),
+		tokens:    counter("graphrelay_token_requests_total", "Requests for a token by result.", "connection", "result"),
+	}
+	r.MustRegister(m.requests, m.took, m.throttled, m.tokens)
+	return m
+}
+
+// Observer returns the graph.Observer of a connection and makes its series appear.
+func (m *GraphMetrics) Observer(connection string) *Observer {
+	m.throttled.WithLabelValues(connection)
+	m.tokens.WithLabelValues(connection, "ok")
+	m.tokens.WithLabelValues(connection, "failed")
+	m.requests.WithLabelValues("send", "202")
+	m.took.WithLabelValues("send")
+	return &Observer{m, connection}
+}
+
+// Observer counts one connection's requests.
+type Observer struct {
+	m          *GraphMetrics
+	connection string
+}
+
+// Request implements graph.Observer.
+func (o *Observer) Request(operation string, status int, took time.Duration) {
+	o.m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
+	o.m.took.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// Throttled implements graph.Observer.
+func (o *Observer) Throttled() { o.m.throttled.WithLabelValues(o.connection).Inc() }
+
+// Token implements graph.Observer.
+func (o *Observer) Token(ok bool) {
+	result := "ok"
+	if !ok {
+		result = "failed"
+	}
+	o.m.tokens.WithLabelValues(o.connection, result).Inc()
+}

@@ -1,0 +1,89 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"graphrelay/graph"
+	"graphrelay/relay/reason"
+)
+
+// Pauses where Graph does not say how long.
+const (
+	throttlePause = 10 * time.Second
+	outagePause   = 10 * time.Second
+	mailboxPause  = 5 * time.Minute
+	signInPause   = 30 * time.Second
+)
+
+// result turns the end of the steps into the attempt's result.
+func (t *transfer) result(ctx context.Context, err error) (r Result, _ error) {
+	defer func() { r.Path, r.Doubt = t.p.Path, t.p.doubt() }()
+	if err == nil {
+		return Result{Status: StatusSent}, nil
+	}
+	if ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	var wait pending
+	var never unknowable
+	var large unsendable
+	var e *graph.Error
+	switch {
+	case errors.As(err, &wait):
+		return Result{Status: StatusPending, Until: wait.until}, nil
+	case errors.As(err, &large):
+		return Result{Status: StatusRefused, Reason: reason.TooLarge, Detail: large.Error()}, nil
+	case errors.As(err, &never):
+		t.p.draftVanished() // if it is released, a new one is made
+		return Result{Status: StatusHold, Reason: reason.SendUnknown, Detail: never.Error()}, nil
+	case errors.As(err, &e):
+		t.Note("refused", err.Error(), e.RequestID)
+		return t.refused(e, err), nil
+	}
+	return r, err
+}
+
+// refused turns Graph's error into a result.
+func (t *transfer) refused(e *graph.Error, err error) Result {
+	r := Result{Status: StatusRetry, Reason: reason.Reason(e.Reason), Detail: err.Error()}
+	if e.Code != "" {
+		r.Diagnostic = fmt.Sprintf("%d %s: %s", e.Status, e.Code, e.Message)
+	}
+	if do := t.remedy(e); do != "" {
+		r.Detail += "; " + do
+	}
+	switch {
+	case e.Class == graph.ClassMessage && t.p.Send == sendRequested:
+		// It may have been sent: that has to be confirmed first.
+	case e.Class == graph.ClassMessage && e.Reason == graph.ReasonMailbox && t.mailbox.retry:
+		r.Detail = err.Error() + "; it may be an alias, whose owner cannot be looked up now" // see Config.Owner
+	case e.Class == graph.ClassMessage:
+		r.Status = StatusRefused
+	case e.Class == graph.ClassMailbox && e.Reason == graph.ReasonNotConnected:
+		r.Status = StatusHold // it is released when the mailbox is connected
+	case e.Class == graph.ClassMailbox:
+		pause(&r, PauseLane, e, mailboxPause)
+	case e.Class == graph.ClassConnection:
+		length := outagePause
+		if e.Reason == graph.ReasonAuth {
+			length = signInPause
+		}
+		pause(&r, PauseConnection, e, length)
+		r.Blameless = true
+	case e.Reason == graph.ReasonThrottled, e.RetryAfter > 0:
+		pause(&r, PauseLane, e, throttlePause)
+		r.Blameless = true
+	}
+	return r
+}
+
+// pause adds a pause to the result: as long as Graph asks for, or else length.
+func pause(r *Result, what Pause, e *graph.Error, length time.Duration) {
+	r.Pause, r.Wait = what, length
+	if e.RetryAfter != 0 {
+		r.Wait = e.RetryAfter
+	}
+}

@@ -1,0 +1,154 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"graphrelay/graph"
+	"graphrelay/mime"
+	"graphrelay/relay/queue"
+)
+
+// transfer is one attempt to send a message by Graph.
+type transfer struct {
+	recorder
+	o       *GraphOutlet
+	mailbox mailbox
+	plan    *plan // nil as long as the message is only being looked for
+
+	continued bool      // an earlier attempt may have made a draft
+	reused    bool      // the draft was made by an earlier attempt
+	counted   bool      // its attachments were counted after the last one was added
+	made      time.Time // when this attempt made the draft; zero: it did not
+}
+
+// A step does one thing to send the message and returns the next step, or nil if the
+// message is sent. The steps of a message with a draft are
+//
+//	makePlan -> draft -> countFiles -> attach -> send -> removeCopy
+//	                  -> findDraft
+//	                  -> createDraft
+//
+// of one that can go in one request
+//
+//	makePlan -> sendMail
+//
+// and after a send that was requested by an earlier attempt
+//
+//	confirm -> send, makePlan or removeCopy
+type step func(context.Context) (step, error)
+
+// run takes the steps from where the recorded progress is. It returns nil if the message
+// is sent.
+func (t *transfer) run(ctx context.Context) (err error) {
+	for next := t.first(); next != nil && err == nil; {
+		next, err = next(ctx)
+	}
+	return err
+}
+
+func (t *transfer) first() step {
+	switch t.p.Send {
+	case sendNone:
+		return t.makePlan
+	case sendAccepted:
+		return t.removeCopy
+	}
+	return t.confirm
+}
+
+// makePlan reads the message and decides how it goes.
+func (t *transfer) makePlan(ctx context.Context) (step, error) {
+	if err := t.read(ctx); err != nil {
+		return nil, err
+	}
+	if t.p.Path == pathSendMail {
+		return t.sendMail, nil
+	}
+	t.reused = t.p.DraftID != ""
+	return t.draft, nil
+}
+
+// read makes the plan from the stored message, unless there is one.
+func (t *transfer) read(ctx context.Context) error {
+	if t.plan != nil {
+		return nil
+	}
+	s, err := t.open(ctx)
+	if err != nil {
+		return fmt.Errorf("read the stored message: %w", err)
+	}
+	m, err := mime.Parse(s.message, s.message.Size(), t.o.cfg.MIME)
+	if err != nil {
+		return fmt.Errorf("read the stored message: %w", err)
+	}
+	what, detail := t.o.cfg.sign(m, t.mailbox)
+	if what != "" && t.First() {
+		t.note(what, detail)
+	}
+	if t.plan, err = makePlan(m, s, t.Message, &t.o.cfg); err != nil {
+		return err
+	}
+	if err := t.takePath(ctx, t.plan.path); err != nil {
+		return err
+	}
+	if t.First() {
+		for _, n := range t.plan.notes {
+			t.note("converted", n)
+		}
+	}
+	return nil
+}
+
+// open opens the stored message once it is known to be undamaged.
+func (t *transfer) open(ctx context.Context) (stored, error) {
+	body, err := t.Body(ctx)
+	if err != nil {
+		return stored{}, err
+	}
+	if err := body.Check(); err != nil {
+		return stored{}, err
+	}
+	return openStored(body, t.Message.Trace)
+}
+
+// stored is a message as it came, apart from the Received field that the relay put
+// in front: behind that, the message's own first line would not be read as one.
+type stored struct {
+	trace   []byte
+	message *io.SectionReader
+}
+
+func openStored(body queue.Body, trace int64) (stored, error) {
+	s := stored{make([]byte, trace), io.NewSectionReader(body, trace, body.Size()-trace)}
+	_, err := io.ReadFull(io.NewSectionReader(body, 0, trace), s.trace)
+	return s, err
+}
+
+// takePath sets the message's path. The draft of a path that the settings, or a newer
+// program, no longer choose is removed, or left where the mailbox may no longer be
+// written.
+func (t *transfer) takePath(ctx context.Context, path string) error {
+	from := t.p.Path
+	if from == "" || from == path {
+		t.p.Path = path
+		return nil
+	}
+	if t.p.DraftID != "" {
+		_, err := t.mailbox.Delete(ctx, t.p.DraftID)
+		if err != nil && !graph.MailboxRefused(err) {
+			return err
+		}
+		if err != nil {
+			t.note("draft left behind", err.Error())
+			t.p.draftMayAppear()
+		}
+	} else if t.p.DraftWanted {
+		t.p.draftMayAppear()
+	}
+	t.p.restart(path)
+	t.note("path changed", "from "+from+" to "+path)
+	return t.save(ctx)
+}
