@@ -14,6 +14,7 @@ import (
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
 	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
@@ -29,7 +30,7 @@ type generation struct {
 	admin        *admin.Server
 	clients      *connection.Clients
 	principals   *connection.Principals
-	outlet       *delivery.GraphOutlet
+	outlet       *graphmail.Outlet
 	deliverer    *delivery.Deliverer
 	policy       *access.Policy
 	mailboxes    *mailboxes.Store // nil if no connection is delegated
@@ -51,7 +52,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 		return nil, err
 	}
 	observer := func(name string) graph.Observer {
-		r.deliveryMetrics.Prepare(name, delivery.PathDraft)
+		r.deliveryMetrics.Prepare(name, graphmail.PathDraft)
 		return r.graphMetrics.Observer(name)
 	}
 	g.clients = connection.NewClients(cfg, r.principals, g.tokens, observer)
@@ -72,7 +73,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 		u, result := directories[l.Connection].Owner(ctx, l.Mailbox)
 		return u, result == access.Unavailable
 	}
-	g.outlet = delivery.NewGraph(o)
+	g.outlet = graphmail.New(o)
 	d := deliveryConfig(cfg, r.node)
 	d.NotifyAt, d.Waiters = g.policy.BounceTo, r.waiters
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)

@@ -9,7 +9,7 @@ import (
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
-	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 )
 
@@ -133,7 +133,7 @@ func TestPaths(t *testing.T) {
 				}
 				return
 			}
-			path := delivery.StepsOf(r.Progress).Path
+			path := graphmail.StepsOf(r.Progress).Path
 			if r.State != queue.Sent || path != tt.path {
 				t.Fatalf("%s by %q: %s %s", r.State, path, r.Reason, r.Detail)
 			}

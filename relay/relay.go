@@ -26,6 +26,7 @@ import (
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
 	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
@@ -46,7 +47,7 @@ type Relay struct {
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics
-	graphMetrics    *delivery.GraphMetrics
+	graphMetrics    *graphmail.Metrics
 	reloaded        prometheus.Gauge
 	fault           chan error
 
@@ -89,7 +90,7 @@ func node() string {
 func (r *Relay) register() {
 	r.smtpMetrics = smtpd.NewMetrics(r.registry)
 	r.deliveryMetrics = delivery.NewMetrics(r.registry)
-	r.graphMetrics = delivery.NewGraphMetrics(r.registry)
+	r.graphMetrics = graphmail.NewMetrics(r.registry)
 	r.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
 	r.registry.MustRegister(r.reloaded, newBuildCollector(r.about),

@@ -8,6 +8,7 @@ import (
 	"graphrelay/mime"
 	"graphrelay/relay/config"
 	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/signature"
 	"graphrelay/relay/smtpd"
@@ -84,19 +85,19 @@ func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 	return d
 }
 
-func outletConfig(cfg *config.Config) delivery.GraphConfig {
-	o := delivery.GraphConfig{
+func outletConfig(cfg *config.Config) graphmail.Config {
+	o := graphmail.Config{
 		Host: cfg.Hostname, MIME: mimeLimits(cfg), XHeaders: cfg.Delivery.XHeaders,
 		SendSettle: time.Duration(cfg.Delivery.SendSettle), GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter),
 		ConvertLargeSigned: cfg.Delivery.LargeSigned == config.LargeSignedConvert,
 		ResendUnknown:      cfg.Delivery.OnUnknown == config.OnUnknownResend,
-		Signatures:         map[string]*signature.Template{}, Connections: map[string]delivery.Connection{},
+		Signatures:         map[string]*signature.Template{}, Connections: map[string]graphmail.Connection{},
 	}
 	for _, s := range cfg.Signatures {
 		o.Signatures[s.Name] = s.Template
 	}
 	for _, c := range cfg.Connections {
-		o.Connections[c.Name] = delivery.Connection{SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems}
+		o.Connections[c.Name] = graphmail.Connection{SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems}
 	}
 	return o
 }

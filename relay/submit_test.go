@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
-	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 )
 
@@ -95,7 +95,7 @@ func (p *pathRig) finished(id string) queue.Record {
 func (p *pathRig) wantSent(id, path string) queue.Record {
 	p.Helper()
 	r := p.finished(id)
-	if took := delivery.StepsOf(r.Progress).Path; r.State != queue.Sent || took != path {
+	if took := graphmail.StepsOf(r.Progress).Path; r.State != queue.Sent || took != path {
 		p.Fatalf("%s by %q, want sent by %q: %s %s\n%s", r.State, took, path, r.Reason, r.Detail, p.notes(id))
 	}
 	return r

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
-	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 )
 
@@ -244,11 +244,11 @@ func TestPathChanges(t *testing.T) {
 		raw   string
 		fault simulator.Fault
 		dies  int // step at which the first try ends
-		now   delivery.Connection
+		now   graphmail.Connection
 	}{
-		"draft":         {compose(header("path"), "text", smallFiles[0]), simulator.Fault{Operation: simulator.OpAttachment, Status: 500}, 0, delivery.Connection{DropCopies: true}},
-		"unknown draft": {compose(header("path"), "text", smallFiles[0]), simulator.Fault{Operation: simulator.OpCreate, Status: 504, After: true}, 0, delivery.Connection{DropCopies: true}},
-		"mime":          {signed("path"), simulator.Fault{}, 2, delivery.Connection{SendOnly: true}},
+		"draft":         {compose(header("path"), "text", smallFiles[0]), simulator.Fault{Operation: simulator.OpAttachment, Status: 500}, 0, graphmail.Connection{DropCopies: true}},
+		"unknown draft": {compose(header("path"), "text", smallFiles[0]), simulator.Fault{Operation: simulator.OpCreate, Status: 504, After: true}, 0, graphmail.Connection{DropCopies: true}},
+		"mime":          {signed("path"), simulator.Fault{}, 2, graphmail.Connection{SendOnly: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, simulator.Options{})
@@ -269,7 +269,7 @@ func TestPathChanges(t *testing.T) {
 				t.Fatalf("%d drafts: nothing is tested\n%s", n, r.history(id))
 			}
 			r.sim.ClearFaults()
-			r.out.Connections = map[string]delivery.Connection{"main": tt.now}
+			r.out.Connections = map[string]graphmail.Connection{"main": tt.now}
 			r.due(id)
 			defer r.start(nil)()
 			if d := r.sentOnce(id); d.Path != simulator.PathSendMail {

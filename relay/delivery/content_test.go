@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"graphrelay/graph/simulator"
-	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 )
 
@@ -47,7 +47,7 @@ func TestPlainMessage(t *testing.T) {
 		t.Errorf("from %+v", m.From)
 	}
 	rec := r.get(id)
-	if delivery.StepsOf(rec.Progress).Path != "draft" || rec.Attempts != 1 || rec.Reason != "" {
+	if graphmail.StepsOf(rec.Progress).Path != "draft" || rec.Attempts != 1 || rec.Reason != "" {
 		t.Errorf("record %+v", rec)
 	}
 	r.noDrafts()

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
-	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 )
 
@@ -66,8 +66,8 @@ func TestSendThatCannotBeLookedUp(t *testing.T) {
 	id := r.submit(compose(header("gone"), "text"), r.to(anna, "bob@example.org"))
 	defer r.start(nil)()
 	rec := r.await(id, queue.Held)
-	if rec.Reason != "send_unknown" || delivery.StepsOf(rec.Progress).DraftID != "" || len(r.deliveries(id)) != 1 {
-		t.Errorf("reason %s, progress %+v, %d sends", rec.Reason, delivery.StepsOf(rec.Progress), len(r.deliveries(id)))
+	if rec.Reason != "send_unknown" || graphmail.StepsOf(rec.Progress).DraftID != "" || len(r.deliveries(id)) != 1 {
+		t.Errorf("reason %s, progress %+v, %d sends", rec.Reason, graphmail.StepsOf(rec.Progress), len(r.deliveries(id)))
 	}
 }
 
@@ -220,8 +220,8 @@ func TestDoubtWithoutEnd(t *testing.T) {
 			id := r.submit(compose(header("doubt"), "text"), r.to(anna, "bob@example.org"))
 			defer r.start(nil)()
 			rec := r.await(id, queue.Held)
-			if rec.Reason != "send_unknown" || delivery.StepsOf(rec.Progress).DraftID == "" || r.sim.Stats().Calls[simulator.OpDelete] != 0 {
-				t.Errorf("reason %s, progress %+v", rec.Reason, delivery.StepsOf(rec.Progress))
+			if rec.Reason != "send_unknown" || graphmail.StepsOf(rec.Progress).DraftID == "" || r.sim.Stats().Calls[simulator.OpDelete] != 0 {
+				t.Errorf("reason %s, progress %+v", rec.Reason, graphmail.StepsOf(rec.Progress))
 			}
 		})
 	}

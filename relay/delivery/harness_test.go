@@ -24,6 +24,7 @@ import (
 	"graphrelay/graph/simulator"
 	"graphrelay/mime"
 	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
 )
@@ -44,7 +45,7 @@ type rig struct {
 	dir     string
 	store   *queue.Queue
 	cfg     delivery.Config
-	out     delivery.GraphConfig // Clients, GiveUpAfter and Log are set by run
+	out     graphmail.Config // Clients, GiveUpAfter and Log are set by run
 	clients map[string]*graph.Client
 	budgets graph.Budgets // of the next connection
 	timeout time.Duration // of the next connection's requests
@@ -84,7 +85,7 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 		Node: "test", Host: "relay.test", Concurrency: 16, PerLane: 4, RetryDelays: []time.Duration{20 * time.Millisecond},
 		GiveUpAfter: time.Hour, MIME: mime.DefaultLimits(), SweepEvery: 50 * time.Millisecond,
 	}
-	r.out = delivery.GraphConfig{Host: "relay.test", SendSettle: time.Second, MIME: mime.DefaultLimits(), XHeaders: []string{"X-*"}}
+	r.out = graphmail.Config{Host: "relay.test", SendSettle: time.Second, MIME: mime.DefaultLimits(), XHeaders: []string{"X-*"}}
 	r.open()
 	t.Cleanup(func() {
 		r.sim.Close()
@@ -196,7 +197,7 @@ func (r *rig) run(ctx context.Context, work delivery.Queue, drain time.Duration)
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.metrics = prometheus.NewRegistry()
 	r.out.Clients, r.out.GiveUpAfter, r.out.Log = r.clientOf, r.cfg.GiveUpAfter, log
-	d := delivery.New(r.cfg, work, delivery.NewGraph(r.out), delivery.NewMetrics(r.metrics), log)
+	d := delivery.New(r.cfg, work, graphmail.New(r.out), delivery.NewMetrics(r.metrics), log)
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx, drain) }()
 	return done

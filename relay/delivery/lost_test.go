@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
-	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 )
 
@@ -103,7 +103,7 @@ func (r *rig) trials(calls []graphCall, faults map[string]simulator.Fault) (list
 	for _, c := range []string{"main", copyless, sendOnly} {
 		r.connect(c, secret)
 	}
-	r.out.Connections = map[string]delivery.Connection{copyless: {DropCopies: true}, sendOnly: {SendOnly: true}}
+	r.out.Connections = map[string]graphmail.Connection{copyless: {DropCopies: true}, sendOnly: {SendOnly: true}}
 	r.cfg.Concurrency = 64 // so they wait for it together
 	refuse := func(c graphCall, mailbox string) {
 		if c.refused {
@@ -312,7 +312,7 @@ func TestLostToken(t *testing.T) {
 				r := newRig(t, simulator.Options{})
 				r.timeout = time.Second
 				r.connect("main", secret)
-				r.out.Connections = map[string]delivery.Connection{"main": {SendOnly: true}}
+				r.out.Connections = map[string]graphmail.Connection{"main": {SendOnly: true}}
 				f.Operation, f.Nth = simulator.OpToken, 1
 				lost := r.fault(f)
 				id := r.submit(compose(header("token"), "text", smallFiles[0]), r.to(anna, "bob@example.org"))

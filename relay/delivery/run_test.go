@@ -18,6 +18,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 )
 
@@ -196,7 +197,7 @@ func TestSlotsAreUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 100
 		w := &idle{left: n, wake: make(chan struct{}, 1)}
-		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1, SweepEvery: time.Minute}, w, delivery.NewGraph(delivery.GraphConfig{Clients: noClient}), delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
+		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1, SweepEvery: time.Minute}, w, graphmail.New(graphmail.Config{Clients: noClient}), delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		start := time.Now()

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
-	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 )
 
@@ -16,7 +16,7 @@ func TestRefusedSendMail(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.timeout = 2 * time.Second
 	r.connect("main", secret)
-	r.out.Connections = map[string]delivery.Connection{"main": {SendOnly: true}}
+	r.out.Connections = map[string]graphmail.Connection{"main": {SendOnly: true}}
 	cases := map[string]struct {
 		fault simulator.Fault
 		end   queue.State

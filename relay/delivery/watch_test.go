@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
-	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 )
 
@@ -57,7 +57,7 @@ func TestWatchInABulkRun(t *testing.T) {
 	id := r.submit(compose(header("lost"), "text"), r.to(anna, "bob@example.org"))
 	other := r.submit(compose(header("lost"), "text"), r.to("other@contoso.test", "bob@example.org"))
 	watch := func(id string) time.Duration {
-		p := delivery.StepsOf(r.await(id, queue.Deferred).Progress)
+		p := graphmail.StepsOf(r.await(id, queue.Deferred).Progress)
 		return p.Settle.Sub(p.SendWanted)
 	}
 	if bulk, alone := watch(id), watch(other); bulk < 2*r.out.SendSettle || bulk < alone {

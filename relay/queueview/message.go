@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"graphrelay/internal/text"
-	"graphrelay/relay/delivery"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -40,7 +40,7 @@ type record struct {
 }
 
 func recordOf(r queue.Record) record {
-	steps := delivery.StepsOf(r.Progress)
+	steps := graphmail.StepsOf(r.Progress)
 	v := record{
 		ID: r.ID, State: r.State, Received: r.Received, Size: r.Size, From: r.Envelope.From, To: r.Envelope.To, DSN: r.Envelope.DSN,
 		Lane: nameOf(r.Lane), HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,

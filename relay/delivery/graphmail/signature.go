@@ -1,4 +1,4 @@
-package delivery
+package graphmail
 
 import (
 	"cmp"
@@ -11,7 +11,7 @@ import (
 
 // sign adds the signature that the sender rule names to the body, if there is one. It
 // returns what to note of that. The stored message stays as it is.
-func (c *GraphConfig) sign(m *mime.Message, from mailbox) (what, detail string) {
+func (c *Config) sign(m *mime.Message, from mailbox) (what, detail string) {
 	const leftOut = "signature left out"
 	name := from.message.Signature
 	if name == "" {

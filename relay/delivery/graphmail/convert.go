@@ -1,4 +1,4 @@
-package delivery
+package graphmail
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 
 // convert makes the draft that Graph is given from the description and the
 // envelope. notes name what could not be carried.
-func convert(m *mime.Message, rec queue.Record, cfg *GraphConfig) (*graph.Message, []graph.Attachment, []string) {
+func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []graph.Attachment, []string) {
 	chosen, left := chooseHeaders(m.Fields, cfg.XHeaders)
 	g := &graph.Message{
 		Subject:                    m.Subject,

@@ -1,4 +1,4 @@
-package delivery
+package graphmail
 
 import (
 	"encoding/json"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 )
 
@@ -82,7 +83,7 @@ func readProgress(q queue.Progress) (p progress, err error) {
 // record returns what the queue is to record.
 func (p progress) record() queue.Progress {
 	document, _ := json.Marshal(p) // texts, numbers and times before the year 10000
-	return queue.Progress{Document: document, Leftover: p.leftover(), InDoubt: p.doubt() != NotSent}
+	return queue.Progress{Document: document, Leftover: p.leftover(), InDoubt: p.doubt() != delivery.NotSent}
 }
 
 // leftover reports whether a draft would remain if the message ended or were deleted now.
@@ -95,14 +96,14 @@ func (p progress) leftover() bool {
 }
 
 // doubt returns whether the message may have been sent.
-func (p progress) doubt() Doubt {
+func (p progress) doubt() delivery.Doubt {
 	switch {
 	case p.Send == sendAccepted, p.Send == sendRequested && time.Now().Before(p.Settle):
-		return Watched
+		return delivery.Watched
 	case p.Send == sendRequested:
-		return InDoubt
+		return delivery.InDoubt
 	}
-	return NotSent
+	return delivery.NotSent
 }
 
 // restart goes back to the beginning. The draft so far is no longer the message's.

@@ -1,21 +1,22 @@
-package delivery
+package graphmail
 
 import (
 	"context"
 
 	"graphrelay/graph"
+	"graphrelay/relay/delivery"
 )
 
 // recorder keeps the progress of a message and has it recorded.
 type recorder struct {
-	*Attempt
+	*delivery.Attempt
 	p progress
 	// draftRecorded: the queue has recorded that a draft may exist. The claim records
 	// that too, but it cannot be seen where a late draft was recorded before.
 	draftRecorded bool
 }
 
-func newRecorder(a *Attempt) (recorder, error) {
+func newRecorder(a *delivery.Attempt) (recorder, error) {
 	p, err := readProgress(a.Progress)
 	return recorder{Attempt: a, p: p, draftRecorded: p.DraftWanted || !p.LateDraft}, err
 }

@@ -1,10 +1,11 @@
-package delivery
+package graphmail
 
 import (
 	"encoding/json"
 	"testing"
 	"time"
 
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 )
 
@@ -54,20 +55,20 @@ func TestProgressFacts(t *testing.T) {
 	for name, tt := range map[string]struct {
 		p        progress
 		leftover bool
-		doubt    Doubt
+		doubt    delivery.Doubt
 	}{
 		"nothing":           {},
-		"draft wanted":      {progress{Path: pathDraft, DraftWanted: true}, true, NotSent},
-		"before the plan":   {progress{DraftWanted: true}, true, NotSent},
-		"unknown by MIME":   {progress{Path: pathMIME, DraftWanted: true}, false, NotSent},
-		"known by MIME":     {progress{Path: pathMIME, DraftWanted: true, DraftID: "AAk="}, true, NotSent},
-		"no draft":          {progress{Path: pathSendMail, DraftWanted: true}, false, NotSent},
-		"late draft":        {progress{Path: pathDraft, LateDraft: true}, true, NotSent},
-		"requested":         {progress{DraftID: "AAk=", Send: sendRequested, SendWanted: sentAt, Settle: later}, true, Watched},
-		"settled":           {progress{DraftID: "AAk=", Send: sendRequested, SendWanted: sentAt, Settle: sentAt}, true, InDoubt},
-		"refused":           {progress{DraftID: "AAk=", Send: sendRefused, SendWanted: sentAt, Settle: sentAt}, true, NotSent},
-		"accepted":          {progress{DraftID: "AAk=", Send: sendAccepted, SendWanted: sentAt, Settle: sentAt}, false, Watched},
-		"accepted, another": {progress{DraftID: "AAk=", LateDraft: true, Send: sendAccepted}, true, Watched},
+		"draft wanted":      {progress{Path: pathDraft, DraftWanted: true}, true, delivery.NotSent},
+		"before the plan":   {progress{DraftWanted: true}, true, delivery.NotSent},
+		"unknown by MIME":   {progress{Path: pathMIME, DraftWanted: true}, false, delivery.NotSent},
+		"known by MIME":     {progress{Path: pathMIME, DraftWanted: true, DraftID: "AAk="}, true, delivery.NotSent},
+		"no draft":          {progress{Path: pathSendMail, DraftWanted: true}, false, delivery.NotSent},
+		"late draft":        {progress{Path: pathDraft, LateDraft: true}, true, delivery.NotSent},
+		"requested":         {progress{DraftID: "AAk=", Send: sendRequested, SendWanted: sentAt, Settle: later}, true, delivery.Watched},
+		"settled":           {progress{DraftID: "AAk=", Send: sendRequested, SendWanted: sentAt, Settle: sentAt}, true, delivery.InDoubt},
+		"refused":           {progress{DraftID: "AAk=", Send: sendRefused, SendWanted: sentAt, Settle: sentAt}, true, delivery.NotSent},
+		"accepted":          {progress{DraftID: "AAk=", Send: sendAccepted, SendWanted: sentAt, Settle: sentAt}, false, delivery.Watched},
+		"accepted, another": {progress{DraftID: "AAk=", LateDraft: true, Send: sendAccepted}, true, delivery.Watched},
 	} {
 		if tt.p.leftover() != tt.leftover || tt.p.doubt() != tt.doubt {
 			t.Errorf("%s: leftover %v, doubt %v", name, tt.p.leftover(), tt.p.doubt())
@@ -89,7 +90,7 @@ func TestProgressAfterALostClaim(t *testing.T) {
 	} {
 		q := tt.before.record()
 		q.Leftover = true // by the claim
-		r, err := newRecorder(&Attempt{Progress: q})
+		r, err := newRecorder(&delivery.Attempt{Progress: q})
 		if err != nil || r.p.DraftWanted != tt.wanted || r.draftRecorded != tt.recorded {
 			t.Errorf("%s: draft wanted %v, recorded %v, %v", name, r.p.DraftWanted, r.draftRecorded, err)
 		}
@@ -106,11 +107,11 @@ func TestSendIsRequestedFirst(t *testing.T) {
 	}
 	p.requestSend(sentAt, sentAt.Add(time.Minute))
 	p.refuseSend()
-	if p.Send != sendRefused || p.doubt() != NotSent {
+	if p.Send != sendRefused || p.doubt() != delivery.NotSent {
 		t.Errorf("refused: %+v", p)
 	}
 	p.doubtSend(time.Now().Add(time.Hour))
-	if p.Send != sendRequested || p.doubt() != Watched {
+	if p.Send != sendRequested || p.doubt() != delivery.Watched {
 		t.Errorf("in doubt: %+v", p)
 	}
 	p.forgetSend()

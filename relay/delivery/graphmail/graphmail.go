@@ -1,4 +1,11 @@
-package delivery
+// Package graphmail sends messages by Microsoft Graph. It converts a message, walks it
+// through draft, attachments and send, and keeps record of that. It is the only place
+// where mime and graph meet.
+//
+// It promises that a message is sent at most once: each step is recorded before it is
+// requested, and an answer that was lost is resolved by looking at the mailbox, never by
+// asking again. Exactly the recipients of the envelope get the message.
+package graphmail
 
 import (
 	"cmp"
@@ -9,13 +16,14 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/mime"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/signature"
 )
 
-// GraphConfig is how messages go to Graph.
-type GraphConfig struct {
+// Config is how messages go to Graph.
+type Config struct {
 	Host        string                // this relay's name, in the Message-ID given to a message that has none
 	Connections map[string]Connection // by name; one that is not named is the zero Connection
 	Clients     Clients
@@ -49,36 +57,36 @@ type Connection struct {
 // that wraps graph.ErrNotConnected, that there may be one later.
 type Clients func(lane queue.Lane) (*graph.Client, error)
 
-// Outlet implements Outlet with Microsoft Graph.
-type GraphOutlet struct {
-	cfg     GraphConfig
+// Outlet implements delivery.Outlet with Microsoft Graph.
+type Outlet struct {
+	cfg     Config
 	backlog *backlog
 }
 
 // New returns an Outlet.
-func NewGraph(cfg GraphConfig) *GraphOutlet { return &GraphOutlet{cfg: cfg, backlog: newBacklog()} }
+func New(cfg Config) *Outlet { return &Outlet{cfg: cfg, backlog: newBacklog()} }
 
 // Inherit takes over what another Outlet knows of the mailboxes. It is called before the
 // first message.
-func (o *GraphOutlet) Inherit(other *GraphOutlet) { o.backlog = other.backlog }
+func (o *Outlet) Inherit(other *Outlet) { o.backlog = other.backlog }
 
-// Send implements Outlet.
-func (o *GraphOutlet) Send(ctx context.Context, a *Attempt) (Result, error) {
+// Send implements delivery.Outlet.
+func (o *Outlet) Send(ctx context.Context, a *delivery.Attempt) (delivery.Result, error) {
 	t, err := o.begin(ctx, a)
 	switch {
 	case errors.Is(err, errProgress):
-		return Result{Status: StatusHold, Reason: reason.Storage, Detail: err.Error()}, nil
+		return delivery.Result{Status: delivery.StatusHold, Reason: reason.Storage, Detail: err.Error()}, nil
 	case errors.Is(err, graph.ErrNotConnected):
-		return Result{Status: StatusHold, Reason: reason.NotConnected, Detail: err.Error()}, nil
+		return delivery.Result{Status: delivery.StatusHold, Reason: reason.NotConnected, Detail: err.Error()}, nil
 	case err != nil:
-		return Result{Status: StatusHold, Reason: reason.ConnectionRemoved, Detail: err.Error()}, nil
+		return delivery.Result{Status: delivery.StatusHold, Reason: reason.ConnectionRemoved, Detail: err.Error()}, nil
 	}
 	defer t.end()
 	return t.result(ctx, t.run(ctx))
 }
 
 // begin opens the progress of the attempt's message and its mailbox.
-func (o *GraphOutlet) begin(ctx context.Context, a *Attempt) (*transfer, error) {
+func (o *Outlet) begin(ctx context.Context, a *delivery.Attempt) (*transfer, error) {
 	r, err := newRecorder(a)
 	if err != nil {
 		return nil, err
@@ -100,7 +108,7 @@ type mailbox struct {
 	messageID string
 }
 
-func (o *GraphOutlet) openMailbox(ctx context.Context, m queue.Record) (mailbox, error) {
+func (o *Outlet) openMailbox(ctx context.Context, m queue.Record) (mailbox, error) {
 	client, err := o.cfg.Clients(m.Lane)
 	if err != nil {
 		return mailbox{}, err

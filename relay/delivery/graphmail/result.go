@@ -1,4 +1,4 @@
-package delivery
+package graphmail
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/reason"
 )
 
@@ -19,10 +20,10 @@ const (
 )
 
 // result turns the end of the steps into the attempt's result.
-func (t *transfer) result(ctx context.Context, err error) (r Result, _ error) {
+func (t *transfer) result(ctx context.Context, err error) (r delivery.Result, _ error) {
 	defer func() { r.Path, r.Doubt = t.p.Path, t.p.doubt() }()
 	if err == nil {
-		return Result{Status: StatusSent}, nil
+		return delivery.Result{Status: delivery.StatusSent}, nil
 	}
 	if ctx.Err() != nil {
 		return r, ctx.Err()
@@ -33,12 +34,12 @@ func (t *transfer) result(ctx context.Context, err error) (r Result, _ error) {
 	var e *graph.Error
 	switch {
 	case errors.As(err, &wait):
-		return Result{Status: StatusPending, Until: wait.until}, nil
+		return delivery.Result{Status: delivery.StatusPending, Until: wait.until}, nil
 	case errors.As(err, &large):
-		return Result{Status: StatusRefused, Reason: reason.TooLarge, Detail: large.Error()}, nil
+		return delivery.Result{Status: delivery.StatusRefused, Reason: reason.TooLarge, Detail: large.Error()}, nil
 	case errors.As(err, &never):
 		t.p.draftVanished() // if it is released, a new one is made
-		return Result{Status: StatusHold, Reason: reason.SendUnknown, Detail: never.Error()}, nil
+		return delivery.Result{Status: delivery.StatusHold, Reason: reason.SendUnknown, Detail: never.Error()}, nil
 	case errors.As(err, &e):
 		t.Note("refused", err.Error(), e.RequestID)
 		return t.refused(e, err), nil
@@ -47,8 +48,8 @@ func (t *transfer) result(ctx context.Context, err error) (r Result, _ error) {
 }
 
 // refused turns Graph's error into a result.
-func (t *transfer) refused(e *graph.Error, err error) Result {
-	r := Result{Status: StatusRetry, Reason: reason.Reason(e.Reason), Detail: err.Error()}
+func (t *transfer) refused(e *graph.Error, err error) delivery.Result {
+	r := delivery.Result{Status: delivery.StatusRetry, Reason: reason.Reason(e.Reason), Detail: err.Error()}
 	if e.Code != "" {
 		r.Diagnostic = fmt.Sprintf("%d %s: %s", e.Status, e.Code, e.Message)
 	}
@@ -61,27 +62,27 @@ func (t *transfer) refused(e *graph.Error, err error) Result {
 	case e.Class == graph.ClassMessage && e.Reason == graph.ReasonMailbox && t.mailbox.retry:
 		r.Detail = err.Error() + "; it may be an alias, whose owner cannot be looked up now" // see Config.Owner
 	case e.Class == graph.ClassMessage:
-		r.Status = StatusRefused
+		r.Status = delivery.StatusRefused
 	case e.Class == graph.ClassMailbox && e.Reason == graph.ReasonNotConnected:
-		r.Status = StatusHold // it is released when the mailbox is connected
+		r.Status = delivery.StatusHold // it is released when the mailbox is connected
 	case e.Class == graph.ClassMailbox:
-		pause(&r, PauseLane, e, mailboxPause)
+		pause(&r, delivery.PauseLane, e, mailboxPause)
 	case e.Class == graph.ClassConnection:
 		length := outagePause
 		if e.Reason == graph.ReasonAuth {
 			length = signInPause
 		}
-		pause(&r, PauseConnection, e, length)
+		pause(&r, delivery.PauseConnection, e, length)
 		r.Blameless = true
 	case e.Reason == graph.ReasonThrottled, e.RetryAfter > 0:
-		pause(&r, PauseLane, e, throttlePause)
+		pause(&r, delivery.PauseLane, e, throttlePause)
 		r.Blameless = true
 	}
 	return r
 }
 
 // pause adds a pause to the result: as long as Graph asks for, or else length.
-func pause(r *Result, what Pause, e *graph.Error, length time.Duration) {
+func pause(r *delivery.Result, what delivery.Pause, e *graph.Error, length time.Duration) {
 	r.Pause, r.Wait = what, length
 	if e.RetryAfter != 0 {
 		r.Wait = e.RetryAfter

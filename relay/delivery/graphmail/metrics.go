@@ -1,4 +1,4 @@
-package delivery
+package graphmail
 
 import (
 	"strconv"
@@ -8,24 +8,24 @@ import (
 )
 
 // Metrics counts the requests to Graph.
-type GraphMetrics struct {
+type Metrics struct {
 	requests  *prometheus.CounterVec
 	took      *prometheus.HistogramVec
 	throttled *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
 }
 
-var requestBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
+var buckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
 
-// NewGraphMetrics registers the metrics with r.
-func NewGraphMetrics(r prometheus.Registerer) *GraphMetrics {
+// NewMetrics registers the metrics with r.
+func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	m := &GraphMetrics{
+	m := &Metrics{
 		requests: counter("graphrelay_graph_requests_total", "Requests to Graph; status 0: no answer.", "operation", "status"),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "graphrelay_graph_request_seconds",
-			Help: "Time to Graph's answer.", Buckets: requestBuckets}, []string{"operation"}),
+			Help: "Time to Graph's answer.", Buckets: buckets}, []string{"operation"}),
 		throttled: counter("graphrelay_graph_throttled_total", "Answers of Graph that asked to slow down.", "connection"),
 		tokens:    counter("graphrelay_token_requests_total", "Requests for a token by result.", "connection", "result"),
 	}
@@ -34,7 +34,7 @@ func NewGraphMetrics(r prometheus.Registerer) *GraphMetrics {
 }
 
 // Observer returns the graph.Observer of a connection and makes its series appear.
-func (m *GraphMetrics) Observer(connection string) *Observer {
+func (m *Metrics) Observer(connection string) *Observer {
 	m.throttled.WithLabelValues(connection)
 	m.tokens.WithLabelValues(connection, "ok")
 	m.tokens.WithLabelValues(connection, "failed")
@@ -45,7 +45,7 @@ func (m *GraphMetrics) Observer(connection string) *Observer {
 
 // Observer counts one connection's requests.
 type Observer struct {
-	m          *GraphMetrics
+	m          *Metrics
 	connection string
 }
 

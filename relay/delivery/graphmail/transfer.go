@@ -1,4 +1,4 @@
-package delivery
+package graphmail
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // transfer is one attempt to send a message by Graph.
 type transfer struct {
 	recorder
-	o       *GraphOutlet
+	o       *Outlet
 	mailbox mailbox
 	plan    *plan // nil as long as the message is only being looked for
 

@@ -1,4 +1,4 @@
-package delivery
+package graphmail
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/relay/delivery"
 	"graphrelay/relay/queue"
 )
 
@@ -17,9 +18,9 @@ const (
 	lateDraftTime = 10 * time.Minute
 )
 
-// Abandon implements Outlet. It removes the message's draft, also one whose id
+// Abandon implements delivery.Outlet. It removes the message's draft, also one whose id
 // was never learned.
-func (o *GraphOutlet) Abandon(ctx context.Context, a *Attempt) (again time.Time) {
+func (o *Outlet) Abandon(ctx context.Context, a *delivery.Attempt) (again time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, abandonTime)
 	defer cancel()
 	t, err := o.begin(ctx, a)
@@ -100,9 +101,9 @@ func (t *transfer) removeDraft(ctx context.Context, id string) (graph.Reply, err
 	return t.mailbox.Delete(ctx, id)
 }
 
-// Cleanup implements Outlet. It removes the message's drafts, but neither the copy
+// Cleanup implements delivery.Outlet. It removes the message's drafts, but neither the copy
 // of what was sent nor anything that is on its way.
-func (o *GraphOutlet) Cleanup(ctx context.Context, c queue.Cleanup) (done bool, err error) {
+func (o *Outlet) Cleanup(ctx context.Context, c queue.Cleanup) (done bool, err error) {
 	log := o.cfg.Log.With("id", c.ID)
 	p, err := readProgress(c.Progress)
 	if err != nil {

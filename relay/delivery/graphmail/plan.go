@@ -1,4 +1,4 @@
-package delivery
+package graphmail
 
 import (
 	"bytes"
@@ -39,7 +39,7 @@ func (u unsendable) Error() string { return string(u) }
 // makePlan chooses the path: MIME for what JSON would break, sendMail where a
 // draft is not allowed or no copy is wanted, else a draft. What does not fit the
 // first choice takes the next, unless that would break a signature or a cipher.
-func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *GraphConfig) (*plan, error) {
+func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, error) {
 	conn := cfg.Connections[rec.Lane.Connection]
 	p := &plan{path: pathDraft, messageID: messageID(rec, cfg.Host)}
 	if m.Kind != mime.KindOrdinary {
@@ -77,7 +77,7 @@ func breaksAsJSON(k mime.Kind) bool { return k == mime.KindSigned || k == mime.K
 
 // asMIME keeps the stored message but for its top header's recipients, which
 // become the envelope's, and for what a sender rule says.
-func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *GraphConfig) error {
+func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) error {
 	set, notes := p.header(m, rec)
 	head, offset, err := mime.EditHeader(s.message, s.message.Size(), cfg.MIME, set)
 	if err != nil {
