@@ -53,13 +53,13 @@ func TestCheckOnline(t *testing.T) {
 			if tt.app.Roles == nil {
 				tt.app.Roles = all
 			}
-			s, url := simWith(t, simulator.Options{Apps: []simulator.App{tt.app}, Users: []simulator.User{{Address: "anna@contoso.test", Aliases: []string{"sales@contoso.test"}}}})
+			s, url := Simulate(t, simulator.Options{Apps: []simulator.App{tt.app}, Users: []simulator.User{{Address: "anna@contoso.test", Aliases: []string{"sales@contoso.test"}}}})
 			if tt.fault != nil {
 				if _, err := s.AddFault(*tt.fault); err != nil {
 					t.Fatal(err)
 				}
 			}
-			cfg := settings(t, t.TempDir(), url, "")
+			cfg := Settings(t, t.TempDir(), url, "")
 			if tt.change != nil {
 				tt.change(cfg)
 			}
@@ -136,7 +136,7 @@ func TestCheckOnlineClock(t *testing.T) {
 		_, _ = w.Write(answer.Body.Bytes())
 	}))
 	t.Cleanup(server.Close)
-	cfg := settings(t, t.TempDir(), server.URL, "")
+	cfg := Settings(t, t.TempDir(), server.URL, "")
 	got := checkOnline(t, cfg, &cfg.Connections[0], "anna@contoso.test")
 	if !got.Good || got.ClockAhead < 175 || got.ClockAhead > 200 || !strings.Contains(strings.Join(got.Warnings, "\n"), "set it by NTP") {
 		t.Errorf("%+v", got)

@@ -32,7 +32,7 @@ type ownersRig struct {
 	*testing.T
 	sim   *simulator.Simulator
 	cfg   *config.Config
-	relay *Relay
+	relay *Running
 	log   testlog.Buffer
 }
 
@@ -41,7 +41,7 @@ const tokenKey = "EHq8pkIS0zXBqH2rUY1iHwxpV9Ejh5XzWzA2lfoXd3M="
 func startOwners(t *testing.T, o simulator.Options) *ownersRig {
 	t.Helper()
 	o.RequireContract = true
-	s, graphURL := simWith(t, o)
+	s, graphURL := Simulate(t, o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ admin: {address: "127.0.0.1:%s"}
 			t.Errorf("contract broken: %+v", v)
 		}
 	})
-	r.relay = startRelay(t, cfg, &r.log)
+	r.relay = Run(t, cfg, &r.log)
 	return r
 }
 
@@ -139,7 +139,7 @@ func TestConnectedMailboxes(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	waitSent(t, r.sim, owners*each)
+	WaitSent(t, r.sim, owners*each)
 	for _, m := range r.sim.Sent() {
 		if !strings.HasPrefix(m.Subject, m.Mailbox) {
 			t.Errorf("%q was sent from %s", m.Subject, m.Mailbox)
@@ -149,7 +149,7 @@ func TestConnectedMailboxes(t *testing.T) {
 		t.Errorf("%d requests with another mailbox's token", n)
 	}
 	lanes := map[queue.Lane]bool{}
-	sent, err := r.relay.store.List(t.Context(), queue.Filter{States: []queue.State{queue.Sent}})
+	sent, err := r.relay.Store.List(t.Context(), queue.Filter{States: []queue.State{queue.Sent}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestConsentEnds(t *testing.T) {
 	if err := r.send("anna@contoso.test", "1", nil); err != nil {
 		t.Fatal(err)
 	}
-	waitSent(t, r.sim, 1)
+	WaitSent(t, r.sim, 1)
 	r.sim.Revoke("anna@contoso.test")
 	for _, subject := range []string{"2", "3"} {
 		if err := r.send("anna@contoso.test", subject, nil); err != nil {
@@ -183,7 +183,7 @@ func TestConsentEnds(t *testing.T) {
 		}
 	}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		held, err := r.relay.store.List(t.Context(), queue.Filter{States: []queue.State{queue.Held}})
+		held, err := r.relay.Store.List(t.Context(), queue.Filter{States: []queue.State{queue.Held}})
 		if err != nil || time.Now().After(end) {
 			t.Fatal(held, err)
 		}
@@ -204,7 +204,7 @@ func TestConsentEnds(t *testing.T) {
 	if _, err := r.signIn(k, "anna@contoso.test", "anna@contoso.test"); err != nil {
 		t.Fatal(err)
 	}
-	waitSent(t, r.sim, 3)
+	WaitSent(t, r.sim, 3)
 }
 
 // Who signs in as somebody else connects nothing, and replaces nothing.
@@ -220,7 +220,7 @@ func TestConnectAnothersMailbox(t *testing.T) {
 	if err := r.send("anna@contoso.test", "still", nil); err != nil {
 		t.Fatal(err)
 	}
-	waitSent(t, r.sim, 1)
+	WaitSent(t, r.sim, 1)
 	if _, err := r.signIn(k, "team@contoso.test", "bob@contoso.test"); err != nil {
 		t.Errorf("with full access: %v", err)
 	}
@@ -267,7 +267,7 @@ func TestConnectedUser(t *testing.T) {
 	if err := r.send("anna@contoso.test", "new", auth(second)); err != nil {
 		t.Error(err)
 	}
-	waitSent(t, r.sim, 2)
+	WaitSent(t, r.sim, 2)
 	if err := k.Disconnect(t.Context(), "ANNA@contoso.test"); err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +331,7 @@ func TestConnectPage(t *testing.T) {
 	if err := r.send("anna@contoso.test", "s", smtp.PlainAuth("", "anna@contoso.test", password[1], "127.0.0.1")); err != nil {
 		t.Error(err)
 	}
-	waitSent(t, r.sim, 1)
+	WaitSent(t, r.sim, 1)
 	resp, err = owner.Get(resp.Request.URL.String())
 	if status, _ := page(t, resp, err); status != http.StatusBadRequest {
 		t.Errorf("the same answer twice: %d", status)
@@ -384,7 +384,7 @@ func TestTokenKeyRotates(t *testing.T) {
 		if err := r.send("anna@contoso.test", fmt.Sprint(i), nil); err != nil {
 			t.Fatal(err)
 		}
-		waitSent(t, r.sim, i+1)
+		WaitSent(t, r.sim, i+1)
 	}
 	if _, err := mailboxes.OpenConnector(context.Background(), &config.Config{}, slog.New(slog.DiscardHandler)); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("without a delegated connection: %v", err)

@@ -37,13 +37,13 @@ admin: {address: "localhost:0"}
 // The connection is the rule's, else the user's, else the domain's, and with it go
 // sign-in, mailbox and bounce; no connection lets anybody send as another.
 func TestWhichConnection(t *testing.T) {
-	contoso, first := simWith(t, simulator.Options{RequireContract: true, Apps: []simulator.App{{Tenant: "contoso.test", Secret: "one"}}})
-	fabrikam, second := simWith(t, simulator.Options{RequireContract: true, Apps: []simulator.App{{Tenant: "fabrikam.test", Secret: "two"}}})
+	contoso, first := Simulate(t, simulator.Options{RequireContract: true, Apps: []simulator.App{{Tenant: "contoso.test", Secret: "one"}}})
+	fabrikam, second := Simulate(t, simulator.Options{RequireContract: true, Apps: []simulator.App{{Tenant: "fabrikam.test", Secret: "two"}}})
 	cfg, err := config.Parse(fmt.Appendf(nil, connectionsConfig, filepath.ToSlash(t.TempDir()), crmHash, first, second), "relay.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := startRelay(t, cfg, io.Discard)
+	r := Run(t, cfg, io.Discard)
 	send := func(user, from string) error {
 		var auth smtp.Auth
 		if user != "" {
@@ -97,7 +97,7 @@ func TestWhichConnection(t *testing.T) {
 	if err := send("news", "anna@contoso.test"); err != nil {
 		t.Fatal(err)
 	}
-	waitSent(t, fabrikam, before+1)
+	WaitSent(t, fabrikam, before+1)
 	last := fabrikam.Ledger()[before]
 	if last.Mailbox != "anna@contoso.test" || strings.Join(last.Recipients(), " ") != "anna@contoso.test" || !strings.HasPrefix(last.Subject, "Undelivered") || len(contoso.Ledger()) != sent {
 		t.Errorf("the bounce: %+v", last)
@@ -107,10 +107,10 @@ func TestWhichConnection(t *testing.T) {
 // Two connections of one application share what Graph allows it for a mailbox, over a
 // reload too, one that brings the second connection included.
 func TestOneApplication(t *testing.T) {
-	s, url := simWith(t, simulator.Options{RequireContract: true, Latency: 20 * time.Millisecond, SendDelay: -1})
+	s, url := Simulate(t, simulator.Options{RequireContract: true, Latency: 20 * time.Millisecond, SendDelay: -1})
 	dir := t.TempDir()
 	load := func(connections int) *config.Config {
-		cfg := settings(t, dir, url, "")
+		cfg := Settings(t, dir, url, "")
 		cfg.Delivery.MailboxConcurrency = 1
 		for i := range connections {
 			other := cfg.Connections[0]
@@ -124,7 +124,7 @@ func TestOneApplication(t *testing.T) {
 		}
 		return cfg
 	}
-	r := startRelay(t, load(1), io.Discard)
+	r := Run(t, load(1), io.Discard)
 	sent := 0
 	for connections := 1; connections <= 2; connections++ {
 		for range 5 {
@@ -141,7 +141,7 @@ func TestOneApplication(t *testing.T) {
 			}
 		}
 	}
-	waitSent(t, s, sent)
+	WaitSent(t, s, sent)
 	if n := s.Stats().MaxConcurrency["a@contoso.test"]; n != 1 {
 		t.Errorf("%d requests at a time to the mailbox, want 1", n)
 	}

@@ -72,13 +72,13 @@ func TestDialogs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := startRelay(t, cfg, io.Discard)
+			r := Run(t, cfg, io.Discard)
 			runDialog(t, r, lines)
 		})
 	}
 }
 
-func runDialog(t *testing.T, r *Relay, lines []string) {
+func runDialog(t *testing.T, r *Running, lines []string) {
 	t.Helper()
 	nc, err := net.Dial("tcp", r.Address("127.0.0.1:0"))
 	if err != nil {
@@ -103,7 +103,7 @@ func runDialog(t *testing.T, r *Relay, lines []string) {
 			}
 		case "!":
 			if want, ok := strings.CutPrefix(rest, "queued: "); ok {
-				list, err := r.store.List(t.Context(), queue.Filter{})
+				list, err := r.Store.List(t.Context(), queue.Filter{})
 				if got := fmt.Sprint(len(list)); err != nil || got != want {
 					t.Fatalf("line %d: %s messages, %v; want %s", n+1, got, err, want)
 				}

@@ -33,7 +33,7 @@ func TestAlias(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitSent(t, p.sim, 2)
+	WaitSent(t, p.sim, 2)
 	shown := map[string]bool{}
 	for _, m := range p.sim.Sent() {
 		shown[m.From.Address] = true
@@ -49,7 +49,7 @@ func TestAlias(t *testing.T) {
 			t.Errorf("%d %s", c.Status, c.Path)
 		}
 	}
-	lanes, err := p.relay.store.List(t.Context(), queue.Filter{})
+	lanes, err := p.relay.Store.List(t.Context(), queue.Filter{})
 	if err != nil || len(lanes) != 2 || lanes[0].Lane != lanes[1].Lane {
 		t.Errorf("%+v, %v", lanes, err)
 	}
@@ -70,7 +70,7 @@ func TestUnknownSender(t *testing.T) {
 	if err := p.from("", "anna@contoso.test"); err != nil {
 		t.Error(err)
 	}
-	waitSent(t, p.sim, 1)
+	WaitSent(t, p.sim, 1)
 }
 
 // Without the right, and while the directory cannot be asked, mail is taken; a mailbox that
@@ -80,7 +80,7 @@ func TestDirectoryAway(t *testing.T) {
 	if err := p.from("anna@contoso.test", "anna@contoso.test"); err != nil {
 		t.Fatal(err)
 	}
-	waitSent(t, p.sim, 1)
+	WaitSent(t, p.sim, 1)
 	if n := p.sim.Stats().Calls[simulator.OpFindUser]; n != 1 {
 		t.Errorf("%d look-ups without the right", n)
 	}
@@ -93,7 +93,7 @@ func TestDirectoryAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) { // refused, but not for good
-		list, err := p.relay.store.List(t.Context(), queue.Filter{})
+		list, err := p.relay.Store.List(t.Context(), queue.Filter{})
 		if err != nil || len(list) != 1 || time.Now().After(end) {
 			t.Fatal(list, err)
 		}
@@ -102,10 +102,10 @@ func TestDirectoryAway(t *testing.T) {
 		}
 	}
 	p.sim.ClearFaults()
-	if err := p.relay.Reload(p.relay.current.cfg); err != nil { // which asks again at once
+	if err := p.relay.Reload(p.relay.Config); err != nil { // which asks again at once
 		t.Fatal(err)
 	}
-	waitSent(t, p.sim, 1)
+	WaitSent(t, p.sim, 1)
 	if m := p.sim.Sent()[0]; m.Mailbox != "anna@contoso.test" || m.From.Address != "sales@contoso.test" {
 		t.Errorf("sent from %s as %s", m.Mailbox, m.From.Address)
 	}
@@ -116,7 +116,7 @@ func TestDirectoryOff(t *testing.T) {
 	if err := p.from("anna@contoso.test", "anna@contoso.test"); err != nil {
 		t.Fatal(err)
 	}
-	waitSent(t, p.sim, 1)
+	WaitSent(t, p.sim, 1)
 	if n := p.sim.Stats().Calls[simulator.OpFindUser]; n != 0 {
 		t.Errorf("%d look-ups", n)
 	}

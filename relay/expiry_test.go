@@ -7,25 +7,26 @@ import (
 	"testing"
 	"time"
 
+	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
 )
 
 // The metric and the text of /readyz tell of each connection; a reload takes another date.
 func TestCredentialExpiry(t *testing.T) {
-	_, url := sim(t)
-	cfg := settings(t, t.TempDir(), url, "")
+	_, url := Simulate(t, simulator.Options{RequireContract: true})
+	cfg := Settings(t, t.TempDir(), url, "")
 	end := time.Now().Add(10*24*time.Hour + time.Hour).Truncate(time.Second)
 	cfg.Connections[0].ClientSecretExpires = config.Date(end)
-	r, err := Start(t.Context(), cfg, io.Discard)
+	r, err := Open(t, cfg, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	name := cfg.Connections[0].Name
 	series := fmt.Sprintf("\ngraphrelay_credential_expiry_timestamp_seconds{connection=%q} ", name)
-	if body := get(t, r, "/metrics"); !strings.Contains(body, fmt.Sprintf("%s%v\n", series, float64(end.Unix()))) {
+	if body := r.Get(t, "/metrics"); !strings.Contains(body, fmt.Sprintf("%s%v\n", series, float64(end.Unix()))) {
 		t.Error("the metric has not the date")
 	}
-	if got := get(t, r, "/readyz"); !strings.HasPrefix(got, "200 ready\nthe client secret of connection "+name+" expires on ") || !strings.Contains(got, "in 10 days") {
+	if got := r.Get(t, "/readyz"); !strings.HasPrefix(got, "200 ready\nthe client secret of connection "+name+" expires on ") || !strings.Contains(got, "in 10 days") {
 		t.Errorf("/readyz: %q", got)
 	}
 	next := *cfg
@@ -34,10 +35,10 @@ func TestCredentialExpiry(t *testing.T) {
 	if err := r.Reload(&next); err != nil {
 		t.Fatal(err)
 	}
-	if body := get(t, r, "/metrics"); !strings.Contains(body, series+"NaN\n") {
+	if body := r.Get(t, "/metrics"); !strings.Contains(body, series+"NaN\n") {
 		t.Error("the metric keeps a date that is not known any more")
 	}
-	if got := get(t, r, "/readyz"); got != "200 ready\n" {
+	if got := r.Get(t, "/readyz"); got != "200 ready\n" {
 		t.Errorf("/readyz: %q", got)
 	}
 	if err := r.Stop(); err != nil {

@@ -30,7 +30,7 @@ type visitorsRig struct {
 	sim   *simulator.Simulator
 	url   string
 	cfg   *config.Config
-	relay *Relay
+	relay *Running
 	log   testlog.Buffer
 }
 
@@ -44,7 +44,7 @@ func startVisitors(t *testing.T, o simulator.Options) *visitorsRig {
 		{Tenant: "fabrikam.test", ClientID: "bbbbbbbb-1111-2222-3333-444444444444", Secret: "secret-of-b"},
 	}
 	r := &visitorsRig{T: t}
-	r.sim, r.url = simWith(t, o)
+	r.sim, r.url = Simulate(t, o)
 	dir := t.TempDir()
 	var err error
 	r.cfg, err = config.Parse(fmt.Appendf(nil, `
@@ -64,7 +64,7 @@ admin: {address: "localhost:0"}
 func (r *visitorsRig) start() {
 	r.Helper()
 	var err error
-	if r.relay, err = Start(r.Context(), r.cfg, &r.log); err != nil {
+	if r.relay, err = Open(r.T, r.cfg, &r.log); err != nil {
 		r.Fatal(err)
 	}
 }
@@ -116,7 +116,7 @@ func TestPassThrough(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitSent(t, r.sim, 3)
+	WaitSent(t, r.sim, 3)
 	if n := r.sim.Stats().Calls[simulator.OpToken]; n != 2 {
 		t.Errorf("%d tokens for two applications", n)
 	}
@@ -138,7 +138,7 @@ func TestPassThrough(t *testing.T) {
 	if strings.Contains(r.log.String(), "secret-of-") {
 		t.Error("a secret is in the log")
 	}
-	m := get(t, r.relay, "/metrics")
+	m := r.relay.Get(t, "/metrics")
 	for _, line := range []string{`graphrelay_messages_delivered_total{connection="visitors",path="draft"} 3`,
 		`graphrelay_graph_requests_total{operation="send",status="202"} 3`, `graphrelay_token_requests_total{connection="visitors",result="ok"} 2`} {
 		if !strings.Contains(m, line) {
@@ -166,7 +166,7 @@ func TestPassThroughLoginDown(t *testing.T) {
 func (r *visitorsRig) wantHeld(n int) {
 	r.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		held, err := r.relay.store.List(r.Context(), queue.Filter{States: []queue.State{queue.Held}, Reason: "not_connected"})
+		held, err := r.relay.Store.List(r.Context(), queue.Filter{States: []queue.State{queue.Held}, Reason: "not_connected"})
 		if err != nil || time.Now().After(end) {
 			r.Fatal(held, err, r.log.String())
 		}
@@ -197,7 +197,7 @@ func TestPassThroughRestart(t *testing.T) {
 	if err := r.send(plain(visitorA, "secret-of-a"), "anna@contoso.test", "3"); err != nil {
 		t.Fatal(err)
 	}
-	waitSent(t, r.sim, 2)
+	WaitSent(t, r.sim, 2)
 	r.wantHeld(1)
 	if err := r.relay.Reload(r.cfg); err != nil { // keeps who is signed in
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestPassThroughRestart(t *testing.T) {
 	if err := r.send(plain(visitorB, "secret-of-b"), "carl@fabrikam.test", "4"); err != nil {
 		t.Fatal(err)
 	}
-	waitSent(t, r.sim, 4)
+	WaitSent(t, r.sim, 4)
 }
 
 // ownToken is a token for Graph that the client has got by itself.
@@ -257,7 +257,7 @@ func TestBearer(t *testing.T) {
 			if err := r.send(good, "anna@contoso.test", "1"); err != nil {
 				t.Fatal(err)
 			}
-			waitSent(t, r.sim, 1)
+			WaitSent(t, r.sim, 1)
 			for name, bad := range map[string]bearer{
 				"an app's, for anybody": {mechanism, "anna@contoso.test", r.ownToken("dddddddd-1111-2222-3333-444444444444@contoso.test", "secret-of-d")},
 				"another owner's":       {mechanism, "anna@contoso.test", r.ownersToken("mallory@contoso.test")},
@@ -277,7 +277,7 @@ func TestBearer(t *testing.T) {
 			if err := r.send(good, "anna@contoso.test", "3"); err != nil {
 				t.Fatal(err)
 			}
-			waitSent(t, r.sim, 3)
+			WaitSent(t, r.sim, 3)
 			sendOnly := bearer{mechanism, "bob@contoso.test", r.ownersToken("bob@contoso.test")}
 			if err := r.send(sendOnly, "bob@contoso.test", "send only"); err != nil {
 				t.Error(err) // whether drafts may be made is the connection's mail_readwrite to say

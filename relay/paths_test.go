@@ -27,14 +27,14 @@ func invitation(method string) string {
 type pathRig struct {
 	*testing.T
 	sim   *simulator.Simulator
-	relay *Relay
+	relay *Running
 }
 
 func startPaths(t *testing.T, o simulator.Options, change func(*config.Config)) *pathRig {
 	t.Helper()
 	o.RequireContract = true
-	s, url := simWith(t, o)
-	cfg := settings(t, t.TempDir(), url, "")
+	s, url := Simulate(t, o)
+	cfg := Settings(t, t.TempDir(), url, "")
 	cfg.Delivery.SendSettle = config.Duration(300 * time.Millisecond)
 	cfg.Delivery.RetryDelays = []config.Duration{config.Duration(20 * time.Millisecond)}
 	cfg.Delivery.RequestTimeout = config.Duration(2 * time.Second)
@@ -46,7 +46,7 @@ func startPaths(t *testing.T, o simulator.Options, change func(*config.Config)) 
 			t.Errorf("contract broken: %+v", v)
 		}
 	})
-	r := startRelay(t, cfg, io.Discard)
+	r := Run(t, cfg, io.Discard)
 	return &pathRig{t, s, r}
 }
 
@@ -57,7 +57,7 @@ func (p *pathRig) deliver(to []string, raw string) queue.Record {
 		p.Fatal(err)
 	}
 	for range 3000 {
-		list, err := p.relay.store.List(p.Context(), queue.Filter{States: []queue.State{queue.Sent, queue.Failed, queue.Held}})
+		list, err := p.relay.Store.List(p.Context(), queue.Filter{States: []queue.State{queue.Sent, queue.Failed, queue.Held}})
 		if err != nil {
 			p.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func (p *pathRig) deliver(to []string, raw string) queue.Record {
 // notes are the details of what the conversion reported.
 func (p *pathRig) notes(id string) string {
 	p.Helper()
-	_, events, err := p.relay.store.Get(p.Context(), id)
+	_, events, err := p.relay.Store.Get(p.Context(), id)
 	if err != nil {
 		p.Fatal(err)
 	}

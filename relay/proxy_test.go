@@ -128,10 +128,10 @@ func TestProxy(t *testing.T) {
 	g := newGateway(t)
 	writeFile(t, filepath.Join(g.dir, "proxy.secret"), proxyPassword+"\n")
 	testcert.WriteCert(t, filepath.Join(g.dir, "ca.crt"), g.authority.Cert)
-	r := startRelay(t, g.load(withCA), &g.log)
+	r := Run(t, g.load(withCA), &g.log)
 	file := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef\r\n", 70_000) // goes by an upload session
 	g.send(r, "Content-Type: application/x-large\r\nContent-Disposition: attachment\r\n\r\n"+file)
-	waitSent(t, g.sim, 1)
+	WaitSent(t, g.sim, 1)
 	if n := g.sim.Stats().Calls[simulator.OpUpload]; n == 0 {
 		t.Error("nothing was uploaded")
 	}
@@ -160,7 +160,7 @@ func TestProxyRefuses(t *testing.T) {
 			if e, ok := err.(*graph.Error); !ok || e.Class != graph.ClassConnection || e.Reason != graph.ReasonNetwork || e.Ambiguous {
 				t.Errorf("the token: %+v", err)
 			}
-			r := startRelay(t, cfg, &g.log)
+			r := Run(t, cfg, &g.log)
 			g.send(r, "\r\ntext")
 			waiting := g.deferred(r)
 			if waiting.Attempts != 0 || waiting.Reason != reason.Network || !strings.Contains(waiting.Detail, tt.detail) {
@@ -171,8 +171,8 @@ func TestProxyRefuses(t *testing.T) {
 					t.Fatalf("the log does not say it:\n%s", g.log.String())
 				}
 			}
-			_, events, err := r.store.Get(t.Context(), waiting.ID)
-			shown := fmt.Sprintf("%s %+v %v %v %s %+v", g.log.String(), events, err, waiting, get(t, r, "/metrics"), cfg)
+			_, events, err := r.Store.Get(t.Context(), waiting.ID)
+			shown := fmt.Sprintf("%s %+v %v %v %s %+v", g.log.String(), events, err, waiting, r.Get(t, "/metrics"), cfg)
 			for _, secret := range []string{tt.password, base64.StdEncoding.EncodeToString([]byte("relay:" + tt.password))} {
 				if strings.Contains(shown, secret) {
 					t.Errorf("the password is shown:\n%s", shown)
@@ -183,21 +183,21 @@ func TestProxyRefuses(t *testing.T) {
 			if err := r.Reload(g.load(withCA)); err != nil {
 				t.Fatal(err)
 			}
-			waitSent(t, g.sim, 1)
+			WaitSent(t, g.sim, 1)
 		})
 	}
 }
 
-func (g *gateway) send(r *Relay, body string) {
+func (g *gateway) send(r *Running, body string) {
 	g.Helper()
 	p := &pathRig{g.T, g.sim, r}
 	p.submit("a@contoso.test", []string{"b@example.test"}, []byte("From: a@contoso.test\r\nTo: b@example.test\r\nSubject: s\r\nMIME-Version: 1.0\r\n"+body))
 }
 
-func (g *gateway) deferred(r *Relay) queue.Record {
+func (g *gateway) deferred(r *Running) queue.Record {
 	g.Helper()
 	for range 3000 {
-		list, err := r.store.List(g.Context(), queue.Filter{})
+		list, err := r.Store.List(g.Context(), queue.Filter{})
 		if err != nil {
 			g.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
 )
 
@@ -14,18 +15,18 @@ import (
 // only now counts from what the queue knows.
 func TestRatesLast(t *testing.T) {
 	dir := t.TempDir()
-	_, url := sim(t)
+	_, url := Simulate(t, simulator.Options{RequireContract: true})
 	load := func(rates config.Rates) *config.Config {
-		cfg := settings(t, dir, url, "")
+		cfg := Settings(t, dir, url, "")
 		cfg.Senders = []config.Sender{{Match: pattern(t, "*@printers.local"), Mailbox: "scanner@contoso.test", ReplyTo: config.ReplyToNone}}
 		cfg.Rates = rates
 		return cfg
 	}
-	var r *Relay
+	var r *Running
 	start := func(rates config.Rates) {
 		t.Helper()
 		var err error
-		if r, err = Start(t.Context(), load(rates), io.Discard); err != nil {
+		if r, err = Open(t, load(rates), io.Discard); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,25 +32,25 @@ func TestRemedies(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.options.SendDelay = -1
-			s, url := simWith(t, tt.options)
+			s, url := Simulate(t, tt.options)
 			if tt.fault != nil {
 				if _, err := s.AddFault(*tt.fault); err != nil {
 					t.Fatal(err)
 				}
 			}
-			cfg := settings(t, t.TempDir(), url, "")
+			cfg := Settings(t, t.TempDir(), url, "")
 			team, err := config.ParsePattern("team@contoso.test")
 			if err != nil {
 				t.Fatal(err)
 			}
 			cfg.Senders = []config.Sender{{Match: team, Mailbox: "anna@contoso.test", From: config.FromOriginal}}
 			var log testlog.Buffer
-			r := startRelay(t, cfg, &log)
+			r := Run(t, cfg, &log)
 			if err := smtp.SendMail(r.Address("127.0.0.1:0"), nil, tt.from, []string{"b@example.test"}, []byte("From: "+tt.from+"\r\n\r\nbody\r\n")); err != nil {
 				t.Fatal(err)
 			}
 			told := func() bool {
-				list, err := r.store.List(t.Context(), queue.Filter{})
+				list, err := r.Store.List(t.Context(), queue.Filter{})
 				if err != nil {
 					t.Fatal(err)
 				}

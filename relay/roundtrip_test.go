@@ -55,7 +55,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	read := 0
 	for i, m := range list {
-		r, _, err := p.relay.store.Get(t.Context(), ids[i])
+		r, _, err := p.relay.Store.Get(t.Context(), ids[i])
 		if err != nil {
 			t.Fatal(err)
 		}

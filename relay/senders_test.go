@@ -22,11 +22,11 @@ senders:
   - {match: "crm@app.test", users: [crm], mailbox: crm@contoso.test}
   - {match: "*", networks: [127.0.0.0/8], mailbox: scanner@contoso.test}
 `
-	s, url := simWith(t, simulator.Options{SendDelay: -1, RequireContract: true})
-	cfg := settings(t, t.TempDir(), url, `]
+	s, url := Simulate(t, simulator.Options{SendDelay: -1, RequireContract: true})
+	cfg := Settings(t, t.TempDir(), url, `]
 users: [{name: crm, password_hash: "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C", senders: ["*@app.test"]}]`+rules+"#")
 	cfg.Listeners[0].Auth = smtpd.AuthOptional
-	r := startRelay(t, cfg, &testlog.Buffer{})
+	r := Run(t, cfg, &testlog.Buffer{})
 	crm := smtp.PlainAuth("", "crm", "crm-secret", "127.0.0.1")
 	for i, tt := range []struct {
 		name, envelope, header         string
@@ -51,7 +51,7 @@ users: [{name: crm, password_hash: "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr99
 			t.Errorf("%s: %v", tt.name, err)
 			continue
 		}
-		waitSent(t, s, i+1)
+		WaitSent(t, s, i+1)
 		for _, m := range s.Sent() {
 			if m.Subject != subject {
 				continue

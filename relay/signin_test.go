@@ -11,19 +11,19 @@ import (
 // A relay in App Service sends with its managed identity, and asks for a new token when
 // Graph takes the old one no more.
 func TestManagedIdentitySends(t *testing.T) {
-	s, url := simWith(t, simulator.Options{SendDelay: -1})
+	s, url := Simulate(t, simulator.Options{SendDelay: -1})
 	t.Setenv("IDENTITY_ENDPOINT", url+"/msi/token")
 	t.Setenv("IDENTITY_HEADER", simulator.IdentityHeader)
 	t.Setenv("IMDS_ENDPOINT", "")
-	cfg := settings(t, t.TempDir(), url, "")
+	cfg := Settings(t, t.TempDir(), url, "")
 	c := &cfg.Connections[0]
 	c.SignIn, c.Tenant, c.ClientID, c.ClientSecret = config.SignInManaged, "", "", config.Secret{}
-	r := startRelay(t, cfg, io.Discard)
+	r := Run(t, cfg, io.Discard)
 	for n := range 2 {
-		if err := send(t, r, "127.0.0.1:0", "s"); err != nil {
+		if err := r.Send("127.0.0.1:0", "s"); err != nil {
 			t.Fatal(err)
 		}
-		waitSent(t, s, n+1)
+		WaitSent(t, s, n+1)
 		s.RevokeTokens()
 	}
 	if n := s.Stats().Calls[simulator.OpToken]; n != 2 {

@@ -77,7 +77,7 @@ func (p *pathRig) data(c *textproto.Conn, raw []byte) (id string) {
 func (p *pathRig) finished(id string) queue.Record {
 	p.Helper()
 	for range 24000 {
-		r, _, err := p.relay.store.Get(p.Context(), id)
+		r, _, err := p.relay.Store.Get(p.Context(), id)
 		if err != nil {
 			p.Fatal(err)
 		}

@@ -320,7 +320,7 @@ func TestExpiryMetric(t *testing.T) {
 	series := func(listener string, c *x509.Certificate) string {
 		return fmt.Sprintf("\n%s{listener=%q} %v\n", name, listener, float64(c.NotAfter.Unix()))
 	}
-	body := get(t, rig.relay, "/metrics")
+	body := rig.relay.Get(t, "/metrics")
 	for _, want := range []string{series("starttls", shared), series("implicit-own", own)} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the metrics lack %q", want)
@@ -329,12 +329,12 @@ func TestExpiryMetric(t *testing.T) {
 	if strings.Contains(body, name+`{listener="devices"`) {
 		t.Error("a listener without TLS has a certificate")
 	}
-	cfg := *rig.relay.current.cfg
+	cfg := *rig.relay.Config
 	cfg.Listeners = cfg.Listeners[:2]
 	if err := rig.relay.Reload(&cfg); err != nil {
 		t.Fatal(err)
 	}
-	if body = get(t, rig.relay, "/metrics"); strings.Contains(body, name+`{listener="implicit-own"`) || !strings.Contains(body, series("starttls", shared)) {
+	if body = rig.relay.Get(t, "/metrics"); strings.Contains(body, name+`{listener="implicit-own"`) || !strings.Contains(body, series("starttls", shared)) {
 		t.Error("after the reload the metrics have not the certificates of the listeners that are left")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"graphrelay/graph/simulator"
 	"graphrelay/internal/testcert"
 )
 
@@ -18,7 +19,7 @@ import (
 type tlsRig struct {
 	*testing.T
 	*testcert.Authority
-	relay *Relay
+	relay *Running
 	dir   string
 }
 
@@ -29,7 +30,7 @@ const crmHash = "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C" /
 // (with a certificate).
 func startTLS(t *testing.T, listeners ...string) *tlsRig {
 	t.Helper()
-	_, url := sim(t)
+	_, url := Simulate(t, simulator.Options{RequireContract: true})
 	rig := &tlsRig{T: t, Authority: testcert.NewAuthority(t), dir: t.TempDir()}
 	in := func(name string) string { return filepath.Join(rig.dir, name) }
 	testcert.WriteCert(t, in("rsa.crt"), rig.Server(testcert.RSAKey(t), time.Time{}))
@@ -38,10 +39,10 @@ func startTLS(t *testing.T, listeners ...string) *tlsRig {
 	testcert.WriteCert(t, in("ecdsa.crt"), rig.Server(key, time.Time{}))
 	testcert.WriteKey(t, in("ecdsa.key"), key)
 	testcert.WriteCert(t, in("ca.crt"), rig.Cert)
-	cfg := settings(t, rig.dir, url, ", "+strings.Join(listeners, ", ")+`]
+	cfg := Settings(t, rig.dir, url, ", "+strings.Join(listeners, ", ")+`]
 tls: {cert_file: rsa.crt, key_file: rsa.key}
 users: [{name: crm, password_hash: "`+crmHash+`", senders: ["crm@contoso.test"]}, {name: erp, certificate: erp.contoso.test, senders: ["erp@contoso.test"]}`)
-	rig.relay = startRelay(t, cfg, io.Discard)
+	rig.relay = Run(t, cfg, io.Discard)
 	return rig
 }
 
@@ -83,7 +84,7 @@ func (r *tlsRig) dialTLS(name string, offer *tls.Config) (*textproto.Conn, tls.C
 
 func (r *tlsRig) dialTCP(name string) net.Conn {
 	r.Helper()
-	for _, l := range r.relay.current.cfg.Listeners {
+	for _, l := range r.relay.Config.Listeners {
 		if l.Name != name {
 			continue
 		}

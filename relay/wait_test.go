@@ -76,7 +76,7 @@ func (p *pathRig) checkWaited(state queue.State, bounce bool) {
 	var list []queue.Record
 	for range 3000 {
 		var err error
-		if list, err = p.relay.store.List(p.Context(), queue.Filter{}); err != nil {
+		if list, err = p.relay.Store.List(p.Context(), queue.Filter{}); err != nil {
 			p.Fatal(err)
 		}
 		if list[0].State == state {
@@ -91,11 +91,11 @@ func (p *pathRig) checkWaited(state queue.State, bounce bool) {
 	if state != queue.Failed {
 		return
 	}
-	_, err := p.relay.store.Open(p.Context(), r.ID)
+	_, err := p.relay.Store.Open(p.Context(), r.ID)
 	if (err == nil) != bounce {
 		p.Errorf("the content of what the client was told of, or of what was bounced: %v", err)
 	}
-	if err := p.relay.store.Apply(p.Context(), r.ID, queue.Retry, "test"); (err == nil) != bounce {
+	if err := p.relay.Store.Apply(p.Context(), r.ID, queue.Retry, "test"); (err == nil) != bounce {
 		p.Errorf("a retry: %v", err)
 	}
 }
@@ -106,7 +106,7 @@ func TestStopDuringWait(t *testing.T) {
 		c.Listeners[0].Wait = config.Duration(5 * time.Minute)
 		c.Delivery.RequestTimeout = config.Duration(5 * time.Minute)
 	})
-	if err := p.relay.store.Pause(t.Context(), queue.Lane{Connection: "contoso"}, queue.Forever, "test"); err != nil {
+	if err := p.relay.Store.Pause(t.Context(), queue.Lane{Connection: "contoso"}, queue.Forever, "test"); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan string, 1)
@@ -115,12 +115,14 @@ func TestStopDuringWait(t *testing.T) {
 		done <- answer
 	}()
 	for len(done) == 0 {
-		if list, err := p.relay.store.List(t.Context(), queue.Filter{}); err != nil || len(list) == 1 {
+		if list, err := p.relay.Store.List(t.Context(), queue.Filter{}); err != nil || len(list) == 1 {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	p.relay.current.servers[0].Shutdown(t.Context())
+	if err := p.relay.Stop(); err != nil {
+		t.Error(err)
+	}
 	if answer := <-done; !strings.HasPrefix(answer, "250 2.0.0 queued as ") {
 		t.Errorf("the answer is %q", answer)
 	}

@@ -1,0 +1,131 @@
+package relay
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/smtp"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/sqlite"
+)
+
+// Running is a relay in the test's process.
+type Running struct {
+	*Relay
+	Config *config.Config // that it started with
+	Store  *queue.Queue   // its queue, as the commands of operators open it
+
+	stop func() error
+}
+
+// Open starts a relay that the test stops.
+func Open(t *testing.T, cfg *config.Config, log io.Writer) (*Running, error) {
+	t.Helper()
+	r, err := Start(t.Context(), cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: cfg.DataDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return &Running{r, cfg, store, sync.OnceValue(r.Stop)}, nil
+}
+
+// Run runs a relay until the test ends.
+func Run(t *testing.T, cfg *config.Config, log io.Writer) *Running {
+	t.Helper()
+	r, err := Open(t, cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// Stop stops the relay once, however often it is called.
+func (r *Running) Stop() error { return r.stop() }
+
+// Get returns the status and the body of a page of the admin address, which is
+// localhost:0 in the configuration.
+func (r *Running) Get(t *testing.T, path string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + r.Address("localhost:0") + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%d %s", resp.StatusCode, body)
+}
+
+// Send sends a message to the listener on an address of the configuration.
+func (r *Running) Send(address, subject string) error {
+	return smtp.SendMail(r.Address(address), nil, "a@contoso.test", []string{"b@example.test"},
+		[]byte("From: a@contoso.test\r\nTo: b@example.test\r\nSubject: "+subject+"\r\n\r\nbody\r\n"))
+}
+
+// Settings returns a configuration on free ports whose parts a test changes. More is
+// put behind the listener.
+func Settings(t *testing.T, dir, graph, more string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse(fmt.Appendf(nil, `
+hostname: relay.test
+data_dir: %s
+listeners: [{name: devices, address: "127.0.0.1:0", auth: none, networks: [127.0.0.0/8]}%s]
+connections:
+  - name: contoso
+    tenant: 11111111-1111-1111-1111-111111111111
+    client_id: 22222222-2222-2222-2222-222222222222
+    client_secret: simulated
+    domains: [contoso.test]
+    endpoints: {login: %q, graph: %[3]q}
+admin: {address: "localhost:0"}
+`, filepath.ToSlash(dir), more, graph), filepath.Join(dir, "relay.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// Simulate returns a simulator and the URL that it serves until the test ends.
+func Simulate(t *testing.T, o simulator.Options) (*simulator.Simulator, string) {
+	t.Helper()
+	s := simulator.New(o)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: s}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close(); s.Close() })
+	return s, "http://" + l.Addr().String()
+}
+
+// WaitSent waits until n messages were sent.
+func WaitSent(t *testing.T, s *simulator.Simulator, n int) {
+	t.Helper()
+	for range 3000 {
+		if len(s.Ledger()) >= n {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%d messages were sent, want %d", len(s.Ledger()), n)
+}
