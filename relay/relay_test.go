@@ -1,4 +1,4 @@
-package relay
+package relay_test
 
 import (
 	"fmt"
@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/test/inprocess"
 )
 
 // A reload changes what it can, keeps the sockets, and changes nothing when it fails.
 func TestReload(t *testing.T) {
-	graph, url := Simulate(t, simulator.Options{RequireContract: true})
+	graph, url := inprocess.Simulate(t, simulator.Options{RequireContract: true})
 	dir := t.TempDir()
-	r, err := Open(t, Settings(t, dir, url, ""), io.Discard)
+	r, err := inprocess.Open(t, inprocess.Settings(t, dir, url, ""), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +23,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := r.Address("127.0.0.1:0")
-	if err := r.Reload(Settings(t, dir, url, `, {name: second, address: "127.0.0.2:0", auth: none, networks: [127.0.0.0/8]}`)); err != nil {
+	if err := r.Reload(inprocess.Settings(t, dir, url, `, {name: second, address: "127.0.0.2:0", auth: none, networks: [127.0.0.0/8]}`)); err != nil {
 		t.Fatal(err)
 	}
 	if r.Address("127.0.0.1:0") != before {
@@ -33,11 +34,11 @@ func TestReload(t *testing.T) {
 			t.Errorf("%s after the reload: %v", l, err)
 		}
 	}
-	if err := r.Reload(Settings(t, t.TempDir(), url, "")); err == nil || !strings.Contains(err.Error(), "data_dir") {
+	if err := r.Reload(inprocess.Settings(t, t.TempDir(), url, "")); err == nil || !strings.Contains(err.Error(), "data_dir") {
 		t.Errorf("another data_dir gave %v", err)
 	}
 	taken := fmt.Sprintf(`, {name: second, address: %q, auth: none, networks: [127.0.0.0/8]}`, before)
-	if err := r.Reload(Settings(t, dir, url, taken)); err == nil || !strings.Contains(err.Error(), "listen on") {
+	if err := r.Reload(inprocess.Settings(t, dir, url, taken)); err == nil || !strings.Contains(err.Error(), "listen on") {
 		t.Errorf("an address in use gave %v", err)
 	}
 	if body := r.Get(t, "/metrics"); !strings.Contains(body, "graphrelay_config_last_reload_successful 0") {
@@ -46,7 +47,7 @@ func TestReload(t *testing.T) {
 	if err := r.Send("127.0.0.2:0", "three"); err != nil {
 		t.Errorf("after a failed reload: %v", err)
 	}
-	WaitSent(t, graph, 4)
+	inprocess.WaitSent(t, graph, 4)
 	if err := r.Stop(); err != nil {
 		t.Error(err)
 	}
@@ -57,9 +58,9 @@ func TestReload(t *testing.T) {
 
 // Sessions and deliveries that go on through reloads lose nothing.
 func TestReloadUnderLoad(t *testing.T) {
-	graph, url := Simulate(t, simulator.Options{RequireContract: true})
+	graph, url := inprocess.Simulate(t, simulator.Options{RequireContract: true})
 	dir := t.TempDir()
-	r, err := Open(t, Settings(t, dir, url, ""), io.Discard)
+	r, err := inprocess.Open(t, inprocess.Settings(t, dir, url, ""), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		done <- accepted
 	}()
 	for range 3 {
-		if err := r.Reload(Settings(t, dir, url, "")); err != nil {
+		if err := r.Reload(inprocess.Settings(t, dir, url, "")); err != nil {
 			t.Error(err)
 		}
 	}
@@ -83,7 +84,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	if accepted < messages/2 {
 		t.Errorf("only %d of %d were accepted", accepted, messages)
 	}
-	WaitSent(t, graph, accepted)
+	inprocess.WaitSent(t, graph, accepted)
 	if err := r.Stop(); err != nil {
 		t.Error(err)
 	}
@@ -93,8 +94,8 @@ func TestReloadUnderLoad(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	_, url := Simulate(t, simulator.Options{RequireContract: true})
-	r, err := Open(t, Settings(t, t.TempDir(), url, ""), io.Discard)
+	_, url := inprocess.Simulate(t, simulator.Options{RequireContract: true})
+	r, err := inprocess.Open(t, inprocess.Settings(t, t.TempDir(), url, ""), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestStartFaults(t *testing.T) {
-	_, url := Simulate(t, simulator.Options{RequireContract: true})
+	_, url := inprocess.Simulate(t, simulator.Options{RequireContract: true})
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -117,14 +118,14 @@ func TestStartFaults(t *testing.T) {
 	}
 	defer l.Close()
 	taken := fmt.Sprintf(`, {name: second, address: %q, auth: none, networks: [127.0.0.0/8]}`, l.Addr().String())
-	if _, err := Open(t, Settings(t, dir, url, taken), io.Discard); err == nil || !strings.Contains(err.Error(), "choose another address") {
+	if _, err := inprocess.Open(t, inprocess.Settings(t, dir, url, taken), io.Discard); err == nil || !strings.Contains(err.Error(), "choose another address") {
 		t.Errorf("a taken address gave %v", err)
 	}
-	r, err := Open(t, Settings(t, dir, url, ""), io.Discard)
+	r, err := inprocess.Open(t, inprocess.Settings(t, dir, url, ""), io.Discard)
 	if err != nil {
 		t.Fatalf("after the failed start: %v", err)
 	}
-	if _, err := Open(t, Settings(t, dir, url, ""), io.Discard); err == nil || !strings.Contains(err.Error(), "in use by another graphrelay") {
+	if _, err := inprocess.Open(t, inprocess.Settings(t, dir, url, ""), io.Discard); err == nil || !strings.Contains(err.Error(), "in use by another graphrelay") {
 		t.Errorf("a second relay on the queue gave %v", err)
 	}
 	if err := r.Stop(); err != nil {

@@ -1,4 +1,6 @@
-package relay
+// Package inprocess runs a relay and a simulator inside of the test's process, and tests
+// what becomes of mail on its way through both: envelopes, paths, senders, sign-in, TLS.
+package inprocess
 
 import (
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/relay"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
@@ -19,7 +22,7 @@ import (
 
 // Running is a relay in the test's process.
 type Running struct {
-	*Relay
+	*relay.Relay
 	Config *config.Config // that it started with
 	Store  *queue.Queue   // its queue, as the commands of operators open it
 
@@ -29,7 +32,7 @@ type Running struct {
 // Open starts a relay that the test stops.
 func Open(t *testing.T, cfg *config.Config, log io.Writer) (*Running, error) {
 	t.Helper()
-	r, err := Start(t.Context(), cfg, log)
+	r, err := relay.Start(t.Context(), cfg, log)
 	if err != nil {
 		return nil, err
 	}

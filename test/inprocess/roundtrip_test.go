@@ -1,4 +1,4 @@
-package relay
+package inprocess
 
 import (
 	"bytes"
