@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// idEncoding is Crockford's base 32 in lower case: no letter that reads as
-// another, and the order of the text is the order of the bytes.
+// idEncoding is Crockford's base 32 in lower case: it has no letters that are easily
+// confused, and its texts sort like the bytes.
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
 // idLength is the length of a queue ID in characters.
 const idLength = 16
 
-// NewID makes a queue ID: 48 bits of time in milliseconds and 32 random bits as
-// 16 characters, so that IDs sort by age and several nodes do not collide.
+// NewID returns a new queue ID: 48 bits of time in milliseconds and 32 random bits as
+// 16 characters, so that IDs sort by age and those of several nodes do not collide.
 func NewID(now time.Time) string {
 	var b [10]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli())<<16)
@@ -23,7 +23,7 @@ func NewID(now time.Time) string {
 	return idEncoding.EncodeToString(b[:])
 }
 
-// ValidID tells whether s has the form of a queue ID, and so is safe as a file name.
+// ValidID reports whether s has the form of a queue ID, and so is safe as a file name.
 func ValidID(s string) bool {
 	if len(s) != idLength {
 		return false

@@ -8,13 +8,13 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// Writer takes the bytes of one message. Nothing of it is visible until Commit.
+// Writer takes the bytes of one message. The message does not exist before Commit.
 type Writer interface {
 	io.Writer
 	// ID is the queue ID that the message will have.
 	ID() string
-	// Commit returns when bytes and entry are durable; ErrNoSpace when the disk is full.
-	// After an error the message is not in the queue.
+	// Commit returns when bytes and entry are durable. It returns ErrNoSpace if the disk
+	// is full. After an error the message is not in the queue.
 	Commit(ctx context.Context, e Entry) error
 	// Abort leaves nothing behind. It does nothing after Commit.
 	Abort() error
@@ -25,13 +25,13 @@ type Body interface {
 	io.ReaderAt
 	io.Closer
 	Size() int64
-	// Check reads all of it: ErrDamaged, if it or the envelope in the record is not
-	// what was accepted.
+	// Check reads all of it, and returns ErrDamaged if it, or the envelope in the record,
+	// is not what was accepted.
 	Check() error
 }
 
-// Limits bounds what the queue takes; a zero field bounds nothing. What the disk has no
-// room for is never taken.
+// Limits bounds what the queue takes; a zero field sets no bound. What does not fit on the
+// disk is never taken.
 type Limits struct {
 	Messages  int64 // that are not sent
 	Bytes     int64 // of those
@@ -40,6 +40,7 @@ type Limits struct {
 
 // Intake accepts messages.
 type Intake interface {
+	// Create begins a message.
 	Create(ctx context.Context) (Writer, error)
 	// CheckCapacity returns ErrFull or ErrNoSpace if a message of size bytes must not be
 	// taken. Sessions that check at the same time may together exceed the limits by
@@ -67,10 +68,11 @@ type Work interface {
 	// and new ones are shared out among their senders (see docs/queue.md).
 	// Claim also returns when the next message falls due, the zero Time if none waits.
 	Claim(ctx context.Context, c Claim) ([]Task, time.Time, error)
-	// Open returns the content unchecked; ErrDamaged if there is none.
+	// Open returns the content unchecked, or ErrDamaged if it is missing.
 	Open(ctx context.Context, id string) (Body, error)
-	// Save records progress; it is durable on return.
+	// Save records progress, which is durable on return.
 	Save(ctx context.Context, ref Ref, p Progress, events ...Event) error
+	// Finish ends the claim.
 	Finish(ctx context.Context, ref Ref, o Outcome) error
 	// Pause stops claims from a lane until then, or from all lanes of its connection and
 	// principal when lane.Mailbox is empty. An earlier end does not shorten a pause.

@@ -72,9 +72,9 @@ type Entry struct {
 	Envelope  Envelope
 	Lane      Lane
 	From      string // the address that is shown as From; empty: the header's own
-	Sender    string // who sends on behalf of From: by a sender rule, or the Sender field's address, where the client may use it
+	Sender    string // the address that sends on behalf of From: a sender rule's, or the Sender field's where the client may use it
 	ReplyTo   string // added as Reply-To where the message has none
-	Signature string // the name of the signature that it is to get, or empty
+	Signature string // the name of the signature to add, or empty
 	Subject   string
 	MessageID string
 	Listener  string
@@ -130,7 +130,7 @@ type Status struct {
 	HasContent bool
 }
 
-// Receipt is what of a message is counted against its client's rates.
+// Receipt is what counts of a message against its client's rates.
 type Receipt struct {
 	Received   time.Time
 	Sender     string // of the envelope
@@ -159,15 +159,15 @@ type Outcome struct {
 	Due      time.Time
 	Reason   reason.Reason
 	Detail   string
-	Uncount  bool // the try does not count as an attempt
-	Discard  bool // the content of a failed message goes: its client keeps it
+	Uncount  bool // the attempt does not count
+	Discard  bool // the content of a failed message is removed: its client still has it
 	Progress Progress
 	Events   []Event
 	// Cleanup: the message ended and may have left something behind, which the commit
 	// that ends the claim records for NextCleanup.
 	Cleanup bool
-	// Notification is a message that the relay itself has to say about this one. It is
-	// queued in the commit that ends the claim: with it or not at all.
+	// Notification is a message of the relay's own about this one. It is queued in the
+	// commit that ends the claim: with it or not at all.
 	Notification *Submission
 }
 
@@ -223,11 +223,10 @@ type LaneStatus struct {
 	PausedFor   reason.Reason
 }
 
-// Forever is the end of a pause that somebody has to end.
+// Forever is the end of a pause without an end.
 var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Retention says what is kept of messages that have ended, as long as their count
-// and age stay within it.
+// Retention bounds what is kept of messages that have ended.
 type Retention struct {
 	Sent         time.Duration // the delivery log, by age
 	SentMessages int64         // and by count

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ParseStates reads names of states, separated by commas.
+// ParseStates parses the names of states, separated by commas.
 func ParseStates(names string) ([]State, error) {
 	var states []State
 	for name := range strings.SplitSeq(names, ",") {

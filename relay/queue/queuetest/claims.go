@@ -8,7 +8,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-func claimInTurns(t *testing.T, b *bench) {
+// claimLanesInTurn claims from a lane with one message before a bulk run is done.
+func claimLanesInTurn(t *testing.T, b *bench) {
 	var bulk []string
 	for range 6 {
 		bulk = append(bulk, b.put(laneA, "bulk"))
@@ -35,7 +36,7 @@ func claimWithinLane(t *testing.T, b *bench) {
 	}
 	first := b.claim(10, 2)
 	if len(first) != 2 || len(b.claim(10, 2)) != 0 {
-		t.Fatalf("a lane with room for 2 gave %d, and more when asked again", len(first))
+		t.Fatalf("a lane limited to 2 gave %d, and more when asked again", len(first))
 	}
 	b.ok(b.store.Finish(t.Context(), first[0].Ref, queue.Outcome{State: queue.Sent}))
 	if got := b.claim(10, 2); len(got) != 1 {
@@ -67,7 +68,7 @@ func claimDue(t *testing.T, b *bench) {
 	}
 }
 
-// claimNewAndDeferred has both of a lane claimed, whichever came first.
+// claimNewAndDeferred claims both kinds of a lane alternately, whichever came first.
 func claimNewAndDeferred(t *testing.T, b *bench) {
 	kinds := map[string]string{}
 	for range 6 {

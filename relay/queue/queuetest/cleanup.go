@@ -9,8 +9,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// orphans reads all of them, one after another.
-func (b *bench) orphans() (list []queue.Cleanup) {
+// cleanups reads all of them, one after another.
+func (b *bench) cleanups() (list []queue.Cleanup) {
 	b.Helper()
 	after := ""
 	for {
@@ -23,76 +23,77 @@ func (b *bench) orphans() (list []queue.Cleanup) {
 	}
 }
 
-// orphan wants this one alone.
-func (b *bench) orphan(id string, p queue.Progress) {
+// wantCleanup wants a cleanup of this message, and no other.
+func (b *bench) wantCleanup(id string, p queue.Progress) {
 	b.Helper()
-	list := b.orphans()
+	list := b.cleanups()
 	if len(list) != 1 || list[0].ID != id || list[0].Lane != laneA || !reflect.DeepEqual(list[0].Progress, p) || time.Since(list[0].Since) > time.Minute {
-		b.Errorf("the orphans are %+v", list)
+		b.Errorf("the cleanups are %+v", list)
 	}
 }
 
-func (b *bench) noOrphan(why string) {
+func (b *bench) noCleanup(why string) {
 	b.Helper()
-	if list := b.orphans(); len(list) != 0 {
-		b.Errorf("%s: the orphans are %+v", why, list)
+	if list := b.cleanups(); len(list) != 0 {
+		b.Errorf("%s: the cleanups are %+v", why, list)
 	}
 }
 
-// orphansOfDeleted: what may have a draft is looked after once it is deleted.
-func orphansOfDeleted(t *testing.T, b *bench) {
+// cleanupOfDeleted deletes messages, which leaves a cleanup of those that may have left
+// something behind.
+func cleanupOfDeleted(t *testing.T, b *bench) {
 	del := func(id string) {
 		t.Helper()
 		b.ok(b.store.Apply(t.Context(), id, queue.Delete, "anna"))
 	}
 	del(b.put(laneA, "x"))
-	b.noOrphan("nothing was ever asked for")
+	b.noCleanup("it was never claimed")
 	for _, p := range []queue.Progress{{Document: json.RawMessage(`{"draft_id":"AAk="}`), Leftover: true}, {Leftover: true}} {
 		id := b.put(laneA, "x")
 		b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Held, Progress: p})
-		b.noOrphan("it is held")
+		b.noCleanup("it is held")
 		del(id)
 		b.reopen()
-		b.orphan(id, p)
+		b.wantCleanup(id, p)
 		b.ok(b.store.EndCleanup(t.Context(), id))
-		b.noOrphan("it was forgotten")
+		b.noCleanup("it was ended")
 	}
 	id := b.put(laneA, "x")
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent, Progress: queue.Progress{Leftover: true}})
 	del(id)
-	b.noOrphan("it was sent: what is there is no draft")
+	b.noCleanup("it was sent")
 }
 
-// orphansOfEnded: the end of a message and what it leaves behind are one commit; so are
-// a retry, and that the message is an orphan no more.
-func orphansOfEnded(t *testing.T, b *bench) {
+// cleanupOfEnded ends messages with a cleanup, in one commit, and retries one, which ends
+// its cleanup in one commit too.
+func cleanupOfEnded(t *testing.T, b *bench) {
 	p := queue.Progress{Document: json.RawMessage(`{"draft_id":"AAk="}`), Leftover: true, InDoubt: true}
 	sent := b.put(laneA, "x")
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent, Progress: p, Cleanup: true})
 	b.reopen()
-	b.orphan(sent, p)
+	b.wantCleanup(sent, p)
 	b.ok(b.store.Apply(t.Context(), sent, queue.Delete, "anna"))
-	b.orphan(sent, p)
+	b.wantCleanup(sent, p)
 	b.ok(b.store.EndCleanup(t.Context(), sent))
 
 	failed := b.put(laneA, "x")
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Failed, Progress: p})
-	b.noOrphan("it left nothing")
+	b.noCleanup("it left nothing")
 	b.ok(b.store.Apply(t.Context(), failed, queue.Retry, "anna"))
 	task := b.claimOne()
 	b.finish(task.Ref, queue.Outcome{State: queue.Failed, Progress: p, Cleanup: true})
 	b.want(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed}), queue.ErrFenced)
-	b.orphan(failed, p)
+	b.wantCleanup(failed, p)
 	b.ok(b.store.Apply(t.Context(), failed, queue.Retry, "anna"))
-	b.noOrphan("it is retried")
+	b.noCleanup("it is retried")
 	for _, a := range []queue.Action{"", queue.Retry, queue.Hold, queue.Release} { // which do not shorten it
 		if a != "" {
 			b.ok(b.store.Apply(t.Context(), failed, a, "anna"))
 		}
 		if r, _ := b.get(failed); !reflect.DeepEqual(r.Progress, p) || time.Until(r.Due) < queue.CleanupTime || len(b.claim(1, 1)) != 0 {
-			t.Errorf("after %q, whoever looks after its draft has no time to stop: %+v", a, r)
+			t.Errorf("after %q it does not wait for a cleanup that is under way: %+v", a, r)
 		}
 	}
 	b.ok(b.store.Apply(t.Context(), failed, queue.Delete, "anna"))
-	b.orphan(failed, p)
+	b.wantCleanup(failed, p)
 }

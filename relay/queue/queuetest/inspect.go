@@ -115,7 +115,43 @@ func lanes(t *testing.T, b *bench) {
 	}
 }
 
-func room(t *testing.T, b *bench) {
+// principals checks that the lanes of one connection's principals are lanes of their own.
+func principals(t *testing.T, b *bench) {
+	lane := func(principal string) queue.Lane {
+		return queue.Lane{Connection: "tenants", Principal: principal, Mailbox: "m@contoso.test"}
+	}
+	ids := map[string]string{}
+	for _, p := range []string{"", "anna@contoso.test", "bert@contoso.test"} {
+		ids[p] = b.put(lane(p), "x")
+	}
+	if r, _ := b.get(ids["anna@contoso.test"]); r.Lane != lane("anna@contoso.test") || queue.ParseLane(r.Lane.String()) != r.Lane {
+		t.Errorf("the lane came back as %s", r.Lane)
+	}
+	for _, f := range []string{"tenants+anna@contoso.test", "tenants+anna@contoso.test/m@contoso.test"} {
+		list, err := b.store.List(t.Context(), queue.Filter{Lane: f})
+		b.ok(err)
+		if len(list) != 1 || list[0].ID != ids["anna@contoso.test"] {
+			t.Errorf("the filter %s lists %+v", f, list)
+		}
+	}
+	b.ok(b.store.Pause(t.Context(), lane("").Whole(), queue.Forever, reason.Operator))
+	b.ok(b.store.Pause(t.Context(), lane("anna@contoso.test").Whole(), queue.Forever, reason.Throttled))
+	if tasks := b.claim(10, 10); len(tasks) != 1 || tasks[0].ID != ids["bert@contoso.test"] {
+		t.Errorf("with the others paused, claimed %+v", tasks)
+	}
+	list, err := b.store.Lanes(t.Context())
+	b.ok(err)
+	if len(list) != 5 { // three with a message, two that are paused as a whole
+		t.Errorf("the lanes are %+v", list)
+	}
+	b.ok(b.store.Resume(t.Context(), lane("anna@contoso.test").Whole()))
+	if tasks := b.claim(10, 10); len(tasks) != 1 || tasks[0].ID != ids["anna@contoso.test"] {
+		t.Errorf("after the pause of anna, claimed %+v", tasks)
+	}
+}
+
+// capacity checks the limits of what the queue takes.
+func capacity(t *testing.T, b *bench) {
 	ask := func(size int64, l queue.Limits) error { return b.store.CheckCapacity(t.Context(), size, l) }
 	b.ok(ask(1, queue.Limits{}))
 	b.ok(ask(5, queue.Limits{Messages: 1, Bytes: 5, FreeSpace: 1}))
@@ -126,7 +162,7 @@ func room(t *testing.T, b *bench) {
 	b.ok(ask(1, queue.Limits{Bytes: 6}))
 	b.want(ask(1<<60, queue.Limits{}), queue.ErrNoSpace)
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent})
-	b.eventually("room after the message was sent", func() bool { return ask(5, queue.Limits{Messages: 1, Bytes: 5}) == nil })
+	b.eventually("capacity after the message was sent", func() bool { return ask(5, queue.Limits{Messages: 1, Bytes: 5}) == nil })
 	b.put(laneA, "x")
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Failed})
 	b.reopen()

@@ -13,8 +13,8 @@ func submission(body string) *queue.Submission {
 		Body: []byte(body), Events: []queue.Event{{What: "bounce of"}}}
 }
 
-// follow: the message that follows another one's end is a message like any other.
-func follow(t *testing.T, b *bench) {
+// notification ends messages with a notification, which is a message like any other.
+func notification(t *testing.T, b *bench) {
 	for _, size := range []int{0, 10, 1 << 20} {
 		b.put(laneA, "x")
 		task := b.claimOne()
@@ -23,7 +23,7 @@ func follow(t *testing.T, b *bench) {
 		b.reopen()
 		r, events := b.get(next.ID)
 		if r.State != queue.Queued || r.Envelope.From != "" || r.Lane != laneB || r.Size != int64(size) || len(events) != 1 || events[0].What != "bounce of" {
-			t.Errorf("the one that follows is %+v with %v", r, events)
+			t.Errorf("the notification is %+v with %v", r, events)
 		}
 		if got := b.body(next.ID); got != string(next.Body) {
 			t.Errorf("its %d bytes came back as %d", size, len(got))
@@ -38,8 +38,9 @@ func follow(t *testing.T, b *bench) {
 	}
 }
 
-// followAtomic: the end of a message and what follows are there both, or neither.
-func followAtomic(t *testing.T, b *bench) {
+// notificationAtomic checks that the end of a message and its notification are committed
+// together or not at all.
+func notificationAtomic(t *testing.T, b *bench) {
 	id := b.put(laneA, "x")
 	old := b.claimOne()
 	b.ok(b.store.Apply(t.Context(), id, queue.Hold, "test"))
@@ -56,7 +57,7 @@ func followAtomic(t *testing.T, b *bench) {
 		t.Fatal("a message was queued under an ID that is taken")
 	}
 	if r, events := b.get(id); r.State != queue.Delivering || r.Reason != "" || len(events) != 2 {
-		t.Errorf("without what follows it ended: %+v with %v", r, events)
+		t.Errorf("without its notification it ended: %+v with %v", r, events)
 	}
 	next := submission("next")
 	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notification: next}))

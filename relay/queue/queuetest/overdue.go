@@ -11,9 +11,9 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// late: what waits is found, also behind a pause, unless its warning would wait there
-// too; not what is being tried, may have been sent, or was received later.
-func late(t *testing.T, b *bench) {
+// overdue finds waiting messages, also those in a paused lane unless their warning would
+// wait there too; not those that are being delivered, are in doubt, or are younger.
+func overdue(t *testing.T, b *bench) {
 	find := func(before time.Time, via queue.Lane) (ids []string) {
 		t.Helper()
 		list, err := b.store.Overdue(t.Context(), before, via)
@@ -37,7 +37,7 @@ func late(t *testing.T, b *bench) {
 		t.Fatalf("claimed %d", len(tasks))
 	}
 	if got := find(time.Now(), queue.Lane{}); len(got) != 0 {
-		t.Errorf("late are %q, which are being tried", got)
+		t.Errorf("overdue are %q, which are being delivered", got)
 	}
 	for _, task := range tasks {
 		o := ends[task.ID]
@@ -68,7 +68,7 @@ func late(t *testing.T, b *bench) {
 			b.ok(b.store.Pause(t.Context(), tt.pause, queue.Forever, reason.Operator))
 		}
 		if got := find(tt.before, tt.via); !slices.Equal(got, tt.want) {
-			t.Errorf("before %s, %v paused, by %v: late are %q, want %q", tt.before, tt.pause, tt.via, got, tt.want)
+			t.Errorf("before %s, %v paused, via %v: overdue are %q, want %q", tt.before, tt.pause, tt.via, got, tt.want)
 		}
 		if err := b.store.Resume(t.Context(), tt.pause); err != nil && !errors.Is(err, queue.ErrNotFound) {
 			t.Fatal(err)
@@ -76,8 +76,8 @@ func late(t *testing.T, b *bench) {
 	}
 }
 
-// warned: a message is warned of once, while it waits, and the warning is queued with
-// that or not at all.
+// warned marks messages as warned, once and while they wait. The warning is queued in
+// the same commit or not at all.
 func warned(t *testing.T, b *bench) {
 	absent := func(m *queue.Submission) {
 		t.Helper()
@@ -115,6 +115,6 @@ func warned(t *testing.T, b *bench) {
 	list, err := b.store.Overdue(t.Context(), time.Now(), queue.Lane{})
 	b.ok(err)
 	if len(list) != 0 {
-		t.Errorf("late are %+v", list)
+		t.Errorf("overdue are %+v", list)
 	}
 }

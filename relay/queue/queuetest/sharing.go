@@ -9,7 +9,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// fewestFirst: a lane that keeps its messages longer comes to have no more of them.
+// fewestFirst checks that a lane which keeps its messages longer does not come to have
+// more of them in delivery.
 func fewestFirst(t *testing.T, b *bench) {
 	for range 6 {
 		b.put(laneA, "x")
@@ -29,9 +30,9 @@ func fewestFirst(t *testing.T, b *bench) {
 	}
 }
 
-// probes: one task at a time of a lane that does not answer, and those that answer
-// and those that do not take nothing from each other.
-func probes(t *testing.T, b *bench) {
+// unresponsive claims one task at a time of an unresponsive lane. Responsive and
+// unresponsive lanes do not take slots from each other.
+func unresponsive(t *testing.T, b *bench) {
 	var others []queue.Lane
 	for n := range 4 {
 		others = append(others, queue.Lane{Connection: "contoso", Mailbox: fmt.Sprint(n)})
@@ -42,15 +43,15 @@ func probes(t *testing.T, b *bench) {
 		}
 	}
 	for i, c := range []struct {
-		room, probes int
-		want         map[bool]int // by whether the lane answers
+		max, unresponsive int
+		want              map[bool]int // by whether the lane is responsive
 	}{
 		{2, 3, map[bool]int{true: 2, false: 3}},
 		{0, 9, map[bool]int{false: 1}},
 		{-1, -1, map[bool]int{}},
 		{9, 9, map[bool]int{true: 1}},
 	} {
-		tasks, _, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: c.room, PerLane: 3, MaxUnresponsive: c.probes,
+		tasks, _, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: c.max, PerLane: 3, MaxUnresponsive: c.unresponsive,
 			Responsive: func(l queue.Lane) bool { return l == laneA }})
 		b.ok(err)
 		got := map[bool]int{}
@@ -63,17 +64,17 @@ func probes(t *testing.T, b *bench) {
 	}
 }
 
-// from is an entry of one lane, by who sends it.
+// from returns an entry of a lane with the given source.
 func from(lane, user, client, sender string) queue.Entry {
 	e := entry(queue.Lane{Connection: "contoso", Mailbox: lane})
 	e.User, e.Client, e.Envelope.From = user, client, sender
 	return e
 }
 
-// sendersInTurns: who sends one message passes by a run of many that was queued
-// before, whatever the run consists of and whichever way it came into the queue; the
-// run keeps its order.
-func sendersInTurns(t *testing.T, b *bench) {
+// sendersShare checks that a single message passes a run of many that another sender queued
+// before, whatever the run consists of and however it came into the queue. The run keeps
+// its order.
+func sendersShare(t *testing.T, b *bench) {
 	const many = 30
 	run := func(lane string, _ int) queue.Entry { return from(lane, "", "10.0.0.1", "run@x") }
 	madeUp := func(lane string, n int) queue.Entry {
@@ -122,14 +123,14 @@ func sendersInTurns(t *testing.T, b *bench) {
 	}
 }
 
-// runsInTurns: a run that comes later neither waits for an earlier one nor makes up for
-// the time that it was not there.
-func runsInTurns(t *testing.T, b *bench) {
+// runsShare checks that a later run neither waits for an earlier one nor makes up for the
+// time before it came.
+func runsShare(t *testing.T, b *bench) {
 	const many = 20
-	whose := map[string]string{}
+	senderOf := map[string]string{}
 	put := func(sender string) {
 		for range many {
-			whose[b.putEntry(from("a", "", "10.0.0.1", sender), "run")] = sender
+			senderOf[b.putEntry(from("a", "", "10.0.0.1", sender), "run")] = sender
 		}
 	}
 	put("first@x")
@@ -137,14 +138,14 @@ func runsInTurns(t *testing.T, b *bench) {
 	put("second@x")
 	got := map[string]int{}
 	for _, id := range b.claimIDs(many / 2) {
-		got[whose[id]]++
+		got[senderOf[id]]++
 	}
 	if diff := got["first@x"] - got["second@x"]; diff < -2 || diff > 2 {
 		t.Errorf("of %d that were claimed next, %v", many/2, got)
 	}
 }
 
-// claimIDs claims and ends so many at most, one after another.
+// claimIDs claims and ends at most limit messages, one after another.
 func (b *bench) claimIDs(limit int) (ids []string) {
 	b.Helper()
 	for range limit {

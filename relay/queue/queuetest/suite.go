@@ -25,33 +25,34 @@ func Run(t *testing.T, open Open) {
 	tests := map[string]func(*testing.T, *bench){
 		"accept and read back":         acceptAndRead,
 		"abort leaves nothing":         abort,
-		"claim in turns":               claimInTurns,
+		"claim lanes in turn":          claimLanesInTurn,
 		"claim within the lane":        claimWithinLane,
 		"claim what is due":            claimDue,
-		"new and deferred in turns":    claimNewAndDeferred,
+		"new and deferred alternate":   claimNewAndDeferred,
 		"the fewest in delivery first": fewestFirst,
-		"lanes that do not answer":     probes,
-		"senders in turns":             sendersInTurns,
-		"runs in turns":                runsInTurns,
+		"unresponsive lanes":           unresponsive,
+		"senders share a lane":         sendersShare,
+		"runs share a lane":            runsShare,
 		"progress survives":            progressSurvives,
 		"fence":                        fence,
 		"finish":                       finish,
-		"a message that follows":       follow,
-		"follow is all or nothing":     followAtomic,
-		"late":                         late,
+		"notification":                 notification,
+		"notification, all or nothing": notificationAtomic,
+		"overdue":                      overdue,
 		"warned once":                  warned,
 		"pause":                        pause,
 		"renew reclaims":               renewReclaims,
-		"steer":                        steer,
+		"apply":                        apply,
 		"restart gives claims back":    restart,
 		"stats":                        stats,
 		"filters":                      filters,
 		"receipts":                     receipts,
 		"lanes":                        lanes,
-		"room":                         room,
+		"lanes of principals":          principals,
+		"capacity":                     capacity,
 		"expire":                       expire,
-		"orphans of the deleted":       orphansOfDeleted,
-		"orphans of the ended":         orphansOfEnded,
+		"cleanup of the deleted":       cleanupOfDeleted,
+		"cleanup of the ended":         cleanupOfEnded,
 		"many producers and consumers": concurrent,
 		"wake":                         wake,
 	}
@@ -292,7 +293,8 @@ func renewReclaims(t *testing.T, b *bench) {
 	b.ok(b.store.Save(t.Context(), task.Ref, queue.Progress{}))
 }
 
-func steer(t *testing.T, b *bench) {
+// apply takes a message through the actions of an operator.
+func apply(t *testing.T, b *bench) {
 	id := b.put(laneA, strings.Repeat("x", 1<<20))
 	do := func(a queue.Action) error { return b.store.Apply(t.Context(), id, a, "anna") }
 	b.want(do(queue.Release), queue.ErrState)
@@ -347,7 +349,7 @@ func stats(t *testing.T, b *bench) {
 	}
 }
 
-// concurrent has every message delivered once by somebody.
+// concurrent has several workers deliver every message, each once.
 func concurrent(t *testing.T, b *bench) {
 	const producers, each, consumers = 8, 25, 4
 	var wg sync.WaitGroup
@@ -409,6 +411,6 @@ func wake(t *testing.T, b *bench) {
 	select {
 	case <-b.store.Wake():
 	case <-time.After(10 * time.Second):
-		t.Error("a new message woke nobody")
+		t.Error("Wake received nothing after a new message")
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// inlineBody is the size up to which a body is a row; above it, a file is faster.
+// inlineBody is the size in bytes up to which a body is a row; above it, a file is faster.
 const inlineBody = 128 << 10
 
-// syncEvery bounds what one flush of a large body has to write, so that small
+// syncEvery bounds, in bytes, what one flush of a large body has to write, so that small
 // messages beside it do not wait for it.
 const syncEvery = 4 << 20
 
@@ -26,7 +26,7 @@ const (
 	bodyFile
 )
 
-// file and fileSystem are what the store asks of the disk beside the database.
+// file and fileSystem are what the storage needs of the disk beside the database.
 type file interface {
 	io.Writer
 	Sync() error
@@ -153,7 +153,7 @@ func (b *spool) Discard() error {
 	return os.Remove(b.s.bodyPath(b.id))
 }
 
-// diskError tells a full disk from any other fault of it.
+// diskError returns ErrNoSpace for a full disk, and ErrDisk for any other fault.
 func diskError(err error) error {
 	switch {
 	case err == nil:
@@ -164,9 +164,9 @@ func diskError(err error) error {
 	return fmt.Errorf("%w: %w", queue.ErrDisk, err)
 }
 
-// synced ends intake after a sync that failed: the kernel has thrown away what it
-// could not write, perhaps of other files too, and the next sync would pass. Of a full
-// disk that is known to concern this file alone, which is removed.
+// synced ends intake after a sync that failed: the kernel has discarded what it could not
+// write, perhaps of other files too, and the next sync would succeed. A full disk is known
+// to affect this file alone, which is removed.
 func (s *storage) synced(err error) error {
 	err = diskError(err)
 	if errors.Is(err, queue.ErrDisk) {
@@ -175,7 +175,8 @@ func (s *storage) synced(err error) error {
 	return err
 }
 
-// removeFiles removes bodies whose rows are gone. What remains is swept at the next start.
+// removeFiles removes the files of bodies that their messages no longer have. What
+// remains is swept at the next start.
 func (s *storage) removeFiles(ids []string) {
 	for _, id := range ids {
 		_ = os.Remove(s.bodyPath(id))

@@ -39,7 +39,7 @@ func (s *storage) Update(_ context.Context, fn func(queue.Tx) error) error {
 	return nil
 }
 
-// commitLoop drains what waits into one transaction at a time.
+// commitLoop combines the waiting operations into one transaction at a time.
 func (s *storage) commitLoop() {
 	defer close(s.done)
 	for first := range s.ops {
@@ -66,8 +66,8 @@ func (s *storage) gather(batch []*op) []*op {
 	return batch
 }
 
-// commitBatch runs the batch in one transaction; when that fails as a whole,
-// each operation runs alone, so that one cannot fail its neighbours.
+// commitBatch runs the batch in one transaction. If that fails as a whole, each operation
+// runs alone, so that one cannot fail the others.
 func (s *storage) commitBatch(batch []*op) {
 	if err := s.transact(batch); err == nil {
 		return
@@ -107,20 +107,20 @@ func (s *storage) transact(batch []*op) (err error) {
 	return nil
 }
 
-// void overwrites what a failed commit has left of itself in the write-ahead log. After
-// a failed sync all of it is there, and a killed relay would find it committed at its
-// next start: mail that was refused would be sent, and once more when its client tries
-// again. It writes page 1 as it is. That this write may fail too, or be lost with the
-// power, leaves what was in doubt in doubt.
+// void overwrites what a failed commit left in the write-ahead log. After a failed sync
+// all of the commit is there, and the next start after a kill would find it: mail that was
+// refused would be sent, and once more when its client tries again. void writes page 1 as
+// it is. If that fails too, or is lost in a power cut, the commit may still be found.
 func (s *storage) void() {
 	_, _ = s.writer.conn.ExecContext(context.Background(), fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
 }
 
+// refusal reports whether err concerns one operation, and not the storage.
 func refusal(err error) bool {
 	return errors.Is(err, queue.ErrFenced) || errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrState)
 }
 
-// fault maps an error of the engine.
+// fault returns the error of package queue for an error of SQLite.
 func (s *storage) fault(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -137,9 +137,9 @@ func (s *storage) fault(err error) error {
 	return err
 }
 
-// fail ends intake and every other change for good: a failed write is never tried
-// again. What the kernel threw away then would pass as written; only a new process
-// reads what is really there.
+// fail ends intake and every other change until the next start. A failed write is never
+// tried again: what the kernel has discarded would count as written, and only a new
+// process reads what is really there.
 func (s *storage) fail(err error) error {
 	err = fmt.Errorf("%w; nothing is taken or sent until graphrelay is restarted", err)
 	s.broken.CompareAndSwap(nil, &err)

@@ -13,12 +13,12 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// castagnoli is the polynomial that processors have an instruction for: checking costs
-// about 1 us for 10 KB.
+// castagnoli is the polynomial for which processors have an instruction: checking 10 KB
+// takes about 1 us.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// seal continues the checksum of a message's content over what decides who gets it.
-// SQLite itself notices no changed bit within a value.
+// seal extends the checksum of a message's content to what decides who gets the message.
+// SQLite itself does not notice a changed bit within a value.
 func seal(content uint32, envelope ...string) int64 {
 	for _, field := range envelope {
 		content = crc32.Update(content, castagnoli, append([]byte(field), 0))

@@ -13,14 +13,14 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// What is said about damage ends with what can be done.
+// Errors about damage end with what can be done.
 var (
 	errDamaged = errors.New("the database " + DatabaseName + " is damaged; restore the directory, or move it away to go on with an empty queue, and read what is left of it with queue list and queue export")
 	errEmpty   = errors.New("the database " + DatabaseName + " is empty or missing beside what belongs to it; restore it, or move the directory away to go on with an empty queue")
 	errLog     = errors.New("the log " + walName + " lacks what was committed; restore it, or go on without the mail that it held by removing " + shmName)
 )
 
-// corrupt tells whether SQLite found a database that is none, or no longer.
+// corrupt reports whether SQLite found that the file is no database, or a damaged one.
 func corrupt(err error) bool {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -38,7 +38,7 @@ func damage(err error) error {
 }
 
 // checkFiles finds what SQLite would take for a new database, or for a log that ends
-// earlier: it has to come before SQLite, which then makes it so.
+// earlier. It has to run before SQLite, which would then overwrite it.
 func (s *storage) checkFiles() error {
 	st, err := os.Stat(filepath.Join(s.dir, DatabaseName))
 	switch {
@@ -59,11 +59,11 @@ func (s *storage) checkFiles() error {
 	return err
 }
 
-// bodyCheck is how long a start may read what is no record.
+// bodyCheck is how long a start may read what is not a record.
 const bodyCheck = time.Second
 
-// checkDatabase reads what a start depends on: what is damaged would otherwise show
-// when it is needed, with newer mail beside it. The records are read in full, 200,000 a
+// checkDatabase reads what a start depends on: damage would otherwise show only when the
+// damaged part is needed, with newer mail beside it. The records are read in full, 200,000 a
 // second. Bodies and histories are read as far as time allows: they may be 20 GiB, read
 // at 400 MB a second from memory and at 23 from the disk. A damaged body shows when it
 // is opened.

@@ -1,9 +1,9 @@
 // Package sqlite is the embedded queue engine: one SQLite database in WAL mode
 // with synchronous=FULL, and a file beside it for each large body.
 //
-// It promises what package queue asks for on one machine with a local disk. One
-// writer merges what concurrent sessions and workers ask for into one commit,
-// so that they share the cost of the flush. A second process (the queue
+// It provides what package queue needs on one machine with a local disk. One writer
+// combines the transactions of concurrent sessions and workers into one commit, so that
+// they share the cost of the flush. A second process (the queue
 // commands) may open the same directory; only one may hold it exclusively.
 package sqlite
 
@@ -25,7 +25,7 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// Options says what to open, and how.
+// Options opens a queue.
 type Options struct {
 	Dir string // created if missing
 	// Exclusive is for the daemon: it locks the directory against a second one,
@@ -125,13 +125,13 @@ func (s *storage) lockDir() error {
 	return nil
 }
 
-// dsn names the database with what every connection needs: patience with another
-// process that writes, and a small cache.
+// dsn names the database with what every connection needs: a wait for another process
+// that writes, and a small cache.
 func dsn(path, more string) string {
 	return "file:" + uriPath.Replace(filepath.ToSlash(path)) + "?_pragma=busy_timeout(10000)&_pragma=cache_size(-2000)" + more
 }
 
-// uriPath keeps what would end the path of a URI (sqlite.org/uri.html).
+// uriPath escapes what would end the path of a URI (sqlite.org/uri.html).
 var uriPath = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23")
 
 // The writer's pragmas. auto_vacuum must come before the first table;
@@ -169,8 +169,8 @@ func (s *storage) openDatabase(ctx context.Context) (err error) {
 	return err
 }
 
-// recover gives back what a dead process had claimed (the directory lock says that there
-// is no live one) and sweeps bodies that never got their row.
+// recover gives back what an earlier process had claimed (the directory lock proves that
+// it is dead) and sweeps bodies that never got their row.
 func (s *storage) recover(ctx context.Context, q *queue.Queue) error {
 	if err := s.checkDatabase(ctx, bodyCheck); err != nil {
 		return err

@@ -17,11 +17,11 @@ const (
 	shmName = DatabaseName + "-shm"
 )
 
-// checkLog compares the write-ahead log with its index. SQLite takes a log for ended
-// where a frame does not fit, since a power cut leaves such ends; mail that was
-// committed after a damaged frame would be gone without a word. The index, which
-// outlives a killed process, says how many frames were committed and synced. After a
-// power cut it is missing or older than the log, and proves nothing.
+// checkLog compares the write-ahead log with its index. For SQLite the log ends at the
+// first frame that is not valid, since a power cut leaves such ends; mail that was
+// committed after a damaged frame would be lost silently. The index, which outlives a
+// killed process, has the number of frames that were committed and synced. After a power
+// cut it is missing or older than the log, and proves nothing.
 func (s *storage) checkLog() error {
 	before, err := s.readIndex()
 	if err != nil || before == nil || before.frames <= before.moved {
@@ -31,7 +31,7 @@ func (s *storage) checkLog() error {
 	if err != nil || valid >= before.frames {
 		return err
 	}
-	// A relay that runs may have begun the log anew meanwhile: it says so here first.
+	// A running relay may have begun the log anew meanwhile: it changes the index first.
 	after, err := s.readIndex()
 	if err != nil || after == nil || after.salt != before.salt {
 		return err
@@ -39,7 +39,7 @@ func (s *storage) checkLog() error {
 	return fmt.Errorf("%w: %d of %d pages are good", errLog, valid, before.frames)
 }
 
-// walIndex is what the header of the index says of the log (sqlite.org/walformat.html,
+// walIndex is what the header of the index has of the log (sqlite.org/walformat.html,
 // section 2.1).
 type walIndex struct {
 	frames uint32  // that are committed
@@ -49,7 +49,7 @@ type walIndex struct {
 
 const indexHeader = 48 // bytes; there are two copies, and then how many frames were moved
 
-// readIndex returns nil if there is none that can be relied upon.
+// readIndex returns nil if there is no index that can be relied upon.
 func (s *storage) readIndex() (*walIndex, error) {
 	f, err := os.Open(filepath.Join(s.dir, shmName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,8 +74,8 @@ func (s *storage) readIndex() (*walIndex, error) {
 	return i, nil
 }
 
-// countFrames counts the frames that fit together, from the first on and as many as
-// the index has (sqlite.org/fileformat2.html, section 4.1). A log that was begun after
+// countFrames counts the valid frames from the first on, at most as many as the index
+// has (sqlite.org/fileformat2.html, section 4.1). A log that was begun after
 // the index was written is taken to have them all.
 func countFrames(path string, i *walIndex) (valid uint32, err error) {
 	f, err := os.Open(path)
@@ -118,7 +118,7 @@ func countFrames(path string, i *walIndex) (valid uint32, err error) {
 	return valid, nil
 }
 
-// readFull tells whether there was enough to fill b.
+// readFull reports whether there was enough to fill b.
 func readFull(r io.Reader, b []byte) (bool, error) {
 	_, err := io.ReadFull(r, b)
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
