@@ -13,7 +13,7 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// content is size bytes that repeat nowhere.
+// content returns size bytes without repetition.
 func content(size int) []byte {
 	b := make([]byte, size)
 	r := rand.NewChaCha8([32]byte{byte(size)})
@@ -21,8 +21,8 @@ func content(size int) []byte {
 	return b
 }
 
-// The content is encoded as it is sent: every size must come out as encoding/base64
-// has it, in a request of the length that was announced.
+// The content is encoded while it is sent. For every size the result must equal that of
+// encoding/base64, and have the announced Content-Length.
 func TestPostAttachmentEncodes(t *testing.T) {
 	_, rec, c := simulated(t, simulator.Options{})
 	id := draft(t, c)
@@ -61,7 +61,7 @@ func TestPostAttachmentEncodes(t *testing.T) {
 	}
 }
 
-// A file that is shorter than announced, or cannot be read, must not arrive cut off.
+// A file that is shorter than its Size, or cannot be read, must not arrive truncated.
 func TestPostAttachmentOfABrokenFile(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{})
 	id := draft(t, c)

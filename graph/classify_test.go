@@ -88,7 +88,7 @@ func TestClassification(t *testing.T) {
 	}
 }
 
-// Only an item that is not there is NotFound: a mailbox is another matter.
+// NotFound is true for a missing item only, not for a missing mailbox.
 func TestNotFound(t *testing.T) {
 	for code, want := range map[string]bool{"ErrorItemNotFound": true, "": true, "ErrorInvalidUser": false, "ErrorNonExistentMailbox": false} {
 		c := answering(t, reply(404, `{"error":{"code":"`+code+`"}}`))

@@ -54,7 +54,7 @@ func TestCallsSucceed(t *testing.T) {
 	}
 }
 
-// What each request has to carry on the wire.
+// The headers and the body that each request must have.
 func TestRequestsOnTheWire(t *testing.T) {
 	_, rec, c := simulated(t, simulator.Options{SendDelay: -1})
 	id := draft(t, c)
@@ -98,7 +98,7 @@ func TestRequestsOnTheWire(t *testing.T) {
 	}
 }
 
-// An empty page is not an empty list while it names another one.
+// An empty page with a link to the next one is not the end of the list.
 func TestFindTurnsEmptyPages(t *testing.T) {
 	pages := map[string]string{
 		"":    `{"value":[],"@odata.nextLink":"http://elsewhere.test/v1.0/users/x/messages?$filter=f&$skiptoken=a%2Bb"}`,
@@ -116,7 +116,7 @@ func TestFindTurnsEmptyPages(t *testing.T) {
 	}
 }
 
-// After 503 a request goes over another connection, which may end at another server.
+// After 503 the next request uses a new connection, which may reach another server.
 func TestNewConnectionAfter503(t *testing.T) {
 	var peers []string
 	status := 503
@@ -168,7 +168,7 @@ func TestCreateLeavesOutWhatIsEmpty(t *testing.T) {
 	}
 }
 
-// A body of megabytes comes back in the answer to create, each < of it as \u003c.
+// The answer to create repeats a body of megabytes, with each < as \u003c.
 func TestCreateOfALargeBody(t *testing.T) {
 	_, _, c := simulated(t, simulator.Options{})
 	m := message("large")
@@ -179,7 +179,7 @@ func TestCreateOfALargeBody(t *testing.T) {
 	}
 }
 
-// Only the documented status is success; what is unknown may have had its effect.
+// Only the documented status is success. After any other the effect may have happened.
 func TestOnlyTheDocumentedStatusIsSuccess(t *testing.T) {
 	item := `{"id":"AAQ","isDraft":true}`
 	create := func(c *graph.Client) error {
@@ -262,7 +262,7 @@ func TestOnlyTheDocumentedStatusIsSuccess(t *testing.T) {
 	}
 }
 
-// 202 with Retry-After was seen, and retrying it sent twice.
+// Graph has answered 202 with Retry-After; a retry then sent the message twice.
 func TestSendAcceptedWithRetryAfter(t *testing.T) {
 	c := answering(t, reply(202, "", "Retry-After", "10"))
 	if _, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil); err != nil {

@@ -10,8 +10,8 @@ import (
 	"graphrelay/graph"
 )
 
-// A refused sign-in says that the clock is wrong; a good one, or one of a right clock, does
-// not.
+// The error of a refused sign-in mentions a wrong clock. A successful sign-in, or one with
+// the clock right, does not.
 func TestClockSkew(t *testing.T) {
 	for name, tt := range map[string]struct {
 		date    time.Duration // of the endpoint's, from now

@@ -36,7 +36,7 @@ func TestFindUser(t *testing.T) {
 	if _, _, err := c.FindUser(t.Context(), "nobody@contoso.test"); !errors.Is(err, graph.ErrNoUser) {
 		t.Error(err)
 	}
-	// An alias is no path, its owner's id is one.
+	// Graph finds a mailbox by its owner's ID, but not by an alias.
 	if _, err := c.Mailbox("sales@contoso.test").Probe(t.Context()); err == nil {
 		t.Error("an alias is a path")
 	}

@@ -42,7 +42,7 @@ func TestGateEvictsIdleMailboxes(t *testing.T) {
 	})
 }
 
-// throttled returns how long to wait, 0 if the request may go.
+// throttled returns how long the request has to wait, 0 if it is admitted.
 func throttled(t *testing.T, g *gate, c cost) time.Duration {
 	t.Helper()
 	release, err := g.acquire(t.Context(), "send", "a@x", c)
@@ -101,8 +101,8 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// In no stretch of a window's length is more spent than the budget, and in the long run
-// nearly all of it can be.
+// No stretch of a window's length exceeds the budget, and in the long run nearly all of the
+// budget can be spent.
 func TestBudgetInEveryStretch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := Budget{50, time.Minute}
@@ -128,8 +128,8 @@ func TestBudgetInEveryStretch(t *testing.T) {
 	})
 }
 
-// A mailbox that Graph wants to be left alone takes no more messages until then, also
-// none that waited for their turn; what cleans up goes on.
+// After a Retry-After the mailbox is sent no messages until the time is over, not even those
+// that were waiting for a slot. Clean-up requests continue.
 func TestGateAppliesRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(4, Budgets{})

@@ -14,7 +14,7 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// No mailbox sees more requests at a time than it allows, uploads among them.
+// No mailbox gets more requests at a time than its limit, uploads included.
 func TestGateHoldsTheLimit(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{Latency: 2 * time.Millisecond, Concurrency: -1})
 	others := []string{mailbox, "BEN@contoso.test", "ben@contoso.test", "eve@contoso.test"}
@@ -45,7 +45,7 @@ func TestGateHoldsTheLimit(t *testing.T) {
 	}
 }
 
-// busy is a Graph whose calls wait until they are released, counted by mailbox.
+// busy is a Graph that holds requests until they are released, and counts them by mailbox.
 type busy struct {
 	mu      sync.Mutex
 	running map[string]int
@@ -79,8 +79,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// A mailbox that is full of requests holds up no other, and those who wait for it
-// can give up without leaving anything behind.
+// A mailbox at its limit delays no other one, and requests that wait for it can be canceled
+// without a trace.
 func TestGateWaiters(t *testing.T) {
 	b := &busy{running: map[string]int{}, release: make(chan struct{})}
 	c := newClient(t, serve(t, withTokens(b)), func(cfg *graph.Config) { cfg.Concurrency = 2 })
@@ -127,7 +127,7 @@ func TestGateWaiters(t *testing.T) {
 	}
 }
 
-// Two clients of one application, as at a reload, share what the mailbox allows.
+// Two clients of one application, as during a reload, share the mailbox's limits.
 func TestClientFollows(t *testing.T) {
 	b := &busy{running: map[string]int{}, release: make(chan struct{})}
 	server := serve(t, withTokens(b))
@@ -150,8 +150,8 @@ func TestClientFollows(t *testing.T) {
 	in.Wait()
 }
 
-// What is to be recorded before a send is recorded while it waits for its turn, once more
-// if that takes long, and without it there is none.
+// record is called while a send waits for a slot, and once more if that takes long. If it
+// fails, nothing is sent.
 func TestSendRecorded(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{})
 	id, _, err := c.Mailbox(mailbox).CreateDraft(t.Context(), message("recorded"))
@@ -186,7 +186,7 @@ func TestSendRecorded(t *testing.T) {
 	}
 }
 
-// What the mailbox would be refused is not recorded.
+// record is not called for a request that would be refused.
 func TestRefusedIsNotRecorded(t *testing.T) {
 	b := &busy{running: map[string]int{}, release: make(chan struct{})}
 	close(b.release)

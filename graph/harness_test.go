@@ -22,7 +22,7 @@ const (
 	secret  = "s3cret~value"
 )
 
-// seen is what a server got of one request.
+// seen is a request as the server got it.
 type seen struct {
 	Method, Path, Query string
 	Header              http.Header
@@ -31,7 +31,7 @@ type seen struct {
 	Body                []byte
 }
 
-// recorder keeps the requests that pass through it.
+// recorder records the requests that pass through it.
 type recorder struct {
 	http.Handler
 	mu   sync.Mutex
@@ -51,7 +51,7 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec.Handler.ServeHTTP(w, r)
 }
 
-// of returns the requests whose method and path end with these.
+// of returns the requests with this method whose path ends with suffix.
 func (rec *recorder) of(method, suffix string) (found []seen) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -63,7 +63,7 @@ func (rec *recorder) of(method, suffix string) (found []seen) {
 	return found
 }
 
-// simulated starts a simulator that checks the contract, with a recorder before it.
+// simulated starts a simulator with RequireContract, behind a recorder.
 func simulated(t *testing.T, o simulator.Options) (*simulator.Simulator, *recorder, *graph.Client) {
 	t.Helper()
 	o.RequireContract = true
@@ -109,7 +109,7 @@ func signIn(login, graphURL, secret string) graph.SignIn {
 
 const token = "bearer-token-value"
 
-// answering starts a Graph that gives tokens and leaves every other call to h.
+// answering starts a Graph that issues tokens and passes every other request to h.
 func answering(t *testing.T, h http.HandlerFunc, change ...func(*graph.Config)) *graph.Client {
 	t.Helper()
 	return newClient(t, serve(t, withTokens(h)), change...)
@@ -126,7 +126,7 @@ func withTokens(h http.Handler) http.Handler {
 	})
 }
 
-// reply answers every call with this status and body.
+// reply returns a handler that answers every request with this status and body.
 func reply(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -147,7 +147,7 @@ func message(subject string) *graph.Message {
 	}
 }
 
-// draft makes a draft and returns its id.
+// draft creates a draft and returns its id.
 func draft(t *testing.T, c *graph.Client) string {
 	t.Helper()
 	id, _, err := c.Mailbox(mailbox).CreateDraft(t.Context(), message("draft"))

@@ -12,7 +12,7 @@ import (
 	"graphrelay/graph"
 )
 
-// endless writes until the client has enough, and counts.
+// endless writes until the client closes the connection, and counts the bytes.
 func endless(status int, start string, n *atomic.Int64) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
@@ -27,7 +27,7 @@ func endless(status int, start string, n *atomic.Int64) http.HandlerFunc {
 	}
 }
 
-// However much an answer holds, little of it is read.
+// Only a limited part of an endless answer is read.
 func TestEndlessAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -69,7 +69,7 @@ func TestNestedAnswers(t *testing.T) {
 	}
 }
 
-// What comes from outside ends up in logs: one line, printable, short.
+// Text from outside ends up in logs. It must be one short line that prints.
 func TestTextFromOutsideIsCleaned(t *testing.T) {
 	dirty := `a\u0000b\r\nlevel=error\u001b[31m\u202e\ud800` + strings.Repeat("x", 5000)
 	body := `{"error":{"code":"` + dirty + `","message":"` + dirty + `"}}`
@@ -86,7 +86,7 @@ func TestTextFromOutsideIsCleaned(t *testing.T) {
 	}
 }
 
-// A redirect would carry the token, and the mail, to wherever it points.
+// Redirects are not followed: they would send the token and the mail to any host.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	var strayed atomic.Int32
 	elsewhere := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { strayed.Add(1) }))
@@ -133,8 +133,8 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// Where no connection was made, nothing can have happened, and no mailbox is at fault.
-// An upload URL's address is another matter than Graph's.
+// If no connection was made, the request had no effect, and the connection is at fault. The
+// host of an upload URL is not that of Graph, and does not count.
 func TestUnreachable(t *testing.T) {
 	login := serve(t, withTokens(reply(404, "")))
 	c := newClient(t, "http://127.0.0.1:1", func(cfg *graph.Config) { cfg.SignIn = signIn(login, cfg.GraphURL, secret) })
@@ -148,7 +148,7 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// Whatever stands around it in the answer to create, the id is the message's own.
+// The id is the message's own, whatever surrounds it in the answer to create.
 func TestCreatedID(t *testing.T) {
 	for _, tt := range []struct{ name, answer, want string }{
 		{"first", `{"id":"AAQ","subject":"s"}`, "AAQ"},

@@ -11,8 +11,8 @@ import (
 	"graphrelay/graph"
 )
 
-// What stops a request on its way to Graph had no effect there and would stop every
-// other one: a proxy that refuses, one that is down, a certificate of nobody we know.
+// A request that does not reach Graph has no effect, and others would not reach it either:
+// the proxy refuses it or is down, or the certificate is not trusted.
 func TestOnTheWay(t *testing.T) {
 	const password = "pr0xy~secret"
 	proxy := serve(t, withTokens(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -63,7 +63,7 @@ func TestOnTheWay(t *testing.T) {
 	}
 }
 
-// A proxy that repeats what it was given does not bring it into an error.
+// If a proxy repeats its credentials, no error shows them.
 func TestProxyRepeatsThePassword(t *testing.T) {
 	const password = "pr0xy~secret"
 	c := newClient(t, "http://graph.test", func(cfg *graph.Config) {

@@ -36,7 +36,7 @@ func TestTokenRequest(t *testing.T) {
 	}
 }
 
-// A token is good for one cloud's Graph alone: it is asked for the one that is called.
+// A token is valid for one cloud's Graph only. The scope names the one in use.
 func TestTokenIsForTheCloud(t *testing.T) {
 	_, rec, _ := simulated(t, simulator.Options{})
 	for _, graphURL := range []string{"https://graph.microsoft.com", "https://graph.microsoft.us",
@@ -51,7 +51,7 @@ func TestTokenIsForTheCloud(t *testing.T) {
 	}
 }
 
-// One request for a token serves all who ask, and it is kept.
+// Concurrent requests share one token request, and the token is cached.
 func TestTokenIsShared(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{Latency: time.Millisecond})
 	together(50, func(int) {
@@ -72,7 +72,7 @@ func together(n int, f func(i int)) {
 	wg.Wait()
 }
 
-// A refused token is renewed once, and by one request however many met the refusal.
+// A refused token is renewed once, by one request, however many requests were refused.
 func TestTokenIsRenewedWhenRefused(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{Concurrency: -1, SendDelay: -1})
 	id := draft(t, c)
@@ -87,7 +87,7 @@ func TestTokenIsRenewedWhenRefused(t *testing.T) {
 	}
 }
 
-// When Graph refuses every token, the client asks once more and gives up.
+// If Graph refuses every token, the client makes one more request and gives up.
 func TestTokenRefusedForGood(t *testing.T) {
 	var calls atomic.Int32
 	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
@@ -100,7 +100,7 @@ func TestTokenRefusedForGood(t *testing.T) {
 	}
 }
 
-// A token is renewed before its end: half of a short life ahead, at most five minutes.
+// A token is renewed five minutes before its expiry, or after half of a short lifetime.
 func TestTokenIsRenewedAhead(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{TokenLifetime: 2 * time.Second})
 	first, err := c.Token(t.Context(), mailbox)
@@ -168,7 +168,7 @@ func TestTokenFailures(t *testing.T) {
 	}
 }
 
-// Whoever gives up waits for nobody: not for the endpoint, nor for another caller.
+// A canceled request waits neither for the endpoint nor for another request's renewal.
 func TestTokenRequestCanBeGivenUp(t *testing.T) {
 	release := make(chan struct{})
 	var asked atomic.Int32
@@ -216,7 +216,7 @@ func TestErrorsKeepTheBearerToken(t *testing.T) {
 	}
 }
 
-// Nor does one show the client secret, which the token endpoint was sent.
+// No error shows the client secret, even if the token endpoint repeats it.
 func TestErrorsKeepTheClientSecret(t *testing.T) {
 	echo := reply(400, `{"error":"`+secret+`","error_description":"client_secret=`+secret+` is wrong"}`, "Content-Type", "application/json")
 	_, err := newClient(t, serve(t, echo)).Token(t.Context(), mailbox)
@@ -264,7 +264,7 @@ func TestObserver(t *testing.T) {
 	}
 }
 
-// A token that is to be renewed serves to its end where the endpoint does not answer.
+// A token that is due for renewal is used until it expires if the endpoint is unavailable.
 func TestTokenServesToItsEnd(t *testing.T) {
 	sim, _, c := simulated(t, simulator.Options{TokenLifetime: 4 * time.Second})
 	first, err := c.Token(t.Context(), mailbox)
@@ -293,7 +293,7 @@ func (o *ownTokens) Source(_ context.Context, mailbox string) oauth2.TokenSource
 	return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "token of " + mailbox})
 }
 
-// The token of one mailbox goes with no other's requests, in whatever case its address is.
+// The token of a mailbox is used for no other one. The case of the address does not matter.
 func TestTokenOfAMailbox(t *testing.T) {
 	var wrong atomic.Int32
 	own := &ownTokens{}

@@ -61,7 +61,7 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-// session is a client, and an upload URL whose PUT and GET get this answer.
+// session returns a client, and an upload URL that answers PUT and GET with this.
 func session(t *testing.T, status int, body string) (*graph.Client, string) {
 	t.Helper()
 	url := serve(t, withTokens(reply(status, body)))
@@ -121,8 +121,8 @@ func TestNextExpectedRanges(t *testing.T) {
 	}
 }
 
-// With the last range sent, a session that expects nothing has the whole file, and
-// so has one that says 201, whatever else it says. Before, 201 says nothing.
+// After the last range the upload is complete if the session expects nothing more, or if the
+// status is 201, whatever the body. Before the last range 201 has no meaning.
 func TestLastRange(t *testing.T) {
 	for _, tt := range []struct {
 		status int
@@ -164,7 +164,7 @@ func TestUploadRefused(t *testing.T) {
 	}
 }
 
-// An upload URL's token is a secret: no error may show it, whatever went wrong.
+// The token in an upload URL is a secret. No error shows it.
 func TestUploadErrorsKeepTheToken(t *testing.T) {
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		reply(404, `{"error":{"code":"x","message":"No resource was found that matches 'http://`+r.Host+r.URL.String()+`'."}}`)(w, r)
@@ -213,7 +213,7 @@ func unwrap(err error) error {
 	return nil
 }
 
-// Content goes where TLS protects it, or where Graph itself is configured without.
+// Content is sent with TLS only, unless Graph is configured without.
 func TestUploadURLMustBeUsable(t *testing.T) {
 	for _, raw := range []string{"", "https://", "/relative", "ftp://host/x", "javascript:x", "http://[::1"} {
 		c := answering(t, reply(201, fmt.Sprintf(`{"uploadUrl":%q}`, raw)))

@@ -43,7 +43,7 @@ func newCertificate(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
-// endpoint is a token endpoint that keeps what it was asked.
+// endpoint is a token endpoint that records its requests.
 type endpoint struct {
 	*httptest.Server
 	forms []map[string]string
@@ -74,7 +74,7 @@ func (e *endpoint) app() entra.App {
 	return entra.App{Tenant: "contoso.test", ClientID: clientID, LoginURL: e.URL, GraphURL: "https://graph.microsoft.com"}
 }
 
-// The assertion is verified by OpenSSL, against the certificate alone.
+// OpenSSL verifies the assertion, with the certificate only.
 func TestCertificateAssertion(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
@@ -164,7 +164,7 @@ func decodePart(t *testing.T, part string, into any) {
 	}
 }
 
-// The file is read for each token; what is wrong with it is said without its content.
+// The file is read for each token. Errors do not show its content.
 func TestWorkload(t *testing.T) {
 	e := newEndpoint(t, false)
 	path := filepath.Join(t.TempDir(), "token")
@@ -218,7 +218,7 @@ func TestAssertionRefused(t *testing.T) {
 	}
 }
 
-// Against an endpoint that verifies everything: what is registered signs in, nothing else.
+// Only registered credentials can sign in at an endpoint that verifies everything.
 func TestAssertionVerified(t *testing.T) {
 	cert, other := newCertificate(t), newCertificate(t)
 	issuer, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -270,7 +270,7 @@ func TestAssertionVerified(t *testing.T) {
 	}
 }
 
-// The endpoint takes an assertion once.
+// The endpoint accepts an assertion once.
 func TestAssertionReplayed(t *testing.T) {
 	cert, e := newCertificate(t), newEndpoint(t, false)
 	if _, err := (entra.Certificate{App: e.app(), Certificate: cert}).Source(t.Context(), "").Token(); err != nil {

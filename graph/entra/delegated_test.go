@@ -20,7 +20,7 @@ import (
 
 const anna = "anna@contoso.test"
 
-// memory keeps refresh tokens as the relay would.
+// memory implements RefreshTokens like the relay's store.
 type memory struct {
 	mu      sync.Mutex
 	token   map[string]string
@@ -57,7 +57,7 @@ func (m *memory) Refuse(_ context.Context, mailbox string, version int64, why st
 	}
 }
 
-// owner is somebody with a mailbox and a browser.
+// owner is a person with a mailbox and a browser.
 type owner struct {
 	*testing.T
 	sim *simulator.Simulator
@@ -75,7 +75,7 @@ func newOwner(t *testing.T, o simulator.Options) *owner {
 	return &owner{t, sim, server.URL, entra.Delegated{App: app, Tokens: m}, m}
 }
 
-// browse posts a form and returns where the page leads, without going there.
+// browse posts a form and returns where the answer redirects to.
 func (o *owner) browse(to string, form url.Values) *http.Response {
 	o.Helper()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -95,7 +95,7 @@ func code(err error) string {
 	return ""
 }
 
-// The ways in which a device code ends, with the waits that the endpoint asks for.
+// The ways in which a device code ends, with the endpoint's polling interval.
 func TestDeviceCode(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -141,7 +141,7 @@ func TestDeviceCode(t *testing.T) {
 	}
 }
 
-// Whoever asks too early is told to slow down, and succeeds all the same.
+// A client that polls too early is told to slow down, and succeeds in the end.
 func TestDeviceCodeSlowDown(t *testing.T) {
 	o := newOwner(t, simulator.Options{DeviceInterval: 2 * time.Second})
 	device, err := o.d.DeviceCode(t.Context())
@@ -176,7 +176,8 @@ func (o *owner) codeOf(to string, form url.Values) url.Values {
 	return u.Query()
 }
 
-// PKCE: the code is good once, for who began, with the verifier and redirect of then.
+// A code is valid once, for the client that began, with the same verifier (PKCE) and redirect
+// URI.
 func TestAuthorizationCode(t *testing.T) {
 	for _, tt := range []struct {
 		name               string
@@ -242,7 +243,7 @@ func TestAuthorizationRefused(t *testing.T) {
 	}
 }
 
-// connect signs the owner in and keeps the refresh token.
+// connect signs the owner in and stores the refresh token.
 func (o *owner) connect() {
 	o.Helper()
 	verifier := oauth2.GenerateVerifier()
@@ -254,7 +255,7 @@ func (o *owner) connect() {
 	o.m.token[anna], o.m.version[anna], o.m.refused[anna] = token.RefreshToken, o.m.version[anna]+1, ""
 }
 
-// Each refresh token gives the next one, which is kept; the old one is refused.
+// Each use of a refresh token returns the next one, which is stored. The old one is refused.
 func TestRefresh(t *testing.T) {
 	o := newOwner(t, simulator.Options{RevokeRotated: true})
 	o.connect()
@@ -274,7 +275,8 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// What the owner or an administrator has ended is told from what passes.
+// A grant that the owner or an administrator has revoked is distinguished from a temporary
+// error.
 func TestRevoked(t *testing.T) {
 	o := newOwner(t, simulator.Options{})
 	if _, err := o.d.Source(t.Context(), anna).Token(); !errors.Is(err, graph.ErrNotConnected) {
@@ -302,7 +304,7 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// A confidential application shows its secret, which no error repeats.
+// A confidential application sends its secret. No error shows it.
 func TestConfidential(t *testing.T) {
 	o := newOwner(t, simulator.Options{Apps: []simulator.App{{Secret: "s3cret~value", Confidential: true}}})
 	o.d.Secret = "s3cret~value"

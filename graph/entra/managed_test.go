@@ -15,7 +15,7 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// redirected leads what is meant for the endpoint of a virtual machine to another server.
+// redirected sends requests for the endpoint of a virtual machine to another server.
 type redirected struct {
 	to    string
 	hosts []string
@@ -43,7 +43,7 @@ func startManaged(t *testing.T, o simulator.Options) (*simulator.Simulator, stri
 	return sim, server.URL
 }
 
-// The form of a virtual machine, and of App Service; each token is a new one.
+// The endpoints of a virtual machine and of App Service. Each token is a new one.
 func TestManagedIdentity(t *testing.T) {
 	for _, form := range []string{"virtual machine", "App Service"} {
 		t.Run(form, func(t *testing.T) {
@@ -79,8 +79,8 @@ func TestManagedIdentity(t *testing.T) {
 	}
 }
 
-// What the endpoint refuses is a refusal; that there is none, a fault of the network. No
-// error goes over several lines.
+// A refusal by the endpoint is a *oauth2.RetrieveError, a missing endpoint is not. Errors are
+// one line.
 func TestManagedIdentityFails(t *testing.T) {
 	_, server := startManaged(t, simulator.Options{Apps: []simulator.App{{ClientID: "44444444-1111-2222-3333-444444444444"}}})
 	m := entra.ManagedIdentity{GraphURL: server, ClientID: "55555555-1111-2222-3333-444444444444", Client: &redirected{to: server}}

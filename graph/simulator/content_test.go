@@ -2,7 +2,7 @@ package simulator
 
 import "testing"
 
-// Files that fill the store do not take the texts' room.
+// Attachments that fill the store leave a part of it to bodies.
 func TestContentRoom(t *testing.T) {
 	c := contentStore{limit: 800, kept: map[string][]byte{}}
 	if !c.put("file", make([]byte, 700)) || c.put("another", make([]byte, 1)) || !c.reserve(100) || c.reserve(1) {

@@ -186,8 +186,8 @@ func TestMailboxConcurrency(t *testing.T) {
 	})
 }
 
-// Four workers without pause must never meet the limit of four: a place is given back
-// before its client can know of the answer.
+// Four workers without a pause must never exceed the limit of four: a slot is released before
+// the client can get the answer.
 func TestFourWorkersAreNeverThrottled(t *testing.T) {
 	c := start(t, simulator.Options{})
 	var group sync.WaitGroup

@@ -133,7 +133,7 @@ func TestQueryRefusals(t *testing.T) {
 	}
 }
 
-// PidTagMessageFlags says of an item in Drafts whether the store has it for sending.
+// PidTagMessageFlags shows whether an item in Drafts was submitted.
 func TestMessageFlags(t *testing.T) {
 	flags := func(c *client, id string) any {
 		t.Helper()

@@ -65,7 +65,7 @@ func TestCreateRefusals(t *testing.T) {
 	}
 }
 
-// under is the client for a subtest.
+// under returns the client for a subtest.
 func (c *client) under(t *testing.T) *client {
 	sub := *c
 	sub.t = t

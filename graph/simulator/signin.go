@@ -116,40 +116,28 @@ func (s *Simulator) approveDevice(userCode, account string, decline bool) (probl
 // serveAuthorize serves the sign-in page of the authorization code flow.
 func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenant string) {
 	_ = r.ParseForm()
-	code, fault := s.authorize(r, tenant)
-	redirect, _ := url.Parse(r.FormValue("redirect_uri"))
-	back := func(pairs ...string) {
-		q := redirect.Query()
-		for i := 0; i < len(pairs); i += 2 {
-			q.Set(pairs[i], pairs[i+1])
-		}
-		q.Set("state", r.FormValue("state"))
-		redirect.RawQuery = q.Encode()
-		http.Redirect(w, r, redirect.String(), http.StatusFound)
-	}
+	code, refused := s.authorize(r, tenant)
 	switch {
-	case fault != nil && fault.status == 0: // an error for the application
-		back("error", fault.error, "error_description", fault.Error())
-		return
-	case fault != nil:
-		showSignIn(w, http.StatusBadRequest, signInForm{Error: fault.Error()})
-		return
-	case r.Method == http.MethodPost && r.FormValue("decline") != "":
-		back("error", "access_denied", "error_description", "AADSTS65004: User declined to consent to access the app.")
-		return
+	case refused != nil && refused.status == 0: // an error for the application
+		redirectBack(w, r, url.Values{"error": {refused.error}, "error_description": {refused.Error()}})
+	case refused != nil:
+		showSignIn(w, http.StatusBadRequest, signInForm{Error: refused.Error()})
+	case r.Method != http.MethodPost:
+		showSignIn(w, http.StatusOK, authorizeForm(r))
+	case r.FormValue("decline") != "":
+		redirectBack(w, r, url.Values{"error": {"access_denied"},
+			"error_description": {"AADSTS65004: User declined to consent to access the app."}})
+	default:
+		s.completeAuthorize(w, r, code)
 	}
-	form := signInForm{App: r.FormValue("client_id"), Account: r.FormValue("login_hint"), Hidden: map[string]string{}}
-	for name, values := range r.Form {
-		if name != "account" && name != "accept" && name != "decline" {
-			form.Hidden[name] = values[0]
-		}
-	}
-	if r.Method != http.MethodPost {
-		showSignIn(w, http.StatusOK, form)
-		return
-	}
+}
+
+// completeAuthorize signs in the account in the form, and sends the browser to the
+// application with the code.
+func (s *Simulator) completeAuthorize(w http.ResponseWriter, r *http.Request, code *authCode) {
 	code.user = strings.ToLower(strings.TrimSpace(r.FormValue("account")))
 	if !s.mailboxExists(code.user) {
+		form := authorizeForm(r)
 		form.Error = "That account does not exist."
 		showSignIn(w, http.StatusBadRequest, form)
 		return
@@ -160,7 +148,29 @@ func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenan
 	evict(s.grants.codes, maxGrants, func(c *authCode) bool { return now.After(c.expires) })
 	s.grants.codes[value] = code
 	s.mu.Unlock()
-	back("code", value)
+	redirectBack(w, r, url.Values{"code": {value}})
+}
+
+// authorizeForm returns the form for a request, with its parameters in hidden fields.
+func authorizeForm(r *http.Request) signInForm {
+	form := signInForm{App: r.FormValue("client_id"), Account: r.FormValue("login_hint"), Hidden: map[string]string{}}
+	for name, values := range r.Form {
+		if name != "account" && name != "accept" && name != "decline" {
+			form.Hidden[name] = values[0]
+		}
+	}
+	return form
+}
+
+// redirectBack sends the browser to the application's redirect URI with the parameters and
+// the request's state (RFC 6749 section 4.1.2).
+func redirectBack(w http.ResponseWriter, r *http.Request, parameters url.Values) {
+	redirect, _ := url.Parse(r.FormValue("redirect_uri")) // authorize has checked it
+	q := redirect.Query()
+	maps.Copy(q, parameters)
+	q.Set("state", r.FormValue("state"))
+	redirect.RawQuery = q.Encode()
+	http.Redirect(w, r, redirect.String(), http.StatusFound)
 }
 
 // authorize checks a request of the authorization code flow. It requires PKCE with S256:

@@ -18,7 +18,7 @@ import (
 
 const mailbox = "anna@contoso.test"
 
-// client talks to one simulator over HTTP as an app would.
+// client makes requests to a simulator, like an app.
 type client struct {
 	t      *testing.T
 	sim    *simulator.Simulator
@@ -28,7 +28,7 @@ type client struct {
 	http   *http.Client
 }
 
-// reply is an answer, read to its end.
+// reply is an answer that was read to its end.
 type reply struct {
 	status int
 	header http.Header
@@ -110,7 +110,7 @@ func (c *client) try(req *http.Request) (reply, error) {
 	return reply{resp.StatusCode, resp.Header, body}, err
 }
 
-// request makes a mail call; path is what follows /v1.0/users/<mailbox>.
+// request makes a mail request. path follows /v1.0/users/<mailbox>.
 func (c *client) request(method, path, contentType string, body []byte) *http.Request {
 	c.t.Helper()
 	req, err := http.NewRequest(method, c.base+"/v1.0/users/"+mailbox+path, bytes.NewReader(body))
@@ -143,7 +143,7 @@ func (c *client) send(id string) reply {
 	return c.do(c.request("POST", "/messages/"+id+"/send", "", nil))
 }
 
-// want checks the status and the error code, "" for none.
+// want checks the status and the error code, which is "" for none.
 func (c *client) want(r reply, status int, code string) {
 	c.t.Helper()
 	if r.status != status || r.code() != code {
@@ -185,7 +185,7 @@ func to(addresses ...string) []object {
 	return list
 }
 
-// plain is a message that can be sent.
+// plain returns a message that can be sent.
 func plain(subject string) object {
 	return object{"subject": subject, "body": object{"contentType": "Text", "content": "Hello"}, "toRecipients": to("ben@fabrikam.test")}
 }

@@ -16,7 +16,7 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// small are limits under which uploads need few bytes.
+// small returns limits that make uploads small.
 func small() simulator.Limits {
 	return simulator.Limits{SessionMin: 10, SessionMax: 100, Range: 11, Attachment: 10}
 }
@@ -195,7 +195,7 @@ func TestContentBudget(t *testing.T) {
 	}
 }
 
-// A file beyond the room for content is hashed on its way through and never held.
+// A file that does not fit into the content store is hashed and not kept in memory.
 func TestLargeUploadIsNotHeld(t *testing.T) {
 	c := start(t, simulator.Options{ContentBytes: 1 << 20})
 	const part, parts = 3_000_000, 20
@@ -219,7 +219,7 @@ func TestLargeUploadIsNotHeld(t *testing.T) {
 	}
 }
 
-// heap is the number of bytes in use after a collection.
+// heap returns the number of bytes in use after a garbage collection.
 func heap() int64 {
 	runtime.GC()
 	var stats runtime.MemStats
