@@ -77,7 +77,10 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	d := deliveryConfig(cfg, r.node)
 	d.NotifyAt, d.Waiters = g.policy.BounceTo, r.waiters
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
-	g.admin = admin.New(r.registry, r.ready, func() []string { return connection.ExpiryNotices(cfg) }, g.connectPage(r.store), g.log)
+	g.admin = admin.New(admin.Config{
+		Registry: r.registry, Ready: r.ready, Notices: func() []string { return connection.ExpiryNotices(cfg) },
+		Connect: g.connectPage(r.store), Log: g.log,
+	})
 	return g, nil
 }
 

@@ -49,7 +49,10 @@ func connectCommand(e env, args []string) int {
 	case *disconnect:
 		err = k.Disconnect(ctx, operands[0])
 	default:
-		err = connectMailbox(ctx, e, k, *connection, operands[0], *user)
+		var s *mailboxes.SignIn
+		if s, err = k.Begin(*connection, operands[0]); err == nil {
+			err = connectMailbox(ctx, e, s, *user)
+		}
 	}
 	if err != nil {
 		return fault(e, exitFault, fmt.Errorf("%w%s", err, connectHint(err)))
@@ -58,11 +61,7 @@ func connectCommand(e env, args []string) int {
 }
 
 // connectMailbox has the owner sign in with a device code (RFC 8628).
-func connectMailbox(ctx context.Context, e env, k *mailboxes.Connector, connection, mailbox string, user bool) error {
-	s, err := k.Begin(connection, mailbox)
-	if err != nil {
-		return err
-	}
+func connectMailbox(ctx context.Context, e env, s *mailboxes.SignIn, user bool) error {
 	code, err := s.DeviceCode(ctx)
 	if err != nil {
 		return err

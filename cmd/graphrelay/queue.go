@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"strings"
+	"time"
 
 	"graphrelay/internal/text"
 	"graphrelay/relay"
@@ -54,18 +55,12 @@ func queueCommand(e env, args []string) int {
 		return result(e, q.list(filter))
 	case "lanes":
 		return result(e, q.lanes())
-	case "pause":
-		return each(e, names, func(name string) error { return q.pause(name, *pauseFor) })
-	case "resume":
-		return each(e, names, q.resume)
-	case "show":
-		return each(e, names, q.show)
-	case "export":
-		return each(e, names, q.export)
-	case "hold", "release", "retry", "delete":
-		return each(e, names, func(id string) error { return q.apply(id, queue.Action(action)) })
 	}
-	return badUsage(e, fs, fmt.Sprintf("unknown action %q; choose from %s", action, queueActions))
+	do := q.action(action, *pauseFor)
+	if do == nil {
+		return badUsage(e, fs, fmt.Sprintf("unknown action %q; choose from %s", action, queueActions))
+	}
+	return each(e, names, do)
 }
 
 // openQueue opens the queue of a running or stopped relay. It reads the configuration
@@ -129,6 +124,24 @@ type queueTool struct {
 	print       queueview.Printer
 	out         io.Writer
 	connections []string // of the configuration, by name
+}
+
+// action returns the function that performs an action on one message or lane, or nil if the
+// action is unknown.
+func (q queueTool) action(action string, pauseFor time.Duration) func(name string) error {
+	switch action {
+	case "pause":
+		return func(lane string) error { return q.pause(lane, pauseFor) }
+	case "resume":
+		return q.resume
+	case "show":
+		return q.show
+	case "export":
+		return q.export
+	case "hold", "release", "retry", "delete":
+		return func(id string) error { return q.apply(id, queue.Action(action)) }
+	}
+	return nil
 }
 
 func (q queueTool) list(f queue.Filter) error {

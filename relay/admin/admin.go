@@ -21,27 +21,37 @@ type Server struct {
 	http *http.Server
 }
 
-// New returns a server. ready returns why the relay cannot accept mail, or nil if it can;
-// an outage of Graph is no reason, since mail is queued meanwhile. notices returns lines
-// about what the operator has to do soon, which do not affect readiness. connect is nil if
-// the configuration has no connection through which owners sign in.
-func New(registry *prometheus.Registry, ready func() error, notices func() []string, connect *ConnectPage, log *slog.Logger) *Server {
+// Config is what a server shows.
+type Config struct {
+	Registry *prometheus.Registry
+	// Ready returns why the relay cannot accept mail, or nil if it can. An outage of Graph is
+	// no reason, since mail is queued meanwhile.
+	Ready func() error
+	// Notices returns lines about what the operator has to do soon. They do not affect
+	// readiness.
+	Notices func() []string
+	Connect *ConnectPage // nil if there is no connection to which owners sign in
+	Log     *slog.Logger
+}
+
+// New returns a server.
+func New(cfg Config) *Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
-			log.Error("not ready", "error", err)
+		if err := cfg.Ready(); err != nil {
+			cfg.Log.Error("not ready", "error", err)
 			answer(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
 			return
 		}
-		answer(w, http.StatusOK, strings.Join(append([]string{"ready"}, notices()...), "\n"))
+		answer(w, http.StatusOK, strings.Join(append([]string{"ready"}, cfg.Notices()...), "\n"))
 	})
-	if connect != nil {
-		connect.register(mux)
+	if cfg.Connect != nil {
+		cfg.Connect.register(mux)
 	}
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{Registry: cfg.Registry}))
 	return &Server{http: &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -49,7 +59,7 @@ func New(registry *prometheus.Registry, ready func() error, notices func() []str
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}}
 }
 
