@@ -46,6 +46,7 @@ type rig struct {
 	store   *queue.Queue
 	cfg     delivery.Config
 	out     graphmail.Config // Clients, GiveUpAfter and Log are set by run
+	outlet  delivery.Outlet  // nil: Graph's
 	clients map[string]*graph.Client
 	budgets graph.Budgets // of the next connection
 	timeout time.Duration // of the next connection's requests
@@ -197,7 +198,11 @@ func (r *rig) run(ctx context.Context, work delivery.Queue, drain time.Duration)
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.metrics = prometheus.NewRegistry()
 	r.out.Clients, r.out.GiveUpAfter, r.out.Log = r.clientOf, r.cfg.GiveUpAfter, log
-	d := delivery.New(r.cfg, work, graphmail.New(r.out), delivery.NewMetrics(r.metrics), log)
+	outlet := r.outlet
+	if outlet == nil {
+		outlet = graphmail.New(r.out)
+	}
+	d := delivery.New(r.cfg, work, outlet, delivery.NewMetrics(r.metrics), log)
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx, drain) }()
 	return done
