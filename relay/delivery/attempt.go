@@ -50,8 +50,8 @@ func (a *Attempt) Note(what, detail, requestID string) {
 	a.notes = append(a.notes, queue.Event{At: time.Now(), What: what, Detail: detail, RequestID: requestID})
 }
 
-// Responded tells the Deliverer that a request for the message's lane was carried out, so
-// that the lane counts as responsive.
+// Responded reports to the Deliverer that a request for the message's lane was carried out,
+// so that the lane counts as responsive.
 func (a *Attempt) Responded() { a.responded() }
 
 // Save records Progress and the notes; they are durable on return. It returns

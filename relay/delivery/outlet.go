@@ -74,5 +74,5 @@ type Doubt int
 const (
 	NotSent Doubt = iota // it was certainly not sent
 	Watched              // it may have been or was sent, and another attempt can confirm that
-	InDoubt              // it may have been sent, and waiting will not tell
+	InDoubt              // it may have been sent, and waiting will not show
 )

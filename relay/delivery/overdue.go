@@ -26,7 +26,7 @@ func (d *Deliverer) warnOfDelays(ctx context.Context) {
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			d.log.Error("cannot warn of messages that wait", "error", err)
+			d.log.Error("cannot warn of overdue messages", "error", err)
 			return
 		}
 	}
@@ -39,7 +39,7 @@ func (d *Deliverer) warnOf(ctx context.Context, r queue.Record) error {
 	o := j.notify(queue.Outcome{State: queue.Deferred, Reason: r.Reason, Detail: r.Detail}, bounce.Delayed)
 	err := d.work.MarkWarned(ctx, r.ID, o.Notification, j.a.notes...)
 	if err == nil && o.Notification != nil {
-		j.log.Info("the sender is told of the delay", "lane", r.Lane.String(), "notification", o.Notification.ID)
+		j.log.Info("warned the sender of the delay", "lane", r.Lane.String(), "notification", o.Notification.ID)
 	}
 	return err
 }

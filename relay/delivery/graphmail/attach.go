@@ -54,7 +54,7 @@ func (a *attacher) attach(ctx context.Context, f graph.Attachment) (graph.Reply,
 	if !graph.TooSmallForSession(err) {
 		return reply, err
 	}
-	if refused != nil { // neither accepts it: the first refusal says more
+	if refused != nil { // neither accepts it: the first refusal explains more
 		return graph.Reply{}, refused
 	}
 	return a.mailbox.PostAttachment(ctx, a.p.DraftID, f)
@@ -117,8 +117,8 @@ func (a *attacher) checkUploaded(ctx context.Context, f graph.Attachment, last g
 	return err
 }
 
-// openSession continues the recorded session if it tells how far it is, and otherwise
-// starts another: Graph documents no such question for mail, and a session that never ends
+// openSession continues the recorded session if it answers how far it is, and otherwise
+// starts another: Graph documents no such request for mail, and a session that never ends
 // adds nothing.
 func (a *attacher) openSession(ctx context.Context, f graph.Attachment) error {
 	if a.p.UploadURL != "" {

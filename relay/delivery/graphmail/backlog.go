@@ -35,7 +35,11 @@ func (b *backlog) add(l queue.Lane, now time.Time) {
 		b.cleared = now
 		maps.DeleteFunc(b.until, func(_ queue.Lane, t time.Time) bool { return t.Before(now) })
 	}
-	b.until[l] = later(b.until[l], now).Add(exchangePace)
+	start := b.until[l]
+	if start.Before(now) {
+		start = now
+	}
+	b.until[l] = start.Add(exchangePace)
 }
 
 // wait returns how long the next message may be carried over.
@@ -43,11 +47,4 @@ func (b *backlog) wait(l queue.Lane, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return max(0, b.until[l].Add(-exchangePer).Sub(now))
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -10,8 +10,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// convert makes the draft that Graph is given from the description and the
-// envelope. notes name what could not be carried.
+// convert returns the draft that Graph is given and its attachments. The notes name what
+// could not be carried.
 func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []graph.Attachment, []string) {
 	chosen, left := chooseHeaders(m.Fields, cfg.XHeaders)
 	g := &graph.Message{
@@ -57,7 +57,8 @@ func body(b mime.Body) graph.Body {
 	return graph.Body{ContentType: kind, Content: b.Content}
 }
 
-// from shows the address that a sender rule names, else the message's own.
+// from returns the address to show in From: the one that a sender rule names, or else the
+// message's own.
 func from(m *mime.Message, rec queue.Record) *graph.Recipient {
 	a := mime.Address{Address: rec.Envelope.From}
 	if len(m.From) > 0 {
@@ -73,10 +74,9 @@ func from(m *mime.Message, rec queue.Record) *graph.Recipient {
 	return &r
 }
 
-// sender is who wrote in From's name, as a sender rule or the message says, if the client
-// may use that address. Whether
-// Exchange lets it stand there shows when the message is made or sent; see
-// withoutSender.
+// sender returns who sends on behalf of From: the address that a sender rule or the message
+// names, if the client may use it. Whether Exchange accepts it shows when the draft is made
+// or sent; see replaceDraft.
 func sender(m *mime.Message, rec queue.Record, from *graph.Recipient) *graph.Recipient {
 	if rec.Sender == "" || strings.EqualFold(rec.Sender, from.EmailAddress.Address) {
 		return nil
@@ -88,7 +88,7 @@ func sender(m *mime.Message, rec queue.Record, from *graph.Recipient) *graph.Rec
 	return &r
 }
 
-// messageID is the message's own, or one that is the same in every try.
+// messageID returns the message's own Message-ID, or one that is the same in every attempt.
 func messageID(rec queue.Record, host string) string {
 	if rec.MessageID != "" {
 		return rec.MessageID
@@ -96,9 +96,9 @@ func messageID(rec queue.Record, host string) string {
 	return "<" + rec.ID + "@" + host + ">"
 }
 
-// deliverTo obeys the envelope: exactly its recipients get the mail. Those that
-// To or Cc name are shown there, the others are Bcc, and an address that only a
-// header names gets nothing: Graph has no way to show it without delivering.
+// deliverTo returns the recipients, which are exactly those of the envelope. Those that To
+// or Cc name are shown there and the others are Bcc. An address that only a header names is
+// dropped: Graph cannot show it without delivering to it.
 func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipient, notes []string) {
 	open := make(map[string]bool, len(envelope))
 	for _, a := range envelope {
@@ -168,8 +168,8 @@ func attachments(m *mime.Message) []graph.Attachment {
 	return files
 }
 
-// moveBody makes a file of a body that would not fit Graph's request, even where
-// it only grew too large as JSON.
+// moveBody makes an attachment of a body that does not fit into Graph's request, even if it
+// only became too large as JSON.
 func moveBody(g *graph.Message, html bool) *graph.Attachment {
 	if g.Size() < graph.MaxRequestBytes {
 		return nil

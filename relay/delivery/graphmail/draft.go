@@ -184,8 +184,8 @@ func (t *transfer) attach(ctx context.Context) (step, error) {
 	return t.send, nil
 }
 
-// orAnew starts anew if err says that the draft of an earlier attempt has vanished, and
-// otherwise returns err. A draft that this attempt made may only be late to appear.
+// orAnew starts anew if err shows that the draft of an earlier attempt has vanished.
+// Otherwise it returns err: a draft that this attempt made may only be late to appear.
 func (t *transfer) orAnew(err error) (step, error) {
 	if !t.reused || !graph.NotFound(err) {
 		return nil, err

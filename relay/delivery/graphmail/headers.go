@@ -9,14 +9,14 @@ import (
 	"graphrelay/mime"
 )
 
-// maxHeaderValue keeps a header within what Exchange stores as one property.
+// maxHeaderValue is the length of value that Exchange stores as one property.
 const maxHeaderValue = 995
 
-// chooseHeaders picks the X- fields that Graph is given: at most five of one name
-// each, those first that the patterns name first. left names the fields that are
-// carried in no way; of a name that is carried, those after the first.
+// chooseHeaders returns the X- fields that Graph is given: at most five with different
+// names, in the order of the patterns. left names the fields that are not carried at all,
+// among them those that repeat a name that is.
 func chooseHeaders(fields []mime.Field, patterns []string) (chosen []graph.Header, left []string) {
-	taken := map[string]int{} // which field has the name's place
+	taken := map[string]int{} // the index of the field that is carried, by name
 	for _, p := range patterns {
 		for i, f := range fields {
 			name := strings.ToLower(f.Name)
@@ -46,18 +46,18 @@ func chooseHeaders(fields []mime.Field, patterns []string) (chosen []graph.Heade
 	return chosen, left
 }
 
-// maxNamed bounds how many fields a note names.
+// maxNamed is how many fields a note names at most.
 const maxNamed = 30
 
-// settable tells whether Graph takes the field as an internetMessageHeader. Those
-// that begin with X-MS-Exchange- Exchange keeps to itself.
+// settable reports whether Graph accepts the field as an internetMessageHeader. Those that
+// begin with X-MS-Exchange- are reserved for Exchange.
 func settable(name, value string) bool {
 	return strings.HasPrefix(name, "x-") && !strings.HasPrefix(name, "x-ms-exchange-") && !carried(name) &&
 		value != "" && len(value) <= maxHeaderValue
 }
 
-// carried tells of a field (in lower case) that it has a place of its own in the
-// message, or that it only describes its MIME form.
+// carried reports whether the field of this name, in lower case, is carried otherwise: it
+// has a place of its own in Graph's message, or only describes the MIME form.
 func carried(name string) bool {
 	switch name {
 	case "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "message-id", "in-reply-to", "references",

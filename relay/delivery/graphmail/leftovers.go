@@ -107,7 +107,7 @@ func (o *Outlet) Cleanup(ctx context.Context, c queue.Cleanup) (done bool, err e
 	log := o.cfg.Log.With("id", c.ID)
 	p, err := readProgress(c.Progress)
 	if err != nil {
-		log.Error("cannot look after the draft of a message that ended", "error", err)
+		log.Error("cannot clean up after a message that ended", "error", err)
 		return true, nil
 	}
 	m, err := o.openMailbox(ctx, c.Record)

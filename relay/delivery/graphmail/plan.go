@@ -36,9 +36,9 @@ type unsendable string
 
 func (u unsendable) Error() string { return string(u) }
 
-// makePlan chooses the path: MIME for what JSON would break, sendMail where a
-// draft is not allowed or no copy is wanted, else a draft. What does not fit the
-// first choice takes the next, unless that would break a signature or a cipher.
+// makePlan chooses the path: MIME for what JSON would break, sendMail where a draft is not
+// allowed or no copy is wanted, otherwise a draft. What does not fit the first choice takes
+// the next, unless that would break a signed or encrypted message.
 func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, error) {
 	conn := cfg.Connections[rec.Lane.Connection]
 	p := &plan{path: pathDraft, messageID: messageID(rec, cfg.Host)}
@@ -71,12 +71,12 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 	return p, nil
 }
 
-// breaksAsJSON: a signature or a cipher means nothing once its parts are taken
-// apart; an invitation or a report can still be read.
+// breaksAsJSON reports whether the message means nothing once its parts are taken apart, as
+// one that is signed or encrypted. An invitation or a report can still be read.
 func breaksAsJSON(k mime.Kind) bool { return k == mime.KindSigned || k == mime.KindEncrypted }
 
-// asMIME keeps the stored message but for its top header's recipients, which
-// become the envelope's, and for what a sender rule says.
+// asMIME plans to send the stored message as it is, except that the recipients in its top
+// header become the envelope's and that a sender rule is applied.
 func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) error {
 	set, notes := p.header(m, rec)
 	head, offset, err := mime.EditHeader(s.message, s.message.Size(), cfg.MIME, set)
@@ -92,14 +92,14 @@ func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) 
 		},
 	}
 	if !whole.Fits() {
-		return fmt.Errorf("its %d bytes are more than Graph takes as MIME in one request (4 MB in base64)", whole.Size)
+		return fmt.Errorf("its %d bytes are more than Graph accepts as MIME in one request (4 MB in base64)", whole.Size)
 	}
 	p.path, p.whole, p.notes = pathMIME, &whole, notes
 	return nil
 }
 
-// header lists the fields that are replaced. Resent fields would name recipients
-// too, and Return-Path is the last server's to write (RFC 5321 section 4.4).
+// header returns the fields to replace. Resent fields would name recipients too, and
+// Return-Path is for the last server to write (RFC 5321 section 4.4).
 func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, notes []string) {
 	put := func(name string, value string) { set = append(set, mime.Field{Name: name, Value: value}) }
 	to, cc, bcc, notes := deliverTo(m, rec.Envelope.To)
@@ -113,7 +113,7 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, note
 	if !onlyAuthor(m, f.EmailAddress.Address) {
 		put("From", mime.FormatAddresses(addresses([]graph.Recipient{*f})))
 	}
-	onBehalf := "" // whoever else it names, Exchange refuses at the send
+	onBehalf := "" // if it names anyone else, Exchange refuses the send
 	if strings.EqualFold(rec.Sender, rec.Lane.Mailbox) {
 		onBehalf = mime.FormatAddresses([]mime.Address{{Address: rec.Sender}})
 	}
@@ -130,9 +130,9 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, note
 	return set, notes
 }
 
-// onlyAuthor tells whether the header names this author and nobody beside: only he
-// was checked, and which of several Exchange would show is its own affair. Of a header
-// that was cut nobody can tell.
+// onlyAuthor reports whether From names exactly this address: only that address was
+// authorized, and which of several addresses Exchange would show is not known. It is false
+// for a header that was cut, which may name more.
 func onlyAuthor(m *mime.Message, address string) bool {
 	fields := 0
 	for _, f := range m.Fields {

@@ -110,7 +110,7 @@ func (p progress) doubt() delivery.Doubt {
 func (p *progress) restart(path string) { *p = progress{Path: path, LateDraft: p.LateDraft} }
 
 // draftMayAppear notes that a draft was requested that is not known and may appear later.
-// One made from MIME could then not be told from others.
+// One made from MIME could then not be distinguished from others.
 func (p *progress) draftMayAppear() { p.LateDraft = p.LateDraft || p.Path == pathDraft }
 
 // draftVanished starts anew after the draft was not found, which may only be late.

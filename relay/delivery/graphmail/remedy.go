@@ -6,8 +6,8 @@ import (
 	"graphrelay/graph"
 )
 
-// remedy returns in a line what the operator can do about a refusal. It is empty where one
-// can only wait, or the refusal says it.
+// remedy returns, in a line, what the operator can do about a refusal. It is empty if there
+// is nothing but to wait, or if the refusal already explains it.
 func (t *transfer) remedy(e *graph.Error) string {
 	mailbox := t.Message.Lane.Mailbox
 	switch e.Reason {

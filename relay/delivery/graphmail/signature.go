@@ -17,7 +17,7 @@ func (c *Config) sign(m *mime.Message, from mailbox) (what, detail string) {
 	if name == "" {
 		return "", ""
 	}
-	if why := unsigned(m); why != "" {
+	if why := noSignature(m); why != "" {
 		return leftOut, why
 	}
 	t := c.Signatures[name]
@@ -62,26 +62,27 @@ func (b *mailbox) signatureData(m *mime.Message) (d signature.Data, missing stri
 	return d, "grant the application User.Read.All, with admin consent, unless the connection has directory: off or signs in for each mailbox"
 }
 
-// unsigned says why the message gets no signature; "" if it may.
-func unsigned(m *mime.Message) string {
+// noSignature returns why no signature may be added to the message, or nothing.
+func noSignature(m *mime.Message) string {
 	switch {
 	case m.Kind != mime.KindOrdinary:
 		return "the message is not ordinary: " + string(m.Kind)
-	case slices.ContainsFunc(m.Attachments, holdsSeal),
-		slices.ContainsFunc([]string{m.Body.Content, m.Text, m.HTML}, inlinePGP):
+	case slices.ContainsFunc(m.Attachments, isProtected),
+		slices.ContainsFunc([]string{m.Body.Content, m.Text, m.HTML}, hasInlinePGP):
 		return "a part of the message is signed or encrypted"
 	}
 	return ""
 }
 
-// inlinePGP tells a text with a message of PGP in it (RFC 9580 section 6.2), be it quoted.
-func inlinePGP(text string) bool {
+// hasInlinePGP reports whether the text contains a PGP message (RFC 9580 section 6.2), even
+// a quoted one.
+func hasInlinePGP(text string) bool {
 	return strings.Contains(text, "-----BEGIN PGP MESSAGE-----") || strings.Contains(text, "-----BEGIN PGP SIGNED MESSAGE-----")
 }
 
-// holdsSeal tells the parts that S/MIME (RFC 8551) and PGP/MIME (RFC 3156) leave of a
-// message that a gateway has wrapped into another.
-func holdsSeal(a *mime.Attachment) bool {
+// isProtected reports whether the part belongs to an S/MIME (RFC 8551) or PGP/MIME
+// (RFC 3156) message that a gateway has wrapped into another.
+func isProtected(a *mime.Attachment) bool {
 	switch a.ContentType {
 	case "application/pkcs7-signature", "application/x-pkcs7-signature", "application/pkcs7-mime", "application/x-pkcs7-mime",
 		"application/pgp-signature", "application/pgp-encrypted":
@@ -90,8 +91,8 @@ func holdsSeal(a *mime.Attachment) bool {
 	return false
 }
 
-// addSignature inserts the form that the body has, before the quoted reply, and tells
-// whether it did: not where the signature is empty or stands above the quote already.
+// addSignature inserts the signature, in the form of the body, before the quoted reply. It
+// reports whether it did: not if the signature is empty or is above the quote already.
 func addSignature(b mime.Body, s signature.Rendered) (content string, added bool) {
 	place := b.BeforeQuote()
 	above, below := b.Content[:place], b.Content[place:]
@@ -115,8 +116,8 @@ func htmlSignature(above, sign string) string {
 	return "<div><br>\n" + sign + "\n</div>\n"
 }
 
-// textSignature puts the line before it that RFC 3676 section 4.3 wants, unless the
-// template has it, and keeps to the line ends of the message.
+// textSignature returns the signature with the separator line of RFC 3676 section 4.3,
+// unless the template has it, and with the line ends of the message.
 func textSignature(above, below, sign string) string {
 	if sign == "" || strings.Contains(foldSpace(above), foldSpace(sign)) {
 		return ""
@@ -141,7 +142,7 @@ func textSignature(above, below, sign string) string {
 	return strings.Join(lines, end) + end
 }
 
-// endsBlank tells whether the last line of a text is blank.
+// endsBlank reports whether the last line of a text is blank.
 func endsBlank(text string) bool {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	return strings.HasSuffix(text, "\n\n")
