@@ -14,21 +14,52 @@ import (
 )
 
 // This file and gosmtp_conn.go are the only ones that know go-smtp, which parses the
-// commands and calls the session. The rest of the package sees a conn that reads and
-// replies, and a session whose methods return a *Refusal. Each piece here is there for
-// one behaviour of go-smtp v0.25.1, and names the test that fails without it: after an
-// upgrade of go-smtp, look whether the behaviour is still there.
+// commands and calls a session. The rest of the package sees a conn, which reads what the
+// client sends and replies to it, and a session, whose methods return a *Refusal.
+//
+// Each piece here makes up for something that go-smtp v0.25.1 does. The test in brackets
+// fails without it; after an upgrade of go-smtp, see whether the piece is still needed.
+//
+//   - Its STARTTLS puts TLS on top of the connection that it was given, which would then
+//     see no plain text any more. So TLS is brought up before go-smtp has the connection,
+//     in a dialog of our own (plaintext), and go-smtp's greeting, and its answer to the
+//     EHLO that plaintext hands on, are suppressed (starttls.dialog).
+//   - It allocates its buffers, 8 KiB, for a client that has said nothing yet. So the
+//     greeting is sent and the first line awaited before it has the connection
+//     (TestSilentClientHasNoBuffers).
+//   - It takes a BDAT chunk that ends with io.EOF for whole, and so a message that was cut
+//     for mail. So the end of a connection within a transaction is another error
+//     (TestTruncatedIsNeverMail), of the type whose code it sends (TestStalledBody).
+//   - It reads DATA by rules of its own: it misses the end after CR CR LF, loses a CR after
+//     a dot, and takes a message of exactly SIZE bytes for too large. So the session reads
+//     DATA from the connection, go-smtp is given one line at a time, so that none of the
+//     body is in its buffer by then, and after the body the dot that it waits for
+//     (TestSmugglingData). Chunks are given to it as they are (TestSmugglingBDAT). Should
+//     it have been given more than DATA, no body is read (TestBodyOutOfTurn).
+//   - It waits for no answer when BDAT is given up, and takes a late one for that of the
+//     next message. So the goroutine of a chunked message that did not end gives none
+//     (TestResetWithinBDAT).
+//   - It lets a second MAIL through without Reset, and keeps the recipients of the first
+//     (second-mail.dialog).
+//   - It sends the code of an error only if its type is *smtp.SMTPError, and splits its
+//     text into lines (TestQueueFaults, TestSMTPError). Errors of go-sasl, such as for a NUL
+//     in a user name, become a 454, with which the client tries again for ever
+//     (auth-order.dialog).
+//   - It answers by itself, without asking the session, a SIZE or a chunk that is too
+//     large, with a text that says nothing to do (oversize.dialog), and bad base64, with a
+//     454 (auth-order.dialog).
+//   - It repeats the client's bytes in its replies (TestSMTPAllTheSame).
+//   - It writes a reply line by line, where limits and suppression need whole replies
+//     (TestReplies).
+//   - It limits neither errors, commands nor time as we do, and its Shutdown waits for
+//     connections without ending any, and misses a listener that its Serve has not come to
+//     yet. None of these is used (TestShutdownPastItsTime, TestShutdownBeforeServe).
 
 // maxCommand is the longest line that is not a message's: of all, answers to AUTH
 // challenges may be the longest (RFC 4954 section 4).
 const maxCommand = 12288
 
 // serveSMTP serves the connections that l accepts, each of which is a *smtpConn.
-//
-// It uses neither go-smtp's Shutdown, which waits for connections without ending any and
-// misses a listener that Serve has not come to yet (TestShutdownBeforeServe), nor its
-// TLSConfig: its STARTTLS would put TLS on top of the smtpConn, which then saw the
-// plain text no longer.
 func (s *Server) serveSMTP(l net.Listener) error {
 	g := smtp.NewServer(smtp.BackendFunc(s.newSession))
 	g.Domain = s.cfg.Hostname
@@ -53,8 +84,8 @@ func (l serverLog) Printf(format string, v ...any) {
 
 func (l serverLog) Println(v ...any) { l.Printf("%v", v) }
 
-// smtpError gives an error the only type whose code go-smtp sends: of any other it makes
-// a 451 with the error's text, or a 554 after a message (TestQueueFaults).
+// smtpError gives an error the only type whose code go-smtp sends: any other becomes a 451
+// with the error's text, or after a message a 554.
 func smtpError(err error) error {
 	if err == nil {
 		return nil
@@ -86,9 +117,7 @@ func (s *smtpSession) Auth(mechanism string) (sasl.Server, error) {
 	return saslServer{s.session, server}, smtpError(err)
 }
 
-// saslServer gives go-sasl's errors of syntax a code, such as for a NUL in a user name:
-// go-smtp would make them a 454, and the client would try again for ever (the dialog
-// auth).
+// saslServer gives the syntax errors of go-sasl a permanent code.
 type saslServer struct {
 	session *session
 	sasl.Server
@@ -103,10 +132,9 @@ func (s saslServer) Next(response []byte) (challenge []byte, done bool, err erro
 	return challenge, done, smtpError(err)
 }
 
-// Mail implements smtp.Session. go-smtp lets a second MAIL through, without a Reset (the
-// dialog order).
+// Mail implements smtp.Session.
 func (s *smtpSession) Mail(from string, o *smtp.MailOptions) error {
-	s.Reset()
+	s.Reset() // go-smtp does not, before a second MAIL
 	return smtpError(s.mail(from, mailOptions{size: o.Size, utf8: o.UTF8, ret: string(o.Return), envelopeID: o.EnvelopeID}))
 }
 
@@ -122,8 +150,8 @@ func (s *smtpSession) Rcpt(to string, o *smtp.RcptOptions) error {
 	return smtpError(s.rcpt(to, options))
 }
 
-// Data implements smtp.Session. What is behind DATA is read from the connection, see
-// smtpConn.atBody; the chunks of BDAT come through the pipe r.
+// Data implements smtp.Session. The body of DATA is read from the connection, past r; the
+// chunks of BDAT come through r, which is a pipe.
 func (s *smtpSession) Data(r io.Reader) error {
 	pipe, chunks := r.(*io.PipeReader)
 	var b *body
@@ -137,10 +165,8 @@ func (s *smtpSession) Data(r io.Reader) error {
 	}
 	id, err := s.data(b)
 	if !b.finish() && chunks {
-		// BDAT was given up (RSET, EHLO, a cut). go-smtp waits for no answer, and would
-		// take it for that of the next message, which has begun by now perhaps. For the
-		// same reason none is given before the last chunk, when go-smtp does wait
-		// (TestResetWithinBDAT).
+		// BDAT was given up (RSET, EHLO, a cut), and the next message may have begun. For
+		// the same reason no answer is given before the last chunk, for which go-smtp waits.
 		runtime.Goexit()
 	}
 	if err != nil {
@@ -149,7 +175,8 @@ func (s *smtpSession) Data(r io.Reader) error {
 	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "queued as " + id}
 }
 
-// chunkReader reads the chunks of BDAT.
+// chunkReader reads the chunks of BDAT. go-smtp ends them with ErrDataReset if no last one
+// comes.
 type chunkReader struct{ *io.PipeReader }
 
 func (r chunkReader) Read(p []byte) (int, error) {

@@ -7,11 +7,9 @@ import (
 	"strings"
 )
 
-// smtpConn is a client's connection as go-smtp reads and writes it.
-//
-// It gives out one command line at a time, so that nothing of a body is with go-smtp
-// when DATA is answered: the session reads it, and go-smtp no more than the dot. It puts
-// what go-smtp writes together to whole replies.
+// smtpConn is a client's connection as go-smtp reads and writes it. A Read returns at most
+// the rest of one command line, or of one BDAT chunk. What is written is collected until a
+// reply is whole.
 type smtpConn struct {
 	*conn
 	due   int    // bytes of the command line that are still to be given out
@@ -26,7 +24,7 @@ type smtpConn struct {
 func (c *smtpConn) Read(p []byte) (n int, err error) {
 	switch {
 	case c.ended:
-		return 0, net.ErrClosed // not io.EOF, which could complete a chunk
+		return 0, net.ErrClosed
 	case c.due == 0 && c.chunk > 0:
 		n, err = c.conn.Read(p[:min(int64(len(p)), c.chunk)])
 		c.chunk -= int64(n)
@@ -41,9 +39,8 @@ func (c *smtpConn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// readError is how a read fails for go-smtp. In a mail transaction it is errInterrupted,
-// which is no io.EOF: go-smtp takes a BDAT chunk that ends with one for whole, and so a
-// message that was cut (TestTruncatedIsNeverMail).
+// readError gives errInterrupted, the error of a read within a transaction, the type whose
+// code go-smtp sends.
 func readError(err error) error {
 	if err == errInterrupted {
 		return smtpError(err)
@@ -99,7 +96,7 @@ func chunkSize(line string) int64 {
 
 // atBody reports whether all that go-smtp was given is the DATA command, so that the body
 // comes next. It was given more where a line looked like BDAT and was none, such as an
-// answer to a challenge of AUTH: then nothing more is read (TestBodyOutOfTurn).
+// answer to a challenge of AUTH: then nothing more is read.
 func (c *smtpConn) atBody() bool {
 	if c.due == 0 && c.whole && c.chunk == 0 && strings.EqualFold(string(bytes.TrimSpace(c.command)), "DATA") {
 		return true
@@ -162,16 +159,15 @@ func (c *smtpConn) forward(reply []byte) error {
 	return c.conn.reply(sanitize(reply))
 }
 
-// replaced are the replies that go-smtp gives without asking the session, and what the
-// client is sent in their place. The first would make it try again for ever (RFC 4954
-// section 4; the dialog auth), and neither says what to do (the dialog oversize).
+// replaced has the replies that go-smtp gives without asking the session, and what the
+// client is sent in their place. RFC 4954 section 4 requires 501 for the first.
 var replaced = map[string]*Refusal{
 	"454 4.7.0 Invalid base64 data\r\n":       errSASLSyntax,
 	"552 5.3.4 Max message size exceeded\r\n": errTooLarge,
 }
 
-// sanitize makes what go-smtp repeats of a client's command safe for a reply
-// (TestSMTPAllTheSame).
+// sanitize returns a reply with a question mark for each control character that is not part
+// of a line's end: go-smtp repeats what the client sent.
 func sanitize(p []byte) []byte {
 	var clean []byte
 	for i, b := range p {

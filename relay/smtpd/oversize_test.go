@@ -52,6 +52,13 @@ func TestTooLarge(t *testing.T) {
 			c := b.ready()
 			c.envelope()
 			send(c)
+			refused := 0.0 // by go-smtp or by the session, and counted once
+			for _, reason := range []string{"size", "aborted", "internal"} {
+				refused += b.counted("graphrelay_messages_rejected_total", "test", reason)
+			}
+			if refused != 1 || b.counted("graphrelay_messages_rejected_total", "test", "internal") != 0 {
+				t.Errorf("%v refusals were counted", refused)
+			}
 			c.envelope()
 			c.cmd("354", "DATA")
 			c.send("Subject: next\r\n\r\n.\r\n")

@@ -250,6 +250,9 @@ func TestResetWithinBDAT(t *testing.T) {
 			c.expect(tt.answer)
 			c.cmd("221", "QUIT")
 			b.waitGone()
+			if n := b.counted("graphrelay_messages_rejected_total", "test", "aborted"); n != 1 {
+				t.Errorf("%v messages were counted as aborted, want 1", n)
+			}
 		})
 	}
 }
