@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/reason"
 )
 
@@ -38,7 +39,7 @@ func checkAddress(a string, utf8Allowed bool) *Refusal {
 	if !utf8.ValidString(a) || strings.ContainsFunc(a, unsafeInAddress) {
 		return syntax("The address holds characters that are not allowed")
 	}
-	if !isASCII(a) && !utf8Allowed {
+	if !text.IsASCII(a) && !utf8Allowed {
 		return &Refusal{553, [3]int{5, 6, 7}, reason.Recipient, "The address is not ASCII; ask for SMTPUTF8 in MAIL FROM"}
 	}
 	if !validDomain(domain) {
@@ -72,13 +73,4 @@ func validDomain(d string) bool {
 
 func notInLabel(r rune) bool {
 	return r < utf8.RuneSelf && r != '-' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"graphrelay/internal/bounded"
 )
 
 // ConnectionLimits bound the connections of all listeners together. An IPv6 address
@@ -23,8 +25,8 @@ type ConnectionLimiter struct {
 
 	mu        sync.Mutex
 	open      map[*conn]clientKey
-	addresses map[netip.Prefix]*addressState // by HostPrefix
-	networks  map[netip.Prefix]int           // open connections, by NetworkPrefix
+	addresses *bounded.Map[netip.Prefix, *addressState] // by HostPrefix
+	networks  map[netip.Prefix]int                      // open connections, by NetworkPrefix
 }
 
 // clientKey names the counters of an open connection. It is zero until the PROXY header
@@ -47,7 +49,7 @@ type addressState struct {
 // NewConnectionLimiter returns a limiter without connections.
 func NewConnectionLimiter(limits ConnectionLimits) *ConnectionLimiter {
 	limits.PerNetwork = max(limits.PerNetwork, limits.PerAddress)
-	return &ConnectionLimiter{limits: limits, open: map[*conn]clientKey{}, addresses: map[netip.Prefix]*addressState{}, networks: map[netip.Prefix]int{}}
+	return &ConnectionLimiter{limits: limits, open: map[*conn]clientKey{}, addresses: bounded.New[netip.Prefix](maxAddresses, (*addressState).rank), networks: map[netip.Prefix]int{}}
 }
 
 // acquire counts c as an open connection of client, and reports whether the limits
@@ -79,8 +81,8 @@ func (l *ConnectionLimiter) acquire(c *conn, client netip.Addr, paced bool) (ok 
 // full returns a filter for the connections of which one must be evicted to admit a new
 // one, or nil if no limit is reached. again means that c itself is openConn already.
 func (l *ConnectionLimiter) full(key clientKey, again bool) func(clientKey) bool {
-	switch a := l.addresses[key.address]; {
-	case a != nil && a.open >= l.limits.PerAddress:
+	switch a, ok := l.addresses.Get(key.address); {
+	case ok && a.open >= l.limits.PerAddress:
 		return func(o clientKey) bool { return o.address == key.address }
 	case l.networks[key.network] >= l.limits.PerNetwork:
 		return func(o clientKey) bool { return o.network == key.network }
@@ -147,41 +149,27 @@ func (l *ConnectionLimiter) trust(client netip.Addr) {
 
 // state returns the state of an address, and creates it if there is none.
 func (l *ConnectionLimiter) state(address netip.Prefix) *addressState {
-	a := l.addresses[address]
-	if a == nil {
-		l.sweep()
-		a = &addressState{tokens: float64(l.limits.PerMinute), at: time.Now()}
-		l.addresses[address] = a
-	}
-	return a
+	return l.addresses.GetOrPut(address, func() *addressState {
+		return &addressState{tokens: float64(l.limits.PerMinute), at: time.Now()}
+	})
 }
 
-// maxIdleAddresses is the maximum number of addresses without an open connection whose
-// state is kept.
-const maxIdleAddresses = 10_000
+// maxAddresses is the maximum number of addresses whose state is kept, unless more have
+// open connections.
+const maxAddresses = 10_000
 
-// sweep removes addresses without an open connection until half of maxIdleAddresses
-// remain, so that it runs seldom: first those whose token bucket is full again and that
-// are not trusted, then all that are not trusted, then all.
-func (l *ConnectionLimiter) sweep() {
-	if len(l.addresses) < maxIdleAddresses+len(l.open) {
-		return
-	}
+// rank evicts first what says nothing, then what is not trusted.
+func (a *addressState) rank() bounded.Rank {
 	now := time.Now()
-	for _, keep := range []func(*addressState) bool{
-		func(a *addressState) bool { return now.Before(a.trusted) || now.Sub(a.at) <= time.Minute },
-		func(a *addressState) bool { return now.Before(a.trusted) },
-		func(*addressState) bool { return false },
-	} {
-		for address, a := range l.addresses {
-			if a.open == 0 && !keep(a) {
-				delete(l.addresses, address)
-			}
-		}
-		if len(l.addresses) <= maxIdleAddresses/2+len(l.open) {
-			return
-		}
+	switch {
+	case a.open > 0:
+		return bounded.Rank{Class: bounded.Pinned}
+	case now.Before(a.trusted):
+		return bounded.Rank{Class: 1, Used: a.at}
+	case now.Sub(a.at) > time.Minute: // the token bucket is full
+		return bounded.Rank{Class: bounded.Expired}
 	}
+	return bounded.Rank{Used: a.at}
 }
 
 // pace counts a new connection, and reports whether the rate allows it.

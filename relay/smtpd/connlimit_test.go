@@ -59,7 +59,7 @@ func TestConnectionLimiterForgets(t *testing.T) {
 		r.release(c)
 		r.release(c)
 	}
-	if len(r.open) != 0 || len(r.networks) != 0 || r.addresses[netip.MustParsePrefix("192.0.2.1/32")].open != 0 {
+	if a, _ := r.addresses.Get(netip.MustParsePrefix("192.0.2.1/32")); len(r.open) != 0 || len(r.networks) != 0 || a.open != 0 {
 		t.Errorf("left behind: %v %v %v", r.open, r.networks, r.addresses)
 	}
 }
@@ -93,12 +93,12 @@ func TestConnectionLimiterMemory(t *testing.T) {
 		r := NewConnectionLimiter(ConnectionLimits{Total: 10, PerAddress: 10, PerMinute: 1})
 		good := netip.MustParseAddr("192.0.2.1")
 		r.trust(good)
-		for i := range 3 * maxIdleAddresses {
+		for i := range 3 * maxAddresses {
 			c := newIdleConn()
 			r.acquire(c, netip.MustParseAddr(fmt.Sprintf("2001:db8:%x:%x::1", i>>8, i&0xff)), true)
 			r.release(c)
-			if len(r.addresses) > maxIdleAddresses+1 {
-				t.Fatalf("%d addresses are remembered", len(r.addresses))
+			if r.addresses.Len() > maxAddresses+1 {
+				t.Fatalf("%d addresses are remembered", r.addresses.Len())
 			}
 		}
 		if got := acquireAll(r, true, "192.0.2.1", "192.0.2.1", "192.0.2.1"); got != "+++" {

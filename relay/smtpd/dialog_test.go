@@ -21,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -378,7 +379,7 @@ func FuzzAddress(f *testing.F) {
 		if strings.ContainsAny(s, "\r\n\x00\t <>\"\\") || strings.Count(s, "@") == 0 || len(s) > maxAddress {
 			t.Errorf("%q was taken", s)
 		}
-		if checkAddress(s, false) == nil && !isASCII(s) {
+		if checkAddress(s, false) == nil && !text.IsASCII(s) {
 			t.Errorf("%q was taken without SMTPUTF8", s)
 		}
 	})

@@ -3,10 +3,8 @@ package smtpd
 import (
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/verdict"
@@ -64,18 +62,5 @@ func verdictRefusal(id string, v verdict.Verdict) *Refusal {
 // maxPrintable bounds what of a client's text is repeated to it or logged.
 const maxPrintable = 400
 
-// printable makes text from outside safe for one line of an answer or a log.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if b.Len() >= maxPrintable {
-			b.WriteString("...")
-			break
-		}
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			r = '?'
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
+// printable makes text from outside safe for one line of a reply or of the log.
+func printable(s string) string { return text.Shorten(text.Printable(s), maxPrintable) }
