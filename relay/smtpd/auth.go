@@ -44,7 +44,7 @@ func (s *session) auth(mechanism string) (sasl.Server, error) {
 		return nil, &Refusal{538, [3]int{5, 7, 11}, reason.Auth, "Start TLS first: AUTH is offered only under TLS"}
 	}
 	s.mu.Lock()
-	open := s.open
+	open := s.mailAccepted
 	s.mu.Unlock()
 	if open {
 		return nil, &Refusal{503, [3]int{5, 5, 1}, reason.Auth, "AUTH is not allowed during a mail transaction"}
@@ -76,7 +76,7 @@ func (s *session) auth(mechanism string) (sasl.Server, error) {
 }
 
 func (s *session) authenticate(user, password string) error {
-	if err := s.server.policy.Authenticate(s.server.life, s.who, user, password); err != nil {
+	if err := s.server.policy.Authenticate(s.server.running, s.who, user, password); err != nil {
 		return s.authFailed(user, err)
 	}
 	return s.authenticated(user)
@@ -101,7 +101,7 @@ func (s *session) authFailed(user string, err error) error {
 	}
 	r := refusalOf(err)
 	s.mu.Lock()
-	s.denied = r.Code == 535
+	s.authRefused = r.Code == 535
 	s.mu.Unlock()
 	level, message, result := slog.LevelError, "authentication not possible", authError
 	switch r.Reason {

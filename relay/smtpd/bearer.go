@@ -38,7 +38,7 @@ func (b *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 	if user == "" || token == "" {
 		return nil, true, b.session.refused("AUTH", errSASLSyntax)
 	}
-	if err := b.session.server.policy.AuthenticateToken(b.session.server.life, b.session.who, user, token); err != nil {
+	if err := b.session.server.policy.AuthenticateToken(b.session.server.running, b.session.who, user, token); err != nil {
 		b.failed = b.session.authFailed(user, err)
 		return []byte(bearerFailed), false, nil
 	}

@@ -106,6 +106,6 @@ func (c *conn) pause(d time.Duration) {
 	}
 	select {
 	case <-time.After(d):
-	case <-c.server.life.Done():
+	case <-c.server.running.Done():
 	}
 }

@@ -170,7 +170,7 @@ func (s *Server) unregister(c *conn) {
 	delete(s.conns, c)
 	s.limiter.release(c)
 	s.metrics.connections.WithLabelValues(s.cfg.Name).Dec()
-	s.gone.Broadcast()
+	s.connEnded.Broadcast()
 }
 
 func contains(networks []netip.Prefix, a netip.Addr) bool {

@@ -61,15 +61,15 @@ type Server struct {
 
 	logLimiter lineLimiter
 
-	mu       sync.Mutex
-	listener *listener  // nil before Serve
-	gone     *sync.Cond // signalled when a connection has ended
-	conns    map[*conn]struct{}
-	stopping bool
-	life     context.Context // done when stopping
-	stop     context.CancelFunc
-	stopAt   time.Time      // set before life is done
-	bodies   sync.WaitGroup // messages that are being taken, with BDAT beside their connection
+	mu        sync.Mutex
+	listener  *listener // nil before Serve
+	connEnded *sync.Cond
+	conns     map[*conn]struct{}
+	stopping  bool
+	running   context.Context // done when the server is stopping
+	stop      context.CancelFunc
+	stoppedAt time.Time      // set before life is done
+	bodies    sync.WaitGroup // messages that are being taken, with BDAT beside their connection
 }
 
 // New makes a server; Serve starts it. Listeners may share limiter.
@@ -79,8 +79,8 @@ func New(cfg Config, intake queue.Intake, policy Policy, limiter *ConnectionLimi
 		log:   log.With("listener", cfg.Name),
 		conns: map[*conn]struct{}{},
 	}
-	s.life, s.stop = context.WithCancel(context.Background())
-	s.gone = sync.NewCond(&s.mu)
+	s.running, s.stop = context.WithCancel(context.Background())
+	s.connEnded = sync.NewCond(&s.mu)
 	return s
 }
 
@@ -116,7 +116,7 @@ const (
 func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Lock()
 	if !s.stopping {
-		s.stopping, s.stopAt = true, time.Now()
+		s.stopping, s.stoppedAt = true, time.Now()
 		s.stop()
 	}
 	l := s.listener
@@ -143,22 +143,22 @@ func (s *Server) Shutdown(ctx context.Context) {
 				_ = c.tcp.Close() // its goroutine unregisters it
 			}
 		}
-		s.gone.Wait()
+		s.connEnded.Wait()
 	}
 }
 
 func (s *Server) wakeShutdown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gone.Broadcast()
+	s.connEnded.Broadcast()
 }
 
-func (s *Server) isStopping() bool { return s.life.Err() != nil }
+func (s *Server) isStopping() bool { return s.running.Err() != nil }
 
 // sleep waits a moment after a failed accept; false when the server stops.
 func (s *Server) sleep() bool {
 	select {
-	case <-s.life.Done():
+	case <-s.running.Done():
 		return false
 	case <-time.After(50 * time.Millisecond):
 		return true

@@ -21,12 +21,12 @@ type session struct {
 	log    *slog.Logger
 	cert   string // the user of the client's certificate
 
-	mu     sync.Mutex
-	who    Identity
-	denied bool // a password was refused
-	open   bool // MAIL was accepted
-	env    queue.Envelope
-	seen   map[string]bool // recipients, in lower case
+	mu           sync.Mutex
+	who          Identity
+	authRefused  bool // by the last AUTH
+	mailAccepted bool
+	env          queue.Envelope
+	recipients   map[string]bool // in lower case
 }
 
 func (s *Server) begin(c *conn, helo string) *session {
@@ -79,20 +79,20 @@ func (s *session) mail(from string, opts mailOptions) error {
 		return s.refused("MAIL", err)
 	}
 	s.env = queue.Envelope{From: from, UTF8: opts.utf8, DSN: dsn}
-	s.seen = map[string]bool{}
-	s.open = true
+	s.recipients = map[string]bool{}
+	s.mailAccepted = true
 	s.conn.inTransaction.Store(true)
 	s.conn.idle.mark()
 	return nil
 }
 
 func (s *session) checkSender(from string, opts mailOptions) error {
-	if s.server.isStopping() && time.Since(s.server.stopAt) > mailTime {
+	if s.server.isStopping() && time.Since(s.server.stoppedAt) > mailTime {
 		return errStopping
 	}
 	if s.server.cfg.Auth.Mode == AuthRequired && s.who.User == "" {
 		text := "Authenticate first"
-		if s.denied { // .NET goes on without, and shows this answer alone
+		if s.authRefused { // .NET goes on without, and shows this answer alone
 			text = "Authenticate first: the user name or password that was sent is not accepted"
 		}
 		return &Refusal{530, [3]int{5, 7, 0}, reason.Auth, text}
@@ -124,11 +124,11 @@ func (s *session) rcpt(to string, opts rcptOptions) error {
 		return s.refused("RCPT", err)
 	}
 	s.conn.idle.mark()
-	if key := strings.ToLower(to); !s.seen[key] {
+	if key := strings.ToLower(to); !s.recipients[key] {
 		if err := s.server.policy.Recipient(s.who, s.env.From, to, len(s.env.To)); err != nil {
 			return s.refused("RCPT", err)
 		}
-		s.seen[key] = true
+		s.recipients[key] = true
 		s.env.To = append(s.env.To, to)
 		if asked {
 			s.askDSN(to, dsn)
@@ -170,7 +170,7 @@ func (s *session) data(b *body) (id string, err error) {
 func (s *session) beginBody() (Identity, queue.Entry, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.open || len(s.env.To) == 0 {
+	if !s.mailAccepted || len(s.env.To) == 0 {
 		return Identity{}, queue.Entry{}, false
 	}
 	s.server.bodies.Add(1)
@@ -239,7 +239,7 @@ func (s *session) commitAndWait(ctx context.Context, w queue.Writer, e queue.Ent
 	}
 	go func() {
 		select {
-		case <-s.server.life.Done():
+		case <-s.server.running.Done():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -253,9 +253,9 @@ func (s *session) commitAndWait(ctx context.Context, w queue.Writer, e queue.Ent
 // Reset implements smtp.Session.
 func (s *session) Reset() {
 	s.mu.Lock()
-	s.open = false
+	s.mailAccepted = false
 	s.env = queue.Envelope{}
-	s.seen = nil
+	s.recipients = nil
 	s.mu.Unlock()
 	s.conn.inTransaction.Store(false)
 	s.conn.clock.stop()
