@@ -17,13 +17,13 @@ const (
 	maxAddress   = 254
 )
 
-// ValidAddress says whether an address would do in MAIL FROM or RCPT TO, SMTPUTF8
-// being asked for.
+// ValidAddress reports whether an address is accepted in MAIL FROM and RCPT TO with
+// SMTPUTF8.
 func ValidAddress(a string) bool { return checkAddress(a, true) == nil }
 
-// checkAddress is the syntax that everything behind the edge may rely on: one
-// local part, one domain, nothing that could break out of a header or a log
-// line. go-smtp lets control characters and 8-bit bytes through.
+// checkAddress checks the syntax on which the rest of the relay relies: one local part, one
+// domain, and nothing that could break out of a header field or a log line. go-smtp allows
+// control characters and 8-bit bytes (FuzzAddress).
 func checkAddress(a string, utf8Allowed bool) *Refusal {
 	syntax := func(text string) *Refusal {
 		return &Refusal{501, [3]int{5, 1, 3}, reason.Recipient, text}
@@ -48,8 +48,8 @@ func checkAddress(a string, utf8Allowed bool) *Refusal {
 	return nil
 }
 
-// unsafeInAddress is stricter than the quoted local part of RFC 5321: Graph takes
-// no such addresses, and none are in use.
+// unsafeInAddress reports whether a character is not allowed in addresses. Unlike RFC 5321
+// it allows no quoted local parts, which Graph does not accept and which are not in use.
 func unsafeInAddress(r rune) bool {
 	return !unicode.IsGraphic(r) || unicode.IsSpace(r) || strings.ContainsRune(`<>()\,;"`, r)
 }

@@ -11,8 +11,7 @@ import (
 )
 
 // AuthMechanisms lists the mechanisms that the client is offered: passwords are asked for under TLS,
-// or, on a listener without TLS, where the bytes never leave this machine or PlainAuth
-// takes the risk.
+// or, on a listener without TLS, from this host, or from others with AuthConfig.Plain.
 func (s *session) AuthMechanisms() []string {
 	if !s.authOffered() {
 		return nil
@@ -35,7 +34,7 @@ func (s *session) authOffered() bool {
 	return s.conn.tls != nil || (cfg.TLS.Mode == TLSNone && (cfg.Auth.Plain || s.conn.client.IsLoopback()))
 }
 
-// auth begins an exchange.
+// auth begins a SASL exchange.
 func (s *session) auth(mechanism string) (sasl.Server, error) {
 	if s.server.cfg.Auth.Mode == AuthNone {
 		return nil, &Refusal{503, [3]int{5, 5, 1}, reason.Auth, "AUTH is not used on this listener"}
@@ -93,8 +92,8 @@ func (s *session) authenticated(user string) error {
 	return nil
 }
 
-// authFailed writes the lines that deploy/fail2ban reads: what they are called, and
-// that listener and client come first.
+// authFailed logs and counts a failed authentication, and returns its refusal.
+// deploy/fail2ban depends on the messages, and on listener and client being the first keys.
 func (s *session) authFailed(user string, err error) error {
 	if s.server.isStopping() && errors.Is(err, context.Canceled) {
 		err = errStopping
@@ -118,9 +117,8 @@ func (s *session) authFailed(user string, err error) error {
 	return r
 }
 
-// loginServer is AUTH LOGIN (draft-murchison-sasl-login), which old devices
-// speak: with the user name in the first line or without. Some of them look for
-// exactly these prompts.
+// loginServer is AUTH LOGIN (draft-murchison-sasl-login), which old devices use, with the
+// user name in the first line or without. Some of them expect exactly these prompts.
 type loginServer struct {
 	authenticate func(user, password string) error
 	user         *string

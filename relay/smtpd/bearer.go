@@ -7,13 +7,13 @@ import (
 	"github.com/emersion/go-sasl"
 )
 
-// xoauth2 is Google's mechanism, which Microsoft took over (Authenticate an IMAP, POP or
-// SMTP connection using OAuth); sasl.OAuthBearer is RFC 7628.
+// xoauth2 is Google's mechanism, which Microsoft adopted (see its page "Authenticate an
+// IMAP, POP or SMTP connection using OAuth"). sasl.OAuthBearer is RFC 7628.
 const xoauth2 = "XOAUTH2"
 
-// bearerServer signs in with a token that the client brings. A refusal is first told in
-// JSON, and then, whatever the client answers to that, as any other (RFC 7628 section
-// 3.2.3). go-sasl's own server panics at an empty answer.
+// bearerServer authenticates with a token of the client's. A refusal is sent as JSON in a
+// challenge, and after the client's response to it, whatever that is, as an SMTP reply (RFC
+// 7628 section 3.2.3). It replaces go-sasl's server, which panics on an empty response.
 type bearerServer struct {
 	session *session
 	parse   func([]byte) (user, token string)
@@ -21,7 +21,7 @@ type bearerServer struct {
 	done    bool
 }
 
-// bearerFailed is what RFC 7628 section 3.2.2 and Google's page have in common.
+// bearerFailed satisfies both RFC 7628 section 3.2.2 and Google's page.
 const bearerFailed = `{"status":"invalid_token","schemes":"bearer","scope":""}`
 
 func (b *bearerServer) Next(response []byte) (challenge []byte, done bool, err error) {
@@ -45,19 +45,19 @@ func (b *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 	return nil, true, b.session.authenticated(user)
 }
 
-// parseOAuthBearer reads n,a=user,^Ahost=...^Aauth=Bearer token^A^A (RFC 7628 section 3.1).
+// parseOAuthBearer parses n,a=user,^Ahost=...^Aauth=Bearer token^A^A (RFC 7628 section 3.1).
 func parseOAuthBearer(response []byte) (user, token string) {
 	head, fields, _ := bytes.Cut(response, []byte{1})
 	parts := strings.Split(string(head), ",")
 	if len(parts) != 3 || parts[0] != "n" && parts[0] != "y" || !strings.HasPrefix(parts[1], "a=") {
 		return "", ""
 	}
-	// RFC 5801 section 4: a comma and an equals sign are written so.
+	// RFC 5801 section 4 escapes commas and equals signs.
 	user = strings.NewReplacer("=2C", ",", "=3D", "=").Replace(parts[1][len("a="):])
 	return user, bearerToken(fields)
 }
 
-// parseXOAuth2 reads user=...^Aauth=Bearer token^A^A.
+// parseXOAuth2 parses user=...^Aauth=Bearer token^A^A.
 func parseXOAuth2(response []byte) (user, token string) {
 	head, fields, _ := bytes.Cut(response, []byte{1})
 	user, found := strings.CutPrefix(string(head), "user=")
@@ -69,8 +69,8 @@ func parseXOAuth2(response []byte) (user, token string) {
 
 const bearerAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
-// bearerToken finds the token among fields that end with ^A. It has the characters of
-// RFC 6750 section 2.1 alone.
+// bearerToken returns the token among fields that end with ^A, or "" if there is none or if
+// it has characters that RFC 6750 section 2.1 does not allow.
 func bearerToken(fields []byte) string {
 	for field := range bytes.SplitSeq(fields, []byte{1}) {
 		name, value, _ := strings.Cut(string(field), "=")

@@ -8,30 +8,29 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// lines reads a message as it comes over the wire and makes each of its lines end with
-// CRLF. A CR directly before a CRLF is dropped, any other bare CR becomes a space: a
-// line that ends there would let whoever controls a part of a header field add another
-// field.
+// lines converts a message from its form on the wire, and ends each line with CRLF. CRs
+// directly before a CRLF are dropped; any other bare CR becomes a space. If it became a
+// line end, whoever controls part of a header field could add another field.
 //
-// With dots it reads the body of DATA (RFC 5321 section 4.5.2): it finds the end, and
-// takes the stuffed dots away.
+// With dots, lines converts the data of DATA (RFC 5321 section 4.5.2): it finds the end and
+// removes stuffed dots.
 type lines struct {
 	dots   bool
 	max    int // bytes of a line, the CRLF included
 	state  lineState
 	length int  // of the line so far
 	long   bool // a line was longer than max
-	done   bool // the end of the data was found
+	done   bool // the end of DATA was found
 	bare   bare
 }
 
-// bare tells which bare line endings were found.
+// bare records which bare line endings were found.
 type bare struct{ lf, cr bool }
 
 type lineState byte
 
 const (
-	atStart lineState = iota // behind CRLF, or at the beginning
+	atStart lineState = iota // after CRLF, or at the beginning
 	afterDot
 	afterDotCR
 	inText
@@ -41,8 +40,8 @@ const (
 
 var crlf = []byte("\r\n")
 
-// next appends what raw stands for to out, and returns how much of raw belongs to the
-// message: all of it, but at the end of the data.
+// next converts raw, appends the result to out, and returns how many bytes of raw it used:
+// all of them, except at the end of DATA.
 func (l *lines) next(out, raw []byte) ([]byte, int) {
 	for i := 0; i < len(raw); {
 		c := raw[i]
@@ -96,7 +95,7 @@ func (l *lines) next(out, raw []byte) ([]byte, int) {
 	return out, len(raw)
 }
 
-// flush gives out what waited for more to come, at the end of a message without dots.
+// flush appends what is held back, at the end of a message without dots.
 func (l *lines) flush(out []byte) []byte {
 	if l.state == afterCR || l.state == afterCRs {
 		out, l.state = l.strayCR(out), inText
@@ -120,7 +119,7 @@ func (l *lines) strayCR(out []byte) []byte {
 	return l.text(out, []byte{' '})
 }
 
-// textLength is the number of bytes before the next CR or LF.
+// textLength returns the number of bytes before the next CR or LF.
 func textLength(p []byte) int {
 	if i := bytes.IndexByte(p, '\n'); i >= 0 {
 		p = p[:i]
@@ -131,32 +130,28 @@ func textLength(p []byte) int {
 	return len(p)
 }
 
-// body reads one message.
-//
-// That of DATA it takes from the connection, past go-smtp, whose own reader misses the
-// end after CR CR LF, loses a CR after a dot, and takes a message that is exactly as
-// large as it may be for too large. That of BDAT comes through go-smtp, which finds its
-// end by the lengths of the chunks.
+// body reads one message: that of DATA from the connection, where it finds the end, and
+// that of BDAT through go-smtp, until io.EOF.
 type body struct {
 	lines
 	from     func(p []byte) (int, error)
-	behind   func(p []byte) // takes what came behind the end of DATA; nil with BDAT
+	behind   func(p []byte) // takes what was read after the end of DATA; nil with BDAT
 	raw, buf []byte
 	err      error // how it ended
 }
 
 var bodyPool = sync.Pool{New: func() any { return &body{raw: make([]byte, 16<<10)} }}
 
-// newBody returns the body that from reads, and that ends with from, or, where behind is
-// given, with the dot of DATA; behind is then given what was read past it.
+// newBody returns a body that is read with from. If behind is nil, it ends with from.
+// Otherwise it ends with the dot of DATA, and behind is called with what was read after it.
 func newBody(cfg Config, from func(p []byte) (int, error), behind func(p []byte)) *body {
 	b := bodyPool.Get().(*body)
 	*b = body{lines: lines{dots: behind != nil, max: cfg.Message.LineBytes}, from: from, behind: behind, raw: b.raw, buf: b.buf}
 	return b
 }
 
-// read returns what comes next of the message, until the next call; with it, or later,
-// io.EOF.
+// read returns the next part of the message, which is valid until the next call. It
+// returns io.EOF with the last part or after it.
 func (b *body) read() ([]byte, error) {
 	if b.err != nil {
 		return nil, b.err
@@ -175,7 +170,8 @@ func (b *body) read() ([]byte, error) {
 	return b.buf, err
 }
 
-// copyTo writes the message to w, if it has at most most bytes as it is written.
+// copyTo writes the message to w. It fails if that takes more than most bytes, or if a line
+// is too long.
 func (b *body) copyTo(w io.Writer, most int64) (size int64, err error) {
 	for {
 		text, end := b.read()
@@ -198,19 +194,19 @@ func (b *body) copyTo(w io.Writer, most int64) (size int64, err error) {
 	}
 }
 
-// finish reads the message to its end, for the sake of what follows it: the client hears
-// nothing before. It says whether there was one.
-func (b *body) finish() (whole bool) {
+// finish reads the message to its end, so that what follows is read as commands, and
+// releases b. It reports whether the message had an end.
+func (b *body) finish() (ended bool) {
 	for b.err == nil {
 		_, _ = b.read()
 	}
-	whole = b.err == io.EOF
+	ended = b.err == io.EOF
 	b.from, b.behind = nil, nil
 	bodyPool.Put(b)
-	return whole
+	return ended
 }
 
-// checkLines refuses bare line endings where the listener does, and counts them.
+// checkLines counts bare line endings, and returns a refusal if the listener rejects them.
 func (s *session) checkLines(id string, found bare) error {
 	cfg := s.server.cfg
 	action := "normalized"

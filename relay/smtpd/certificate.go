@@ -2,10 +2,9 @@ package smtpd
 
 import "graphrelay/relay/reason"
 
-// readCertificate signs the client in by the certificate that it has shown, without
-// AUTH: few clients with a certificate speak EXTERNAL. Those that do may, and one
-// that signs in with a password after all is that user. Only a certificate that was
-// verified counts.
+// readCertificate authenticates the client by its verified TLS certificate, without AUTH,
+// since few clients with a certificate support EXTERNAL. A client may still use AUTH, and
+// then is the user that AUTH names.
 func (s *session) readCertificate() {
 	t := s.conn.tls
 	if t == nil || len(t.VerifiedChains) == 0 || s.server.cfg.Auth.Mode == AuthNone {
@@ -14,7 +13,7 @@ func (s *session) readCertificate() {
 	leaf := t.VerifiedChains[0][0]
 	s.cert = s.server.policy.CertificateUser(leaf)
 	if s.cert == "" {
-		s.log.Warn("the client's certificate is no user's", "subject", printable(leaf.Subject.String()))
+		s.log.Warn("the client's certificate belongs to no user", "subject", printable(leaf.Subject.String()))
 		return
 	}
 	s.who.User = s.cert

@@ -5,14 +5,13 @@ import (
 	"time"
 )
 
-// clock bounds the time that one thing takes a client: to bring TLS up, or to send a
-// message. With a rate, a client may also never be further behind it than the slack,
-// so that a pause is as good as a slow line, and neither lasts. (Postfix does so with
-// smtpd_min_data_rate.)
+// clock bounds the time that a client takes to negotiate TLS or to send a message. With a
+// rate, the client may be behind that rate by slack at most, whether it pauses or sends
+// slowly. (Postfix has smtpd_min_data_rate for this.)
 type clock struct {
-	mu    sync.Mutex // BDAT starts it beside the connection's goroutine
-	end   time.Time  // zero: it is stopped
-	due   time.Time  // when the client will be too far behind; zero: it need not hurry
+	mu    sync.Mutex // with BDAT, it is started outside of the connection's goroutine
+	end   time.Time  // zero: the clock is stopped
+	due   time.Time  // when the client is too far behind the rate; zero: there is no rate
 	rate  int64      // bytes a second
 	slack time.Duration
 }
@@ -33,7 +32,7 @@ func (c *clock) stop() {
 	c.end, c.due = time.Time{}, time.Time{}
 }
 
-// received grants time for n bytes.
+// received extends the time for n bytes that were received.
 func (c *clock) received(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +45,7 @@ func (c *clock) received(n int) {
 	}
 }
 
-// limit is the earlier of idle and the time at which the clock runs out.
+// limit returns the earlier of idle and the time at which the clock runs out.
 func (c *clock) limit(idle time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"graphrelay/relay/verdict"
 )
 
-// Config holds the settings of one listener. The zero value of a limit stands for 0, not
-// for no limit, unless the field says otherwise.
+// Config holds the settings of one listener. A limit of 0 allows nothing, unless its field
+// defines otherwise.
 type Config struct {
 	Name     string
 	Hostname string // in the greeting and in Received (RFC 5321 sections 4.2 and 4.4)
@@ -28,13 +28,13 @@ type Config struct {
 	Verdict VerdictConfig
 }
 
-// TLSConfig says how a listener does TLS.
+// TLSConfig is how a listener uses TLS.
 type TLSConfig struct {
 	Mode   TLSMode
 	Config *tls.Config // nil with TLSNone
 }
 
-// TLSMode says when TLS begins.
+// TLSMode is when TLS begins.
 type TLSMode string
 
 // The TLS modes of a listener.
@@ -49,14 +49,14 @@ func (TLSMode) Values() []string {
 	return []string{string(TLSNone), string(TLSStart), string(TLSImplicit)}
 }
 
-// AuthConfig says how clients authenticate (RFC 4954).
+// AuthConfig is how clients authenticate (RFC 4954).
 type AuthConfig struct {
 	Mode   AuthMode
-	Bearer bool // tokens of the clients' own are accepted too (OAUTHBEARER, RFC 7628, and XOAUTH2)
-	Plain  bool // passwords are accepted without TLS from other hosts; Networks must be set
+	Bearer bool // accepts the clients' own tokens too (OAUTHBEARER, RFC 7628, and XOAUTH2)
+	Plain  bool // accepts passwords without TLS from other hosts; Networks must be set
 }
 
-// AuthMode says whether clients authenticate.
+// AuthMode is whether clients authenticate.
 type AuthMode string
 
 // The authentication modes of a listener.
@@ -71,19 +71,18 @@ func (AuthMode) Values() []string {
 	return []string{string(AuthNone), string(AuthOptional), string(AuthRequired)}
 }
 
-// Leniency says what is corrected that clients send otherwise than RFC 5321 has it.
+// Leniency is which violations of RFC 5321 are corrected.
 type Leniency struct {
 	LineEndings LineEndings
-	Commands    bool   // corrects command lines of old devices, see tidy
-	Domain      string // completes addresses without a domain in MAIL and RCPT; empty: they are refused
+	Commands    bool   // those of old devices in command lines, see tidy
+	Domain      string // added to addresses without one in MAIL and RCPT; empty: they are refused
 }
 
-// LineEndings says what becomes of a CR or LF in a message that is not part of a CRLF,
-// which RFC 5321 section 2.3.8 forbids.
+// LineEndings is what happens to a CR or LF in a message that is not part of a CRLF, which
+// RFC 5321 section 2.3.8 forbids.
 type LineEndings string
 
-// The choices for bare line endings. Neither ever ends a message: only the five bytes
-// CRLF.CRLF do, whoever reads the message.
+// The values of LineEndings. With either, only the five bytes CRLF.CRLF end a message.
 const (
 	LineEndingsNormalize LineEndings = "normalize" // LF becomes CRLF, CR a space
 	LineEndingsReject    LineEndings = "reject"
@@ -113,8 +112,8 @@ type MessageLimits struct {
 	MinRate     int64         // bytes a second; a client may be behind it by Timeout. 0: any rate
 }
 
-// VerdictConfig says whether a client waits for Graph's verdict on its message, so that
-// it learns of a refusal in its session.
+// VerdictConfig is how long the reply to a message waits for Graph's verdict, so that the
+// client learns of a refusal in its session.
 type VerdictConfig struct {
 	Wait    time.Duration // 0: it does not wait
 	Waiters *verdict.Waiters

@@ -16,18 +16,18 @@ import (
 // within DATA).
 type conn struct {
 	net.Conn          // the TCP connection, or the TLS connection above it
-	tcp      net.Conn // for Shutdown, while TLS may be coming up
+	tcp      net.Conn // the TCP connection, which Shutdown may use during a handshake
 	server   *Server
 	client   netip.Addr
 	tls      *tls.ConnectionState // nil without TLS
 
 	unread  []byte // read ahead, or put back
-	buffer  []byte // the array of unread, for the next line
-	scanned int    // bytes of unread in which no line ends
-	readErr error  // of the read that failed
+	buffer  []byte // the array of unread, to be used again
+	scanned int    // bytes of unread that are known to hold no LF
+	readErr error  // the error of the first read that failed
 
-	inTransaction atomic.Bool // a stop waits for it, and an end of the stream is an error
-	inBody        atomic.Bool // a message's data is on its way
+	inTransaction atomic.Bool // MAIL was accepted: Shutdown waits, and the end of the stream is an error
+	inBody        atomic.Bool // the data of a message is being received
 	clock         clock
 	idle          idle
 
@@ -35,7 +35,7 @@ type conn struct {
 	counters sessionCounters
 	command  []byte // the beginning of the last command line
 	replied  int    // the code of the last reply
-	ended    bool   // a limit is reached: what the client has sent already is not obeyed
+	ended    bool   // nothing more is read or sent, whatever the client has sent already
 }
 
 func newConn(nc net.Conn, s *Server) *conn {
@@ -46,7 +46,7 @@ func newConn(nc net.Conn, s *Server) *conn {
 	return c
 }
 
-// Read returns what the client has sent, bytes that were put back first.
+// Read implements net.Conn. It returns bytes that were put back before others.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.unread) == 0 {
 		return c.receive(p)
@@ -56,7 +56,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// discard takes n bytes off unread.
+// discard removes the first n bytes of unread.
 func (c *conn) discard(n int) {
 	c.unread, c.scanned = c.unread[n:], max(0, c.scanned-n)
 	if len(c.unread) == 0 {
@@ -64,15 +64,15 @@ func (c *conn) discard(n int) {
 	}
 }
 
-// putBack makes text what is read next.
+// putBack inserts text before unread.
 func (c *conn) putBack(text ...[]byte) {
 	c.unread, c.scanned = slices.Concat(append(text, c.unread)...), 0
 }
 
-// readAhead is how many bytes are read at once in search of the end of a line.
+// readAhead is the least size of a buffer for lines.
 const readAhead = 512
 
-// fill reads more into unread.
+// fill reads once from the network, and appends to unread.
 func (c *conn) fill() error {
 	if cap(c.unread)-len(c.unread) < readAhead/2 {
 		c.unread = append(make([]byte, 0, 2*len(c.unread)+readAhead), c.unread...)
@@ -83,9 +83,10 @@ func (c *conn) fill() error {
 	return err
 }
 
-// peekLine waits for the next line and leaves it unread. It lacks its LF if it has more
-// than maxLength bytes, LF included, or if the connection failed within it, with err. A
-// client that speaks another protocol is not waited for: its connection ends.
+// peekLine waits for the next line and returns it, LF included, without consuming it. The
+// line has no LF if it is longer than maxLength bytes, or if the connection failed,
+// with err. As soon as the client is seen to speak another protocol, the connection is ended
+// and peekLine returns net.ErrClosed.
 func (c *conn) peekLine(maxLength int) (line []byte, err error) {
 	for {
 		end := bytes.IndexByte(c.unread[c.scanned:], '\n') + 1
@@ -109,17 +110,17 @@ func (c *conn) peekLine(maxLength int) (line []byte, err error) {
 	}
 }
 
-// maxCommandSeen is as much of a command line as is remembered.
+// maxCommandSeen is how many bytes of a command line are recorded.
 const maxCommandSeen = 64
 
-// note remembers the command that the next reply answers.
+// note records the command that the next reply answers.
 func (c *conn) note(line []byte) {
 	c.command = append(c.command[:0], line[:min(len(line), maxCommandSeen)]...)
 }
 
-// receive reads from the network. A read may bring both bytes and the end (TLS does,
-// with a close_notify): how it ended counts once the bytes are used up, since only then
-// it shows whether that is within a message.
+// receive reads from the network. A read may return both bytes and an error (TLS does with
+// a close_notify). The error is returned by the next read, when it is known whether it
+// falls within a message.
 func (c *conn) receive(p []byte) (int, error) {
 	if c.readErr == nil {
 		c.readErr = c.SetReadDeadline(c.nextDeadline())
@@ -143,9 +144,9 @@ func (c *conn) receive(p []byte) (int, error) {
 	return 0, c.readErr
 }
 
-// nextDeadline is the time by which the client has to say more: a steady client
-// may take as long as the whole message is allowed to take, but each command has to
-// be there in time.
+// nextDeadline returns the deadline of a read. Within a message each read has Timeout, and
+// clock bounds the whole. A command must be complete within Timeout of the last reply,
+// however many reads it takes.
 func (c *conn) nextDeadline() time.Time {
 	cfg := c.server.cfg
 	idle := time.Now().Add(cfg.Timeout)
@@ -161,7 +162,8 @@ func (c *conn) nextDeadline() time.Time {
 	return c.clock.limit(idle)
 }
 
-// reply sends one whole reply, and counts it against the limits of the session.
+// reply sends one whole reply, and counts it against the limits of the session. It may
+// delay the reply, and end the connection after it.
 func (c *conn) reply(text []byte) error {
 	if c.ended {
 		return nil

@@ -158,7 +158,7 @@ func (l *ConnectionLimiter) state(address netip.Prefix) *addressState {
 // open connections.
 const maxAddresses = 10_000
 
-// rank evicts first what says nothing, then what is not trusted.
+// rank keeps trusted addresses longer than others, and drops those whose state is as new.
 func (a *addressState) rank() bounded.Rank {
 	now := time.Now()
 	switch {

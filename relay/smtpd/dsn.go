@@ -9,15 +9,14 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// Lengths of RFC 3461 sections 4.4 and 4.2, as far as they can be told of decoded
-// text.
+// Maximum lengths of RFC 3461 sections 4.4 and 4.2, applied to decoded text.
 const (
 	maxEnvelopeID        = 100
 	maxOriginalRecipient = 500
 )
 
-// mailDSN is what MAIL asks of notifications. go-smtp has read the syntax; it
-// bounds no length.
+// mailDSN returns what the parameters of MAIL request of notifications. go-smtp has
+// checked their syntax, but not their length.
 func mailDSN(opts mailOptions) (queue.DSN, error) {
 	if len(opts.envelopeID) > maxEnvelopeID || strings.ContainsFunc(opts.envelopeID, unsafeInDSN) {
 		return queue.DSN{}, dsnRefusal("The ENVID is too long or holds control characters; use at most 100 printable ones")
@@ -25,9 +24,9 @@ func mailDSN(opts mailOptions) (queue.DSN, error) {
 	return queue.DSN{Return: opts.ret, EnvelopeID: opts.envelopeID}, nil
 }
 
-// rcptDSN is what RCPT asks of notifications, and whether it asks for anything.
-// In the form for UTF-8 addresses (RFC 6533 section 3) go-smtp lets control
-// characters through.
+// rcptDSN returns what the parameters of RCPT request of notifications, and whether they
+// request anything. In UTF-8 addresses (RFC 6533 section 3) go-smtp allows control
+// characters.
 func rcptDSN(opts rcptOptions) (r queue.RecipientDSN, asked bool, err error) {
 	r.Notify = opts.notify
 	if a := opts.original; a != "" {

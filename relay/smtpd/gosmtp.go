@@ -20,42 +20,39 @@ import (
 // Each piece here makes up for something that go-smtp v0.25.1 does. The test in brackets
 // fails without it; after an upgrade of go-smtp, see whether the piece is still needed.
 //
-//   - Its STARTTLS puts TLS on top of the connection that it was given, which would then
-//     see no plain text any more. So TLS is brought up before go-smtp has the connection,
-//     in a dialog of our own (plaintext), and go-smtp's greeting, and its answer to the
-//     EHLO that plaintext hands on, are suppressed (starttls.dialog).
-//   - It allocates its buffers, 8 KiB, for a client that has said nothing yet. So the
-//     greeting is sent and the first line awaited before it has the connection
+//   - Its STARTTLS puts TLS above the connection that it was given, which then would no
+//     longer see the plain text. So TLS is negotiated before go-smtp has the connection, in
+//     a dialog of our own (plaintext). go-smtp's greeting, and its reply to an EHLO that is
+//     replayed, are suppressed (starttls.dialog, starttls-not-used.dialog).
+//   - It allocates buffers of 8 KiB for a client that has sent nothing yet. So we greet the
+//     client and wait for its first line before go-smtp has the connection
 //     (TestSilentClientHasNoBuffers).
-//   - It takes a BDAT chunk that ends with io.EOF for whole, and so a message that was cut
-//     for mail. So the end of a connection within a transaction is another error
-//     (TestTruncatedIsNeverMail), of the type whose code it sends (TestStalledBody).
-//   - It reads DATA by rules of its own: it misses the end after CR CR LF, loses a CR after
-//     a dot, and takes a message of exactly SIZE bytes for too large. So the session reads
-//     DATA from the connection, go-smtp is given one line at a time, so that none of the
-//     body is in its buffer by then, and after the body the dot that it waits for
-//     (TestSmugglingData). Chunks are given to it as they are (TestSmugglingBDAT). Should
-//     it have been given more than DATA, no body is read (TestBodyOutOfTurn).
-//   - It waits for no answer when BDAT is given up, and takes a late one for that of the
-//     next message. So the goroutine of a chunked message that did not end gives none
-//     (TestResetWithinBDAT).
-//   - It lets a second MAIL through without Reset, and keeps the recipients of the first
-//     (second-mail.dialog).
+//   - It accepts a BDAT chunk that io.EOF cuts short, and with it a truncated message. So
+//     within a transaction the end of the connection is another error
+//     (TestTruncatedIsNeverMail), of the type whose code go-smtp sends (TestStalledBody).
+//   - Its reader of DATA misses the end after CR CR LF, loses a CR after a dot, and refuses
+//     a message of exactly SIZE bytes. So the session reads the body from the connection.
+//     Until then go-smtp gets one line at a time, so that its buffer holds none of the body;
+//     after it, the dot that go-smtp still waits for (TestSmugglingData). It gets chunks of
+//     BDAT as they are (TestSmugglingBDAT). If it got more than the DATA command after all,
+//     no body is read (TestBodyOutOfTurn).
+//   - When BDAT is given up, it does not wait for Data to return, and takes the late result
+//     for that of the next message. So Data does not return then (TestResetWithinBDAT).
+//   - It allows a second MAIL in a transaction, without calling Reset (second-mail.dialog).
 //   - It sends the code of an error only if its type is *smtp.SMTPError, and splits its
-//     text into lines (TestQueueFaults, TestSMTPError). Errors of go-sasl, such as for a NUL
-//     in a user name, become a 454, with which the client tries again for ever
+//     text into lines (TestQueueFaults, TestSMTPError). It makes a 454 of an error of
+//     go-sasl, such as for a NUL in a user name, so that the client tries again for ever
 //     (auth-order.dialog).
-//   - It answers by itself, without asking the session, a SIZE or a chunk that is too
-//     large, with a text that says nothing to do (oversize.dialog), and bad base64, with a
-//     454 (auth-order.dialog).
+//   - It refuses a SIZE or a chunk that is too large without asking the session, with a text
+//     that does not help (oversize.dialog), and bad base64 with a 454 (auth-order.dialog).
 //   - It repeats the client's bytes in its replies (TestSMTPAllTheSame).
-//   - It writes a reply line by line, where limits and suppression need whole replies
+//   - It writes replies line by line. The limits and the pieces above need whole ones
 //     (TestReplies).
-//   - It limits neither errors, commands nor time as we do, and its Shutdown waits for
-//     connections without ending any, and misses a listener that its Serve has not come to
-//     yet. None of these is used (TestShutdownPastItsTime, TestShutdownBeforeServe).
+//   - Its Shutdown waits for connections without ending any, and misses a listener to which
+//     Serve has not come yet. So it is not used (TestShutdownPastItsTime,
+//     TestShutdownBeforeServe).
 
-// maxCommand is the longest line that is not a message's: of all, answers to AUTH
+// maxCommand is the maximum length of a command line, without its end. Responses to AUTH
 // challenges may be the longest (RFC 4954 section 4).
 const maxCommand = 12288
 
@@ -73,7 +70,7 @@ func (s *Server) serveSMTP(l net.Listener) error {
 	return g.Serve(l)
 }
 
-// serverLog carries go-smtp's own messages, which may quote the client.
+// serverLog logs go-smtp's own messages, which may quote the client.
 type serverLog struct{ log *slog.Logger }
 
 func (l serverLog) Printf(format string, v ...any) {
@@ -165,8 +162,8 @@ func (s *smtpSession) Data(r io.Reader) error {
 	}
 	id, err := s.data(b)
 	if !b.finish() && chunks {
-		// BDAT was given up (RSET, EHLO, a cut), and the next message may have begun. For
-		// the same reason no answer is given before the last chunk, for which go-smtp waits.
+		// BDAT was given up (RSET, EHLO, the end of the connection), and the next message
+		// may have begun. For the same reason Data never returns before the last chunk.
 		runtime.Goexit()
 	}
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 // reply is whole.
 type smtpConn struct {
 	*conn
-	due   int    // bytes of the command line that are still to be given out
-	whole bool   // the line has its LF
-	chunk int64  // bytes of a BDAT chunk that are still to be given out as they are
-	line  []byte // the beginning of a reply
+	due   int    // bytes of the command line that were not read yet
+	whole bool   // the command line has its LF
+	chunk int64  // bytes of a BDAT chunk that were not read yet
+	part  []byte // the beginning of a reply, as written so far
 
-	suppress int // replies that the client is not sent: it has had them before
+	suppress int // replies to drop, because the client has them already
 }
 
 // Read implements net.Conn.
@@ -48,8 +48,8 @@ func readError(err error) error {
 	return err
 }
 
-// nextCommand waits for the next command line. A line that the connection ends in, or
-// that is too long, is given out as it is: go-smtp answers it.
+// nextCommand waits for the next command line. A line that is too long, or in which the
+// connection ended, is passed on as it is, and go-smtp replies to it.
 func (c *smtpConn) nextCommand() error {
 	line, err := c.peekLine(maxCommand + 1)
 	if len(line) == 0 {
@@ -65,9 +65,9 @@ func (c *smtpConn) nextCommand() error {
 	return nil
 }
 
-// tidyLine corrects the command line in place, where the listener does.
+// tidyLine corrects the unread command line, if the listener is configured to.
 func (c *smtpConn) tidyLine(line []byte) []byte {
-	if !c.server.cfg.Leniency.enabled() || c.replied == 334 { // an answer to a challenge of AUTH is no command
+	if !c.server.cfg.Leniency.enabled() || c.replied == 334 { // a response to an AUTH challenge is not a command
 		return line
 	}
 	tidied, changed := c.server.cfg.Leniency.tidy(string(line), c.client)
@@ -79,8 +79,8 @@ func (c *smtpConn) tidyLine(line []byte) []byte {
 	return line
 }
 
-// chunkSize is what go-smtp reads behind a BDAT command (RFC 3030 section 2); 0 where
-// it goes on with the next line.
+// chunkSize returns the size of the chunk that go-smtp reads after the line if it is a BDAT
+// command (RFC 3030 section 2), or 0.
 func chunkSize(line string) int64 {
 	fields := strings.Fields(line)
 	if len(fields) < 2 || len(fields) > 3 || !strings.EqualFold(fields[0], "BDAT") ||
@@ -94,9 +94,9 @@ func chunkSize(line string) int64 {
 	return int64(size)
 }
 
-// atBody reports whether all that go-smtp was given is the DATA command, so that the body
-// comes next. It was given more where a line looked like BDAT and was none, such as an
-// answer to a challenge of AUTH: then nothing more is read.
+// atBody reports whether go-smtp has read exactly the DATA command, so that the body is
+// next. It has read more if a line was taken for BDAT here but not by go-smtp, such as a
+// response to an AUTH challenge. Then nothing more is read from the connection.
 func (c *smtpConn) atBody() bool {
 	if c.due == 0 && c.whole && c.chunk == 0 && strings.EqualFold(string(bytes.TrimSpace(c.command)), "DATA") {
 		return true
@@ -105,14 +105,15 @@ func (c *smtpConn) atBody() bool {
 	return false
 }
 
-// endBody puts back the end of the data, for go-smtp to find, and what came behind it.
+// endBody puts back rest, which was read after the body, and before it a dot, with which
+// go-smtp ends its own reading of DATA.
 func (c *smtpConn) endBody(rest []byte) { c.putBack([]byte(".\r\n"), rest) }
 
-// Write implements net.Conn. go-smtp writes each line of a reply by itself.
+// Write implements net.Conn.
 func (c *smtpConn) Write(p []byte) (int, error) {
 	written := len(p)
-	if len(c.line) > 0 {
-		p = append(c.line, p...)
+	if len(c.part) > 0 {
+		p = append(c.part, p...)
 	}
 	for {
 		n := replyLength(p)
@@ -124,7 +125,7 @@ func (c *smtpConn) Write(p []byte) (int, error) {
 		}
 		p = p[n:]
 	}
-	c.line = append(c.line[:0], p...)
+	c.part = append(c.part[:0], p...)
 	return written, nil
 }
 
@@ -143,14 +144,14 @@ func replyLength(p []byte) int {
 	}
 }
 
-// forward sends a reply of go-smtp's to the client.
+// forward sends the client a reply of go-smtp.
 func (c *smtpConn) forward(reply []byte) error {
 	if c.suppress > 0 {
 		c.suppress--
 		return nil
 	}
 	if r := replaced[string(reply)]; r != nil {
-		if !c.inBody.Load() { // or the session counts the message
+		if !c.inBody.Load() { // in a body, the session counts the message
 			c.server.metrics.rejected(c.server.cfg.Name, r.Reason)
 			c.server.log.Info("refused", "client", c.client.String(), "reason", r.Reason, "answer", r.Error())
 		}

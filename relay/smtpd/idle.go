@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// idle tells how long a client has kept the relay waiting for something of use: a
-// sign-in, a sender, a recipient, a message or a piece of one.
+// idle measures how long a client has kept the relay waiting for useful input: an
+// authentication, a sender, a recipient, a message or a part of one.
 type idle struct {
-	waiting    atomic.Bool  // for the client's bytes
-	lastActive atomic.Int64 // when it last did something of use, Unix milliseconds
+	waiting    atomic.Bool  // for bytes of the client
+	lastActive atomic.Int64 // the last useful input, in Unix milliseconds
 	unmarked   int          // bytes of a message since then
 }
 
-// How long a client may keep a connection without doing anything of use before it
-// has to make room where room is short, outside of a mail transaction and within.
+// A connection without useful input for this long may be closed for a new one when a limit
+// of connections is reached. The longer time applies within a mail transaction.
 const (
 	idleGrace = 5 * time.Second
 	mailGrace = time.Minute
 )
 
-// steadyBytes of a message are something of use.
+// steadyBytes of a message count as useful input.
 const steadyBytes = 4 << 10
 
 func (i *idle) begin() {
@@ -28,10 +28,10 @@ func (i *idle) begin() {
 	i.waiting.Store(true)
 }
 
-// mark notes something of use.
+// mark records useful input.
 func (i *idle) mark() { i.lastActive.Store(time.Now().UnixMilli()) }
 
-// received notes bytes of a message.
+// received records n bytes of a message.
 func (i *idle) received(n int) {
 	if i.unmarked += n; i.unmarked >= steadyBytes {
 		i.unmarked = 0
@@ -39,8 +39,8 @@ func (i *idle) received(n int) {
 	}
 }
 
-// excess is how much longer than it may the client has kept the relay waiting; not
-// positive if it is within that.
+// excess returns by how much the client has been idle beyond its grace time. The result is
+// 0 or negative if it has not.
 func (i *idle) excess(inMail bool) time.Duration {
 	if !i.waiting.Load() {
 		return 0

@@ -8,10 +8,10 @@ import (
 // enabled reports whether command lines are corrected at all.
 func (l Leniency) enabled() bool { return l.Commands || l.Domain != "" }
 
-// tidy puts a command line right that old devices send otherwise than RFC 5321 has it:
-// HELO without a name, spaces and a display name about an address, a name without its
-// domain. What it does not understand, and what has a CR in it, stays as it is, for
-// go-smtp to refuse. It makes one line of one line, and adds no bytes but its own.
+// tidy corrects a command line of an old device that violates RFC 5321: HELO without a
+// name, an address with spaces or a display name around it, an address without a domain.
+// A line that it does not understand, or that contains a CR, stays as it is, and go-smtp
+// refuses it. The result is always a single line.
 func (l Leniency) tidy(line string, client netip.Addr) (tidied string, changed bool) {
 	text := strings.TrimRight(line, "\r\n")
 	if len(text) < 4 || strings.Contains(text, "\r") {
@@ -35,7 +35,7 @@ func (l Leniency) tidy(line string, client netip.Addr) (tidied string, changed b
 	return verb + " " + arg + line[len(text):], true
 }
 
-// tidyPath puts the argument of MAIL or RCPT right.
+// tidyPath corrects the argument of MAIL or RCPT.
 func (l Leniency) tidyPath(arg, keyword string) (tidied string, ok bool) {
 	before, rest, found := strings.Cut(arg, ":")
 	if !found || !startsBlank(before) || !strings.EqualFold(strings.Trim(before, " \t"), keyword) {
@@ -51,7 +51,7 @@ func (l Leniency) tidyPath(arg, keyword string) (tidied string, ok bool) {
 	return keyword + ":<" + address + "@" + l.Domain + ">" + parameters, l.Domain != ""
 }
 
-// cutAddress finds the address in "<address> parameters", "address parameters", and
+// cutAddress splits "<address> parameters", "address parameters" and
 // "name <address> parameters".
 func cutAddress(arg string) (address, parameters string, ok bool) {
 	if name, path, found := strings.Cut(arg, "<"); found && !strings.ContainsAny(name, "@>=") {
@@ -67,7 +67,7 @@ func cutAddress(arg string) (address, parameters string, ok bool) {
 
 func startsBlank(s string) bool { return s != "" && (s[0] == ' ' || s[0] == '\t') }
 
-// literal is what stands in the brackets of an address literal (RFC 5321 section 4.1.3).
+// literal returns an address as it is within an address literal (RFC 5321 section 4.1.3).
 func literal(a netip.Addr) string {
 	if a.Is6() {
 		return "IPv6:" + a.String()

@@ -8,23 +8,23 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// maxDelays is how many times SessionLimits.Delay an answer waits at most.
+// maxDelays is the most that a reply is delayed, in multiples of SessionLimits.Delay.
 const maxDelays = 10
 
-// sessionCounters counts what a client does by the answers that it gets. It belongs to the
-// goroutine of the connection, but for since.
+// sessionCounters counts the replies that a client is sent, and with them its commands and
+// errors. It is used by the goroutine of the connection alone, except for since.
 type sessionCounters struct {
 	commands      int
 	errors        int
 	badRecipients int
-	surplus       int          // recipients put off
-	answered      time.Time    // the last answer, from where on the client is waited for
-	since         atomic.Int64 // the last message or the beginning, Unix milliseconds
+	surplus       int          // recipients refused for now
+	answered      time.Time    // the last reply
+	since         atomic.Int64 // the last message or the beginning, in Unix milliseconds
 }
 
-// count takes the code of a reply, and returns what is to be waited for before it is sent,
-// and the text of the end if a limit is reached. An answer of 421 is such an end itself,
-// with the text "" (RFC 5321 section 3.8). command is what is answered.
+// count counts a reply with the given code to command. It returns how long to delay the
+// reply, and whether the connection is over after it. text is then the text of a further
+// 421, or "" if the reply itself is one (RFC 5321 section 3.8).
 func (m *sessionCounters) count(code int, l SessionLimits, command []byte, inBody bool) (delay time.Duration, over bool, text string) {
 	switch {
 	case code == 421:
@@ -36,7 +36,7 @@ func (m *sessionCounters) count(code int, l SessionLimits, command []byte, inBod
 			m.errors++
 			delay = l.Delay * time.Duration(min(max(m.errors-l.Errors/2, 0), maxDelays))
 		}
-		if !inBody { // chunks are bounded by the message's size and time
+		if !inBody { // the chunks of BDAT are limited by the message's size and time
 			m.commands++
 		}
 	}
@@ -53,12 +53,12 @@ func (m *sessionCounters) count(code int, l SessionLimits, command []byte, inBod
 	return delay, false, ""
 }
 
-// maxSurplus is how many recipients a client may name that are put off, since a
-// message has no room for them or they come too fast: it sends to those later (RFC
-// 5321 section 4.5.3.1.10), and must not be hindered in sending to the others now.
+// maxSurplus is how many recipients may be refused for now, because the message has too many
+// or a rate is exceeded. The client sends to them later (RFC 5321 section 4.5.3.1.10), and
+// must be able to send to the others now.
 const maxSurplus = 1000
 
-// countRecipient leaves out those that are taken: they have a limit of their own.
+// countRecipient counts refused recipients. Accepted ones have a limit of their own.
 func (m *sessionCounters) countRecipient(code int) {
 	switch {
 	case code >= 500:
@@ -72,7 +72,8 @@ func isRecipient(command []byte) bool {
 	return len(command) >= 4 && strings.EqualFold(string(command[:4]), "RCPT")
 }
 
-// restart is called at the end of each message.
+// restart starts the counting anew after an accepted message, and the session's time after
+// any.
 func (m *sessionCounters) restart(accepted bool) {
 	if accepted {
 		m.commands, m.errors, m.badRecipients, m.surplus = 0, 0, 0, 0
@@ -80,7 +81,7 @@ func (m *sessionCounters) restart(accepted bool) {
 	m.since.Store(time.Now().UnixMilli())
 }
 
-// replyCode returns the code of a reply, which each of its lines has.
+// replyCode returns the code of a reply, with which each of its lines begins.
 func replyCode(reply []byte) (code int) {
 	for _, b := range reply[:min(3, len(reply))] {
 		code = 10*code + int(b-'0')
@@ -88,8 +89,8 @@ func replyCode(reply []byte) (code int) {
 	return code
 }
 
-// closeWith ends the connection after an answer; nothing that the client has sent
-// already is obeyed any more.
+// closeWith ends the connection, with a 421 if there is a text. Commands that the client has
+// sent already are not executed.
 func (c *conn) closeWith(text string) {
 	if text != "" {
 		_, _ = c.Conn.Write([]byte("421 4.7.0 " + text + "\r\n"))
@@ -99,7 +100,7 @@ func (c *conn) closeWith(text string) {
 	c.ended = true
 }
 
-// pause waits, but for a stop.
+// pause waits for d, or until the server stops.
 func (c *conn) pause(d time.Duration) {
 	if d <= 0 {
 		return

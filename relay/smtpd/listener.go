@@ -13,20 +13,14 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// listener accepts TCP connections, refuses those that are not allowed, brings
-// TLS up, waits for a first command, and only then hands them to go-smtp: a client that
-// is slow in its handshake holds up nobody, and one that says nothing costs little.
-//
-// TLS is ours rather than go-smtp's for one reason. go-smtp ends a BDAT chunk
-// without an error when the connection ends inside it, so a cut message would be
-// taken for a whole one. conn turns that end into an error, and it can only do
-// so above TLS, where a close_notify shows; with STARTTLS go-smtp would put its
-// own TLS on top of ours.
+// listener accepts TCP connections, refuses those that are not allowed, negotiates TLS,
+// and waits for a first command before it hands them to go-smtp. Each connection has a
+// goroutine of its own for that, so that a slow handshake delays no other client.
 type listener struct {
 	net.Listener
 	server *Server
 	ready  chan *smtpConn
-	ended  chan struct{}  // closed when no more can become ready
+	ended  chan struct{}  // closed when no further connection can become ready
 	wg     sync.WaitGroup // connections that are not ready yet
 }
 
@@ -34,7 +28,7 @@ func newListener(l net.Listener, s *Server) *listener {
 	return &listener{Listener: l, server: s, ready: make(chan *smtpConn), ended: make(chan struct{})}
 }
 
-// run accepts until the listener is closed. Who has connected by then is still served.
+// run accepts connections until the listener is closed. Those accepted by then are served.
 func (l *listener) run() {
 	defer close(l.ended)
 	defer l.wg.Wait()
@@ -44,9 +38,9 @@ func (l *listener) run() {
 			return
 		}
 		if err != nil {
-			// Most likely out of file descriptors: waiting helps, returning would end the service.
+			// Probably out of file descriptors. Waiting helps; returning would end the service.
 			l.server.log.Error("accept failed", "error", err)
-			if !l.server.sleep() {
+			if !l.server.waitAfterError() {
 				return
 			}
 			continue
@@ -55,7 +49,8 @@ func (l *listener) run() {
 	}
 }
 
-// handle decides whether the client may talk to us, and sees to it until it does.
+// handle checks whether the client may connect, and looks after the connection until it is
+// ready for go-smtp.
 func (l *listener) handle(nc net.Conn) {
 	s := l.server
 	c := newConn(nc, s)
@@ -70,13 +65,13 @@ func (l *listener) handle(nc net.Conn) {
 		_ = c.Close()
 		return
 	}
-	if s.cfg.TLS.Mode != TLSStart { // or the client has been greeted
+	if s.cfg.TLS.Mode != TLSStart { // with STARTTLS, it has been greeted
 		c.greet()
 	}
 	l.ready <- sc
 }
 
-// Accept gives go-smtp the connections that are ready.
+// Accept implements net.Listener for go-smtp. It returns connections that are ready.
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.ready:
@@ -86,7 +81,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// register counts the connection, or says why it is refused.
+// register determines the client's address and counts the connection, or returns why it is
+// refused. A Refusal without a Code closes the connection without a reply.
 func (s *Server) register(c *conn) *Refusal {
 	c.client = clientAddr(c.tcp)
 	if !contains(s.cfg.ProxyNetworks, c.client) {
@@ -109,9 +105,9 @@ func (s *Server) register(c *conn) *Refusal {
 	return s.admitClient(c)
 }
 
-// admitClient decides by the client's address.
+// admitClient checks the client's address, and counts the connection for it.
 func (s *Server) admitClient(c *conn) *Refusal {
-	if len(s.cfg.Networks) > 0 && !contains(s.cfg.Networks, c.client) { // without a list, who authenticates may come from anywhere
+	if len(s.cfg.Networks) > 0 && !contains(s.cfg.Networks, c.client) { // no list: any address, with AUTH required
 		return &Refusal{554, [3]int{5, 7, 1}, reason.Network, "Your address is not in this listener's networks; ask the administrator to add it"}
 	}
 	return s.acquire(c, c.client)
@@ -142,25 +138,29 @@ func (s *Server) acquire(c *conn, client netip.Addr) *Refusal {
 	return nil
 }
 
-// rateLimited tells whom the limit of new connections in a minute is for: not for this
-// machine, nor for networks that are trusted to send without a password.
+// rateLimited reports whether the limit of new connections a minute applies to the client.
+// It does not apply to this host and to networks that may send without a password.
 func (s *Server) rateLimited(client netip.Addr) bool {
 	return !client.IsLoopback() && (s.cfg.Auth.Mode == AuthRequired || len(s.cfg.Networks) == 0)
 }
 
-// refuse says why and closes. The client may not read it; that must not hold us.
+// refuseTimeout is how long a client that is refused may take to read why.
+const refuseTimeout = 5 * time.Second
+
+// refuse logs and sends the refusal, and closes the connection.
 func (s *Server) refuse(c *conn, r *Refusal) {
 	if r.Reason != "" {
 		s.metrics.rejected(s.cfg.Name, r.Reason)
 		s.logLimited("connection refused", "client", c.client.String(), "peer", c.tcp.RemoteAddr().String(), "reason", r.Reason, "error", r.Text)
 	}
 	if r.Code != 0 {
-		_ = c.tcp.SetDeadline(soon())
+		_ = c.tcp.SetDeadline(time.Now().Add(refuseTimeout))
 		_, _ = c.tcp.Write([]byte(r.Error() + "\r\n"))
 	}
 	_ = c.tcp.Close()
 }
 
+// unregister counts the connection as ended. It may be called more than once.
 func (s *Server) unregister(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,11 +184,11 @@ func clientAddr(nc net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// maxLinesASecond bounds what is logged of connections that came to nothing: they
-// cost a stranger so little that the log could fill the disk.
+// maxLinesASecond is how many connections without a session are logged in a second. A
+// stranger can make very many, which could fill the disk.
 const maxLinesASecond = 20
 
-// lineLimiter counts log lines.
+// lineLimiter limits log lines to maxLinesASecond.
 type lineLimiter struct {
 	mu      sync.Mutex
 	second  int64
@@ -196,7 +196,7 @@ type lineLimiter struct {
 	dropped int
 }
 
-// take says whether one more may be written, and how many were not before it.
+// take reports whether a line may be written, and how many were dropped before it.
 func (l *lineLimiter) take() (ok bool, dropped int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -211,7 +211,7 @@ func (l *lineLimiter) take() (ok bool, dropped int) {
 	return true, dropped
 }
 
-// logLimited logs what any stranger can cause by connecting.
+// logLimited logs an event that any stranger can cause by connecting.
 func (s *Server) logLimited(message string, args ...any) {
 	ok, dropped := s.logLimiter.take()
 	if dropped > 0 {

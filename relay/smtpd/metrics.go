@@ -10,11 +10,11 @@ import (
 const (
 	authOK      = "ok"
 	authFailed  = "failed"  // a wrong password
-	authBlocked = "blocked" // not looked at, after too many of those
-	authError   = "error"   // a fault of ours, or too many at a time
+	authBlocked = "blocked" // not checked, after too many wrong ones
+	authError   = "error"   // a fault of the relay, or too many at a time
 )
 
-// Metrics counts what the listeners do; one set serves all of them.
+// Metrics are the metrics of all listeners.
 type Metrics struct {
 	connections *prometheus.GaugeVec
 	auth        *prometheus.CounterVec
@@ -25,7 +25,7 @@ type Metrics struct {
 	bare        *prometheus.CounterVec
 }
 
-// NewMetrics registers the metrics with r.
+// NewMetrics returns metrics that are registered with r.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{

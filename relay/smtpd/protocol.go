@@ -6,19 +6,19 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// protocolCheck looks at what a client says until its first MAIL: what is no SMTP ends
-// the connection, before a browser or a scanner gets anything run or repeated.
+// protocolCheck recognizes other protocols than SMTP in what a client sends before its first
+// MAIL, so that nothing of a browser or a scanner is executed or repeated.
 type protocolCheck struct {
-	word  []byte // the beginning of the line
-	later bool   // it is not the first line
+	word  []byte // the beginning of the current line
+	later bool   // the current line is not the first
 	cr    bool   // the last byte was CR
 	done  bool
 }
 
-// longestVerb is the most of a line that is looked at: "OPTIONS ".
+// longestVerb is how many bytes of a line are compared: those of "OPTIONS ".
 const longestVerb = 8
 
-// check returns what is wrong with the bytes; "" if nothing is.
+// check checks the next bytes, and returns what is wrong with them, or "".
 func (o *protocolCheck) check(p []byte) string {
 	for i := 0; i < len(p) && !o.done; i++ {
 		b := p[i]
@@ -43,10 +43,11 @@ func (o *protocolCheck) check(p []byte) string {
 	return ""
 }
 
+// verb checks the beginning of a line.
 func (o *protocolCheck) verb(start string) string {
 	switch start {
 	case "MAIL":
-		o.done = true // bodies may follow
+		o.done = true // a message may follow
 	case "GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "CONNECT ", "DELETE ", "PATCH ", "TRACE ", "PRI ":
 		if !o.later {
 			return "HTTP where SMTP is expected"
@@ -55,18 +56,17 @@ func (o *protocolCheck) verb(start string) string {
 	return ""
 }
 
-// firstPart is as much of a client's first line as is waited for.
+// firstPart is how many bytes of the first line greet waits for.
 const firstPart = 512
 
-// greet greets the client and waits for its first line. How that goes shows when go-smtp
-// reads on; until then a connection has none of go-smtp's buffers, however slow the
-// client is.
+// greet greets the client and waits for its first line. An error is returned by the next
+// read.
 func (c *conn) greet() {
 	_ = c.reply([]byte("220 " + c.server.greeting() + "\r\n"))
 	_, _ = c.peekLine(firstPart)
 }
 
-// rejectProtocol ends the connection without an answer.
+// rejectProtocol ends the connection without a reply.
 func (c *conn) rejectProtocol(what string) {
 	c.server.metrics.rejected(c.server.cfg.Name, reason.Protocol)
 	c.server.logLimited("connection closed", "client", c.client.String(), "reason", reason.Protocol, "error", what)

@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// proxyTimeout is how long a load balancer may take for its header, which it sends
-// before anything of the client's.
+// proxyTimeout is how long a load balancer may take to send its header, which comes before
+// anything from the client.
 const proxyTimeout = 5 * time.Second
 
 // The PROXY protocol (haproxy.org/download/3.2/doc/proxy-protocol.txt), section 2.
 const (
 	proxyV2Signature = "\r\n\r\n\x00\r\nQUIT\n"
 	maxProxyV1       = 107     // bytes, CRLF included
-	maxProxyV2       = 4 << 10 // of addresses and what follows them, which is not used
+	maxProxyV2       = 4 << 10 // bytes of addresses and extensions, which are not used
 )
 
 var errNoProxyHeader = errors.New("the load balancer sent no PROXY header")
 
-// readProxyHeader reads a PROXY header of version 1 or 2, and nothing of what comes
-// after it. The client is invalid where the load balancer speaks for itself, as in
-// its health checks. io.EOF is a connection that ended before its first byte.
+// readProxyHeader reads a PROXY header of version 1 or 2, and nothing after it. client is
+// invalid if the load balancer connects on its own behalf, as for health checks. err is
+// io.EOF if the connection ended before its first byte.
 func readProxyHeader(r io.Reader) (client netip.Addr, err error) {
-	start := make([]byte, len(proxyV2Signature)) // the shortest version 1, PROXY UNKNOWN, is longer
+	start := make([]byte, len(proxyV2Signature)) // the shortest header of version 1, PROXY UNKNOWN, is longer
 	if _, err := io.ReadFull(r, start); err != nil {
 		return netip.Addr{}, err
 	}
@@ -40,7 +40,7 @@ func readProxyHeader(r io.Reader) (client netip.Addr, err error) {
 	return netip.Addr{}, errNoProxyHeader
 }
 
-// readProxyV1 reads byte by byte: what follows the line is not ours.
+// readProxyV1 reads the rest of the line, byte by byte so as to read nothing after it.
 func readProxyV1(r io.Reader, line []byte) (netip.Addr, error) {
 	for line[len(line)-1] != '\n' {
 		if len(line) == maxProxyV1 {
@@ -65,7 +65,7 @@ func readProxyV1(r io.Reader, line []byte) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("the PROXY line is malformed: %s", printable(text))
 }
 
-// readProxyV2 reads what follows the signature.
+// readProxyV2 reads a header after its signature.
 func readProxyV2(r io.Reader) (netip.Addr, error) {
 	var fixed [4]byte // version and command, family and protocol, length
 	if _, err := io.ReadFull(r, fixed[:]); err != nil {

@@ -10,8 +10,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// received is the trace field of RFC 5321 section 4.4. The recipient is named
-// only where it is the only one, so that Bcc recipients stay unknown.
+// received returns the trace field of RFC 5321 section 4.4. It names the recipient only if
+// there is just one, so that it does not reveal Bcc recipients.
 func (s *session) received(id string, env queue.Envelope, who Identity) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Received: from %s ([%s])\r\n\tby %s (graphrelay) with %s id %s", token(s.helo), literal(s.conn.client),
@@ -26,7 +26,7 @@ func (s *session) received(id string, env queue.Envelope, who Identity) string {
 	return b.String()
 }
 
-// protocol is the "with" keyword of RFC 3848 and RFC 6531.
+// protocol returns the "with" keyword of RFC 3848 and RFC 6531.
 func (s *session) protocol(env queue.Envelope, who Identity) string {
 	p := "ESMTP"
 	if env.UTF8 {
@@ -41,7 +41,7 @@ func (s *session) protocol(env queue.Envelope, who Identity) string {
 	return p
 }
 
-// token keeps of a name what can stand in a header field.
+// token replaces the characters of a name that a Received field cannot hold.
 func token(s string) string {
 	ok := func(r rune) rune {
 		if r > ' ' && r < 0x7f && !strings.ContainsRune("()<>;,\"\\", r) {
@@ -55,7 +55,8 @@ func token(s string) string {
 	return strings.Map(ok, s)
 }
 
-// header keeps the first bytes of a message up to the end of its header.
+// header is an io.Writer that keeps the beginning of a message up to the end of its
+// header, and at most max bytes.
 type header struct {
 	max  int
 	buf  []byte

@@ -10,7 +10,7 @@ import (
 	"graphrelay/relay/verdict"
 )
 
-// Refusal is an answer that says no. Text says what the sender can do.
+// Refusal is a negative reply. Its Text says what the sender can do.
 type Refusal struct {
 	Code     int    // SMTP reply code, 4xx or 5xx
 	Enhanced [3]int // RFC 3463
@@ -24,7 +24,7 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
 }
 
-// Refusals of a message, or of the answer to a challenge of AUTH.
+// Refusals of a message, or of a response to an AUTH challenge.
 var (
 	errOutOfTurn   = &Refusal{503, [3]int{5, 5, 1}, reason.Aborted, "The message did not follow its command; send DATA, wait for the answer, then send the message"}
 	errTooLarge    = &Refusal{552, [3]int{5, 3, 4}, reason.Size, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
@@ -34,7 +34,7 @@ var (
 	errSASLSyntax  = &Refusal{501, [3]int{5, 5, 2}, reason.Auth, "The answer is not what the mechanism asks for, in base64; correct it, or use another mechanism"}
 )
 
-// refusalOf maps any error to what the client is told; a fault of ours is a 4xx.
+// refusalOf returns the refusal for an error. A fault of the relay is a 4xx.
 func refusalOf(err error) *Refusal {
 	var r *Refusal
 	switch {
@@ -50,7 +50,7 @@ func refusalOf(err error) *Refusal {
 	return &Refusal{451, [3]int{4, 3, 0}, reason.Internal, "A fault in the relay; try again later"}
 }
 
-// verdictRefusal is what the client of a message is told that Graph has refused.
+// verdictRefusal returns the refusal of a message that Graph has refused.
 func verdictRefusal(id string, v verdict.Verdict) *Refusal {
 	code := 550
 	if v.Enhanced == [3]int{5, 3, 4} {
@@ -59,7 +59,7 @@ func verdictRefusal(id string, v verdict.Verdict) *Refusal {
 	return &Refusal{code, v.Enhanced, reason.Graph, id + ": " + v.Text}
 }
 
-// maxPrintable bounds what of a client's text is repeated to it or logged.
+// maxPrintable is how many bytes of a client's text are repeated or logged.
 const maxPrintable = 400
 
 // printable makes text from outside safe for one line of a reply or of the log.

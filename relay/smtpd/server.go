@@ -1,9 +1,18 @@
-// Package smtpd is the SMTP edge: it accepts mail on one listener, decides with
-// a Policy who may send as whom, and streams the message into the queue.
+// Package smtpd is the SMTP edge. A Server accepts connections on one listener, asks a
+// Policy who may send as whom, and streams messages into the queue.
 //
-// It promises that 250 after a body is given only for a message that is durable
-// and whole, that a refusal leaves nothing behind, and that memory does not grow
-// with a message's size. It never parses MIME and knows nothing of Graph.
+// A message is answered with 250 only when it is whole and durable. A refused message
+// leaves nothing behind. Memory does not grow with a message's size. The package never
+// parses MIME and knows nothing of Graph.
+//
+// A connection passes through these layers:
+//
+//	listener     accepts it, checks networks, PROXY header and limits (connlimit.go),
+//	             and does TLS (starttls.go)
+//	conn         reads and writes with deadlines, and counts commands (limits.go)
+//	smtpConn     gives go-smtp one command line at a time (gosmtp.go, gosmtp_conn.go)
+//	go-smtp      parses commands, and calls
+//	session      which asks Policy, reads the body (body.go), and writes to the queue
 package smtpd
 
 import (
@@ -19,34 +28,41 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// Identity is what is known of a client.
+// Identity identifies a client to a Policy.
 type Identity struct {
-	User     string // that it proved to be; empty without AUTH
+	User     string // the authenticated user, or ""
 	Listener string
 	Client   netip.Addr
 }
 
-// Policy decides who may send as whom. An error of type *Refusal is told to the
-// client as it stands; any other is a fault of ours and becomes a 451.
+// Policy decides who may send as whom. The methods are called in the order of an SMTP
+// session: authentication, Sender, Recipient for each recipient, Route, Admit. They may
+// be called by many sessions at once.
+//
+// An error that is or wraps a *Refusal is sent to the client as it is. Any other error
+// counts as a fault of the relay, is logged, and becomes a 451.
 type Policy interface {
-	// Authenticate answers nil, or a *Refusal for wrong credentials, the answer to
-	// which it may delay until ctx is done.
+	// Authenticate checks a user name and a password. For wrong credentials it returns
+	// a *Refusal, and may wait before it does, but not longer than until ctx is done.
 	Authenticate(ctx context.Context, who Identity, user, password string) error
-	// AuthenticateToken is Authenticate with a token in place of a password.
+	// AuthenticateToken is Authenticate with an OAuth 2.0 access token or another secret
+	// that a client sends as a bearer token (RFC 7628), in place of a password.
 	AuthenticateToken(ctx context.Context, who Identity, user, token string) error
-	// CertificateUser is the user whom a client's certificate signs in, "" if it is
-	// nobody's. An authority of the listener has vouched for it (Config.TLSConfig).
+	// CertificateUser returns the user that a client certificate authenticates, or "".
+	// The certificate was verified by the rules of Config.TLS.
 	CertificateUser(cert *x509.Certificate) string
-	// Sender checks MAIL FROM; from is empty for the null reverse-path. size is what
-	// the client announced (RFC 1870), or 0.
+	// Sender checks the sender of MAIL FROM, which is "" for the null reverse-path
+	// (RFC 5321 section 4.5.5). size is the announced size of the message (RFC 1870), or 0.
 	Sender(who Identity, from string, size int64) error
-	// Recipient checks RCPT TO; taken counts those that the transaction has already.
+	// Recipient checks a recipient of RCPT TO. taken is the number of recipients that the
+	// transaction has already.
 	Recipient(who Identity, from, to string, taken int) error
-	// Route decides by the envelope, the message's header and its size where the mail
-	// goes. It fills in the entry's Lane, From, ReplyTo, Signature, Subject and MessageID.
+	// Route decides from the envelope, the header of the message and its size which
+	// mailbox sends it. It sets Lane, From, ReplyTo, Signature, Subject and MessageID of e.
 	Route(who Identity, header []byte, size int64, e *queue.Entry) error
-	// Admit counts a message that is about to be taken, or refuses it as one too
-	// many. undo takes it off the count again.
+	// Admit counts a message against the rates of its sender just before it is accepted,
+	// or refuses it. undo reverses the count; it is called if the message is not accepted
+	// after all.
 	Admit(e *queue.Entry) (undo func(), err error)
 }
 
@@ -69,10 +85,10 @@ type Server struct {
 	running   context.Context // done when the server is stopping
 	stop      context.CancelFunc
 	stoppedAt time.Time      // set before life is done
-	bodies    sync.WaitGroup // messages that are being taken, with BDAT beside their connection
+	bodies    sync.WaitGroup // messages that are being received; with BDAT they may outlive their connection
 }
 
-// New makes a server; Serve starts it. Listeners may share limiter.
+// New returns a server, which Serve starts. Servers may share limiter and metrics.
 func New(cfg Config, intake queue.Intake, policy Policy, limiter *ConnectionLimiter, metrics *Metrics, log *slog.Logger) *Server {
 	s := &Server{
 		cfg: cfg, intake: intake, policy: policy, limiter: limiter, metrics: metrics,
@@ -84,8 +100,8 @@ func New(cfg Config, intake queue.Intake, policy Policy, limiter *ConnectionLimi
 	return s
 }
 
-// Serve accepts connections on l until Shutdown; then it returns nil. It does so
-// too when Shutdown came first: a stop may overtake a start.
+// Serve accepts connections on l until Shutdown is called, and then returns nil. If
+// Shutdown was called before, it closes l and returns at once.
 func (s *Server) Serve(l net.Listener) error {
 	w := newListener(l, s)
 	s.mu.Lock()
@@ -103,16 +119,16 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
-// At a stop or a reload a client that is between messages has quitTime to go on
-// or to say QUIT: one whose message was just taken would report a failure, and
-// send it again, if it were cut off. New messages are taken for mailTime.
+// At a stop or a reload, a client that is between messages has quitTime to go on or to
+// send QUIT. If it were disconnected right after its message was accepted, it might report
+// a failure and send the message again. New messages are accepted for mailTime.
 const (
 	quitTime = 2 * time.Second
 	mailTime = 10 * time.Second
 )
 
-// Shutdown stops accepting, lets messages that are arriving come to their end
-// until ctx is done, and ends every session.
+// Shutdown stops accepting connections, waits for messages that are being received until
+// ctx is done, and ends every session.
 func (s *Server) Shutdown(ctx context.Context) {
 	s.mu.Lock()
 	if !s.stopping {
@@ -121,8 +137,6 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	l := s.listener
 	s.mu.Unlock()
-	// Not go-smtp's Shutdown: that one waits for connections without ever ending
-	// one, and misses a listener which its Serve has not come to yet.
 	if l != nil {
 		_ = l.Close()
 	}
@@ -134,7 +148,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		if !c.inTransaction.Load() {
-			_ = c.tcp.SetReadDeadline(time.Now().Add(quitTime)) // of the read under way; see nextDeadline
+			_ = c.tcp.SetReadDeadline(time.Now().Add(quitTime)) // of the read in progress; see nextDeadline
 		}
 	}
 	for len(s.conns) > 0 {
@@ -155,8 +169,8 @@ func (s *Server) wakeShutdown() {
 
 func (s *Server) isStopping() bool { return s.running.Err() != nil }
 
-// sleep waits a moment after a failed accept; false when the server stops.
-func (s *Server) sleep() bool {
+// waitAfterError waits for a moment, and reports whether the server is still running.
+func (s *Server) waitAfterError() bool {
 	select {
 	case <-s.running.Done():
 		return false
@@ -166,5 +180,3 @@ func (s *Server) sleep() bool {
 }
 
 func (s *Server) greeting() string { return s.cfg.Hostname + " ESMTP Service Ready" }
-
-func soon() time.Time { return time.Now().Add(5 * time.Second) }

@@ -12,8 +12,8 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// session is one client's dialog. Reset and Logout, and with BDAT data too, are called
-// from goroutines of their own: what they share is guarded by mu.
+// session is the state of one client's SMTP session. With BDAT, data runs in a goroutine of
+// its own; what it shares with the other methods is guarded by mu.
 type session struct {
 	server *Server
 	conn   *conn
@@ -29,6 +29,7 @@ type session struct {
 	recipients   map[string]bool // in lower case
 }
 
+// begin returns the session of a client that has sent EHLO or HELO.
 func (s *Server) begin(c *conn, helo string) *session {
 	session := &session{
 		server: s, conn: c, helo: helo, who: Identity{Listener: s.cfg.Name, Client: c.client},
@@ -63,7 +64,7 @@ type rcptOptions struct {
 	originalType, original string
 }
 
-// mail begins a transaction.
+// mail handles MAIL FROM: it begins a transaction.
 func (s *session) mail(from string, opts mailOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +93,7 @@ func (s *session) checkSender(from string, opts mailOptions) error {
 	}
 	if s.server.cfg.Auth.Mode == AuthRequired && s.who.User == "" {
 		text := "Authenticate first"
-		if s.authRefused { // .NET goes on without, and shows this answer alone
+		if s.authRefused { // .NET continues without AUTH, and shows only this reply
 			text = "Authenticate first: the user name or password that was sent is not accepted"
 		}
 		return &Refusal{530, [3]int{5, 7, 0}, reason.Auth, text}
@@ -106,13 +107,14 @@ func (s *session) checkSender(from string, opts mailOptions) error {
 	return s.server.policy.Sender(s.who, from, opts.size)
 }
 
-// checkCapacity is called before the message comes, so that the client need not send it for
-// nothing, and again once its size is known: until then others may have come.
+// checkCapacity reports whether the queue has room for a message of the given size, 0 if
+// that is unknown. It is called at MAIL, to save the client from sending the message in
+// vain, and again after the data, when other messages may have come.
 func (s *session) checkCapacity(size int64) error {
 	return s.server.intake.CheckCapacity(context.Background(), size, s.server.cfg.Queue)
 }
 
-// rcpt adds a recipient to the transaction.
+// rcpt handles RCPT TO: it adds a recipient to the transaction.
 func (s *session) rcpt(to string, opts rcptOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +146,8 @@ func (s *session) askDSN(to string, dsn queue.RecipientDSN) {
 	s.env.DSN.Recipients[to] = dsn
 }
 
-// data puts the message into the queue, and returns its queue ID.
+// data handles the data of a message: it puts the message into the queue, and returns its
+// queue ID.
 func (s *session) data(b *body) (id string, err error) {
 	start := time.Now()
 	who, entry, ok := s.beginBody()
@@ -166,8 +169,9 @@ func (s *session) data(b *body) (id string, err error) {
 	return id, nil
 }
 
-// beginBody starts the clock for the body. Reset ends it, once the answer is written.
-func (s *session) beginBody() (Identity, queue.Entry, bool) {
+// beginBody starts the clock of a message, until Reset. ok is false outside of a
+// transaction with recipients.
+func (s *session) beginBody() (who Identity, e queue.Entry, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.mailAccepted || len(s.env.To) == 0 {
@@ -181,16 +185,16 @@ func (s *session) beginBody() (Identity, queue.Entry, bool) {
 	}, true
 }
 
-// accept streams the message into the queue. Nothing remains of one that fails.
+// accept streams the message into the queue. If it fails, nothing of the message remains.
 func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, size int64, err error) {
-	ctx := context.Background() // the answer must be known, whatever happens to the client
+	ctx := context.Background() // the outcome must be known, whatever happens to the client
 	w, err := s.server.intake.Create(ctx)
 	if err != nil {
 		return "", 0, err
 	}
 	defer func() {
 		if err != nil {
-			_ = w.Abort() // what remains is swept at the next start
+			_ = w.Abort() // anything it leaves is removed at the next start
 		}
 	}()
 	n, err := io.WriteString(w, s.received(w.ID(), entry.Envelope, who))
@@ -209,7 +213,7 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 	if err := s.server.policy.Route(who, h.bytes(), size, entry); err != nil {
 		return "", 0, err
 	}
-	if err := s.checkCapacity(0); err != nil { // its bytes are on the disk already
+	if err := s.checkCapacity(0); err != nil { // its size is on the disk already
 		return "", 0, err
 	}
 	undo, err := s.server.policy.Admit(entry)
@@ -227,8 +231,9 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 	return w.ID(), size, s.commitAndWait(ctx, w, *entry)
 }
 
-// commitAndWait returns the refusal that Graph answers with in time. The message is
-// safe all the while; a stop does not wait for Graph.
+// commitAndWait commits the message and waits for Graph's verdict, for which it returns a
+// refusal. The message is durable by then. Without a verdict in time, or at a stop, the
+// message counts as accepted.
 func (s *session) commitAndWait(ctx context.Context, w queue.Writer, e queue.Entry) error {
 	waiter := s.server.cfg.Verdict.Waiters.Expect(w.ID())
 	ctx, cancel := context.WithTimeout(ctx, s.server.cfg.Verdict.Wait)

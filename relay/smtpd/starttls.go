@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// maxCommandsBeforeTLS bounds what a client may say before STARTTLS or MAIL.
+// maxCommandsBeforeTLS is how many commands a client may send before STARTTLS or MAIL.
 const maxCommandsBeforeTLS = 20
 
 var (
@@ -16,7 +16,7 @@ var (
 	errInjected      = errors.New("commands were sent together with STARTTLS")
 )
 
-// secure brings TLS up as the listener wants it.
+// secure negotiates TLS as the listener is configured to.
 func (c *smtpConn) secure() error {
 	c.clock.start(c.server.cfg.Timeout, 0, 0) // for the negotiation as a whole
 	defer c.clock.stop()
@@ -29,8 +29,8 @@ func (c *smtpConn) secure() error {
 	return nil
 }
 
-// handshake puts TLS on the connection. A failure ends it: going on in plain
-// text is what an attacker in between would want.
+// handshake starts TLS. After an error the connection must be closed: continuing in plain
+// text would help an attacker on the path.
 func (c *conn) handshake() error {
 	t := tls.Server(c.Conn, c.server.cfg.TLS.Config)
 	if err := t.SetDeadline(c.nextDeadline()); err != nil {
@@ -44,8 +44,8 @@ func (c *conn) handshake() error {
 	return nil
 }
 
-// negotiate speaks SMTP up to STARTTLS. A client that begins a transaction
-// without it is handed on with its greeting replayed, unless TLS is required.
+// negotiate speaks SMTP until STARTTLS. A client that begins a transaction without TLS is
+// handed to go-smtp, with its EHLO replayed, unless the listener requires AUTH.
 func (c *smtpConn) negotiate() error {
 	p := plaintext{c: c}
 	p.reply("220 " + c.server.greeting())
@@ -62,10 +62,10 @@ func (c *smtpConn) negotiate() error {
 	return errPlainCommands
 }
 
-// plaintext is the dialog before TLS.
+// plaintext is the SMTP dialog before TLS.
 type plaintext struct {
 	c    *smtpConn
-	helo string // the client's last greeting line, as it was sent
+	helo string // the client's last EHLO or HELO line
 	err  error  // of the last write
 }
 
@@ -95,7 +95,7 @@ func (p *plaintext) readLine() (string, error) {
 	return line, nil
 }
 
-// step handles one command; done means that the connection goes to go-smtp.
+// step handles one command. done means that the connection is ready for go-smtp.
 func (p *plaintext) step() (done bool, err error) {
 	line, err := p.readLine()
 	if err != nil {
@@ -140,7 +140,8 @@ func (p *plaintext) hello(line string, extended bool, arg string) {
 		fmt.Sprintf("250-SIZE %d", cfg.Message.Bytes), fmt.Sprintf("250 LIMITS RCPTMAX=%d", cfg.Message.Recipients))
 }
 
-// startTLS refuses what was sent along in plain text (CVE-2011-0411).
+// startTLS handles STARTTLS. It refuses commands that were sent with it in plain text
+// (CVE-2011-0411).
 func (p *plaintext) startTLS() (bool, error) {
 	if len(p.c.unread) > 0 {
 		p.reply("554 5.5.1 Nothing may follow STARTTLS before TLS is up")
@@ -156,8 +157,9 @@ func (p *plaintext) startTLS() (bool, error) {
 	return true, nil
 }
 
-// other hands a transaction in plain text on, where the listener allows one. Anything
-// else is answered here, so that the client may still start TLS.
+// other handles the other commands. MAIL, and BDAT because of the chunk after it, are for
+// go-smtp if the listener allows mail without TLS. The rest is answered here, so that the
+// client can still start TLS.
 func (p *plaintext) other(line, verb string) (bool, error) {
 	switch {
 	case verb == "AUTH":
@@ -175,11 +177,11 @@ func (p *plaintext) other(line, verb string) (bool, error) {
 	case verb == "RCPT" || verb == "DATA":
 		p.reply("503 5.5.1 Send MAIL FROM first")
 		return false, nil
-	case verb != "MAIL" && verb != "BDAT": // behind BDAT a chunk follows, which is to be read
+	case verb != "MAIL" && verb != "BDAT":
 		p.reply("502 5.5.1 Command not implemented")
 		return false, nil
 	}
 	p.c.putBack([]byte(p.helo + "\r\n" + line + "\r\n"))
-	p.c.suppress++ // the answer to the replayed EHLO
+	p.c.suppress++ // the reply to the replayed EHLO
 	return true, nil
 }
