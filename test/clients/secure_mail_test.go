@@ -201,11 +201,15 @@ func pgp(t *testing.T) []cipher {
 		}
 		signed := parts[1][len("\r\n"):]
 		_, signature, _ := bytes.Cut(parts[2], []byte("\r\n\r\n"))
-		path := filepath.Join(home, "signature.asc")
+		dir, err := os.MkdirTemp(home, "verify") // several verify at a time
+		if err != nil {
+			return "", err
+		}
+		path := filepath.Join(dir, "signature.asc")
 		if err := os.WriteFile(path, signature, 0o600); err != nil {
 			return "", err
 		}
-		_, err := run(signed, gpg, args("--verify", path, "-")...)
+		_, err = run(signed, gpg, args("--verify", path, "-")...)
 		return string(signed), err
 	}
 	return []cipher{{"pgp signed", sign, verify, changeText}, pgpEncrypted(gpg, args)}

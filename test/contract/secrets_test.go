@@ -19,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"graphrelay/graph/simulator"
 	"graphrelay/test/harness"
@@ -138,7 +139,7 @@ func (s *secretRig) connectByPage(mailbox string) string {
 // page, a command's output, the arguments of a process, or on the disk in clear.
 func TestSecretsStayHidden(t *testing.T) {
 	const appSecret, ownersSecret, wrongSecret, crm = "Xz8Q~secret-of-the-app", "Yw7R~secret-of-the-owners", "Zv6S~secret-that-is-wrong", harness.CRMPassword
-	sim := simulator.New(simulator.Options{SendDelay: -1, RevokeRotated: true, Apps: []simulator.App{
+	sim := simulator.New(simulator.Options{SendDelay: -1, RevokeRotated: true, DeviceInterval: time.Second, Apps: []simulator.App{
 		{ClientID: "22222222-2222-2222-2222-222222222222", Secret: appSecret},
 		{ClientID: "33333333-3333-3333-3333-333333333333", Secret: ownersSecret, Confidential: true},
 	}})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"testing"
@@ -13,10 +14,10 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// Sim is `graphrelay simulate`.
+// Sim is `graphrelay simulate`, or a simulator in the test's process.
 type Sim struct {
-	*Process
-	URL string
+	*Process // nil in the test's process
+	URL      string
 }
 
 // StartSim starts a simulator that notes every breach of what graphrelay promises
@@ -41,12 +42,32 @@ func startSim(t *testing.T, program string, args ...string) *Sim {
 		}
 		return reply.Body.Close() == nil
 	})
+	s.wantContract(t)
+	return s
+}
+
+// ServeSim is StartSim in the test's process, with options that the command has no flags
+// for.
+func ServeSim(t *testing.T, o simulator.Options) *Sim {
+	t.Helper()
+	o.RequireContract = true
+	handler := simulator.New(o)
+	server := httptest.NewServer(handler)
+	t.Cleanup(func() {
+		server.Close()
+		handler.Close()
+	})
+	s := &Sim{URL: server.URL}
+	s.wantContract(t)
+	return s
+}
+
+func (s *Sim) wantContract(t *testing.T) {
 	t.Cleanup(func() {
 		for _, v := range View[[]simulator.Violation](t, s, "violations") {
 			t.Errorf("%s %s breaks the contract: %s", v.Operation, v.Path, v.Text)
 		}
 	})
-	return s
 }
 
 // View gets a part of the simulator's view.
@@ -68,6 +89,12 @@ func View[T any](t *testing.T, s *Sim, path string) T {
 func (s *Sim) Ledger(t *testing.T) []simulator.Delivery {
 	t.Helper()
 	return View[[]simulator.Delivery](t, s, "ledger")
+}
+
+// Sends returns how many sends were accepted. It costs less to ask for than the ledger.
+func (s *Sim) Sends(t *testing.T) int {
+	t.Helper()
+	return View[simulator.Stats](t, s, "stats").Sent
 }
 
 // Messages lists what a mailbox holds; all of them, if mailbox is empty.

@@ -1,46 +1,29 @@
-package clients
+package contract
 
 import (
-	"encoding/json"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"graphrelay/graph/simulator"
 	"graphrelay/test/harness"
 )
 
 // submitAs sends with the user of a connected mailbox.
 func submitAs(t *testing.T, r *harness.Relay, user, password, subject string) {
 	t.Helper()
-	s := submission{relay: r, listener: "submission"}
-	harness.Tool(t, "", harness.NeedTool(t, "swaks"), "--server", "127.0.0.1", "--port", s.port(), "--tls", "--hide-all", "--from", user, "--to", "bert@example.test",
-		"--auth", "PLAIN", "--auth-user", user, "--auth-password", password, "--h-Subject", subject)
-}
-
-// An owner connects a mailbox in a browser, and a mail client sends with what the page gave.
-func TestConnectInBrowser(t *testing.T) {
-	t.Parallel()
-	node, chromium := harness.NeedTool(t, "node"), harness.NeedTool(t, "chromium-headless-shell")
-	if _, err := os.Stat("testdata/browser/node_modules/playwright-core"); err != nil {
-		harness.SkipUnlessCI(t, "playwright-core is not installed; .ci/install installs it")
+	d, err := r.DialOnly("submission")
+	if err != nil {
+		t.Fatal(err)
 	}
-	sim := harness.StartSim(t)
-	r := harness.StartOwners(t, sim)
-	var got struct {
-		User, Password, URL string
-		Problems            []string
+	defer d.Close()
+	if _, err := d.Ask(235, "AUTH PLAIN %s", harness.PlainResponse(user, password)); err != nil {
+		t.Fatal(err)
 	}
-	out := harness.Tool(t, "", node, "testdata/browser/connect.js", chromium, "http://"+r.Address["admin"]+"/connect", "anna@contoso.test")
-	if err := json.Unmarshal([]byte(out), &got); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if got.User != "anna@contoso.test" || len(got.Problems) != 0 {
-		t.Errorf("got %+v", got)
-	}
-	submitAs(t, r, got.User, got.Password, "from the browser")
-	if m := sim.Sent(t, "anna@contoso.test", "from the browser"); m.Mailbox != "anna@contoso.test" {
-		t.Errorf("sent from %s", m.Mailbox)
+	message := strings.NewReader("From: <" + user + ">\r\nTo: <bert@example.test>\r\nSubject: " + subject + "\r\n\r\ntext\r\n")
+	if _, err := d.Submit(user, []string{"bert@example.test"}, message); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -48,7 +31,7 @@ func TestConnectInBrowser(t *testing.T) {
 // consent was revoked; what was held goes out.
 func TestConnectCommand(t *testing.T) {
 	t.Parallel()
-	sim := harness.StartSim(t)
+	sim := harness.ServeSim(t, simulator.Options{DeviceInterval: time.Second})
 	r := harness.StartOwners(t, sim)
 	if got := r.Connect(t, "anna@contoso.test", "mallory@contoso.test"); got.Status != 1 || !strings.Contains(got.Stdout, "may not use the mailbox anna@contoso.test") {
 		t.Errorf("as another: status %d\n%s", got.Status, got.Stdout)

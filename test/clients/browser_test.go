@@ -1,0 +1,37 @@
+package clients
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"graphrelay/test/harness"
+)
+
+// An owner connects a mailbox in a browser, and a mail client sends with what the page gave.
+func TestConnectInBrowser(t *testing.T) {
+	t.Parallel()
+	node, chromium := harness.NeedTool(t, "node"), harness.NeedTool(t, "chromium-headless-shell")
+	if _, err := os.Stat("testdata/browser/node_modules/playwright-core"); err != nil {
+		harness.SkipUnlessCI(t, "playwright-core is not installed; .ci/install installs it")
+	}
+	sim := harness.StartSim(t)
+	r := harness.StartOwners(t, sim)
+	var got struct {
+		User, Password, URL string
+		Problems            []string
+	}
+	out := harness.Tool(t, "", node, "testdata/browser/connect.js", chromium, "http://"+r.Address["admin"]+"/connect", "anna@contoso.test")
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if got.User != "anna@contoso.test" || len(got.Problems) != 0 {
+		t.Errorf("got %+v", got)
+	}
+	harness.Tool(t, "", harness.NeedTool(t, "swaks"), "--server", "127.0.0.1", "--port", r.Port(t, "submission"), "--tls", "--hide-all",
+		"--from", got.User, "--to", "bert@example.test", "--auth", "PLAIN", "--auth-user", got.User, "--auth-password", got.Password,
+		"--h-Subject", "from the browser")
+	if m := sim.Sent(t, "anna@contoso.test", "from the browser"); m.Mailbox != "anna@contoso.test" {
+		t.Errorf("sent from %s", m.Mailbox)
+	}
+}
