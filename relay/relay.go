@@ -122,13 +122,25 @@ func (r *Relay) Reload(cfg *config.Config) error {
 		err = r.swap(cfg)
 	}
 	if err != nil {
-		r.ReloadFailed()
+		r.reloaded.Set(0)
 	}
 	return err
 }
 
-// ReloadFailed makes the metrics show that the configuration file could not be read.
-func (r *Relay) ReloadFailed() { r.reloaded.Set(0) }
+// ReloadFile replaces the configuration with that of the file. It logs the result.
+func (r *Relay) ReloadFile(path string) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		r.reloaded.Set(0)
+	} else {
+		err = r.Reload(cfg)
+	}
+	if err != nil {
+		r.Log().Error("cannot reload the configuration; the previous one stays in use", "error", err)
+		return
+	}
+	r.Log().Info("configuration reloaded")
+}
 
 // swap builds the next generation and, only once that is complete, ends the previous
 // one. For a moment both deliver; they share the limits of each mailbox.

@@ -64,7 +64,7 @@ func watch(e env, r *relay.Relay, path string, signals <-chan os.Signal) int {
 		case s := <-signals:
 			if s == syscall.SIGHUP {
 				notifySystemd(r, systemd.Reloading)
-				reload(r, path)
+				r.ReloadFile(path)
 				notifySystemd(r, systemd.Ready)
 				continue
 			}
@@ -80,18 +80,4 @@ func watch(e env, r *relay.Relay, path string, signals <-chan os.Signal) int {
 			return exitFault
 		}
 	}
-}
-
-func reload(r *relay.Relay, path string) {
-	cfg, err := config.Load(path)
-	if err != nil {
-		r.ReloadFailed()
-	} else {
-		err = r.Reload(cfg)
-	}
-	if err != nil {
-		r.Log().Error("cannot reload the configuration; the previous one stays in use", "error", err)
-		return
-	}
-	r.Log().Info("configuration reloaded")
 }
