@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -147,5 +148,38 @@ func TestAnswersExist(t *testing.T) {
 	}
 	if quoted == 0 {
 		t.Error("no answer is quoted")
+	}
+}
+
+// settingKey matches a key of a section of the configuration, such as `limits.timeout`.
+var settingKey = regexp.MustCompile("`(limits|queue|delivery|admin|log|mailboxes|tls)\\.([a-z_]+)[^`/]*`")
+
+// TestKeysExist checks that each key of a section that a document names exists.
+func TestKeysExist(t *testing.T) {
+	known := map[string]bool{}
+	sections := reflect.TypeFor[config.Config]()
+	for i := range sections.NumField() {
+		section := sections.Field(i)
+		if section.Type.Kind() != reflect.Struct {
+			continue
+		}
+		for j := range section.Type.NumField() {
+			known[section.Tag.Get("yaml")+"."+section.Type.Field(j).Tag.Get("yaml")] = true
+		}
+	}
+	named := 0
+	for _, name := range pages(t) {
+		for _, m := range settingKey.FindAllStringSubmatch(read(t, name), -1) {
+			key := m[1] + "." + m[2]
+			if m[2] == "db" { // a database
+				continue
+			}
+			if named++; !known[key] {
+				t.Errorf("%s names the key %s, which does not exist", name, key)
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no key is named")
 	}
 }
