@@ -87,25 +87,21 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 // get returns a token for the mailbox. It returns one that is due for renewal while
 // another request renews it, or if the endpoint is unavailable.
 func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, error) {
-	held := t.entry(mailbox)
-	value, due := t.current(held)
+	e := t.entry(mailbox)
+	value, due := t.current(e)
 	if !due {
 		return value, nil
 	}
-	select {
-	case held.lock <- struct{}{}:
-	default:
-		if value != nil {
+	if !e.tryLock() {
+		if value != nil { // another request renews it
 			return value, nil
 		}
-		select {
-		case held.lock <- struct{}{}:
-		case <-ctx.Done():
-			return nil, t.signInError(ctx.Err())
+		if err := e.lockContext(ctx); err != nil {
+			return nil, t.signInError(err)
 		}
 	}
-	defer func() { <-held.lock }()
-	if value, due = t.current(held); !due {
+	defer e.unlock()
+	if value, due = t.current(e); !due {
 		return value, nil
 	}
 	fresh, err := t.signIn.Source(context.WithValue(ctx, oauth2.HTTPClient, t.client), strings.ToLower(mailbox)).Token()
@@ -113,7 +109,7 @@ func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, er
 		t.obs.Token(err == nil)
 	}
 	if err == nil {
-		t.store(held, fresh)
+		t.store(e, fresh)
 		return fresh, nil
 	}
 	err = t.signInError(err)
@@ -134,48 +130,69 @@ func (t *tokenCache) entry(mailbox string) *cachedToken {
 	return t.entries.GetOrPut(key, func() *cachedToken { return &cachedToken{lock: make(chan struct{}, 1)} })
 }
 
-// rank keeps an entry while its token is requested. The caller holds the cache's lock.
-func (h *cachedToken) rank() bounded.Rank {
+func (e *cachedToken) tryLock() bool {
+	select {
+	case e.lock <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (e *cachedToken) lockContext(ctx context.Context) error {
+	select {
+	case e.lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *cachedToken) unlock() { <-e.lock }
+
+// rank pins an entry whose token is being requested, so that it is not evicted. The caller
+// holds the cache's lock.
+func (e *cachedToken) rank() bounded.Rank {
 	switch {
-	case len(h.lock) > 0:
+	case len(e.lock) > 0:
 		return bounded.Rank{Class: bounded.Pinned}
-	case !h.valid():
+	case !e.valid():
 		return bounded.Rank{Class: bounded.Expired}
 	}
-	return bounded.Rank{Used: h.value.Expiry}
+	return bounded.Rank{Used: e.value.Expiry}
 }
 
 // valid reports whether there is a token that does not expire before a request can use it.
-func (h *cachedToken) valid() bool {
-	return h.value != nil && (h.value.Expiry.IsZero() || time.Until(h.value.Expiry) > time.Second)
+func (e *cachedToken) valid() bool {
+	return e.value != nil && (e.value.Expiry.IsZero() || time.Until(e.value.Expiry) > time.Second)
 }
 
 // current returns the token, nil if it is not valid, and whether it is due for renewal.
-func (t *tokenCache) current(h *cachedToken) (value *oauth2.Token, due bool) {
+func (t *tokenCache) current(e *cachedToken) (value *oauth2.Token, due bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !h.valid() {
+	if !e.valid() {
 		return nil, true
 	}
-	return h.value, !h.renew.IsZero() && !time.Now().Before(h.renew)
+	return e.value, !e.renew.IsZero() && !time.Now().Before(e.renew)
 }
 
-func (t *tokenCache) store(h *cachedToken, value *oauth2.Token) {
+func (t *tokenCache) store(e *cachedToken, value *oauth2.Token) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h.value, h.renew = value, time.Time{}
+	e.value, e.renew = value, time.Time{}
 	if !value.Expiry.IsZero() {
-		h.renew = value.Expiry.Add(-min(renewAhead, time.Until(value.Expiry)/2))
+		e.renew = value.Expiry.Add(-min(renewAhead, time.Until(value.Expiry)/2))
 	}
 }
 
 // invalidate removes the token that Graph refused, unless it has been replaced already.
 func (t *tokenCache) invalidate(mailbox string, refused *oauth2.Token) {
-	held := t.entry(mailbox)
+	e := t.entry(mailbox)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if held.value == refused {
-		held.value = nil
+	if e.value == refused {
+		e.value = nil
 	}
 }
 
@@ -195,44 +212,45 @@ func (t *tokenCache) signInError(err error) error {
 	return e
 }
 
-// tokenError returns the *Error for a failed token request. A refusal and a missing answer
-// concern the connection, since no mailbox gets a token then. Only errors of owners'
-// sign-ins concern their mailbox. It redacts the secrets: Entra's errors name none, but
-// those of another server may.
+// tokenError returns the *Error for a failed token request. It concerns the connection,
+// since no mailbox gets a token then, unless the mailbox's owner has to sign in. It redacts
+// the secrets: Entra's errors have none, but those of another server may.
 func tokenError(err error, secrets ...string) *Error {
-	e := &Error{Op: opToken, Class: ClassConnection, Reason: ReasonAuth, err: err}
-	var r *oauth2.RetrieveError
-	notConnected := errors.Is(err, ErrNotConnected)
-	if errors.Is(err, context.Canceled) {
-		e.Class, e.Reason, e.err = ClassTemporary, ReasonCanceled, scrub(err)
-		return e
-	}
-	if notConnected {
+	var refused *oauth2.RetrieveError
+	e := &Error{Op: opToken, Class: ClassConnection, Reason: ReasonNetwork}
+	if errors.Is(err, ErrNotConnected) {
 		e.Class, e.Reason = ClassMailbox, ReasonNotConnected
 	}
-	if !errors.As(err, &r) {
-		if !notConnected {
-			e.Reason = ReasonNetwork
-		}
+	switch {
+	case errors.Is(err, context.Canceled):
+		e.Class, e.Reason, e.err = ClassTemporary, ReasonCanceled, scrub(err)
+	case errors.As(err, &refused):
+		e.refuse(refused, secrets...)
+	default:
 		e.err = text.RedactError(scrub(err), secrets...)
-		return e
 	}
-	e.Code = clip(text.Redact(r.ErrorCode, secrets...))
-	first, _, _ := strings.Cut(r.ErrorDescription, "\n")
-	e.Message = clip(text.Redact(first, secrets...))
-	e.err = nil
-	if notConnected {
-		e.err = ErrNotConnected
-	}
+	return e
+}
+
+// refuse sets what the token endpoint has answered.
+func (e *Error) refuse(r *oauth2.RetrieveError, secrets ...string) {
+	description, _, _ := strings.Cut(r.ErrorDescription, "\n") // trace IDs follow
 	if r.Response != nil {
 		e.Status = r.Response.StatusCode
 		e.RetryAfter = retryAfter(r.Response.Header)
 	}
 	if e.Status == http.StatusProxyAuthRequired {
-		return &Error{Op: opToken, Class: ClassConnection, Reason: ReasonNetwork, err: &ProxyError{e.Status}}
+		*e = Error{Op: opToken, Class: ClassConnection, Reason: ReasonNetwork, err: &ProxyError{e.Status}}
+		return
+	}
+	if e.Reason == ReasonNotConnected {
+		e.err = ErrNotConnected
+	} else {
+		e.Reason = ReasonAuth
 	}
 	if e.Status == http.StatusTooManyRequests || e.Status >= 500 {
 		e.Reason = ReasonUnavailable
 	}
-	return e
+	e.Code = clip(text.Redact(r.ErrorCode, secrets...))
+	e.Message = clip(text.Redact(description, secrets...))
 }
