@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite the notifications in testdata/d
 const ordinary = "Received: from x\r\nFrom: Anna <anna@contoso.test>\r\nTo: bob@example.org\r\nBcc: hidden@example.org,\r\n\tmore@example.org\r\n" +
 	"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= from\r\n Cologne\r\nDate: Mon, 2 Nov 2026 10:00:00 +0100\r\nMessage-ID: <1@client.test>\r\n\r\nText\r\n"
 
-// sample is a failure of the ordinary message, changed as the test wants it.
+// sample returns the bounce of an ordinary message, with the changes of a test.
 func sample(t testing.TB, raw string, whole bool, change func(*notice)) *notice {
 	t.Helper()
 	o, err := ReadOriginal(io.NewSectionReader(strings.NewReader(raw), 0, int64(len(raw))), mime.DefaultLimits(), whole)
@@ -50,7 +50,7 @@ func sample(t testing.TB, raw string, whole bool, change func(*notice)) *notice 
 	return n
 }
 
-// hostile has in every place what would end a line, a part or a header there.
+// hostile puts into every field text that could end a line, a part or a header.
 func hostile(n *notice, evil string) {
 	n.to = "a@b.test" + evil
 	n.about.Envelope = queue.Envelope{To: []string{"bob@example.org" + evil, evil}, DSN: queue.DSN{EnvelopeID: evil,
@@ -124,8 +124,8 @@ func TestNotices(t *testing.T) {
 var noticeFields = []string{"From", "To", "Subject", "Date", "Message-ID", "In-Reply-To", "Auto-Submitted", "X-Graphrelay-Bounce", "MIME-Version",
 	"Content-Type", "Content-Transfer-Encoding"}
 
-// checkNotice: the notification is one that any program can read, with nothing in
-// it that only looks like a field or a part of it.
+// checkNotice checks that any program can read the notification, and that nothing in it only
+// looks like a field or a part.
 func checkNotice(t testing.TB, n *notice, raw []byte) {
 	t.Helper()
 	m, err := mime.Parse(bytes.NewReader(raw), int64(len(raw)), mime.DefaultLimits())
@@ -189,7 +189,7 @@ func checkStatus(t testing.TB, n *notice, status []byte) {
 	}
 }
 
-// Every reason has words of its own.
+// Every reason has its own advice.
 func TestAdvice(t *testing.T) {
 	for _, r := range []reason.Reason{reason.InvalidMessage, reason.InvalidRecipients, reason.TooLarge, reason.ItemNotFound, reason.UploadSession,
 		reason.MailboxUnknown, reason.MailboxFull, reason.SendDenied, reason.AccessDenied, reason.SendingBlocked, reason.SignIn,
@@ -230,7 +230,8 @@ func TestIsReport(t *testing.T) {
 	}
 }
 
-// FuzzNotice: whatever the message and its envelope hold, the notification is one.
+// FuzzNotice checks that the notification is well-formed whatever the message and its envelope
+// contain.
 func FuzzNotice(f *testing.F) {
 	f.Add(ordinary, "\r\nX: y", true)
 	for _, tt := range notices {

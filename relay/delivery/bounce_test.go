@@ -14,7 +14,7 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// refused is a message that Graph will never take: one recipient is no address.
+// refused submits a message that Graph always refuses: one recipient is not an address.
 func (r *rig) refused(mailbox string, change func(*queue.Entry)) string {
 	e := r.to(mailbox, "bob example")
 	if change != nil {
@@ -23,7 +23,7 @@ func (r *rig) refused(mailbox string, change func(*queue.Entry)) string {
 	return r.submit(compose(header("refused")+"Bcc: hidden@example.org\n", "text"), e)
 }
 
-// notifications are what the relay queued about a message.
+// notifications returns the messages that the relay queued about a message.
 func (r *rig) notifications(id string) (found []queue.Record) {
 	r.t.Helper()
 	list, err := r.store.List(r.t.Context(), queue.Filter{})
@@ -42,9 +42,9 @@ func (r *rig) notifications(id string) (found []queue.Record) {
 	return found
 }
 
-// toldOnce waits for the one notification about a message to be sent, and returns
-// it as it came: its text, and its part for programs.
-func (r *rig) toldOnce(id, to string) (rec queue.Record, text, status string) {
+// notifiedOnce waits until the only notification about a message is sent, and returns its
+// text and its part for programs as they arrived.
+func (r *rig) notifiedOnce(id, to string) (rec queue.Record, text, status string) {
 	r.t.Helper()
 	list := r.notifications(id)
 	if len(list) != 1 {
@@ -74,7 +74,7 @@ func (r *rig) toldOnce(id, to string) (rec queue.Record, text, status string) {
 	return rec, m.Body.Content, b.String()
 }
 
-// What Graph refuses for good is told to the sender, once.
+// The sender of a message that Graph refuses permanently is notified once.
 func TestBounce(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	id := r.refused(anna, nil)
@@ -82,7 +82,7 @@ func TestBounce(t *testing.T) {
 	if rec := r.await(id, queue.Failed); rec.Reason != "invalid_recipients" {
 		t.Errorf("reason %s", rec.Reason)
 	}
-	_, text, status := r.toldOnce(id, anna)
+	_, text, status := r.notifiedOnce(id, anna)
 	for _, want := range []string{"bob example", "does not accept the address", "Check the addresses", "refused", id, "ErrorInvalidRecipients"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
@@ -99,7 +99,7 @@ func TestBounce(t *testing.T) {
 	r.noDrafts()
 }
 
-// counted is the value of a counter, of its labels that hold value.
+// counted returns the sum of a counter over the series that have value as a label.
 func (r *rig) counted(name, value string) (n float64) {
 	r.t.Helper()
 	families, err := r.metrics.Gather()
@@ -141,7 +141,7 @@ func TestBounceOnceAcrossCrashes(t *testing.T) {
 	defer r.start(nil)()
 	for _, id := range ids {
 		r.await(id, queue.Failed)
-		r.toldOnce(id, r.get(id).Lane.Mailbox)
+		r.notifiedOnce(id, r.get(id).Lane.Mailbox)
 	}
 	r.noDrafts()
 }
@@ -153,13 +153,13 @@ func TestBounceAfterGivingUp(t *testing.T) {
 	id := r.submit(compose(header("late"), "text"), r.to(anna, "bob@example.org"))
 	defer r.start(nil)()
 	r.await(id, queue.Failed)
-	_, text, status := r.toldOnce(id, anna)
+	_, text, status := r.notifiedOnce(id, anna)
 	if !strings.Contains(text, "gave up") || !strings.Contains(status, "Status: 5.4.7") || !strings.Contains(status, "ErrorInternalServerError") {
 		t.Errorf("got:\n%s\n%s", text, status)
 	}
 }
 
-// RET=FULL returns the message, and without Bcc; the bounce goes where the rule says.
+// RET=FULL returns the message, without Bcc; the bounce goes to the address of the rule.
 func TestBounceFull(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.cfg.NotifyAt = func(sender string) string { return strings.Replace(sender, "@printers.local", "@contoso.test", 1) }
@@ -168,7 +168,7 @@ func TestBounceFull(t *testing.T) {
 	})
 	defer r.start(nil)()
 	r.await(id, queue.Failed)
-	rec, _, status := r.toldOnce(id, "copier@contoso.test")
+	rec, _, status := r.notifiedOnce(id, "copier@contoso.test")
 	raw, _ := r.sim.Content(r.message(r.sentOnce(rec.ID)).MIME.ID)
 	if !strings.Contains(status, "Original-Envelope-Id: QQ 314") || !bytes.Contains(raw, []byte("Content-Type: message/rfc822")) ||
 		!bytes.Contains(raw, []byte("Content-Type: multipart/mixed; boundary=BB")) {
@@ -176,7 +176,7 @@ func TestBounceFull(t *testing.T) {
 	}
 }
 
-// What cannot be bounced is held, with its reason and why.
+// A message that cannot be bounced is held, with its reason and why it was not bounced.
 func TestNotBounced(t *testing.T) {
 	report := "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b--\r\n"
 	for name, tt := range map[string]struct {
@@ -218,7 +218,7 @@ func TestNotBounced(t *testing.T) {
 	}
 }
 
-// A bounce that fails has no sender to tell: it is held, and nothing follows.
+// A bounce that fails has no sender to notify: it is held, and nothing follows.
 func TestBounceOfABounce(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	id := r.refused(anna, func(e *queue.Entry) { e.Envelope.From = "no address" })
@@ -240,7 +240,7 @@ func TestPostmaster(t *testing.T) {
 	id := r.submit(compose(header("x"), "text"), r.to("missing@contoso.test", "bob@example.org"))
 	defer r.start(nil)()
 	r.await(id, queue.Failed)
-	if rec, _, status := r.toldOnce(id, "missing@contoso.test"); rec.Lane != r.cfg.Postmaster || !strings.Contains(status, "Status: 5.1.8") {
+	if rec, _, status := r.notifiedOnce(id, "missing@contoso.test"); rec.Lane != r.cfg.Postmaster || !strings.Contains(status, "Status: 5.1.8") {
 		t.Errorf("sent by %s:\n%s", rec.Lane, status)
 	}
 }

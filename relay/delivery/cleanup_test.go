@@ -15,21 +15,21 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// forgotten waits until nothing is left to be looked after.
-func (r *rig) forgotten() {
+// cleanedUp waits until no cleanup is left.
+func (r *rig) cleanedUp() {
 	r.t.Helper()
-	if !r.eventually(func() bool { return !r.orphaned() }) {
-		r.t.Error("the orphan is not forgotten")
+	if !r.eventually(func() bool { return !r.hasCleanup() }) {
+		r.t.Error("a cleanup is left")
 	}
 }
 
-func (r *rig) orphaned() bool {
+func (r *rig) hasCleanup() bool {
 	_, err := r.store.NextCleanup(r.t.Context(), "")
 	return err == nil
 }
 
-// A message that the operator deletes leaves no draft behind, also none whose id was
-// never learned; what was sent all the same stays.
+// A message that the operator deletes leaves no draft behind, not even one whose id was
+// never learned. What was sent all the same stays.
 func TestDeletedMessageLeavesNoDraft(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fault  simulator.Fault
@@ -63,14 +63,14 @@ func TestDeletedMessageLeavesNoDraft(t *testing.T) {
 				t.Errorf("%d sent copies, want %d", n, tt.sent)
 			}
 			if name == "known draft" {
-				r.forgotten()
+				r.cleanedUp()
 			}
 		})
 	}
 }
 
-// A message fails, and its draft cannot be removed then, or is not found: it is removed
-// later, also by another process.
+// A message fails, and its draft cannot be removed or found then: it is removed later, also
+// by another process.
 func TestFailedMessageLeavesNoDraft(t *testing.T) {
 	failing := map[simulator.Operation]simulator.Fault{
 		simulator.OpDelete: {Status: 500}, simulator.OpGet: {Status: 503}, simulator.OpList: {Reset: true},
@@ -97,7 +97,7 @@ func TestFailedMessageLeavesNoDraft(t *testing.T) {
 			stop := r.start(nil)
 			r.await(id, queue.Failed)
 			stop()
-			if !strings.Contains(r.history(id), "draft left behind") || !r.orphaned() {
+			if !strings.Contains(r.history(id), "draft left behind") || !r.hasCleanup() {
 				t.Errorf("what is left is not known\n%s", r.history(id))
 			}
 			r.sim.ClearFaults()
@@ -106,7 +106,7 @@ func TestFailedMessageLeavesNoDraft(t *testing.T) {
 			defer r.start(nil)()
 			r.noDrafts()
 			if tt.fault != simulator.OpCreate {
-				r.forgotten()
+				r.cleanedUp()
 			}
 		})
 	}
@@ -136,7 +136,7 @@ func (r *rig) late() (effect func()) {
 	}
 }
 
-// A draft may be made after its request was given up, after the next tries have looked
+// A draft may appear after its request was given up, after the next attempts have looked
 // for it, and after the message has ended.
 func TestDraftThatComesAfterTheEnd(t *testing.T) {
 	for _, end := range []queue.State{queue.Sent, queue.Failed} {
@@ -169,8 +169,8 @@ func TestDraftThatComesAfterTheEnd(t *testing.T) {
 	}
 }
 
-// What was sent may look like a draft for long. Whoever looks for another draft does not
-// take it for one, nor when its id has changed.
+// What was sent may look like a draft for long. A search for another draft does not take it
+// for one, even if its id has changed.
 func TestSentItemIsNoOrphan(t *testing.T) {
 	r := newRig(t, simulator.Options{InFlight: simulator.InFlightDraft, SendDelay: 2 * time.Second})
 	effect := r.late()
@@ -187,7 +187,7 @@ func TestSentItemIsNoOrphan(t *testing.T) {
 	}
 }
 
-// due makes a message due now, which a retry has put off.
+// due makes a message due now that a retry has put off.
 func (r *rig) due(id string) {
 	r.t.Helper()
 	if err := r.store.Close(); err != nil {
@@ -204,8 +204,8 @@ func (r *rig) due(id string) {
 	r.open()
 }
 
-// The operator has a failed message tried again while its draft is still to be removed:
-// the draft is used, and not removed under it.
+// The operator retries a failed message while its draft is still to be removed: the draft is
+// used, and not removed meanwhile.
 func TestRetryOfAnOrphan(t *testing.T) {
 	for name, lost := range map[string]simulator.Operation{"known draft": simulator.OpAttachment, "unknown draft": simulator.OpCreate} {
 		t.Run(name, func(t *testing.T) {
@@ -220,8 +220,8 @@ func TestRetryOfAnOrphan(t *testing.T) {
 			if err := r.store.Apply(t.Context(), id, queue.Retry, "test"); err != nil {
 				t.Fatal(err)
 			}
-			if r.orphaned() {
-				t.Error("it is an orphan still")
+			if r.hasCleanup() {
+				t.Error("it still has a cleanup")
 			}
 			stop()
 			r.sim.ClearFaults()
@@ -237,8 +237,8 @@ func TestRetryOfAnOrphan(t *testing.T) {
 	}
 }
 
-// The settings change after a draft was made: the message goes by the path that they
-// choose now, and the draft of the old one goes too.
+// The settings change after a draft was made: the message takes the path that they choose
+// now, and the draft of the old path is removed.
 func TestPathChanges(t *testing.T) {
 	for name, tt := range map[string]struct {
 		raw   string
@@ -280,7 +280,7 @@ func TestPathChanges(t *testing.T) {
 	}
 }
 
-// An upload session that is over is begun anew, and its file is there once.
+// An upload session that is over is replaced by another, and its file is there once.
 func TestUploadSessionExpires(t *testing.T) {
 	for name, f := range map[string]simulator.Fault{"before the file is there": {Reset: true}, "once it is there": {Reset: true, After: true}} {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,7 @@ func sum(b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// sameFiles: every file arrived, whole, in order, under its name.
+// sameFiles checks that every file arrived whole, in order and under its name.
 func sameFiles(t *testing.T, got []simulator.Attachment, want []attached) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -83,8 +83,8 @@ func TestAttachments(t *testing.T) {
 	r.noDrafts()
 }
 
-// Where the line between POST and upload session runs is not documented: what
-// one side refuses for its size goes the other way.
+// The size from which an upload session is needed is not documented: what one way refuses
+// for its size takes the other.
 func TestLineBetweenPostAndSession(t *testing.T) {
 	files := []attached{
 		{"a.bin", "application/zip", "", false, random(2_100_000)},
@@ -104,8 +104,8 @@ func TestLineBetweenPostAndSession(t *testing.T) {
 	}
 }
 
-// What is too large for one request is not always refused with 413; what a session
-// refuses then, too, fails with the first reason.
+// A request that is too large is not always refused with 413. If a session refuses the file
+// too, the message fails with the first reason.
 func TestAttachmentRefusedWith400(t *testing.T) {
 	limits := simulator.DecimalLimits()
 	limits.SessionMin = 20_000
@@ -122,7 +122,7 @@ func TestAttachmentRefusedWith400(t *testing.T) {
 	r.noDrafts()
 }
 
-// A body that Graph's request has no room for goes as a file.
+// A body that does not fit into Graph's request goes as a file.
 func TestLargeBody(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	defer r.start(nil)()
@@ -178,7 +178,7 @@ func TestMessageIDIsGiven(t *testing.T) {
 	}
 }
 
-// What a rule shows as From and Reply-To, and what a message without From gets.
+// A rule decides From and Reply-To; a message without From gets one.
 func TestSenderRule(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	defer r.start(nil)()
@@ -216,7 +216,7 @@ func TestSenderRule(t *testing.T) {
 	}
 }
 
-// A Sender that the mailbox may not name must not cost the mail.
+// A Sender that the mailbox may not use does not cost the message.
 func TestSenderThatMayNotBeNamed(t *testing.T) {
 	r := newRig(t, simulator.Options{SendAs: map[string][]string{}})
 	defer r.start(nil)()

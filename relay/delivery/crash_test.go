@@ -13,14 +13,14 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// dying is the queue of a process that dies, for each message at its own step: a
-// step is a Save or a Finish. From then on nothing reaches the store.
+// dying is the queue of a process that dies at a step, another one for each message. A step
+// is a Save or a Finish. From then on nothing reaches the store.
 type dying struct {
 	delivery.Queue
 	mu    sync.Mutex
 	left  map[string]int  // steps until death
 	loses map[string]bool // the last step does not reach the store either
-	// killed tells whether the process died since the last step; may be nil.
+	// killed reports whether the process died since the last step; may be nil.
 	killed func(id string) bool
 }
 
@@ -138,8 +138,7 @@ func TestLostAnswerAndCrash(t *testing.T) {
 	r.survive(d, names, smallFiles)
 }
 
-// requests are what the deliverer asks of Graph for a message with a file that
-// goes up by session.
+// requests are those that Graph gets for a message with a file that goes by upload session.
 var requests = map[string]func(*http.Request) bool{
 	"create":         func(r *http.Request) bool { return r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/messages") },
 	"attach":         func(r *http.Request) bool { return r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/attachments") },
@@ -184,15 +183,15 @@ func TestStopInTheMidstOfARequest(t *testing.T) {
 	}
 }
 
-// steering holds a message at its nth step, before the step is recorded.
-type steering struct {
+// holding holds a message at its nth step, before the step is recorded.
+type holding struct {
 	delivery.Queue
 	mu   sync.Mutex
 	n    int
 	hold func()
 }
 
-func (s *steering) step() {
+func (s *holding) step() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.n--; s.n == 0 {
@@ -200,18 +199,18 @@ func (s *steering) step() {
 	}
 }
 
-func (s *steering) Save(ctx context.Context, ref queue.Ref, p queue.Progress, events ...queue.Event) error {
+func (s *holding) Save(ctx context.Context, ref queue.Ref, p queue.Progress, events ...queue.Event) error {
 	s.step()
 	return s.Queue.Save(ctx, ref, p, events...)
 }
 
-func (s *steering) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) error {
+func (s *holding) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) error {
 	s.step()
 	return s.Queue.Finish(ctx, ref, o)
 }
 
 // An operator holds a message while it is being delivered: the worker never sends
-// it, nor touches its draft; released, it is sent once.
+// it nor touches its draft. Once released, it is sent once.
 func TestHoldWhileDelivering(t *testing.T) {
 	for n := 1; n <= 7; n++ {
 		t.Run(fmt.Sprint("step ", n), func(t *testing.T) {
@@ -219,7 +218,7 @@ func TestHoldWhileDelivering(t *testing.T) {
 			r.cfg.GiveUpAfter = 1 // a worker that may still decide would fail the message
 			id := r.submit(compose(header("hold"), "text", smallFiles...), r.to(anna, "bob@example.org"))
 			held := make(chan struct{})
-			w := &steering{Queue: r.store, n: n, hold: func() {
+			w := &holding{Queue: r.store, n: n, hold: func() {
 				if err := r.store.Apply(t.Context(), id, queue.Hold, "test"); err != nil {
 					t.Error(err)
 				}

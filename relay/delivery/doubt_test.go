@@ -14,8 +14,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// A request whose client has left may still take effect, and late: here after the
-// next try has counted the files. The message must not carry one of them twice.
+// A request that the client gave up may still take effect later: here after the next
+// attempt has counted the files. The message must not carry one of them twice.
 func TestAttachmentThatComesLate(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	var mu sync.Mutex
@@ -42,7 +42,7 @@ func TestAttachmentThatComesLate(t *testing.T) {
 	r.noDrafts()
 }
 
-// remove takes the item of a request out of the mailbox, as its owner may.
+// remove removes the item of a request from the mailbox, as its owner may.
 func (r *rig) remove(req *http.Request) {
 	del := req.Clone(req.Context())
 	del.Method, del.Body, del.ContentLength = http.MethodDelete, http.NoBody, 0
@@ -50,7 +50,7 @@ func (r *rig) remove(req *http.Request) {
 	r.sim.ServeHTTP(httptest.NewRecorder(), del)
 }
 
-// Whether it was sent can never be told: nobody but the operator may decide.
+// If it can never be known whether the message was sent, only the operator may decide.
 func TestSendThatCannotBeLookedUp(t *testing.T) {
 	r := newRig(t, simulator.Options{SendDelay: -1})
 	r.out.SendSettle = 200 * time.Millisecond
@@ -71,8 +71,8 @@ func TestSendThatCannotBeLookedUp(t *testing.T) {
 	}
 }
 
-// A draft that somebody removed before it could be sent is made anew: a send that
-// was clearly refused leaves no doubt.
+// A draft that was removed before it could be sent is made anew: a send that was clearly
+// refused leaves no doubt.
 func TestDraftThatVanishes(t *testing.T) {
 	for name, matches := range map[string]func(*http.Request) bool{"at the send": requests["send"], "at a file": requests["attach"]} {
 		t.Run(name, func(t *testing.T) {
@@ -131,15 +131,14 @@ func TestSecondSendIsRefused(t *testing.T) {
 	defer r.start(nil)()
 	r.sentOnce(id)
 	if n := r.sim.Stats().Calls[simulator.OpSend]; n < 2 {
-		t.Errorf("%d sends were asked for: nothing was tested", n)
+		t.Errorf("%d sends were requested: nothing was tested", n)
 	}
 	if n := r.sim.Stats().Calls[simulator.OpDelete]; n != 0 {
 		t.Errorf("%d deletes", n)
 	}
 }
 
-// Where the store shows that it has an item for sending, no second send is asked for,
-// however long the item stays.
+// If the item is marked as submitted, no second send is requested, however long it stays.
 func TestSubmittedItemIsWaitedFor(t *testing.T) {
 	r := newRig(t, simulator.Options{InFlight: simulator.InFlightDraft, SendDelay: 2 * time.Second, MessageFlags: true})
 	r.out.SendSettle = 50 * time.Millisecond
@@ -148,11 +147,11 @@ func TestSubmittedItemIsWaitedFor(t *testing.T) {
 	defer r.start(nil)()
 	r.sentOnce(id)
 	if n := r.sim.Stats().Calls[simulator.OpSend]; n != 1 {
-		t.Errorf("%d sends were asked for\n%s", n, r.history(id))
+		t.Errorf("%d sends were requested\n%s", n, r.history(id))
 	}
 }
 
-// What was not submitted is sent again where the flags are shown, too.
+// An item that is marked as not submitted is sent again.
 func TestItemThatIsNotSubmittedIsSent(t *testing.T) {
 	r := newRig(t, simulator.Options{MessageFlags: true})
 	r.out.SendSettle = 50 * time.Millisecond
@@ -163,8 +162,7 @@ func TestItemThatIsNotSubmittedIsSent(t *testing.T) {
 	r.noDrafts()
 }
 
-// Exchange names what is wrong with a message at the send: that leaves no doubt,
-// though an earlier send was in doubt.
+// A refusal of the message itself leaves no doubt, even if an earlier send was in doubt.
 func TestRefusalAfterDoubt(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.out.SendSettle = 100 * time.Millisecond
@@ -178,8 +176,8 @@ func TestRefusalAfterDoubt(t *testing.T) {
 	r.noDrafts()
 }
 
-// The look-up after a lost answer is refused, whatever for: the message is not
-// failed, and is found sent when the look-up works again.
+// The look-up after a lost answer is refused, for whatever reason: the message does not
+// fail, and is found sent when the look-up works again.
 func TestLookRefused(t *testing.T) {
 	for _, code := range []string{"BadRequest", "ErrorInvalidUser", "ErrorAccessDenied"} {
 		t.Run(code, func(t *testing.T) {
@@ -227,9 +225,9 @@ func TestDoubtWithoutEnd(t *testing.T) {
 	}
 }
 
-// Only what was asked to be sent may be sent: another draft of the message, left
-// by an earlier try, may lack its files.
-func TestStrayDraftIsNotSent(t *testing.T) {
+// Only the draft whose send was requested may be sent: another draft of the message, left
+// by an earlier attempt, may lack its files.
+func TestLateDraftIsNotSent(t *testing.T) {
 	r := newRig(t, simulator.Options{SendDelay: -1})
 	r.out.SendSettle = 100 * time.Millisecond
 	r.front = func(w http.ResponseWriter, req *http.Request) {
@@ -247,7 +245,7 @@ func TestStrayDraftIsNotSent(t *testing.T) {
 			r.sim.ServeHTTP(w, req)
 		}
 	}
-	id := r.submit(compose(header("stray"), "text", smallFiles[0]), r.to(anna, "bob@example.org"))
+	id := r.submit(compose(header("late"), "text", smallFiles[0]), r.to(anna, "bob@example.org"))
 	defer r.start(nil)()
 	r.await(id, queue.Held)
 	if n := len(r.deliveries(id)); n != 1 {

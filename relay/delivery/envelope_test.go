@@ -45,7 +45,7 @@ func TestEnvelopeIsLaw(t *testing.T) {
 				t.Errorf("got to %v cc %v bcc %v, want %v %v %v", d.To, d.Cc, d.Bcc, tt.to, tt.cc, tt.bcc)
 			}
 			if h := r.history(id); tt.note != "" && !strings.Contains(h, "dropped the header recipient "+tt.note) {
-				t.Errorf("nobody is told that %s was dropped:\n%s", tt.note, h)
+				t.Errorf("the history does not show that %s was dropped:\n%s", tt.note, h)
 			}
 			for _, h := range r.message(d).Headers {
 				if strings.EqualFold(h.Name, "bcc") {

@@ -9,8 +9,8 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// smallLimits let a file of a few kilobytes need an upload session, so that many
-// messages can be tried.
+// smallLimits make a file of a few kilobytes need an upload session, so that a test can send
+// many messages.
 func smallLimits() simulator.Limits {
 	l := simulator.DecimalLimits()
 	l.Attachment, l.SessionMin = 10_000, 10_000
@@ -23,7 +23,7 @@ var smallFiles = []attached{
 	{"three.txt", "text/plain", "", false, []byte("three")},
 }
 
-// faults are what may happen but for the answers of lostAnswers.
+// faults are the faults beside those of lostAnswers.
 var faults = map[string]simulator.Fault{
 	"500":                {Status: 500},
 	"503 retry-after":    {Status: 503, RetryAfter: "0.05"},
@@ -35,8 +35,8 @@ var faults = map[string]simulator.Fault{
 	"answer retry-after": {RetryAfter: "1", After: true},
 }
 
-// Whatever else fails at whatever call, before the effect or after it: the message is
-// sent once and whole, and nothing is left behind.
+// Whatever fails at whatever call, before the effect or after it: the message is sent once
+// and whole, and nothing is left behind.
 func TestEveryFaultAtEveryCall(t *testing.T) {
 	r := newRig(t, simulator.Options{Limits: smallLimits()})
 	var calls []graphCall
@@ -61,7 +61,7 @@ func TestEveryFaultAtEveryCall(t *testing.T) {
 	r.noDrafts()
 }
 
-// In the midst of an upload that takes several ranges, one has no effect.
+// In the middle of an upload of several ranges, one range has no effect.
 func TestFaultsBetweenRanges(t *testing.T) {
 	r := newRig(t, simulator.Options{Limits: smallLimits()})
 	var calls []graphCall
@@ -79,8 +79,8 @@ func TestFaultsBetweenRanges(t *testing.T) {
 	r.noDrafts()
 }
 
-// Graph may take a part of a range, and answer before it has read the rest: the
-// request may then still be reading the file while the next one starts.
+// Graph may accept a part of a range and answer before it has read the rest: the request may
+// then still be reading the file when the next one starts.
 func TestPartOfARangeIsTaken(t *testing.T) {
 	big := []attached{{"big.bin", "application/zip", "", false, random(5_000_000)}}
 	r := newRig(t, simulator.Options{})
@@ -101,7 +101,7 @@ func TestPartOfARangeIsTaken(t *testing.T) {
 	sameFiles(t, r.message(r.sentOnce(id)).Attachments, big)
 }
 
-// An upload session whose state cannot be asked must not stop the mail: Graph
+// An upload session that cannot be asked for its state does not stop the message: Graph
 // documents no such request.
 func TestUploadStateUnknown(t *testing.T) {
 	r := newRig(t, simulator.Options{Limits: smallLimits()})
@@ -122,7 +122,7 @@ func TestUploadStateUnknown(t *testing.T) {
 	r.t = t
 }
 
-// Faults without end of sight: many messages, one lane, a tenth of the calls fail.
+// Many messages of one lane are delivered while a tenth of the calls fail.
 func TestManyFaults(t *testing.T) {
 	r := newRig(t, simulator.Options{Limits: smallLimits(), Seed: 7})
 	for _, f := range []simulator.Fault{

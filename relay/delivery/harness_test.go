@@ -55,7 +55,7 @@ type rig struct {
 	metrics *prometheus.Registry // of the latest run
 }
 
-// syncBuffer keeps the log, in which no secret may appear.
+// syncBuffer keeps the log.
 type syncBuffer struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -116,7 +116,7 @@ func (r *rig) open() {
 	r.store = s
 }
 
-// reopen does what a new process does after the old one died.
+// reopen opens the queue as a new process does after the old one died.
 func (r *rig) reopen() {
 	r.t.Helper()
 	if err := r.store.Close(); err != nil {
@@ -125,7 +125,7 @@ func (r *rig) reopen() {
 	r.open()
 }
 
-// checkContract: no request broke the contract, and no secret came to light.
+// checkContract checks that no request broke the contract and that no secret was logged.
 func (r *rig) checkContract() {
 	r.t.Helper()
 	for _, v := range r.sim.Violations() {
@@ -252,7 +252,7 @@ func (r *rig) get(id string) queue.Record {
 	return rec
 }
 
-// history is what an operator is shown; it names no upload URL.
+// history returns what an operator is shown, which has no upload URL.
 func (r *rig) history(id string) string {
 	r.t.Helper()
 	rec, events, err := r.store.Get(r.t.Context(), id)

@@ -16,8 +16,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// graphCall is a kind of request that the relay makes to Graph, and a message on the
-// way of which it is made.
+// graphCall is a kind of request that the relay makes to Graph, and a message whose delivery
+// makes it.
 type graphCall struct {
 	name    string
 	op      simulator.Operation
@@ -31,13 +31,13 @@ type graphCall struct {
 	unknown bool // nothing can be looked up after it
 }
 
-// kind is what of a call makes the message what it is.
+// kind returns the part of a call that determines its message.
 func (c graphCall) kind() graphCall { return graphCall{raw: c.raw, refused: c.refused, via: c.via} }
 
 // The connections of a call.
 const copyless, sendOnly = "copyless", "sendonly"
 
-// graphCalls are all of them but the one for a token, which belongs to no message.
+// graphCalls are all calls except that for a token, which belongs to no message.
 var graphCalls = sync.OnceValue(func() []graphCall {
 	files, text, mime := compose(header("lost"), "text", smallFiles...), compose(header("lost"), "text"), signed("lost")
 	ranges := compose(header("lost"), "text", attached{"big.bin", "application/zip", "", false, random(7_300_000)}) // three of them
@@ -77,7 +77,7 @@ var graphCalls = sync.OnceValue(func() []graphCall {
 	}
 })
 
-// lostAnswers come after the effect: the request was carried out, and the client does
+// lostAnswers are faults after the effect: the request was carried out, and the client does
 // not learn of it.
 var lostAnswers = map[string]simulator.Fault{
 	"reset":   {Reset: true, After: true},
@@ -85,7 +85,7 @@ var lostAnswers = map[string]simulator.Fault{
 	"504":     {Status: 504, After: true},
 }
 
-// trial is one message and what goes wrong with it.
+// trial is one message and the fault of its delivery.
 type trial struct {
 	call    graphCall
 	name    string
@@ -95,8 +95,8 @@ type trial struct {
 	first   int // fault at the first call after a restart
 }
 
-// trials has a message sent for each call and fault, and each kind of message once with
-// nothing that happens to it. Each has a mailbox of its own.
+// trials submits a message for each call and fault, and one of each kind without a fault.
+// Each has its own mailbox.
 func (r *rig) trials(calls []graphCall, faults map[string]simulator.Fault) (list []*trial) {
 	r.t.Helper()
 	r.timeout = 15 * time.Second // as short as a busy machine allows: some requests last as long
@@ -157,7 +157,7 @@ func mailboxOf(name string) string {
 	return strings.ToLower(strings.NewReplacer(" ", "-", ",", "").Replace(name)) + "@contoso.test"
 }
 
-// userOf is the mailbox that a request names; none where it goes to an upload URL.
+// userOf returns the mailbox that a request names, which an upload URL does not.
 func userOf(req *http.Request) string {
 	rest, _ := strings.CutPrefix(req.URL.Path, "/v1.0/users/")
 	user, _, _ := strings.Cut(rest, "/")
@@ -173,8 +173,8 @@ func (r *rig) makeTwice(req *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// ends waits for the trial to end as it has to: sent once, failed where Graph refuses
-// the message, held where nobody can know.
+// ends waits for the trial to end as it has to: sent once, failed if Graph refuses the
+// message, held if nothing can be known.
 func (r *rig) ends(t *trial) {
 	r.t.Helper()
 	want, sends := queue.Sent, 1
@@ -200,7 +200,7 @@ func (r *rig) ends(t *trial) {
 	}
 }
 
-// whole: what was sent is what is sent when nothing happens.
+// whole checks that what was sent is what is sent without a fault.
 func (r *rig) whole(list []*trial) {
 	r.t.Helper()
 	content := func(t *trial) (what simulator.Delivery) {
@@ -222,9 +222,9 @@ func (r *rig) whole(list []*trial) {
 	}
 }
 
-// The answer to any call is lost after its effect, and the relay goes on: the message is
-// sent once and whole, no draft remains, and none is held but where nothing can be
-// looked up.
+// The answer to any call is lost after its effect, and the relay continues: the message is
+// sent once and whole, no draft remains, and a message is held only if nothing can be looked
+// up.
 func TestLostAnswer(t *testing.T) {
 	r := newRig(t, simulator.Options{Limits: smallLimits()})
 	r.out.SendSettle = 3 * time.Second
@@ -302,9 +302,9 @@ func TestLostAnswerAndRestart(t *testing.T) {
 	r.noDrafts()
 }
 
-// The same with the call for a token, in a relay that goes on and in one that is killed
-// there. What only waited for a token was not asked for, even where nothing can be
-// looked up.
+// The same with the call for a token, in a relay that continues and in one that is killed
+// then. A request that only waited for a token was not made, even if nothing can be looked
+// up.
 func TestLostToken(t *testing.T) {
 	for name, f := range lostAnswers {
 		for _, kill := range []bool{false, true} {
@@ -341,7 +341,7 @@ func TestLostToken(t *testing.T) {
 	}
 }
 
-// triedCalls are the operations that the trials lose the answer of.
+// triedCalls returns the operations whose answer the trials lose.
 var triedCalls = sync.OnceValue(func() map[simulator.Operation]bool {
 	tried := map[simulator.Operation]bool{simulator.OpToken: true}
 	for _, c := range graphCalls() {
@@ -350,7 +350,7 @@ var triedCalls = sync.OnceValue(func() map[simulator.Operation]bool {
 	return tried
 })
 
-// checkCalls: no test has seen a kind of call that the trials lack.
+// checkCalls checks that the trials have every kind of call that a test has seen.
 func (r *rig) checkCalls() {
 	r.t.Helper()
 	for op := range maps.Keys(r.sim.Stats().Calls) {

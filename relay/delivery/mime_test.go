@@ -10,7 +10,7 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// signed is a message that goes as MIME.
+// signed returns a message that goes as MIME.
 func signed(subject string) string {
 	return strings.ReplaceAll(header(subject)+"MIME-Version: 1.0\nContent-Type: multipart/signed; boundary=S; protocol=\"application/pgp-signature\"\n\n"+
 		"--S\nContent-Type: text/plain\n\nsigned  text \n--S\nContent-Type: application/pgp-signature\n\nSIG\n--S--\n", "\n", "\r\n")
@@ -30,8 +30,8 @@ func TestCrashOnTheWayOfMIME(t *testing.T) {
 	r.survive(d, names, []attached{{"", "application/pgp-signature", "", false, []byte("SIG")}})
 }
 
-// A client may send one message, under one Message-ID, once for each recipient.
-// One of these must never be taken for another, sent or not.
+// A client may send one message, under one Message-ID, to each recipient alone. None of these
+// is ever taken for another, sent or not.
 func TestOneMessageIDForSeveralMessages(t *testing.T) {
 	r := newRig(t, simulator.Options{Seed: 3})
 	for _, op := range []simulator.Operation{simulator.OpCreateMIME, simulator.OpSend} {

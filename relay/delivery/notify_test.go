@@ -20,7 +20,7 @@ func wishes(bobs, carlas string) queue.DSN {
 	return d
 }
 
-// Who is told of a failure and of a success is as NOTIFY says (RFC 3461 section 4.1).
+// NOTIFY decides which failures and successes are reported (RFC 3461 section 4.1).
 func TestNotify(t *testing.T) {
 	for name, tt := range map[string]struct {
 		bob, carla string
@@ -51,7 +51,7 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// reported wants one notification about exactly these recipients, or none.
+// reported checks that there is one notification, about exactly these recipients, or none.
 func (r *rig) reported(id, to, action string, recipients []string) {
 	r.t.Helper()
 	if len(recipients) == 0 {
@@ -60,7 +60,7 @@ func (r *rig) reported(id, to, action string, recipients []string) {
 		}
 		return
 	}
-	_, text, status := r.toldOnce(id, to)
+	_, text, status := r.notifiedOnce(id, to)
 	for _, a := range []string{bob, carla} {
 		want := strings.Contains(strings.Join(recipients, " "), a)
 		if strings.Contains(status, "Final-Recipient: rfc822;"+a) != want || strings.Contains(text, a) != want {

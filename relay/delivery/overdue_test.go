@@ -10,14 +10,14 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// warnedOnce waits for the one warning of a message that still waits.
+// warnedOnce waits until the only warning about a message that still waits is sent.
 func (r *rig) warnedOnce(id string) {
 	r.t.Helper()
 	if !r.eventually(func() bool { return r.get(id).Warned }) {
 		r.t.Fatalf("not warned\n%s", r.history(id))
 	}
 	r.reported(id, anna, "Action: delayed", []string{bob})
-	_, text, status := r.toldOnce(id, anna)
+	_, text, status := r.notifiedOnce(id, anna)
 	if !strings.Contains(status, "Will-Retry-Until: ") || !strings.Contains(text, "do not send the message again") {
 		r.t.Errorf("got:\n%s\n%s", text, status)
 	}
@@ -26,8 +26,7 @@ func (r *rig) warnedOnce(id string) {
 	}
 }
 
-// The sender is told of a delay once, if it is to be told, however often the message is
-// tried.
+// The sender is warned of a delay once at most, however often the message is tried.
 func TestDelayWarning(t *testing.T) {
 	for name, tt := range map[string]struct {
 		notify, from string
@@ -48,11 +47,11 @@ func TestDelayWarning(t *testing.T) {
 			stop := r.start(nil)
 			r.await(id, queue.Deferred)
 			stop()
-			r.cfg.WarnAfter = time.Millisecond // now that there is a reason to tell
+			r.cfg.WarnAfter = time.Millisecond // now that there is a reason to report
 			defer r.start(nil)()
 			if tt.told {
 				r.warnedOnce(id)
-				if _, _, status := r.toldOnce(id, anna); !strings.Contains(status, "Status: 4.3.2") {
+				if _, _, status := r.notifiedOnce(id, anna); !strings.Contains(status, "Status: 4.3.2") {
 					t.Errorf("got:\n%s", status)
 				}
 			} else if !r.eventually(func() bool { return r.get(id).Warned }) {
@@ -71,7 +70,7 @@ func TestDelayWarning(t *testing.T) {
 	}
 }
 
-// No warning is due: none is asked for in the settings, or it is too early.
+// No warning is sent if the settings ask for none, or before its time.
 func TestNoDelayWarning(t *testing.T) {
 	for _, after := range []time.Duration{0, time.Hour} {
 		t.Run(after.String(), func(t *testing.T) {
@@ -87,8 +86,8 @@ func TestNoDelayWarning(t *testing.T) {
 	}
 }
 
-// What nobody tries, since its mailbox or its connection is paused, is warned of by a
-// postmaster elsewhere. Its own mailbox could warn only when the message goes too.
+// A message that is not tried because its mailbox or connection is paused is warned of by a
+// postmaster in another lane. Its own mailbox could warn only when the message goes too.
 func TestDelayWarningBehindAPause(t *testing.T) {
 	for name, lane := range map[string]queue.Lane{"mailbox": {Connection: "main", Mailbox: anna}, "connection": {Connection: "main"}} {
 		t.Run(name, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// What Graph refuses for good fails with its reason, and leaves no draft.
+// A message that Graph refuses permanently fails with its reason, and leaves no draft.
 func TestRefusedForGood(t *testing.T) {
 	limits := smallLimits()
 	limits.Message = 100_000
@@ -38,8 +38,8 @@ func TestRefusedForGood(t *testing.T) {
 	r.noDrafts()
 }
 
-// A refusal of the send that was none: what was sent is not removed, nor is its
-// sender told that it was not sent.
+// A send that was refused has happened all the same: what was sent is not removed, and its
+// sender gets no bounce.
 func TestRefusedAndSent(t *testing.T) {
 	r := newRig(t, simulator.Options{SendDelay: -1})
 	r.fault(simulator.Fault{Operation: simulator.OpSend, Status: 400, Code: "ErrorInvalidRecipients", After: true})
@@ -61,12 +61,12 @@ func TestDraftThatCannotBeRemoved(t *testing.T) {
 	defer r.start(nil)()
 	r.await(id, queue.Failed)
 	if h := r.history(id); !strings.Contains(h, "draft left behind") {
-		t.Errorf("nobody is told of the draft:\n%s", h)
+		t.Errorf("the history does not show the draft:\n%s", h)
 	}
 }
 
-// A message that waited too long fails, and the draft that it may have goes: also
-// the one whose id was never learned.
+// A message that has waited too long fails, and its draft is removed, even one whose id was
+// never learned.
 func TestGiveUp(t *testing.T) {
 	held := map[string]bool{"no access": true} // a mailbox that cannot be used cannot bounce either
 	for name, f := range map[string]simulator.Fault{
@@ -95,7 +95,7 @@ func TestGiveUp(t *testing.T) {
 	}
 }
 
-// A temporary refusal is tried again, and says why it waits.
+// A message that is refused for now is tried again, and shows why it waits.
 func TestTryAgain(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.fault(simulator.Fault{Operation: simulator.OpCreate, Status: 500, Count: 3})
@@ -107,7 +107,7 @@ func TestTryAgain(t *testing.T) {
 	}
 }
 
-// Who is asked to wait waits as long, whatever the code says; only its own lane.
+// Retry-After is obeyed, whatever the code, and stops only the lane that got it.
 func TestThrottledLane(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	waiting := map[string]string{}
@@ -149,12 +149,12 @@ func TestThrottledLane(t *testing.T) {
 	}
 	for _, name := range []string{"429", "503", "503-unknown", "500"} {
 		if deferred[name] > 1 {
-			t.Errorf("%s: %d of a lane that was told to wait were tried", name, deferred[name])
+			t.Errorf("%s: %d messages of a paused lane were tried", name, deferred[name])
 		}
 	}
 }
 
-// A fault of a connection burns nobody's tries and stops only its own lanes.
+// A fault of a connection costs no attempts and stops only its own lanes.
 func TestConnectionFault(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.connect("bad", "wr0ng~secret")
@@ -180,7 +180,7 @@ func TestConnectionFault(t *testing.T) {
 	}
 }
 
-// A refused mailbox stops its lane alone, and counts as a try.
+// A refused mailbox stops its own lane alone, and counts as an attempt.
 func TestMailboxFault(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.fault(simulator.Fault{Operation: simulator.OpCreate, Mailbox: "full@contoso.test", Status: 403, Code: "ErrorQuotaExceeded"})

@@ -22,7 +22,7 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// odd is a queue whose Open and Finish go wrong.
+// odd is a queue whose Open and Finish fail.
 type odd struct {
 	delivery.Queue
 	open   func(id string) (queue.Body, error)
@@ -91,8 +91,8 @@ func TestUnreadableBody(t *testing.T) {
 	r.sentOnce(id)
 }
 
-// An outcome that cannot be written, as on a full disk, is written later: a claim
-// that nobody ends would last as long as the process.
+// An outcome that cannot be written, as on a full disk, is written later: a claim that is not
+// ended would last as long as the process.
 func TestOutcomeIsWrittenLater(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	id := r.submit(compose(header("s"), "text"), r.to(anna, "bob@example.org"))
@@ -101,7 +101,7 @@ func TestOutcomeIsWrittenLater(t *testing.T) {
 	r.sentOnce(id)
 }
 
-// A stop lets what is under way come to its end.
+// A stop lets the messages in delivery come to an end.
 func TestDrain(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -124,7 +124,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// But not for longer than the drain allows, and what is cut off is not sent twice.
+// The end of the drain cuts deliveries off, and what is cut off is not sent twice.
 func TestDrainIsOver(t *testing.T) {
 	for name, matches := range requests {
 		t.Run(name, func(t *testing.T) {
@@ -153,8 +153,8 @@ func TestDrainIsOver(t *testing.T) {
 	}
 }
 
-// idle is a queue in memory of messages that no connection can deliver, in no lane that
-// answers.
+// idle is a queue in memory whose messages no connection can deliver, all in an unresponsive
+// lane.
 type idle struct {
 	delivery.Queue
 	mu    sync.Mutex
@@ -221,8 +221,8 @@ func TestSlotsAreUsedAtOnce(t *testing.T) {
 	})
 }
 
-// A mailbox that is out of its budget waits without burning tries, and holds up no
-// other: theirs go while it does.
+// A mailbox that has used up its budget waits at no cost of attempts, and other mailboxes
+// send meanwhile.
 func TestBudgetHoldsUpOneLane(t *testing.T) {
 	const messages = 5
 	r := newRig(t, simulator.Options{})

@@ -10,8 +10,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// After a sendMail nothing can be looked up. What Graph clearly refuses, or asks to be
-// asked again, was not sent; of all else nobody knows.
+// After a sendMail nothing can be looked up. What Graph clearly refuses or puts off was not
+// sent; anything else is unknown.
 func TestRefusedSendMail(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.timeout = 2 * time.Second

@@ -11,7 +11,7 @@ import (
 	"graphrelay/relay/signature"
 )
 
-// signedRig has the signature "sales", and this said of Anna.
+// signedRig has the signature "sales" and this owner of Anna's mailbox.
 func signedRig(t *testing.T, owner graph.User, later bool) *rig {
 	t.Helper()
 	r := newRig(t, simulator.Options{})
@@ -34,7 +34,7 @@ func (r *rig) signed(raw, name string) string {
 	return r.submit(raw, e)
 }
 
-// holds tells whether the parts stand in the text in this order.
+// holds reports whether the text has the parts in this order.
 func holds(text string, parts ...string) bool {
 	for _, p := range parts {
 		_, rest, ok := strings.Cut(text, p)
@@ -53,8 +53,8 @@ const (
 	textReply = "Yes.\r\n\r\nOn 3 Nov 2026 at 10:12 Bob wrote:\r\n> When?\r\n"
 )
 
-// The signature of the mailbox's owner stands before the quote, in HTML and in text, and
-// what the directory says brings no markup.
+// The signature of the mailbox's owner is before the quote, in HTML and in text, and the
+// directory's data is escaped.
 func TestSignature(t *testing.T) {
 	r := signedRig(t, annaInDirectory, false)
 	inHTML, inText := r.signed(compose(header("html"), htmlReply), "sales"), r.signed(compose(header("text"), textReply), "sales")
@@ -74,8 +74,7 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// Where the directory may not be read or is not there, the From fills in, and the history
-// says why.
+// If the directory cannot be read, From is used instead, and the history shows why.
 func TestSignatureWithoutDirectory(t *testing.T) {
 	for want, later := range map[string]bool{"grant the application User.Read.All": false, "it cannot be asked now": true} {
 		t.Run(want, func(t *testing.T) {
@@ -92,7 +91,7 @@ func TestSignatureWithoutDirectory(t *testing.T) {
 	}
 }
 
-// A signature must not break another, nor what is no ordinary mail.
+// A signature must not break a signed message, nor one that is not ordinary.
 func TestNoSignature(t *testing.T) {
 	multipart := func(kind, part string) string {
 		return strings.ReplaceAll(header("s")+"MIME-Version: 1.0\nContent-Type: multipart/"+kind+"; boundary=b\n\n--b\nContent-Type: text/plain\n\nHello\n--b\n"+part+"\n--b--\n", "\n", "\r\n")
@@ -127,7 +126,7 @@ func TestNoSignature(t *testing.T) {
 	}
 }
 
-// A body that only the signature makes too large goes as a file, with the signature.
+// A body that becomes too large with the signature goes as a file, with the signature.
 func TestSignatureAndLargeBody(t *testing.T) {
 	r := signedRig(t, annaInDirectory, false)
 	var s signature.Template
@@ -147,7 +146,7 @@ func TestSignatureAndLargeBody(t *testing.T) {
 	}
 }
 
-// The name is kept with the message, and a deferred one gets its signature at the next try.
+// The name is kept with the message, and a deferred one gets its signature at the next attempt.
 func TestSignatureAfterRetry(t *testing.T) {
 	r := signedRig(t, annaInDirectory, false)
 	r.fault(simulator.Fault{Operation: simulator.OpCreate, Nth: 1, Status: 503})

@@ -10,7 +10,7 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// A message that is watched for long takes no place of its lane's.
+// A message that is watched for long occupies no slot of its lane.
 func TestWatchHoldsNothingUp(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	r.out.SendSettle, r.cfg.Concurrency, r.cfg.PerLane = time.Hour, 1, 1
@@ -26,7 +26,7 @@ func TestWatchHoldsNothingUp(t *testing.T) {
 	}
 }
 
-// Graph may have begun with a request when its answer is given up. The watch begins then.
+// Graph may only begin with a request when its answer is given up. The watch begins then.
 func TestWatchBeginsWhenTheAnswerIsLost(t *testing.T) {
 	r := newRig(t, simulator.Options{InFlight: simulator.InFlightDraft, SendDelay: 2 * time.Second})
 	r.timeout = 1500 * time.Millisecond
@@ -37,12 +37,12 @@ func TestWatchBeginsWhenTheAnswerIsLost(t *testing.T) {
 	defer r.start(nil)()
 	r.sentOnce(id)
 	if n := r.sim.Stats().Calls[simulator.OpSend]; n != 1 {
-		t.Errorf("%d sends were asked for\n%s", n, r.history(id))
+		t.Errorf("%d sends were requested\n%s", n, r.history(id))
 	}
 }
 
-// In a bulk run Exchange carries messages over: the watch is longer by what it has to
-// send before.
+// In a bulk run Exchange carries messages over: the watch is longer by the time that it
+// needs for those before.
 func TestWatchInABulkRun(t *testing.T) {
 	r := newRig(t, simulator.Options{})
 	stop := r.start(nil)

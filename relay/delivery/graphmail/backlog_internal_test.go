@@ -7,8 +7,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// What a mailbox sends within Exchange's 30 a minute is not carried over; what is more
-// waits for its turn, and no other mailbox's does.
+// The first 30 messages of a mailbox in a minute are not carried over, and more of them wait
+// for their turn, without delay for other mailboxes.
 func TestBacklog(t *testing.T) {
 	b := newBacklog()
 	lane, other := queue.Lane{Mailbox: "a"}, queue.Lane{Mailbox: "b"}

@@ -7,7 +7,7 @@ import (
 	"graphrelay/mime"
 )
 
-// What has no place among the five is named, the second field of a name too.
+// Fields beyond the five are named, and so is a second field of the same name.
 func TestChooseHeaders(t *testing.T) {
 	fields := func(names ...string) (list []mime.Field) {
 		for i, name := range names {
