@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// BenchmarkAccept takes messages through pipes into a queue in memory: what the edge
-// itself costs, without a network and a disk.
+// BenchmarkAccept measures what the edge itself costs: it accepts messages through pipes,
+// into a queue in memory.
 func BenchmarkAccept(b *testing.B) {
 	line := strings.Repeat("x", 76) + "\r\n"
 	for _, size := range []int{1 << 10, 1 << 20} {

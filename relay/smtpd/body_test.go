@@ -52,8 +52,8 @@ var endsOfData = []string{
 // smuggled is a message within one, if an end of data ends it.
 const smuggled = "MAIL FROM:<a@contoso.test>\r\nRCPT TO:<evil@example.test>\r\nDATA\r\nSubject: smuggled\r\n\r\n.\r\n"
 
-// A body ends where the standard says, whatever stands before: what looks like an end
-// to others neither ends it nor begins a second message, wherever the packets are cut.
+// A body ends only where RFC 5321 defines it. What other servers have taken for an end does
+// not end it, and begins no second message, wherever the packets are cut.
 func TestSmugglingData(t *testing.T) {
 	for _, end := range endsOfData {
 		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestSmugglingData(t *testing.T) {
 	}
 }
 
-// The end of a chunk is its length, whatever stands in it.
+// A chunk ends after its length, whatever it contains.
 func TestSmugglingBDAT(t *testing.T) {
 	for _, end := range endsOfData {
 		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestSmugglingBDAT(t *testing.T) {
 	}
 }
 
-// A client that does not wait for the answer to DATA is read all the same.
+// A client need not wait for the reply to DATA.
 func TestBodyBeforeAnswer(t *testing.T) {
 	got, _ := dialogue(t, normalizing, "DATA\r\nSubject: s\r\n\r\n..a\r\r\n.\r\nNOOP\r\n")
 	if want := []string{"Subject: s\r\n\r\n.a\r\n"}; !slices.Equal(got, want) {
@@ -112,8 +112,8 @@ func TestBodyBeforeAnswer(t *testing.T) {
 	}
 }
 
-// Commands that look like a chunk to one reader and not to the other cannot bring a
-// body past the connection.
+// A command that only one of smtpConn and go-smtp takes for BDAT does not make go-smtp read
+// a body.
 func TestChunkThatIsNone(t *testing.T) {
 	for _, command := range []string{"BDAT 6 FIRST", "BDAT 6 LAST x", "BDAT -6", "BDAT 6.0 LAST", "BDAT", "BDAT\t6 LAST", " BDAT 6 LAST", "BDAT 4294967296 LAST", "XBDAT 6"} {
 		t.Run(command, func(t *testing.T) {
@@ -179,7 +179,7 @@ func (s *smuggling) dialogue(pieces ...string) (taken []string, replies string) 
 }
 
 // FuzzLines compares what is read of a body with the reference, and what a legacy
-// listener reads with what was sent: of it, command lines alone are put right.
+// listener reads with what was sent: only command lines are corrected.
 func FuzzLines(f *testing.F) {
 	old := legacyServer(f)
 	for _, end := range endsOfData {

@@ -18,7 +18,7 @@ type drip struct {
 	times int
 }
 
-// TestPace has clients that are slow in ways of their own, in a time that is not real.
+// TestPace has clients that are slow in different ways, in simulated time.
 func TestPace(t *testing.T) {
 	line := strings.Repeat("x", 998) + "\r\n"
 	quick := strings.Repeat(line, 200)
@@ -92,7 +92,7 @@ func (d drip) run(t *testing.T, cfg Config, verb string) (replies string, took t
 	return string(all), took, len(queue.takeTexts())
 }
 
-// A command that does not end is not waited for longer than one that does not come.
+// A command must be complete in the time in which it must begin.
 func TestSlowCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()

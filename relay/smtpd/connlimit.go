@@ -54,13 +54,13 @@ func NewConnectionLimiter(limits ConnectionLimits) *ConnectionLimiter {
 
 // acquire counts c as an open connection of client, and reports whether the limits
 // allow it. A connection from a load balancer is acquired first without a client, and
-// again when its PROXY header has been read. PerMinute applies if paced is set. The
+// again when its PROXY header has been read. PerMinute applies if rateLimited is set. The
 // caller must close evicted, the connection that c replaced, if there is one.
-func (l *ConnectionLimiter) acquire(c *conn, client netip.Addr, paced bool) (ok bool, evicted openConn) {
+func (l *ConnectionLimiter) acquire(c *conn, client netip.Addr, rateLimited bool) (ok bool, evicted openConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	key := clientKey{HostPrefix(client), NetworkPrefix(client)}
-	if client.IsValid() && !l.state(key.address).pace(l.limits.PerMinute) && paced {
+	if client.IsValid() && !l.state(key.address).allow(l.limits.PerMinute) && rateLimited {
 		return false, openConn{}
 	}
 	_, again := l.open[c]
@@ -172,8 +172,8 @@ func (a *addressState) rank() bounded.Rank {
 	return bounded.Rank{Used: a.at}
 }
 
-// pace counts a new connection, and reports whether the rate allows it.
-func (a *addressState) pace(perMinute int) bool {
+// allow counts a new connection, and reports whether the rate allows it.
+func (a *addressState) allow(perMinute int) bool {
 	now := time.Now()
 	a.tokens = min(float64(perMinute), a.tokens+now.Sub(a.at).Minutes()*float64(perMinute))
 	a.at = now

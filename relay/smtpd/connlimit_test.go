@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// newIdleConn is a connection as the room sees it, which has just begun.
+// newIdleConn returns a connection that has just begun.
 func newIdleConn() *conn {
 	c := &conn{}
 	c.idle.begin()
 	return c
 }
 
-// acquireAll says for each address whether one more connection of it finds room.
-func acquireAll(r *ConnectionLimiter, paced bool, addresses ...string) (got string) {
+// acquireAll returns for each address whether one more connection from it is allowed.
+func acquireAll(r *ConnectionLimiter, rateLimited bool, addresses ...string) (got string) {
 	for _, a := range addresses {
-		ok, _ := r.acquire(newIdleConn(), netip.MustParseAddr(a), paced)
+		ok, _ := r.acquire(newIdleConn(), netip.MustParseAddr(a), rateLimited)
 		got += map[bool]string{true: "+", false: "-"}[ok]
 	}
 	return got
@@ -54,7 +54,7 @@ func TestConnectionLimiterForgets(t *testing.T) {
 	for range 3 {
 		c := newIdleConn()
 		if ok, _ := r.acquire(c, netip.MustParseAddr("192.0.2.1"), true); !ok {
-			t.Fatal("a place that was left is not free")
+			t.Fatal("a released place is not free")
 		}
 		r.release(c)
 		r.release(c)
@@ -67,14 +67,14 @@ func TestConnectionLimiterForgets(t *testing.T) {
 func TestConnectionLimiterPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewConnectionLimiter(ConnectionLimits{Total: 1000, PerAddress: 1000, PerMinute: 3})
-		ask := func(paced bool, want string) {
+		ask := func(rateLimited bool, want string) {
 			t.Helper()
-			if got := acquireAll(r, paced, strings.Fields(strings.Repeat("192.0.2.1 ", len(want)))...); got != want {
+			if got := acquireAll(r, rateLimited, strings.Fields(strings.Repeat("192.0.2.1 ", len(want)))...); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
 		}
 		ask(true, "+++--")
-		ask(false, "++") // a trusted network's
+		ask(false, "++") // from a network that may send without a password
 		time.Sleep(20 * time.Second)
 		ask(true, "+-")
 		time.Sleep(time.Hour)
@@ -86,8 +86,7 @@ func TestConnectionLimiterPace(t *testing.T) {
 	})
 }
 
-// What logLimiter make the room remember is bounded; whom a user vouched for is
-// forgotten last.
+// The number of addresses is bounded, and those that are trusted are evicted last.
 func TestConnectionLimiterMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewConnectionLimiter(ConnectionLimits{Total: 10, PerAddress: 10, PerMinute: 1})
@@ -102,12 +101,12 @@ func TestConnectionLimiterMemory(t *testing.T) {
 			}
 		}
 		if got := acquireAll(r, true, "192.0.2.1", "192.0.2.1", "192.0.2.1"); got != "+++" {
-			t.Errorf("the address that is vouched for: %s", got)
+			t.Errorf("the trusted address: %s", got)
 		}
 	})
 }
 
-// The connection that has been useless for the longest time makes room.
+// The connection that has been idle for the longest time is evicted.
 func TestConnectionLimiterEvicts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewConnectionLimiter(ConnectionLimits{Total: 4, PerAddress: 2, PerNetwork: 3, PerMinute: 100})
@@ -126,7 +125,7 @@ func TestConnectionLimiterEvicts(t *testing.T) {
 		served.idle.waiting.Store(false) // the relay is at work for it
 		second, _, _ := enter("198.51.100.1")
 		if _, ok, _ := enter("203.0.113.1"); ok {
-			t.Fatal("a connection that has only begun made room")
+			t.Fatal("a connection that has only begun was evicted")
 		}
 		time.Sleep(idleGrace + time.Second)
 		for _, step := range []struct {
@@ -139,7 +138,7 @@ func TestConnectionLimiterEvicts(t *testing.T) {
 		} {
 			_, ok, evicted := enter(step.from)
 			if evicted != step.makes || ok != (step.makes != nil) {
-				t.Errorf("%s: %v, %p made room", step.from, ok, evicted)
+				t.Errorf("%s: %v, evicted %p", step.from, ok, evicted)
 			}
 		}
 		if len(r.open) != 4 {
@@ -148,7 +147,7 @@ func TestConnectionLimiterEvicts(t *testing.T) {
 		time.Sleep(mailGrace)
 		served.inTransaction.Store(true)
 		if _, ok, evicted := enter("203.0.113.7"); !ok || evicted == mail || evicted == served {
-			t.Errorf("%v; the wrong one made room", ok)
+			t.Errorf("%v; the wrong one was evicted", ok)
 		}
 	})
 }

@@ -195,7 +195,7 @@ func TestReceived(t *testing.T) {
 	}
 }
 
-// The header that policy sees is found wherever the reads fall, and bounded.
+// The header that Policy.Route gets is found wherever the reads fall, and is bounded.
 func TestHeaderCapture(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{"A: b\r\n\r\nbody\r\n\r\nmore", "A: b\r\n\r\n"},
@@ -220,7 +220,7 @@ func TestHeaderCapture(t *testing.T) {
 	}
 }
 
-// Only what was taken counts, however late it failed.
+// Only accepted messages count against rates, however late others failed.
 func TestAdmit(t *testing.T) {
 	b := start(t, loopback)
 	c := b.ready()
@@ -265,10 +265,10 @@ func TestConnectionLimits(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Error("a place that became free was not given to anybody")
+	t.Error("a released place was not used again")
 }
 
-// Shutdown waits for transactions that are under way, and lets idle clients go.
+// Shutdown waits for transactions in progress, and disconnects idle clients.
 func TestShutdown(t *testing.T) {
 	b := start(t, loopback)
 	idle, early, busy := b.ready(), b.ready(), b.ready()
@@ -299,7 +299,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// Who has been greeted when a stop begins is still heard.
+// A client that was greeted before a stop can still send its mail.
 func TestShutdownAfterGreeting(t *testing.T) {
 	for _, mode := range []TLSMode{TLSNone, TLSImplicit, TLSStart} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -328,7 +328,7 @@ func TestShutdownAfterGreeting(t *testing.T) {
 	}
 }
 
-// Shutdown ends what does not end by itself: go-smtp's own leaves it living.
+// Shutdown ends connections that do not end in time. go-smtp's Shutdown does not.
 func TestShutdownPastItsTime(t *testing.T) {
 	b := start(t, loopback)
 	c := b.ready()
@@ -344,7 +344,7 @@ func TestShutdownPastItsTime(t *testing.T) {
 	}
 }
 
-// A stop that overtakes the start ends it, whichever of them comes first.
+// Shutdown ends Serve, whichever of them is called first.
 func TestShutdownBeforeServe(t *testing.T) {
 	for _, first := range []bool{true, false} {
 		s := New(Config{Name: "test", Timeout: time.Second}, &fakeQueue{}, fakePolicy{}, NewConnectionLimiter(ConnectionLimits{Total: 1, PerAddress: 1, PerMinute: 1}),

@@ -86,7 +86,7 @@ func pieces(text string, cuts []byte) (list []string) {
 	return list
 }
 
-// answers are those that a text may have: where it has several faults, any of them.
+// answers returns the replies that a text may have: one for each of its faults.
 func (s *smuggling) answers(text string) string {
 	var list []string
 	for line := range strings.SplitSeq(plainLines(text), "\r\n") {

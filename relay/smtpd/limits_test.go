@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The answers from which a limit is reached, whatever they are answers to.
-func TestMeter(t *testing.T) {
+// The replies with which a limit is reached.
+func TestSessionCounters(t *testing.T) {
 	l := SessionLimits{Commands: 5, Errors: 4, BadRecipients: 2, Delay: time.Second}
 	tests := []struct {
 		name, answers string
@@ -82,7 +82,7 @@ func TestTooManyCommands(t *testing.T) {
 	c.ended("421 4.7.0 Too many commands")
 }
 
-// Mail makes up for commands, and recipients and chunks are none.
+// An accepted message starts the count of commands anew; recipients and chunks do not count.
 func TestEnoughCommands(t *testing.T) {
 	b := limited(t)
 	c := b.ready()
@@ -114,7 +114,7 @@ func TestTooManyErrors(t *testing.T) {
 	c.ended("421 4.7.0 Too many errors")
 }
 
-// Recipients beyond the limit are sent to later; those before it must get the mail now.
+// A client sends to recipients beyond the limit later. Those before it get the mail now.
 func TestSurplusRecipients(t *testing.T) {
 	b := limited(t)
 	c := b.ready()
@@ -138,7 +138,7 @@ func TestTooManyBadRecipients(t *testing.T) {
 	c.ended("421 4.7.0 Too many recipients")
 }
 
-// What was sent before the end is not obeyed after it.
+// Commands that were sent before the connection's end are not executed after it.
 func TestNothingAfterTheEnd(t *testing.T) {
 	b := limited(t)
 	const mail = "MAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\nSubject: x\r\n\r\n.\r\n"
@@ -159,8 +159,8 @@ func TestNothingAfterTheEnd(t *testing.T) {
 	}
 }
 
-// A client that never lets a command end, and one that never sends a message, are
-// not waited for however often they send a byte.
+// A client that never completes a command, and one that never sends a message, are
+// disconnected, however often they send a byte.
 func TestSlowCommands(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"command": func(c *Config) { c.Timeout = 300 * time.Millisecond },
@@ -184,7 +184,7 @@ func TestSlowCommands(t *testing.T) {
 	}
 }
 
-// What is no SMTP ends the connection, and nothing of it is repeated.
+// Another protocol than SMTP ends the connection, and nothing of it is repeated.
 func TestNoSMTP(t *testing.T) {
 	clientHello := "\x16\x03\x01\x00\xc4\x01\x00\x00\xc0\x03\x03"
 	for _, change := range []func(*Config){secured(TLSNone), secured(TLSStart), secured(TLSImplicit), legacy.change} {
@@ -214,7 +214,7 @@ func TestNoSMTP(t *testing.T) {
 	}
 }
 
-// The same bytes later, or in a message, are harmless.
+// The same bytes are allowed later, and in a message.
 func TestSMTPAllTheSame(t *testing.T) {
 	b := start(t, loopback)
 	c := b.dial()
@@ -283,11 +283,12 @@ func TestIdleConnectionMakesWayForMail(t *testing.T) {
 		}
 	}
 	if gone != 1 {
-		t.Errorf("%d idle connections made room, want 1", gone)
+		t.Errorf("%d idle connections were closed, want 1", gone)
 	}
 }
 
-// Strangers who only connect get so many lines in the log, and the rest a number.
+// The log has a limited number of lines for clients that only connect, and the number of
+// the others.
 func TestStrangersInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l lineLimiter

@@ -70,7 +70,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// A line that never ends costs next to nothing, and ends the connection.
+// A line that never ends takes little memory, and ends the connection.
 func TestEndlessLine(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*Config)
@@ -156,8 +156,7 @@ func TestEndlessLineInBody(t *testing.T) {
 	}
 }
 
-// SIZE is what a message may have, not what it must stay below (RFC 1870), and counts
-// what is stored.
+// A message may have exactly SIZE bytes (RFC 1870), counted as they are stored.
 func TestExactlyAsLarge(t *testing.T) {
 	const limit = 64 << 10
 	b := start(t, func(c *Config) { c.Message.Bytes = limit })
@@ -185,7 +184,7 @@ func TestExactlyAsLarge(t *testing.T) {
 	}
 }
 
-// A listener that announces 25 MB is sent 40 by a client that does not say so.
+// A client sends 40 MB to a listener that announces 25 MB, without SIZE in MAIL.
 func TestLargeWithoutSize(t *testing.T) {
 	b := start(t, func(c *Config) { c.Message.Bytes = 25_000_000 })
 	c := b.ready()

@@ -127,8 +127,8 @@ func TestBehindProxy(t *testing.T) {
 	b.dialFrom("198.51.100.1").expect("554 5.7.1")
 }
 
-// From a load balancer a connection without a header is closed without a word; a
-// health check is the load balancer's own.
+// A connection from a load balancer without a header is closed without a reply. Health
+// checks of the load balancer itself are allowed.
 func TestProxyHeaderIsRequired(t *testing.T) {
 	b := start(t, behindProxy)
 	for _, in := range []string{"EHLO client.test\r\n", "PROXY TCP4 nonsense\r\n", "", "PROXY TC"} {
@@ -146,7 +146,7 @@ func TestProxyHeaderIsRequired(t *testing.T) {
 	}
 }
 
-// From elsewhere the header is not read: nobody chooses the address to be seen with.
+// A header from elsewhere is not read, so that no client can choose its address.
 func TestProxyHeaderIsNotForged(t *testing.T) {
 	b := start(t, func(c *Config) { c.ProxyNetworks = []netip.Prefix{netip.MustParsePrefix("192.0.2.10/32")} })
 	c := b.dial()
@@ -169,7 +169,7 @@ func TestProxyHeaderIsNotForged(t *testing.T) {
 	}
 }
 
-// Headers that do not come keep nobody waiting.
+// Missing headers delay no other client.
 func TestSlowProxyHeaders(t *testing.T) {
 	b := start(t, behindProxy)
 	for i := range 10 {

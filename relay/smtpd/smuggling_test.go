@@ -40,7 +40,7 @@ func almostEnds() (list []string) {
 	return list
 }
 
-// kind is a listener that reads bodies or commands in a way of its own.
+// kind is a listener that handles bodies or commands in a particular way.
 type kind string
 
 const (
@@ -160,7 +160,7 @@ func (s *smuggling) throughBDAT(end string) {
 // knownSmuggling is what has worked against some mail server (CVE-2023-51764 to 51766).
 var knownSmuggling = []string{"\n.\n", "\r.\r", "\n.\r\n", "\r\n.\n", "\r\n\x00.\r\n", "\r\n.\r", "\n.\r", "\r.\r\n", "\r\n.\x00\r\n"}
 
-// TestSmugglingTLS sends the known ones through each mode of TLS.
+// TestSmugglingTLS sends knownSmuggling with each TLS mode.
 func TestSmugglingTLS(t *testing.T) {
 	for _, mode := range tlsModes {
 		for _, kind := range []kind{normalizing, legacy} {
@@ -188,8 +188,8 @@ func testSmuggling(t *testing.T, b *bench, k kind) {
 	}
 }
 
-// A line that the connection takes for BDAT and go-smtp does not leaves part of what
-// follows with go-smtp. No body is read then, or it would be read by other rules.
+// After a line that smtpConn takes for BDAT and go-smtp does not, go-smtp's buffer may hold
+// part of a body. Then no body is read, since it would be read by other rules.
 func TestBodyOutOfTurn(t *testing.T) {
 	for _, kind := range []kind{rejecting, legacy} {
 		t.Run(string(kind), func(t *testing.T) { testBodyOutOfTurn(t, kind) })

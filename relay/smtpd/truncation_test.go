@@ -139,7 +139,7 @@ func TestWholeIsMail(t *testing.T) {
 	}
 }
 
-// A body that stalls ends the connection: what follows is never run as commands.
+// A body that stalls ends the connection. What follows is never executed as commands.
 func TestStalledBody(t *testing.T) {
 	for _, body := range []string{"DATA\r\n", "BDAT 1000 LAST\r\n"} {
 		t.Run(strings.TrimSpace(body), func(t *testing.T) {
@@ -199,7 +199,8 @@ func (c *lastRead) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// An end that was read before the message began is an end within the message all the same.
+// The end of the connection counts as one within the message even if it was read before the
+// message began.
 func TestTruncatedInOneRead(t *testing.T) {
 	for body, text := range map[string]string{"BDAT": "BDAT 1000 LAST\r\nSubject: cut\r\n\r\nhalf", "DATA": "DATA\r\nSubject: cut\r\n\r\nhalf\r\n"} {
 		for _, kind := range []kind{normalizing, legacy} {
@@ -218,9 +219,9 @@ func TestTruncatedInOneRead(t *testing.T) {
 	}
 }
 
-// go-smtp would give the answer of a message that was reset to the one that follows it,
-// if the first takes longer to clear away: the second were refused although it is kept,
-// or its connection hung for ever.
+// Without our part, go-smtp would give the result of a message that was reset to the next
+// one, if aborting the first takes longer: the second would be refused although it is kept,
+// or its connection would hang.
 func TestResetWithinBDAT(t *testing.T) {
 	const lines = "Subject: x\r\n"
 	for name, tt := range map[string]struct{ reset, second, answer string }{
@@ -257,7 +258,7 @@ func TestResetWithinBDAT(t *testing.T) {
 	}
 }
 
-// Errors of the queue are told as 4xx and leave the session usable.
+// Errors of the queue become 4xx replies, and leave the session usable.
 func TestQueueFaults(t *testing.T) {
 	b := start(t, secured(TLSNone))
 	c := b.ready()
