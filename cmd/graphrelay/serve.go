@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"graphrelay/internal/systemd"
 	"graphrelay/relay"
-	"graphrelay/relay/config"
 )
 
 func serveCommand(e env, args []string) int {
@@ -40,21 +37,6 @@ func notifySystemd(r *relay.Relay, state string) {
 	if err := systemd.Notify(state); err != nil {
 		r.Log().Warn("cannot notify systemd", "state", state, "error", err)
 	}
-}
-
-// loadConfig loads the configuration. It prints each fault on a line of its own, and
-// returns nil and the exit status.
-func loadConfig(e env, path string) (*config.Config, int) {
-	if path == "" {
-		fmt.Fprintln(e.stderr, "graphrelay: no configuration; give one with --config FILE (config.example.yaml explains every key)")
-		return nil, exitBadUsage
-	}
-	cfg, err := config.Load(path)
-	if err != nil {
-		fmt.Fprintln(e.stderr, strings.TrimRight(err.Error(), "\n"))
-		return nil, exitBadUsage
-	}
-	return cfg, exitOK
 }
 
 // watch blocks until a signal stops the relay, or a part of it fails. SIGHUP reloads.

@@ -1,5 +1,5 @@
-// Package bounded has a map of bounded size, for what is remembered of strangers: they
-// can make up any number of names, and must not fill the memory.
+// Package bounded provides a map of bounded size. It is for what is remembered about clients
+// and senders: they can invent any number of names, and must not fill the memory.
 package bounded
 
 import (
@@ -9,22 +9,23 @@ import (
 	"time"
 )
 
-// Rank orders entries by how much they are worth. Of two entries the one with the lower
-// Class is evicted first; within a class, the one whose Used is earlier.
+// Rank decides which of several entries is evicted: one with a lower Class before one with a
+// higher, and within a class, the one whose Used is earlier.
 type Rank struct {
 	Class int
 	Used  time.Time
 }
 
 const (
-	Expired = -1          // the class of entries that are worth nothing
+	Expired = -1          // the class of entries that are no longer needed
 	Pinned  = math.MaxInt // the class of entries that are never evicted
 )
 
-// Map holds at most so many entries. Where a new one exceeds the maximum, it evicts the
-// expired ones, and if there are none, the lowest in rank of a few randomly chosen ones;
-// so that an entry is in danger only if others of its rank are a large part of the map. It
-// takes constant time, amortized, and is not safe for concurrent use.
+// Map is a map with a maximum number of entries. When a new entry exceeds it, the map removes
+// the expired entries or, if there are none, the one with the lowest rank of a few randomly
+// chosen entries. Thus an entry of a high rank is evicted only if most entries have a high
+// rank. All operations on one entry take constant time, amortized. A Map is not safe for
+// concurrent use.
 type Map[K comparable, V any] struct {
 	size    int
 	rank    func(V) Rank
@@ -33,13 +34,13 @@ type Map[K comparable, V any] struct {
 }
 
 const (
-	sample     = 8           // unpinned entries of which one is evicted
-	maxLook    = 64          // entries that are looked at for them
-	sweepEvery = time.Second // how often all entries of a full map are looked at
+	sample     = 8           // number of unpinned entries of which one is evicted
+	maxLook    = 64          // maximum number of entries that are examined to find them
+	sweepEvery = time.Second // shortest time between sweeps of a full map
 )
 
-// New returns a map of at most size entries. rank is called with values of the map
-// whenever there are too many, and must not change the map; if it is nil, all rank equal.
+// New returns a map of at most size entries. rank is called with values of the map when it is
+// full, and must not change the map. If it is nil, all entries have the same rank.
 func New[K comparable, V any](size int, rank func(V) Rank) *Map[K, V] {
 	if rank == nil {
 		rank = func(V) Rank { return Rank{} }
@@ -53,8 +54,8 @@ func (m *Map[K, V]) Get(k K) (v V, ok bool) {
 	return v, ok
 }
 
-// Put sets the value of k, and makes room for it if k is new. It always succeeds: where
-// too many entries are pinned, the map grows beyond its maximum.
+// Put sets the value of k. If k is new and the map is full, an entry is evicted. If too many
+// entries are pinned, the map grows beyond its maximum instead.
 func (m *Map[K, V]) Put(k K, v V) {
 	if _, ok := m.entries[k]; !ok {
 		m.makeRoom()
@@ -62,7 +63,7 @@ func (m *Map[K, V]) Put(k K, v V) {
 	m.entries[k] = v
 }
 
-// GetOrPut returns the value of k. If there is none, it puts the one that create returns.
+// GetOrPut returns the value of k. If there is none, it puts the value that create returns.
 func (m *Map[K, V]) GetOrPut(k K, create func() V) V {
 	v, ok := m.entries[k]
 	if !ok {
@@ -73,8 +74,8 @@ func (m *Map[K, V]) GetOrPut(k K, create func() V) V {
 	return v
 }
 
-// Full reports whether a new entry would exceed the maximum, or have another evicted that
-// has not expired. What expired within the last second may still count.
+// Full reports whether a new entry would exceed the maximum or evict one that has not
+// expired. Entries that expired within the last second may still count.
 func (m *Map[K, V]) Full() bool {
 	m.sweep()
 	return len(m.entries) >= m.size
@@ -94,7 +95,7 @@ func (m *Map[K, V]) All() iter.Seq2[K, V] { return maps.All(m.entries) }
 
 func (m *Map[K, V]) makeRoom() {
 	m.sweep()
-	// Two, so that a map that has outgrown its maximum comes back to it.
+	// Evict up to two, so that a map that has grown beyond its maximum shrinks again.
 	for range 2 {
 		if len(m.entries) >= m.size {
 			m.evict()
@@ -102,7 +103,7 @@ func (m *Map[K, V]) makeRoom() {
 	}
 }
 
-// sweep removes the expired entries of a full map, once a second at most.
+// sweep removes the expired entries of a full map, at most once a second.
 func (m *Map[K, V]) sweep() {
 	if len(m.entries) < m.size || time.Since(m.swept) < sweepEvery {
 		return
@@ -111,8 +112,8 @@ func (m *Map[K, V]) sweep() {
 	maps.DeleteFunc(m.entries, func(_ K, v V) bool { return m.rank(v).Class == Expired })
 }
 
-// evict removes the lowest in rank of a few entries: the iteration begins anywhere, and
-// goes on in the order of hashes.
+// evict removes the entry with the lowest rank of a few. They are random, since the iteration
+// over a map starts at random and follows the hashes.
 func (m *Map[K, V]) evict() {
 	var lowest K
 	var rank Rank

@@ -28,8 +28,8 @@ func (j jsonWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// needsEscape reports whether r does not print. ASCII's control characters are not meant:
-// JSON has escaped them, except those between its values.
+// needsEscape reports whether r does not print. It ignores the control characters of ASCII:
+// those in strings are escaped already, and those between values are white space.
 func needsEscape(r rune) bool {
 	return r > ' ' && (r == utf8.RuneError || !unicode.IsPrint(r))
 }

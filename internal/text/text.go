@@ -1,5 +1,5 @@
-// Package text makes text from outside fit to be shown: on one line, without characters
-// that steer a terminal or hide what stands beside them, not too long, and without secrets.
+// Package text cleans text from outside before it is shown: it removes line breaks, secrets
+// and characters that could control a terminal or hide other text, and bounds the length.
 package text
 
 import (
@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns s with a question mark for each character that does not print, and
-// for each byte that is not UTF-8. It is for terminals and for SMTP answers, where the
-// mark shows that something stood there.
+// Printable returns s with a question mark for each character that does not print and for
+// each byte that is not UTF-8. It is for terminals and SMTP answers, where the mark shows
+// that something was replaced.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
@@ -21,9 +21,9 @@ func Printable(s string) string {
 	}, s)
 }
 
-// OneLine returns s with a space for each character that could end a line or does not
-// show, and for each byte that is not UTF-8, without spaces at its ends. It is for header
-// fields and for texts that are quoted in others.
+// OneLine returns s with a space for each line break, each invisible character and each byte
+// that is not UTF-8, and without spaces at its ends. It is for header fields and for text
+// that is quoted in other text.
 func OneLine(s string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsGraphic(r) {
@@ -53,7 +53,7 @@ func IsASCII[S string | []byte](s S) bool {
 	return true
 }
 
-// Truncate returns the first n bytes of s, or up to three fewer so as not to end inside a
+// Truncate returns the first n bytes of s, or up to three fewer in order not to cut a
 // character.
 func Truncate(s string, n int) string {
 	n = max(n, 0)
@@ -68,8 +68,8 @@ func Truncate(s string, n int) string {
 	return s[:n] // not UTF-8
 }
 
-// Shorten returns s if it has at most n bytes, and otherwise its beginning, as by
-// Truncate, with "..." after it.
+// Shorten returns s if it has at most n bytes. Otherwise it returns its beginning, as Truncate
+// does, followed by "...".
 func Shorten(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -77,8 +77,8 @@ func Shorten(s string, n int) string {
 	return Truncate(s, n) + "..."
 }
 
-// Redact returns s with "[redacted]" in place of each of the secrets. Empty secrets are
-// ignored.
+// Redact returns s with "[redacted]" instead of each of the secrets. It ignores empty
+// secrets.
 func Redact(s string, secrets ...string) string {
 	for _, secret := range secrets {
 		if secret != "" {
@@ -88,8 +88,8 @@ func Redact(s string, secrets ...string) string {
 	return s
 }
 
-// RedactError returns err if its text names none of the secrets, and otherwise an error
-// that has only the redacted text: what err wraps could show them.
+// RedactError returns err if its text contains none of the secrets. Otherwise it returns an
+// error with the redacted text that wraps nothing, since a wrapped error could show them.
 func RedactError(err error, secrets ...string) error {
 	if redacted := Redact(err.Error(), secrets...); redacted != err.Error() {
 		return errors.New(redacted)

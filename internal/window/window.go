@@ -1,29 +1,28 @@
-// Package window counts amounts over a sliding stretch of time, to keep a rate within a
-// limit.
+// Package window counts amounts in a sliding window of time, to keep a rate within a limit.
 //
 // Time is divided into slots. An amount counts until the whole slot in which it was added
-// has left the window, so that no stretch of the window's length ever holds more than the
-// limit. It may count for one slot too long.
+// has left the window. So it may count for one slot too long, but no period of the window's
+// length ever has more than the limit.
 package window
 
 import "time"
 
-// Window holds what was added within the last length of time. It is not safe for
-// concurrent use. Make one with New.
+// Window is a sliding window. It is not safe for concurrent use, and must not be copied after
+// its first use. Create one with New.
 type Window[N int32 | int64] struct {
 	slot   time.Duration
-	counts []N   // a ring: as many slots as the length holds, and the current one
-	last   int64 // number of the current slot, since 1970
+	counts []N   // a ring of all slots of the length, and the current one
+	last   int64 // number of the current slot since 1970
 	sum    N
 }
 
-// New returns an empty window of the given length, which is divided into that many slots.
+// New returns an empty window of a length that is divided into slots.
 func New[N int32 | int64](length time.Duration, slots int) Window[N] {
 	return Window[N]{slot: max(length/time.Duration(slots), 1), counts: make([]N, slots+1)}
 }
 
-// Add counts n, which may be negative, at a time. A time that is out of the window counts
-// for nothing.
+// Add adds n, which may be negative to undo another Add, at a time. It does nothing if that
+// is no longer in the window.
 func (w *Window[N]) Add(at time.Time, n N) {
 	i := w.number(at)
 	w.move(i)
@@ -33,15 +32,15 @@ func (w *Window[N]) Add(at time.Time, n N) {
 	}
 }
 
-// Sum returns what the window holds.
+// Sum returns the sum of the amounts in the window.
 func (w *Window[N]) Sum(now time.Time) N {
 	w.move(w.number(now))
 	return w.sum
 }
 
-// Wait returns how long it takes until n more are within the limit, 0 if they are now or
-// if the limit is 0, which stands for none. For n above the limit it returns the whole
-// length.
+// Wait returns how long it takes until n more are within the limit. It returns 0 if they are
+// now, or if limit is 0, which means that there is none. If n exceeds the limit it returns
+// the whole length.
 func (w *Window[N]) Wait(now time.Time, n, limit N) time.Duration {
 	sum := w.Sum(now)
 	if limit == 0 || n == 0 || sum+n <= limit {
@@ -62,7 +61,7 @@ func (w *Window[N]) number(t time.Time) int64 { return t.UnixNano() / int64(w.sl
 
 func (w *Window[N]) count(i int64) *N { return &w.counts[((i%w.size())+w.size())%w.size()] }
 
-// move makes i the current slot. A clock that goes back moves nothing.
+// move makes slot i the current one. It does nothing if the clock has gone back.
 func (w *Window[N]) move(i int64) {
 	w.last = max(w.last, i-w.size()) // each slot is emptied once
 	for ; w.last < i; w.last++ {
