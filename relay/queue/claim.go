@@ -33,7 +33,8 @@ type cappedLane struct {
 	responsive bool
 }
 
-func capped(ready []ReadyLane, c Claim) (lanes []cappedLane) {
+func capped(ready []ReadyLane, c Claim) []cappedLane {
+	lanes := make([]cappedLane, 0, len(ready))
 	for _, r := range ready {
 		l := cappedLane{r, 1, c.Responsive == nil || c.Responsive(r.Lane)}
 		if l.responsive {
