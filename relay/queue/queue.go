@@ -84,7 +84,8 @@ type Entry struct {
 }
 
 // Progress is what a worker has recorded about a message: a document of its own, which
-// the queue keeps and does not read, and the facts that the queue acts on.
+// the queue keeps and does not read, and the facts that the queue acts on. The document
+// may hold secrets; never log it.
 type Progress struct {
 	Document json.RawMessage `json:",omitempty"`
 	// Leftover: the worker may have left something outside that has to be cleaned up if

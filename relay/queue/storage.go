@@ -16,10 +16,11 @@ type Storage interface {
 	Finder
 	Contents
 	// Update runs fn in a transaction and returns once its effects are durable, whether
-	// or not ctx is done by then. It may combine concurrent transactions into one commit
-	// and so run fn more than once: fn changes nothing but tx and its own results. An
-	// ErrFenced, ErrNotFound or ErrState that fn returns before it changed anything is
-	// returned as it is; any other error undoes the transaction.
+	// or not ctx is done by then. If fn returns an error, nothing of it remains, and Update
+	// returns that error. Update may combine concurrent transactions into one commit and so
+	// run fn more than once: fn changes nothing but tx and its own results. An ErrFenced,
+	// ErrNotFound or ErrState should come before the first change: it then costs the other
+	// transactions of the commit nothing.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Healthy returns nil while the storage can take mail.
 	Healthy() error

@@ -91,10 +91,10 @@ func (s *storage) transact(batch []*op) (err error) {
 		return s.fault(err)
 	}
 	for _, o := range batch {
-		s.writer.files = nil
+		s.writer.changed, s.writer.files = false, nil
 		o.err = o.run(s.writer)
 		o.files = s.writer.files
-		if o.err != nil && !refusal(o.err) {
+		if o.err != nil && (s.writer.changed || !refusal(o.err)) {
 			s.writer.rollback()
 			return s.fault(o.err)
 		}

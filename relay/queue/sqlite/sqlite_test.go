@@ -208,6 +208,35 @@ func TestNeighboursSurvive(t *testing.T) {
 	}
 }
 
+// A refusal leaves nothing of its operation, also where it comes after a change, and
+// costs those that share its commit nothing.
+func TestRefusalLeavesNothing(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	id, err := put(t, s, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			err := s.storage.Update(t.Context(), func(tx queue.Tx) error {
+				if err := tx.AddEvents(id, queue.Event{What: strconv.Itoa(i)}); err != nil || i%5 != 0 {
+					return err
+				}
+				return queue.ErrState
+			})
+			if errors.Is(err, queue.ErrState) != (i%5 == 0) {
+				t.Errorf("operation %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	_, events, err := s.Get(t.Context(), id)
+	if err != nil || len(events) != 40 {
+		t.Errorf("%d events, want 40; %v", len(events), err)
+	}
+}
+
 func TestClosed(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
 	w, err := s.Create(t.Context())

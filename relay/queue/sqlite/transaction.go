@@ -15,7 +15,9 @@ type transaction struct {
 	ctx      context.Context // context.Background
 	conn     *sql.Conn
 	compiled map[string]*sql.Stmt
-	files    []string // bodies to remove once the operation under way is durable
+	// Of the operation under way:
+	changed bool     // it has changed a row
+	files   []string // bodies to remove once it is durable
 }
 
 func newTransaction(c *sql.Conn) *transaction {
@@ -46,7 +48,12 @@ func (t *transaction) result(query string, args ...any) (sql.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.ExecContext(t.ctx, args...)
+	res, err := s.ExecContext(t.ctx, args...)
+	if err == nil {
+		n, _ := res.RowsAffected() // never fails
+		t.changed = t.changed || n > 0
+	}
+	return res, err
 }
 
 func (t *transaction) exec(query string, args ...any) error {
