@@ -19,7 +19,7 @@ func (j *job) notifySender(o queue.Outcome) queue.Outcome {
 	switch {
 	case o.State == queue.Failed && j.waiter != nil:
 		o.Discard = true
-		j.a.Note("refused to the client", "in its session, which waited", "")
+		j.a.Note("refused to the client", "in its session, which was still open", "")
 	case o.State == queue.Failed:
 		return j.notify(o, bounce.Failed)
 	case o.State == queue.Sent:

@@ -48,7 +48,7 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 		return nil, pending{t.nextLook()}
 	}
 	if t.p.Send == sendRefused {
-		t.note("draft vanished", "making it anew")
+		t.note("draft vanished", "making a new one")
 		t.p.draftVanished()
 		t.p.DraftWanted = true
 		return t.makePlan, nil
@@ -73,7 +73,7 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 // confirmSendMail decides about a send that cannot be looked up.
 func (t *transfer) confirmSendMail() (step, error) {
 	if t.o.cfg.ResendUnknown {
-		t.note("sending again", "the answer was lost; on_unknown says resend")
+		t.note("sending again", "the answer was lost, and on_unknown is resend")
 		return t.makePlan, nil
 	}
 	return nil, unknowable("the message was sent without a draft and the answer was lost: ask a recipient, then release it to send it again or delete it")

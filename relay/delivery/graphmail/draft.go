@@ -190,7 +190,7 @@ func (t *transfer) orAnew(err error) (step, error) {
 	if !t.reused || !graph.NotFound(err) {
 		return nil, err
 	}
-	t.note("draft vanished", "making it anew")
+	t.note("draft vanished", "making a new one")
 	t.p.draftVanished()
 	t.reused, t.counted = false, false
 	return t.draft, nil

@@ -87,7 +87,7 @@ func (t *transfer) replaceDraft(ctx context.Context, refused error) (step, error
 	}
 	t.p.restart(t.p.Path)
 	t.p.DraftWanted = true // until the old one is removed, a search would find it
-	t.note("making the draft anew", "")
+	t.note("replacing the draft", "without its sender")
 	if err := t.save(ctx); err != nil {
 		return nil, err
 	}

@@ -25,19 +25,21 @@ type transfer struct {
 }
 
 // A step does one thing to send the message and returns the next step, or nil if the
-// message is sent. The steps of a message with a draft are
+// message is sent. An error ends the attempt; the next one starts at first.
 //
-//	makePlan -> draft -> countFiles -> attach -> send -> removeCopy
-//	                  -> findDraft
-//	                  -> createDraft
+//	first         makePlan; confirm after a send was requested; removeCopy after it was sent
+//	makePlan      -> draft or sendMail
+//	draft         -> countFiles of a known draft, findDraft of one that may exist, or createDraft
+//	findDraft     -> countFiles, or createDraft if there is none
+//	createDraft   -> attach
+//	countFiles    -> attach, or draft after it removed a draft that cannot be continued
+//	attach        -> countFiles once if an earlier attempt may have added files, then send
+//	send          -> removeCopy if no copy is wanted; draft after it replaced the draft;
+//	                 awaitDraft if the new draft is not found yet
+//	awaitDraft    -> confirm
+//	confirm       -> removeCopy if it was sent, send if it was not, makePlan if the draft vanished
 //
-// of one that can go in one request
-//
-//	makePlan -> sendMail
-//
-// and after a send that was requested by an earlier attempt
-//
-//	confirm -> send, makePlan or removeCopy
+// If a known draft vanished, the steps from countFiles to attach go back to draft.
 type step func(context.Context) (step, error)
 
 // run takes the steps from where the recorded progress is. It returns nil if the message
