@@ -29,6 +29,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -62,6 +63,8 @@ type Client struct {
 	http   *http.Client
 	tokens *tokenCache
 	gate   *gate
+
+	oneConditionOnly atomic.Bool // the directory refuses filters with several conditions
 }
 
 // New returns a client. It makes no request.

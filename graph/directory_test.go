@@ -53,6 +53,47 @@ func TestFindUserDenied(t *testing.T) {
 	}
 }
 
+// A directory that ignores the filter returns users that have nothing to do with the
+// address: none of them may be believed.
+func TestFindUserFilterIgnored(t *testing.T) {
+	c := answering(t, reply(200, `{"value":[{"id":"1","userPrincipalName":"chief@contoso.test","mail":"chief@contoso.test","proxyAddresses":["SMTP:chief@contoso.test"]}]}`))
+	if u, _, err := c.FindUser(t.Context(), "a@contoso.test"); err == nil || errors.Is(err, graph.ErrNoUser) {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// Where several conditions in one filter are refused, each is asked by itself.
+func TestFindUserOneConditionOnly(t *testing.T) {
+	var filters []string
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		filter := r.URL.Query().Get("$filter")
+		filters = append(filters, filter)
+		switch {
+		case strings.Contains(filter, " or "):
+			reply(400, `{"error":{"code":"Request_UnsupportedQuery","message":"no"}}`)(w, r)
+		case strings.Contains(filter, "'smtp:sales@contoso.test'"):
+			reply(200, `{"value":[{"id":"1","userPrincipalName":"anna@contoso.test","proxyAddresses":["smtp:sales@contoso.test"]}]}`)(w, r)
+		default:
+			reply(200, `{"value":[]}`)(w, r)
+		}
+	})
+	if u, _, err := c.FindUser(t.Context(), "sales@contoso.test"); err != nil || u.ID != "1" || len(filters) != 4 {
+		t.Errorf("%+v, %v after %q", u, err, filters)
+	}
+	filters = nil
+	if _, _, err := c.FindUser(t.Context(), "nobody@contoso.test"); !errors.Is(err, graph.ErrNoUser) || len(filters) != 4 {
+		t.Errorf("%v after %q", err, filters)
+	}
+}
+
+func TestFindUserLongAddress(t *testing.T) {
+	c := answering(t, reply(500, "must not be asked"))
+	long := strings.Repeat("a", 110) + "@contoso.test"
+	if _, _, err := c.FindUser(t.Context(), long); !errors.Is(err, graph.ErrNotAsked) {
+		t.Error(err)
+	}
+}
+
 func TestFindUserHostile(t *testing.T) {
 	for name, body := range map[string]string{
 		"no list": `{}`, "id with a path": `{"value":[{"id":"../me","mail":"a@contoso.test"}]}`, "no id": `{"value":[{"mail":"a@contoso.test"}]}`,

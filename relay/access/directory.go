@@ -19,12 +19,13 @@ type Directory struct {
 	find func(ctx context.Context, address string) (graph.User, error)
 	log  *slog.Logger
 
-	mu     sync.Mutex
-	known  *bounded.Map[string, *entry] // by address in lower case
-	pause  time.Time                    // until when the directory is not asked
-	paused Lookup                       // the result of every look-up until then
-	warned bool                         // that the permission is missing
-	slots  chan struct{}
+	mu       sync.Mutex
+	known    *bounded.Map[string, *entry] // by address in lower case
+	pause    time.Time                    // until when the directory is not asked
+	paused   Lookup                       // the result of every look-up until then
+	failures int                          // look-ups that failed in a row
+	warned   map[string]bool              // error codes that were logged
+	slots    chan struct{}
 }
 
 // entry is the answer for one address, or the question under way.
@@ -51,6 +52,8 @@ const (
 	notFoundFor   = 5 * time.Minute // a new mailbox, or a new alias, is found after that
 	deniedPause   = time.Hour
 	failurePause  = 30 * time.Second
+	maxFailures   = 3 // in a row, before no address is asked about for failurePause
+	maxWarned     = 20
 	askTimeout    = 5 * time.Second // an SMTP session waits for it
 	maxKnownUsers = 50_000
 	maxLookups    = 4 // at a time
@@ -63,7 +66,7 @@ func NewDirectory(client *graph.Client, log *slog.Logger) *Directory {
 			u, _, err := client.FindUser(ctx, address)
 			return u, err
 		},
-		log: log, known: bounded.New[string](maxKnownUsers, rankEntry), slots: make(chan struct{}, maxLookups),
+		log: log, known: bounded.New[string](maxKnownUsers, rankEntry), slots: make(chan struct{}, maxLookups), warned: map[string]bool{},
 	}
 }
 
@@ -133,36 +136,48 @@ func (d *Directory) ask(ctx context.Context, e *entry, key string) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		defer close(e.done)
-		now := time.Now()
-		switch {
-		case err == nil:
-			e.result, e.user, e.until = Found, user, now.Add(foundFor)
-			if name := strings.ToLower(user.UserPrincipalName); name != key { // the lane's mailbox, which delivery looks up
-				d.known.Put(name, e)
-			}
-		case errors.Is(err, graph.ErrNoUser):
-			e.result, e.until = NotFound, now.Add(notFoundFor)
-		default:
-			d.known.Delete(key)
-			e.result = d.failed(err, now)
-		}
+		d.answered(e, key, user, err)
 	}()
 }
 
-// failed pauses the look-ups and returns their result until the pause ends. The caller
-// holds d.mu.
-func (d *Directory) failed(err error, now time.Time) Lookup {
-	var e *graph.Error
-	denied := errors.As(err, &e) && (e.Status == http.StatusForbidden || e.Status == http.StatusNotFound || e.Status == http.StatusBadRequest)
-	if !denied {
-		d.pause, d.paused = now.Add(failurePause), Unavailable
+// answered stores the result of a look-up. What concerns one address alone keeps only
+// that address from being asked about again. The caller holds d.mu.
+func (d *Directory) answered(e *entry, key string, user graph.User, err error) {
+	now := time.Now()
+	var refused *graph.Error
+	switch {
+	case err == nil:
+		d.failures = 0
+		e.result, e.user, e.until = Found, user, now.Add(foundFor)
+		if name := strings.ToLower(user.UserPrincipalName); name != key { // the lane's mailbox, which delivery looks up
+			d.known.Put(name, e)
+		}
+	case errors.Is(err, graph.ErrNoUser):
+		d.failures = 0
+		e.result, e.until = NotFound, now.Add(notFoundFor)
+	case errors.Is(err, graph.ErrNotAsked):
+		e.result, e.until = Unknown, now.Add(foundFor)
+	case errors.As(err, &refused) && refused.Status == http.StatusForbidden:
+		e.result, e.until = Unknown, now.Add(deniedPause)
+		d.pause, d.paused = e.until, Unknown
+		d.warn(refused, "the application is not allowed to read the directory: grant it User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off for the connection")
+	case errors.As(err, &refused) && (refused.Status == http.StatusNotFound || refused.Status == http.StatusBadRequest):
+		e.result, e.until = Unknown, now.Add(deniedPause)
+		d.warn(refused, "the directory refuses to look an address up; mail from it goes to the mailbox of that name; if this is said of every address, set directory: off for the connection")
+	default:
+		e.result, e.until = Unavailable, now.Add(failurePause)
+		if d.failures++; d.failures >= maxFailures {
+			d.pause, d.paused = e.until, Unavailable
+		}
 		d.log.Debug("the directory cannot be asked", "error", err)
-		return d.paused
 	}
-	d.pause, d.paused = now.Add(deniedPause), Unknown
-	if !d.warned {
-		d.warned = true
-		d.log.Warn("the application is not allowed to read the directory: grant it User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off for the connection", "error", err)
+}
+
+// warn logs a refusal once for each error code.
+func (d *Directory) warn(refused *graph.Error, text string) {
+	if d.warned[refused.Code] || len(d.warned) >= maxWarned {
+		return
 	}
-	return d.paused
+	d.warned[refused.Code] = true
+	d.log.Warn(text, "error", refused)
 }

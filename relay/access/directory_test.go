@@ -71,7 +71,7 @@ func TestDirectoryFails(t *testing.T) {
 		warned  int
 	}{
 		{"denied", &graph.Error{Status: 403, Code: "Authorization_RequestDenied"}, Unknown, deniedPause, 1},
-		{"no such thing", &graph.Error{Status: 404}, Unknown, deniedPause, 1},
+		{"no such thing", &graph.Error{Status: 404}, Unknown, deniedPause, 0},
 		{"down", &graph.Error{Status: 503}, Unavailable, failurePause, 0},
 		{"no network", errors.New("unreachable"), Unavailable, failurePause, 0},
 	} {
@@ -98,6 +98,48 @@ func TestDirectoryFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What the directory refuses or fails to say of one address keeps no other one from being
+// looked up, unless several fail in a row.
+func TestDirectoryFailsForOneAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log testlog.Buffer
+		asked := 0
+		failing := map[string]error{
+			"odd@contoso.test": &graph.Error{Status: 400, Code: "Request_BadRequest"}, "long@contoso.test": graph.ErrNotAsked,
+			"a@contoso.test": &graph.Error{Status: 503}, "b@contoso.test": &graph.Error{Status: 503}, "c@contoso.test": &graph.Error{Status: 503}, "d@contoso.test": &graph.Error{Status: 503},
+		}
+		d := testDirectory(&log, func(address string) (graph.User, error) {
+			asked++
+			return graph.User{ID: "id", UserPrincipalName: address}, failing[address]
+		})
+		want := func(address string, result Lookup, requests int) {
+			t.Helper()
+			if _, got := d.Owner(t.Context(), address); got != result {
+				t.Errorf("%s: %v, want %v", address, got, result)
+			}
+			if synctest.Wait(); asked != requests {
+				t.Errorf("%s: %d requests, want %d", address, asked, requests)
+			}
+		}
+		want("odd@contoso.test", Unknown, 1)
+		want("odd@contoso.test", Unknown, 1)
+		want("long@contoso.test", Unknown, 2)
+		want("anna@contoso.test", Found, 3)
+		want("a@contoso.test", Unavailable, 4)
+		want("bob@contoso.test", Found, 5)
+		want("a@contoso.test", Unavailable, 5)
+		want("b@contoso.test", Unavailable, 6)
+		want("c@contoso.test", Unavailable, 7)
+		want("d@contoso.test", Unavailable, 8) // the third in a row
+		want("eve@contoso.test", Unavailable, 8)
+		time.Sleep(failurePause + time.Second)
+		want("eve@contoso.test", Found, 9)
+		if got := strings.Count(log.String(), "level=WARN"); got != 1 || strings.Contains(log.String(), "User.Read.All") {
+			t.Errorf("%d warnings:\n%s", got, log.String())
+		}
+	})
 }
 
 func TestDirectoryHangs(t *testing.T) {
