@@ -7,10 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"graphrelay/internal/testlog"
 )
 
 // Result is how a command that came to its end went.
@@ -58,7 +59,7 @@ func ToolEnv(t *testing.T, env []string, stdin string, name string, args ...stri
 type Process struct {
 	name string
 	cmd  *exec.Cmd
-	Log  safeBuffer
+	Log  testlog.Buffer
 	Done chan struct{} // closed when it has ended
 }
 
@@ -146,24 +147,6 @@ func Tail(s string) string {
 		return "...\n" + s[len(s)-most:]
 	}
 	return s
-}
-
-// safeBuffer is a bytes.Buffer for several goroutines.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // ServerDir is a directory for a server that drops its privileges.

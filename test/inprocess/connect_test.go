@@ -27,18 +27,10 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// ownersRig is a relay for mailboxes whose owners sign in.
-type ownersRig struct {
-	*testing.T
-	sim   *simulator.Simulator
-	cfg   *config.Config
-	relay *Running
-	log   testlog.Buffer
-}
-
 const tokenKey = "EHq8pkIS0zXBqH2rUY1iHwxpV9Ejh5XzWzA2lfoXd3M="
 
-func startOwners(t *testing.T, o simulator.Options) *ownersRig {
+// startOwners starts a relay for mailboxes whose owners sign in.
+func startOwners(t *testing.T, o simulator.Options) *rig {
 	t.Helper()
 	o.RequireContract = true
 	s, graphURL := Simulate(t, o)
@@ -68,17 +60,17 @@ admin: {address: "127.0.0.1:%s"}
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &ownersRig{T: t, sim: s, cfg: cfg}
+	r := &rig{T: t, sim: s, cfg: cfg, log: &testlog.Buffer{}}
 	t.Cleanup(func() { // after the relay's own
 		for _, v := range s.Violations() {
 			t.Errorf("contract broken: %+v", v)
 		}
 	})
-	r.relay = Run(t, cfg, &r.log)
+	r.relay = Run(t, cfg, r.log)
 	return r
 }
 
-func (r *ownersRig) connector() *mailboxes.Connector {
+func (r *rig) connector() *mailboxes.Connector {
 	r.Helper()
 	k, err := mailboxes.OpenConnector(r.Context(), r.cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -89,7 +81,7 @@ func (r *ownersRig) connector() *mailboxes.Connector {
 }
 
 // signIn signs in with a browser as an account, for a mailbox.
-func (r *ownersRig) signIn(k *mailboxes.Connector, mailbox, account string) (*mailboxes.SignIn, error) {
+func (r *rig) signIn(k *mailboxes.Connector, mailbox, account string) (*mailboxes.SignIn, error) {
 	r.Helper()
 	const redirect = "http://localhost:9025/connect/callback"
 	s, err := k.Begin("", mailbox)
@@ -110,14 +102,10 @@ func (r *ownersRig) signIn(k *mailboxes.Connector, mailbox, account string) (*ma
 	return s, s.Exchange(r.Context(), redirect, back.Query().Get("code"), verifier)
 }
 
-func (r *ownersRig) send(from, subject string, auth smtp.Auth) error {
-	return smtp.SendMail(r.relay.Address("127.0.0.1:0"), auth, from, []string{"b@example.test"},
-		[]byte("From: "+from+"\r\nTo: b@example.test\r\nSubject: "+subject+"\r\n\r\nbody\r\n"))
-}
-
 // Each of many mailboxes sends with the token of its own owner, as a lane of its own, while
 // tokens run out and each refresh token is good once.
 func TestConnectedMailboxes(t *testing.T) {
+	t.Parallel()
 	const owners, each = 200, 3
 	r := startOwners(t, simulator.Options{SendDelay: -1, TokenLifetime: 3 * time.Second, RevokeRotated: true})
 	k := r.connector()
@@ -131,7 +119,7 @@ func TestConnectedMailboxes(t *testing.T) {
 					return
 				}
 				for n := range each {
-					if err := r.send(address, fmt.Sprint(address, n), nil); err != nil {
+					if err := r.send(nil, address, fmt.Sprint(address, n)); err != nil {
 						t.Error(err)
 					}
 				}
@@ -164,21 +152,22 @@ func TestConnectedMailboxes(t *testing.T) {
 // Mail of a mailbox whose consent has ended is held, with what to do, and goes on once the
 // mailbox is connected again: without a restart, and whoever connected it.
 func TestConsentEnds(t *testing.T) {
+	t.Parallel()
 	r := startOwners(t, simulator.Options{SendDelay: -1})
 	k := r.connector()
-	if err := r.send("anna@contoso.test", "early", nil); err == nil || !strings.Contains(err.Error(), "not connected") {
+	if err := r.send(nil, "anna@contoso.test", "early"); err == nil || !strings.Contains(err.Error(), "not connected") {
 		t.Errorf("before it is connected: %v", err)
 	}
 	if _, err := r.signIn(k, "Anna@contoso.test", "anna@contoso.test"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.send("anna@contoso.test", "1", nil); err != nil {
+	if err := r.send(nil, "anna@contoso.test", "1"); err != nil {
 		t.Fatal(err)
 	}
 	WaitSent(t, r.sim, 1)
 	r.sim.Revoke("anna@contoso.test")
 	for _, subject := range []string{"2", "3"} {
-		if err := r.send("anna@contoso.test", subject, nil); err != nil {
+		if err := r.send(nil, "anna@contoso.test", subject); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -217,7 +206,7 @@ func TestConnectAnothersMailbox(t *testing.T) {
 	if _, err := r.signIn(k, "anna@contoso.test", "mallory@contoso.test"); err == nil || !strings.Contains(err.Error(), "may not use the mailbox anna@contoso.test") {
 		t.Errorf("another's: %v", err)
 	}
-	if err := r.send("anna@contoso.test", "still", nil); err != nil {
+	if err := r.send(nil, "anna@contoso.test", "still"); err != nil {
 		t.Fatal(err)
 	}
 	WaitSent(t, r.sim, 1)
@@ -251,27 +240,27 @@ func TestConnectedUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	auth := func(password string) smtp.Auth { return smtp.PlainAuth("", name, password, "127.0.0.1") }
-	if err := r.send("Anna@contoso.test", "own", auth(first)); err != nil {
+	if err := r.send(auth(first), "Anna@contoso.test", "own"); err != nil {
 		t.Error(err)
 	}
-	if err := r.send("bob@contoso.test", "another's", auth(first)); err == nil || !strings.HasPrefix(err.Error(), "550 ") {
+	if err := r.send(auth(first), "bob@contoso.test", "another's"); err == nil || !strings.HasPrefix(err.Error(), "550 ") {
 		t.Errorf("as another: %v", err)
 	}
 	_, second, err := s.MakeUser(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.send("anna@contoso.test", "old", auth(first)); err == nil || !strings.HasPrefix(err.Error(), "535") {
+	if err := r.send(auth(first), "anna@contoso.test", "old"); err == nil || !strings.HasPrefix(err.Error(), "535") {
 		t.Errorf("with the old password: %v", err)
 	}
-	if err := r.send("anna@contoso.test", "new", auth(second)); err != nil {
+	if err := r.send(auth(second), "anna@contoso.test", "new"); err != nil {
 		t.Error(err)
 	}
 	WaitSent(t, r.sim, 2)
 	if err := k.Disconnect(t.Context(), "ANNA@contoso.test"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.send("anna@contoso.test", "gone", auth(second)); err == nil || !strings.HasPrefix(err.Error(), "535") {
+	if err := r.send(auth(second), "anna@contoso.test", "gone"); err == nil || !strings.HasPrefix(err.Error(), "535") {
 		t.Errorf("after the mailbox has gone: %v", err)
 	}
 	if err := k.Disconnect(t.Context(), "anna@contoso.test"); err == nil {
@@ -280,7 +269,7 @@ func TestConnectedUser(t *testing.T) {
 }
 
 // browser keeps cookies and follows redirects.
-func (r *ownersRig) browser() *http.Client {
+func (r *rig) browser() *http.Client {
 	jar, _ := cookiejar.New(nil)
 	return &http.Client{Jar: jar}
 }
@@ -328,7 +317,7 @@ func TestConnectPage(t *testing.T) {
 	if password == nil {
 		t.Fatalf("no password in\n%s", text)
 	}
-	if err := r.send("anna@contoso.test", "s", smtp.PlainAuth("", "anna@contoso.test", password[1], "127.0.0.1")); err != nil {
+	if err := r.send(smtp.PlainAuth("", "anna@contoso.test", password[1], "127.0.0.1"), "anna@contoso.test", "s"); err != nil {
 		t.Error(err)
 	}
 	WaitSent(t, r.sim, 1)
@@ -381,7 +370,7 @@ func TestTokenKeyRotates(t *testing.T) {
 		if err := r.relay.Reload(&changed); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.send("anna@contoso.test", fmt.Sprint(i), nil); err != nil {
+		if err := r.send(nil, "anna@contoso.test", fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
 		}
 		WaitSent(t, r.sim, i+1)

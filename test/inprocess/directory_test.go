@@ -21,7 +21,7 @@ func directoryOptions(roles ...string) simulator.Options {
 	}
 }
 
-func (p *pathRig) from(envelope, header string) error {
+func (p *rig) from(envelope, header string) error {
 	return smtp.SendMail(p.relay.Address("127.0.0.1:0"), nil, envelope, []string{"b@example.test"}, []byte("From: "+header+"\r\nSubject: s\r\n\r\nbody\r\n"))
 }
 

@@ -105,7 +105,7 @@ func TestEnvelopeIsLaw(t *testing.T) {
 			sends := 0
 			run := func(tt envelopeTest, head string) {
 				t.Run(tt.name, func(t *testing.T) {
-					p := &pathRig{t, p.sim, p.relay}
+					p := p.on(t)
 					id := p.submit("a@contoso.test", strings.Fields(tt.envelope), []byte(head+way.body))
 					p.wantSent(id, way.path)
 					sends++
@@ -124,7 +124,7 @@ func TestEnvelopeIsLaw(t *testing.T) {
 	}
 }
 
-func (p *pathRig) checkEnvelope(tt envelopeTest, sends int, gone bool) {
+func (p *rig) checkEnvelope(tt envelopeTest, sends int, gone bool) {
 	p.Helper()
 	d, item, found := p.lastSend(sends)
 	for _, list := range []struct {
@@ -151,7 +151,7 @@ func (p *pathRig) checkEnvelope(tt envelopeTest, sends int, gone bool) {
 
 // checkVisible looks for Bcc recipients, and for those that only a header named, in
 // all that a recipient can see.
-func (p *pathRig) checkVisible(item simulator.Message, bcc []string) {
+func (p *rig) checkVisible(item simulator.Message, bcc []string) {
 	p.Helper()
 	raw := ""
 	if item.MIME != nil {

@@ -20,21 +20,12 @@ import (
 )
 
 const (
-	visitorA = "aaaaaaaa-1111-2222-3333-444444444444@contoso.test"
-	visitorB = "bbbbbbbb-1111-2222-3333-444444444444@fabrikam.test"
+	principalA = "aaaaaaaa-1111-2222-3333-444444444444@contoso.test"
+	principalB = "bbbbbbbb-1111-2222-3333-444444444444@fabrikam.test"
 )
 
-// visitorsRig is a relay that holds no credential.
-type visitorsRig struct {
-	*testing.T
-	sim   *simulator.Simulator
-	url   string
-	cfg   *config.Config
-	relay *Running
-	log   testlog.Buffer
-}
-
-func startVisitors(t *testing.T, o simulator.Options) *visitorsRig {
+// startPassThrough starts a relay that holds no credential.
+func startPassThrough(t *testing.T, o simulator.Options) *rig {
 	t.Helper()
 	o.RequireContract, o.SendDelay = true, -1
 	o.Apps = []simulator.App{
@@ -43,7 +34,7 @@ func startVisitors(t *testing.T, o simulator.Options) *visitorsRig {
 		{Tenant: "contoso.test", ClientID: "eeeeeeee-1111-2222-3333-444444444444", Secret: "secret-of-e", Roles: []string{"User.Read.All"}},
 		{Tenant: "fabrikam.test", ClientID: "bbbbbbbb-1111-2222-3333-444444444444", Secret: "secret-of-b"},
 	}
-	r := &visitorsRig{T: t}
+	r := &rig{T: t, log: &testlog.Buffer{}}
 	r.sim, r.url = Simulate(t, o)
 	dir := t.TempDir()
 	var err error
@@ -61,24 +52,19 @@ admin: {address: "localhost:0"}
 	return r
 }
 
-func (r *visitorsRig) start() {
+func (r *rig) start() {
 	r.Helper()
 	var err error
-	if r.relay, err = Open(r.T, r.cfg, &r.log); err != nil {
+	if r.relay, err = Open(r.T, r.cfg, r.log); err != nil {
 		r.Fatal(err)
 	}
 }
 
-func (r *visitorsRig) stop() {
+func (r *rig) stop() {
 	r.Helper()
 	if err := r.relay.Stop(); err != nil {
 		r.Error(err)
 	}
-}
-
-func (r *visitorsRig) send(auth smtp.Auth, from, subject string) error {
-	return smtp.SendMail(r.relay.Address("127.0.0.1:0"), auth, from, []string{"b@example.test"},
-		[]byte("From: "+from+"\r\nTo: b@example.test\r\nSubject: "+subject+"\r\n\r\nbody\r\n"))
 }
 
 func plain(user, password string) smtp.Auth { return smtp.PlainAuth("", user, password, "127.0.0.1") }
@@ -106,11 +92,11 @@ func (b bearer) Next(challenge []byte, more bool) ([]byte, error) {
 // Applications sign in with their own secret, send through their own tenant, and nothing
 // of them is on the disk.
 func TestPassThrough(t *testing.T) {
-	r := startVisitors(t, simulator.Options{})
+	r := startPassThrough(t, simulator.Options{})
 	r.start()
 	t.Cleanup(r.stop)
 	for i, v := range []struct{ user, secret, from string }{
-		{visitorA, "secret-of-a", "anna@contoso.test"}, {strings.ToUpper(visitorA), "secret-of-a", "bob@contoso.test"}, {visitorB, "secret-of-b", "carl@fabrikam.test"},
+		{principalA, "secret-of-a", "anna@contoso.test"}, {strings.ToUpper(principalA), "secret-of-a", "bob@contoso.test"}, {principalB, "secret-of-b", "carl@fabrikam.test"},
 	} {
 		if err := r.send(plain(v.user, v.secret), v.from, fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
@@ -121,7 +107,7 @@ func TestPassThrough(t *testing.T) {
 		t.Errorf("%d tokens for two applications", n)
 	}
 	for name, auth := range map[string]smtp.Auth{
-		"wrong secret":       plain(visitorA, "secret-of-b"),
+		"wrong secret":       plain(principalA, "secret-of-b"),
 		"unknown app":        plain("cccccccc-1111-2222-3333-444444444444@contoso.test", "secret-of-a"),
 		"unknown tenant":     plain("aaaaaaaa-1111-2222-3333-444444444444@nowhere.test", "secret-of-a"),
 		"no tenant":          plain("aaaaaaaa-1111-2222-3333-444444444444", "secret-of-a"),
@@ -152,18 +138,18 @@ func TestPassThrough(t *testing.T) {
 
 // What Entra cannot say now is no wrong password.
 func TestPassThroughLoginDown(t *testing.T) {
-	r := startVisitors(t, simulator.Options{})
+	r := startPassThrough(t, simulator.Options{})
 	r.start()
 	t.Cleanup(r.stop)
 	if _, err := r.sim.AddFault(simulator.Fault{Operation: simulator.OpToken, Status: 503, Code: "temporarily_unavailable"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.send(plain(visitorA, "secret-of-a"), "anna@contoso.test", "s"); err == nil || !strings.HasPrefix(err.Error(), "454") {
+	if err := r.send(plain(principalA, "secret-of-a"), "anna@contoso.test", "s"); err == nil || !strings.HasPrefix(err.Error(), "454") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func (r *visitorsRig) wantHeld(n int) {
+func (r *rig) wantHeld(n int) {
 	r.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		held, err := r.relay.Store.List(r.Context(), queue.Filter{States: []queue.State{queue.Held}, Reason: "not_connected"})
@@ -178,15 +164,15 @@ func (r *visitorsRig) wantHeld(n int) {
 
 // Mail that a restart finds in the queue waits for its client, and for no other.
 func TestPassThroughRestart(t *testing.T) {
-	r := startVisitors(t, simulator.Options{})
+	r := startPassThrough(t, simulator.Options{})
 	r.start()
 	if _, err := r.sim.AddFault(simulator.Fault{Operation: simulator.OpCreate, Status: 503}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.send(plain(visitorA, "secret-of-a"), "anna@contoso.test", "1"); err != nil {
+	if err := r.send(plain(principalA, "secret-of-a"), "anna@contoso.test", "1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.send(plain(visitorB, "secret-of-b"), "carl@fabrikam.test", "2"); err != nil {
+	if err := r.send(plain(principalB, "secret-of-b"), "carl@fabrikam.test", "2"); err != nil {
 		t.Fatal(err)
 	}
 	r.stop()
@@ -194,7 +180,7 @@ func TestPassThroughRestart(t *testing.T) {
 	r.start()
 	t.Cleanup(func() { r.stop() })
 	r.wantHeld(2)
-	if err := r.send(plain(visitorA, "secret-of-a"), "anna@contoso.test", "3"); err != nil {
+	if err := r.send(plain(principalA, "secret-of-a"), "anna@contoso.test", "3"); err != nil {
 		t.Fatal(err)
 	}
 	WaitSent(t, r.sim, 2)
@@ -202,14 +188,14 @@ func TestPassThroughRestart(t *testing.T) {
 	if err := r.relay.Reload(r.cfg); err != nil { // keeps who is signed in
 		t.Fatal(err)
 	}
-	if err := r.send(plain(visitorB, "secret-of-b"), "carl@fabrikam.test", "4"); err != nil {
+	if err := r.send(plain(principalB, "secret-of-b"), "carl@fabrikam.test", "4"); err != nil {
 		t.Fatal(err)
 	}
 	WaitSent(t, r.sim, 4)
 }
 
 // ownToken is a token for Graph that the client has got by itself.
-func (r *visitorsRig) ownToken(app, secret string) string {
+func (r *rig) ownToken(app, secret string) string {
 	r.Helper()
 	id, tenant, _ := strings.Cut(app, "@")
 	resp, err := http.PostForm(r.url+"/"+tenant+"/oauth2/v2.0/token", url.Values{"grant_type": {"client_credentials"},
@@ -221,9 +207,9 @@ func (r *visitorsRig) ownToken(app, secret string) string {
 }
 
 // ownersToken is a token with Mail.Send alone, of somebody who has signed in.
-func (r *visitorsRig) ownersToken(owner string) string {
+func (r *rig) ownersToken(owner string) string {
 	r.Helper()
-	id, tenant, _ := strings.Cut(visitorA, "@")
+	id, tenant, _ := strings.Cut(principalA, "@")
 	verifier := oauth2.GenerateVerifier()
 	c := oauth2.Config{ClientID: id, RedirectURL: "http://localhost/", Scopes: []string{r.url + "/Mail.Send"},
 		Endpoint: oauth2.Endpoint{AuthURL: r.url + "/" + tenant + "/oauth2/v2.0/authorize", TokenURL: r.url + "/" + tenant + "/oauth2/v2.0/token", AuthStyle: oauth2.AuthStyleInParams}}
@@ -247,12 +233,14 @@ func (r *visitorsRig) ownersToken(owner string) string {
 // A token that the client brings is used for its mailbox until Graph refuses it; then its
 // mail waits for the next one.
 func TestBearer(t *testing.T) {
+	t.Parallel()
 	for _, mechanism := range []string{"XOAUTH2", "OAUTHBEARER"} {
 		t.Run(mechanism, func(t *testing.T) {
-			r := startVisitors(t, simulator.Options{})
+			t.Parallel()
+			r := startPassThrough(t, simulator.Options{})
 			r.start()
 			t.Cleanup(r.stop)
-			token := r.ownToken(visitorA, "secret-of-a")
+			token := r.ownToken(principalA, "secret-of-a")
 			good := bearer{mechanism, "Anna@contoso.test", token}
 			if err := r.send(good, "anna@contoso.test", "1"); err != nil {
 				t.Fatal(err)
@@ -273,7 +261,7 @@ func TestBearer(t *testing.T) {
 				t.Fatal(err) // it was known, and is seen to be refused when it is used
 			}
 			r.wantHeld(1)
-			good.token = r.ownToken(visitorA, "secret-of-a")
+			good.token = r.ownToken(principalA, "secret-of-a")
 			if err := r.send(good, "anna@contoso.test", "3"); err != nil {
 				t.Fatal(err)
 			}

@@ -23,14 +23,8 @@ func invitation(method string) string {
 		"Content-Type: text/calendar; charset=utf-8" + method + "\r\n\r\nBEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n--a--\r\n"
 }
 
-// pathRig is a relay, a simulator, and what was changed in the configuration.
-type pathRig struct {
-	*testing.T
-	sim   *simulator.Simulator
-	relay *Running
-}
-
-func startPaths(t *testing.T, o simulator.Options, change func(*config.Config)) *pathRig {
+// startPaths starts a relay with one change to its configuration.
+func startPaths(t *testing.T, o simulator.Options, change func(*config.Config)) *rig {
 	t.Helper()
 	o.RequireContract = true
 	s, url := Simulate(t, o)
@@ -47,11 +41,11 @@ func startPaths(t *testing.T, o simulator.Options, change func(*config.Config)) 
 		}
 	})
 	r := Run(t, cfg, io.Discard)
-	return &pathRig{t, s, r}
+	return &rig{T: t, sim: s, cfg: cfg, relay: r}
 }
 
 // deliver sends the message and returns its record once it has come to an end.
-func (p *pathRig) deliver(to []string, raw string) queue.Record {
+func (p *rig) deliver(to []string, raw string) queue.Record {
 	p.Helper()
 	if err := smtp.SendMail(p.relay.Address("127.0.0.1:0"), nil, "a@contoso.test", to, []byte(raw)); err != nil {
 		p.Fatal(err)
@@ -71,7 +65,7 @@ func (p *pathRig) deliver(to []string, raw string) queue.Record {
 }
 
 // notes are the details of what the conversion reported.
-func (p *pathRig) notes(id string) string {
+func (p *rig) notes(id string) string {
 	p.Helper()
 	_, events, err := p.relay.Store.Get(p.Context(), id)
 	if err != nil {
@@ -151,7 +145,7 @@ func TestPaths(t *testing.T) {
 
 // copies waits for so many sent copies, and for no draft: an item moves a little
 // after it was sent.
-func (p *pathRig) copies(want int) {
+func (p *rig) copies(want int) {
 	p.Helper()
 	for range 1000 {
 		if len(p.sim.Sent()) == want && len(p.sim.Drafts()) == 0 {

@@ -190,7 +190,7 @@ func TestProxyRefuses(t *testing.T) {
 
 func (g *gateway) send(r *Running, body string) {
 	g.Helper()
-	p := &pathRig{g.T, g.sim, r}
+	p := &rig{T: g.T, sim: g.sim, relay: r}
 	p.submit("a@contoso.test", []string{"b@example.test"}, []byte("From: a@contoso.test\r\nTo: b@example.test\r\nSubject: s\r\nMIME-Version: 1.0\r\n"+body))
 }
 

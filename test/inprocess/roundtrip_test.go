@@ -74,7 +74,7 @@ func TestRoundTrip(t *testing.T) {
 
 // checkRoundTrip compares what arrived with the author's meaning and with two
 // readings, and tells whether go-message had one.
-func (p *pathRig) checkRoundTrip(want *generated, got simulator.Message) bool {
+func (p *rig) checkRoundTrip(want *generated, got simulator.Message) bool {
 	p.Helper()
 	if got.Subject != want.subject {
 		p.Errorf("subject %q, want %q", got.Subject, want.subject)
@@ -100,7 +100,7 @@ func (p *pathRig) checkRoundTrip(want *generated, got simulator.Message) bool {
 	return true
 }
 
-func (p *pathRig) checkFile(got simulator.Attachment, want generatedFile) {
+func (p *rig) checkFile(got simulator.Attachment, want generatedFile) {
 	p.Helper()
 	if want.name != "" && got.Name != want.name || got.Name == "" {
 		p.Errorf("attachment's name %q, want %q", got.Name, want.name)
@@ -113,7 +113,7 @@ func (p *pathRig) checkFile(got simulator.Attachment, want generatedFile) {
 	}
 }
 
-func (p *pathRig) compare(reader string, arrived, read reading) {
+func (p *rig) compare(reader string, arrived, read reading) {
 	p.Helper()
 	if arrived.html != read.html && read.text != "" || sameLines(arrived.text) != sameLines(read.text) {
 		p.Errorf("the body is (html %v)\n%q\n%s reads (html %v)\n%q", arrived.html, shorten(arrived.text), reader, read.html, shorten(read.text))
@@ -124,7 +124,7 @@ func (p *pathRig) compare(reader string, arrived, read reading) {
 }
 
 // parse is our own reading of the message as it was handed over.
-func (p *pathRig) parse(raw []byte) reading {
+func (p *rig) parse(raw []byte) reading {
 	p.Helper()
 	m, err := mime.Parse(bytes.NewReader(raw), int64(len(raw)), mime.DefaultLimits())
 	if err != nil {

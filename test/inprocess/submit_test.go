@@ -13,7 +13,7 @@ import (
 )
 
 // transaction is an SMTP client that shows the answers.
-func (p *pathRig) transaction() *textproto.Conn {
+func (p *rig) transaction() *textproto.Conn {
 	p.Helper()
 	c, err := textproto.Dial("tcp", p.relay.Address("127.0.0.1:0"))
 	if err == nil {
@@ -26,7 +26,7 @@ func (p *pathRig) transaction() *textproto.Conn {
 	return c
 }
 
-func (p *pathRig) ask(c *textproto.Conn, code int, format string, args ...any) string {
+func (p *rig) ask(c *textproto.Conn, code int, format string, args ...any) string {
 	p.Helper()
 	if err := c.PrintfLine(format, args...); err != nil {
 		p.Fatal(err)
@@ -39,7 +39,7 @@ func (p *pathRig) ask(c *textproto.Conn, code int, format string, args ...any) s
 }
 
 // submit hands over one message in a session of its own and returns its queue ID.
-func (p *pathRig) submit(from string, to []string, raw []byte) (id string) {
+func (p *rig) submit(from string, to []string, raw []byte) (id string) {
 	p.Helper()
 	c := p.transaction()
 	defer c.Close()
@@ -51,7 +51,7 @@ func (p *pathRig) submit(from string, to []string, raw []byte) (id string) {
 }
 
 // data sends the message of an open transaction.
-func (p *pathRig) data(c *textproto.Conn, raw []byte) (id string) {
+func (p *rig) data(c *textproto.Conn, raw []byte) (id string) {
 	p.Helper()
 	p.ask(c, 354, "DATA")
 	raw = bytes.ReplaceAll(raw, []byte("\r\n."), []byte("\r\n..")) // RFC 5321 section 4.5.2
@@ -74,7 +74,7 @@ func (p *pathRig) data(c *textproto.Conn, raw []byte) (id string) {
 }
 
 // finished waits for the message's end.
-func (p *pathRig) finished(id string) queue.Record {
+func (p *rig) finished(id string) queue.Record {
 	p.Helper()
 	for range 24000 {
 		r, _, err := p.relay.Store.Get(p.Context(), id)
@@ -92,7 +92,7 @@ func (p *pathRig) finished(id string) queue.Record {
 }
 
 // wantSent is finished for a message that has to go by a certain path.
-func (p *pathRig) wantSent(id, path string) queue.Record {
+func (p *rig) wantSent(id, path string) queue.Record {
 	p.Helper()
 	r := p.finished(id)
 	if took := graphmail.StepsOf(r.Progress).Path; r.State != queue.Sent || took != path {
@@ -103,7 +103,7 @@ func (p *pathRig) wantSent(id, path string) queue.Record {
 
 // lastSend is the newest entry of the ledger, of which there must be n, and the item
 // that was sent; found is false if it is gone.
-func (p *pathRig) lastSend(n int) (d simulator.Delivery, item simulator.Message, found bool) {
+func (p *rig) lastSend(n int) (d simulator.Delivery, item simulator.Message, found bool) {
 	p.Helper()
 	ledger := p.sim.Ledger()
 	if len(ledger) != n {

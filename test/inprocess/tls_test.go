@@ -302,6 +302,7 @@ func TestExternal(t *testing.T) {
 // The metric tells of each listener with TLS when its certificate ends, and of none
 // that a reload has removed.
 func TestExpiryMetric(t *testing.T) {
+	t.Parallel()
 	const name = "graphrelay_tls_certificate_expiry_timestamp_seconds"
 	rig := startTLS(t, `{name: starttls, address: "127.0.1.1:0", tls: starttls}`,
 		`{name: implicit-own, address: "127.0.1.2:0", tls: implicit, cert_file: ecdsa.crt, key_file: ecdsa.key}`)

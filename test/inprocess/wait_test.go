@@ -53,7 +53,7 @@ func TestWaitForDelivery(t *testing.T) {
 const guardTime = 30 * time.Second
 
 // answer sends a message and returns the whole answer to it.
-func (p *pathRig) answer(raw string) (string, time.Duration) {
+func (p *rig) answer(raw string) (string, time.Duration) {
 	p.Helper()
 	c := p.transaction()
 	defer c.Close()
@@ -71,7 +71,7 @@ func (p *pathRig) answer(raw string) (string, time.Duration) {
 	return line, time.Since(start)
 }
 
-func (p *pathRig) checkWaited(state queue.State, bounce bool) {
+func (p *rig) checkWaited(state queue.State, bounce bool) {
 	p.Helper()
 	var list []queue.Record
 	for range 3000 {
