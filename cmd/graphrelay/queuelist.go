@@ -19,7 +19,7 @@ func (l *listFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&l.states, "state", "", "list only messages in these `states`, separated by commas, or all (default: all but sent)")
 	fs.StringVar(&l.from, "from", "", "list only messages whose envelope sender contains this `text`")
 	fs.StringVar(&l.to, "to", "", "list only messages with a recipient that contains this `text`")
-	fs.StringVar(&l.lane, "lane", "", "list only messages of this `lane`, connection/mailbox, or of a connection")
+	fs.StringVar(&l.lane, "lane", "", "list only messages of this `lane`, written as connection/mailbox, or of a whole connection")
 	fs.StringVar(&l.reason, "reason", "", "list only messages that wait or failed for this `reason`")
 	fs.DurationVar(&l.older, "older", 0, "list only messages that were received longer ago than this")
 	fs.IntVar(&l.limit, "limit", 1000, "list at most this many messages, the oldest first")
