@@ -7,13 +7,7 @@
 // message nor send it. The package knows nothing of SMTP sessions, of MIME or of Graph.
 package queue
 
-import (
-	"encoding/json"
-	"errors"
-	"time"
-
-	"graphrelay/relay/reason"
-)
+import "errors"
 
 // The errors that callers distinguish; every other error is a fault of the storage.
 var (
@@ -27,216 +21,41 @@ var (
 	ErrState    = errors.New("not possible in the message's present state")
 )
 
-// State of a message. A message is Queued, Deferred or Held until it ends as
-// Sent or Failed; while a node works on it, it is Delivering.
-type State string
-
-// The states of a message.
-const (
-	Queued     State = "queued"
-	Delivering State = "delivering"
-	Deferred   State = "deferred"
-	Held       State = "held"
-	Sent       State = "sent"
-	Failed     State = "failed"
-)
-
-// States lists every state, in the order of a message's life.
-func States() []State { return []State{Queued, Delivering, Deferred, Held, Sent, Failed} }
-
-// Envelope is MAIL FROM and RCPT TO (RFC 5321 section 2.3.1). From is empty for
-// the null reverse-path.
-type Envelope struct {
-	From string   `json:"from"`
-	To   []string `json:"to"`
-	UTF8 bool     `json:"utf8,omitempty"` // SMTPUTF8 was asked for (RFC 6531)
-	DSN  DSN      `json:"dsn,omitzero"`
+// Queue is the queue on a storage. It implements Intake, Work, Warnings, Cleanups,
+// Inspector and Controller.
+type Queue struct {
+	Inspector
+	storage  Storage
+	capacity capacity
+	wake     chan struct{}
 }
 
-// DSN is what the client asked about delivery status notifications (RFC 3461).
-// The zero value asks for nothing in particular.
-type DSN struct {
-	Return     string                  `json:"ret,omitempty"`   // RET, section 4.3: FULL or HDRS
-	EnvelopeID string                  `json:"envid,omitempty"` // ENVID, section 4.4, decoded
-	Recipients map[string]RecipientDSN `json:"recipients,omitempty"`
+var _ interface {
+	Intake
+	Work
+	Warnings
+	Cleanups
+	Inspector
+	Controller
+} = (*Queue)(nil)
+
+// New returns the queue on s.
+func New(s Storage) *Queue {
+	return &Queue{Inspector: s, storage: s, capacity: capacity{storage: s}, wake: make(chan struct{}, 1)}
 }
 
-// RecipientDSN is what the client asked for one recipient, named as in Envelope.To.
-type RecipientDSN struct {
-	Notify   []string `json:"notify,omitempty"` // NOTIFY, section 4.1: NEVER, or of SUCCESS, FAILURE and DELAY
-	Original string   `json:"orcpt,omitempty"`  // ORCPT, section 4.2: "type;address", the address decoded
-}
+// Healthy returns nil while the queue can take mail.
+func (q *Queue) Healthy() error { return q.storage.Healthy() }
 
-// Entry is what is known of a message when it is accepted.
-type Entry struct {
-	Envelope  Envelope
-	Lane      Lane
-	From      string // the address that is shown as From; empty: the header's own
-	Sender    string // the address that sends on behalf of From: a sender rule's, or the Sender field's where the client may use it
-	ReplyTo   string // added as Reply-To where the message has none
-	Signature string // the name of the signature to add, or empty
-	Subject   string
-	MessageID string
-	Listener  string
-	User      string // empty when the client did not authenticate
-	Client    string // IP address
-	Trace     int64  // bytes in front of the message that the relay added to it
-}
+// Close waits for what is being committed and closes the storage.
+func (q *Queue) Close() error { return q.storage.Close() }
 
-// Progress is what a worker has recorded about a message: a document of its own, which
-// the queue keeps and does not read, and the facts that the queue acts on. The document
-// may hold secrets; never log it.
-type Progress struct {
-	Document json.RawMessage `json:",omitempty"`
-	// Leftover: the worker may have left something outside that has to be cleaned up if
-	// the message is deleted. Each claim sets it durably, and a Save or Finish can clear
-	// it again; a claimed Task has it as it was before the claim.
-	Leftover bool
-	// InDoubt: the message may have been delivered, so it is not reported as delayed.
-	InDoubt bool
-}
+// Wake implements Work.
+func (q *Queue) Wake() <-chan struct{} { return q.wake }
 
-// Event is one line of a message's history.
-type Event struct {
-	At        time.Time `json:"at"`
-	What      string    `json:"what"`
-	Detail    string    `json:"detail,omitempty"`
-	RequestID string    `json:"request_id,omitempty"` // Graph's request-id
-}
-
-// Record is a message as the queue keeps it.
-type Record struct {
-	ID       string
-	Received time.Time
-	Size     int64 // bytes as stored
-	Entry
-	Status
-}
-
-// Status is the part of a record that changes.
-type Status struct {
-	State    State
-	Due      time.Time     // when a queued or deferred message is to be tried
-	Reason   reason.Reason // or empty
-	Detail   string
-	Attempts int
-	Warned   bool // the sender was told of the delay, or is not to be
-	Finished time.Time
-	Progress Progress
-
-	// For the queue itself.
-	Node       string // that has claimed the message
-	Fence      int64  // counts up with each claim and each action of an operator
-	StartTag   int64  // the order among the queued messages of its lane
-	HasContent bool
-}
-
-// Receipt is what counts of a message against its client's rates.
-type Receipt struct {
-	Received   time.Time
-	Sender     string // of the envelope
-	From       string // From, ReplyTo, User and Client as in Entry
-	ReplyTo    string
-	User       string
-	Client     string
-	Recipients int
-}
-
-// Ref names a claim: the message and the fence under which it was claimed.
-type Ref struct {
-	ID    string
-	Fence int64
-}
-
-// Task is a claimed message.
-type Task struct {
-	Record
-	Ref Ref
-}
-
-// Outcome ends a claim.
-type Outcome struct {
-	State    State // Sent, Deferred, Held, Failed; Queued gives it back untouched
-	Due      time.Time
-	Reason   reason.Reason
-	Detail   string
-	Uncount  bool // the attempt does not count
-	Discard  bool // the content of a failed message is removed: its client still has it
-	Progress Progress
-	Events   []Event
-	// Cleanup: the message ended and may have left something behind, which the commit
-	// that ends the claim records for NextCleanup.
-	Cleanup bool
-	// Notification is a message of the relay's own about this one. It is queued in the
-	// commit that ends the claim: with it or not at all.
-	Notification *Submission
-}
-
-// Submission is a small message of the relay's own, whole in memory.
-type Submission struct {
-	ID string // from NewID
-	Entry
-	Body   []byte
-	Events []Event
-}
-
-// Cleanup is a record of what an ended or deleted message may have left behind.
-type Cleanup struct {
-	Record
-	Since time.Time
-}
-
-// CleanupTime is how long a cleanup may be worked on after it was read. A retry of the
-// message ends its cleanup and makes the message wait for twice as long, so that
-// nothing the retry makes is removed by a cleanup still at work.
-const CleanupTime = time.Minute
-
-// Filter selects records; zero fields select everything. Texts are compared
-// without regard to case, From and To as a part of the address.
-type Filter struct {
-	States []State
-	From   string // in the envelope's sender
-	To     string // in a recipient of the envelope
-	Lane   string // as Lane.String returns it; without a mailbox, all of that connection and principal
-	Reason reason.Reason
-	Before time.Time // received before
-	Limit  int       // 0: 1,000
-}
-
-// Action is what an operator may do with a message.
-type Action string
-
-// The actions of an operator.
-const (
-	Hold    Action = "hold"    // queued, deferred or delivering -> held
-	Release Action = "release" // held -> queued
-	Retry   Action = "retry"   // deferred, held or failed -> queued now, one with a cleanup a little later; ends the pauses of its lane that no operator asked for
-	Delete  Action = "delete"  // anything but delivering; nothing remains
-)
-
-// LaneStatus is a lane as an operator sees it. A pause of all lanes of a connection is
-// shown as a lane without a mailbox.
-type LaneStatus struct {
-	Lane
-	Messages    map[State]int64 // that have not ended
-	Oldest      time.Time       // receipt of the oldest of them
-	PausedUntil time.Time       // zero: not paused
-	PausedFor   reason.Reason
-}
-
-// Forever is the end of a pause without an end.
-var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// Retention bounds what is kept of messages that have ended.
-type Retention struct {
-	Sent         time.Duration // the delivery log, by age
-	SentMessages int64         // and by count
-	Failed       time.Duration // failed messages, with their content
-}
-
-// Stats counts the queue.
-type Stats struct {
-	Messages map[State]int64
-	Bytes    int64     // of messages that are not sent
-	Oldest   time.Time // receipt of the oldest message that is queued, deferred, delivering or held
+func (q *Queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
 }

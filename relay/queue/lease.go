@@ -1,0 +1,53 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+// Renew implements Work.
+func (q *Queue) Renew(ctx context.Context, node string, lease time.Duration) (released int, err error) {
+	err = q.storage.Update(ctx, func(tx Tx) (err error) {
+		now := time.Now()
+		if err := tx.SetLease(node, now.Add(lease)); err != nil {
+			return err
+		}
+		if released, err = release(tx, now, now); err != nil {
+			return err
+		}
+		return tx.Shrink()
+	})
+	if released > 0 {
+		q.signal()
+	}
+	return released, err
+}
+
+// Recover gives back every claim. It is for the start of the only process that uses the
+// storage: no worker of an earlier one lives.
+func (q *Queue) Recover(ctx context.Context) error {
+	return q.storage.Update(ctx, func(tx Tx) error {
+		_, err := release(tx, Forever, time.Now())
+		return err
+	})
+}
+
+// release gives back the claims of nodes whose lease has ended at a time.
+func release(tx Tx, ended, now time.Time) (int, error) {
+	ids, err := tx.Abandoned(ended)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		s, err := tx.Status(id)
+		if err != nil {
+			return 0, err
+		}
+		s.State, s.Due, s.Node = Queued, now, ""
+		s.Fence++
+		if err := tx.SetStatus(id, s); err != nil {
+			return 0, err
+		}
+	}
+	return len(ids), nil
+}
