@@ -55,6 +55,34 @@ func MailboxRefused(err error) bool {
 	return is(err, func(e *Error) bool { return e.Class == ClassMailbox })
 }
 
+// AccessDenied reports whether the application, or the signed-in user, lacks a permission
+// for the mailbox or the directory (auth-limit-mailbox-access).
+func AccessDenied(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonAccessDenied })
+}
+
+// MailboxUnknown reports whether Graph knows no such mailbox.
+func MailboxUnknown(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonMailbox })
+}
+
+// Unreachable reports whether no answer came from Graph or from the sign-in.
+func Unreachable(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonNetwork })
+}
+
+// CredentialRefused reports whether the credential, or its right to use the mailbox, was
+// refused, rather than that it could not be checked.
+func CredentialRefused(err error) bool {
+	return is(err, func(e *Error) bool {
+		switch e.Reason {
+		case ReasonAuth, ReasonMailbox, ReasonNotConnected, ReasonAccessDenied:
+			return true
+		}
+		return false
+	})
+}
+
 // NotStarted reports whether Graph put the request off before it began with it: 503 with
 // Retry-After is how it throttles. Where the effect can be looked up, do not rely on it.
 func NotStarted(err error) bool {

@@ -14,7 +14,8 @@ var questions = map[string]func(error) bool{
 	"Ambiguous": graph.Ambiguous, "Temporary": graph.Temporary, "NotFound": graph.NotFound, "MessageRefused": graph.MessageRefused,
 	"Invalid": graph.Invalid, "SendAsDenied": graph.SendAsDenied, "MailboxRefused": graph.MailboxRefused, "NotStarted": graph.NotStarted,
 	"MaybeTooLarge": graph.MaybeTooLarge, "TooSmallForSession": graph.TooSmallForSession, "SessionLost": graph.SessionLost,
-	"Inconclusive": graph.Inconclusive, "TimedOut": graph.TimedOut,
+	"Inconclusive": graph.Inconclusive, "TimedOut": graph.TimedOut, "AccessDenied": graph.AccessDenied, "MailboxUnknown": graph.MailboxUnknown,
+	"Unreachable": graph.Unreachable, "CredentialRefused": graph.CredentialRefused,
 }
 
 func TestQuestions(t *testing.T) {
@@ -25,9 +26,9 @@ func TestQuestions(t *testing.T) {
 		"nil":   {nil, nil},
 		"other": {errors.New("disk full"), nil},
 		"no connection": {&graph.Error{Class: graph.ClassConnection, Reason: graph.ReasonNetwork},
-			[]string{"Inconclusive"}},
+			[]string{"Inconclusive", "Unreachable"}},
 		"reset": {&graph.Error{Class: graph.ClassTemporary, Reason: graph.ReasonNetwork, Ambiguous: true},
-			[]string{"Ambiguous", "Inconclusive", "Temporary", "TimedOut"}},
+			[]string{"Ambiguous", "Inconclusive", "Temporary", "TimedOut", "Unreachable"}},
 		"canceled": {&graph.Error{Class: graph.ClassTemporary, Reason: graph.ReasonCanceled, Ambiguous: true},
 			[]string{"Ambiguous", "Inconclusive", "Temporary"}},
 		"server failed": {&graph.Error{Status: 500, Class: graph.ClassTemporary, Reason: graph.ReasonUnavailable, Ambiguous: true},
@@ -41,7 +42,7 @@ func TestQuestions(t *testing.T) {
 		"item missing": {&graph.Error{Status: 404, Class: graph.ClassTemporary, Reason: graph.ReasonItemNotFound},
 			[]string{"NotFound", "Temporary"}},
 		"mailbox missing": {&graph.Error{Status: 404, Class: graph.ClassMessage, Reason: graph.ReasonMailbox},
-			[]string{"MessageRefused"}},
+			[]string{"CredentialRefused", "MailboxUnknown", "MessageRefused"}},
 		"recipients": {&graph.Error{Status: 400, Class: graph.ClassMessage, Reason: graph.ReasonRecipients},
 			[]string{"MessageRefused"}},
 		"invalid": {&graph.Error{Status: 400, Class: graph.ClassMessage, Reason: graph.ReasonInvalid},
@@ -53,7 +54,9 @@ func TestQuestions(t *testing.T) {
 		"send denied": {&graph.Error{Status: 403, Class: graph.ClassMessage, Reason: graph.ReasonSendDenied},
 			[]string{"MessageRefused", "SendAsDenied"}},
 		"access denied": {&graph.Error{Status: 403, Class: graph.ClassMailbox, Reason: graph.ReasonAccessDenied},
-			[]string{"MailboxRefused"}},
+			[]string{"AccessDenied", "CredentialRefused", "MailboxRefused"}},
+		"not connected": {&graph.Error{Class: graph.ClassMailbox, Reason: graph.ReasonNotConnected},
+			[]string{"CredentialRefused", "Inconclusive", "MailboxRefused"}},
 		"session over": {fmt.Errorf("attachment 1: %w", &graph.Error{Status: 404, Class: graph.ClassTemporary, Reason: graph.ReasonSession}),
 			[]string{"SessionLost", "Temporary"}},
 	} {

@@ -11,7 +11,6 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/relay/config"
-	"graphrelay/relay/connection"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
 )
@@ -85,7 +84,7 @@ func (p *Policy) signedIn(ctx context.Context, who smtpd.Identity, name string, 
 	switch {
 	case err == nil:
 		p.guard.succeeded(who.Client, name)
-	case errors.Is(err, errWrongPassword), connection.CredentialRefused(err):
+	case errors.Is(err, errWrongPassword), graph.CredentialRefused(err):
 		sleep(ctx, p.guard.failed(who.Client, name))
 		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: reason.Auth,
 			Text: "Wrong user name or password"}

@@ -45,7 +45,6 @@ func (c *Check) fault(err error, advice string) {
 
 // remedy returns what to do about an error that does not say so itself.
 func remedy(err error) string {
-	var e *graph.Error
 	var proxy *graph.ProxyError
 	var cert *tls.CertificateVerificationError
 	switch {
@@ -53,7 +52,7 @@ func remedy(err error) string {
 		return ""
 	case errors.As(err, &cert):
 		return "if a gateway or proxy of your own opens the TLS on the way, name its authority in ca_file"
-	case errors.As(err, &e) && e.Reason == graph.ReasonNetwork:
+	case graph.Unreachable(err):
 		return "check the network, the proxy, and cloud or endpoints"
 	}
 	return cmp.Or(graph.Advice(err), "check sign_in, tenant, cloud, client_id and the client secret or certificate (it may have expired) in the Entra admin center")
@@ -170,13 +169,12 @@ func (c *Check) lookUp(ctx context.Context, client *graph.Client, of *config.Con
 	}
 	address := cmp.Or(c.Mailbox, "postmaster@"+of.Domains[0])
 	user, _, err := client.FindUser(ctx, address)
-	var e *graph.Error
 	switch {
 	case err == nil && c.Mailbox != "":
 		c.Directory, c.key = "readable", user.ID
 	case err == nil || errors.Is(err, graph.ErrNoUser):
 		c.Directory = "readable"
-	case errors.As(err, &e) && e.Reason == graph.ReasonAccessDenied:
+	case graph.AccessDenied(err):
 		c.Directory = "denied"
 		c.warn("the application is not allowed to read the directory: grant it User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off")
 	default:
@@ -188,13 +186,12 @@ func (c *Check) lookUp(ctx context.Context, client *graph.Client, of *config.Con
 // probe looks into the mailbox.
 func (c *Check) probe(ctx context.Context, client *graph.Client) {
 	_, err := client.Mailbox(cmp.Or(c.key, c.Mailbox)).Probe(ctx)
-	var e *graph.Error
 	switch {
 	case err == nil:
 		c.Readable = true
-	case errors.As(err, &e) && e.Reason == graph.ReasonAccessDenied:
+	case graph.AccessDenied(err):
 		c.fault(fmt.Errorf("mailbox %s: %w", c.Mailbox, err), "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put the mailbox into the scope of its RBAC for Applications, which takes up to two hours")
-	case errors.As(err, &e) && e.Reason == graph.ReasonMailbox:
+	case graph.MailboxUnknown(err):
 		c.fault(fmt.Errorf("mailbox %s: %w", c.Mailbox, err), "check the address: it has to be the primary one of a mailbox in this tenant, with a licence")
 	default:
 		c.fault(fmt.Errorf("mailbox %s: %w", c.Mailbox, err), remedy(err))

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -169,8 +168,7 @@ func tryCredential(ctx context.Context, client *graph.Client, credential, mailbo
 		return err
 	}
 	_, err := client.Mailbox(mailbox).Probe(ctx)
-	var e *graph.Error
-	if errors.As(err, &e) && e.Reason == graph.ReasonAccessDenied && maySendOnly(credential, mailbox) {
+	if graph.AccessDenied(err) && maySendOnly(credential, mailbox) {
 		return nil
 	}
 	return err
@@ -183,16 +181,6 @@ func tryCredential(ctx context.Context, client *graph.Client, credential, mailbo
 func maySendOnly(token, mailbox string) bool {
 	c := claimsOf(token)
 	return slices.Contains(strings.Fields(c.Scope), "Mail.Send") && strings.EqualFold(c.UPN, mailbox)
-}
-
-// CredentialRefused reports whether err says that a credential was refused, rather
-// than that it could not be checked.
-func CredentialRefused(err error) bool {
-	var e *graph.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	return slices.Contains([]graph.Reason{graph.ReasonAuth, graph.ReasonMailbox, graph.ReasonNotConnected, graph.ReasonAccessDenied}, e.Reason)
 }
 
 // Lane returns the lane by which a principal sends as address: from the mailbox that
