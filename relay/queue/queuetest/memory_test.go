@@ -1,0 +1,217 @@
+package queuetest_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/queuetest"
+	"graphrelay/relay/reason"
+)
+
+// TestMemory runs the suite on a storage that keeps all in memory and knows no rule of
+// the queue: what the suite expects has to come from package queue.
+func TestMemory(t *testing.T) {
+	var mu sync.Mutex
+	stored := map[string]*memory{} // by directory
+	queuetest.Run(t, func(t *testing.T, dir string) *queue.Queue {
+		mu.Lock()
+		defer mu.Unlock()
+		if stored[dir] == nil {
+			stored[dir] = &memory{tx: tx{map[string]message{}, map[queue.LaneID]lane{}, map[tagOf]int64{}, map[queue.Lane]pause{}, map[string]time.Time{}, map[string]queue.Cleanup{}}}
+		}
+		q := queue.New(stored[dir])
+		if err := q.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return q
+	})
+}
+
+// memory implements queue.Storage. Its tx is what is committed.
+type memory struct {
+	mu sync.Mutex
+	tx
+}
+
+// tx implements queue.Tx.
+type tx struct {
+	messages map[string]message
+	lanes    map[queue.LaneID]lane
+	tags     map[tagOf]int64
+	pauses   map[queue.Lane]pause
+	leases   map[string]time.Time
+	cleanups map[string]queue.Cleanup
+}
+
+type message struct {
+	queue.Record
+	lane   queue.LaneID
+	body   []byte
+	events []queue.Event
+}
+
+type lane struct {
+	queue.Lane
+	served       time.Time
+	deferredNext bool
+	virtualTime  int64
+}
+
+type tagOf struct {
+	lane   queue.LaneID
+	source string
+}
+
+type pause struct {
+	until time.Time
+	why   reason.Reason
+}
+
+func (m *memory) Update(_ context.Context, fn func(queue.Tx) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := tx{maps.Clone(m.messages), maps.Clone(m.lanes), maps.Clone(m.tags), maps.Clone(m.pauses), maps.Clone(m.leases), maps.Clone(m.cleanups)}
+	err := fn(&t)
+	if err == nil {
+		m.tx = t
+	}
+	return err
+}
+
+func (m *memory) Healthy() error { return nil }
+func (m *memory) Close() error   { return nil }
+
+// content implements queue.Content.
+type content struct{ bytes.Buffer }
+
+func (m *memory) NewContent(string) queue.Content { return &content{} }
+
+func (m *memory) ContentOf(_ string, body []byte) queue.Content {
+	return &content{*bytes.NewBuffer(body)}
+}
+
+func (m *memory) Space() (free, size int64, err error) { return 1 << 40, 1 << 40, nil }
+
+func (c *content) Size() int64    { return int64(c.Len()) }
+func (c *content) Sync() error    { return nil }
+func (c *content) Discard() error { return nil }
+
+// body implements queue.Body.
+type body struct{ *bytes.Reader }
+
+func (body) Close() error { return nil }
+func (body) Check() error { return nil }
+
+func (m *memory) Open(_ context.Context, id string) (queue.Body, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.messages[id].HasContent {
+		return nil, queue.ErrNotFound
+	}
+	return body{bytes.NewReader(m.messages[id].body)}, nil
+}
+
+// find returns the messages that are wanted, oldest first.
+func (t *tx) find(wanted func(message) bool) (list []queue.Record) {
+	for _, m := range t.messages {
+		if wanted(m) {
+			list = append(list, m.Record)
+		}
+	}
+	slices.SortFunc(list, func(a, b queue.Record) int { return a.Received.Compare(b.Received) })
+	return list
+}
+
+func contains(s, part string) bool {
+	return strings.Contains(strings.ToLower(s), strings.ToLower(part))
+}
+
+func (m *memory) List(_ context.Context, f queue.Filter) ([]queue.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.find(func(x message) bool {
+		return (len(f.States) == 0 || slices.Contains(f.States, x.State)) && contains(x.Envelope.From, f.From) &&
+			slices.ContainsFunc(x.Envelope.To, func(to string) bool { return contains(to, f.To) }) &&
+			(f.Lane == "" || f.Lane == x.Lane.String() || f.Lane == x.Lane.Whole().String()) &&
+			(f.Reason == "" || f.Reason == x.Reason) && (f.Before.IsZero() || x.Received.Before(f.Before))
+	})
+	if f.Limit > 0 {
+		list = list[:min(f.Limit, len(list))]
+	}
+	return list, nil
+}
+
+func (m *memory) Get(_ context.Context, id string) (queue.Record, []queue.Event, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, err := m.Record(id)
+	return r, m.messages[id].events, err
+}
+
+func (m *memory) Receipts(_ context.Context, since time.Time, each func(queue.Receipt)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.find(func(x message) bool { return !x.Received.Before(since) }) {
+		each(queue.Receipt{Received: r.Received, Sender: r.Envelope.From, From: r.From, ReplyTo: r.ReplyTo, User: r.User, Client: r.Client, Recipients: len(r.Envelope.To)})
+	}
+	return nil
+}
+
+func ended(m message) bool { return m.State == queue.Sent || m.State == queue.Failed }
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (m *memory) Stats(context.Context) (queue.Stats, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	st := queue.Stats{Messages: map[queue.State]int64{}}
+	for _, x := range m.messages {
+		st.Messages[x.State]++
+		if x.State != queue.Sent {
+			st.Bytes += x.Size
+		}
+		if !ended(x) {
+			st.Oldest = earlier(st.Oldest, x.Received)
+		}
+	}
+	return st, nil
+}
+
+func (m *memory) Lanes(context.Context) ([]queue.LaneStatus, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[queue.Lane]queue.LaneStatus{}
+	status := func(l queue.Lane) queue.LaneStatus {
+		if s, ok := all[l]; ok {
+			return s
+		}
+		return queue.LaneStatus{Lane: l, Messages: map[queue.State]int64{}}
+	}
+	for _, x := range m.messages {
+		if s := status(x.Lane); !ended(x) {
+			s.Messages[x.State]++
+			s.Oldest = earlier(s.Oldest, x.Received)
+			all[x.Lane] = s
+		}
+	}
+	for l, p := range m.pauses {
+		if s := status(l); p.until.After(time.Now()) {
+			s.PausedUntil, s.PausedFor = p.until, p.why
+			all[l] = s
+		}
+	}
+	return slices.SortedFunc(maps.Values(all), func(a, b queue.LaneStatus) int { return cmp.Compare(a.String(), b.String()) }), nil
+}

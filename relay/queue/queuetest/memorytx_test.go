@@ -1,0 +1,277 @@
+package queuetest_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
+)
+
+// pausedUntil returns the end of the pauses that apply to a lane.
+func (t *tx) pausedUntil(l queue.Lane) time.Time {
+	until := t.pauses[l].until
+	if whole := t.pauses[l.Whole()].until; whole.After(until) {
+		until = whole
+	}
+	return until
+}
+
+// first returns the first message of a lane in a state, and its position in the lane.
+func (t *tx) first(lane queue.LaneID, s queue.State, less func(a, b queue.Record) bool) (first queue.Record, err error) {
+	err = queue.ErrNotFound
+	for _, m := range t.messages {
+		if m.lane == lane && m.State == s && (err != nil || less(m.Record, first)) {
+			first, err = m.Record, nil
+		}
+	}
+	return first, err
+}
+
+func (t *tx) NextQueued(lane queue.LaneID) (queue.Record, error) {
+	return t.first(lane, queue.Queued, func(a, b queue.Record) bool {
+		return a.StartTag < b.StartTag || a.StartTag == b.StartTag && a.ID < b.ID
+	})
+}
+
+func (t *tx) NextDeferred(lane queue.LaneID, now time.Time) (queue.Record, error) {
+	r, err := t.first(lane, queue.Deferred, func(a, b queue.Record) bool { return a.Due.Before(b.Due) })
+	if err == nil && r.Due.After(now) {
+		err = queue.ErrNotFound
+	}
+	return r, err
+}
+
+// firstDue returns when the first message of a lane falls due, the zero Time if none waits.
+func (t *tx) firstDue(lane queue.LaneID) time.Time {
+	if _, err := t.NextQueued(lane); err == nil {
+		return time.Unix(1, 0)
+	}
+	r, _ := t.NextDeferred(lane, queue.Forever)
+	return r.Due
+}
+
+func (m *memory) NextDue(context.Context) (next time.Time, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, l := range m.lanes {
+		due := m.firstDue(id)
+		if due.IsZero() {
+			continue
+		}
+		if until := m.pausedUntil(l.Lane); until.After(due) {
+			due = until
+		}
+		next = earlier(next, due)
+	}
+	return next, nil
+}
+
+func (t *tx) ReadyLanes(now time.Time) (ready []queue.ReadyLane, err error) {
+	for id, l := range t.lanes {
+		due := t.firstDue(id)
+		if due.IsZero() || due.After(now) || t.pausedUntil(l.Lane).After(now) {
+			continue
+		}
+		busy := t.find(func(m message) bool { return m.lane == id && m.State == queue.Delivering })
+		ready = append(ready, queue.ReadyLane{ID: id, Lane: l.Lane, InDelivery: len(busy), DeferredNext: l.deferredNext})
+	}
+	slices.SortFunc(ready, func(a, b queue.ReadyLane) int { return t.lanes[a.ID].served.Compare(t.lanes[b.ID].served) })
+	return ready, nil
+}
+
+func (t *tx) Served(id queue.LaneID, now time.Time, deferredNext bool, tag int64) error {
+	l := t.lanes[id]
+	l.served, l.deferredNext, l.virtualTime = now, deferredNext, max(l.virtualTime, tag)
+	t.lanes[id] = l
+	return nil
+}
+
+func (t *tx) Flow(l queue.Lane, sender, client string) (queue.Flow, error) {
+	id := queue.LaneID(len(t.lanes))
+	for known, other := range t.lanes {
+		if other.Lane == l {
+			id = known
+		}
+	}
+	if _, ok := t.lanes[id]; !ok {
+		t.lanes[id] = lane{Lane: l}
+	}
+	tag := func(source string) int64 {
+		if tag, ok := t.tags[tagOf{id, source}]; ok {
+			return tag
+		}
+		return -1
+	}
+	return queue.Flow{Lane: id, VirtualTime: t.lanes[id].virtualTime, Sender: tag(sender), Client: tag(client)}, nil
+}
+
+func (t *tx) SetTag(lane queue.LaneID, source string, tag int64) error {
+	t.tags[tagOf{lane, source}] = tag
+	return nil
+}
+
+func (t *tx) DropTags(int) (int, error) {
+	maps.DeleteFunc(t.tags, func(of tagOf, tag int64) bool { return tag < t.lanes[of.lane].virtualTime })
+	return 0, nil
+}
+
+func (m *memory) Unwarned(_ context.Context, before time.Time, unpaused bool, limit int) ([]queue.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.find(func(x message) bool {
+		return (x.State == queue.Queued || x.State == queue.Deferred) && !x.Received.After(before) && !x.Warned && !x.Progress.InDoubt &&
+			!(unpaused && m.pausedUntil(x.Lane).After(time.Now()))
+	})
+	return list[:min(limit, len(list))], nil
+}
+
+func (m *memory) Paused(_ context.Context, l queue.Lane) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pausedUntil(l).After(time.Now()), nil
+}
+
+func (m *memory) NextCleanup(_ context.Context, after string) (queue.Cleanup, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(m.cleanups)) {
+		if id > after {
+			return m.cleanups[id], nil
+		}
+	}
+	return queue.Cleanup{}, queue.ErrNotFound
+}
+
+func (m *memory) Ended(_ context.Context, s queue.State, before time.Time, finished bool, limit int) (ids []string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.find(func(x message) bool {
+		return x.State == s && !x.Received.After(before) && (!finished || !x.Finished.After(before))
+	}) {
+		ids = append(ids, r.ID)
+	}
+	return ids[:min(limit, len(ids))], nil
+}
+
+func (m *memory) SentBeyond(_ context.Context, keep int64) (time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sent := m.find(func(x message) bool { return x.State == queue.Sent })
+	if beyond := len(sent) - int(keep); beyond > 0 {
+		return sent[beyond-1].Received, nil
+	}
+	return time.Time{}, nil
+}
+
+func (t *tx) Insert(r queue.Record, lane queue.LaneID, c queue.Content) error {
+	if _, taken := t.messages[r.ID]; taken {
+		return errors.New("the ID is taken")
+	}
+	t.messages[r.ID] = message{Record: r, lane: lane, body: slices.Clone(c.(*content).Bytes())}
+	return nil
+}
+
+func (t *tx) Record(id string) (queue.Record, error) {
+	m, ok := t.messages[id]
+	if !ok {
+		return queue.Record{}, queue.ErrNotFound
+	}
+	return m.Record, nil
+}
+
+func (t *tx) Status(id string) (queue.Status, error) {
+	r, err := t.Record(id)
+	return r.Status, err
+}
+
+// change replaces a message by what fn makes of it.
+func (t *tx) change(id string, fn func(*message)) {
+	m := t.messages[id]
+	fn(&m)
+	t.messages[id] = m
+}
+
+func (t *tx) SetStatus(id string, s queue.Status) error {
+	t.change(id, func(m *message) { m.Status = s })
+	return nil
+}
+
+func (t *tx) SaveProgress(ref queue.Ref, p queue.Progress) error {
+	if m := t.messages[ref.ID]; m.State != queue.Delivering || m.Fence != ref.Fence {
+		return queue.ErrFenced
+	}
+	t.change(ref.ID, func(m *message) { m.Progress = p })
+	return nil
+}
+
+func (t *tx) AddEvents(id string, events ...queue.Event) error {
+	t.change(id, func(m *message) { m.events = slices.Concat(m.events, events) })
+	return nil
+}
+
+func (t *tx) Remove(id string) error {
+	delete(t.messages, id)
+	return nil
+}
+
+func (t *tx) ExtendPause(l queue.Lane, until time.Time, why reason.Reason) error {
+	if until.After(t.pauses[l].until) {
+		t.pauses[l] = pause{until, why}
+	}
+	return nil
+}
+
+func (t *tx) Pause(l queue.Lane) (reason.Reason, error) {
+	if p := t.pauses[l]; p.until.After(time.Now()) {
+		return p.why, nil
+	}
+	return "", queue.ErrNotFound
+}
+
+func (t *tx) EndPause(l queue.Lane) error {
+	delete(t.pauses, l)
+	return nil
+}
+
+func (t *tx) EndPauses(l queue.Lane, keep reason.Reason) error {
+	maps.DeleteFunc(t.pauses, func(of queue.Lane, p pause) bool { return (of == l || of == l.Whole()) && p.why != keep })
+	return nil
+}
+
+func (t *tx) EndDeferral(l queue.Lane, why reason.Reason, now time.Time) error {
+	for _, r := range t.find(func(m message) bool {
+		return m.State == queue.Deferred && m.Reason == why && m.Due.After(now) && (m.Lane == l || m.Lane.Whole() == l)
+	}) {
+		t.change(r.ID, func(m *message) { m.Due = now })
+	}
+	return nil
+}
+
+func (t *tx) SetLease(node string, until time.Time) error {
+	t.leases[node] = until
+	return nil
+}
+
+func (t *tx) Abandoned(now time.Time) (ids []string, err error) {
+	for _, r := range t.find(func(m message) bool { return m.State == queue.Delivering && !t.leases[m.Node].After(now) }) {
+		ids = append(ids, r.ID)
+	}
+	return ids, nil
+}
+
+func (t *tx) AddCleanup(c queue.Cleanup) error {
+	t.cleanups[c.ID] = c
+	return nil
+}
+
+func (t *tx) RemoveCleanup(id string) (bool, error) {
+	_, was := t.cleanups[id]
+	delete(t.cleanups, id)
+	return was, nil
+}
+
+func (t *tx) Shrink() error { return nil }
