@@ -10,7 +10,7 @@ import (
 	"graphrelay/test/harness"
 )
 
-// notification is how Python's own parser reads one.
+// notification is a delivery status notification as Python's parser reads it.
 type notification struct {
 	Type       string
 	Defects    []string
@@ -21,8 +21,8 @@ type notification struct {
 	Returned   string
 }
 
-// TestBounce has a device's message refused, kills the relay, and wants one bounce
-// that another program can read.
+// TestBounce has a device's message refused and kills the relay. There must be one
+// bounce, and another program must be able to read it.
 func TestBounce(t *testing.T) {
 	t.Parallel()
 	python := harness.NeedTool(t, "python3")

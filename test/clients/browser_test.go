@@ -8,7 +8,8 @@ import (
 	"graphrelay/test/harness"
 )
 
-// An owner connects a mailbox in a browser, and a mail client sends with what the page gave.
+// An owner connects a mailbox in a browser, and a mail client sends with the user and
+// password that the page shows.
 func TestConnectInBrowser(t *testing.T) {
 	t.Parallel()
 	node, chromium := harness.NeedTool(t, "node"), harness.NeedTool(t, "chromium-headless-shell")

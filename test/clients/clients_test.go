@@ -130,7 +130,7 @@ func sendCurl(t *testing.T, s submission) {
 	if s.listener != "devices" {
 		args = append(args, "--ssl-reqd", "--cacert", s.authority(), "--user", harness.CRMUser+":"+harness.CRMPassword, "--login-options", "AUTH="+s.mechanism)
 	}
-	// The header is that of the message that compose makes.
+	// The header is the one that Compose writes.
 	header, _, _ := strings.Cut(s.sample.Compose(harness.RFC2231Name), "\r\nMIME-Version")
 	for h := range strings.SplitSeq(strings.ReplaceAll(header, "\r\n ", " "), "\r\n") {
 		args = append(args, "--header", h)
@@ -153,7 +153,7 @@ func curlForm(t *testing.T, s harness.Sample) []string {
 	return form
 }
 
-// sendNetSMTP does what an application with Go's stock client does.
+// sendNetSMTP sends with Go's standard client.
 func sendNetSMTP(t *testing.T, s submission) {
 	message := []byte(s.sample.Compose(harness.EncodedWordName))
 	c, err := smtp.Dial(s.relay.Address[s.listener])

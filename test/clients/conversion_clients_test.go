@@ -31,7 +31,7 @@ func named(addresses ...string) []simulator.Address {
 	return list
 }
 
-// spec writes what a client's script is to send.
+// spec writes the content that a client's script sends, as JSON, and returns the path.
 func spec(t *testing.T, content map[string]any) string {
 	t.Helper()
 	b, err := json.Marshal(content)
@@ -41,8 +41,8 @@ func spec(t *testing.T, content map[string]any) string {
 	return harness.SaveText(t, string(b))
 }
 
-// sendInvitation lets Nodemailer make alternatives, a picture and an invitation. As
-// a draft it would be no invitation any more.
+// sendInvitation has Nodemailer compose alternatives, a picture and an invitation. A
+// draft could not carry the invitation.
 func sendInvitation(t *testing.T, relay *harness.Relay, from string) arrival {
 	node := harness.NeedTool(t, "node")
 	if _, err := os.Stat("testdata/nodemailer/node_modules/nodemailer"); err != nil {
@@ -69,7 +69,7 @@ func sendInvitation(t *testing.T, relay *harness.Relay, from string) arrival {
 	}
 }
 
-// checkInvitation looks for the part that makes mail programs show buttons (RFC 6047
+// checkInvitation looks for the part for which mail programs show their buttons (RFC 6047
 // section 2.4).
 func checkInvitation(t *testing.T, sim *harness.Sim, got simulator.Message) {
 	found := 0
@@ -86,7 +86,8 @@ func checkInvitation(t *testing.T, sim *harness.Sim, got simulator.Message) {
 	}
 }
 
-// sendEmailMessage lets Python's email.message make everything that it can.
+// sendEmailMessage has Python's email.message compose every kind of part that it
+// supports.
 func sendEmailMessage(t *testing.T, relay *harness.Relay, from string) arrival {
 	python := harness.NeedTool(t, "python3")
 	image := harness.NewFile(t, "Größe.png", "image/png", harness.Picture())
@@ -146,7 +147,7 @@ func sendMutt(t *testing.T, relay *harness.Relay, from string) arrival {
 	}
 }
 
-// leaf is a part that holds no others.
+// leaf is a part without parts of its own.
 type leaf struct {
 	kind       string
 	parameters map[string]string

@@ -15,13 +15,13 @@ import (
 	"graphrelay/test/harness"
 )
 
-// What the samples in testdata/conversion have attached.
+// The attachments of the samples in testdata/conversion.
 var (
 	samplePDF = []byte("%PDF-1.4\r\n%\xe2\xe3\xcf\xd3\r\nAngebot\r\n%%EOF\r\n")
 	sampleJPG = []byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xd9")
 )
 
-// arrival is what a mailbox must hold of a message.
+// arrival is the message that a mailbox must hold in the end.
 type arrival struct {
 	from        simulator.Address
 	subject     string
@@ -61,7 +61,7 @@ func (a arrival) check(t *testing.T, sim *harness.Sim, relay *harness.Relay, got
 	}
 }
 
-// record is what `queue show --json` tells of a message.
+// record is the part of graphrelay queue show --json that the tests read.
 type record struct {
 	ID      string `json:"id"`
 	Subject string `json:"subject"`
@@ -72,7 +72,7 @@ type record struct {
 	} `json:"events"`
 }
 
-// sentRecord finds the record of the message with this subject once it is sent.
+// sentRecord waits until the message with this subject is sent, and returns its record.
 func sentRecord(t *testing.T, r *harness.Relay, subject string) record {
 	t.Helper()
 	var found record
@@ -108,8 +108,7 @@ func (a arrival) checkReport(t *testing.T, relay *harness.Relay) {
 	}
 }
 
-// TestConversion sends what clients other than those of TestClients make, and looks at
-// all that arrives.
+// TestConversion sends messages of further clients, and checks all that arrives.
 func TestConversion(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
@@ -132,7 +131,7 @@ func TestConversion(t *testing.T) {
 	}
 }
 
-// sendFile sends one of the samples to recipients that its header need not name.
+// sendFile sends one of the samples. Its header need not name the recipients.
 func sendFile(t *testing.T, relay *harness.Relay, name, from string, to ...string) {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("testdata", "conversion", name))

@@ -13,15 +13,15 @@ import (
 	"graphrelay/test/harness"
 )
 
-// forDevices makes the contract's listener for devices one of the profile legacy, for a
-// network that is not this machine.
+// forDevices gives the contract's listener for devices the profile legacy and a network
+// beyond this machine.
 var forDevices = []harness.Edit{
 	harness.Replace("auth: none                        # none", "auth: optional                        # none"),
 	harness.Replace("networks: [127.0.0.0/8]", "networks: [192.168.1.0/24]\n    proxy_networks: [127.0.0.1]\n    profile: legacy\n    add_domain: printers.local"),
 	harness.Replace("senders:                              #", "senders:\n  - {match: \"*@localhost\", mailbox: crm@contoso.test, reply_to: none}   #"),
 }
 
-// dialDevice connects as a device of that network, and says nothing.
+// dialDevice connects as a device of that network, and sends nothing.
 func dialDevice(t *testing.T, r *harness.Relay) *harness.Dialog {
 	t.Helper()
 	nc, err := net.Dial("tcp", r.Address["devices"])
@@ -40,7 +40,7 @@ func dialDevice(t *testing.T, r *harness.Relay) *harness.Dialog {
 	return d
 }
 
-// TestOldDevices speaks as devices do that know little of SMTP, and looks at what the
+// TestOldDevices sends mail as devices with a poor SMTP client do, and checks what the
 // recipients get.
 func TestOldDevices(t *testing.T) {
 	t.Parallel()
@@ -91,7 +91,7 @@ func TestOldDevices(t *testing.T) {
 	} {
 		t.Run(device.name, func(t *testing.T) {
 			d := dialDevice(t, relay)
-			d.Says(t, device.script)
+			d.Script(t, device.script)
 			d.Body(t, device.message)
 			got := sim.Sent(t, device.mailbox, device.name)
 			for _, c := range []struct {
@@ -113,7 +113,7 @@ func TestOldDevices(t *testing.T) {
 	relay.Settled(t)
 }
 
-// What the profile forgives is refused on the others.
+// A listener without the profile refuses what the profile tolerates.
 func TestModernListener(t *testing.T) {
 	t.Parallel()
 	relay := harness.StartRelay(t, harness.StartSim(t))
@@ -122,7 +122,7 @@ func TestModernListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	d.Says(t, "> HELO\n501\n> MAIL FROM:<root>\n501 5.5.2\n> MAIL FROM:<crm@contoso.test>\n250\n> RCPT TO:<postmaster>\n501 5.5.2\n> RCPT TO:<anna@example.com>\n250\n> DATA\n354\n"+
+	d.Script(t, "> HELO\n501\n> MAIL FROM:<root>\n501 5.5.2\n> MAIL FROM:<crm@contoso.test>\n250\n> RCPT TO:<postmaster>\n501 5.5.2\n> RCPT TO:<anna@example.com>\n250\n> DATA\n354\n"+
 		"> "+strings.Repeat("x", 70_000)+"\n> .\n554 5.6.0 A line of the message is longer")
 }
 

@@ -16,15 +16,16 @@ import (
 // webHost is the machine in docs/clients.md.
 const webHost = "web1.contoso.test"
 
-// job is what cron tells root of one.
+// job is a cron job, with the mail that cron sends root about it.
 type job struct{ subject, output, text string }
 
-// debianJob is what Debian's cron writes, in the order in which it does.
+// debianJob returns a job whose mail is as Debian's cron writes it.
 func debianJob(name string) job {
 	return cronJob(name, "MIME-Version: 1.0\n", "Content-Transfer-Encoding: 8bit\n")
 }
 
-// cronieJob is what cronie writes, the cron of Red Hat, SUSE and Arch.
+// cronieJob returns a job whose mail is as cronie writes it, the cron of Red Hat, SUSE
+// and Arch.
 func cronieJob(name string) job { return cronJob(name, "", "Auto-Submitted: auto-generated\n") }
 
 func cronJob(name, before, after string) job {
@@ -35,8 +36,8 @@ func cronJob(name, before, after string) job {
 	return j
 }
 
-// arrival is what becomes of it: root's alias is no address of the header, so it is a
-// Bcc recipient.
+// arrival returns the message that the mailbox must hold. Root's alias is in no header
+// field, and so is a Bcc recipient.
 func (j job) arrival(from string) arrival {
 	return arrival{
 		subject: j.subject, from: simulator.Address{Name: "Cron Daemon", Address: from}, bcc: named("ops@contoso.test"),
@@ -44,8 +45,8 @@ func (j job) arrival(from string) arrival {
 	}
 }
 
-// snippet is a file of docs/clients.md: the indented block that begins with its path.
-// This relay stands in for the example's, and its domain.
+// snippet returns a file that docs/clients.md shows: the indented block that begins with
+// the file's path. The relay's address and domain replace those of the example.
 func snippet(t *testing.T, r *harness.Relay, path string) string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/clients.md")
@@ -68,8 +69,8 @@ func snippet(t *testing.T, r *harness.Relay, path string) string {
 		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "relay.crt")).Replace(text.String())
 }
 
-// asSendmail makes msmtp the command sendmail of somebody whose mail comes from an
-// address: its path, and its environment.
+// asSendmail sets msmtp up as the command sendmail of a user with the given address. It
+// returns the command's path and its environment.
 func asSendmail(t *testing.T, relay *harness.Relay, from string) (command string, env []string) {
 	t.Helper()
 	home := t.TempDir()
@@ -110,7 +111,7 @@ func sendCronie(t *testing.T, relay *harness.Relay, from string) arrival {
 	return want
 }
 
-// sendPHP lets PHP's mail() make a message with the sendmail of its machine.
+// sendPHP sends with PHP's mail(), which runs sendmail.
 func sendPHP(t *testing.T, relay *harness.Relay, from string) arrival {
 	php := harness.NeedTool(t, "php")
 	sendmail, env := asSendmail(t, relay, from)
@@ -130,9 +131,9 @@ func sendPHP(t *testing.T, relay *harness.Relay, from string) arrival {
 	}
 }
 
-// sendPowerShell says what .NET's SmtpClient says for Send-MailMessage -UseSsl: the
-// mechanism in lower case, the user's name in the same line, a blank line before the
-// end of the data, and QUIT without waiting for the answer.
+// sendPowerShell sends as .NET's SmtpClient does for Send-MailMessage -UseSsl: with the
+// mechanism in lower case, the user's name in the same line, a blank line before the end
+// of the data, and without waiting for the answer to QUIT.
 func sendPowerShell(t *testing.T, relay *harness.Relay, from string) arrival {
 	raw, err := os.ReadFile("testdata/conversion/powershell.eml")
 	if err != nil {

@@ -14,14 +14,15 @@ import (
 // unpackedServers is where .ci/install leaves the mail servers that are not installed.
 const unpackedServers = "/opt/graphrelay-test"
 
-// machine is a host with a mail server as its users have it: the commands that run on
-// it find the server's package in /usr and /etc, and files of the test there and in /var.
+// machine is a host with a mail server. Commands that run on it find the server's package
+// in /usr and /etc, and the test's files in /etc and /var.
 type machine struct {
 	dir    string // holds etc and var
 	server string // the package, unpacked
 }
 
-// newMachine makes one. Accounts are the system users that the package brings.
+// newMachine returns a machine. Accounts are the system users that the server's package
+// creates.
 func newMachine(t *testing.T, server string, accounts ...string) *machine {
 	t.Helper()
 	m := &machine{dir: harness.ServerDir(t), server: filepath.Join(unpackedServers, server)}
@@ -53,8 +54,7 @@ func newMachine(t *testing.T, server string, accounts ...string) *machine {
 	return m
 }
 
-// accountID is the user and the group of a machine's mail server. Nothing else runs
-// as that.
+// accountID is the user and group ID of a machine's mail server. Nothing else uses it.
 const accountID = 65501
 
 func (m *machine) mkdir(t *testing.T, name string) {
@@ -64,7 +64,7 @@ func (m *machine) mkdir(t *testing.T, name string) {
 	}
 }
 
-// write makes a file of the machine.
+// write writes a file of the machine.
 func (m *machine) write(t *testing.T, path, text string) {
 	t.Helper()
 	m.mkdir(t, filepath.Dir(path))
@@ -73,7 +73,8 @@ func (m *machine) write(t *testing.T, path, text string) {
 	}
 }
 
-// command runs on the machine: in a mount namespace of its own, which ends with it.
+// command returns a command that runs on the machine: in a mount namespace of its own,
+// which ends with the command.
 func (m *machine) command(name string, args ...string) *exec.Cmd {
 	const enter = `echo ` + webHost + ` > /proc/sys/kernel/hostname
 mount -t overlay -o lowerdir="$1/etc:$2/etc:/etc" overlay /etc
@@ -84,7 +85,7 @@ exec "$@"`
 	return exec.Command("unshare", append([]string{"--mount", "--uts", "sh", "-ec", enter, "sh", m.dir, m.server, name}, args...)...)
 }
 
-// run is command to its end.
+// run runs a command on the machine and waits for its end.
 func (m *machine) run(t *testing.T, stdin, name string, args ...string) {
 	t.Helper()
 	cmd := m.command(name, args...)
@@ -94,7 +95,7 @@ func (m *machine) run(t *testing.T, stdin, name string, args ...string) {
 	}
 }
 
-// trust makes the relay's certificate the only authority.
+// trust makes the relay's certificate the machine's only authority.
 func (m *machine) trust(t *testing.T, relay *harness.Relay) {
 	t.Helper()
 	authority, err := os.ReadFile(filepath.Join(relay.Dir, "relay.crt"))

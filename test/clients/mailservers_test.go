@@ -12,18 +12,18 @@ import (
 	"graphrelay/test/harness"
 )
 
-// mailServer sends all that it is given to a relay: as docs/clients.md has it, with
+// mailServer sends all its mail to a relay, set up as docs/clients.md shows, with
 // STARTTLS and a password.
 type mailServer interface {
-	// sendmail is the command that local programs hand their mail to.
+	// sendmail runs the command to which local programs hand their mail.
 	sendmail(t *testing.T, message string, args ...string)
-	// retry tries again at once what was put off.
+	// retry sends deferred mail again at once.
 	retry(t *testing.T)
 	Log(t *testing.T) string
 }
 
-// TestMailServers lets each server send three messages, the first of which the relay
-// cannot take at once, and what cron tells root.
+// TestMailServers has each server send three messages, the first of which the relay
+// defers, and the mail of a cron job.
 func TestMailServers(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
@@ -70,13 +70,13 @@ func TestMailServers(t *testing.T) {
 	}
 }
 
-// local is the message as local programs write it: with a Bcc field, which the server
-// is to take away, and line feeds.
+// local returns the message as local programs write it: with line feeds, and with a Bcc
+// field, which the server must remove.
 func local(s harness.Sample) string {
 	return "Bcc: " + strings.Join(s.Bcc, ", ") + "\n" + strings.ReplaceAll(s.Compose(harness.RFC2231Name), "\r\n", "\n")
 }
 
-// fill fills the queue and keeps it full.
+// fillQueue fills the queue and pauses its delivery.
 func fillQueue(t *testing.T, r *harness.Relay, room int) {
 	t.Helper()
 	r.PauseAll(t)
@@ -85,7 +85,7 @@ func fillQueue(t *testing.T, r *harness.Relay, room int) {
 	}
 }
 
-// drain makes room again.
+// drainQueue resumes the delivery and waits until the queue is empty.
 func drainQueue(t *testing.T, r *harness.Relay) {
 	t.Helper()
 	if got := r.QueueCommand(t, "resume", "contoso"); got.Status != 0 {
@@ -179,7 +179,7 @@ func startOpenSMTPD(t *testing.T, relay *harness.Relay) mailServer {
 	return s
 }
 
-// control runs a program with the group that its file gives it on other machines.
+// control runs a program with the group that its set-group-ID bit gives it elsewhere.
 func (s openSMTPD) control(t *testing.T, stdin string, program ...string) {
 	s.run(t, stdin, "setpriv", append([]string{"--regid", "opensmtpq", "--clear-groups"}, program...)...)
 }

@@ -14,17 +14,17 @@ import (
 	"graphrelay/test/harness"
 )
 
-// secured is the part that is signed or encrypted (RFC 8551 section 3.1, RFC 3156
-// section 3). It holds what relays like to change: a From line, lines of dots, long
-// lines, and what looks like a header.
+// secured is the part that is signed or encrypted (RFC 8551 section 3.1, RFC 3156 section
+// 3). It has what relays tend to change: a line that begins with From, lines of dots,
+// long lines, and text that looks like a header.
 const secured = "Content-Type: multipart/mixed; boundary=\"inner\"\r\n\r\npreamble\r\n--inner\r\n" +
 	"Content-Type: text/plain;   charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" +
 	"Pay 100 EUR to J=C3=B6rg.=20\r\nFrom now on\r\n.\r\n..\r\nBcc: nobody\r\n\r\n--inner\r\n" +
 	"Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=\"=?utf-8?Q?=C3=BC?=.bin\"\r\n" +
 	"Content-Transfer-Encoding: base64\r\n\r\nAAECAwQF\r\n\r\n--inner--\r\n"
 
-// cipher is one way to secure mail. seal makes the MIME fields and the body, open
-// checks a message and returns what was secured.
+// cipher is a way to secure mail. seal returns the MIME fields and the body; open checks
+// a message and returns the secured part.
 type cipher struct {
 	name   string
 	seal   func(t *testing.T) string
@@ -32,8 +32,8 @@ type cipher struct {
 	tamper func(t *testing.T, message []byte) []byte
 }
 
-// TestSecureMail sends signed and encrypted mail on its way, and has it verified and
-// decrypted by the programs that made it.
+// TestSecureMail sends signed and encrypted mail. The programs that made it must be able
+// to verify and decrypt what arrives.
 func TestSecureMail(t *testing.T) {
 	t.Parallel()
 	ciphers := append(smime(t), pgp(t)...)
@@ -84,7 +84,8 @@ func (c cipher) check(t *testing.T, when string, message []byte) {
 	}
 }
 
-// run is a program's output; its complaints are in the error.
+// run returns a program's output. The error contains what the program wrote to standard
+// error.
 func run(stdin []byte, name string, args ...string) ([]byte, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = bytes.NewReader(stdin)
@@ -106,12 +107,12 @@ func mustRun(t *testing.T, stdin []byte, name string, args ...string) []byte {
 	return out
 }
 
-// withCRLF makes every line end CRLF.
+// withCRLF returns the text with CRLF as line ends.
 func withCRLF(b []byte) string {
 	return strings.ReplaceAll(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n", "\r\n")
 }
 
-// smime is S/MIME by OpenSSL: detached and opaque signatures, and encryption.
+// smime returns S/MIME by OpenSSL: detached and opaque signatures, and encryption.
 func smime(t *testing.T) []cipher {
 	t.Helper()
 	openssl := harness.NeedTool(t, "openssl")
@@ -142,7 +143,7 @@ func smime(t *testing.T) []cipher {
 	}
 }
 
-// changeText changes one byte of what was signed in the open.
+// changeText changes one byte of text that was signed in clear.
 func changeText(t *testing.T, message []byte) []byte {
 	t.Helper()
 	if bytes.Count(message, []byte("Pay 100 EUR")) != 1 {
@@ -151,8 +152,8 @@ func changeText(t *testing.T, message []byte) []byte {
 	return bytes.Replace(message, []byte("Pay 100 EUR"), []byte("Pay 900 EUR"), 1)
 }
 
-// changeBase64 changes content of a message that is one base64 part: a text, or a
-// byte in the middle.
+// changeBase64 returns a function that changes a message of one base64 part: it replaces
+// a text, or a byte in the middle if from is empty.
 func changeBase64(from, to string) func(t *testing.T, message []byte) []byte {
 	return func(t *testing.T, message []byte) []byte {
 		t.Helper()
@@ -170,7 +171,7 @@ func changeBase64(from, to string) func(t *testing.T, message []byte) []byte {
 	}
 }
 
-// pgp is PGP/MIME (RFC 3156) by GnuPG.
+// pgp returns PGP/MIME (RFC 3156) by GnuPG.
 func pgp(t *testing.T) []cipher {
 	t.Helper()
 	gpg := harness.NeedTool(t, "gpg")

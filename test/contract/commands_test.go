@@ -8,7 +8,7 @@ import (
 	"graphrelay/test/harness"
 )
 
-// TestQueueUsage wants exit status 2 for a wrong command line.
+// TestQueueUsage expects exit status 2 for a wrong command line.
 func TestQueueUsage(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "missing.yaml")
@@ -22,7 +22,7 @@ func TestQueueUsage(t *testing.T) {
 	}
 }
 
-// TestVersion wants version, commit and Go version.
+// TestVersion expects the version, the commit and the Go version.
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	got := harness.Command(t, "", "version")
@@ -31,7 +31,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestDemo runs the command that the project is shown with.
+// TestDemo runs the demonstration once.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	got := harness.Command(t, "", "demo", "--once")

@@ -9,7 +9,7 @@ import (
 	"graphrelay/test/harness"
 )
 
-// TestBrokenConfigurations wants exit status 2, and file and line of the fault.
+// TestBrokenConfigurations expects exit status 2, and the file and line of the fault.
 func TestBrokenConfigurations(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
@@ -45,7 +45,7 @@ func TestBrokenConfigurations(t *testing.T) {
 	}
 }
 
-// TestSecondRelay wants a refusal, not two relays on one queue.
+// TestSecondRelay starts a second relay on the same queue, which must refuse to start.
 func TestSecondRelay(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)

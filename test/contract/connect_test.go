@@ -10,7 +10,7 @@ import (
 	"graphrelay/test/harness"
 )
 
-// submitAs sends with the user of a connected mailbox.
+// submitAs sends a message as the SMTP user of a connected mailbox.
 func submitAs(t *testing.T, r *harness.Relay, user, password, subject string) {
 	t.Helper()
 	d, err := r.DialOnly("submission")
@@ -28,7 +28,7 @@ func submitAs(t *testing.T, r *harness.Relay, user, password, subject string) {
 }
 
 // An owner connects a mailbox with a device code, sends, and connects it again after the
-// consent was revoked; what was held goes out.
+// consent was revoked. The mail that was held in between is sent.
 func TestConnectCommand(t *testing.T) {
 	t.Parallel()
 	sim := harness.ServeSim(t, simulator.Options{DeviceInterval: time.Second})

@@ -11,8 +11,8 @@ import (
 	"graphrelay/test/harness"
 )
 
-// TestContractCopies keeps the copies of the contract's files equal to it, where
-// it is there to compare with.
+// TestContractCopies compares the copies of the contract's files with the contract, if it
+// is there.
 func TestContractCopies(t *testing.T) {
 	for copied, original := range map[string]string{
 		harness.ContractConfig: "relay.yaml",
@@ -35,8 +35,8 @@ func TestContractCopies(t *testing.T) {
 	}
 }
 
-// TestContractConfig checks the contract's configuration as it stands, beside a
-// certificate.
+// TestContractConfig checks the contract's configuration as it stands, with only a
+// certificate added.
 func TestContractConfig(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -9,8 +9,8 @@ import (
 	"graphrelay/test/harness"
 )
 
-// TestLanes pauses and resumes a lane of a running relay by hand, and lists its mail
-// in every way.
+// TestLanes pauses and resumes a lane of a running relay, and lists its mail with every
+// filter.
 func TestLanes(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)

@@ -1,4 +1,4 @@
-// Package contract checks what the outside may rely on: the command line, the configuration, the
+// Package contract checks what users rely on: the command line, the configuration, the
 // metrics, the service unit, and that secrets stay hidden.
 package contract
 

@@ -10,8 +10,8 @@ import (
 	"graphrelay/test/harness"
 )
 
-// TestMetrics brings about everything that is counted, has promtool read the
-// result, and looks for each metric of the contract.
+// TestMetrics causes every event that is counted. Every metric of the contract must be
+// there, and promtool must accept the result.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
@@ -42,7 +42,7 @@ func TestMetrics(t *testing.T) {
 	t.Run("promtool", func(t *testing.T) { harness.Tool(t, text, harness.NeedTool(t, "promtool"), "check", "metrics") })
 }
 
-// Each metric is there from the start, before anything has happened to be counted.
+// Every metric is there from the start, before anything was counted.
 func TestMetricsOfAFreshStart(t *testing.T) {
 	t.Parallel()
 	relay := harness.StartRelay(t, harness.StartSim(t))

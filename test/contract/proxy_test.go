@@ -11,9 +11,9 @@ import (
 	"graphrelay/test/harness"
 )
 
-// A proxy that does not take the password gives check one line, which says what to do
-// and shows no password, even where the proxy repeats it. This machine is reached
-// without the proxy of the environment.
+// If a proxy does not accept the password, check prints one line. It says what to do and
+// shows no password, even if the proxy repeats it. This machine is reached without the
+// proxy of the environment.
 func TestCheckThroughProxy(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, password, _ := parseProxyAuth(r)
@@ -44,7 +44,7 @@ func TestCheckThroughProxy(t *testing.T) {
 	}
 }
 
-// parseProxyAuth reads the user and password that a proxy was given.
+// parseProxyAuth returns the user and password that a client sent to a proxy.
 func parseProxyAuth(r *http.Request) (user, password string, ok bool) {
 	asked := &http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
 	return asked.BasicAuth()

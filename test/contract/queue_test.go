@@ -11,15 +11,15 @@ import (
 	"graphrelay/test/harness"
 )
 
-// oddMessage has what a careless export would change: dots, long lines, raw
-// UTF-8, tabs, and spaces at the ends of lines.
+// oddMessage returns a message with all that a careless export would change: dots, long
+// lines, raw UTF-8, tabs, and spaces at the ends of lines.
 func oddMessage(subject string) string {
 	return "From: <crm@contoso.test>\r\nTo: <anna@example.com>\r\nSubject: " + subject + "\r\nX-Odd:  two  spaces \r\n\tfolded\r\n" +
 		"Content-Type: text/plain; charset=utf-8\r\n\r\n.\r\n..\r\n.dot\r\nこんにちは \t\r\n" + strings.Repeat("long ", 1000) + "\r\n\r\n\r\n"
 }
 
-// TestQueueCommands steers messages that cannot be delivered for the moment, with
-// the relay running and with the relay stopped.
+// TestQueueCommands controls messages that cannot be delivered at the moment, with the
+// relay running and with the relay stopped.
 func TestQueueCommands(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"running", "stopped"} {
@@ -85,7 +85,7 @@ func steer(t *testing.T, stopped bool) {
 	wantState(t, relay, keep, "sent")
 }
 
-// wantState shows a message and compares its state.
+// wantState fails the test unless the message has one of the states.
 func wantState(t *testing.T, r *harness.Relay, id string, states ...string) {
 	t.Helper()
 	got := r.QueueCommand(t, "show", id, "--json")
@@ -108,7 +108,7 @@ func checkExport(t *testing.T, r *harness.Relay, id, want string) {
 	}
 }
 
-// checkTexts looks at the forms for people.
+// checkTexts checks the output without --json.
 func checkTexts(t *testing.T, r *harness.Relay, id string) {
 	t.Helper()
 	for _, args := range [][]string{{"list"}, {"show", id}} {
@@ -118,7 +118,7 @@ func checkTexts(t *testing.T, r *harness.Relay, id string) {
 	}
 }
 
-// checkUnknown wants exit status 1 and one line for an ID that is not there.
+// checkUnknown expects exit status 1 and one line for an unknown ID.
 func checkUnknown(t *testing.T, r *harness.Relay) {
 	t.Helper()
 	for _, action := range []string{"show", "hold", "release", "retry", "delete", "export"} {

@@ -25,7 +25,7 @@ import (
 	"graphrelay/test/harness"
 )
 
-// secretConfig has the ways to sign in that leave something to be found.
+// secretConfig has every way to sign in that involves a secret.
 const secretConfig = `
 hostname: relay.contoso.test
 data_dir: ./data
@@ -54,7 +54,7 @@ admin: {address: %[3]q}
 log: {level: debug}
 `
 
-// secretRig collects what can be seen of a relay.
+// secretRig collects everything that a relay shows.
 type secretRig struct {
 	*testing.T
 	*harness.Relay
@@ -71,7 +71,7 @@ func (s *secretRig) write(name, text string) {
 	}
 }
 
-// run runs a command and keeps what it shows.
+// run runs a command and records its output.
 func (s *secretRig) run(args ...string) harness.Result {
 	s.Helper()
 	got := harness.Command(s.T, "", append(args, "--config", s.Config)...)
@@ -79,7 +79,7 @@ func (s *secretRig) run(args ...string) harness.Result {
 	return got
 }
 
-// submit signs in as other programs do whose command line does not show the password.
+// submit sends a message without a program whose command line would show the password.
 func (s *secretRig) submit(user, password, from, subject string) error {
 	c, err := smtp.Dial(s.Address["submission"])
 	if err != nil {
@@ -135,8 +135,8 @@ func (s *secretRig) connectByPage(mailbox string) string {
 	return string(password[1])
 }
 
-// Of the secrets that pass through the relay none is found in a log, an error, a metric, a
-// page, a command's output, the arguments of a process, or on the disk in clear.
+// No secret that passes through the relay appears in a log, an error, a metric, a page, a
+// command's output or the arguments of a process, or in clear on the disk.
 func TestSecretsStayHidden(t *testing.T) {
 	const appSecret, ownersSecret, wrongSecret, crm = "Xz8Q~secret-of-the-app", "Yw7R~secret-of-the-owners", "Zv6S~secret-that-is-wrong", harness.CRMPassword
 	sim := simulator.New(simulator.Options{SendDelay: -1, RevokeRotated: true, DeviceInterval: time.Second, Apps: []simulator.App{
@@ -172,7 +172,7 @@ func TestSecretsStayHidden(t *testing.T) {
 		t.Error("another's password was taken")
 	}
 
-	// What goes wrong is told in more words.
+	// Errors are reported in more words than success.
 	secrets := sim.Secrets()
 	sim.RevokeTokens()
 	sim.Revoke("anna@contoso.test")
@@ -242,7 +242,7 @@ func (s *secretRig) lookAtProcesses() {
 	}
 }
 
-// lookAtDisk reads all that the relay has written: the files that it was given are beside.
+// lookAtDisk reads every file that the relay has written.
 func (s *secretRig) lookAtDisk() {
 	s.Helper()
 	err := filepath.WalkDir(filepath.Join(s.Dir, "data"), func(path string, d fs.DirEntry, err error) error {

@@ -15,9 +15,9 @@ import (
 
 const serviceUnit = "../../deploy/graphrelay.service"
 
-// TestServiceUnit has systemd check its unit: that it knows each setting, and that
-// the service is exposed to little. 10.0 is the most, and what a unit without any
-// restriction gets is 9.6.
+// TestServiceUnit has systemd check the unit: it must know every setting, and its
+// exposure score must be low. 10.0 is the highest score, and a unit without any
+// restriction has 9.6.
 func TestServiceUnit(t *testing.T) {
 	t.Parallel()
 	analyze := harness.NeedTool(t, "systemd-analyze")
@@ -33,7 +33,7 @@ func TestServiceUnit(t *testing.T) {
 	harness.Tool(t, "", analyze, "security", "--no-pager", "--offline=true", "--threshold=20", path)
 }
 
-// TestNoShellOuts: the relay starts no program, so there is none to be fooled.
+// TestNoShellOuts checks that the relay starts no programs.
 func TestNoShellOuts(t *testing.T) {
 	t.Parallel()
 	imports := harness.Tool(t, "", harness.NeedTool(t, "go"), "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "graphrelay/...")
@@ -50,8 +50,8 @@ func TestNoShellOuts(t *testing.T) {
 	}
 }
 
-// TestNotify listens in systemd's place: it hears that the relay is ready when it
-// takes mail, and of each reload and the stop.
+// TestNotify listens in systemd's place. The relay must notify it when it accepts mail,
+// and of each reload and of the stop.
 func TestNotify(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "notify")
 	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
@@ -92,7 +92,7 @@ func TestNotify(t *testing.T) {
 		t.Errorf("serve ended with status %d", relay.Status())
 	}
 
-	// Nobody listens: that is no reason not to serve.
+	// The relay serves even if the socket is not there.
 	if err := os.Remove(socket); err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"graphrelay/test/harness"
 )
 
-// TestCrash kills the relay again and again, while it takes mail and while it
-// delivers. Everything that had a 250 is sent once, and no draft remains.
+// TestCrash kills the relay several times, while it accepts mail and while it delivers.
+// Every message that had a 250 is sent once, and no draft remains.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t, "--latency", "250ms")

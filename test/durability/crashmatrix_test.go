@@ -18,15 +18,15 @@ import (
 
 var kills = flag.Int("kills", 26, "how often TestCrashMatrix kills the relay")
 
-// crossing is a kind of request at whose start or end the relay is killed.
+// crossing is a kind of request before or after which the relay is killed.
 type crossing struct {
 	name  string
 	match func(r *http.Request) bool
 	after bool // once it has had its effect, before the answer arrives
 }
 
-// crossings come in such an order that what only follows a crash is asked after the one
-// that makes it so.
+// crossings returns all of them. Requests that only follow a crash stand behind the
+// crossing that causes them.
 func crossings() (list []crossing) {
 	in := func(method, suffix string) func(*http.Request) bool {
 		return func(r *http.Request) bool { return r.Method == method && strings.HasSuffix(r.URL.Path, suffix) }
@@ -94,7 +94,7 @@ func proxyTo(t *testing.T, target string) *httputil.ReverseProxy {
 	}
 }
 
-// cross kills the relay if that is what is waited for.
+// cross kills the relay if it waits for this request.
 func (g *guillotine) cross(r *http.Request, after bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -106,7 +106,7 @@ func (g *guillotine) cross(r *http.Request, after bool) {
 	}
 }
 
-// begin starts the relay, to be killed at the crossing; nil waits for none.
+// begin starts the relay, to be killed at the crossing, unless that is nil.
 func (g *guillotine) begin(t *testing.T, relay *harness.Relay, c *crossing) (fell <-chan struct{}) {
 	t.Helper()
 	g.mu.Lock() // its first request waits until it can be killed
@@ -116,8 +116,8 @@ func (g *guillotine) begin(t *testing.T, relay *harness.Relay, c *crossing) (fel
 	return g.fell
 }
 
-// TestCrashMatrix kills the relay before and after every kind of request to Graph, and
-// at random instants, while mail with attachments flows. Everything that had a 250 is
+// TestCrashMatrix kills the relay before and after every kind of request to Graph, and at
+// random instants, while mail with attachments flows. Every message that had a 250 is
 // sent once, and no draft remains.
 func TestCrashMatrix(t *testing.T) {
 	t.Parallel()

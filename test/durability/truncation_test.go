@@ -20,7 +20,7 @@ type cut struct {
 	end  func(d *harness.Dialog) error
 }
 
-// cuts lists the ways that a listener's clients have.
+// cuts returns the ways that the clients of a listener have.
 func cuts(listener string) []cut {
 	list := []cut{
 		{"close", func(d *harness.Dialog) error { return d.TCP.Close() }},
@@ -37,7 +37,7 @@ func cuts(listener string) []cut {
 
 const truncatedHeader = "From: <crm@contoso.test>\r\nTo: <anna@example.com>\r\nSubject: truncated\r\n\r\n"
 
-// bodies that end too early; each begins with the command that announces them.
+// truncatedBodies are bodies that end too early. Each begins with its command.
 var truncatedBodies = map[string]string{
 	"data":               "DATA\r\n" + truncatedHeader + "Hello,\r\nthis is only the beg",
 	"data-whole-lines":   "DATA\r\n" + truncatedHeader + "Hello,\r\nthis is the first line\r\n",
@@ -55,8 +55,8 @@ var truncatedBodies = map[string]string{
 	"bdat-second":        fmt.Sprintf("BDAT %d\r\n", len(truncatedHeader)) + truncatedHeader + "BDAT 50 LAST\r\nonly",
 }
 
-// TestTruncated ends connections in the middle of messages: no client reads 250
-// for a part of a message, and no part becomes one.
+// TestTruncated ends connections in the middle of messages. The relay must not answer 250
+// to a part of a message, nor queue it.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
@@ -78,8 +78,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// beginBody sends the envelope and what there is of the body, which begins with its
-// command.
+// beginBody sends the envelope and a truncated body.
 func beginBody(relay *harness.Relay, listener, body string) (*harness.Dialog, error) {
 	d, err := relay.Dial(listener)
 	if err == nil {
@@ -101,7 +100,7 @@ func beginBody(relay *harness.Relay, listener, body string) (*harness.Dialog, er
 	return d, err
 }
 
-// truncate sends what there is of the body, ends, and reads on.
+// truncate sends a truncated body, ends the connection, and reads the answers.
 func truncate(t *testing.T, relay *harness.Relay, listener string, c cut, body string) {
 	d, err := beginBody(relay, listener, body)
 	if err != nil {
@@ -118,7 +117,7 @@ func truncate(t *testing.T, relay *harness.Relay, listener string, c cut, body s
 	}
 }
 
-// answers reads all that comes until the connection ends.
+// answers returns all answers until the end of the connection.
 func answers(t *testing.T, d *harness.Dialog) (list []string) {
 	t.Helper()
 	for {
@@ -135,8 +134,8 @@ func answers(t *testing.T, d *harness.Dialog) (list []string) {
 	}
 }
 
-// TestStalled stops in the middle of a message for longer than the relay waits.
-// The connection ends, and what comes later is never taken for commands.
+// TestStalled stalls in the middle of a message for longer than the relay waits. The
+// relay must end the connection, and must not read later lines as commands.
 func TestStalled(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
@@ -172,8 +171,7 @@ func stall(t *testing.T, relay *harness.Relay, listener, start string) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	// From now on, one line each moment, in the hope that the relay has gone back to
-	// commands. It has to wait for the relay's patience to be over.
+	// Once the relay's timeout has passed, send commands in case it reads them.
 	go keepTalking(d, time.Now().Add(1500*time.Millisecond))
 	for i, answer := range answers(t, d) {
 		if !strings.HasPrefix(answer, "4") || i > 1 { // one to the message, one 421
@@ -182,7 +180,7 @@ func stall(t *testing.T, relay *harness.Relay, listener, start string) {
 	}
 }
 
-// keepTalking sends what would be commands, from a time on until it cannot.
+// keepTalking sends lines that could be read as commands, from a given time on.
 func keepTalking(d *harness.Dialog, from time.Time) {
 	time.Sleep(time.Until(from))
 	var w net.Conn = d.TCP

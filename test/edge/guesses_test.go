@@ -14,7 +14,7 @@ import (
 	"graphrelay/test/harness"
 )
 
-// guess signs in on a connection of its own, and returns the code of the answer.
+// guess signs in over a connection of its own, and returns the code of the answer.
 func guess(r *harness.Relay, from, user, password string) (string, error) {
 	d, err := harness.DialFrom(from, r.Address["devices"])
 	if err != nil {
@@ -24,8 +24,9 @@ func guess(r *harness.Relay, from, user, password string) (string, error) {
 	return d.Answer("AUTH PLAIN %s", harness.PlainResponse(user, password))[:3], nil
 }
 
-// TestGuesses has 1,000 passwords guessed: nearly all are not looked at, whoever is
-// elsewhere sends mail meanwhile, and fail2ban finds the address in the log.
+// TestGuesses tries 1,000 passwords from one address. The relay must not check most of
+// them, other addresses must be able to send meanwhile, and fail2ban must find the
+// address in the log.
 func TestGuesses(t *testing.T) {
 	t.Parallel()
 	harness.NeedAddresses(t)
@@ -76,8 +77,9 @@ func TestGuesses(t *testing.T) {
 	})
 }
 
-// TestFail2ban has lines of both formats read, as the relay writes them and as syslog
-// and the journal show them. What the client chose does not count as a line's client.
+// TestFail2ban has fail2ban read both log formats, as the relay writes them and as syslog
+// and the journal show them. Text that a client chose must not be taken for the client's
+// address.
 func TestFail2ban(t *testing.T) {
 	t.Parallel()
 	harness.NeedTool(t, "fail2ban-regex")
@@ -110,7 +112,7 @@ func TestFail2ban(t *testing.T) {
 	}
 }
 
-// banned are the addresses that fail2ban finds in a log, each once.
+// banned returns the addresses that fail2ban finds in a log, each once.
 func banned(t *testing.T, log string) (addresses []string) {
 	t.Helper()
 	program := harness.NeedTool(t, "fail2ban-regex")

@@ -14,16 +14,15 @@ import (
 	"graphrelay/test/harness"
 )
 
-// payloads are what could break out of a header field, a log line or a terminal, each
-// between two letters. {"injected" and Injected: would be seen.
+// payloads are texts that could break out of a header field, a log line or a terminal,
+// each between two letters. The tests would notice {"injected" and Injected:.
 var payloads = []string{
 	"a\rb", "a\x00b", "a\x1b[2Jb", "a\x07\x08\x7fb", "a\u009b2Jb", "a\u202eb", "a\u2066\u200fb", "a\u2028b", "a\ufeffb", "a\xffb",
 	"a\rInjected: b", "a\r Injected: b", "a\rBcc: victim@example.org", "a\x00\r\x0bInjected: b", "a\r{\"injected\":1}b", "a\"},{\"injected\":\"b",
 	"a\\r\\nInjected: b", "a%0d%0aInjected: b", "a?=\rInjected: b", "a\u560a\u560dInjected: b", "a\u0085Injected: b",
 }
 
-// encodedWord and encodedParameter are what a payload can hide in; there a line's end
-// can stand too.
+// encodedWord and encodedParameter hide a payload. There it can contain line ends too.
 func encodedWord(p string) string {
 	return "=?utf-8?b?" + base64.StdEncoding.EncodeToString([]byte(strings.ReplaceAll(p, "\r", "\r\n"))) + "?="
 }
@@ -32,8 +31,8 @@ func encodedParameter(p string) string {
 	return "utf-8''" + url.PathEscape(strings.ReplaceAll(p, "\r", "\r\n"))
 }
 
-// hostileFields is a header with the payload in every field that is carried on, and
-// the parts behind it.
+// hostileFields returns a message with the payload in every header field that the relay
+// passes on, and in the parts.
 func hostileFields(p, parameter, kind string) string {
 	return "From: " + p + " <crm@contoso.test>\r\nTo: \"" + p + "\" <anna@example.com>\r\nReply-To: " + p + " <desk@example.com>\r\n" +
 		"Subject: " + p + "\r\nMessage-ID: <" + p + "@contoso.test>\r\nIn-Reply-To: <" + p + "@example.com>\r\nReferences: <" + p + "@example.com>\r\n" +
@@ -46,8 +45,8 @@ func hostileFields(p, parameter, kind string) string {
 		"--S\r\nContent-Type: application/pgp-signature; name*=" + parameter + "\r\nContent-Disposition: inline; filename=\"" + p + "\"\r\n\r\nsignature\r\n--S--\r\n"
 }
 
-// TestInjection puts what could break out into everything that a client can say. It
-// may be refused or cleaned; nothing of it comes out raw.
+// TestInjection puts the payloads into everything that a client can send. The relay may
+// refuse or clean them, but must not pass them on as they are.
 func TestInjection(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
@@ -123,7 +122,7 @@ func xtext(p string) string {
 	return b.String()
 }
 
-// sendHostile goes as far as it is let.
+// sendHostile sends a message as far as the relay accepts it.
 func sendHostile(t *testing.T, r *harness.Relay, hello, mail, rcpt, message string) {
 	t.Helper()
 	d, err := r.DialOnly("devices")
@@ -144,8 +143,8 @@ func sendHostile(t *testing.T, r *harness.Relay, hello, mail, rcpt, message stri
 	}
 }
 
-// checkHostileGraph looks at the recipients, at all that Graph was given as JSON but for
-// the bodies, and at the headers that it was given as MIME.
+// checkHostileGraph checks the recipients, the JSON that Graph was given, without the
+// bodies, and the headers of its MIME.
 func checkHostileGraph(t *testing.T, sim *harness.Sim) {
 	t.Helper()
 	for _, d := range sim.Ledger(t) {
@@ -173,7 +172,8 @@ func checkHostileGraph(t *testing.T, sim *harness.Sim) {
 	}
 }
 
-// checkPlain wants printable text, and says how many lines it has.
+// checkPlain fails the test unless the text is printable, and returns the number of
+// lines.
 func checkPlain(t *testing.T, what, text string) (lines int) {
 	t.Helper()
 	for line := range strings.Lines(text) {

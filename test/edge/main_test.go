@@ -1,4 +1,4 @@
-// Package edge meets the relay as hostile, wrong and unlucky clients do.
+// Package edge tests the listeners against hostile and faulty clients.
 package edge
 
 import (

@@ -10,11 +10,11 @@ import (
 	"graphrelay/test/harness"
 )
 
-// withCode is what every refusal looks like (RFC 2034): its two codes agree.
+// withCode matches a refusal whose two codes agree (RFC 2034).
 var withCode = regexp.MustCompile(`^(4\d\d 4|5\d\d 5)\.\d{1,3}\.\d{1,3} \S`)
 
-// TestRefusals shows one refusal after the other; each says why with an enhanced
-// code, and nothing remains of what was refused.
+// TestRefusals causes each refusal. It must give the reason and an enhanced code, and
+// nothing of the message may remain.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)

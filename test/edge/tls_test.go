@@ -14,8 +14,8 @@ import (
 	"graphrelay/test/harness"
 )
 
-// startTLSRelay starts a relay with the contract's listeners, of which submissions
-// takes TLS 1.3 alone, and one for old devices; all have RSA certificates.
+// startTLSRelay starts a relay with an RSA certificate and the contract's listeners, of
+// which submissions accepts only TLS 1.3, and with one more for old devices.
 func startTLSRelay(t *testing.T, sim *harness.Sim, more ...harness.Edit) *harness.Relay {
 	t.Helper()
 	old := fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t))
@@ -28,7 +28,7 @@ func startTLSRelay(t *testing.T, sim *harness.Sim, more ...harness.Edit) *harnes
 	return relay
 }
 
-// renew makes a new self-signed certificate and puts its files in place.
+// renew replaces the files of the relay's certificate by a new self-signed one.
 func renew(t *testing.T, r *harness.Relay) {
 	t.Helper()
 	in := func(name string) string { return filepath.Join(r.Dir, name) }
@@ -42,7 +42,7 @@ func renew(t *testing.T, r *harness.Relay) {
 }
 
 // TestOpenSSLOffers offers each listener versions and ciphers one by one, as testssl
-// does, with another implementation of TLS than the relay's.
+// does. OpenSSL's implementation of TLS is not the relay's.
 func TestOpenSSLOffers(t *testing.T) {
 	t.Parallel()
 	relay := startTLSRelay(t, harness.StartSim(t))
@@ -82,7 +82,7 @@ func TestOpenSSLOffers(t *testing.T) {
 	}
 }
 
-// openssl runs s_client, at the security level that lets it offer anything.
+// opensslClient runs s_client at the security level at which it can offer anything.
 func opensslClient(t *testing.T, r *harness.Relay, listener, stdin string, args ...string) (string, error) {
 	t.Helper()
 	args = append([]string{"s_client", "-connect", r.Address[listener]}, args...)
@@ -102,8 +102,8 @@ func opensslClient(t *testing.T, r *harness.Relay, listener, stdin string, args 
 	return string(out), err
 }
 
-// TestNoRenegotiation: a client that asks for new keys within a session, which has
-// carried injection (CVE-2009-3555) and cheap load on servers, loses the connection.
+// TestNoRenegotiation asks for new keys within a session, which has allowed injection
+// (CVE-2009-3555) and cheap attacks on a server's CPU. The relay must end the connection.
 func TestNoRenegotiation(t *testing.T) {
 	t.Parallel()
 	relay := startTLSRelay(t, harness.StartSim(t))
@@ -115,8 +115,8 @@ func TestNoRenegotiation(t *testing.T) {
 	}
 }
 
-// TestRenewedCertificate replaces the files of the certificate while a session is
-// open: new ones see it without a signal, and the open one goes on.
+// TestRenewedCertificate replaces the files of the certificate. New sessions must get the
+// new one without a signal, and an open session must continue.
 func TestRenewedCertificate(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
@@ -197,7 +197,7 @@ func sendOn(t *testing.T, c *smtp.Client, subject string) {
 }
 
 // TestClientCertificates makes an authority and a certificate as docs/operations.md
-// says, and sends with clients that have no password.
+// shows, and sends with clients that have no password.
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)

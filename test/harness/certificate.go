@@ -14,14 +14,14 @@ import (
 	"graphrelay/internal/testcert"
 )
 
-// certificate is the self-signed one that all relays of the tests use.
+// certificate is the self-signed certificate of every relay that a package starts.
 var certificate struct {
 	sync.Mutex
 	*x509.Certificate
 	key crypto.Signer
 }
 
-// WriteCertificate writes relay.crt and relay.key.
+// WriteCertificate writes that certificate and its key, as relay.crt and relay.key.
 func WriteCertificate(t *testing.T, dir string) {
 	t.Helper()
 	certificate.Lock()
@@ -40,7 +40,7 @@ func WriteCertificate(t *testing.T, dir string) {
 	testcert.WriteKey(t, filepath.Join(dir, "relay.key"), certificate.key)
 }
 
-// ClientTLS returns the settings of a client that trusts that certificate and no other.
+// ClientTLS returns the TLS settings of a client that trusts only that certificate.
 func ClientTLS() *tls.Config {
 	certificate.Lock()
 	defer certificate.Unlock()

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// Dialog is an SMTP client that shows every answer, and can break off anywhere.
+// Dialog is an SMTP client that returns every answer and can break off anywhere.
 type Dialog struct {
 	*textproto.Conn
 	TCP *net.TCPConn
 	TLS *tls.Conn // nil without TLS
 }
 
-// Dial opens a dialog on a listener, as far as MAIL: with TLS and the crm user's
-// password where the listener has them.
+// Dial connects to a listener, up to the point where MAIL may follow. Unless the listener
+// is devices, it uses TLS and signs in as CRMUser.
 func (r *Relay) Dial(listener string) (*Dialog, error) {
 	d, err := r.DialOnly(listener)
 	if err != nil {
@@ -35,7 +35,7 @@ func (r *Relay) Dial(listener string) (*Dialog, error) {
 	return d, nil
 }
 
-// DialOnly is dial without a password.
+// DialOnly is Dial without signing in.
 func (r *Relay) DialOnly(listener string) (*Dialog, error) {
 	d, err := DialAddress(r.Address[listener], listener == "submissions")
 	if err != nil || listener != "submission" {
@@ -48,7 +48,7 @@ func (r *Relay) DialOnly(listener string) (*Dialog, error) {
 	return d, nil
 }
 
-// DialAddress opens a dialog with any server, and says EHLO.
+// DialAddress connects to any server and sends EHLO.
 func DialAddress(address string, implicitTLS bool) (*Dialog, error) {
 	nc, err := net.DialTimeout("tcp", address, 10*time.Second)
 	if err != nil {
@@ -89,11 +89,13 @@ func (d *Dialog) secure() {
 	d.Conn = textproto.NewConn(d.TLS)
 }
 
+// PlainResponse returns the argument of AUTH PLAIN (RFC 4616).
 func PlainResponse(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
 }
 
-// Ask sends a command and wants an answer whose code begins with code.
+// Ask sends a command and returns the text of the answer. It is an error if the answer's
+// code does not begin with code.
 func (d *Dialog) Ask(code int, format string, args ...any) (string, error) {
 	if err := d.PrintfLine(format, args...); err != nil {
 		return "", err
@@ -102,7 +104,8 @@ func (d *Dialog) Ask(code int, format string, args ...any) (string, error) {
 	return text, err
 }
 
-// Answer sends a command and returns the whole answer, whatever it says.
+// Answer sends a command and returns the whole answer, code included, or the text of the
+// error.
 func (d *Dialog) Answer(format string, args ...any) string {
 	if err := d.PrintfLine(format, args...); err != nil {
 		return err.Error()
@@ -110,7 +113,7 @@ func (d *Dialog) Answer(format string, args ...any) string {
 	return d.Next()
 }
 
-// Next reads one answer.
+// Next reads one answer and returns it as Answer does.
 func (d *Dialog) Next() string {
 	code, text, err := d.ReadResponse(0)
 	if err != nil {
@@ -119,7 +122,7 @@ func (d *Dialog) Next() string {
 	return fmt.Sprintf("%03d %s", code, text)
 }
 
-// Envelope opens a transaction.
+// Envelope sends MAIL and RCPT.
 func (d *Dialog) Envelope(from string, to ...string) error {
 	if _, err := d.Ask(250, "MAIL FROM:<%s>", from); err != nil {
 		return err
@@ -132,7 +135,7 @@ func (d *Dialog) Envelope(from string, to ...string) error {
 	return nil
 }
 
-// send sends one message and returns what the server said to it.
+// send sends one message and returns the server's answer to it.
 func (d *Dialog) send(from string, to []string, message io.Reader) (answer string, err error) {
 	if err := d.Envelope(from, to...); err != nil {
 		return "", err
@@ -151,7 +154,7 @@ func (d *Dialog) send(from string, to []string, message io.Reader) (answer strin
 	return answer, err
 }
 
-// Submit sends one message to a relay and returns its queue ID.
+// Submit sends one message to a relay and returns the queue ID.
 func (d *Dialog) Submit(from string, to []string, message io.Reader) (id string, err error) {
 	answer, err := d.send(from, to, message)
 	if err != nil {
@@ -164,8 +167,9 @@ func (d *Dialog) Submit(from string, to []string, message io.Reader) (id string,
 	return id, nil
 }
 
-// Says sends lines, each after "> ", and wants the answers that begin as the others.
-func (d *Dialog) Says(t *testing.T, script string) {
+// Script runs a dialog: it sends each line that begins with "> ", and for every other
+// line reads an answer, which must begin with that line.
+func (d *Dialog) Script(t *testing.T, script string) {
 	t.Helper()
 	for line := range strings.Lines(script) {
 		line = strings.TrimSpace(line)
@@ -179,7 +183,7 @@ func (d *Dialog) Says(t *testing.T, script string) {
 	}
 }
 
-// Body sends what follows DATA as it is, and wants it taken.
+// Body sends the message after DATA byte for byte, and expects it to be queued.
 func (d *Dialog) Body(t *testing.T, raw string) {
 	t.Helper()
 	if _, err := d.W.WriteString(raw + "\r\n.\r\n"); err != nil {
@@ -193,7 +197,7 @@ func (d *Dialog) Body(t *testing.T, raw string) {
 	}
 }
 
-// DialFrom is DialAddress from an address of this machine.
+// DialFrom is DialAddress from one of this machine's addresses.
 func DialFrom(from, to string) (*Dialog, error) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
 	nc, err := dialer.Dial("tcp", to)

@@ -1,6 +1,6 @@
-// Package harness runs the real program for the end-to-end tests: a relay and a
-// simulator as processes of their own, with mail clients that are not ours. What is
-// missing on a developer's machine is skipped; with CI set it fails.
+// Package harness runs the real program for the end-to-end tests: a relay and a Graph
+// simulator as processes of their own, and other people's mail clients and servers. A
+// test that needs a missing program is skipped; with CI set in the environment it fails.
 package harness
 
 import (
@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// Guard ends a test that hangs. Nothing is expected to take that long.
+// Guard is how long a test waits for anything before it fails. Nothing takes that long.
 const Guard = 8 * time.Minute
 
-// atOnce is how many tests run at a time, at least.
+// atOnce is the least number of tests of a package that run at a time.
 const atOnce = 5
 
-// workDir holds what all tests of a package share. Main removes it.
+// workDir holds the files that the tests of a package share. Main removes it.
 var workDir string
 
 // Main is the TestMain of a package of end-to-end tests.
@@ -45,10 +45,10 @@ func Main(m *testing.M) {
 	os.Exit(status)
 }
 
-// inCI tells that nothing may be skipped.
+// inCI reports whether nothing may be skipped.
 func inCI() bool { return os.Getenv("CI") != "" }
 
-// SkipUnlessCI skips the test where something is missing, and fails it in CI.
+// SkipUnlessCI skips a test that lacks something. In CI it fails the test instead.
 func SkipUnlessCI(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if inCI() {
@@ -57,7 +57,8 @@ func SkipUnlessCI(t *testing.T, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// NeedTool returns the path of a program that the test cannot do without.
+// NeedTool returns the path of an installed program. Without it the test is skipped, or
+// fails in CI. Only the test's own goroutine may call it.
 func NeedTool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -67,8 +68,8 @@ func NeedTool(t *testing.T, name string) string {
 	return path
 }
 
-// WaitFor polls until done reports true: often at first, and less often the longer it
-// takes, since the answers take time from what is waited for.
+// WaitFor polls until done returns true. The polls become rarer, since each of them slows
+// down the programs that the test waits for.
 func WaitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for start := time.Now(); time.Since(start) < Guard; time.Sleep(min(10*time.Millisecond+time.Since(start)/20, 200*time.Millisecond)) {
@@ -79,9 +80,9 @@ func WaitFor(t *testing.T, what string, done func() bool) {
 	t.Fatalf("waited in vain for: %s", what)
 }
 
-// ports are handed out in blocks below the range that systems use for outgoing
-// connections, so that a port stays free until the server that it is meant for listens
-// on it. Listening on a block's first port keeps the block from the other packages.
+// ports are taken from blocks below the range that systems use for outgoing connections,
+// so that a port stays free until its server listens on it. A package of tests owns a
+// block as long as it listens on the first port of it.
 var ports struct {
 	sync.Mutex
 	next, end int
@@ -93,7 +94,7 @@ const (
 	portBlock           = 50
 )
 
-// FreePort returns a port that nothing else of the tests uses.
+// FreePort returns a port of 127.0.0.1 that no other test uses.
 func FreePort(t *testing.T) int {
 	t.Helper()
 	ports.Lock()
@@ -112,7 +113,7 @@ func FreePort(t *testing.T) int {
 	return 0
 }
 
-// takeBlock reports whether a block chosen at random was free.
+// takeBlock takes a block chosen at random, and reports whether it was free.
 func takeBlock() bool {
 	first := firstPort + portBlock*rand.IntN((lastPort-firstPort)/portBlock)
 	l, err := listenOn(first)
@@ -128,7 +129,8 @@ func listenOn(port int) (net.Listener, error) {
 	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 }
 
-// NeedAddresses skips where not all of 127.0.0.0/8 are this machine's own, as on Linux.
+// NeedAddresses skips the test unless all of 127.0.0.0/8 belongs to this machine, as on
+// Linux.
 func NeedAddresses(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -136,6 +138,7 @@ func NeedAddresses(t *testing.T) {
 	}
 }
 
+// ReadFile returns the content of a file.
 func ReadFile(t *testing.T, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)

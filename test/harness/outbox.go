@@ -16,9 +16,8 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// Outbox sends many messages over several connections, as a client does that
-// tries again until each of its messages has its 250. Each try has a subject of
-// its own.
+// Outbox sends many messages over several connections. Like a mail client, it sends each
+// message again until the server answers 250. Each attempt has a subject of its own.
 type Outbox struct {
 	Dial        func() (*Dialog, error)
 	Connections int
@@ -34,7 +33,7 @@ type Outbox struct {
 	refused  []error
 }
 
-// TenKilobytes is a message of some 10 KB, from one of 32 mailboxes.
+// TenKilobytes returns a maker of messages of about 10 KB, from 32 mailboxes in turn.
 func TenKilobytes(title string) func(n int) Sample {
 	return func(n int) Sample {
 		subject := fmt.Sprintf("%s %04d", title, n)
@@ -45,11 +44,12 @@ func TenKilobytes(title string) func(n int) Sample {
 	}
 }
 
+// WrappedText returns text in short lines that stands for the content.
 func WrappedText(content []byte) string {
 	return strings.ReplaceAll(Wrapped([]byte(base64.StdEncoding.EncodeToString(content))), "\r\n", "\n")
 }
 
-// Start sends in the background; the channel is closed when all have their 250.
+// Start sends in the background. The channel is closed when every message was accepted.
 func (o *Outbox) Start() <-chan struct{} {
 	o.accepted, o.Doubtful = map[string]string{}, map[string]string{}
 	var wg sync.WaitGroup
@@ -64,7 +64,7 @@ func (o *Outbox) Start() <-chan struct{} {
 	return done
 }
 
-// work is one connection, opened again when it breaks.
+// work sends over one connection, and opens it again when it breaks.
 func (o *Outbox) work() {
 	var d *Dialog
 	for n := int(o.next.Add(1)); n <= o.Messages; n = int(o.next.Add(1)) {
@@ -85,7 +85,7 @@ func quit(d *Dialog) {
 	}
 }
 
-// attempt tells whether message n needs no other try.
+// attempt sends message n once, and reports whether it is done with it.
 func (o *Outbox) attempt(d **Dialog, n, try int) bool {
 	if *d == nil {
 		fresh, err := o.Dial()
@@ -117,13 +117,14 @@ func (o *Outbox) attempt(d **Dialog, n, try int) bool {
 	return false
 }
 
+// AcceptedCount returns the number of messages that were accepted so far.
 func (o *Outbox) AcceptedCount() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.accepted)
 }
 
-// Await waits until all messages have their 250.
+// Await waits until all messages were accepted.
 func (o *Outbox) Await(t *testing.T, done <-chan struct{}) {
 	t.Helper()
 	select {
@@ -140,8 +141,9 @@ func (o *Outbox) Await(t *testing.T, done <-chan struct{}) {
 	}
 }
 
-// Check wants in the simulator what was accepted exactly once, what is doubtful
-// at most once, nothing else, and no draft.
+// Check compares the simulator's mailboxes with the answers. A message with a 250 must
+// have been sent once, one without an answer at most once. There must be no other message
+// and no draft.
 func (o *Outbox) Check(t *testing.T, sim *Sim) {
 	t.Helper()
 	sim.moved(t)
@@ -175,7 +177,7 @@ func (o *Outbox) Check(t *testing.T, sim *Sim) {
 	}
 }
 
-// digest stands for all of a message's content.
+// digest returns a text that is equal for messages of equal content.
 func (s Sample) digest() string {
 	parts := []string{s.From, strings.Join(s.Recipients(), " "), SHA256Hex([]byte(Lines(s.Text)))}
 	for _, f := range s.Files {
@@ -193,11 +195,12 @@ func digestOf(m simulator.Message) string {
 	return strings.Join(parts, "|")
 }
 
-// Settled waits until the relay has nothing more to do, and wants no failure.
+// Settled waits until the relay has nothing left to do. No message may have failed or be
+// held.
 func (r *Relay) Settled(t *testing.T) {
 	t.Helper()
 	WaitFor(t, "an empty queue", func() bool {
-		// In one look: between two, a message may go from one state to another.
+		// One read for all states: between two reads a message may change its state.
 		status, text := r.Get("/metrics")
 		return status == 200 && sumOf(t, text, openSeries("queued"))+sumOf(t, text, openSeries("delivering"))+sumOf(t, text, openSeries("deferred")) == 0
 	})

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// owners makes the contract's connection one for mailboxes whose owners sign in.
+// owners returns the edits that make the contract's connection one to which mailbox
+// owners sign in.
 func owners() []Edit {
 	return []Edit{
 		Replace("client_secret: simulated          # or client_secret_file, or client_secret_env", "sign_in: delegated"),
@@ -20,7 +21,7 @@ func owners() []Edit {
 	}
 }
 
-// StartOwners starts a relay for such mailboxes.
+// StartOwners starts a relay whose mailboxes are connected by their owners.
 func StartOwners(t *testing.T, sim *Sim) *Relay {
 	t.Helper()
 	r := NewRelay(t, sim, owners()...)
@@ -31,6 +32,7 @@ func StartOwners(t *testing.T, sim *Sim) *Relay {
 	return r
 }
 
+// NewTokenKey returns a key for the sign-ins that are stored.
 func NewTokenKey() string {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw)
@@ -39,7 +41,7 @@ func NewTokenKey() string {
 
 var userCode = regexp.MustCompile(`open (\S+), enter the code (\S+) and`)
 
-// Connect runs the command, with an owner who accepts as an account.
+// Connect runs graphrelay connect for a mailbox, and signs in as the account.
 func (r *Relay) Connect(t *testing.T, mailbox, account string) Result {
 	t.Helper()
 	cmd := exec.Command(ProgramPath(t), "connect", mailbox, "--smtp-user", "--config", r.Config)

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// Postfix is a Postfix with a configuration and a queue of its own.
+// Postfix is an instance of Postfix with its own configuration and queue.
 type Postfix struct{ Dir, Address string }
 
-// StartPostfix starts one that relays to relayhost; settings are lines of main.cf that
-// count more.
+// StartPostfix starts an instance that relays to relayhost. Settings are lines of main.cf
+// that override the others.
 func StartPostfix(t *testing.T, relayhost string, settings ...string) *Postfix {
 	t.Helper()
 	program := NeedTool(t, "postfix")

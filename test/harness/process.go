@@ -14,13 +14,13 @@ import (
 	"graphrelay/internal/testlog"
 )
 
-// Result is how a command that came to its end went.
+// Result is the output and the exit status of a command.
 type Result struct {
 	Stdout, Stderr string
 	Status         int
 }
 
-// Command runs the program under test to its end.
+// Command runs the program under test and waits for its end.
 func Command(t *testing.T, stdin string, args ...string) Result {
 	t.Helper()
 	cmd := exec.Command(ProgramPath(t), args...)
@@ -36,13 +36,14 @@ func Command(t *testing.T, stdin string, args ...string) Result {
 	return Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-// Tool runs somebody else's program and returns what it printed.
+// Tool runs another program and returns its output. The test fails unless the program's
+// exit status is 0.
 func Tool(t *testing.T, stdin string, name string, args ...string) string {
 	t.Helper()
 	return ToolEnv(t, nil, stdin, name, args...)
 }
 
-// ToolEnv is tool with more in its environment.
+// ToolEnv is Tool with additional environment variables.
 func ToolEnv(t *testing.T, env []string, stdin string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -55,7 +56,7 @@ func ToolEnv(t *testing.T, env []string, stdin string, name string, args ...stri
 	return string(out)
 }
 
-// Process is a server that the test started.
+// Process is a server that a test started.
 type Process struct {
 	name string
 	cmd  *exec.Cmd
@@ -63,19 +64,21 @@ type Process struct {
 	Done chan struct{} // closed when it has ended
 }
 
-// StartProcess starts the program; the test's end stops it and looks at its log.
+// StartProcess starts a program. At the end of the test it is stopped, and its log is
+// checked.
 func StartProcess(t *testing.T, path string, args ...string) *Process {
 	t.Helper()
 	return StartCommand(t, args[0], exec.Command(path, args...))
 }
 
-// StartCommand is StartProcess for any program; name is for the test's output.
+// StartCommand is StartProcess for a prepared command. Name stands for it in the test's
+// output.
 func StartCommand(t *testing.T, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	return launchCommand(t, (*exec.Cmd).Start, name, cmd)
 }
 
-// launchCommand is StartCommand by another start than exec's.
+// launchCommand is StartCommand with a start function in the place of exec's.
 func launchCommand(t *testing.T, start func(*exec.Cmd) error, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{name: name, cmd: cmd, Done: make(chan struct{})}
@@ -117,7 +120,7 @@ func (p *Process) Running() bool {
 	}
 }
 
-// Ends waits for the end of the process.
+// Ends waits for the end of the process, and reports whether it ended within Guard.
 func (p *Process) Ends() bool {
 	select {
 	case <-p.Done:
@@ -127,10 +130,10 @@ func (p *Process) Ends() bool {
 	}
 }
 
-// Status is the exit status of a process that has ended; -1 after a signal.
+// Status returns the exit status of a process that has ended, -1 if a signal ended it.
 func (p *Process) Status() int { return p.cmd.ProcessState.ExitCode() }
 
-// checkLog finds what no test may overlook.
+// checkLog fails the test if the log shows a data race or a panic.
 func checkLog(t *testing.T, name, log string) {
 	t.Helper()
 	for _, sign := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
@@ -140,7 +143,7 @@ func checkLog(t *testing.T, name, log string) {
 	}
 }
 
-// Tail keeps a log readable.
+// Tail returns the end of a long text.
 func Tail(s string) string {
 	const most = 12000
 	if len(s) > most {
@@ -149,7 +152,8 @@ func Tail(s string) string {
 	return s
 }
 
-// ServerDir is a directory for a server that drops its privileges.
+// ServerDir returns a temporary directory that a server can read after it dropped its
+// privileges.
 func ServerDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "graphrelay-server-")
@@ -163,7 +167,7 @@ func ServerDir(t *testing.T) string {
 	return dir
 }
 
-// PeakMemory is the most that the process ever had in memory, in KiB.
+// PeakMemory returns the peak resident memory of the process in KiB (VmHWM of proc(5)).
 func PeakMemory(t *testing.T, p *Process) (kib int) {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))

@@ -9,15 +9,16 @@ import (
 	"testing"
 )
 
-// programsDir is set by make test: a directory that holds both builds of the program,
-// made once for all packages of tests. Without it each package builds what it needs.
+// programsDir names the environment variable with the directory that holds both builds of
+// the program. make test builds them once for all packages of tests. Without the variable
+// each package builds what it needs.
 const programsDir = "GRAPHRELAY_TEST_PROGRAMS"
 
-// program returns the path of the program under test, which has the race detector if
-// the test has it.
+// program returns the path of the program under test, built with the race detector if the
+// tests are.
 var program = sync.OnceValues(func() (string, error) { return findProgram("graphrelay", raceEnabled) })
 
-// releasedProgram returns the path of the program as it is released.
+// releasedProgram returns the path of the program built as for a release.
 var releasedProgram = sync.OnceValues(func() (string, error) { return findProgram("graphrelay-released", false) })
 
 func findProgram(name string, race bool) (string, error) {
@@ -31,7 +32,8 @@ func buildProgram(path string, race bool) (string, error) {
 	cmd := exec.Command("go", "build", "-trimpath", "-o", path)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if race {
-		// What is slow with the race detector and shares nothing goes without, as in the Makefile.
+		// The same packages as in the Makefile go without the race detector: they are
+		// slow with it.
 		cmd.Args = append(cmd.Args, "-race", "-gcflags=modernc.org/sqlite/lib=-race=false", "-gcflags=modernc.org/libc=-race=false",
 			"-gcflags=golang.org/x/crypto/blowfish=-race=false")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
@@ -49,7 +51,7 @@ func ProgramPath(t *testing.T) string {
 	return pathOf(t, program)
 }
 
-// releasedPath returns the path of the program as it is released.
+// releasedPath returns the path of the program built as for a release.
 func releasedPath(t *testing.T) string {
 	t.Helper()
 	return pathOf(t, releasedProgram)

@@ -2,6 +2,6 @@
 
 package harness
 
-// raceEnabled tells that the tests run with the race detector, and so shall the
-// programs that they start.
+// raceEnabled reports whether the tests run with the race detector. The programs that
+// they start then have it too.
 const raceEnabled = true

@@ -17,14 +17,15 @@ import (
 	"testing"
 )
 
-// The configuration that must always be accepted as it stands, and an account in it.
+// The contract's configuration, which must always be accepted as it stands, and a user in
+// it.
 const (
 	ContractConfig = "../../relay/config/testdata/good/relay.yaml"
 	CRMUser        = "crm"
 	CRMPassword    = "crm-secret"
 )
 
-// Relay is `graphrelay serve` with its configuration and its data.
+// Relay is a process of graphrelay serve, with its configuration and its data.
 type Relay struct {
 	*Process
 	program string
@@ -34,20 +35,20 @@ type Relay struct {
 	Address map[string]string     // of the listeners by name, and of admin
 }
 
-// Edit replaces one piece of the configuration, which has to be there once.
+// Edit replaces a text in the configuration that occurs there once.
 type Edit struct{ old, New string }
 
-// Replace returns the edit that puts new in the place of old.
+// Replace returns an Edit that replaces old by new.
 func Replace(old, new string) Edit { return Edit{old, new} }
 
-// DeliveryKey adds keys to the section delivery.
+// DeliveryKey returns an Edit that adds lines to the section delivery.
 func DeliveryKey(line string) Edit { return Replace("delivery:\n", "delivery:\n  "+line+"\n") }
 
-// LimitsKey adds keys to the section limits.
+// LimitsKey returns an Edit that adds lines to the section limits.
 func LimitsKey(line string) Edit { return Replace("limits:\n", "limits:\n  "+line+"\n") }
 
-// NewRelay writes the contract's configuration with free ports and the
-// simulator's endpoints, and with the test's own edits; it starts nothing.
+// NewRelay writes the contract's configuration with free ports, the simulator's endpoints
+// and the edits. It does not start the relay.
 func NewRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
 	r := &Relay{program: ProgramPath(t), Launch: (*exec.Cmd).Start, Dir: t.TempDir(), Address: map[string]string{}}
@@ -66,7 +67,7 @@ func NewRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	return r
 }
 
-// Write makes text with the edits the configuration file.
+// Write writes text, with the edits, as the configuration file.
 func (r *Relay) Write(t *testing.T, text string, edits ...Edit) {
 	t.Helper()
 	for _, e := range edits {
@@ -80,7 +81,7 @@ func (r *Relay) Write(t *testing.T, text string, edits ...Edit) {
 	}
 }
 
-// StartRelay is NewRelay and start.
+// StartRelay is NewRelay followed by Start.
 func StartRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
 	r := NewRelay(t, sim, edits...)
@@ -88,7 +89,7 @@ func StartRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	return r
 }
 
-// Start returns when the relay takes mail.
+// Start starts the relay and waits until it accepts mail.
 func (r *Relay) Start(t *testing.T) {
 	t.Helper()
 	r.Begin(t)
@@ -101,13 +102,13 @@ func (r *Relay) Start(t *testing.T) {
 	})
 }
 
-// Begin does not wait.
+// Begin starts the relay and does not wait.
 func (r *Relay) Begin(t *testing.T) {
 	t.Helper()
 	r.Process = launchCommand(t, r.Launch, "serve", exec.Command(r.program, "serve", "--config", r.Config))
 }
 
-// Kill is kill -9.
+// Kill ends the relay with SIGKILL.
 func (r *Relay) Kill(t *testing.T) {
 	t.Helper()
 	r.Signal(syscall.SIGKILL)
@@ -116,7 +117,7 @@ func (r *Relay) Kill(t *testing.T) {
 	}
 }
 
-// Stop is a clean stop.
+// Stop ends the relay with SIGTERM. Its exit status must be 0.
 func (r *Relay) Stop(t *testing.T) {
 	t.Helper()
 	r.Signal(syscall.SIGTERM)
@@ -128,7 +129,7 @@ func (r *Relay) Stop(t *testing.T) {
 	}
 }
 
-// Get asks the admin address; status 0 is no answer.
+// Get requests a path of the admin address. Status 0 means that there was no answer.
 func (r *Relay) Get(path string) (status int, body string) {
 	reply, err := http.Get("http://" + r.Address["admin"] + path)
 	if err != nil {
@@ -142,7 +143,7 @@ func (r *Relay) Get(path string) (status int, body string) {
 	return reply.StatusCode, string(b)
 }
 
-// Metric returns the sum of the samples whose line begins with series.
+// Metric returns the sum of the metric's samples whose lines begin with series.
 func (r *Relay) Metric(t *testing.T, series string) float64 {
 	t.Helper()
 	_, text := r.Get("/metrics")
@@ -164,7 +165,7 @@ func sumOf(t *testing.T, text, series string) float64 {
 	return sum
 }
 
-// Queued is a line of `queue list --json` or `queue show --json`.
+// Queued is a message as graphrelay queue list and show print it with --json.
 type Queued struct {
 	ID      string   `json:"id"`
 	State   string   `json:"state"`
@@ -180,13 +181,13 @@ type Queued struct {
 	} `json:"events"`
 }
 
-// QueueCommand runs `queue` with the relay's configuration.
+// QueueCommand runs graphrelay queue with the relay's configuration.
 func (r *Relay) QueueCommand(t *testing.T, args ...string) Result {
 	t.Helper()
 	return Command(t, "", append([]string{"queue", "--config", r.Config}, args...)...)
 }
 
-// Queue lists the messages that are not sent.
+// Queue returns the messages that are not sent.
 func (r *Relay) Queue(t *testing.T) []Queued {
 	t.Helper()
 	got := r.QueueCommand(t, "list", "--json")
@@ -206,7 +207,7 @@ func (r *Relay) Queue(t *testing.T) []Queued {
 	return open
 }
 
-// CheckEmpty wants no message in the queue and no body on the disk.
+// CheckEmpty fails the test if the queue holds a message or the disk a body.
 func (r *Relay) CheckEmpty(t *testing.T) {
 	t.Helper()
 	if open := r.Queue(t); len(open) > 0 {
@@ -223,7 +224,7 @@ func (r *Relay) CheckEmpty(t *testing.T) {
 	}
 }
 
-// ReleasedRelay is NewRelay with the program as it is released.
+// ReleasedRelay is NewRelay with the program built as for a release.
 func ReleasedRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
 	r := NewRelay(t, sim, edits...)
@@ -231,7 +232,7 @@ func ReleasedRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	return r
 }
 
-// PauseAll stops the delivery of the contract's connection.
+// PauseAll pauses the contract's connection.
 func (r *Relay) PauseAll(t *testing.T) {
 	t.Helper()
 	if got := r.QueueCommand(t, "pause", "contoso"); got.Status != 0 {
@@ -248,15 +249,15 @@ func (r *Relay) Port(t *testing.T, listener string) string {
 	return port
 }
 
-// WithPasswords lets the clients of the listener devices sign in, without TLS.
+// WithPasswords lets clients of the listener devices sign in without TLS.
 var WithPasswords = Replace("auth: none ", "auth: optional ")
 
-// AddUser adds an account to the configuration.
+// AddUser returns an Edit that adds a user.
 func AddUser(name, hash string) Edit {
 	return Replace("users:\n", "users:\n  - name: "+name+"\n    password_hash: \""+hash+"\"\n    senders: [\"*@contoso.test\"]\n")
 }
 
-// SignIn returns the answer to a password, or why there is none.
+// SignIn signs in with a password and returns the answer, or the text of the error.
 func (r *Relay) SignIn(user, password string) string {
 	d, err := r.DialOnly("submissions")
 	if err != nil {
@@ -266,7 +267,8 @@ func (r *Relay) SignIn(user, password string) string {
 	return d.Answer("AUTH PLAIN %s", PlainResponse(user, password))
 }
 
-// SendOne sends a message by itself and returns the answer, or the error.
+// SendOne sends a message over a connection of its own, and returns the answer or the
+// text of the error.
 func (r *Relay) SendOne(t *testing.T, s Sample) string {
 	t.Helper()
 	d, err := r.Dial("devices")

@@ -20,10 +20,10 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// JapaneseName is that of the large attachment.
+// JapaneseName is the file name of the large attachment.
 const JapaneseName = "見積書 第2版.pdf"
 
-// Sample is a message as its author means it.
+// Sample is a message as its author intends it.
 type Sample struct {
 	From    string   `json:"from"`
 	To      []string `json:"to"`
@@ -45,8 +45,8 @@ type File struct {
 
 func (s Sample) Recipients() []string { return slices.Concat(s.To, s.Cc, s.Bcc) }
 
-// Samples are the three messages that each client sends. Their content differs
-// from title to title.
+// Samples returns the three messages that each client sends. Their content depends on the
+// title.
 func Samples(t *testing.T, from, title string) []Sample {
 	t.Helper()
 	base := Sample{From: from, To: []string{"anna@example.com", "bernd@example.org"}, Cc: []string{"chie@example.net"},
@@ -65,6 +65,7 @@ func Samples(t *testing.T, from, title string) []Sample {
 	return []Sample{text, html, attachment}
 }
 
+// NewFile returns an attachment, whose content is in a file too.
 func NewFile(t *testing.T, name, contentType string, content []byte) File {
 	t.Helper()
 	f := File{Name: name, Type: contentType, Path: filepath.Join(t.TempDir(), "file"), Content: content}
@@ -74,13 +75,13 @@ func NewFile(t *testing.T, name, contentType string, content []byte) File {
 	return f
 }
 
-// Picture is a PNG of one pixel.
+// Picture returns a PNG of one pixel.
 func Picture() []byte {
 	b, _ := base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 	return b
 }
 
-// Noise is n bytes that no other seed has.
+// Noise returns n random-looking bytes, the same for the same seed.
 func Noise(seed string, n int) []byte {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(seed))
@@ -95,7 +96,8 @@ func Noise(seed string, n int) []byte {
 	return b
 }
 
-// SaveSpec writes the sample for clients that make MIME themselves.
+// SaveSpec writes the sample as JSON, for clients that compose the MIME themselves, and
+// returns the path.
 func (s Sample) SaveSpec(t *testing.T) string {
 	t.Helper()
 	b, err := json.Marshal(s)
@@ -105,6 +107,7 @@ func (s Sample) SaveSpec(t *testing.T) string {
 	return SaveText(t, string(b))
 }
 
+// SaveText writes a text to a file and returns the path.
 func SaveText(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "text")
@@ -114,19 +117,20 @@ func SaveText(t *testing.T, text string) string {
 	return path
 }
 
-// nameForm writes the file name parameter of Content-Disposition.
+// nameForm returns the file name parameter of Content-Disposition.
 type nameForm func(name string) string
 
+// RFC2231Name returns the form of RFC 2231.
 func RFC2231Name(name string) string {
 	return "filename*=UTF-8''" + url.PathEscape(name)
 }
 
-// EncodedWordName is what RFC 2047 forbids and Outlook writes.
+// EncodedWordName returns the form that RFC 2047 forbids and Outlook uses.
 func EncodedWordName(name string) string {
 	return `filename="` + mime.BEncoding.Encode("utf-8", name) + `"`
 }
 
-// Compose makes MIME for clients that send a finished message.
+// Compose returns the sample as MIME, for clients that send a finished message.
 func (s Sample) Compose(name nameForm) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "From: <%s>\r\nTo: %s\r\nCc: %s\r\nSubject: %s\r\nDate: Mon, 02 Nov 2026 10:00:00 +0100\r\nMIME-Version: 1.0\r\n",
@@ -161,7 +165,7 @@ func (s Sample) Compose(name nameForm) string {
 
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-// Wrapped is base64 in lines of 76 characters.
+// Wrapped returns the content as base64 in lines of 76 characters.
 func Wrapped(content []byte) string {
 	var b bytes.Buffer
 	text := base64.StdEncoding.EncodeToString(content)
@@ -172,9 +176,8 @@ func Wrapped(content []byte) string {
 	return b.String() + text + "\r\n"
 }
 
-// Check compares what a mailbox holds with what the author meant. The devices
-// listener's senders are shown as the scanner's mailbox (senders in the
-// configuration).
+// Check compares the sample with the message in a mailbox. A sender rule of the
+// configuration has devices send as the scanner's mailbox.
 func (s Sample) Check(t *testing.T, got simulator.Message) {
 	t.Helper()
 	equal := func(what string, got, want any) {
@@ -220,12 +223,12 @@ func addresses(list []simulator.Address) []string {
 	return out
 }
 
-// Lines makes texts comparable: line ends as LF, and one of them at the end, which
-// SMTP adds.
+// Lines returns a text with LF as line ends and one at the end, which SMTP adds.
 func Lines(s string) string {
 	return strings.TrimSuffix(strings.ReplaceAll(s, "\r\n", "\n"), "\n") + "\n"
 }
 
+// SHA256Hex returns the digest in hexadecimal, as the simulator shows it.
 func SHA256Hex(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])

@@ -14,14 +14,14 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// Sim is `graphrelay simulate`, or a simulator in the test's process.
+// Sim is a process of graphrelay simulate, or a simulator in the test's process.
 type Sim struct {
 	*Process // nil in the test's process
 	URL      string
 }
 
-// StartSim starts a simulator that notes every breach of what graphrelay promises
-// to send; the test's end wants none.
+// StartSim starts a simulator that records requests which lack something that graphrelay
+// promises to send. The test fails at its end if there were any.
 func StartSim(t *testing.T, args ...string) *Sim {
 	t.Helper()
 	return startSim(t, ProgramPath(t), args...)
@@ -46,8 +46,7 @@ func startSim(t *testing.T, program string, args ...string) *Sim {
 	return s
 }
 
-// ServeSim is StartSim in the test's process, with options that the command has no flags
-// for.
+// ServeSim is StartSim in the test's process, for options that have no flags.
 func ServeSim(t *testing.T, o simulator.Options) *Sim {
 	t.Helper()
 	o.RequireContract = true
@@ -70,7 +69,7 @@ func (s *Sim) wantContract(t *testing.T) {
 	})
 }
 
-// View gets a part of the simulator's view.
+// View returns a part of the simulator's state, by its path below /_simulator.
 func View[T any](t *testing.T, s *Sim, path string) T {
 	t.Helper()
 	var value T
@@ -85,25 +84,25 @@ func View[T any](t *testing.T, s *Sim, path string) T {
 	return value
 }
 
-// Ledger lists every send that was accepted.
+// Ledger returns every accepted send.
 func (s *Sim) Ledger(t *testing.T) []simulator.Delivery {
 	t.Helper()
 	return View[[]simulator.Delivery](t, s, "ledger")
 }
 
-// Sends returns how many sends were accepted. It costs less to ask for than the ledger.
+// Sends returns the number of accepted sends. It costs less than Ledger.
 func (s *Sim) Sends(t *testing.T) int {
 	t.Helper()
 	return View[simulator.Stats](t, s, "stats").Sent
 }
 
-// Messages lists what a mailbox holds; all of them, if mailbox is empty.
+// Messages returns the messages of a mailbox, or of all mailboxes if mailbox is empty.
 func (s *Sim) Messages(t *testing.T, mailbox string) []simulator.Message {
 	t.Helper()
 	return View[[]simulator.Message](t, s, "messages?mailbox="+url.QueryEscape(mailbox))
 }
 
-// Sent waits for a message in a mailbox's Sent Items.
+// Sent waits for a message in Sent Items of a mailbox, and returns it.
 func (s *Sim) Sent(t *testing.T, mailbox, subject string) simulator.Message {
 	t.Helper()
 	var found simulator.Message
@@ -118,7 +117,7 @@ func (s *Sim) Sent(t *testing.T, mailbox, subject string) simulator.Message {
 	return found
 }
 
-// moved waits until all that was accepted for sending is in Sent Items.
+// moved waits until every accepted send has been moved to Sent Items.
 func (s *Sim) moved(t *testing.T) {
 	t.Helper()
 	WaitFor(t, "the moves to Sent Items", func() bool {
@@ -126,7 +125,7 @@ func (s *Sim) moved(t *testing.T) {
 	})
 }
 
-// Fault makes calls go wrong from now on.
+// Fault makes requests fail from now on.
 func (s *Sim) Fault(t *testing.T, f simulator.Fault) {
 	t.Helper()
 	body, err := json.Marshal(f)
@@ -143,10 +142,10 @@ func (s *Sim) Fault(t *testing.T, f simulator.Fault) {
 	}
 }
 
-// ClearFaults makes all calls go right again.
+// ClearFaults removes all faults.
 func (s *Sim) ClearFaults(t *testing.T) { s.remove(t, "faults") }
 
-// Reset forgets what all mailboxes hold.
+// Reset empties all mailboxes.
 func (s *Sim) Reset(t *testing.T) { s.remove(t, "state") }
 
 func (s *Sim) remove(t *testing.T, what string) {
@@ -162,13 +161,13 @@ func (s *Sim) remove(t *testing.T, what string) {
 	_ = reply.Body.Close()
 }
 
-// ReleasedSim is StartSim with the program as it is released.
+// ReleasedSim is StartSim with the program built as for a release.
 func ReleasedSim(t *testing.T, args ...string) *Sim {
 	t.Helper()
 	return startSim(t, releasedPath(t), args...)
 }
 
-// StoredMIME is the message as the mailbox holds it.
+// StoredMIME returns the MIME of an item that was created from MIME.
 func (s *Sim) StoredMIME(t *testing.T, m simulator.Message) []byte {
 	t.Helper()
 	if m.MIME == nil {

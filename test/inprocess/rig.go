@@ -1,5 +1,5 @@
-// Package inprocess runs a relay and a simulator inside of the test's process, and tests
-// what becomes of mail on its way through both: envelopes, paths, senders, sign-in, TLS.
+// Package inprocess runs a whole relay and a Graph simulator in the process of the test.
+// Its tests follow mail through both: envelopes, paths, senders, sign-in and TLS.
 package inprocess
 
 import (
@@ -29,7 +29,7 @@ type Running struct {
 	stop func() error
 }
 
-// Open starts a relay that the test stops.
+// Open starts a relay. The test must stop it.
 func Open(t *testing.T, cfg *config.Config, log io.Writer) (*Running, error) {
 	t.Helper()
 	r, err := relay.Start(t.Context(), cfg, log)
@@ -44,7 +44,7 @@ func Open(t *testing.T, cfg *config.Config, log io.Writer) (*Running, error) {
 	return &Running{r, cfg, store, sync.OnceValue(r.Stop)}, nil
 }
 
-// Run runs a relay until the test ends.
+// Run starts a relay that is stopped at the end of the test.
 func Run(t *testing.T, cfg *config.Config, log io.Writer) *Running {
 	t.Helper()
 	r, err := Open(t, cfg, log)
@@ -59,11 +59,11 @@ func Run(t *testing.T, cfg *config.Config, log io.Writer) *Running {
 	return r
 }
 
-// Stop stops the relay once, however often it is called.
+// Stop stops the relay. Later calls return the result of the first.
 func (r *Running) Stop() error { return r.stop() }
 
-// Get returns the status and the body of a page of the admin address, which is
-// localhost:0 in the configuration.
+// Get requests a path of the admin address, which is localhost:0 in the configuration,
+// and returns the status and the body.
 func (r *Running) Get(t *testing.T, path string) string {
 	t.Helper()
 	resp, err := http.Get("http://" + r.Address("localhost:0") + path)
@@ -84,8 +84,8 @@ func (r *Running) Send(address, subject string) error {
 		[]byte("From: a@contoso.test\r\nTo: b@example.test\r\nSubject: "+subject+"\r\n\r\nbody\r\n"))
 }
 
-// Settings returns a configuration on free ports whose parts a test changes. More is
-// put behind the listener.
+// Settings returns a configuration with free ports. More is inserted behind its only
+// listener.
 func Settings(t *testing.T, dir, graph, more string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse(fmt.Appendf(nil, `
@@ -107,7 +107,8 @@ admin: {address: "localhost:0"}
 	return cfg
 }
 
-// Simulate returns a simulator and the URL that it serves until the test ends.
+// Simulate starts a simulator that runs until the end of the test, and returns its URL
+// too.
 func Simulate(t *testing.T, o simulator.Options) (*simulator.Simulator, string) {
 	t.Helper()
 	s := simulator.New(o)
@@ -121,7 +122,7 @@ func Simulate(t *testing.T, o simulator.Options) (*simulator.Simulator, string) 
 	return s, "http://" + l.Addr().String()
 }
 
-// WaitSent waits until n messages were sent.
+// WaitSent waits until the simulator has accepted n sends.
 func WaitSent(t *testing.T, s *simulator.Simulator, n int) {
 	t.Helper()
 	for range 3000 {

@@ -13,7 +13,7 @@ import (
 	"graphrelay/test/harness"
 )
 
-// backlog is a relay with so many messages of 10 KB waiting, in fifty mailboxes.
+// backlog is a relay with messages of 10 KB waiting in fifty mailboxes.
 type backlog struct {
 	relay    *harness.Relay
 	messages int
@@ -22,8 +22,8 @@ type backlog struct {
 	peaks    []float64 // KiB of serve from there, some deliveries later
 }
 
-// TestBacklog prints what 100,000 messages that wait cost a claim, a start after
-// kill -9 and the memory, against 100.
+// TestBacklog measures a claim, a start after kill -9 and the memory with 100,000 waiting
+// messages, and compares with 100.
 func TestBacklog(t *testing.T) {
 	needCompare(t)
 	sim := harness.ReleasedSim(t, "--latency", graphLatency.String())
@@ -47,7 +47,7 @@ func newBacklog(t *testing.T, sim *harness.Sim, messages int) *backlog {
 	return b
 }
 
-// fill queues messages beside the relay, which does not run.
+// fill queues messages while the relay does not run.
 func (b *backlog) fill(t *testing.T, messages int) {
 	t.Helper()
 	store := b.open(t)
@@ -91,8 +91,8 @@ func queueOne(t *testing.T, store *queue.Queue, body []byte, mailbox int) error 
 	})
 }
 
-// claimInTurns claims and gives back in one queue and then in the other, so that a
-// noisy machine disturbs both alike.
+// claimInTurns claims and releases a message in one queue and then in the other, so that
+// a noisy machine affects both alike.
 func claimInTurns(t *testing.T, all []*backlog) {
 	t.Helper()
 	stores := make([]*queue.Queue, len(all))

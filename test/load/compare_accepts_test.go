@@ -15,8 +15,8 @@ import (
 	"graphrelay/test/harness"
 )
 
-// The tests that measure run only when asked for: what they print depends on the
-// machine, so they assert nothing about time.
+// The tests that measure run only with -compare. Their results depend on the machine, so
+// they assert nothing about time.
 var (
 	compare = flag.Bool("compare", false, "run the tests that measure; make bench lists them")
 	rounds  = flag.Int("rounds", 3, "how often each is measured")
@@ -43,11 +43,10 @@ type contestant struct {
 // longer for each.
 type load struct{ connections, messages int }
 
-// TestCompareAccepts prints how many messages of 10 KB a second the relay and
-// Postfix take, durably, from one generator that is Postfix's own. The three take
-// turns, so that a noisy machine disturbs all of them alike:
-// the relay with its lanes paused, Postfix with its transport deferred, so that
-// either only accepts, and Postfix as it relays to a sink.
+// TestCompareAccepts prints how many messages of 10 KB a second the relay and Postfix
+// accept durably from Postfix's own generator. Three servers take turns, so that a noisy
+// machine affects all of them alike: the relay with its lanes paused, Postfix with its
+// transport deferred, so that either only accepts, and Postfix as it relays to a sink.
 func TestCompareAccepts(t *testing.T) {
 	needCompare(t)
 	source := harness.NeedTool(t, "smtp-source")
@@ -110,7 +109,7 @@ func startSink(t *testing.T) (address string) {
 	return address
 }
 
-// emptyDir waits until none of these parts of Postfix's queue holds a message.
+// waitEmpty waits until these directories of Postfix's queue are empty.
 func waitEmpty(t *testing.T, p *harness.Postfix, names ...string) {
 	t.Helper()
 	harness.WaitFor(t, "an empty queue of Postfix", func() bool {

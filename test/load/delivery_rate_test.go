@@ -12,10 +12,10 @@ import (
 // graphLatency is what the simulator adds to every call.
 const graphLatency = 150 * time.Millisecond
 
-// TestDeliveryRate prints how much of what Graph allows is reached when each of its
-// calls takes 150 ms: 4 requests at a time to one mailbox, two for each message. Calls to
-// a simulator on a machine that is busy take longer; in use says how much of the time,
-// from the first call to the last, each of the 4 had one under way.
+// TestDeliveryRate prints what part of Graph's limit the relay reaches when each call
+// takes 150 ms. The limit is 4 requests at a time to one mailbox, and a message takes
+// two. On a busy machine the simulator's calls take longer. "In use" is the part of the
+// time, from the first call to the last, in which each of the 4 had a request under way.
 func TestDeliveryRate(t *testing.T) {
 	needCompare(t)
 	for _, c := range []struct{ mailboxes, each int }{{1, 200}, {50, 98}} {
@@ -32,8 +32,8 @@ func TestDeliveryRate(t *testing.T) {
 	}
 }
 
-// deliveryTime is how long it takes from the first request to Graph to the last send,
-// and how long all requests take together.
+// deliveryTime returns the time from the first request to Graph to the last send, and the
+// sum of the times of all requests.
 func deliveryTime(t *testing.T, mailboxes, each int) (took, calls time.Duration) {
 	sim := harness.ReleasedSim(t, "--latency", graphLatency.String())
 	relay := harness.ReleasedRelay(t, sim, harness.DeliveryKey("concurrency: 400"))

@@ -1,5 +1,5 @@
-// Package load runs many messages, connections and mailboxes at once. What measures runs only
-// with -compare.
+// Package load tests many messages, connections and mailboxes at once. The tests that
+// measure run only with -compare.
 package load
 
 import (

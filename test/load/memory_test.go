@@ -20,8 +20,8 @@ const (
 	mostMemory   = 64 << 10    // KiB that serve may take
 )
 
-// TestPeakMemory sends a message of 140 MB through a relay as it is released. It
-// arrives whole, and the relay's memory stays flat.
+// TestPeakMemory sends a message of 140 MB through a relay without the race detector. It
+// must arrive whole, and the relay's memory must stay flat.
 func TestPeakMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
@@ -55,7 +55,7 @@ func TestPeakMemory(t *testing.T) {
 	}
 }
 
-// generated is a message whose attachment is made while it is read.
+// generated is a message whose attachment is generated while it is read.
 type generated struct {
 	left   int
 	source io.Reader

@@ -12,9 +12,9 @@ import (
 	"graphrelay/test/harness"
 )
 
-// The lanes of these tests: few messages may be in delivery at a time, and there are
-// more bad lanes than that. Each of Graph's calls takes its time, so that it, rather
-// than the machine, is what limits the pace.
+// The lanes of these tests. There are more bad lanes than messages that may be in
+// delivery at a time. Each of Graph's calls is slow, so that Graph and not the machine
+// limits the pace.
 const (
 	placesInAll = 4
 	badLanes    = 12
@@ -24,7 +24,8 @@ const (
 	callTime    = "100ms"
 )
 
-// mailFrom is an outbox of messages from so many mailboxes in turn, named after title.
+// mailFrom returns an outbox of messages from several mailboxes in turn. Their names
+// begin with the title.
 func mailFrom(relay *harness.Relay, title string, mailboxes, messages int) *harness.Outbox {
 	plain := harness.TenKilobytes(title)
 	return &harness.Outbox{
@@ -37,19 +38,19 @@ func mailFrom(relay *harness.Relay, title string, mailboxes, messages int) *harn
 	}
 }
 
-// queueAll has all of it accepted.
+// queueAll sends all messages of an outbox.
 func queueAll(t *testing.T, o *harness.Outbox) {
 	t.Helper()
 	o.Await(t, o.Start())
 }
 
-// arrived lists what of a title was sent, in order.
+// arrived returns the sends of a title, in order.
 func arrived(t *testing.T, s *harness.Sim, title string) []simulator.Delivery {
 	t.Helper()
 	return slices.DeleteFunc(s.Ledger(t), func(d simulator.Delivery) bool { return !strings.HasPrefix(d.Subject, title+" ") })
 }
 
-// begun is when the first call for one of the title's mailboxes came.
+// begun returns the time of the first call for one of the title's mailboxes.
 func begun(t *testing.T, s *harness.Sim, title string) time.Time {
 	t.Helper()
 	calls := harness.View[[]simulator.Call](t, s, "journal")
@@ -59,9 +60,9 @@ func begun(t *testing.T, s *harness.Sim, title string) time.Time {
 	return slices.MinFunc(calls, func(a, b simulator.Call) int { return a.Time.Compare(b.Time) }).Time
 }
 
-// TestBadLanesDelayNoOther has five lanes that are well send their mail alone, and then
-// beside twelve with mail queued before it that Graph throttles, refuses, or does not
-// answer. What is well arrives while all of those are bad.
+// TestBadLanesDelayNoOther has five healthy lanes send mail alone, and then beside twelve
+// lanes whose mail was queued before and which Graph throttles, refuses or does not
+// answer. The mail of the healthy lanes must arrive while all the others are bad.
 func TestBadLanesDelayNoOther(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t, "--latency", callTime)
@@ -113,9 +114,9 @@ func TestBadLanesDelayNoOther(t *testing.T) {
 	relay.Kill(t) // a clean stop would wait for them
 }
 
-// TestBulkDelaysNoTrickle has two lanes send hundreds of messages, and beside them one
-// message after another come in for five others. Between the 250 of such a message and
-// its send, few of the hundreds are sent.
+// TestBulkDelaysNoTrickle has two lanes send hundreds of messages while five others get
+// one message after another. Between the 250 of such a message and its send, only a few
+// of the hundreds may be sent.
 func TestBulkDelaysNoTrickle(t *testing.T) {
 	t.Parallel()
 	const bulk, few = 200, 60
@@ -171,9 +172,9 @@ func TestBulkDelaysNoTrickle(t *testing.T) {
 	relay.Settled(t)
 }
 
-// TestBulkSenderDelaysNoOther has a copier send hundreds of messages by the mailbox that
-// another device, and an account, each send one by: before the first of the hundreds
-// goes, and in the midst of them.
+// TestBulkSenderDelaysNoOther has a copier send hundreds of messages through a mailbox.
+// Another device and a user each send one through the same mailbox, once before the first
+// of the hundreds is sent and once amid them. Theirs must be sent early.
 func TestBulkSenderDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	const bulk, few = 200, 25

@@ -12,18 +12,18 @@ import (
 	"graphrelay/test/harness"
 )
 
-// mostUnderSiege is what serve may take with 3,000 connections, in KiB.
+// mostUnderSiege is the memory that serve may use with 3,000 connections, in KiB.
 const mostUnderSiege = 80 << 10
 
-// siege is many connections that say little: no command of theirs ever ends.
+// siege is many slow connections, which never finish a command.
 type siege struct {
 	open atomic.Int64 // those that the relay has not closed
 	stop chan struct{}
 	done chan struct{}
 }
 
-// besiege opens connections from an address; each sends a byte at every interval, or
-// none at all if that is 0. It returns when all have been tried.
+// besiege opens connections from an address and returns when all are open. Each sends a
+// byte at every interval, or nothing if the interval is 0.
 func besiege(t *testing.T, from, to string, connections int, interval time.Duration) *siege {
 	t.Helper()
 	s := &siege{stop: make(chan struct{}), done: make(chan struct{}, connections)}
@@ -78,7 +78,7 @@ func (s *siege) hold(c net.Conn, interval time.Duration) {
 	s.done <- struct{}{}
 }
 
-// needFiles skips where so many connections are not allowed to both ends.
+// needFiles skips the test unless the process may have n files open.
 func needFiles(t *testing.T, n int) {
 	t.Helper()
 	limits := harness.ReadFile(t, "/proc/self/limits")
@@ -92,9 +92,9 @@ func needFiles(t *testing.T, n int) {
 	}
 }
 
-// TestSiege has slow connections held, 3,000 for 40 seconds with -compare, fewer
-// without. Clients elsewhere and at the same address send mail meanwhile, with room
-// for all connections and without, and memory stays bounded.
+// TestSiege holds slow connections, 3,000 for 40 seconds with -compare, fewer without.
+// Clients at other addresses and at the same one must be able to send meanwhile, whether
+// the limits allow all the connections or not, and memory must stay bounded.
 func TestSiege(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
@@ -137,7 +137,7 @@ func TestSiege(t *testing.T) {
 	}
 }
 
-// sendFrom sends one message on a connection of its own.
+// sendFrom sends one message over a connection of its own.
 func sendFrom(r *harness.Relay, from string) error {
 	d, err := harness.DialFrom(from, r.Address["devices"])
 	if err != nil {
@@ -148,8 +148,8 @@ func sendFrom(r *harness.Relay, from string) error {
 	return err
 }
 
-// TestCompareSiege prints at what part of its rate alone the relay takes mail over 64
-// connections, while 2,000 others are idle and 500 slow.
+// TestCompareSiege prints the rate of accepts over 64 connections beside 2,000 idle and
+// 500 slow ones, as a part of the rate without them.
 func TestCompareSiege(t *testing.T) {
 	needCompare(t)
 	needFiles(t, 4000)
@@ -176,8 +176,8 @@ func TestCompareSiege(t *testing.T) {
 	t.Logf("peak memory of serve: %d KiB", harness.PeakMemory(t, relay.Process))
 }
 
-// TestCompareSignIns prints at what part of the rate without a password the relay takes
-// mail whose every message has a connection and a sign-in of its own.
+// TestCompareSignIns prints the rate of accepts when each message has a connection and a
+// sign-in of its own, as a part of the rate without sign-in.
 func TestCompareSignIns(t *testing.T) {
 	needCompare(t)
 	relay := harness.ReleasedRelay(t, harness.ReleasedSim(t), harness.WithPasswords)
