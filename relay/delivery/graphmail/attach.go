@@ -12,9 +12,9 @@ import (
 // attacher adds a message's files to its draft.
 type attacher struct {
 	*recorder
-	mailbox   mailbox
-	files     []graph.Attachment
-	mayAppear func(context.Context, error) bool // see transfer
+	mailbox mailbox
+	files   []graph.Attachment
+	fresh   newDraft
 }
 
 // attachAll adds the files that the draft does not have yet, one after another: parallel
@@ -23,7 +23,7 @@ func (a *attacher) attachAll(ctx context.Context) error {
 	for a.p.Attached < len(a.files) {
 		n, f := a.p.Attached+1, a.files[a.p.Attached]
 		reply, err := a.attach(ctx, f)
-		if a.mayAppear(ctx, err) {
+		if a.fresh.mayAppear(ctx, err) {
 			continue
 		}
 		if err != nil {

@@ -35,7 +35,7 @@ func (t *transfer) createDraft(ctx context.Context) (step, error) {
 		t.p.DraftWanted = graph.Ambiguous(err)
 		return t.orAnew(err)
 	}
-	t.p.DraftID, t.made = id, time.Now()
+	t.p.DraftID, t.fresh.made = id, time.Now()
 	files := len(t.plan.files)
 	if files == 0 && t.p.Path == pathDraft {
 		t.done("draft created", "", reply)
@@ -54,46 +54,6 @@ func (t *transfer) requestDraft(ctx context.Context) (string, graph.Reply, error
 		id, reply, err = t.mailbox.CreateDraft(ctx, t.plan.draft)
 	}
 	return id, reply, err
-}
-
-// adapt changes the planned message, if it can, so that Graph may accept what it has just
-// refused. It reports whether it did.
-func (t *transfer) adapt(refused error) bool {
-	switch {
-	case graph.SendAsDenied(refused):
-		return t.dropSender(refused)
-	case graph.Invalid(refused):
-		return t.cutSubject(refused)
-	}
-	return false
-}
-
-// dropSender removes the Sender, which the mailbox may not use: From names the author. It
-// reports whether there was one.
-func (t *transfer) dropSender(refused error) bool {
-	m := t.plan.draft
-	if m == nil || m.Sender == nil {
-		return false
-	}
-	t.note("sender dropped", m.Sender.EmailAddress.Address+": "+refused.Error())
-	m.Sender = nil
-	return true
-}
-
-// cutSubject reports whether the subject was longer than Exchange promises to accept. One
-// that it accepts all the same stays whole.
-func (t *transfer) cutSubject(refused error) bool {
-	m := t.plan.draft
-	if m == nil {
-		return false
-	}
-	subject := []rune(m.Subject)
-	if len(subject) <= graph.MaxSubject {
-		return false
-	}
-	t.note("subject cut", fmt.Sprintf("after %d of %d characters: %v", graph.MaxSubject, len(subject), refused))
-	m.Subject = string(subject[:graph.MaxSubject])
-	return true
 }
 
 // findDraft looks for a draft whose id was never learned. Copies beyond the first are
@@ -173,7 +133,7 @@ func (t *transfer) discard(ctx context.Context, why string) (step, error) {
 // attach adds the files that the draft does not have yet. After an earlier attempt they
 // are then counted: it may have requested one whose effect came late.
 func (t *transfer) attach(ctx context.Context) (step, error) {
-	a := attacher{recorder: &t.recorder, mailbox: t.mailbox, files: t.plan.files, mayAppear: t.mayAppear}
+	a := attacher{recorder: &t.recorder, mailbox: t.mailbox, files: t.plan.files, fresh: t.fresh}
 	if err := a.attachAll(ctx); err != nil {
 		return t.orAnew(err)
 	}
@@ -194,24 +154,4 @@ func (t *transfer) orAnew(err error) (step, error) {
 	t.p.draftVanished()
 	t.reused, t.counted = false, false
 	return t.draft, nil
-}
-
-const (
-	appearStep   = 250 * time.Millisecond
-	appearWithin = 8 * time.Second
-)
-
-// mayAppear reports, after a wait, whether to ask again for the draft that this attempt
-// has just made: it may not be found for a moment (reported). If it were given up at once,
-// it would be left behind and another made.
-func (t *transfer) mayAppear(ctx context.Context, err error) bool {
-	age := time.Since(t.made)
-	if !graph.NotFound(err) || age > appearWithin {
-		return false
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(min(max(age, appearStep), 2*time.Second)):
-	}
-	return ctx.Err() == nil
 }

@@ -71,6 +71,33 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 	return p, nil
 }
 
+// adapt changes the planned message, if it can, so that Graph may accept what it has just
+// refused. It returns what it did, or nothing.
+func (p *plan) adapt(refused error) (what, detail string) {
+	switch {
+	case p.draft == nil:
+		return "", ""
+	case graph.SendAsDenied(refused) && p.draft.Sender != nil: // From names the author
+		dropped := p.draft.Sender.EmailAddress.Address
+		p.draft.Sender = nil
+		return "sender dropped", dropped
+	case graph.Invalid(refused):
+		return p.cutSubject()
+	}
+	return "", ""
+}
+
+// cutSubject cuts a subject that is longer than Exchange promises to accept. One that it
+// accepts all the same stays whole.
+func (p *plan) cutSubject() (what, detail string) {
+	subject := []rune(p.draft.Subject)
+	if len(subject) <= graph.MaxSubject {
+		return "", ""
+	}
+	p.draft.Subject = string(subject[:graph.MaxSubject])
+	return "subject cut", fmt.Sprintf("after %d of %d characters", graph.MaxSubject, len(subject))
+}
+
 // breaksAsJSON reports whether the message means nothing once its parts are taken apart, as
 // one that is signed or encrypted. An invitation or a report can still be read.
 func breaksAsJSON(k mime.Kind) bool { return k == mime.KindSigned || k == mime.KindEncrypted }

@@ -30,7 +30,7 @@ func (t *transfer) send(ctx context.Context) (step, error) {
 	switch {
 	case graph.SendAsDenied(err):
 		return t.replaceDraft(ctx, err)
-	case !doubtful && t.mayAppear(ctx, err):
+	case !doubtful && t.fresh.mayAppear(ctx, err):
 		return t.awaitDraft, nil
 	}
 	return nil, err
@@ -69,7 +69,7 @@ func (t *transfer) awaitDraft(ctx context.Context) (step, error) {
 		if err == nil {
 			return t.confirm, nil
 		}
-		if !t.mayAppear(ctx, err) {
+		if !t.fresh.mayAppear(ctx, err) {
 			return nil, err
 		}
 	}
@@ -82,7 +82,7 @@ func (t *transfer) replaceDraft(ctx context.Context, refused error) (step, error
 		return nil, err
 	}
 	old := t.p.DraftID
-	if old == "" || !t.dropSender(refused) {
+	if old == "" || !t.adapt(refused) {
 		return nil, refused
 	}
 	t.p.restart(t.p.Path)

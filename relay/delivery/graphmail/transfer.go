@@ -3,12 +3,9 @@ package graphmail
 import (
 	"context"
 	"fmt"
-	"io"
-	"time"
 
 	"graphrelay/graph"
 	"graphrelay/mime"
-	"graphrelay/relay/queue"
 )
 
 // transfer is one attempt to send a message by Graph.
@@ -18,10 +15,10 @@ type transfer struct {
 	mailbox mailbox
 	plan    *plan // nil as long as the message is only being looked for
 
-	continued bool      // an earlier attempt may have made a draft
-	reused    bool      // the draft was made by an earlier attempt
-	counted   bool      // its attachments were counted after the last one was added
-	made      time.Time // when this attempt made the draft; zero: it did not
+	continued bool // an earlier attempt may have made a draft
+	reused    bool // the draft was made by an earlier attempt
+	counted   bool // its attachments were counted after the last one was added
+	fresh     newDraft
 }
 
 // A step does one thing to send the message and returns the next step, or nil if the
@@ -78,7 +75,7 @@ func (t *transfer) read(ctx context.Context) error {
 	if t.plan != nil {
 		return nil
 	}
-	s, err := t.open(ctx)
+	s, err := openStored(ctx, t.Attempt)
 	if err != nil {
 		return fmt.Errorf("read the stored message: %w", err)
 	}
@@ -102,31 +99,6 @@ func (t *transfer) read(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// open opens the stored message once it is known to be undamaged.
-func (t *transfer) open(ctx context.Context) (stored, error) {
-	body, err := t.Body(ctx)
-	if err != nil {
-		return stored{}, err
-	}
-	if err := body.Check(); err != nil {
-		return stored{}, err
-	}
-	return openStored(body, t.Message.Trace)
-}
-
-// stored is a message as it came, apart from the Received field that the relay put
-// in front: behind that, the message's own first line would not be read as one.
-type stored struct {
-	trace   []byte
-	message *io.SectionReader
-}
-
-func openStored(body queue.Body, trace int64) (stored, error) {
-	s := stored{make([]byte, trace), io.NewSectionReader(body, trace, body.Size()-trace)}
-	_, err := io.ReadFull(io.NewSectionReader(body, 0, trace), s.trace)
-	return s, err
 }
 
 // takePath sets the message's path. The draft of a path that the settings, or a newer
@@ -153,4 +125,15 @@ func (t *transfer) takePath(ctx context.Context, path string) error {
 	t.p.restart(path)
 	t.note("path changed", "from "+from+" to "+path)
 	return t.save(ctx)
+}
+
+// adapt changes the planned message, if it can, so that Graph may accept what it has just
+// refused. It reports whether it did.
+func (t *transfer) adapt(refused error) bool {
+	what, detail := t.plan.adapt(refused)
+	if what == "" {
+		return false
+	}
+	t.note(what, detail+": "+refused.Error())
+	return true
 }
