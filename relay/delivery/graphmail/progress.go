@@ -14,8 +14,7 @@ import (
 // recorded before it is requested (wanted), its result after.
 //
 // Its JSON is the document that the queue keeps. Zero fields are left out, unknown fields
-// are ignored, and times are RFC 3339 with a fraction. A document of the program before
-// has no "send", but "accepted": true once the message was accepted.
+// are ignored, and times are RFC 3339 with a fraction.
 type progress struct {
 	Path         string    `json:"path,omitempty"`          // draft, mime or sendmail
 	DraftWanted  bool      `json:"draft_wanted,omitempty"`  // a draft may exist, whether DraftID is known or not
@@ -38,31 +37,6 @@ const (
 	sendRefused   sendState = "refused"   // it was requested and refused: it has not happened
 	sendAccepted  sendState = "accepted"  // it has happened; what may remain is to remove the copy
 )
-
-// UnmarshalJSON derives the state of the send where the document has none.
-func (p *progress) UnmarshalJSON(text []byte) error {
-	type fields progress
-	d := struct {
-		*fields
-		Accepted bool `json:"accepted"`
-	}{fields: (*fields)(p)}
-	if err := json.Unmarshal(text, &d); err != nil {
-		return err
-	}
-	if p.Send != sendNone {
-		return nil
-	}
-	switch {
-	case d.Accepted:
-		p.Send = sendAccepted
-	case p.SendWanted.IsZero():
-	case p.Settle.After(p.SendWanted):
-		p.Send = sendRequested
-	default:
-		p.Send = sendRefused
-	}
-	return nil
-}
 
 var errProgress = errors.New("read the recorded progress")
 

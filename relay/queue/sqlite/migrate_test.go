@@ -81,14 +81,14 @@ func oldRecords() map[string]queue.Record {
 		{Entry: entry(contoso, "uploading", "<3@x>"), Status: queue.Status{State: queue.Deferred, Due: later(0), Attempts: 2, Warned: true, Reason: "network", Detail: "reset",
 			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAk=","attached":2,"upload_url":"https://graph.test/u?token=1&x=\"y\"","upload_offset":327680}`, true, false), Fence: 2, StartTag: 39, HasContent: true}},
 		{Entry: entry(contoso, "in doubt", "<4@x>"), Status: queue.Status{State: queue.Deferred, Due: later(1), Attempts: 1, Reason: "confirming",
-			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAl=","send_wanted":"2026-01-02T03:04:08.250001Z","settle":"2026-01-02T03:09:08.250001Z"}`, true, true), Fence: 1, StartTag: 38, HasContent: true}},
+			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAl=","send":"requested","send_wanted":"2026-01-02T03:04:08.250001Z","settle":"2026-01-02T03:09:08.250001Z"}`, true, true), Fence: 1, StartTag: 38, HasContent: true}},
 		{Entry: visitor(queue.Lane{Connection: "tenants", Principal: "id@fabrikam.test", Mailbox: "b@fabrikam.test"}, "held", "<5@x>", "10.0.0.3"),
 			Status: queue.Status{State: queue.Held, Due: at(4), Attempts: 1, Reason: "send_unknown", Progress: progress(`{"path":"draft","late_draft":true}`, true, false), Fence: 3, StartTag: 0, HasContent: true}},
 		{Entry: entry(contoso, "sent", "<6@x>"), Status: queue.Status{State: queue.Sent, Due: at(5), Attempts: 1, Finished: at(15),
-			Progress: progress(`{"path":"mime","draft_wanted":true,"draft_id":"AAm=","send_wanted":"2026-01-02T03:04:10.000000Z","settle":"2026-01-02T03:09:10.000000Z","accepted":true}`, true, true), Fence: 1, StartTag: 37}},
+			Progress: progress(`{"path":"mime","draft_wanted":true,"draft_id":"AAm=","send":"accepted","send_wanted":"2026-01-02T03:04:10.000000Z","settle":"2026-01-02T03:09:10.000000Z"}`, true, true), Fence: 1, StartTag: 37}},
 		{Entry: entry(contoso, "failed", "<7@x>"), Status: queue.Status{State: queue.Failed, Due: at(6), Attempts: 3, Finished: at(16), Reason: "too_large", Detail: "no", Fence: 1, StartTag: 36, HasContent: true}},
 		{Entry: entry(contoso, "not sent", "<8@x>"), Status: queue.Status{State: queue.Deferred, Due: later(2), Attempts: 1, Reason: "network",
-			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAn=","send_wanted":"2026-01-02T03:04:12.000000Z","settle":"2026-01-02T03:04:12.000000Z"}`, true, false), Fence: 1, StartTag: 35, HasContent: true}},
+			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAn=","send":"refused","send_wanted":"2026-01-02T03:04:12.000000Z","settle":"2026-01-02T03:04:12.000000Z"}`, true, false), Fence: 1, StartTag: 35, HasContent: true}},
 	} {
 		r.ID, r.Received, r.Size = "000000000000000"+string(rune('0'+n)), at(int64(n)), 7
 		records[r.ID] = r
@@ -141,7 +141,7 @@ func oldCleanup(t *testing.T, s opened) {
 		t.Fatal(err)
 	}
 	want := queue.Lane{Connection: "tenants", Principal: "anna@contoso.test", Mailbox: "anna@contoso.test"}
-	const document = `{"path":"draft","draft_wanted":true,"draft_id":"AAo=","late_draft":true,"attached":1,"send_wanted":"2026-01-02T04:04:05.25+01:00"}`
+	const document = `{"path":"draft","draft_wanted":true,"draft_id":"AAo=","late_draft":true,"attached":1,"send":"requested","send_wanted":"2026-01-02T04:04:05.25+01:00","settle":"2026-01-02T03:09:05.123456789Z"}`
 	if got.ID != "000000000000000z" || got.Lane != want || got.State != queue.Failed || got.MessageID != "<9@x>" || !got.Since.Equal(time.Unix(1767323070, 0)) ||
 		string(got.Progress.Document) != document || !got.Progress.Leftover {
 		t.Errorf("the cleanup is %+v with %s", got, got.Progress.Document)

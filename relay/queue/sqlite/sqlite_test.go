@@ -81,7 +81,7 @@ func TestOneDaemonADirectory(t *testing.T) {
 	}
 	beside := open(t, Options{Dir: dir})
 	if err := beside.Apply(t.Context(), id, queue.Hold, "test"); err != nil {
-		t.Fatalf("steering beside the daemon: %v", err)
+		t.Fatalf("an action beside the daemon: %v", err)
 	}
 	r, _, err := s.Get(t.Context(), id)
 	if err != nil || r.State != queue.Held {

@@ -66,11 +66,11 @@ INSERT INTO new_message
 			'attached', nullif(attached, 0),
 			'upload_url', nullif(upload_url, ''),
 			'upload_offset', nullif(upload_offset, 0),
+			'send', CASE WHEN accepted THEN 'accepted' WHEN NOT send_wanted THEN NULL WHEN settle > send_wanted THEN 'requested' ELSE 'refused' END,
 			'send_wanted', CASE WHEN send_wanted THEN
 				strftime('%Y-%m-%dT%H:%M:%S', send_wanted / 1000000, 'unixepoch') || printf('.%06dZ', send_wanted % 1000000) END,
 			'settle', CASE WHEN settle THEN
-				strftime('%Y-%m-%dT%H:%M:%S', settle / 1000000, 'unixepoch') || printf('.%06dZ', settle % 1000000) END,
-			'accepted', CASE WHEN accepted THEN json('true') END)), '{}', ''),
+				strftime('%Y-%m-%dT%H:%M:%S', settle / 1000000, 'unixepoch') || printf('.%06dZ', settle % 1000000) END)), '{}', ''),
 		draft_wanted OR stray, accepted OR settle > send_wanted
 	FROM message;
 DROP TABLE message;
@@ -119,9 +119,12 @@ INSERT INTO cleanup
 				'attached', nullif(record ->> '$.Progress.Attached', 0),
 				'upload_url', nullif(record ->> '$.Progress.UploadURL', ''),
 				'upload_offset', nullif(record ->> '$.Progress.UploadOffset', 0),
+				'send', CASE WHEN record ->> '$.Progress.Accepted' THEN 'accepted'
+					WHEN record ->> '$.Progress.SendWanted' = '0001-01-01T00:00:00Z' THEN NULL
+					WHEN julianday(record ->> '$.Progress.Settle') > julianday(record ->> '$.Progress.SendWanted') THEN 'requested'
+					ELSE 'refused' END,
 				'send_wanted', nullif(record ->> '$.Progress.SendWanted', '0001-01-01T00:00:00Z'),
-				'settle', nullif(record ->> '$.Progress.Settle', '0001-01-01T00:00:00Z'),
-				'accepted', CASE WHEN record ->> '$.Progress.Accepted' THEN json('true') END)),
+				'settle', nullif(record ->> '$.Progress.Settle', '0001-01-01T00:00:00Z'))),
 			'Leftover', json('true'), 'InDoubt', json('false')))
 	FROM orphan;
 DROP TABLE orphan;
