@@ -284,8 +284,9 @@ func TestPathChanges(t *testing.T) {
 func TestUploadSessionExpires(t *testing.T) {
 	for name, f := range map[string]simulator.Fault{"before the file is there": {Reset: true}, "once it is there": {Reset: true, After: true}} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, simulator.Options{Limits: smallLimits(), SessionLife: 300 * time.Millisecond})
-			r.cfg.RetryDelays = []time.Duration{400 * time.Millisecond}
+			// On a busy machine, too, the session must outlive its first request.
+			r := newRig(t, simulator.Options{Limits: smallLimits(), SessionLife: 2 * time.Second})
+			r.cfg.RetryDelays = []time.Duration{2200 * time.Millisecond}
 			f.Operation, f.Nth = simulator.OpUpload, 1
 			r.fault(f)
 			id := r.submit(compose(header("expired"), "text", smallFiles...), r.to(anna, "bob@example.org"))
