@@ -7,8 +7,8 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// Nobody is shown as an author, or as the sender, whom the policy has not checked, on
-// whatever path and however the header says it.
+// No message shows an author or a sender that the policy has not checked, on any path and
+// in any form of the header.
 func TestAuthors(t *testing.T) {
 	for _, way := range routes()[:4] {
 		t.Run(way.name, func(t *testing.T) {
@@ -39,8 +39,8 @@ func TestAuthors(t *testing.T) {
 	}
 }
 
-// S/MIME whose media type a gateway has lost is known by its name (RFC 8551 section
-// 3.10), and stays whole.
+// S/MIME whose media type a gateway has lost is recognized by its file name (RFC 8551
+// section 3.10), and arrives unchanged.
 func TestSMIMEByName(t *testing.T) {
 	p := startPaths(t, simulator.Options{SendDelay: -1}, nil)
 	const head = "From: a@contoso.test\r\nTo: b@example.test\r\nSubject: s\r\nMIME-Version: 1.0\r\n"

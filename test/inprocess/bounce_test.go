@@ -10,8 +10,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// A device's mail that fails is told to the mailbox that sends for it, by the
-// postmaster, as the DSN parameters of its client want it.
+// When a device's mail fails, the postmaster notifies the mailbox that sends for the
+// device, as the client's DSN parameters ask.
 func TestBounceOfDevice(t *testing.T) {
 	p := startPaths(t, simulator.Options{SendDelay: -1}, func(c *config.Config) {
 		pattern, err := config.ParsePattern("*@printers.local")

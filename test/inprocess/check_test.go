@@ -15,7 +15,7 @@ import (
 	"graphrelay/relay/mailboxes"
 )
 
-// What check --online says of an application: each fault with what to do, in one line.
+// For an application, check --online prints each fault with what to do, in one line.
 func TestCheckOnline(t *testing.T) {
 	none := []string{}
 	all := []string{"Mail.ReadWrite", "Mail.Send", "User.Read.All"}
@@ -82,7 +82,8 @@ func TestCheckOnline(t *testing.T) {
 	}
 }
 
-// wantAll wants each text in one of the lines, and no line without a wanted text.
+// wantAll fails the test unless each text is in one of the lines. Without texts there
+// must be no lines.
 func wantAll(t *testing.T, what string, lines, texts []string) {
 	t.Helper()
 	all := strings.Join(lines, "\n")
@@ -96,7 +97,8 @@ func wantAll(t *testing.T, what string, lines, texts []string) {
 	}
 }
 
-// Of owners' connections it is said how many mailboxes can send, and which cannot.
+// For a connection to which owners sign in, the check reports how many mailboxes can
+// send, and which cannot.
 func TestCheckOnlineOwners(t *testing.T) {
 	r := startOwners(t, simulator.Options{SendDelay: -1})
 	check := func() connection.Check {
@@ -123,7 +125,7 @@ func TestCheckOnlineOwners(t *testing.T) {
 	}
 }
 
-// A clock that is off is told of, although the sign-in works.
+// The check warns of a wrong clock even if the sign-in works.
 func TestCheckOnlineClock(t *testing.T) {
 	s := simulator.New(simulator.Options{})
 	t.Cleanup(s.Close)

@@ -80,7 +80,7 @@ func (r *rig) connector() *mailboxes.Connector {
 	return k
 }
 
-// signIn signs in with a browser as an account, for a mailbox.
+// signIn connects a mailbox in a browser, signed in as an account.
 func (r *rig) signIn(k *mailboxes.Connector, mailbox, account string) (*mailboxes.SignIn, error) {
 	r.Helper()
 	const redirect = "http://localhost:9025/connect/callback"
@@ -102,8 +102,8 @@ func (r *rig) signIn(k *mailboxes.Connector, mailbox, account string) (*mailboxe
 	return s, s.Exchange(r.Context(), redirect, back.Query().Get("code"), verifier)
 }
 
-// Each of many mailboxes sends with the token of its own owner, as a lane of its own, while
-// tokens run out and each refresh token is good once.
+// Many mailboxes send, each with the token of its own owner and as a lane of its own,
+// while tokens expire and each refresh token can be used once.
 func TestConnectedMailboxes(t *testing.T) {
 	t.Parallel()
 	const owners, each = 200, 3
@@ -149,8 +149,9 @@ func TestConnectedMailboxes(t *testing.T) {
 	}
 }
 
-// Mail of a mailbox whose consent has ended is held, with what to do, and goes on once the
-// mailbox is connected again: without a restart, and whoever connected it.
+// Mail of a mailbox whose consent has ended is held, and the reason says what to do. It
+// is sent once the mailbox is connected again, without a restart and no matter who
+// connected it.
 func TestConsentEnds(t *testing.T) {
 	t.Parallel()
 	r := startOwners(t, simulator.Options{SendDelay: -1})
@@ -196,7 +197,7 @@ func TestConsentEnds(t *testing.T) {
 	WaitSent(t, r.sim, 3)
 }
 
-// Who signs in as somebody else connects nothing, and replaces nothing.
+// Signing in as another account connects nothing and replaces nothing.
 func TestConnectAnothersMailbox(t *testing.T) {
 	r := startOwners(t, simulator.Options{SendDelay: -1, FullAccess: map[string][]string{"team@contoso.test": {"bob@contoso.test"}}})
 	k := r.connector()
@@ -223,8 +224,8 @@ func TestConnectAnothersMailbox(t *testing.T) {
 	}
 }
 
-// The user that is made for a mailbox sends from it alone, signs in with the newest
-// password alone, and is gone with the mailbox.
+// The SMTP user of a mailbox can send only from that mailbox and sign in only with the
+// newest password, and is removed with the mailbox.
 func TestConnectedUser(t *testing.T) {
 	r := startOwners(t, simulator.Options{SendDelay: -1})
 	k := r.connector()
@@ -287,7 +288,7 @@ func page(t *testing.T, resp *http.Response, err error) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// The page from its form to a password that works, and what it refuses.
+// The page works from the form to the password, and refuses what it must.
 func TestConnectPage(t *testing.T) {
 	r := startOwners(t, simulator.Options{SendDelay: -1})
 	base := r.cfg.Admin.BaseURL() + "/connect"
@@ -302,7 +303,8 @@ func TestConnectPage(t *testing.T) {
 	}
 	login := begin(owner, "anna@contoso.test")
 
-	// A link that somebody else began ends nowhere, and does not end what they began.
+	// A callback of a sign-in that another browser began is refused, and does not disturb
+	// that sign-in.
 	stranger := r.browser()
 	resp, err := stranger.PostForm(login.String(), url.Values{"account": {"mallory@contoso.test"}})
 	if status, text := page(t, resp, err); status != http.StatusBadRequest || !strings.Contains(text, "not started in this browser") {
@@ -356,8 +358,8 @@ func TestConnectPage(t *testing.T) {
 	}
 }
 
-// A reload with a new key above the old one, and one with the new key alone, keep the
-// mailboxes.
+// The mailboxes stay connected over a reload with a new key before the old one, and over
+// one with only the new key.
 func TestTokenKeyRotates(t *testing.T) {
 	r := startOwners(t, simulator.Options{SendDelay: -1})
 	if _, err := r.signIn(r.connector(), "anna@contoso.test", "anna@contoso.test"); err != nil {

@@ -13,8 +13,9 @@ import (
 	"graphrelay/relay/config"
 )
 
-// connectionsConfig has two tenants. The user news sends through the second, whatever
-// its domain; one rule names the first, and one a mailbox of no connection's domain.
+// connectionsConfig has two tenants. The user news sends through the second from any
+// domain. One rule names the first tenant, and one a mailbox in a domain of no
+// connection.
 const connectionsConfig = `
 hostname: relay.test
 data_dir: %s
@@ -34,8 +35,8 @@ senders:
 admin: {address: "localhost:0"}
 `
 
-// The connection is the rule's, else the user's, else the domain's, and with it go
-// sign-in, mailbox and bounce; no connection lets anybody send as another.
+// The connection is that of the rule, of the user or of the domain, in this order, and it
+// decides about sign-in, mailbox and bounce. No connection lets a client send as another.
 func TestWhichConnection(t *testing.T) {
 	contoso, first := Simulate(t, simulator.Options{RequireContract: true, Apps: []simulator.App{{Tenant: "contoso.test", Secret: "one"}}})
 	fabrikam, second := Simulate(t, simulator.Options{RequireContract: true, Apps: []simulator.App{{Tenant: "fabrikam.test", Secret: "two"}}})

@@ -37,8 +37,8 @@ func routes() []route {
 	}
 }
 
-// envelopeTest is a header with an envelope, and where the recipients must be. All
-// that the envelope does not name contains "ghost".
+// envelopeTest is a header with an envelope, and the fields where the recipients must be.
+// Every address that the envelope does not name contains "ghost".
 type envelopeTest struct {
 	name     string
 	head     string
@@ -87,7 +87,7 @@ var envelopeTests = []envelopeTest{
 		"b@example.test " + hidden, "b@example.test", "", hidden},
 }
 
-// firstTests begin the message: what stands there is hard to read.
+// firstTests are first fields of a message that are hard to read.
 var firstTests = []envelopeTest{
 	{"after a byte order mark", "\xef\xbb\xbfBcc: hidden@example.test\r\nTo: b@example.test\r\n", "b@example.test " + hidden, "b@example.test", "", hidden},
 	{"after a blank", " Bcc: hidden@example.test\r\nTo: b@example.test\r\n", "b@example.test " + hidden, "b@example.test", "", hidden},
@@ -95,8 +95,8 @@ var firstTests = []envelopeTest{
 		"b@example.test " + hidden, "b@example.test", "", hidden},
 }
 
-// Exactly the envelope's recipients get the mail, and none of them sees another one
-// that To and Cc do not name.
+// Exactly the envelope's recipients get the mail, and none of them sees another recipient
+// whom To and Cc do not name.
 func TestEnvelopeIsLaw(t *testing.T) {
 	const usual = "From: a@contoso.test\r\nSubject: s\r\nMIME-Version: 1.0\r\n"
 	for _, way := range routes() {
@@ -176,7 +176,7 @@ func (p *rig) checkVisible(item simulator.Message, bcc []string) {
 	}
 }
 
-// withoutField takes a field off the header, as Exchange does with Bcc.
+// withoutField removes a field from the header, as Exchange does with Bcc.
 func withoutField(raw, name string) string {
 	head, body, _ := strings.Cut(raw, "\r\n\r\n")
 	var kept []string
@@ -225,7 +225,8 @@ func TestSenderRuleOnEveryPath(t *testing.T) {
 				if item.MIME == nil {
 					continue
 				}
-				// Exchange takes a Sender that is not the mailbox for a right to send as it.
+				// Exchange requires the right to send as the address in Sender if that is
+				// not the mailbox.
 				if raw, _ := p.sim.Content(item.MIME.ID); strings.Contains(string(raw), "\r\nSender:") {
 					t.Errorf("the Sender stays:\n%s", raw)
 				}
@@ -234,8 +235,8 @@ func TestSenderRuleOnEveryPath(t *testing.T) {
 	}
 }
 
-// As many recipients as Graph takes get the mail, each once; one more is refused
-// while the client can still send it to the others.
+// As many recipients as Graph accepts get the mail, each once. One more is refused at a
+// point where the client can still send to the others.
 func TestManyRecipients(t *testing.T) {
 	const most = 500
 	for _, way := range routes()[:4] {
@@ -266,8 +267,8 @@ func TestManyRecipients(t *testing.T) {
 	}
 }
 
-// A first field that is hard to read counts all the same, and what is no field does
-// not stay in the header.
+// A first field that is hard to read still counts, and a line that is no field does not
+// stay in the header.
 func TestFirstLine(t *testing.T) {
 	for _, way := range routes()[:3] {
 		t.Run(way.name, func(t *testing.T) {

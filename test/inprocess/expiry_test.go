@@ -11,7 +11,8 @@ import (
 	"graphrelay/relay/config"
 )
 
-// The metric and the text of /readyz tell of each connection; a reload takes another date.
+// The metric and /readyz show when the credential of each connection expires. A reload
+// changes the date.
 func TestCredentialExpiry(t *testing.T) {
 	_, url := Simulate(t, simulator.Options{RequireContract: true})
 	cfg := Settings(t, t.TempDir(), url, "")

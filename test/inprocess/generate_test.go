@@ -58,7 +58,7 @@ func (l language) encode(s string) []byte {
 	return b
 }
 
-// generated is a message and what its author means by it.
+// generated is a message, and its content as the author intends it.
 type generated struct {
 	raw     []byte
 	subject string
@@ -74,7 +74,7 @@ type generatedFile struct {
 	content []byte
 }
 
-// generator makes messages at random.
+// generator generates random messages.
 type generator struct {
 	*rand.Rand
 	msg   *generated
@@ -86,7 +86,7 @@ func (g *generator) oneIn(n int) bool { return g.IntN(n) == 0 }
 
 func pick[T any](g *generator, list ...T) T { return list[g.IntN(len(list))] }
 
-// message makes one.
+// message generates a message.
 func (g *generator) message(n int, big bool) *generated {
 	g.msg, g.big = &generated{}, big
 	body := g.body()
@@ -109,8 +109,7 @@ func (g *generator) message(n int, big bool) *generated {
 	return g.msg
 }
 
-// damage does what some senders do, and readers have to stand. fault belongs in the
-// header.
+// damage damages the body as some senders do. The fault belongs into the header.
 func (g *generator) damage(body string) (damaged, fault string) {
 	if g.oneIn(2) {
 		return body, "a line that is no field\r\n"
@@ -120,14 +119,14 @@ func (g *generator) damage(body string) (damaged, fault string) {
 	return body[:strings.LastIndex(body, "\r\n--")+2], "" // the last delimiter is missing
 }
 
-// words takes some of a language's.
+// words returns a few words of a language.
 func (g *generator) words(l language) string {
 	all := strings.Fields(l.words)
 	g.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
 	return strings.Join(all[:1+g.IntN(len(all))], " ")
 }
 
-// lines makes text with lines of odd lengths.
+// lines returns text with lines of odd lengths.
 func (g *generator) lines(l language) string {
 	var b strings.Builder
 	for range g.IntN(8) {
@@ -139,7 +138,7 @@ func (g *generator) lines(l language) string {
 	return b.String()
 }
 
-// body is the text of the message, in one of the structures that clients make.
+// body returns the text of the message, in one of the structures that clients use.
 func (g *generator) body() string {
 	switch g.IntN(5) {
 	case 0:
@@ -158,7 +157,7 @@ func (g *generator) body() string {
 	}
 }
 
-// related puts images beside what root makes. Some of them the HTML refers to.
+// related adds images to what root returns. The HTML refers to some of them.
 func (g *generator) related(root func() string) string {
 	first := len(g.msg.files)
 	for range g.IntN(4) {
@@ -179,7 +178,7 @@ func (g *generator) related(root func() string) string {
 	return g.multipart("related", pick(g, "", "; type=\"multipart/alternative\""), parts...)
 }
 
-// text makes a part. The one that is shown is the message's body.
+// text returns a text part. The one that is shown is the message's body.
 func (g *generator) text(kind string, shown bool) string {
 	l := pick(g, languages...)
 	s := g.lines(l)
@@ -207,7 +206,7 @@ func (g *generator) text(kind string, shown bool) string {
 	return g.leaf(head, l.encode(s), transfers...)
 }
 
-// mixed puts attachments behind or around a body.
+// mixed adds attachments behind or around a body.
 func (g *generator) mixed(body string) string {
 	parts := []string{body}
 	for range g.IntN(4) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// file makes an attachment.
+// file returns an attachment.
 func (g *generator) file() string {
 	if g.big {
 		g.big = false
@@ -37,7 +37,8 @@ func (g *generator) fileName() string {
 	return name + " " + fmt.Sprint(g.IntN(1000)) + pick(g, ".pdf", ".tar.gz", ".x")
 }
 
-// attach writes the part, and expects the file. disposition holds parameters.
+// attach returns the part, and records the file as expected. Disposition has the
+// parameters.
 func (g *generator) attach(f generatedFile, kind, disposition string, transfers ...string) string {
 	g.msg.files = append(g.msg.files, f)
 	head := "Content-Type: " + kind + "\r\nContent-Disposition: attachment" + disposition + "\r\n"
@@ -50,8 +51,8 @@ func (g *generator) attach(f generatedFile, kind, disposition string, transfers 
 	return g.leaf(head, f.content, transfers...)
 }
 
-// textFile is text that is no body: its bytes have to stay as they are, whatever its
-// charset is.
+// textFile returns a text part that is not the body: its bytes must not change, whatever
+// its charset is.
 func (g *generator) textFile() string {
 	l := pick(g, languages...)
 	f := generatedFile{name: g.fileName(), content: l.encode(g.lines(l))}
@@ -63,7 +64,8 @@ func (g *generator) textFile() string {
 	return g.attach(f, kind+"; charset="+l.charset, g.nameParameter("filename", f.name), transfers...)
 }
 
-// forwarded is a message in the message. Its bytes, header included, are a file.
+// forwarded returns a message within the message. Its bytes, header included, must arrive
+// as a file.
 func (g *generator) forwarded() string {
 	inner := &generator{Rand: g.Rand, msg: &generated{}, marks: g.marks + 1000}
 	body := inner.body()
@@ -81,8 +83,8 @@ func (g *generator) forwarded() string {
 	return g.leaf(head, f.content, pick(g, "8bit", "8bit", "base64"))
 }
 
-// nameParameter writes a file name in one of the ways that clients do: RFC 2045,
-// RFC 2231, and RFC 2047, which forbids it.
+// nameParameter writes a file name in one of the forms that clients use: RFC 2045, RFC
+// 2231, and RFC 2047, which forbids it here.
 func (g *generator) nameParameter(key, name string) string {
 	ascii := strings.IndexFunc(name, func(r rune) bool { return r > '~' || r == '"' || r == '\\' }) < 0
 	switch n := g.IntN(6); {

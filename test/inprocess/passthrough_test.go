@@ -69,7 +69,7 @@ func (r *rig) stop() {
 
 func plain(user, password string) smtp.Auth { return smtp.PlainAuth("", user, password, "127.0.0.1") }
 
-// bearer is a mechanism with a token, as clients of Microsoft's speak it.
+// bearer signs in with a token, as Microsoft's clients do.
 type bearer struct{ mechanism, user, token string }
 
 func (b bearer) Start(*smtp.ServerInfo) (string, []byte, error) {
@@ -89,8 +89,8 @@ func (b bearer) Next(challenge []byte, more bool) ([]byte, error) {
 	return []byte{}, nil // to the error that comes in JSON
 }
 
-// Applications sign in with their own secret, send through their own tenant, and nothing
-// of them is on the disk.
+// Applications sign in with their own secret and send through their own tenant. Nothing
+// of the secret is on the disk.
 func TestPassThrough(t *testing.T) {
 	r := startPassThrough(t, simulator.Options{})
 	r.start()
@@ -136,7 +136,7 @@ func TestPassThrough(t *testing.T) {
 	}
 }
 
-// What Entra cannot say now is no wrong password.
+// If Entra cannot be asked, the answer is not that of a wrong password.
 func TestPassThroughLoginDown(t *testing.T) {
 	r := startPassThrough(t, simulator.Options{})
 	r.start()
@@ -162,7 +162,7 @@ func (r *rig) wantHeld(n int) {
 	}
 }
 
-// Mail that a restart finds in the queue waits for its client, and for no other.
+// Mail that is in the queue at a start waits until its own client signs in.
 func TestPassThroughRestart(t *testing.T) {
 	r := startPassThrough(t, simulator.Options{})
 	r.start()
@@ -194,7 +194,7 @@ func TestPassThroughRestart(t *testing.T) {
 	WaitSent(t, r.sim, 4)
 }
 
-// ownToken is a token for Graph that the client has got by itself.
+// ownToken returns a token for Graph that the client requested itself.
 func (r *rig) ownToken(app, secret string) string {
 	r.Helper()
 	id, tenant, _ := strings.Cut(app, "@")
@@ -206,7 +206,7 @@ func (r *rig) ownToken(app, secret string) string {
 	return token
 }
 
-// ownersToken is a token with Mail.Send alone, of somebody who has signed in.
+// ownersToken returns a token of an owner who has signed in, with only Mail.Send.
 func (r *rig) ownersToken(owner string) string {
 	r.Helper()
 	id, tenant, _ := strings.Cut(principalA, "@")
@@ -230,8 +230,8 @@ func (r *rig) ownersToken(owner string) string {
 	return token.AccessToken
 }
 
-// A token that the client brings is used for its mailbox until Graph refuses it; then its
-// mail waits for the next one.
+// A client's token is used for its mailbox until Graph refuses it. Then its mail waits
+// for the next token.
 func TestBearer(t *testing.T) {
 	t.Parallel()
 	for _, mechanism := range []string{"XOAUTH2", "OAUTHBEARER"} {

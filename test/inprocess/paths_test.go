@@ -13,8 +13,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// signedBody is a multipart/signed whose bytes must arrive as they are, odd
-// spacing and trailing blanks included.
+// signedBody is a multipart/signed whose bytes must not change, odd spacing and trailing
+// blanks included.
 const signedBody = "Content-Type: multipart/signed; protocol=\"application/pgp-signature\";\r\n micalg=pgp-sha256; boundary=s\r\n\r\n" +
 	"preamble\r\n--s\r\nContent-Type:  text/plain;   charset=utf-8  \r\n\r\nsigned  text \t\r\nBcc: not a header\r\n\r\n--s\r\nContent-Type: application/pgp-signature\r\n\r\nSIGNATURE\r\n--s--\r\nepilogue\r\n"
 
@@ -64,7 +64,7 @@ func (p *rig) deliver(to []string, raw string) queue.Record {
 	return queue.Record{}
 }
 
-// notes are the details of what the conversion reported.
+// notes returns the message's events with their details.
 func (p *rig) notes(id string) string {
 	p.Helper()
 	_, events, err := p.relay.Store.Get(p.Context(), id)
@@ -143,7 +143,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// copies waits for so many sent copies, and for no draft: an item moves a little
+// copies waits until there are so many sent copies and no drafts: an item moves a little
 // after it was sent.
 func (p *rig) copies(want int) {
 	p.Helper()
@@ -156,7 +156,8 @@ func (p *rig) copies(want int) {
 	p.Errorf("%d copies and %d drafts, want %d and 0", len(p.sim.Sent()), len(p.sim.Drafts()), want)
 }
 
-// On the MIME path nothing changes below the top header, and there only what must.
+// On the MIME path nothing below the header of the message changes, and in it only what
+// must.
 func TestMIMEIsKept(t *testing.T) {
 	p := startPaths(t, simulator.Options{SendDelay: -1}, nil)
 	p.deliver([]string{"b@example.test", "hidden@example.test"}, headers+"X-Odd:  kept   as it is \r\n"+signedBody)

@@ -29,9 +29,9 @@ import (
 
 const proxyPassword = "pr0xy~hidden:value"
 
-// gateway is an HTTP proxy that wants a password, and leads every host to a simulator
-// whose certificate a private authority has signed: what goes around it or trusts only
-// the system gets nowhere.
+// gateway is an HTTP proxy with a password. It connects every host to a simulator whose
+// certificate a private authority has signed, so that a request around the proxy, or one
+// that trusts only the system's authorities, fails.
 type gateway struct {
 	*testing.T
 	sim       *simulator.Simulator
@@ -123,7 +123,8 @@ admin: {address: "localhost:0"}
 
 const withCA = "    ca_file: ca.crt"
 
-// Tokens, mail and uploads all go through the proxy, with TLS of a private authority.
+// Requests for tokens, mail and uploads all go through the proxy, with a certificate of a
+// private authority.
 func TestProxy(t *testing.T) {
 	g := newGateway(t)
 	writeFile(t, filepath.Join(g.dir, "proxy.secret"), proxyPassword+"\n")
@@ -143,9 +144,9 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// What keeps the relay from Microsoft is the connection's fault: mail waits without a
-// try, the operator reads what to do and never the password, and a reload with new
-// files lets the mail go.
+// If a proxy keeps the relay from Microsoft, that is a fault of the connection: mail
+// waits without using up attempts, the operator reads what to do and never the password,
+// and a reload with corrected files releases the mail.
 func TestProxyRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, password, keys, detail string }{
 		{"wrong password", "wr0ng~hidden:value", withCA, "the proxy does not let the relay in (407); set proxy_user and proxy_password of the connection, or correct them"},
@@ -209,8 +210,6 @@ func (g *gateway) deferred(r *Running) queue.Record {
 	g.Fatal("the message was not deferred")
 	return queue.Record{}
 }
-
-// testlog.Buffer is a log that is read while it is written.
 
 func writeFile(t *testing.T, path, text string) {
 	t.Helper()

@@ -11,8 +11,8 @@ import (
 	"graphrelay/relay/config"
 )
 
-// What was taken counts on after a reload and after a restart, and what is limited
-// only now counts from what the queue knows.
+// Accepted messages still count after a reload and after a restart. A new limit counts
+// the messages that the queue knows.
 func TestRatesLast(t *testing.T) {
 	dir := t.TempDir()
 	_, url := Simulate(t, simulator.Options{RequireContract: true})

@@ -12,7 +12,7 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// What only somebody can mend, the log and the queue say with what to do, in one line.
+// If a fault needs an operator, log and queue state in one line what to do.
 func TestRemedies(t *testing.T) {
 	login := func(status int, code, number string) *simulator.Fault {
 		return &simulator.Fault{Operation: simulator.OpToken, Status: status, Code: code, Message: number}

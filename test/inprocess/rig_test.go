@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// rig is a relay with what it talks to, for one test.
+// rig is a relay and a simulator, for one test.
 type rig struct {
 	*testing.T
 	sim   *simulator.Simulator

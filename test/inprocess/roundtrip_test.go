@@ -21,15 +21,15 @@ import (
 
 var roundTripSeed = flag.Uint64("roundtrip.seed", 0, "seed of TestRoundTrip; 0 is a new one each time")
 
-// reading is what one reader makes of a message.
+// reading is the content of a message as one reader finds it.
 type reading struct {
 	html  bool
 	text  string
 	files []string // sha256
 }
 
-// What is generated at random arrives as its author, our own parser and another one
-// read it.
+// Random messages arrive as their author intended and as two parsers read them, ours and
+// another one.
 func TestRoundTrip(t *testing.T) {
 	const messages, withLarge = 250, 100
 	seed := *roundTripSeed
@@ -72,8 +72,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// checkRoundTrip compares what arrived with the author's meaning and with two
-// readings, and tells whether go-message had one.
+// checkRoundTrip compares the message that arrived with the author's intent and with two
+// readings. It reports whether go-message could read the message.
 func (p *rig) checkRoundTrip(want *generated, got simulator.Message) bool {
 	p.Helper()
 	if got.Subject != want.subject {
@@ -123,7 +123,7 @@ func (p *rig) compare(reader string, arrived, read reading) {
 	}
 }
 
-// parse is our own reading of the message as it was handed over.
+// parse returns our own parser's reading of the message as it was submitted.
 func (p *rig) parse(raw []byte) reading {
 	p.Helper()
 	m, err := mime.Parse(bytes.NewReader(raw), int64(len(raw)), mime.DefaultLimits())
@@ -141,8 +141,8 @@ func (p *rig) parse(raw []byte) reading {
 	return r
 }
 
-// keepCharsets lets go-message leave the bytes of text as they are: of a file they
-// are the content.
+// keepCharsets stops go-message from converting charsets: the bytes of a text file must
+// not change.
 func keepCharsets(t *testing.T) {
 	t.Helper()
 	old := message.CharsetReader
@@ -150,8 +150,8 @@ func keepCharsets(t *testing.T) {
 	t.Cleanup(func() { message.CharsetReader = old })
 }
 
-// walk is go-message's reading: the last HTML or else the first text is the body, all
-// that calls itself a file or is no text a file.
+// walk returns go-message's reading. The body is the last HTML part, or else the first
+// text part; every other part that is named a file or is no text is a file.
 func walk(raw []byte) (r reading, err error) {
 	e, err := message.Read(bytes.NewReader(raw))
 	if err != nil {
@@ -201,8 +201,8 @@ func decode(name string, content []byte) (string, error) {
 	return string(b), err
 }
 
-// sameLines makes texts comparable: line ends as LF, none at the end, where a
-// delimiter or SMTP adds one.
+// sameLines returns a text with LF as line ends and none at the end, where a delimiter or
+// SMTP adds one.
 func sameLines(s string) string {
 	return strings.TrimRight(strings.ReplaceAll(strings.TrimPrefix(s, "\ufeff"), "\r\n", "\n"), "\n")
 }

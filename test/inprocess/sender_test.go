@@ -9,8 +9,8 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// A Sender whom the client may send as is named; where Exchange does not let it stand
-// there, the message goes without, and the history says so.
+// A Sender is kept if the client may send as it. If Exchange refuses it, the message is
+// sent without, and the history says so.
 func TestSenderField(t *testing.T) {
 	const raw = "From: a@contoso.test\r\nSender: Assistant <assistant@contoso.test>\r\nTo: b@example.test\r\nSubject: s\r\n\r\ntext\r\n"
 	tests := []struct {

@@ -11,7 +11,7 @@ import (
 	"graphrelay/relay/smtpd"
 )
 
-// Who sends, as what, by the rules: each message is looked at in the mailbox.
+// The sender rules decide who sends as whom. Each message is checked in the mailbox.
 func TestSenderRules(t *testing.T) {
 	const rules = `
 senders:
@@ -69,7 +69,7 @@ users: [{name: crm, password_hash: "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr99
 			}
 		}
 	}
-	// A rule lets no user send as anybody else.
+	// A rule does not let a user send as another.
 	if err := smtp.SendMail(r.Address("127.0.0.1:0"), crm, "crm@app.test", []string{"b@example.test"}, []byte("From: team@contoso.test\r\n\r\nx\r\n")); err == nil || !strings.HasPrefix(err.Error(), "550 ") {
 		t.Errorf("the user as another: %v", err)
 	}

@@ -9,8 +9,8 @@ import (
 	"graphrelay/relay/signature"
 )
 
-// A message of a rule with a signature has it before the quote, in the form that its body
-// has; one of another rule has none.
+// A rule's signature is added before the quoted text, in the form of the body. Messages
+// of other rules have none.
 func TestSignature(t *testing.T) {
 	var s signature.Template
 	if err := s.ParseHTML("<p>{{.DisplayName}}, {{.JobTitle}}</p>"); err != nil {

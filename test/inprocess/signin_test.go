@@ -8,8 +8,8 @@ import (
 	"graphrelay/relay/config"
 )
 
-// A relay in App Service sends with its managed identity, and asks for a new token when
-// Graph takes the old one no more.
+// A relay in App Service sends with its managed identity, and requests a new token when
+// Graph no longer accepts the old one.
 func TestManagedIdentitySends(t *testing.T) {
 	s, url := Simulate(t, simulator.Options{SendDelay: -1})
 	t.Setenv("IDENTITY_ENDPOINT", url+"/msi/token")

@@ -12,7 +12,7 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// transaction is an SMTP client that shows the answers.
+// transaction opens a session with the relay.
 func (p *rig) transaction() *textproto.Conn {
 	p.Helper()
 	c, err := textproto.Dial("tcp", p.relay.Address("127.0.0.1:0"))
@@ -38,7 +38,7 @@ func (p *rig) ask(c *textproto.Conn, code int, format string, args ...any) strin
 	return text
 }
 
-// submit hands over one message in a session of its own and returns its queue ID.
+// submit sends one message in a session of its own and returns the queue ID.
 func (p *rig) submit(from string, to []string, raw []byte) (id string) {
 	p.Helper()
 	c := p.transaction()
@@ -73,7 +73,7 @@ func (p *rig) data(c *textproto.Conn, raw []byte) (id string) {
 	return id
 }
 
-// finished waits for the message's end.
+// finished waits until the message is sent, failed or held.
 func (p *rig) finished(id string) queue.Record {
 	p.Helper()
 	for range 24000 {
@@ -91,7 +91,7 @@ func (p *rig) finished(id string) queue.Record {
 	return queue.Record{}
 }
 
-// wantSent is finished for a message that has to go by a certain path.
+// wantSent is finished for a message that must be sent on a certain path.
 func (p *rig) wantSent(id, path string) queue.Record {
 	p.Helper()
 	r := p.finished(id)
@@ -101,8 +101,8 @@ func (p *rig) wantSent(id, path string) queue.Record {
 	return r
 }
 
-// lastSend is the newest entry of the ledger, of which there must be n, and the item
-// that was sent; found is false if it is gone.
+// lastSend returns the newest of the n sends in the ledger, and the item that was sent.
+// Found is false if the item is gone.
 func (p *rig) lastSend(n int) (d simulator.Delivery, item simulator.Message, found bool) {
 	p.Helper()
 	ledger := p.sim.Ledger()

@@ -19,7 +19,7 @@ import (
 	"graphrelay/internal/testcert"
 )
 
-// Suites as old devices and modern clients name them.
+// Cipher suites as old devices and modern clients name them.
 var (
 	forwardSecret = []uint16{
 		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
@@ -33,8 +33,8 @@ var (
 	never = []uint16{tls.TLS_RSA_WITH_RC4_128_SHA, tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA}
 )
 
-// TestTLSOffers offers each listener one version, then one cipher at a time, and
-// nothing else: what is taken must be exactly what the listener's settings say.
+// TestTLSOffers offers each listener a single version or a single cipher at a time. It
+// must accept exactly those that its settings allow.
 func TestTLSOffers(t *testing.T) {
 	one := tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
 	listeners := []struct {
@@ -70,7 +70,7 @@ func TestTLSOffers(t *testing.T) {
 			}
 		})
 	}
-	// What a printer of 2009 has and no more.
+	// A printer of 2009 offers this and no more.
 	for _, c := range []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA} {
 		rig.offer("starttls-1.0-old", tls.VersionTLS10, []uint16{c}, true)
 		rig.offer("implicit-1.1-old", tls.VersionTLS11, []uint16{c}, true)
@@ -95,7 +95,7 @@ func (r *tlsRig) offer(listener string, version uint16, ciphers []uint16, taken 
 	}
 }
 
-// Where old and new meet, new is chosen: the insecure floor is no ceiling.
+// A client that can do better gets better: an insecure tls_min is no upper limit.
 func TestTLSPreference(t *testing.T) {
 	rig := startTLS(t, `{name: implicit-old, address: "127.0.1.1:0", tls: implicit, tls_min: 1.0-insecure}`)
 	all := slices.Concat(never, insecure, forwardSecret)
@@ -107,7 +107,7 @@ func TestTLSPreference(t *testing.T) {
 	}
 }
 
-// TLS compression, by which CRIME reads passwords, is never agreed on.
+// The relay never agrees to TLS compression, which lets CRIME read passwords.
 func TestNoTLSCompression(t *testing.T) {
 	rig := startTLS(t, `{name: implicit-old, address: "127.0.1.1:0", tls: implicit, tls_min: 1.0-insecure}`)
 	const null, deflate = 0, 1
@@ -175,8 +175,8 @@ func withCompression(record, methods []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(record[:3:3], uint16(len(hello))), hello...)
 }
 
-// AUTH is refused and not offered before TLS, whatever the floor, and where there is
-// no TLS beyond this machine.
+// AUTH is neither offered nor accepted before TLS, whatever tls_min is, nor without TLS
+// beyond this machine.
 func TestNoAuthBeforeTLS(t *testing.T) {
 	rig := startTLS(t, `{name: starttls, address: "127.0.1.1:0", tls: starttls}`,
 		`{name: starttls-optional, address: "127.0.1.2:0", tls: starttls, auth: optional, networks: [127.0.0.0/8]}`,
@@ -198,8 +198,8 @@ func TestNoAuthBeforeTLS(t *testing.T) {
 	}
 }
 
-// A certificate of the listener's authority signs in the user who has its name; no
-// other does, and none is taken for a password's failure.
+// A certificate of the listener's authority signs in the user with its name. No other
+// certificate does, and none counts as a wrong password.
 func TestClientCertificates(t *testing.T) {
 	rig := startTLS(t, `{name: starttls, address: "127.0.1.1:0", tls: starttls, client_ca_file: ca.crt}`,
 		`{name: implicit, address: "127.0.1.2:0", tls: implicit, client_ca_file: ca.crt}`,
@@ -252,14 +252,15 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-// showing offers the certificate whether the server asks for its authority or not.
+// showing returns the settings of a client that sends the certificate whether the server
+// asks for its authority or not.
 func showing(cert tls.Certificate, version uint16) *tls.Config {
 	return &tls.Config{MinVersion: version, MaxVersion: version,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }}
 }
 
-// AUTH EXTERNAL names the certificate's user or nobody, and a password signs in
-// another user after all.
+// AUTH EXTERNAL accepts the name of the certificate's user or no name. With a password
+// another user can still sign in.
 func TestExternal(t *testing.T) {
 	rig := startTLS(t, `{name: implicit, address: "127.0.1.1:0", tls: implicit, client_ca_file: ca.crt}`)
 	cert := rig.Client(&x509.Certificate{DNSNames: []string{"erp.contoso.test"}})
@@ -299,7 +300,7 @@ func TestExternal(t *testing.T) {
 	rig.ask(c, 235, "")
 }
 
-// The metric tells of each listener with TLS when its certificate ends, and of none
+// The metric shows when the certificate of each TLS listener expires, and no listener
 // that a reload has removed.
 func TestExpiryMetric(t *testing.T) {
 	t.Parallel()

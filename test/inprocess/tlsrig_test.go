@@ -25,9 +25,8 @@ type tlsRig struct {
 
 const crmHash = "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C" // of crm-secret
 
-// startTLS starts a relay with the listeners, which are YAML mappings on addresses
-// of their own, an RSA certificate, and the users crm (with a password) and erp
-// (with a certificate).
+// startTLS starts a relay with an RSA certificate, the users crm (with a password) and
+// erp (with a certificate), and the listeners, which are YAML mappings.
 func startTLS(t *testing.T, listeners ...string) *tlsRig {
 	t.Helper()
 	_, url := Simulate(t, simulator.Options{RequireContract: true})
@@ -46,14 +45,14 @@ users: [{name: crm, password_hash: "`+crmHash+`", senders: ["crm@contoso.test"]}
 	return rig
 }
 
-// on is the rig for a subtest.
+// on returns the rig for a subtest.
 func (r *tlsRig) on(t *testing.T) *tlsRig {
 	sub := *r
 	sub.T = t
 	return &sub
 }
 
-// dialTLS opens a session under TLS as far as EHLO, or says why there is none.
+// dialTLS opens a TLS session and sends EHLO.
 func (r *tlsRig) dialTLS(name string, offer *tls.Config) (*textproto.Conn, tls.ConnectionState, error) {
 	r.Helper()
 	nc := r.dialTCP(name)
@@ -100,7 +99,7 @@ func (r *tlsRig) dialTCP(name string) net.Conn {
 	return nil
 }
 
-// ask sends a line, unless it is empty, and wants the code in answer.
+// ask sends a line, unless it is empty, and expects the code in the answer.
 func (r *tlsRig) ask(c *textproto.Conn, code int, line string, args ...any) string {
 	r.Helper()
 	if line != "" {

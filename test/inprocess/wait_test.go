@@ -11,8 +11,9 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// A client that waits learns of a refusal in its session, and then nobody tells it by
-// mail, nor can the message leave any more. What takes longer is queued as usual.
+// A client that waits gets a refusal as the answer to its message. Then no bounce
+// follows, and the message can no longer be sent. A message that takes longer is queued
+// as usual.
 func TestWaitForDelivery(t *testing.T) {
 	refusal := simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusBadRequest, Code: "ErrorInvalidRecipients"}
 	slow := refusal
@@ -49,7 +50,7 @@ func TestWaitForDelivery(t *testing.T) {
 	}
 }
 
-// guardTime is far more than any answer takes.
+// guardTime is much longer than any answer takes.
 const guardTime = 30 * time.Second
 
 // answer sends a message and returns the whole answer to it.
@@ -100,7 +101,7 @@ func (p *rig) checkWaited(state queue.State, bounce bool) {
 	}
 }
 
-// A stop does not wait for Graph's word.
+// A stop does not wait for Graph's answer.
 func TestStopDuringWait(t *testing.T) {
 	p := startPaths(t, simulator.Options{}, func(c *config.Config) {
 		c.Listeners[0].Wait = config.Duration(5 * time.Minute)
