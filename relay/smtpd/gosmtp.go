@@ -24,7 +24,7 @@ import (
 //     longer see the plain text. So TLS is negotiated before go-smtp has the connection, in
 //     a dialog of our own (plaintext). go-smtp's greeting, and its reply to an EHLO that is
 //     replayed, are suppressed (starttls.dialog, starttls-not-used.dialog).
-//   - It allocates buffers of 8 KiB for a client that has sent nothing yet. So we greet the
+//   - It allocates 13 KiB for a client that has sent nothing yet. So we greet the
 //     client and wait for its first line before go-smtp has the connection
 //     (TestSilentClientHasNoBuffers).
 //   - It accepts a BDAT chunk that io.EOF cuts short, and with it a truncated message. So
