@@ -45,7 +45,8 @@ import (
 //     (auth-order.dialog).
 //   - It refuses a SIZE or a chunk that is too large without asking the session, with a text
 //     that does not help (oversize.dialog), and bad base64 with a 454 (auth-order.dialog).
-//   - It repeats the client's bytes in its replies (TestSMTPAllTheSame).
+//   - It repeats the client's bytes in its replies (TestSMTPAllTheSame) and in what it logs
+//     (TestServerLog).
 //   - It writes replies line by line. The limits and the pieces above need whole ones
 //     (TestReplies).
 //   - Its Shutdown waits for connections without ending any, and misses a listener to which

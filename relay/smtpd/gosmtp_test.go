@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -116,5 +117,17 @@ func TestSMTPError(t *testing.T) {
 	err := smtpError(&Refusal{550, [3]int{5, 7, 1}, "", "Graph says:\r\n250 forged \x1b[31m"})
 	if got, want := err.Error(), "SMTP error 550: Graph says:??250 forged ?[31m"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// go-smtp's own messages may quote a client, and are logged for debugging only.
+func TestServerLog(t *testing.T) {
+	for level, want := range map[slog.Level]string{slog.LevelInfo: "", slog.LevelDebug: "handling a?[31m"} {
+		var b strings.Builder
+		log := slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: level}))
+		serverLog{log}.Printf("handling %s", "a\x1b[31m")
+		if got := b.String(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("at %s: logged %q, want %q", level, got, want)
+		}
 	}
 }

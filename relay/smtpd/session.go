@@ -185,7 +185,7 @@ func (s *session) beginBody() (who Identity, e queue.Entry, ok bool) {
 	}, true
 }
 
-// accept streams the message into the queue. If it fails, nothing of the message remains.
+// accept puts the message into the queue. If it fails, nothing of the message remains.
 func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, size int64, err error) {
 	ctx := context.Background() // the outcome must be known, whatever happens to the client
 	w, err := s.server.intake.Create(ctx)
@@ -197,20 +197,7 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 			_ = w.Abort() // anything it leaves is removed at the next start
 		}
 	}()
-	n, err := io.WriteString(w, s.received(w.ID(), entry.Envelope, who))
-	if err != nil {
-		return "", 0, err
-	}
-	entry.Trace = int64(n)
-	h := header{max: s.server.cfg.Message.HeaderBytes}
-	size, err = b.copyTo(io.MultiWriter(w, &h), s.server.cfg.Message.Bytes)
-	if err != nil {
-		return "", 0, err
-	}
-	if err := s.checkLines(w.ID(), b.bare); err != nil {
-		return "", 0, err
-	}
-	if err := s.server.policy.Route(who, h.bytes(), size, entry); err != nil {
+	if size, err = s.receive(w, b, who, entry); err != nil {
 		return "", 0, err
 	}
 	if err := s.checkCapacity(0); err != nil { // its size is on the disk already
@@ -229,6 +216,24 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 		return w.ID(), size, w.Commit(ctx, *entry)
 	}
 	return w.ID(), size, s.commitAndWait(ctx, w, *entry)
+}
+
+// receive streams the message into w, and has the policy decide where it goes.
+func (s *session) receive(w queue.Writer, b *body, who Identity, entry *queue.Entry) (size int64, err error) {
+	n, err := io.WriteString(w, s.received(w.ID(), entry.Envelope, who))
+	if err != nil {
+		return 0, err
+	}
+	entry.Trace = int64(n)
+	h := header{max: s.server.cfg.Message.HeaderBytes}
+	size, err = b.copyTo(io.MultiWriter(w, &h), s.server.cfg.Message.Bytes)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.checkLines(w.ID(), b.bare); err != nil {
+		return 0, err
+	}
+	return size, s.server.policy.Route(who, h.bytes(), size, entry)
 }
 
 // commitAndWait commits the message and waits for Graph's verdict, for which it returns a
