@@ -22,7 +22,7 @@ func (n *notice) prose() string {
 		}
 		fmt.Fprintf(&b, "\nWhat you can do: %s\n", a.Do)
 	case Delayed:
-		n.list(&b, "Your message has not been sent yet to:")
+		n.list(&b, "Your message has not yet been sent to:")
 		fmt.Fprintf(&b, "Why: %s\n", a.Why)
 		fmt.Fprintf(&b, "\nWhat you can do: Nothing for now. The relay will keep trying until %s.\nPlease do not send the message again, or it will arrive twice.\n",
 			n.until.Format(time.RFC1123Z))
