@@ -7,7 +7,7 @@ import (
 	"graphrelay/relay/reason"
 )
 
-// State of a message. A message is Queued, Deferred or Held until it ends as
+// State is the state of a message: it is Queued, Deferred or Held until it ends as
 // Sent or Failed; while a node works on it, it is Delivering.
 type State string
 
