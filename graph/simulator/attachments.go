@@ -48,6 +48,9 @@ func (c *call) attach() (response, error) {
 // addAttachment adds an attachment to the draft of the path and returns its URL.
 func (c *call) addAttachment(attachment *Attachment, content []byte) (location string, err error) {
 	err = c.withDraft(func(i *item) error {
+		if err := c.sim.checkGrowth(i, attachment.Size); err != nil {
+			return err
+		}
 		attachment.Kept = c.sim.content.put(attachment.ID, content)
 		i.Attachments = append(i.Attachments, *attachment)
 		i.markModified()

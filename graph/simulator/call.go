@@ -30,6 +30,8 @@ const (
 	OpListAttachments Operation = "list_attachments"
 	OpPatch           Operation = "patch"
 	OpDelete          Operation = "delete"
+	OpPermanentDelete Operation = "permanent_delete"
+	OpGetMIME         Operation = "get_mime"
 	OpCancelUpload    Operation = "cancel_upload"
 	OpGetUpload       Operation = "get_upload"
 	OpUnknown         Operation = "unknown" // not simulated
@@ -37,7 +39,7 @@ const (
 
 func operations() []Operation {
 	return []Operation{OpToken, OpDeviceCode, OpFindUser, OpCreate, OpCreateMIME, OpAttachment, OpCreateSession, OpUpload, OpSend, OpSendMail,
-		OpGet, OpList, OpListAttachments, OpPatch, OpDelete, OpCancelUpload, OpGetUpload}
+		OpGet, OpList, OpListAttachments, OpPatch, OpDelete, OpPermanentDelete, OpGetMIME, OpCancelUpload, OpGetUpload}
 }
 
 // call is a request to the simulator and what is known of it.

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-const maxFaultRequest = 1 << 20
+const maxControlRequest = 1 << 20
 
 // controlRoutes serves the simulator's own interface, for people and for tests in other
 // languages. It needs no authentication, like the simulator itself.
@@ -24,6 +24,10 @@ func (s *Simulator) controlRoutes() http.Handler {
 	get("stats", func(*http.Request) any { return s.Stats() })
 	get("violations", func(*http.Request) any { return s.Violations() })
 	get("faults", func(*http.Request) any { return s.Faults() })
+	get("world", func(*http.Request) any { return s.World() })
+	get("touched", func(*http.Request) any { return s.Touched() })
+	mux.HandleFunc("PATCH /_simulator/world", s.patchWorld)
+	mux.HandleFunc("POST /_simulator/items", s.postItem)
 	mux.HandleFunc("POST /_simulator/faults", s.postFault)
 	mux.HandleFunc("DELETE /_simulator/faults", func(w http.ResponseWriter, _ *http.Request) {
 		s.ClearFaults()
@@ -50,26 +54,65 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	encoder.Encode(value)
 }
 
-// postFault adds a fault. It requires a JSON content type, which a page of another site
-// cannot send without a preflight request.
-func (s *Simulator) postFault(w http.ResponseWriter, r *http.Request) {
+// readControl decodes the JSON body of a request into value, and answers the request if that
+// fails. It requires a JSON content type, which a page of another site cannot send without a
+// preflight request.
+func readControl(w http.ResponseWriter, r *http.Request, value any) (ok bool) {
 	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
 		writeJSON(w, http.StatusUnsupportedMediaType, map[string]string{"error": "Content-Type must be application/json"})
-		return
+		return false
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFaultRequest))
-	var f Fault
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxControlRequest))
 	if err == nil {
-		err = json.Unmarshal(body, &f)
-	}
-	if err == nil {
-		f.ID, err = s.AddFault(f)
+		err = json.Unmarshal(body, value)
 	}
 	if err != nil {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		refuseControl(w, err)
+	}
+	return err == nil
+}
+
+func refuseControl(w http.ResponseWriter, err error) {
+	writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+}
+
+func (s *Simulator) postFault(w http.ResponseWriter, r *http.Request) {
+	var f Fault
+	if !readControl(w, r, &f) {
 		return
 	}
-	writeJSON(w, http.StatusCreated, map[string]int{"id": f.ID})
+	id, err := s.AddFault(f)
+	if err != nil {
+		refuseControl(w, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, map[string]int{"id": id})
+}
+
+// patchWorld changes the fields of the world that the body has.
+func (s *Simulator) patchWorld(w http.ResponseWriter, r *http.Request) {
+	world := s.World()
+	if !readControl(w, r, &world) {
+		return
+	}
+	if err := s.SetWorld(world); err != nil {
+		refuseControl(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, s.World())
+}
+
+func (s *Simulator) postItem(w http.ResponseWriter, r *http.Request) {
+	var m Message
+	if !readControl(w, r, &m) {
+		return
+	}
+	id, err := s.Plant(m)
+	if err != nil {
+		refuseControl(w, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, map[string]string{"id": id})
 }
 
 // serveContent serves the content of an attachment or a MIME message: as a download, or

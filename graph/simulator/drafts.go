@@ -19,6 +19,7 @@ type messageInput struct {
 	Importance        *string           `json:"importance"`
 	Inference         *string           `json:"inferenceClassification"`
 	Categories        []string          `json:"categories"`
+	IsRead            *bool             `json:"isRead"`
 	ReadReceipt       *bool             `json:"isReadReceiptRequested"`
 	DeliveryReceipt   *bool             `json:"isDeliveryReceiptRequested"`
 	InternetMessageID *string           `json:"internetMessageId"`
@@ -78,6 +79,12 @@ func folderName(wellKnown string) string {
 		return Drafts
 	case "sentitems":
 		return SentItems
+	case "inbox":
+		return Inbox
+	case "deleteditems":
+		return DeletedItems
+	case "recoverableitemsdeletions":
+		return RecoverableItems
 	}
 	return ""
 }
@@ -134,6 +141,9 @@ func (c *call) readJSON(limit int64, typeName string, value any) ([]byte, error)
 
 // newItem returns an item that is in no mailbox yet, and the contents of its attachments.
 func (s *Simulator) newItem(input messageInput) (*item, [][]byte, error) {
+	if err := s.world().filterProperties(&input); err != nil {
+		return nil, nil, err
+	}
 	i := &item{path: PathDraft}
 	i.Body.ContentType, i.Importance = "text", "normal"
 	if input.Headers != nil {
@@ -196,6 +206,9 @@ func (i *item) apply(input messageInput) error {
 	if input.Sender != nil {
 		sender := input.Sender.EmailAddress
 		i.Sender = &sender
+	}
+	if input.IsRead != nil {
+		i.Unread = !*input.IsRead
 	}
 	setIf(&i.ReadReceipt, input.ReadReceipt)
 	setIf(&i.DeliveryReceipt, input.DeliveryReceipt)

@@ -1,18 +1,21 @@
 package simulator
 
 import (
+	"slices"
 	"strings"
+	"time"
 )
 
 // filter is a conjunction of conditions. The empty one matches every item.
 type filter []condition
 
 // condition compares a property of an item with a value. property is isDraft,
-// internetMessageId, or the normalized id of an extended property.
+// isRead, receivedDateTime, internetMessageId, or the normalized id of an extended property.
 type condition struct {
 	property string
 	extended bool
 	value    string
+	time     time.Time // of receivedDateTime, with the operator as value
 }
 
 // parseFilter parses the part of OData's $filter with which drafts and sent copies can be
@@ -21,6 +24,8 @@ type condition struct {
 //	singleValueExtendedProperties/Any(ep: ep/id eq '...' and ep/value eq '...')
 //	internetMessageId eq '...'
 //	isDraft eq true
+//	isRead eq false
+//	receivedDateTime ge 2026-01-02T03:04:05Z
 //
 // joined by "and". It refuses everything else with 400 BadRequest.
 func parseFilter(text string) (filter, error) {
@@ -50,7 +55,9 @@ func (p *parser) condition() (condition, error) {
 		if value, ok := p.equals(); ok {
 			return condition{property: property, value: value}, nil
 		}
-	case "isDraft":
+	case "receivedDateTime":
+		return p.receivedCondition()
+	case "isDraft", "isRead":
 		if p.word() == "eq" {
 			if value := p.word(); value == "true" || value == "false" {
 				return condition{property: property, value: value}, nil
@@ -58,6 +65,19 @@ func (p *parser) condition() (condition, error) {
 		}
 	}
 	return condition{}, p.fail("$filter")
+}
+
+// receivedCondition parses the rest of a comparison of receivedDateTime.
+func (p *parser) receivedCondition() (condition, error) {
+	c := condition{property: "receivedDateTime", value: p.word()}
+	p.space()
+	text, _, _ := strings.Cut(p.text[p.at:], " ")
+	var err error
+	if c.time, err = time.Parse(time.RFC3339, text); err != nil || !slices.Contains([]string{"ge", "gt", "le", "lt"}, c.value) {
+		return condition{}, p.fail("$filter")
+	}
+	p.at += len(text)
+	return c, nil
 }
 
 // anyProperty parses the rest of a lambda over the extended properties.
@@ -115,6 +135,11 @@ func (c condition) matches(i *item) bool {
 		return false
 	case c.property == "isDraft":
 		return i.IsDraft() == (c.value == "true")
+	case c.property == "isRead":
+		return i.Unread == (c.value == "false")
+	case c.property == "receivedDateTime":
+		order := i.sentOrCreated().Compare(c.time)
+		return order < 0 && c.value[0] == 'l' || order > 0 && c.value[0] == 'g' || order == 0 && c.value[1] == 'e'
 	}
 	return i.InternetMessageID == c.value
 }

@@ -6,11 +6,13 @@ import (
 	"time"
 )
 
-// add adds a new item to a mailbox's Drafts. The caller holds s.mu.
+// add adds a new item to a mailbox, in Drafts if it names no folder. The caller holds s.mu.
 func (s *Simulator) add(box *mailbox, i *item) {
 	now := time.Now()
-	i.box, i.Mailbox, i.Folder = box, box.address, Drafts
-	i.Created, i.Modified = now, now
+	i.box, i.Mailbox = box, box.address
+	setDefault(&i.Folder, Drafts)
+	setDefault(&i.Created, now)
+	i.Modified = now
 	i.ID, i.mutableID = newID(immutablePrefix), newID(mutablePrefix)
 	i.conversation = newID(mutablePrefix)
 	if i.InternetMessageID == "" {
@@ -22,6 +24,7 @@ func (s *Simulator) add(box *mailbox, i *item) {
 	box.byImmutable[i.ID] = i
 	box.byMutableID[i.mutableID] = i
 	s.items++
+	s.folders[i.Folder]++
 	s.evict()
 }
 
@@ -56,6 +59,7 @@ func (s *Simulator) remove(i *item) {
 	delete(i.box.byImmutable, i.ID)
 	delete(i.box.byMutableID, i.mutableID)
 	s.items--
+	s.folders[i.Folder]--
 	s.content.release(int64(len(i.Body.Content)))
 	for _, a := range i.Attachments {
 		s.content.delete(a.ID)
@@ -63,6 +67,23 @@ func (s *Simulator) remove(i *item) {
 	if i.MIME != nil {
 		s.content.delete(i.MIME.ID)
 	}
+}
+
+// move moves an item to a folder, where it gets a new mutable id. The caller holds s.mu.
+func (s *Simulator) move(i *item, folder string) {
+	s.folders[i.Folder]--
+	s.folders[folder]++
+	delete(i.box.byMutableID, i.mutableID)
+	i.Folder, i.mutableID = folder, newID(mutablePrefix)
+	i.box.byMutableID[i.mutableID] = i
+	i.markModified()
+}
+
+// renew gives an item a new immutable id. The caller holds s.mu.
+func (s *Simulator) renew(i *item) {
+	delete(i.box.byImmutable, i.ID)
+	i.ID = newID(immutablePrefix)
+	i.box.byImmutable[i.ID] = i
 }
 
 // markModified records a change of the item. The caller holds s.mu.
@@ -110,7 +131,7 @@ func (c *call) find() (*item, error) {
 		ids = box.byImmutable
 	}
 	i, ok := ids[c.itemID]
-	if !ok || c.sim.hidden(i) {
+	if !ok || c.sim.hidden(i) || i.recoverable() && !c.op.worksOnRecoverable() {
 		return nil, itemNotFound()
 	}
 	c.itemID = i.ID // for the journal
@@ -123,7 +144,7 @@ func (s *Simulator) hidden(i *item) bool {
 	if time.Since(i.Created) < s.options.AppearDelay {
 		return true
 	}
-	if !i.Submitted || i.Folder == SentItems {
+	if !i.inFlight() {
 		return false
 	}
 	switch s.options.InFlight {
@@ -132,5 +153,5 @@ func (s *Simulator) hidden(i *item) bool {
 	case InFlightDraft:
 		return false
 	}
-	return time.Since(i.Sent) >= s.options.SendDelay/2
+	return time.Since(i.Sent) >= i.flight-max(s.options.SendDelay, 0)/2
 }

@@ -79,7 +79,8 @@ type Stats struct {
 	Throttled      map[string]int    `json:"throttled"`      // 429s for its limits, without faults, by mailbox
 	MaxConcurrency map[string]int    `json:"maxConcurrency"` // of one app, by mailbox, refused requests included
 	Items          int               `json:"items"`
-	Sent           int               `json:"sent"` // accepted sends
+	Folders        map[string]int    `json:"folders"` // items in all mailboxes, by folder: RecoverableItems and others
+	Sent           int               `json:"sent"`    // accepted sends
 	ContentBytes   int64             `json:"contentBytes"`
 	ForeignTokens  int               `json:"foreignTokens"` // calls for a mailbox with the token of another one's owner
 	OpenSessions   int               `json:"openSessions"`
@@ -113,6 +114,7 @@ func (s *Simulator) Stats() Stats {
 	st.Calls, st.Statuses = maps.Clone(st.Calls), maps.Clone(st.Statuses)
 	st.Throttled, st.MaxConcurrency = maps.Clone(st.Throttled), maps.Clone(st.MaxConcurrency)
 	st.Items, st.Sent = s.items, s.ledger.total
+	st.Folders = maps.Clone(s.folders)
 	st.ContentBytes, st.OpenSessions = s.content.used, len(s.sessions)
 	return st
 }

@@ -15,6 +15,7 @@ type Delivery struct {
 	Mailbox           string          `json:"mailbox"`
 	Path              string          `json:"path"` // PathDraft, PathMIME or PathSendMail
 	From              string          `json:"from"`
+	FromName          string          `json:"fromName,omitempty"`
 	Subject           string          `json:"subject"`
 	To                []string        `json:"to,omitempty"`
 	Cc                []string        `json:"cc,omitempty"`
@@ -67,7 +68,7 @@ func (s *Simulator) Ledger() []Delivery {
 func (s *Simulator) delivery(i *item, app string) Delivery {
 	d := Delivery{
 		Time: i.Sent, QueueID: i.property(s.options.QueueProperty), InternetMessageID: i.InternetMessageID, MessageID: i.ID,
-		App: app, Mailbox: i.Mailbox, Path: i.path, From: i.From.Address, Subject: i.Subject,
+		App: app, Mailbox: i.Mailbox, Path: i.path, From: i.From.Address, FromName: i.From.Name, Subject: i.Subject,
 		To: addressStrings(i.To), Cc: addressStrings(i.Cc), Bcc: addressStrings(i.Bcc),
 	}
 	for _, a := range i.Attachments {

@@ -14,6 +14,7 @@ type mailbox struct {
 	byImmutable map[string]*item
 	byMutableID map[string]*item
 	use         map[string]*usage // by client id: limits are per app and mailbox
+	departures  []time.Time       // of the last messages, at most World.Pace
 }
 
 // steps is how many slots the windows of usage are divided into.
@@ -27,10 +28,10 @@ type usage struct {
 	uploaded window.Window[int64]
 }
 
-// resolveAddress returns the lower-case address for the user in a path, which is an address
-// or an object id.
+// resolveAddress returns the lower-case address for the user in a path, which is an address,
+// a user principal name or an object id.
 func (s *Simulator) resolveAddress(key string) string {
-	key = strings.ToLower(key)
+	key = s.addressOf(key)
 	if !isGUID(key) {
 		return key
 	}

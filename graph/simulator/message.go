@@ -9,8 +9,12 @@ import (
 
 // The folders of a mailbox.
 const (
-	Drafts    = "Drafts"
-	SentItems = "Sent Items"
+	Drafts           = "Drafts"
+	SentItems        = "Sent Items"
+	Inbox            = "Inbox"
+	DeletedItems     = "Deleted Items"
+	RecoverableItems = "Recoverable Items" // soft-deleted, not shown in lists of the mailbox
+	Purges           = "Purges"            // of permanentDelete, below Recoverable Items
 )
 
 // Message is a copy of an item in a mailbox.
@@ -19,6 +23,7 @@ type Message struct {
 	Mailbox           string       `json:"mailbox"`
 	Folder            string       `json:"folder"`
 	Submitted         bool         `json:"submitted"` // accepted for sending; not sent yet while it is in Drafts
+	Unread            bool         `json:"unread,omitempty"`
 	Subject           string       `json:"subject"`
 	Body              Body         `json:"body"` // as it was sent
 	BodyDropped       bool         `json:"bodyDropped,omitempty"`
@@ -99,7 +104,9 @@ type item struct {
 	path         string
 	emptyGroup   bool // it was created from MIME with an empty group in a recipient field
 	deleted      bool
-	noCopy       bool // sent by sendMail without a copy in Sent Items
+	noCopy       bool          // sent by sendMail without a copy in Sent Items
+	flight       time.Duration // from Sent until it moves to Sent Items
+	planted      *Message      // as Plant added it, nil for others
 	box          *mailbox
 }
 
@@ -115,8 +122,22 @@ func (m Message) clone() Message {
 	return m
 }
 
-// IsDraft reports whether the item is a draft, as isDraft shows.
-func (m Message) IsDraft() bool { return m.Folder == Drafts }
+// IsDraft reports whether the item is a draft, as isDraft shows. A deleted draft remains one.
+func (m Message) IsDraft() bool {
+	switch m.Folder {
+	case Drafts:
+		return true
+	case DeletedItems, RecoverableItems, Purges:
+		return !m.Submitted
+	}
+	return false
+}
+
+// recoverable reports whether the item is in Recoverable Items, or in Purges below it.
+func (m Message) recoverable() bool { return m.Folder == RecoverableItems || m.Folder == Purges }
+
+// inFlight reports whether the item was accepted for sending and is not in Sent Items yet.
+func (m Message) inFlight() bool { return m.Submitted && m.Folder == Drafts }
 
 // Recipients returns the addresses of To, Cc and Bcc, in this order.
 func (m Message) Recipients() []string {

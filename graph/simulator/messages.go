@@ -29,15 +29,25 @@ func (c *call) list() (response, error) {
 		return response{}, itemNotFound()
 	}
 	s := c.sim
+	w := s.world()
+	if err := w.checkFilter(options.filter, folder); err != nil {
+		return response{}, err
+	}
+	if w.ExpandIgnored {
+		options.properties = nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []*item
 	for _, i := range s.mailbox(c.mailbox).byImmutable {
-		if (folder == "" || i.Folder == folderName(folder)) && !s.hidden(i) && options.filter.matches(i) {
+		if i.isIn(folder) && !s.hidden(i) && w.finds(options.filter, i) {
 			found = append(found, i)
 		}
 	}
 	slices.SortFunc(found, func(a, b *item) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID)) })
+	if options.oldestFirst {
+		slices.Reverse(found)
+	}
 	shown := []any{}
 	for _, i := range found[:min(options.top, len(found))] {
 		shown = append(shown, c.messageJSON(i, options))
@@ -46,15 +56,6 @@ func (c *call) list() (response, error) {
 		"@odata.context": fmt.Sprintf("https://graph.microsoft.com/v1.0/$metadata#users('%s')/messages", objectID(c.mailbox)),
 		"value":          shown,
 	}), nil
-}
-
-// delete serves "Delete message".
-func (c *call) delete() (response, error) {
-	err := c.withItem(func(i *item) error {
-		c.sim.remove(i)
-		return nil
-	})
-	return emptyResponse(http.StatusNoContent), err
 }
 
 // itemJSON is the JSON of an item. As in Graph's, the etag and the id come first, so that a
@@ -128,7 +129,7 @@ func (c *call) properties(i *item) map[string]any {
 		"conversationIndex":          "AQHSIMULATED",
 		"isDeliveryReceiptRequested": i.DeliveryReceipt,
 		"isReadReceiptRequested":     i.ReadReceipt,
-		"isRead":                     true,
+		"isRead":                     !i.Unread,
 		"isDraft":                    i.IsDraft(),
 		"webLink":                    "https://outlook.office365.com/owa/?ItemID=" + i.mutableID,
 		"inferenceClassification":    "focused",

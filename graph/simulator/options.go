@@ -48,7 +48,6 @@ type Options struct {
 	Limits          Limits        // zero fields are those of DecimalLimits
 	Ranges          RangeForm     // how nextExpectedRanges is written
 	MessageFlags    bool          // show PidTagMessageFlags if a GET asks for it [assumed]
-	SessionQuirks   bool          // upload sessions lose contentType, isInline and contentId [reported]
 	ContentBytes    int64         // bytes of attachments, MIME messages and bodies that are kept; 0 is 256 MiB
 	MaxItems        int           // after which the oldest sent items are removed; 0 is 100,000
 	JournalSize     int           // number of calls; 0 is 10,000
@@ -56,6 +55,9 @@ type Options struct {
 	Seed            uint64        // of the random numbers for Fault.Probability
 	QueueProperty   string        // extended property that the ledger shows as queue id; "" is the constant QueueProperty
 	RequireContract bool          // check requests against graphrelay's own rules, see Violations
+
+	// World is the world that New and Reset put in force. See Simulator.SetWorld.
+	World World
 
 	// Logger logs each call. It may be nil.
 	Logger *slog.Logger

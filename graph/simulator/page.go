@@ -95,9 +95,11 @@ func (s *Simulator) pageData(query url.Values) (pageData, bool) {
 	}
 	messages := s.Messages(mailbox)
 	slices.Reverse(messages)
-	for _, name := range []string{SentItems, Drafts} {
+	for _, name := range []string{SentItems, Drafts, Inbox, DeletedItems, RecoverableItems, Purges} {
 		inFolder := slices.DeleteFunc(slices.Clone(messages), func(m Message) bool { return m.Folder != name })
-		data.Folders = append(data.Folders, pageFolder{name, len(inFolder), inFolder[:min(len(inFolder), pageMessages)]})
+		if len(inFolder) > 0 || name == SentItems || name == Drafts {
+			data.Folders = append(data.Folders, pageFolder{name, len(inFolder), inFolder[:min(len(inFolder), pageMessages)]})
+		}
 	}
 	return data, true
 }
@@ -133,9 +135,10 @@ func (s *Simulator) boxes() []pageBox {
 	for address, box := range s.mailboxes {
 		shown := pageBox{Address: address}
 		for _, i := range box.byImmutable {
-			if i.Folder == Drafts {
+			switch i.Folder {
+			case Drafts:
 				shown.Drafts++
-			} else {
+			case SentItems:
 				shown.Sent++
 			}
 		}

@@ -2,17 +2,19 @@ package simulator
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// queryOptions has the query options of a GET: $select, $expand, $top and $filter.
+// queryOptions has the query options of a GET: $select, $expand, $top, $filter and $orderby.
 type queryOptions struct {
 	selected          []string // empty: the default properties
 	top               int
 	filter            filter
 	properties        []string // normalized ids of the extended properties to show
 	expandAttachments bool
+	oldestFirst       bool
 }
 
 // parseQuery parses the query options. It refuses those that are not simulated, rather than
@@ -33,6 +35,8 @@ func parseQuery(query url.Values) (queryOptions, error) {
 			}
 		case "$filter":
 			o.filter, err = parseFilter(values[0])
+		case "$orderby":
+			err = o.parseOrder(values[0])
 		default:
 			if strings.HasPrefix(name, "$") {
 				err = badRequest("BadRequest", "The query option '%s' is not simulated.", name)
@@ -43,6 +47,17 @@ func parseQuery(query url.Values) (queryOptions, error) {
 		}
 	}
 	return o, nil
+}
+
+// parseOrder parses an order by date, the only one.
+func (o *queryOptions) parseOrder(value string) error {
+	switch property, direction, _ := strings.Cut(value, " "); {
+	case property != "receivedDateTime" && property != "createdDateTime" || !slices.Contains([]string{"", "asc", "desc"}, direction):
+		return badRequest("BadRequest", "The order '%s' is not simulated.", value)
+	default:
+		o.oldestFirst = direction != "desc"
+	}
+	return nil
 }
 
 func (o *queryOptions) parseSelect(value string) error {

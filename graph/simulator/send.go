@@ -102,9 +102,11 @@ func (s *Simulator) checkSendable(i *item) error {
 	}
 	for _, address := range recipients {
 		if local, domain, ok := strings.Cut(address, "@"); !ok || local == "" || domain == "" || strings.ContainsAny(address, " <>,;\r\n") {
-			return badRequest("ErrorInvalidRecipients",
-				`At least one recipient isn't valid., Recipient "%s" isn't resolved. All recipients must be resolved before a message can be submitted.`, address)
+			return unresolved(address)
 		}
+	}
+	if err := s.world().checkResolved(recipients); err != nil {
+		return err
 	}
 	for _, sender := range []*Address{i.From, i.Sender} {
 		if sender != nil && !s.maySendAs(i.Mailbox, strings.ToLower(sender.Address)) {
@@ -112,14 +114,19 @@ func (s *Simulator) checkSendable(i *item) error {
 				"The user account which was used to submit this request does not have the right to send mail on behalf of the specified sending account., Cannot submit message.")
 		}
 	}
+	if size, limit := i.size(), s.world().MessageSize; size > s.options.Limits.Message || limit > 0 && size > limit {
+		return badRequest("ErrorMessageSizeExceeded", "The message exceeds the maximum supported size., Cannot submit the message.")
+	}
+	return nil
+}
+
+// size returns the bytes of the body and the attachments.
+func (i *item) size() int64 {
 	size := int64(len(i.Body.Content))
 	for _, a := range i.Attachments {
 		size += a.Size
 	}
-	if size > s.options.Limits.Message {
-		return badRequest("ErrorMessageSizeExceeded", "The message exceeds the maximum supported size., Cannot submit the message.")
-	}
-	return nil
+	return size
 }
 
 // maySendAs reports whether the mailbox may send as the address.
@@ -127,14 +134,14 @@ func (s *Simulator) maySendAs(mailbox, address string) bool {
 	if address == mailbox || s.aliasOf(mailbox, address) {
 		return true
 	}
-	if s.options.SendAs == nil {
+	if s.options.SendAs == nil && !s.world().SendAsOnly {
 		return s.mailboxExists(address)
 	}
 	return slices.ContainsFunc(s.options.SendAs[mailbox], func(allowed string) bool { return strings.EqualFold(allowed, address) })
 }
 
 // submit accepts an item for sending: it adds it to the ledger, and moves it to Sent Items
-// after SendDelay. The caller holds s.mu.
+// after SendDelay and World.Pace. The caller holds s.mu.
 func (s *Simulator) submit(i *item, app string) {
 	now := time.Now()
 	i.Submitted, i.Sent = true, now
@@ -145,15 +152,26 @@ func (s *Simulator) submit(i *item, app string) {
 	if i.Sender == nil { // with Send As both are the same: "Send mail from another user"
 		i.Sender = i.From
 	}
+	s.rewriteFrom(i)
 	s.ledger.add(s.delivery(i, app))
-	if s.options.SendDelay < 0 {
-		s.completeSend(i)
+	i.flight = max(s.options.SendDelay, 0) + s.pace(i.box, now)
+	s.returnMail(i)
+	s.after(i.flight, i.box, func() { s.completeSend(i) })
+}
+
+// after calls do once d has passed, with the simulator locked: at once if d is 0, and not at
+// all if there was a Reset meanwhile. The caller holds s.mu.
+func (s *Simulator) after(d time.Duration, box *mailbox, do func()) {
+	if d == 0 {
+		do()
 		return
 	}
-	time.AfterFunc(s.options.SendDelay, func() {
+	time.AfterFunc(d, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.completeSend(i)
+		if s.mailboxes[box.address] == box {
+			do()
+		}
 	})
 }
 
@@ -161,14 +179,14 @@ func (s *Simulator) submit(i *item, app string) {
 // caller holds s.mu.
 func (s *Simulator) completeSend(i *item) {
 	switch {
-	case i.deleted || s.mailboxes[i.Mailbox] != i.box: // there was a Reset meanwhile
+	case i.deleted || !i.inFlight(): // deleted meanwhile
 	case i.noCopy:
 		s.remove(i)
 	default:
-		delete(i.box.byMutableID, i.mutableID)
-		i.Folder, i.mutableID = SentItems, newID(mutablePrefix)
-		i.box.byMutableID[i.mutableID] = i
-		i.markModified()
+		s.move(i, SentItems)
+		if s.world().NewIDOnSend {
+			s.renew(i)
+		}
 		s.rememberSent(i)
 	}
 }

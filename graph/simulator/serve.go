@@ -61,6 +61,9 @@ func (s *Simulator) mailRoutes() http.Handler {
 	handle("GET "+message, OpGet, (*call).get)
 	handle("PATCH "+message, OpPatch, (*call).patch)
 	handle("DELETE "+message, OpDelete, (*call).delete)
+	handle("POST "+message+"/permanentDelete", OpPermanentDelete, (*call).permanentDelete)
+	handle("POST "+message+"/microsoft.graph.permanentDelete", OpPermanentDelete, (*call).permanentDelete)
+	handle("GET "+message+"/$value", OpGetMIME, (*call).getMIME)
 	handle("POST "+files, OpAttachment, (*call).attach)
 	handle("GET "+files, OpListAttachments, (*call).listAttachments)
 	handle("GET "+files+"/{attachment}", OpListAttachments, (*call).getAttachment)
@@ -95,13 +98,16 @@ func (s *Simulator) serveMail(w http.ResponseWriter, r *http.Request, op Operati
 }
 
 // admitMail checks the token, then the mailbox's limits, then that the mailbox exists and the
-// token is for it.
+// token is for it. What the world says of the mailbox comes before its existence.
 func (c *call) admitMail() (func(), error) {
 	if err := c.authenticate(); err != nil {
 		return func() {}, err
 	}
 	release, err := c.acquireSlot()
 	if err != nil || c.op == OpUnknown {
+		return release, err
+	}
+	if err := c.checkMailbox(); err != nil {
 		return release, err
 	}
 	if !c.sim.mailboxExists(c.mailbox) {

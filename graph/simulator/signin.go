@@ -94,7 +94,7 @@ func (s *Simulator) serveDeviceAuth(w http.ResponseWriter, r *http.Request) {
 // approveDevice completes the sign-in with a user code. It returns the text of an error, "" if
 // there is none.
 func (s *Simulator) approveDevice(userCode, account string, decline bool) (problem string) {
-	account = strings.ToLower(strings.TrimSpace(account))
+	account = s.addressOf(strings.TrimSpace(account))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range s.grants.devices {
@@ -135,7 +135,7 @@ func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenan
 // completeAuthorize signs in the account in the form, and sends the browser to the
 // application with the code.
 func (s *Simulator) completeAuthorize(w http.ResponseWriter, r *http.Request, code *authCode) {
-	code.user = strings.ToLower(strings.TrimSpace(r.FormValue("account")))
+	code.user = s.addressOf(strings.TrimSpace(r.FormValue("account")))
 	if !s.mailboxExists(code.user) {
 		form := authorizeForm(r)
 		form.Error = "That account does not exist."

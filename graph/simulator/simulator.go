@@ -23,6 +23,10 @@
 //	GET    /_simulator/faults                []Fault, see Faults
 //	POST   /_simulator/faults                adds the Fault in the body: 201 {"id": n}
 //	DELETE /_simulator/faults                see ClearFaults
+//	GET    /_simulator/world                 World, see SetWorld
+//	PATCH  /_simulator/world                 changes the fields in the body: 200 World
+//	POST   /_simulator/items                 plants the Message in the body: 201 {"id": s}, see Plant
+//	GET    /_simulator/touched               []Touch, see Touched
 //	DELETE /_simulator/state                 see Reset
 //	DELETE /_simulator/consent?mailbox=      see Revoke
 //
@@ -38,6 +42,7 @@ import (
 	"html/template"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,11 +55,16 @@ type Simulator struct {
 	closed  chan struct{}
 	once    sync.Once
 
+	settings atomic.Pointer[settings]
+
 	mu         sync.Mutex
 	mailboxes  map[string]*mailbox // by lower-case address
 	objectIDs  map[string]string   // object id to lower-case address
 	items      int                 // in all mailboxes
-	sent       []*item             // in the order in which they were sent, for eviction
+	folders    map[string]int      // number of items in all mailboxes, by folder
+	planted    []*item             // by tests, see Plant
+	refusals   map[refusalKey]refusal
+	sent       []*item // in the order in which they were sent, for eviction
 	tokens     map[string]*accessToken
 	assertions map[string]time.Time // the jti of those used, with their expiry
 	sessions   map[string]*uploadSession
@@ -82,14 +92,18 @@ func (s *Simulator) Close() {
 	s.once.Do(func() { close(s.closed) })
 }
 
-// Reset removes all items, sessions, records and faults. Tokens remain valid.
+// Reset removes all items, sessions, records and faults, and puts the world of the options in
+// force again. Tokens remain valid.
 func (s *Simulator) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mailboxes = map[string]*mailbox{}
 	s.objectIDs = map[string]string{}
 	s.items = 0
-	s.sent = nil
+	s.folders = map[string]int{}
+	s.sent, s.planted = nil, nil
+	s.refusals = map[refusalKey]refusal{}
+	s.settings.Store(&settings{World: s.options.World.clone(), since: time.Now()})
 	if s.tokens == nil {
 		s.tokens = map[string]*accessToken{}
 		s.grants = newGrants()

@@ -240,7 +240,7 @@ func (s *Simulator) issueLocked(app App, user string, lifetime time.Duration) st
 	}
 	switch {
 	case user != "":
-		claims["idtyp"], claims["upn"], claims["scp"] = "user", user, strings.Join(app.Roles, " ")
+		claims["idtyp"], claims["upn"], claims["scp"] = "user", s.upn(user), strings.Join(app.Roles, " ")
 	case len(app.Roles) > 0:
 		claims["idtyp"], claims["roles"] = "app", app.Roles
 	default:
@@ -287,7 +287,7 @@ func unauthorized(text string) *apiError {
 // checkPermission checks that the token has the permission that the page of the request
 // names, and that an owner's token is for the mailbox, or for one with full access to it.
 func (c *call) checkPermission() error {
-	if c.user != "" && c.user != c.mailbox && !slices.Contains(c.sim.options.FullAccess[c.mailbox], c.user) {
+	if c.isForeign() && !slices.Contains(c.sim.options.FullAccess[c.mailbox], c.user) {
 		c.sim.countForeign()
 		return accessDenied()
 	}
@@ -295,8 +295,11 @@ func (c *call) checkPermission() error {
 	switch c.op {
 	case OpSend, OpSendMail:
 		needed = []string{"Mail.Send"}
-	case OpGet, OpList, OpListAttachments:
+	case OpGet, OpList, OpListAttachments, OpGetMIME:
 		needed = []string{"Mail.ReadWrite", "Mail.Read"}
+	}
+	if c.isForeign() {
+		needed = c.sim.world().sharedScopes(needed)
 	}
 	if slices.ContainsFunc(needed, func(role string) bool { return slices.Contains(c.roles, role) }) {
 		return nil

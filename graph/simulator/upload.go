@@ -47,6 +47,9 @@ type sessionInput struct {
 
 // createSession serves "attachment: createUploadSession".
 func (c *call) createSession() (response, error) {
+	if err := c.checkSessions(); err != nil {
+		return response{}, err
+	}
 	var input sessionInput
 	if _, err := c.readJSON(c.sim.options.Limits.Request, "createSession", &input); err != nil {
 		return response{}, err
@@ -97,7 +100,7 @@ func (s *Simulator) newSession(input sessionInput) (*uploadSession, error) {
 		id: newGUID(), secret: newID("eyJ"), size: *file.Size, sum: sha256.New(), expires: time.Now().Add(s.options.SessionLife),
 		file: attachmentInput{Name: *file.Name, ContentType: file.ContentType, IsInline: file.IsInline, ContentID: file.ContentID},
 	}
-	if s.options.SessionQuirks {
+	if s.world().SessionsLoseFields {
 		session.file = attachmentInput{Name: *file.Name}
 	}
 	setDefault(&session.file.ContentType, "application/octet-stream")
@@ -197,6 +200,9 @@ func (c *call) putRange(session *uploadSession) (response, error) {
 		return response{}, refuse(http.StatusRequestedRangeNotSatisfiable, "fragmentOverlap", "The range was received before; %d is expected next.", session.received)
 	case part.first > session.received:
 		return response{}, refuse(http.StatusRequestedRangeNotSatisfiable, "fragmentOutOfOrder", "The range is out of order; %d is expected next.", session.received)
+	}
+	if err := c.sim.checkRangeGrowth(session, part.length()); err != nil {
+		return response{}, err
 	}
 	if err := session.receive(c.r.Body, part.length()); err != nil {
 		return response{}, badRequest("BadRequest", "The range ended early: %v", err)

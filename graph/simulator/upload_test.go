@@ -165,7 +165,7 @@ func TestUploadToItemThatIsGone(t *testing.T) {
 
 func TestSessionQuirks(t *testing.T) {
 	for _, quirks := range []bool{false, true} {
-		c := start(t, simulator.Options{Limits: small(), SessionQuirks: quirks})
+		c := start(t, simulator.Options{Limits: small(), World: simulator.World{SessionsLoseFields: quirks}})
 		id, url := c.open(10)
 		c.want(c.putRange(url, make([]byte, 10), 0, 10), 201, "")
 		r := c.get("/messages/" + id + "/attachments?$select=name,contentType,isInline,contentId")

@@ -10,7 +10,8 @@ import (
 // User is an entry of the directory that has more than an address. Every mailbox has an
 // entry; only those with aliases or data need to be in Options.
 type User struct {
-	Address string            // sign-in name and primary address of the mailbox
+	Address string            // primary address of the mailbox
+	UPN     string            // user principal name, with which the owner signs in; "" is Address
 	Aliases []string          // other addresses of the mailbox; Graph finds no path with them
 	Data    map[string]string // properties such as displayName; businessPhones has one number
 }
@@ -37,6 +38,9 @@ func (c *call) listUsers() (response, error) {
 		}
 	}
 	conditions, err := parseUserFilter(query.Get("$filter"))
+	if err == nil {
+		err = c.sim.world().checkUserFilter(conditions)
+	}
 	if err != nil {
 		return response{}, err
 	}
@@ -97,12 +101,16 @@ func (s *Simulator) findUser(c userCondition) (address string, ok bool) {
 			return strings.ToLower(u.Address), true
 		}
 	}
-	return value, prefix != "smtp" && s.mailboxExists(value)
+	if c.property == "userPrincipalName" {
+		address = s.addressOf(value)
+		return address, s.upn(address) == value && s.mailboxExists(address)
+	}
+	return value, prefix != "smtp" && s.addressOf(value) == value && s.mailboxExists(value)
 }
 
 // userJSON returns the selected properties of a user.
 func (s *Simulator) userJSON(address string, selected []string) map[string]any {
-	all := map[string]any{"id": objectID(address), "userPrincipalName": address, "mail": address, "displayName": address, "businessPhones": []string{}}
+	all := map[string]any{"id": objectID(address), "userPrincipalName": s.upn(address), "mail": address, "displayName": address, "businessPhones": []string{}}
 	proxies := []string{"SMTP:" + address}
 	for _, u := range s.options.Users {
 		if !strings.EqualFold(u.Address, address) {
@@ -136,9 +144,8 @@ func (s *Simulator) userJSON(address string, selected []string) map[string]any {
 // isAlias reports whether the address is an alias of any mailbox. Aliases are found in the
 // directory, but not in paths.
 func (s *Simulator) isAlias(address string) bool {
-	return slices.ContainsFunc(s.options.Users, func(u User) bool {
-		return slices.ContainsFunc(u.Aliases, func(a string) bool { return strings.EqualFold(a, address) })
-	})
+	_, ok := s.aliasOwner(address)
+	return ok
 }
 
 // aliasOf reports whether the address is an alias of the mailbox.
@@ -146,4 +153,46 @@ func (s *Simulator) aliasOf(mailbox, address string) bool {
 	return slices.ContainsFunc(s.options.Users, func(u User) bool {
 		return strings.EqualFold(u.Address, mailbox) && slices.ContainsFunc(u.Aliases, func(a string) bool { return strings.EqualFold(a, address) })
 	})
+}
+
+// aliasOwner returns the user with this lower-case alias.
+func (s *Simulator) aliasOwner(alias string) (User, bool) {
+	n := slices.IndexFunc(s.options.Users, func(u User) bool {
+		return slices.ContainsFunc(u.Aliases, func(a string) bool { return strings.EqualFold(a, alias) })
+	})
+	if n < 0 {
+		return User{}, false
+	}
+	return s.options.Users[n], true
+}
+
+// addressOf returns the lower-case address of the user with this principal name, or the
+// lower-case name if no user has it.
+func (s *Simulator) addressOf(name string) string {
+	for _, u := range s.options.Users {
+		if u.UPN != "" && strings.EqualFold(u.UPN, name) {
+			return strings.ToLower(u.Address)
+		}
+	}
+	return strings.ToLower(name)
+}
+
+// upn returns the lower-case principal name of the user with this lower-case address.
+func (s *Simulator) upn(address string) string {
+	for _, u := range s.options.Users {
+		if u.UPN != "" && strings.EqualFold(u.Address, address) {
+			return strings.ToLower(u.UPN)
+		}
+	}
+	return address
+}
+
+// displayName returns the name of the user with this lower-case address.
+func (s *Simulator) displayName(address string) string {
+	for _, u := range s.options.Users {
+		if name := u.Data["displayName"]; name != "" && strings.EqualFold(u.Address, address) {
+			return name
+		}
+	}
+	return address
 }

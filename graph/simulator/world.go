@@ -1,0 +1,205 @@
+package simulator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// World has the ways in which a tenant, its cloud or Exchange may differ from what the
+// simulator shows by default. The zero value differs in nothing. A mailbox, recipient or
+// address in a list is compared without regard to case; "*" stands for all.
+//
+// Each field gives its source: [documented] by Microsoft, [reported] by users, or [assumed]
+// because no source settles it. A number sign is an issue of the named repository, or of
+// microsoft-graph-docs if none is named.
+type World struct {
+	// FilterLag is the time from the creation of an item until $filter finds it by an
+	// extended property or by internetMessageId. GET by id finds it at once. [assumed]: no
+	// source says that the index is current.
+	FilterLag time.Duration `json:"filterLag"`
+	// FilterIgnored makes $filter on messages match all items of the folder. [assumed] for
+	// messages; [documented] for /attachments, "Known issues with Microsoft Graph" 13635.
+	FilterIgnored bool `json:"filterIgnored"`
+	// FilterStatus is the status with which $filter on messages is refused; 0 is none.
+	// [reported] for 504, #5853, #4988 and #11628, of large mailboxes; [assumed] for others.
+	FilterStatus int `json:"filterStatus"`
+	// WideFilterStatus is FilterStatus for look-ups in the whole mailbox only, not in a
+	// folder. [reported] for 504, as above.
+	WideFilterStatus int `json:"wideFilterStatus"`
+	// ExpandIgnored makes lists leave out extended properties that $expand asks for; GET by
+	// id shows them. [assumed]: other projects use $expand beside $filter, without a word on
+	// its success.
+	ExpandIgnored bool `json:"expandIgnored"`
+
+	// NewIDOnSend gives an item a new immutable id when it moves to Sent Items. "Obtain
+	// immutable identifiers for Outlook resources" says that it keeps it, "Overview of the
+	// Outlook mail API" that it does not [documented, contradictory]; #1533 and #11969
+	// [reported] that it did not.
+	NewIDOnSend bool `json:"newIdOnSend"`
+	// DeleteTo is where DELETE moves an item: "recoverable" is Recoverable Items [reported],
+	// msgraph-sdk-powershell #3265, "deleted" is Deleted Items [reported] by a client's
+	// author. Recoverable items answer GET by id, and a second DELETE gets 403
+	// ErrorCannotDeleteObject [reported], #2894. "" removes the item for good.
+	DeleteTo string `json:"deleteTo"`
+	// NoPermanentDelete removes the action permanentDelete. [documented], "message:
+	// permanentDelete": it is in the global cloud only.
+	NoPermanentDelete bool `json:"noPermanentDelete"`
+
+	// NoUploadSessions removes the action createUploadSession. [documented] in the metadata
+	// of the clouds for the US government, and in a table of "attachment:
+	// createUploadSession".
+	NoUploadSessions bool `json:"noUploadSessions"`
+	// MissingStatus is the status for an action that the cloud lacks; 0 is 400. [assumed]
+	MissingStatus int `json:"missingStatus"`
+	// NoSharedSessions refuses createUploadSession to an owner in another one's mailbox.
+	// [documented], "Known issues with Microsoft Graph".
+	NoSharedSessions bool `json:"noSharedSessions"`
+	// SessionsLoseFields makes upload sessions lose contentType, isInline and contentId.
+	// [reported], msgraph-sdk-dotnet #2941 for contentType, #9140 and #9185 for the others.
+	SessionsLoseFields bool `json:"sessionsLoseFields"`
+	// SharedScopes requires the .Shared form of a scope in a mailbox that is not the
+	// signer's own. [documented], "Send Outlook messages from another user"; [reported] for
+	// Mail.ReadWrite, microsoft-graph-explorer-v4 #3786.
+	SharedScopes bool `json:"sharedScopes"`
+
+	// DroppedProperties are properties of a message that a create loses silently, and
+	// RefusedProperties those for which it gets 400. [documented] in the metadata of the
+	// cloud in China, that it lacks internetMessageHeaders; [assumed] what it answers, and
+	// all other properties.
+	DroppedProperties []string `json:"droppedProperties,omitempty"`
+	RefusedProperties []string `json:"refusedProperties,omitempty"`
+	// MessageSize is the tenant's limit for a message that is sent, in bytes; 0 is none
+	// beside Limits.Message. [documented], "Exchange Online limits": 35 MB, see
+	// DefaultMessageSize, unless an administrator raises it.
+	MessageSize int64 `json:"messageSize"`
+	// SizeAtAttachment refuses at the attachment or upload range that exceeds MessageSize,
+	// not at the send. [reported], #15579.
+	SizeAtAttachment bool `json:"sizeAtAttachment"`
+	// Unresolved are recipients that a send refuses by name: 400 ErrorInvalidRecipients.
+	// [reported], msgraph-sdk-dotnet #1891.
+	Unresolved []string `json:"unresolved,omitempty"`
+
+	// SendAsOnly allows as From the mailbox's own addresses and those in Options.SendAs,
+	// also if that is nil. [documented], "Send Outlook messages from another user".
+	SendAsOnly bool `json:"sendAsOnly"`
+	// RewriteAlias replaces an alias in From by the primary address. [documented] in
+	// Exchange's blog for a tenant without SendFromAliasEnabled.
+	RewriteAlias bool `json:"rewriteAlias"`
+	// ReplaceFromName replaces From's display name by that of its mailbox. [reported],
+	// Mailozaurr #39.
+	ReplaceFromName bool `json:"replaceFromName"`
+	// AddressIsNoKey finds a mailbox in a path by its user principal name and object id
+	// only. [assumed]: older pages name only these two, "Overview of the Outlook mail API"
+	// names the address too.
+	AddressIsNoKey bool `json:"addressIsNoKey"`
+	// UserValueLimit is the longest value in a $filter on users; 0 is unlimited.
+	// [documented], Entra's known issues: 120 characters.
+	UserValueLimit int `json:"userValueLimit"`
+	// NoUserOr refuses "or" in a $filter on users. [assumed]: no source shows a disjunction
+	// of lambdas without advanced query parameters.
+	NoUserOr bool `json:"noUserOr"`
+
+	// Elsewhere are mailboxes that are on-premises or in another tenant: 404
+	// ResourceNotFound. [reported] by several projects.
+	Elsewhere []string `json:"elsewhere,omitempty"`
+	// Moving are mailboxes that are moved to another server, for MoveDuration from when
+	// the world was set; 0 is until it is set anew. The code ErrorMailboxMoveInProgress is
+	// [reported], its status is not: MoveStatus; 0 is 400.
+	Moving       []string      `json:"moving,omitempty"`
+	MoveDuration time.Duration `json:"moveDuration"`
+	MoveStatus   int           `json:"moveStatus"`
+	// Denied are mailboxes that the role assignment of an application does not cover: 403.
+	// Once they are not listed any more, the refusal stays until nothing has asked for
+	// PermissionCache, and for four times as long if something keeps asking. [documented],
+	// "Role Based Access Control for Applications in Exchange Online": 30 minutes for an idle
+	// application, up to two hours otherwise.
+	Denied          []string      `json:"denied,omitempty"`
+	PermissionCache time.Duration `json:"permissionCache"`
+	// DeniedByPolicy refuses Denied with the text of application access policies
+	// [reported].
+	DeniedByPolicy bool `json:"deniedByPolicy"`
+
+	// Returns maps recipients to the enhanced status code of the report that comes to the
+	// Inbox of the sending mailbox, ReturnDelay after the message was sent. [documented]
+	// codes, for instance 5.7.232, 5.7.233, 5.7.236 and 5.1.8; [assumed] form.
+	Returns     map[string]string `json:"returns,omitempty"`
+	ReturnDelay time.Duration     `json:"returnDelay"`
+	// BareReturns makes the header of the returned message the only place of a report that
+	// names the message. [assumed]
+	BareReturns bool `json:"bareReturns"`
+	// Pace is how many messages of a mailbox are sent in a minute; others stay in Drafts
+	// until later, without an error. 0 is unlimited. [documented], "Exchange Online limits":
+	// 30.
+	Pace int `json:"pace"`
+}
+
+// The values of World.DeleteTo.
+const (
+	DeleteToRecoverable = "recoverable"
+	DeleteToDeleted     = "deleted"
+)
+
+// DefaultMessageSize is the limit of a tenant that has not raised it: 35 MB. [documented]
+const DefaultMessageSize = 35 << 20
+
+// settings is a World and the time since which it is in force.
+type settings struct {
+	World
+	since time.Time
+}
+
+// world returns the world in force. It must not be changed.
+func (s *Simulator) world() *settings { return s.settings.Load() }
+
+// World returns a copy of the world in force.
+func (s *Simulator) World() World { return s.world().clone() }
+
+// SetWorld puts a world in force, also while requests are served. It returns an error if a
+// value is out of range.
+func (s *Simulator) SetWorld(w World) error {
+	if err := w.check(); err != nil {
+		return err
+	}
+	s.settings.Store(&settings{World: w.clone(), since: time.Now()})
+	return nil
+}
+
+// ChangeWorld calls change with a copy of the world in force, and puts the copy in force. Of
+// concurrent changes one may be lost.
+func (s *Simulator) ChangeWorld(change func(*World)) error {
+	w := s.World()
+	change(&w)
+	return s.SetWorld(w)
+}
+
+// clone returns a copy that shares no list or map with w.
+func (w World) clone() World {
+	for _, list := range []*[]string{&w.DroppedProperties, &w.RefusedProperties, &w.Unresolved, &w.Elsewhere, &w.Moving, &w.Denied} {
+		*list = slices.Clone(*list)
+	}
+	w.Returns = maps.Clone(w.Returns)
+	return w
+}
+
+func (w World) check() error {
+	for name, status := range map[string]int{"filterStatus": w.FilterStatus, "wideFilterStatus": w.WideFilterStatus,
+		"missingStatus": w.MissingStatus, "moveStatus": w.MoveStatus} {
+		if status != 0 && (status < 400 || status > 599) {
+			return fmt.Errorf("%s %d is not between 400 and 599", name, status)
+		}
+	}
+	if !slices.Contains([]string{"", DeleteToRecoverable, DeleteToDeleted}, w.DeleteTo) {
+		return fmt.Errorf("deleteTo %q is not %q or %q", w.DeleteTo, DeleteToRecoverable, DeleteToDeleted)
+	}
+	for _, name := range slices.Concat(w.DroppedProperties, w.RefusedProperties) {
+		if _, ok := schema["message"][name]; !ok {
+			return fmt.Errorf("a message has no property %q", name)
+		}
+	}
+	if min(w.FilterLag, w.MoveDuration, w.PermissionCache, w.ReturnDelay) < 0 || w.MessageSize < 0 || w.Pace < 0 || w.UserValueLimit < 0 {
+		return fmt.Errorf("a duration or number of the world is negative")
+	}
+	return nil
+}
