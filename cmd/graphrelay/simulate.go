@@ -23,6 +23,7 @@ func simulateCommand(e env, args []string) int {
 	fs.DurationVar(&o.Latency, "latency", 0, "the least `time` that each call takes")
 	fs.DurationVar(&o.SendDelay, "send-delay", 0, "`time` from the answer to send until the item is in Sent Items (default 200ms)")
 	fs.BoolVar(&o.RequireContract, "strict", false, "record requests that lack what graphrelay always sends (see /_simulator/violations)")
+	fs.Func("world", "`NAME=VALUE` in which the tenant differs from the usual one, such as filterLag=4s; may be repeated (names: docs/graph.md)", o.World.Set)
 	roles := fs.String("roles", "Mail.ReadWrite,Mail.Send", "application `permissions` of the tokens, separated by commas")
 	quiet := fs.Bool("quiet", false, "do not log each call")
 	if status, ok := noOperands(e, fs, args); !ok {

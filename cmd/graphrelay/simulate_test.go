@@ -16,4 +16,5 @@ func TestSimulateOnABusyAddress(t *testing.T) {
 
 func TestSimulateFlags(t *testing.T) {
 	execute(t, "", "simulate", "--latency", "slow").wantUsage(t, "-latency")
+	execute(t, "", "simulate", "--world", "filterLag=4s", "--world", "filterLg").wantUsage(t, "-world")
 }
