@@ -1,11 +1,11 @@
 # graphrelay: make build, make test.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-# SQLite, which is C made Go, and the cipher below bcrypt are slow with the race detector
-# and share nothing: they go without.
+# SQLite, which is translated from C, and the cipher that bcrypt uses are very slow with the
+# race detector and share no memory between goroutines: they are compiled without it.
 RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false \
 	-gcflags=golang.org/x/crypto/blowfish=-race=false
-# What make test runs.
+# The packages that make test tests.
 TESTS = ./...
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
@@ -15,9 +15,10 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o . ./cmd/graphrelay
 
-# Go is all that this needs. The race detector is used where cgo works, and a test whose
-# tool is missing (.ci/install lists them) skips itself. The end-to-end tests share the
-# two programs that are built here: one as they are, one as it is released.
+# Needs only Go. Without a C compiler the race detector is left out, and a test that needs
+# a missing program (.ci/install lists them) is skipped. The end-to-end tests share the two
+# programs that are built first: one like the tests, one as for a release. They mostly wait
+# for these, so four packages run at a time.
 test:
 	@race='$(RACE)'; \
 	if ! go build -race runtime/cgo 2>/dev/null; then \
@@ -26,9 +27,9 @@ test:
 	programs=$$(mktemp -d) && trap 'rm -rf "$$programs"' EXIT && \
 	go build -trimpath $$race -o "$$programs/graphrelay" ./cmd/graphrelay && \
 	CGO_ENABLED=0 go build -trimpath -o "$$programs/graphrelay-released" ./cmd/graphrelay && \
-	GRAPHRELAY_TEST_PROGRAMS="$$programs" go test $$race -shuffle=on -timeout 20m $(TESTS)
+	GRAPHRELAY_TEST_PROGRAMS="$$programs" go test $$race -p 4 -shuffle=on -timeout 20m $(TESTS)
 
-# The end-to-end tests as on a machine that has Go, make and nothing else.
+# Runs the end-to-end tests as on a machine that has only Go, git and make.
 test-bare:
 	.ci/bare $(MAKE) test TESTS=./test/...
 
