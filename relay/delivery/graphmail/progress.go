@@ -50,6 +50,9 @@ func readProgress(q queue.Progress) (p progress, err error) {
 	if err != nil {
 		return progress{}, fmt.Errorf("%w: %w", errProgress, err)
 	}
+	if p.Send == sendNone && !p.SendWanted.IsZero() {
+		p.Send = sendRequested // whatever wrote that: a send must not be repeated unseen
+	}
 	p.DraftWanted = p.DraftWanted || q.Leftover && !p.leftover()
 	return p, nil
 }

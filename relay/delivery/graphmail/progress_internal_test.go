@@ -68,6 +68,14 @@ func TestProgressFacts(t *testing.T) {
 	}
 }
 
+// A send whose state was not recorded may have happened.
+func TestProgressWithoutSendState(t *testing.T) {
+	const document = `{"path":"draft","draft_id":"AAk=","send_wanted":"2026-11-05T09:30:00Z"}`
+	if p, err := readProgress(queue.Progress{Document: json.RawMessage(document)}); err != nil || p.doubt() == delivery.NotSent {
+		t.Errorf("%s: %+v, %v", document, p, err)
+	}
+}
+
 // A claim that ended without a record may have requested a draft. Where a late draft was
 // recorded before, the claim's record does not show, and so is not relied on.
 func TestProgressAfterALostClaim(t *testing.T) {
