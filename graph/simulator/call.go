@@ -81,6 +81,14 @@ func (c *call) immutable() bool {
 	return false
 }
 
+// scheme returns the scheme of the simulator's own URLs.
+func (c *call) scheme() string {
+	if c.r.TLS != nil || strings.EqualFold(c.r.Header.Get("X-Forwarded-Proto"), "https") {
+		return "https"
+	}
+	return "http"
+}
+
 // readBody returns the whole body, decompressed. It refuses more than limit bytes with 413.
 // It accepts gzip, which Microsoft's SDKs use by default.
 func (c *call) readBody(limit int64) ([]byte, error) {

@@ -95,6 +95,7 @@ func (c *call) store(i *item, contents [][]byte) error {
 	if s.full() {
 		return refuse(http.StatusForbidden, "ErrorQuotaExceeded", "Mailbox has exceeded maximum mailbox size.")
 	}
+	s.resolveRecipients(i)
 	s.add(s.mailbox(c.mailbox), i)
 	c.itemID = i.ID
 	if i.MIME != nil {

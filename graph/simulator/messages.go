@@ -17,8 +17,8 @@ func (c *call) get() (response, error) {
 	return c.readItem(func(i *item, o queryOptions) (any, error) { return c.messageJSON(i, o), nil })
 }
 
-// list serves "List messages" of the mailbox or of a folder, newest first. It returns one
-// page: items beyond $top are left out.
+// list serves "List messages" of the mailbox or of a folder, newest first, in
+// pages of $top items.
 func (c *call) list() (response, error) {
 	options, err := parseQuery(c.r.URL.Query())
 	if err != nil {
@@ -48,14 +48,26 @@ func (c *call) list() (response, error) {
 	if options.oldestFirst {
 		slices.Reverse(found)
 	}
+	return jsonResponse(http.StatusOK, c.listPage(found, options)), nil
+}
+
+// listPage returns the JSON of a page of items. The caller holds s.mu.
+func (c *call) listPage(found []*item, options queryOptions) map[string]any {
+	rest := found[min(options.skip, len(found)):]
 	shown := []any{}
-	for _, i := range found[:min(options.top, len(found))] {
+	for _, i := range rest[:min(options.top, len(rest))] {
 		shown = append(shown, c.messageJSON(i, options))
 	}
-	return jsonResponse(http.StatusOK, map[string]any{
+	list := map[string]any{
 		"@odata.context": fmt.Sprintf("https://graph.microsoft.com/v1.0/$metadata#users('%s')/messages", objectID(c.mailbox)),
 		"value":          shown,
-	}), nil
+	}
+	if len(rest) > options.top {
+		query := c.r.URL.Query()
+		query.Set("$skip", strconv.Itoa(options.skip+options.top))
+		list["@odata.nextLink"] = fmt.Sprintf("%s://%s%s?%s", c.scheme(), c.r.Host, c.r.URL.EscapedPath(), query.Encode())
+	}
+	return list
 }
 
 // itemJSON is the JSON of an item. As in Graph's, the etag and the id come first, so that a

@@ -7,10 +7,12 @@ import (
 	"strings"
 )
 
-// queryOptions has the query options of a GET: $select, $expand, $top, $filter and $orderby.
+// queryOptions has the query options of a GET: $select, $expand, $top, $skip, $filter and
+// $orderby.
 type queryOptions struct {
 	selected          []string // empty: the default properties
 	top               int
+	skip              int
 	filter            filter
 	properties        []string // normalized ids of the extended properties to show
 	expandAttachments bool
@@ -32,6 +34,11 @@ func parseQuery(query url.Values) (queryOptions, error) {
 			o.top, err = strconv.Atoi(values[0])
 			if err != nil || o.top < 1 || o.top > maxTop {
 				err = badRequest("BadRequest", "Invalid value '%s' for $top query option found.", values[0])
+			}
+		case "$skip":
+			o.skip, err = strconv.Atoi(values[0])
+			if err != nil || o.skip < 0 {
+				err = badRequest("BadRequest", "Invalid value '%s' for $skip query option found.", values[0])
 			}
 		case "$filter":
 			o.filter, err = parseFilter(values[0])

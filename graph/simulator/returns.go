@@ -10,6 +10,12 @@ import (
 	"time"
 )
 
+// The message class of a non-delivery report (MS-OXOMSG), in PidTagMessageClass.
+const (
+	messageClass = "String 0x1a"
+	reportClass  = "REPORT.IPM.Note.NDR"
+)
+
 // returnMail puts a non-delivery report for each recipient in World.Returns into the Inbox of
 // the sending mailbox, some time after the item was sent. The caller holds s.mu.
 func (s *Simulator) returnMail(i *item) {
@@ -40,6 +46,12 @@ func (s *Simulator) deliverReport(box *mailbox, r report) {
 		return // the text is always a message
 	}
 	i := newMIMEItem(message.Header)
+	i.Properties = []Property{{ID: messageClass, Value: reportClass}}
+	for name, values := range message.Header {
+		for _, value := range values {
+			i.Headers = append(i.Headers, Header{Name: name, Value: value})
+		}
+	}
 	i.Folder, i.Submitted, i.Unread, i.Sent = Inbox, true, true, time.Now()
 	i.MIME = &MIME{ID: newID(attachmentPrefix), Size: int64(len(raw)), SHA256: sha256Hex([]byte(raw))}
 	parts := mimeParts{item: i}

@@ -184,9 +184,7 @@ func (s *Simulator) completeSend(i *item) {
 		s.remove(i)
 	default:
 		s.move(i, SentItems)
-		if s.world().NewIDOnSend {
-			s.renew(i)
-		}
+		s.changeSent(i)
 		s.rememberSent(i)
 	}
 }

@@ -109,12 +109,8 @@ func (s *Simulator) newSession(input sessionInput) (*uploadSession, error) {
 
 // uploadURL returns the session's URL, in the form of Exchange's, with a token of its own.
 func (c *call) uploadURL(session *uploadSession) string {
-	scheme := "http"
-	if c.r.TLS != nil || strings.EqualFold(c.r.Header.Get("X-Forwarded-Proto"), "https") {
-		scheme = "https"
-	}
 	return fmt.Sprintf("%s://%s/api/v2.0/users('%s@%s')/messages('%s')/AttachmentSessions('%s')?authtoken=%s",
-		scheme, c.r.Host, objectID(c.mailbox), "simulated", session.item.ID, session.id, url.QueryEscape(session.secret))
+		c.scheme(), c.r.Host, objectID(c.mailbox), "simulated", session.item.ID, session.id, url.QueryEscape(session.secret))
 }
 
 // expireSessions closes the expired sessions. The caller holds s.mu.

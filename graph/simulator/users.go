@@ -166,6 +166,16 @@ func (s *Simulator) aliasOwner(alias string) (User, bool) {
 	return s.options.Users[n], true
 }
 
+// userOf returns the user with this lower-case address or alias.
+func (s *Simulator) userOf(address string) (User, bool) {
+	for _, u := range s.options.Users {
+		if strings.EqualFold(u.Address, address) {
+			return u, true
+		}
+	}
+	return s.aliasOwner(address)
+}
+
 // addressOf returns the lower-case address of the user with this principal name, or the
 // lower-case name if no user has it.
 func (s *Simulator) addressOf(name string) string {

@@ -38,6 +38,12 @@ type World struct {
 	// Outlook mail API" that it does not [documented, contradictory]; #1533 and #11969
 	// [reported] that it did not.
 	NewIDOnSend bool `json:"newIdOnSend"`
+	// NewMessageIDOnSend gives an item a new internetMessageId when it is sent. [assumed], by
+	// two projects, for drafts created from JSON.
+	NewMessageIDOnSend bool `json:"newMessageIdOnSend"`
+	// SendLosesProperties makes an item lose its extended properties when it moves to Sent
+	// Items. [assumed]: no source says that they survive.
+	SendLosesProperties bool `json:"sendLosesProperties"`
 	// DeleteTo is where DELETE moves an item: "recoverable" is Recoverable Items [reported],
 	// msgraph-sdk-powershell #3265, "deleted" is Deleted Items [reported] by a client's
 	// author. Recoverable items answer GET by id, and a second DELETE gets 403
@@ -90,6 +96,10 @@ type World struct {
 	// ReplaceFromName replaces From's display name by that of its mailbox. [reported],
 	// Mailozaurr #39.
 	ReplaceFromName bool `json:"replaceFromName"`
+	// ResolveRecipients shows recipients of the tenant with their primary address and the
+	// name in the directory. [documented] for the name, in the samples of "Create message";
+	// [assumed] for the address.
+	ResolveRecipients bool `json:"resolveRecipients"`
 	// AddressIsNoKey finds a mailbox in a path by its user principal name and object id
 	// only. [assumed]: older pages name only these two, "Overview of the Outlook mail API"
 	// names the address too.

@@ -42,6 +42,16 @@ func TestFromIsRewritten(t *testing.T) {
 	}
 }
 
+func TestRecipientsAreResolved(t *testing.T) {
+	users := []simulator.User{{Address: "ben@contoso.test", Aliases: []string{"b@contoso.test"}, Data: map[string]string{"displayName": "Ben Example"}}}
+	c := start(t, simulator.Options{Users: users, World: simulator.World{ResolveRecipients: true}})
+	c.draft(with(plain("s"), "toRecipients", to("B@contoso.test", "eve@fabrikam.test")))
+	got := c.sim.Drafts()[0].To
+	if len(got) != 2 || got[0] != (simulator.Address{Name: "Ben Example", Address: "ben@contoso.test"}) || got[1].Address != "eve@fabrikam.test" {
+		t.Errorf("recipients %v", got)
+	}
+}
+
 func TestUserPrincipalName(t *testing.T) {
 	const upn = "anna.example@contoso.onmicrosoft.test"
 	o := simulator.Options{SendDelay: -1, Users: []simulator.User{{Address: mailbox, UPN: upn}}, Apps: []simulator.App{{Roles: []string{"Mail.ReadWrite", "User.Read.All"}}}}
@@ -223,6 +233,10 @@ func TestReportsInTheInbox(t *testing.T) {
 // names the message outside of the returned header.
 func checkReport(t *testing.T, c *client, id string, named bool) {
 	t.Helper()
+	shown := c.get("/messages/" + id + "?$select=internetMessageHeaders&$expand=" + url.QueryEscape("singleValueExtendedProperties($filter=id eq 'String 0x001A')"))
+	if s := string(shown.body); !strings.Contains(s, "REPORT.IPM.Note.NDR") || strings.Contains(s, `"name":"In-Reply-To","value":"\u003cm1@contoso.test\u003e"`) != named {
+		t.Errorf("shown %s", s)
+	}
 	r := c.get("/messages/" + id + "/$value")
 	c.want(r, 200, "")
 	message, err := mail.ReadMessage(strings.NewReader(string(r.body)))

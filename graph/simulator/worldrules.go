@@ -210,6 +210,36 @@ func (s *Simulator) rewriteFrom(i *item) {
 	i.From = &from
 }
 
+// resolveRecipients sets the recipients of a new item as the directory has them. The caller
+// holds s.mu.
+func (s *Simulator) resolveRecipients(i *item) {
+	if !s.world().ResolveRecipients {
+		return
+	}
+	for _, list := range [][]Address{i.To, i.Cc, i.Bcc} {
+		for n := range list {
+			u, ok := s.userOf(strings.ToLower(list[n].Address))
+			if ok {
+				list[n] = Address{Name: s.displayName(strings.ToLower(u.Address)), Address: u.Address}
+			}
+		}
+	}
+}
+
+// changeSent changes an item that has moved to Sent Items. The caller holds s.mu.
+func (s *Simulator) changeSent(i *item) {
+	w := s.world()
+	if w.NewIDOnSend {
+		s.renew(i)
+	}
+	if w.NewMessageIDOnSend {
+		i.InternetMessageID = newInternetMessageID()
+	}
+	if w.SendLosesProperties {
+		i.Properties = nil
+	}
+}
+
 // pace returns for how long a message that is accepted now is carried over. The caller holds
 // s.mu.
 func (s *Simulator) pace(box *mailbox, now time.Time) time.Duration {

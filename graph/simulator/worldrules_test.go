@@ -143,6 +143,48 @@ func TestNewIDOnSend(t *testing.T) {
 	}
 }
 
+func TestSendChangesTheItem(t *testing.T) {
+	c := in(t, simulator.World{NewMessageIDOnSend: true, SendLosesProperties: true})
+	id := c.draftWithProperty()
+	messageID := c.get("/messages/" + id).field("internetMessageId")
+	c.want(c.send(id), 202, "")
+	if found := c.list("sentitems", marked); len(found) != 0 {
+		t.Errorf("found by the property: %v", found)
+	}
+	if got := c.get("/messages/" + id).field("internetMessageId"); got == messageID || got == "" {
+		t.Errorf("internetMessageId %q", got)
+	}
+	if l := c.sim.Ledger(); l[0].QueueID != "Q1" || l[0].InternetMessageID != messageID {
+		t.Errorf("ledger %+v", l)
+	}
+}
+
+func TestPagesOfAList(t *testing.T) {
+	c := in(t, simulator.World{})
+	for range 5 {
+		c.draft(plain("s"))
+	}
+	seen := map[any]bool{}
+	next := c.base + "/v1.0/users/" + mailbox + "/messages?$top=2&$select=id"
+	for pages := 0; next != ""; pages++ {
+		req := c.request("GET", "", "", nil)
+		u, err := url.Parse(next)
+		if err != nil || pages > 2 {
+			t.Fatalf("page %d, %v", pages, err)
+		}
+		req.URL = u
+		r := c.do(req)
+		c.want(r, 200, "")
+		for _, v := range r.object()["value"].([]any) {
+			seen[v.(object)["id"]] = true
+		}
+		next = r.field("@odata.nextLink")
+	}
+	if len(seen) != 5 {
+		t.Errorf("%d items on the pages, want 5", len(seen))
+	}
+}
+
 func TestSoftDelete(t *testing.T) {
 	c := in(t, simulator.World{DeleteTo: simulator.DeleteToRecoverable})
 	id := c.draftWithProperty()
