@@ -120,7 +120,6 @@ func (s *scripted) cleanedUp() bool {
 
 // A message that has waited too long is given up only if it was certainly not sent.
 func TestGiveUpInDoubt(t *testing.T) {
-	retry := delivery.Result{Status: delivery.StatusRetry, Reason: reason.Network}
 	for name, tt := range map[string]struct {
 		doubt  delivery.Doubt
 		state  queue.State
@@ -133,8 +132,7 @@ func TestGiveUpInDoubt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, simulator.Options{})
 			r.cfg.RetryDelays, r.cfg.GiveUpAfter = []time.Duration{time.Hour}, time.Nanosecond
-			retry.Doubt = tt.doubt
-			s := &scripted{results: []delivery.Result{retry}}
+			s := &scripted{results: []delivery.Result{{Status: delivery.StatusRetry, Reason: reason.Network, Doubt: tt.doubt}}}
 			id, stop := r.script(s)
 			rec := r.await(id, tt.state)
 			stop()
