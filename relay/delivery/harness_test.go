@@ -34,7 +34,7 @@ const (
 	secret = "s3cret~value"
 
 	nullSender = "<>"            // for submit, which fills in a sender where there is none
-	guard      = 2 * time.Minute // of every wait; none is expected to take a tenth of it
+	guard      = 4 * time.Minute // of every wait; none is expected to take a tenth of it
 )
 
 // rig is a real queue, a real client and a simulated Graph.
@@ -235,8 +235,8 @@ func (r *rig) await(id string, states ...queue.State) queue.Record {
 }
 
 func (r *rig) eventually(ok func() bool) bool {
-	for end := time.Now().Add(guard); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
+	for start := time.Now(); !ok(); time.Sleep(min(2*time.Millisecond+time.Since(start)/20, 50*time.Millisecond)) {
+		if time.Since(start) > guard {
 			return false
 		}
 	}
