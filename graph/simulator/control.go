@@ -26,7 +26,8 @@ func (s *Simulator) controlRoutes() http.Handler {
 	get("faults", func(*http.Request) any { return s.Faults() })
 	get("world", func(*http.Request) any { return s.World() })
 	get("touched", func(*http.Request) any { return s.Touched() })
-	mux.HandleFunc("PATCH /_simulator/world", s.patchWorld)
+	mux.HandleFunc("PATCH /_simulator/world", s.setWorld)
+	mux.HandleFunc("PUT /_simulator/world", s.setWorld)
 	mux.HandleFunc("POST /_simulator/items", s.postItem)
 	mux.HandleFunc("POST /_simulator/faults", s.postFault)
 	mux.HandleFunc("DELETE /_simulator/faults", func(w http.ResponseWriter, _ *http.Request) {
@@ -89,9 +90,12 @@ func (s *Simulator) postFault(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusCreated, map[string]int{"id": id})
 }
 
-// patchWorld changes the fields of the world that the body has.
-func (s *Simulator) patchWorld(w http.ResponseWriter, r *http.Request) {
-	world := s.World()
+// setWorld puts the world in the body in force. With PATCH, fields that the body lacks stay.
+func (s *Simulator) setWorld(w http.ResponseWriter, r *http.Request) {
+	var world World
+	if r.Method == http.MethodPatch {
+		world = s.World()
+	}
 	if !readControl(w, r, &world) {
 		return
 	}

@@ -22,6 +22,7 @@ type Delivery struct {
 	Bcc               []string        `json:"bcc,omitempty"`
 	Attachments       []DeliveredFile `json:"attachments,omitempty"`
 	MIMESHA256        string          `json:"mimeSha256,omitempty"`
+	Planted           bool            `json:"planted,omitempty"` // the item was not made by a client
 }
 
 // DeliveredFile is an attachment as it was sent.
@@ -69,7 +70,7 @@ func (s *Simulator) delivery(i *item, app string) Delivery {
 	d := Delivery{
 		Time: i.Sent, QueueID: i.property(s.options.QueueProperty), InternetMessageID: i.InternetMessageID, MessageID: i.ID,
 		App: app, Mailbox: i.Mailbox, Path: i.path, From: i.From.Address, FromName: i.From.Name, Subject: i.Subject,
-		To: addressStrings(i.To), Cc: addressStrings(i.Cc), Bcc: addressStrings(i.Bcc),
+		To: addressStrings(i.To), Cc: addressStrings(i.Cc), Bcc: addressStrings(i.Bcc), Planted: i.Planted,
 	}
 	for _, a := range i.Attachments {
 		d.Attachments = append(d.Attachments, DeliveredFile{Name: a.Name, Size: a.Size, SHA256: a.SHA256})

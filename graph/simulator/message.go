@@ -44,7 +44,8 @@ type Message struct {
 	MIME              *MIME        `json:"mime,omitempty"` // of items that were created from MIME
 	Created           time.Time    `json:"created"`
 	Modified          time.Time    `json:"modified"`
-	Sent              time.Time    `json:"sent,omitzero"` // when the send was accepted
+	Sent              time.Time    `json:"sent,omitzero"`     // when the send was accepted
+	Planted           bool         `json:"planted,omitempty"` // by Plant, not by a client
 }
 
 // Body is the body of a message. ContentType is "text" or "html".

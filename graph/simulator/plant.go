@@ -35,6 +35,7 @@ func (s *Simulator) Plant(m Message) (id string, err error) {
 		return "", fmt.Errorf("there is no mailbox %q", m.Mailbox)
 	}
 	i := &item{Message: m.clone()}
+	i.Planted = true
 	setDefault(&i.Body.ContentType, "text")
 	setDefault(&i.Importance, "normal")
 	i.Submitted = m.Folder == SentItems || m.Folder == Inbox

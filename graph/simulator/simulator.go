@@ -24,6 +24,7 @@
 //	POST   /_simulator/faults                adds the Fault in the body: 201 {"id": n}
 //	DELETE /_simulator/faults                see ClearFaults
 //	GET    /_simulator/world                 World, see SetWorld
+//	PUT    /_simulator/world                 puts the World in the body in force: 200 World
 //	PATCH  /_simulator/world                 changes the fields in the body: 200 World
 //	POST   /_simulator/items                 plants the Message in the body: 201 {"id": s}, see Plant
 //	GET    /_simulator/touched               []Touch, see Touched

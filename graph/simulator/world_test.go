@@ -95,14 +95,15 @@ func TestSetWorld(t *testing.T) {
 func TestWorldOverHTTP(t *testing.T) {
 	c := in(t, simulator.World{Elsewhere: []string{"x@contoso.test", "y@contoso.test"}, Returns: map[string]string{"*": "5.1.8"}})
 	before := c.sim.World()
-	patch := func(body string) reply {
-		req, err := http.NewRequest("PATCH", c.base+"/_simulator/world", strings.NewReader(body))
+	set := func(method, body string) reply {
+		req, err := http.NewRequest(method, c.base+"/_simulator/world", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", "application/json")
 		return c.do(req)
 	}
+	patch := func(body string) reply { return set("PATCH", body) }
 	if r := patch(`{"filterLag":"2s","elsewhere":["z@contoso.test"],"returns":{"a@b.test":"5.7.232"}}`); r.status != 200 || !strings.Contains(string(r.body), `"filterLag": "2s"`) {
 		t.Errorf("%d %s", r.status, r.body)
 	}
@@ -121,6 +122,9 @@ func TestWorldOverHTTP(t *testing.T) {
 	var read simulator.World
 	if err := json.Unmarshal(c.plainCall("GET", c.base+"/_simulator/world").body, &read); err != nil || !reflect.DeepEqual(read, w) {
 		t.Errorf("read %+v, error %v", read, err)
+	}
+	if r := set("PUT", `{"pace":30}`); r.status != 200 || !reflect.DeepEqual(c.sim.World(), simulator.World{Pace: 30}) {
+		t.Errorf("%d, set %+v", r.status, c.sim.World())
 	}
 	c.sim.Reset()
 	if got := c.sim.World(); got.FilterLag != 0 || len(got.Elsewhere) != 2 {
@@ -149,6 +153,9 @@ func TestPlantedItems(t *testing.T) {
 		t.Errorf("touched by reading: %+v", touched)
 	}
 	c.want(c.send(sent), 202, "")
+	if l := c.sim.Ledger(); len(l) != 1 || !l[0].Planted {
+		t.Errorf("ledger %+v", l)
+	}
 	c.want(c.do(c.request("DELETE", "/messages/"+deleted, "", nil)), 204, "")
 	c.want(c.patch(changed, object{"isRead": false}), 200, "")
 	c.want(c.json("POST", "/messages/"+filed+"/attachments", file("a", nil)), 201, "")
