@@ -22,6 +22,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testlog"
 	"graphrelay/mime"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
@@ -50,21 +51,9 @@ type rig struct {
 	clients map[string]*graph.Client
 	budgets graph.Budgets // of the next connection
 	timeout time.Duration // of the next connection's requests
-	log     *syncBuffer
+	log     *testlog.Buffer
 	url     string
 	metrics *prometheus.Registry // of the latest run
-}
-
-// syncBuffer keeps the log.
-type syncBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
 }
 
 func newRig(t *testing.T, o simulator.Options) *rig {
@@ -77,7 +66,7 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 	if o.Apps == nil {
 		o.Apps = []simulator.App{{Secret: secret}}
 	}
-	r := &rig{t: t, sim: simulator.New(o), dir: t.TempDir(), clients: map[string]*graph.Client{}, timeout: guard, log: &syncBuffer{}}
+	r := &rig{t: t, sim: simulator.New(o), dir: t.TempDir(), clients: map[string]*graph.Client{}, timeout: guard, log: &testlog.Buffer{}}
 	r.front = r.sim.ServeHTTP
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.front(w, req) }))
 	r.url = srv.URL
