@@ -137,7 +137,7 @@ func (d Delegated) Exchange(ctx context.Context, redirect, code, verifier string
 // requireRefreshToken returns an error if the token comes without a refresh token.
 func requireRefreshToken(token *oauth2.Token, err error) (*oauth2.Token, error) {
 	if err == nil && token.RefreshToken == "" {
-		err = errors.New("Entra returned no refresh token; grant the application the permission offline_access")
+		err = errors.New("no refresh token came from Entra; grant the application the permission offline_access")
 	}
 	if err != nil {
 		return nil, err
