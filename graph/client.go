@@ -54,6 +54,7 @@ type Config struct {
 type Observer interface {
 	Request(operation string, status int, took time.Duration) // status is 0 if no answer came
 	Throttled()                                               // Graph throttled a request
+	LookupUnreliable()                                        // a look-up returned items that were not searched for
 	Token(ok bool)                                            // a token was asked for
 }
 
@@ -65,6 +66,7 @@ type Client struct {
 	gate   *gate
 
 	oneConditionOnly atomic.Bool // the directory refuses filters with several conditions
+	unreliable       atomic.Bool // look-ups have returned items that were not searched for
 }
 
 // New returns a client. It makes no request.
@@ -286,4 +288,10 @@ func newUUID() string {
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func (c *Client) observeUnreliable() {
+	if c.cfg.Observer != nil {
+		c.cfg.Observer.LookupUnreliable()
+	}
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 )
 
@@ -103,7 +101,8 @@ type Item struct {
 	ID         string      `json:"id"`
 	IsDraft    bool        `json:"isDraft"`
 	Properties []Property  `json:"singleValueExtendedProperties"`
-	To         []Recipient `json:"toRecipients"` // recipients are set by FindByMessageID only
+	MessageID  string      `json:"internetMessageId"` // this and the recipients are set by FindByMessageID only
+	To         []Recipient `json:"toRecipients"`
 	Cc         []Recipient `json:"ccRecipients"`
 	Bcc        []Recipient `json:"bccRecipients"`
 }
@@ -187,42 +186,6 @@ func (i *createdItem) readAnswer(body io.Reader) error {
 	}
 	return nil
 }
-
-// FindByQueueID returns the items of the mailbox whose PropertyQueueID has this value, at
-// most 10.
-func (m Mailbox) FindByQueueID(ctx context.Context, queueID string) ([]Item, Reply, error) {
-	return m.find(ctx, "id,isDraft", 10, "singleValueExtendedProperties/Any(ep: ep/id eq '"+PropertyQueueID+
-		"' and ep/value eq '"+strings.ReplaceAll(queueID, "'", "''")+"')")
-}
-
-// find returns the first items that match the filter, at most top. It reads further pages
-// until one is not empty.
-func (m Mailbox) find(ctx context.Context, fields string, top int, filter string) ([]Item, Reply, error) {
-	r := &request{op: "find", method: http.MethodGet, path: "/messages", success: []int{http.StatusOK},
-		query: url.Values{"$filter": {filter}, "$select": {fields}, "$top": {strconv.Itoa(top)}}}
-	for range maxPages {
-		var list struct {
-			Value []Item `json:"value"`
-			Next  string `json:"@odata.nextLink"`
-		}
-		reply, err := m.call(ctx, r, &list)
-		if err == nil && list.Value == nil {
-			err = unreadable(r.op, reply, errNoList)
-		}
-		if err != nil || len(list.Value) > 0 || list.Next == "" {
-			return list.Value, reply, err
-		}
-		next, err := url.Parse(list.Next)
-		if err != nil {
-			return nil, reply, unreadable(r.op, reply, errors.New("the link to its next page is malformed"))
-		}
-		r.query = next.Query() // the host and path stay ours: a link must not choose where the token is sent
-	}
-	return nil, Reply{}, unreadable(r.op, Reply{}, fmt.Errorf("its first %d pages are empty", maxPages))
-}
-
-// maxPages is how many pages of a list are read. OData allows empty pages before others.
-const maxPages = 20
 
 // Item returns the item's present state. NotFound(err) reports whether it is missing, as
 // it also is for a time while it is being sent.

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
-	"strings"
 )
 
 // MIME is an RFC 5322 message, which Graph sends as it is. The recipients in its Bcc field
@@ -29,12 +28,6 @@ func (m MIME) body() io.Reader { return &base64Reader{src: m.Open()} }
 func (m Mailbox) CreateMIMEDraft(ctx context.Context, message MIME) (string, Reply, error) {
 	return m.create(ctx, &request{op: "create_mime", method: http.MethodPost, path: "/messages",
 		contentType: "text/plain", body: message.body, length: message.encoded(), success: []int{http.StatusCreated}})
-}
-
-// FindByMessageID returns the items with this Message-ID, at most 100, and their
-// recipients: clients send several messages with the same Message-ID.
-func (m Mailbox) FindByMessageID(ctx context.Context, messageID string) ([]Item, Reply, error) {
-	return m.find(ctx, "id,isDraft,toRecipients,ccRecipients,bccRecipients", 100, "internetMessageId eq '"+strings.ReplaceAll(messageID, "'", "''")+"'")
 }
 
 // SendMIME sends a MIME message without a draft (user-sendmail). It needs no permission

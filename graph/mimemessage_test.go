@@ -24,9 +24,9 @@ func TestMIMEDraft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	items, _, err := c.Mailbox(mailbox).FindByMessageID(ctx, "<o'clock@contoso.test>")
-	if err != nil || len(items) != 1 || items[0].ID != id || !items[0].IsDraft {
-		t.Fatalf("found %+v, %v", items, err)
+	found, _, err := c.Mailbox(mailbox).FindByMessageID(ctx, "<o'clock@contoso.test>")
+	if err != nil || len(found.Items) != 1 || found.Items[0].ID != id || !found.Items[0].IsDraft || found.Unreliable {
+		t.Fatalf("found %+v, %v", found, err)
 	}
 	if _, err := c.Mailbox(mailbox).Send(ctx, id, nil); err != nil {
 		t.Fatal(err)

@@ -106,6 +106,14 @@ func SessionLost(err error) bool {
 	return is(err, func(e *Error) bool { return e.Reason == ReasonSession })
 }
 
+// SearchFailed reports whether a search was answered, but not with a result, and not with
+// a request to ask later: asking again may well bring the same answer.
+func SearchFailed(err error) bool {
+	return is(err, func(e *Error) bool {
+		return e.Status != 0 && (e.Class == ClassMessage || e.Class == ClassTemporary) && e.Reason != ReasonThrottled && e.RetryAfter == 0
+	})
+}
+
 // Inconclusive reports whether the error says nothing about what was asked: no answer
 // came, or only one that asks for later requests.
 func Inconclusive(err error) bool {

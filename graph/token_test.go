@@ -238,6 +238,8 @@ func (o *observed) Request(op string, status int, _ time.Duration) {
 	o.requests[op+" "+http.StatusText(status)]++
 }
 
+func (o *observed) LookupUnreliable() {}
+
 func (o *observed) Throttled() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -53,12 +53,12 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 		t.p.DraftWanted = true
 		return t.makePlan, nil
 	}
-	items, reply, err := t.mailbox.find(ctx, t.p.Path)
+	found, reply, err := t.mailbox.find(ctx, t.p.Path)
 	if err != nil {
-		return nil, err
+		return t.confirmBlindly(err)
 	}
+	items := found.Items
 	if i := slices.IndexFunc(items, func(i graph.Item) bool { return !i.IsDraft }); i >= 0 {
-		// It may be what a mail to oneself left in the inbox: no copy is removed.
 		t.done("found sent", "under another id", reply)
 		t.p.DraftID = items[i].ID
 		t.p.acceptSend()
@@ -67,16 +67,42 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 	if slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == t.p.DraftID }) {
 		return nil, pending{t.nextLook()}
 	}
+	if found.Unreliable {
+		return t.unknown("the send was requested, its answer was lost, and look-ups in the mailbox are not reliable; check with a recipient, then release it to make a new draft or delete it")
+	}
 	return nil, unknowable("the send was requested, its answer was lost, and the item is no longer in the mailbox: it was sent and removed, or removed unsent; check with a recipient, then release it to make a new draft or delete it")
+}
+
+// searchPatience is how long a search that fails is repeated where the message cannot go on
+// without its result: after its send, and for a draft made from MIME.
+const searchPatience = 30 * time.Minute
+
+// confirmBlindly decides about an item that is not found by its id and cannot be searched
+// for. A failure of the service may pass; a refusal of the search does not.
+func (t *transfer) confirmBlindly(err error) (step, error) {
+	refused := graph.SearchFailed(err) && !graph.Temporary(err)
+	if !refused && time.Since(t.p.SendWanted) < searchPatience {
+		return nil, err
+	}
+	return t.unknown("the send was requested, its answer was lost, and the mailbox cannot be searched for it (" + err.Error() + "); check with a recipient, then release it to make a new draft or delete it")
 }
 
 // confirmSendMail decides about a send that cannot be looked up.
 func (t *transfer) confirmSendMail() (step, error) {
-	if t.o.cfg.ResendUnknown {
-		t.note("sending again", "the answer was lost, and on_unknown is resend")
-		return t.makePlan, nil
+	return t.unknown("the message was sent without a draft and the answer was lost: ask a recipient, then release it to send it again or delete it")
+}
+
+// unknown sends the message again or has it held, as the configuration says.
+func (t *transfer) unknown(detail string) (step, error) {
+	if !t.o.cfg.ResendUnknown {
+		return nil, unknowable(detail)
 	}
-	return nil, unknowable("the message was sent without a draft and the answer was lost: ask a recipient, then release it to send it again or delete it")
+	t.note("sending again", "the answer was lost, and on_unknown is resend")
+	if t.p.Path != pathSendMail {
+		t.p.draftVanished()
+		t.p.DraftWanted = true
+	}
+	return t.makePlan, nil
 }
 
 const (

@@ -62,10 +62,11 @@ func (t *transfer) requestDraft(ctx context.Context) (string, graph.Reply, error
 // What is found by the Message-ID may be another submission of the same mail. One that was
 // sent is not this message, whose send was never requested, and its draft is not removed.
 func (t *transfer) findDraft(ctx context.Context) (step, error) {
-	items, reply, err := t.mailbox.find(ctx, t.p.Path)
+	found, reply, err := t.mailbox.find(ctx, t.p.Path)
 	if err != nil {
-		return t.orAnew(err)
+		return t.giveUpDraft(ctx, err)
 	}
+	items := found.Items
 	if t.p.Path == pathMIME {
 		items = slices.DeleteFunc(items, func(i graph.Item) bool { return !i.IsDraft })
 		items = items[:min(len(items), 1)]
@@ -85,6 +86,34 @@ func (t *transfer) findDraft(ctx context.Context) (step, error) {
 	t.done("draft found", "", reply)
 	return t.countFiles, t.save(ctx)
 }
+
+// giveUpDraft makes a new draft if the earlier one cannot be searched for. No send of it
+// was requested, so it is never sent; if it exists, it is removed later. One made from MIME
+// would stay, so the search for it is repeated for a while if it may succeed.
+func (t *transfer) giveUpDraft(ctx context.Context, err error) (step, error) {
+	var hopeless bool
+	switch {
+	case t.p.Path == pathMIME && graph.Temporary(err):
+		hopeless = time.Since(t.Message.Received) >= searchPatience
+	case graph.TimedOut(err):
+		hopeless = t.Message.Attempts > maxSearches
+	default:
+		hopeless = graph.SearchFailed(err)
+	}
+	if !hopeless {
+		return t.orAnew(err)
+	}
+	t.note("draft not looked for", "making a new one: "+err.Error())
+	if t.p.Path == pathMIME {
+		t.note("draft perhaps left behind", "it has the Message-ID "+t.mailbox.messageID)
+	}
+	t.p.draftMayAppear()
+	return t.createDraft, t.save(ctx)
+}
+
+// maxSearches is how many attempts may end because the search for a draft was not answered
+// in time.
+const maxSearches = 2
 
 func (t *transfer) removeExtra(ctx context.Context, items []graph.Item) {
 	for _, extra := range items {

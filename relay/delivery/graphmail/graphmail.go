@@ -106,6 +106,7 @@ type mailbox struct {
 	message queue.Record
 	// messageID is the message's own, or the one that it is given.
 	messageID string
+	log       *slog.Logger
 }
 
 func (o *Outlet) openMailbox(ctx context.Context, m queue.Record) (mailbox, error) {
@@ -113,7 +114,7 @@ func (o *Outlet) openMailbox(ctx context.Context, m queue.Record) (mailbox, erro
 	if err != nil {
 		return mailbox{}, err
 	}
-	b := mailbox{message: m, messageID: messageID(m, o.cfg.Host)}
+	b := mailbox{message: m, messageID: messageID(m, o.cfg.Host), log: o.cfg.Log}
 	if o.cfg.Owner != nil {
 		b.owner, b.retry = o.cfg.Owner(ctx, m.Lane)
 	}

@@ -70,8 +70,8 @@ func (t *transfer) drafts(ctx context.Context) (ids []string, err error) {
 	if !t.p.DraftWanted || t.p.Path == pathMIME || t.p.Path == pathSendMail {
 		return nil, nil
 	}
-	items, _, err := t.mailbox.find(ctx, t.p.Path)
-	for _, item := range items {
+	found, _, err := t.mailbox.find(ctx, t.p.Path)
+	for _, item := range found.Items {
 		if item.IsDraft {
 			ids = append(ids, item.ID)
 		}
@@ -144,7 +144,8 @@ func (m *mailbox) unsent(ctx context.Context, p progress) (ids []string, err err
 	if known != "" && !p.LateDraft {
 		return ids, nil
 	}
-	items, _, err := m.FindByQueueID(ctx, m.message.ID)
+	found, _, err := m.find(ctx, pathDraft)
+	items := found.Items
 	if m.message.State == queue.Sent && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
 		return nil, err
 	}

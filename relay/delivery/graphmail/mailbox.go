@@ -9,16 +9,22 @@ import (
 	"graphrelay/graph"
 )
 
-// find returns the message's items in the mailbox: by the queue ID that they carry, or, as
-// MIME can carry none, by Message-ID and recipients. A client may send one message, under
-// one Message-ID, to each recipient alone.
-func (m *mailbox) find(ctx context.Context, path string) ([]graph.Item, graph.Reply, error) {
-	if path != pathMIME {
-		return m.FindByQueueID(ctx, m.message.ID)
+// find looks for the message's items in the mailbox: by the queue ID that they carry, or,
+// as MIME can carry none, by Message-ID and recipients. A client may send one message,
+// under one Message-ID, to each recipient alone.
+func (m *mailbox) find(ctx context.Context, path string) (s graph.Search, reply graph.Reply, err error) {
+	if path == pathMIME {
+		s, reply, err = m.FindByMessageID(ctx, m.messageID)
+		others := func(i graph.Item) bool { return !maps.Equal(recipientsOf(i), addressSet(m.message.Envelope.To)) }
+		s.Items = slices.DeleteFunc(s.Items, others)
+	} else {
+		s, reply, err = m.FindByQueueID(ctx, m.message.ID)
 	}
-	items, reply, err := m.FindByMessageID(ctx, m.messageID)
-	others := func(i graph.Item) bool { return !maps.Equal(recipientsOf(i), addressSet(m.message.Envelope.To)) }
-	return slices.DeleteFunc(items, others), reply, err
+	if s.New {
+		m.log.Warn("look-ups in a mailbox return items that were not searched for; they are left alone, and drafts that are not found are made anew",
+			"lane", m.message.Lane.String(), "request_id", reply.RequestID)
+	}
+	return s, reply, err
 }
 
 func recipientsOf(i graph.Item) map[string]bool {

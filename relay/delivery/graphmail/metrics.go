@@ -9,10 +9,11 @@ import (
 
 // Metrics counts the requests to Graph.
 type Metrics struct {
-	requests  *prometheus.CounterVec
-	took      *prometheus.HistogramVec
-	throttled *prometheus.CounterVec
-	tokens    *prometheus.CounterVec
+	requests   *prometheus.CounterVec
+	took       *prometheus.HistogramVec
+	throttled  *prometheus.CounterVec
+	unreliable *prometheus.CounterVec
+	tokens     *prometheus.CounterVec
 }
 
 var buckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
@@ -27,15 +28,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "graphrelay_graph_request_seconds",
 			Help: "Time to Graph's answer.", Buckets: buckets}, []string{"operation"}),
 		throttled: counter("graphrelay_graph_throttled_total", "Answers of Graph that asked to slow down.", "connection"),
-		tokens:    counter("graphrelay_token_requests_total", "Requests for a token by result.", "connection", "result"),
+		unreliable: counter("graphrelay_lookups_unreliable_total",
+			"Look-ups in a mailbox that returned items which were not searched for; they were left alone.", "connection"),
+		tokens: counter("graphrelay_token_requests_total", "Requests for a token by result.", "connection", "result"),
 	}
-	r.MustRegister(m.requests, m.took, m.throttled, m.tokens)
+	r.MustRegister(m.requests, m.took, m.throttled, m.unreliable, m.tokens)
 	return m
 }
 
 // Observer returns the graph.Observer of a connection and makes its series appear.
 func (m *Metrics) Observer(connection string) *Observer {
 	m.throttled.WithLabelValues(connection)
+	m.unreliable.WithLabelValues(connection)
 	m.tokens.WithLabelValues(connection, "ok")
 	m.tokens.WithLabelValues(connection, "failed")
 	m.requests.WithLabelValues("send", "202")
@@ -57,6 +61,9 @@ func (o *Observer) Request(operation string, status int, took time.Duration) {
 
 // Throttled implements graph.Observer.
 func (o *Observer) Throttled() { o.m.throttled.WithLabelValues(o.connection).Inc() }
+
+// LookupUnreliable implements graph.Observer.
+func (o *Observer) LookupUnreliable() { o.m.unreliable.WithLabelValues(o.connection).Inc() }
 
 // Token implements graph.Observer.
 func (o *Observer) Token(ok bool) {

@@ -1,0 +1,104 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Search is the result of a look-up.
+type Search struct {
+	// Items show in the answer itself what was searched for.
+	Items []Item
+	// Unreliable means that the service has returned items that do not show it, in this
+	// or an earlier look-up of the Client. It may ignore filters, so that an item can
+	// exist although it is not in Items.
+	Unreliable bool
+	// New means that this look-up is the Client's first that was unreliable.
+	New bool
+}
+
+// searched are the folders that a message of ours is in: until it is sent, and then
+// (well-known folder names, mailFolder). Items elsewhere are not ours to act on.
+var searched = []string{"drafts", "sentitems"}
+
+// FindByQueueID looks for the items in Drafts and Sent Items whose PropertyQueueID has this
+// value, at most 10 in each.
+func (m Mailbox) FindByQueueID(ctx context.Context, queueID string) (Search, Reply, error) {
+	property := "singleValueExtendedProperties($filter=id eq '" + PropertyQueueID + "')"
+	filter := "singleValueExtendedProperties/Any(ep: ep/id eq '" + PropertyQueueID + "' and ep/value eq '" + quote(queueID) + "')"
+	query := url.Values{"$filter": {filter}, "$select": {"id,isDraft"}, "$expand": {property}, "$top": {"10"}}
+	return m.search(ctx, query, func(i Item) bool {
+		return slices.ContainsFunc(i.Properties, func(p Property) bool {
+			return strings.EqualFold(p.ID, PropertyQueueID) && p.Value == queueID
+		})
+	})
+}
+
+// FindByMessageID looks for the items in Drafts and Sent Items with this Message-ID, at most
+// 100 in each, and their recipients: clients send several messages with the same Message-ID.
+func (m Mailbox) FindByMessageID(ctx context.Context, messageID string) (Search, Reply, error) {
+	query := url.Values{"$filter": {"internetMessageId eq '" + quote(messageID) + "'"}, "$top": {"100"},
+		"$select": {"id,isDraft,internetMessageId,toRecipients,ccRecipients,bccRecipients"}}
+	return m.search(ctx, query, func(i Item) bool { return i.MessageID == messageID })
+}
+
+// quote escapes a text for a literal of OData.
+func quote(text string) string { return strings.ReplaceAll(text, "'", "''") }
+
+// search looks in the folders and keeps the items that show what was searched for.
+func (m Mailbox) search(ctx context.Context, query url.Values, shows func(Item) bool) (s Search, reply Reply, err error) {
+	odd := false
+	for _, folder := range searched {
+		var items []Item
+		items, reply, err = m.list(ctx, folder, query)
+		if err != nil {
+			return Search{}, reply, err
+		}
+		for _, i := range items {
+			if shows(i) {
+				s.Items = append(s.Items, i)
+			} else {
+				odd = true
+			}
+		}
+	}
+	if odd {
+		s.New = m.client.unreliable.CompareAndSwap(false, true)
+		m.client.observeUnreliable()
+	}
+	s.Unreliable = m.client.unreliable.Load()
+	return s, reply, nil
+}
+
+// list returns the first items of a folder for the query. It reads further pages until one
+// is not empty.
+func (m Mailbox) list(ctx context.Context, folder string, query url.Values) ([]Item, Reply, error) {
+	r := &request{op: "find", method: http.MethodGet, path: "/mailFolders/" + folder + "/messages", query: query, success: []int{http.StatusOK}}
+	for range maxPages {
+		var page struct {
+			Value []Item `json:"value"`
+			Next  string `json:"@odata.nextLink"`
+		}
+		reply, err := m.call(ctx, r, &page)
+		if err == nil && page.Value == nil {
+			err = unreadable(r.op, reply, errNoList)
+		}
+		if err != nil || len(page.Value) > 0 || page.Next == "" {
+			return page.Value, reply, err
+		}
+		next, err := url.Parse(page.Next)
+		if err != nil {
+			return nil, reply, unreadable(r.op, reply, errors.New("the link to its next page is malformed"))
+		}
+		r.query = next.Query() // the host and path stay ours: a link must not choose where the token is sent
+	}
+	return nil, Reply{}, unreadable(r.op, Reply{}, fmt.Errorf("its first %d pages are empty", maxPages))
+}
+
+// maxPages is how many pages of a list are read. OData allows empty pages before others.
+const maxPages = 20
