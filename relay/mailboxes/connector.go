@@ -75,7 +75,7 @@ func (k *Connector) Begin(connectionName, mailbox string) (*SignIn, error) {
 	}, nil
 }
 
-// Mailbox is the one that is connected, in lower case.
+// Mailbox returns the address of the mailbox that is connected, in lower case.
 func (s *SignIn) Mailbox() string { return s.mailbox }
 
 // DeviceCode begins it on another device.
@@ -90,7 +90,8 @@ func (s *SignIn) WaitForDevice(ctx context.Context, code *oauth2.DeviceAuthRespo
 	return s.keep(ctx, token, err)
 }
 
-// AuthURL is where a browser signs in; it comes back to redirect with state and a code.
+// AuthURL returns the address at which a browser signs in. The browser comes back to
+// redirect with state and a code.
 func (s *SignIn) AuthURL(redirect, state, verifier string) string {
 	return s.delegated.AuthURL(redirect, state, verifier, s.mailbox)
 }

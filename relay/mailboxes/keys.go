@@ -37,8 +37,8 @@ func NewKeys(keys [][]byte) (*Keys, error) {
 	return k, nil
 }
 
-// bound is what a token is for. Encrypted with it as additional data, it opens in no
-// other place.
+// bound returns the additional data that binds an encrypted token to its mailbox: it can be
+// decrypted in no other place.
 func bound(connection, address string) []byte { return []byte(connection + "\x00" + address) }
 
 // seal encrypts a token for a mailbox: the key's ID, the nonce, the cipher text and its tag.

@@ -63,7 +63,7 @@ func (s *storage) Receipts(ctx context.Context, since time.Time, each func(queue
 // laneName is queue.Lane.String without the mailbox.
 const laneName = "lane.connection || CASE lane.principal WHEN '' THEN '' ELSE '+' || lane.principal END"
 
-// conditions is the WHERE clause of a filter. instr rather than LIKE: an address may
+// conditions returns the WHERE clause of a filter. instr rather than LIKE: an address may
 // hold a wildcard.
 func conditions(f queue.Filter) (where string, args []any) {
 	var all []string
