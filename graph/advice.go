@@ -21,6 +21,11 @@ var adviceByNumber = map[string]string{
 	"700024":  wrongTime,
 	"700021":  wrongTime,
 	"700023":  "the client assertion is for another tenant or cloud; check tenant and cloud",
+	"53003":   "Conditional Access blocked the sign-in, as it often does for device codes; connect the mailbox on the page /connect, or have the policy leave the application out",
+	"7000112": "the application is disabled in the tenant; enable sign-in for it under Enterprise applications in the Entra admin center",
+	"7000229": notInTenant,
+	"501051":  notAssigned,
+	"50105":   notAssigned,
 	"700213":  wrongFederation,
 	"70021":   wrongFederation,
 }
@@ -29,6 +34,8 @@ const (
 	wrongTenant     = "the tenant was not found in this cloud; check tenant and cloud"
 	wrongCloud      = "the Graph endpoint belongs to another cloud than the sign-in; check cloud or endpoints"
 	wrongTime       = "the client assertion is not valid now; check the clock of this machine, and that the federated token is renewed"
+	notInTenant     = "the application has no service principal in the tenant; grant admin consent, or create it under Enterprise applications in the Entra admin center"
+	notAssigned     = "the application requires assignment, and this account or application is not assigned; assign it under Enterprise applications in the Entra admin center, or do not require assignment"
 	wrongFederation = "no federated credential of the application matches the token; compare issuer, subject and audience in the Entra admin center"
 )
 

@@ -74,19 +74,25 @@ var byCode = map[string]classification{
 	"ErrorMessageSizeExceeded":                          {ClassMessage, ReasonTooLarge},   // outlook-large-attachments
 	"ErrorAttachmentSizeShouldNotBeLessThanMinimumSize": {ClassMessage, ReasonInvalid},    // attachment-createuploadsession
 	"ErrorSendAsDenied":                                 {ClassMessage, ReasonSendDenied}, // outlook-send-mail-from-other-user
+	"ErrorExceededMaxRecipientLimit":                    {ClassMessage, ReasonRecipients}, // Outlook on the web knows it as an answer to a send
+	"ErrorMessageBlocked":                               {ClassMessage, ReasonInvalid},    // likewise
 
 	// The item is missing. Another draft can be created.
 	"ErrorItemNotFound": {ClassTemporary, ReasonItemNotFound}, // reported
 
 	// Faults of the mailbox.
-	"ErrorInvalidUser":              {ClassMessage, ReasonMailbox},      // reported
-	"MailboxNotEnabledForRESTAPI":   {ClassMessage, ReasonMailbox},      // reported: on premises, unlicensed or deleted
-	"ErrorNonExistentMailbox":       {ClassTemporary, ReasonMailbox},    // known-issues; also reported at random for a mailbox that exists
-	"ErrorQuotaExceeded":            {ClassMailbox, ReasonMailboxFull},  // reported
-	"ErrorMessageSubmissionBlocked": {ClassMailbox, ReasonBlocked},      // reported
-	"ErrorExceededMessageLimit":     {ClassMailbox, ReasonBlocked},      // reported
-	"ErrorSubmissionQuotaExceeded":  {ClassMailbox, ReasonBlocked},      // reported: 10,000 recipients a day
-	"ErrorAccessDenied":             {ClassMailbox, ReasonAccessDenied}, // auth-limit-mailbox-access: may concern one mailbox only
+	"ErrorInvalidUser":                {ClassMessage, ReasonMailbox},      // reported
+	"MailboxNotEnabledForRESTAPI":     {ClassMessage, ReasonMailbox},      // reported: on premises, unlicensed or deleted
+	"ErrorNonExistentMailbox":         {ClassTemporary, ReasonMailbox},    // known-issues; also reported at random for a mailbox that exists
+	"ErrorQuotaExceeded":              {ClassMailbox, ReasonMailboxFull},  // reported
+	"ErrorMessageSubmissionBlocked":   {ClassMailbox, ReasonBlocked},      // reported
+	"ErrorExceededHourlyMessageLimit": {ClassMailbox, ReasonBlocked},      // Outlook on the web knows it as an answer to a send
+	"ErrorAccountSuspend":             {ClassMailbox, ReasonBlocked},      // likewise
+	"ErrorMailboxMoveInProgress":      {ClassMailbox, ReasonUnavailable},  // reported, for hours
+	"ResourceNotFound":                {ClassMailbox, ReasonMailbox},      // reported: the mailbox is not there, or elsewhere
+	"ErrorExceededMessageLimit":       {ClassMailbox, ReasonBlocked},      // reported
+	"ErrorSubmissionQuotaExceeded":    {ClassMailbox, ReasonBlocked},      // reported: 10,000 recipients a day
+	"ErrorAccessDenied":               {ClassMailbox, ReasonAccessDenied}, // auth-limit-mailbox-access: may concern one mailbox only
 
 	// Faults of the connection.
 	"InvalidAuthenticationToken": {ClassConnection, ReasonAuth}, // reported: invalid or expired token
@@ -100,10 +106,15 @@ var byCode = map[string]classification{
 	"ErrorTooManyObjectsOpened":         {ClassTemporary, ReasonThrottled},   // reported
 	"ErrorInternalServerTransientError": {ClassTemporary, ReasonUnavailable}, // reported
 	"ErrorInternalServerError":          {ClassTemporary, ReasonUnavailable}, // reported
-	"UnknownError":                      {ClassTemporary, ReasonUnavailable}, // reported
+	"ErrorMailboxStoreUnavailable":      {ClassTemporary, ReasonUnavailable}, // Outlook on the web knows it as an answer to a send
+	"ErrorMailboxStoreUnavaiable":       {ClassTemporary, ReasonUnavailable}, // likewise, so spelled
+	"ErrorMessageTimeout":               {ClassTemporary, ReasonUnavailable}, // likewise
+	"ErrorMessageTransientError":        {ClassTemporary, ReasonUnavailable}, // likewise
+	"ErrorMessageThrottled":             {ClassTemporary, ReasonThrottled},   // likewise
 }
 
-// byStatus classifies errors whose code is not in byCode (errors).
+// byStatus classifies errors whose code is not in byCode (errors). UnknownError, which says
+// nothing, is among them: it has come with 401, 404 and 504 (reported).
 var byStatus = map[int]classification{
 	http.StatusUnauthorized:          {ClassConnection, ReasonAuth},
 	http.StatusForbidden:             {ClassMailbox, ReasonAccessDenied},
@@ -120,16 +131,19 @@ var byStatus = map[int]classification{
 
 // classify decides by error.code, and by the status if the code is unknown. A 429 is
 // throttling whatever its code, unless the code says that the mailbox is blocked or full.
-func classify(status int, code string) (Class, Reason) {
+//
+// unexplained reports whether neither table has the answer: then it is a refusal of the
+// request, but not known to be the message's fault.
+func classify(status int, code string) (known classification, unexplained bool) {
 	known, ok := byCode[code]
 	switch {
 	case status == http.StatusTooManyRequests && known.class != ClassMailbox:
-		known = classification{ClassTemporary, ReasonThrottled}
+		return classification{ClassTemporary, ReasonThrottled}, false
 	case ok:
-	default:
-		known = classifyStatus(status)
+		return known, false
 	}
-	return known.class, known.reason
+	known = classifyStatus(status)
+	return known, known.class == ClassMessage && known.reason == ReasonInvalid
 }
 
 func classifyStatus(status int) classification {

@@ -30,6 +30,9 @@ type Error struct {
 	// Ambiguous reports whether the request may have had its effect. If so, the effect
 	// must be looked up before the request is repeated.
 	Ambiguous bool
+	// Unexplained reports that Graph refused the request with a code and a status that are
+	// in no table. It may be the fault of the message, or pass.
+	Unexplained bool
 
 	err error
 }
@@ -84,7 +87,8 @@ func responseError(op string, resp *http.Response, secrets ...string) *Error {
 	if e.Status == http.StatusProxyAuthRequired { // the proxy's answer, not Graph's
 		return &Error{Op: op, Class: ClassConnection, Reason: ReasonNetwork, err: &ProxyError{resp.StatusCode}}
 	}
-	e.Class, e.Reason = classify(e.Status, e.Code)
+	known, unexplained := classify(e.Status, e.Code)
+	e.Class, e.Reason, e.Unexplained = known.class, known.reason, unexplained
 	// An unexpected 2xx or 3xx, or a 5xx, does not say whether the request had its effect.
 	e.Ambiguous = e.Status < 400 || e.Status >= 500
 	return e

@@ -158,6 +158,7 @@ type Delivery struct {
 	RetryDelays        []Duration  `yaml:"retry_delays"`        // the last one is repeated
 	RequestTimeout     Duration    `yaml:"request_timeout"`     // longest wait for the answer to one request
 	SendSettle         Duration    `yaml:"send_settle"`         // how long to look for a message after the answer to its send was lost
+	RetryUnexplained   Duration    `yaml:"retry_unexplained"`   // how long a refusal that is not known is retried before it is final
 	OnUnknown          OnUnknown   `yaml:"on_unknown"`
 	LargeSigned        LargeSigned `yaml:"large_signed"`
 	XHeaders           []string    `yaml:"x_headers"`  // patterns of X- fields to carry
@@ -223,9 +224,11 @@ func Default() *Config {
 			},
 			RequestTimeout: minutes(2),
 			SendSettle:     Duration(5 * time.Minute),
-			OnUnknown:      OnUnknownHold,
-			LargeSigned:    LargeSignedFail,
-			XHeaders:       []string{"X-*"},
+
+			RetryUnexplained: Duration(30 * time.Minute),
+			OnUnknown:        OnUnknownHold,
+			LargeSigned:      LargeSignedFail,
+			XHeaders:         []string{"X-*"},
 		},
 		Admin: Admin{Address: "127.0.0.1:9025"},
 		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true},

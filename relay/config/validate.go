@@ -178,6 +178,7 @@ func (v validator) delivery() {
 	within(v, "delivery.concurrency", d.Concurrency, 1, 10_000)
 	within(v, "delivery.request_timeout", d.RequestTimeout, seconds(1), minutes(60))
 	within(v, "delivery.send_settle", d.SendSettle, seconds(1), minutes(60))
+	within(v, "delivery.retry_unexplained", d.RetryUnexplained, 0, minutes(24*60))
 	within(v, "delivery.warn_after", d.WarnAfter, 0, d.GiveUpAfter)
 	if d.Postmaster != "" {
 		v.mailbox("delivery.postmaster", d.Postmaster, "")

@@ -31,7 +31,10 @@ type Config struct {
 	XHeaders    []string                       // patterns of the X- fields to carry, the most wanted first
 	Signatures  map[string]*signature.Template // by name, for messages that are to get one
 	SendSettle  time.Duration                  // how long a doubtful send is watched before it is repeated, and longer in a bulk run
-	GiveUpAfter time.Duration                  // from receipt, until the copy of a sent message is left in Sent Items
+	// RetryUnexplained is how long a refusal is retried that graph cannot explain, before
+	// it counts as the message's fault.
+	RetryUnexplained time.Duration
+	GiveUpAfter      time.Duration // from receipt, until the copy of a sent message is left in Sent Items
 	// ConvertLargeSigned sends a signed or encrypted message that is too large for MIME
 	// as JSON, its signature lost, instead of refusing it.
 	ConvertLargeSigned bool

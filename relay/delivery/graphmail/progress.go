@@ -26,6 +26,7 @@ type progress struct {
 	Send         sendState `json:"send,omitempty"`
 	SendWanted   time.Time `json:"send_wanted,omitzero"` // when the send was last requested
 	Settle       time.Time `json:"settle,omitzero"`      // until then an item that still is a draft may leave by itself
+	Unexplained  time.Time `json:"unexplained,omitzero"` // when a refusal came first that graph cannot explain
 }
 
 // sendState is what is known of the send.
@@ -84,7 +85,9 @@ func (p progress) doubt() delivery.Doubt {
 }
 
 // restart goes back to the beginning. The draft so far is no longer the message's.
-func (p *progress) restart(path string) { *p = progress{Path: path, LateDraft: p.LateDraft} }
+func (p *progress) restart(path string) {
+	*p = progress{Path: path, LateDraft: p.LateDraft, Unexplained: p.Unexplained}
+}
 
 // draftMayAppear notes that a draft was requested that is not known and may appear later.
 // One made from MIME could then not be distinguished from others.
@@ -130,6 +133,15 @@ func (p *progress) refuseSend() {
 
 // forgetSend notes that no send was begun, of a message that has no draft to look up.
 func (p *progress) forgetSend() { p.Send, p.SendWanted, p.Settle = sendNone, time.Time{}, time.Time{} }
+
+// refusedFor returns since when the message has been refused without explanation, which
+// it notes the first time.
+func (p *progress) refusedFor(now time.Time) time.Duration {
+	if p.Unexplained.IsZero() {
+		p.Unexplained = now
+	}
+	return now.Sub(p.Unexplained)
+}
 
 // acceptSend notes that the message is sent.
 func (p *progress) acceptSend() { p.Send = sendAccepted }

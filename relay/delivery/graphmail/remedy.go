@@ -2,6 +2,7 @@ package graphmail
 
 import (
 	"cmp"
+	"strings"
 
 	"graphrelay/graph"
 )
@@ -21,7 +22,14 @@ func (t *transfer) remedy(e *graph.Error) string {
 	case graph.ReasonSendDenied:
 		return "grant " + mailbox + " Send As on " + cmp.Or(t.Message.From, "the address in From") + " in Exchange (Add-RecipientPermission), or have a sender rule show another From"
 	case graph.ReasonAccessDenied:
+		if strings.Contains(e.Message, "[RAOP]") { // Application access policies, the predecessor of RBAC for Applications
+			return "an application access policy of Exchange excludes " + mailbox + "; test it with Test-ApplicationAccessPolicy, and wait an hour after a change"
+		}
 		return "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put " + mailbox + " into the scope of its RBAC for Applications"
+	case graph.ReasonUnavailable:
+		if e.Code == "ErrorMailboxMoveInProgress" {
+			return "Microsoft is moving the mailbox to another server; nothing has to be done"
+		}
 	case graph.ReasonMailbox:
 		return "correct the sender, or write a sender rule for it; an alias finds its mailbox where the application has User.Read.All"
 	}

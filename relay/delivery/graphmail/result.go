@@ -16,7 +16,10 @@ const (
 	throttlePause = 10 * time.Second
 	outagePause   = 10 * time.Second
 	mailboxPause  = 5 * time.Minute
-	signInPause   = 30 * time.Second
+	// maxDeniedPause is more than the half hour that Exchange remembers a refusal for an
+	// application that does not ask.
+	maxDeniedPause = 35 * time.Minute
+	signInPause    = 30 * time.Second
 )
 
 // result turns the end of the steps into the attempt's result.
@@ -61,12 +64,14 @@ func (t *transfer) refused(e *graph.Error, err error) delivery.Result {
 		// It may have been sent: that has to be confirmed first.
 	case e.Class == graph.ClassMessage && e.Reason == graph.ReasonMailbox && t.mailbox.retry:
 		r.Detail = err.Error() + "; it may be an alias, whose owner cannot be looked up now" // see Config.Owner
+	case e.Class == graph.ClassMessage && e.Unexplained && t.p.refusedFor(time.Now()) < t.o.cfg.RetryUnexplained:
+		r.Detail += "; this refusal is not known, so it is retried for " + t.o.cfg.RetryUnexplained.String() + " before it is final (delivery.retry_unexplained)"
 	case e.Class == graph.ClassMessage:
 		r.Status = delivery.StatusRefused
 	case e.Class == graph.ClassMailbox && e.Reason == graph.ReasonNotConnected:
 		r.Status = delivery.StatusHold // it is released when the mailbox is connected
 	case e.Class == graph.ClassMailbox:
-		pause(&r, delivery.PauseLane, e, mailboxPause)
+		pause(&r, delivery.PauseLane, e, t.mailboxPause(e))
 	case e.Class == graph.ClassConnection:
 		length := outagePause
 		if e.Reason == graph.ReasonAuth {
@@ -79,6 +84,16 @@ func (t *transfer) refused(e *graph.Error, err error) delivery.Result {
 		r.Blameless = true
 	}
 	return r
+}
+
+// mailboxPause returns how long a mailbox pauses after a refusal. Exchange remembers that it
+// denied access, for longer if it is asked again meanwhile, up to two hours ("Role Based
+// Access Control for Applications in Exchange Online"): so the pauses grow.
+func (t *transfer) mailboxPause(e *graph.Error) time.Duration {
+	if e.Reason != graph.ReasonAccessDenied {
+		return mailboxPause
+	}
+	return min(mailboxPause*time.Duration(max(t.Message.Attempts, 1)), maxDeniedPause)
 }
 
 // pause adds a pause to the result: as long as Graph asks for, or else length.
