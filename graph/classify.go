@@ -7,7 +7,7 @@ type Class string
 
 // The classes of errors.
 const (
-	ClassMessage    Class = "message"    // this message can never be sent as it is
+	ClassMessage    Class = "message"    // permanent: the message fails, also where its mailbox does not exist
 	ClassMailbox    Class = "mailbox"    // nothing can be sent from this mailbox now
 	ClassConnection Class = "connection" // nothing can be sent by this connection now
 	ClassTemporary  Class = "temporary"  // the same request may succeed later
@@ -113,7 +113,7 @@ var byCode = map[string]classification{
 	"ErrorMessageThrottled":             {ClassTemporary, ReasonThrottled},   // likewise
 }
 
-// byStatus classifies errors whose code is not in byCode (errors). UnknownError, which says
+// byStatus classifies errors whose code is not in byCode (source: Microsoft's page "errors"). UnknownError, which says
 // nothing, is among them: it has come with 401, 404 and 504 (reported).
 var byStatus = map[int]classification{
 	http.StatusUnauthorized:          {ClassConnection, ReasonAuth},

@@ -135,8 +135,7 @@ func attachedNote(names []string) string {
 	return "[The text of this message is attached: " + strings.Join(names, ", ") + "]"
 }
 
-// attach sets the message's attachments, and marks as inline those that the HTML refers
-// to. If several have one Content-ID all of them are.
+// attach sets the message's attachments.
 func (b *builder) attach() error {
 	ids := map[string][]*Attachment{}
 	for i, p := range b.files {
@@ -149,12 +148,7 @@ func (b *builder) attach() error {
 			ids[a.ContentID] = append(ids[a.ContentID], a)
 		}
 	}
-	eachRef(b.msg.HTML, func(id string) {
-		for _, a := range ids[id] {
-			a.Inline = true
-		}
-		delete(ids, id)
-	})
+	markInline(b.msg.HTML, ids)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package mime
 
 import (
-	"html"
 	"strings"
 	"unicode/utf8"
 )
@@ -39,59 +38,4 @@ func metaCharset(raw []byte) string {
 		}
 		head = after
 	}
-}
-
-// eachRef calls found with each Content-ID that HTML refers to by a cid: URL (RFC 2392), as
-// written and percent-decoded.
-func eachRef(s string, found func(id string)) {
-	for {
-		i := indexCID(s)
-		if i < 0 {
-			return
-		}
-		quoted := i > 0 && isRefStart(s[:i])
-		s = s[i+4:]
-		if !quoted {
-			continue
-		}
-		end := strings.IndexAny(s[:min(len(s), 2*maxIDBytes)], "\"' \t\r\n)<>")
-		if end < 0 {
-			end = min(len(s), 2*maxIDBytes)
-		}
-		for _, id := range refForms(s[:end]) {
-			found(id)
-		}
-	}
-}
-
-// refForms returns the Content-IDs that a reference may mean: with HTML entities resolved,
-// and also with percent signs decoded.
-func refForms(ref string) []string {
-	ref, _, _ = strings.Cut(ref, "&quot;")
-	plain := html.UnescapeString(ref)
-	return []string{plain, cleanLine(string(percentDecode(nil, plain)))}
-}
-
-// indexCID returns the index of "cid:" in upper or lower case, or -1.
-func indexCID(s string) int {
-	for i := 0; ; {
-		j := strings.IndexByte(s[i:], ':')
-		if j < 0 {
-			return -1
-		}
-		i += j
-		if i >= 3 && strings.EqualFold(s[i-3:i], "cid") {
-			return i - 3
-		}
-		i++
-	}
-}
-
-// isRefStart reports whether a URL after this text is an attribute's value or in url().
-func isRefStart(before string) bool {
-	before = strings.TrimRight(before[max(0, len(before)-8):], " \t\r\n")
-	if before == "" {
-		return false
-	}
-	return strings.ContainsRune(`"'(=;`, rune(before[len(before)-1]))
 }

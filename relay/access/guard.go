@@ -54,7 +54,7 @@ const (
 const (
 	firstDelay = 250 * time.Millisecond // doubles each time
 	maxDelay   = 4 * time.Second
-	userDelay  = 100 * time.Millisecond // for each failure beyond twice the limit of a pair
+	userDelay  = 100 * time.Millisecond // for each failure of the user beyond twice auth_failures
 )
 
 // knownFor is how long a user who has signed in from a host is known there.

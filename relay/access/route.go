@@ -180,8 +180,8 @@ func authorOf(h *mime.Header, envelope string) (string, error) {
 	return envelope, nil
 }
 
-// senderField returns the address of the Sender field if the client could as well send
-// from it, through the same connection and as itself; otherwise "".
+// senderField returns the address of the Sender field if the client may send from it too,
+// by the same connection, and no rule would show another address; otherwise "".
 func (p *Policy) senderField(who smtpd.Identity, envelope string, h *mime.Header, author route) string {
 	s := h.Sender()
 	if s == nil || !s.Valid() {
@@ -194,8 +194,8 @@ func (p *Policy) senderField(who smtpd.Identity, envelope string, h *mime.Header
 	return s.Address
 }
 
-// BounceTo returns the address that is told what became of an envelope sender's mail: of
-// a device, whose address receives none, the mailbox that sends for it.
+// BounceTo returns the address to which bounces of an envelope sender's mail go: its own or,
+// for a device whose address receives no mail, the mailbox that sends for it.
 func (p *Policy) BounceTo(sender string) string {
 	i := slices.IndexFunc(p.Config.Senders, func(s config.Sender) bool { return s.Match.Match(sender) })
 	if i >= 0 && p.Config.ConnectionOf(sender) == nil {

@@ -78,7 +78,7 @@ func (k *Connector) Begin(connectionName, mailbox string) (*SignIn, error) {
 // Mailbox returns the address of the mailbox that is connected, in lower case.
 func (s *SignIn) Mailbox() string { return s.mailbox }
 
-// DeviceCode begins it on another device.
+// DeviceCode begins the sign-in with a device code (RFC 8628), to be entered on any device.
 func (s *SignIn) DeviceCode(ctx context.Context) (*oauth2.DeviceAuthResponse, error) {
 	code, err := s.delegated.DeviceCode(s.client.WithHTTPClient(ctx))
 	return code, s.failed(err)
@@ -109,8 +109,8 @@ func (s *SignIn) failed(err error) error {
 	return fmt.Errorf("sign in: %w", s.client.SignInError(err))
 }
 
-// keep stores the token once Graph has let it see the mailbox: whoever signed in could
-// have named anybody's.
+// keep stores the token only if Graph lets it open the mailbox: the address may be another
+// person's.
 func (s *SignIn) keep(ctx context.Context, token *oauth2.Token, err error) error {
 	if err != nil {
 		return s.failed(err)

@@ -26,7 +26,7 @@ func (q *Queue) Claim(ctx context.Context, c Claim) (tasks []Task, next time.Tim
 	return tasks, next, err
 }
 
-// cappedLane is a lane that may have one more message in delivery.
+// cappedLane is a lane with its limit of messages in delivery.
 type cappedLane struct {
 	ReadyLane
 	limit      int // of messages in delivery
@@ -93,7 +93,7 @@ func claimOne(tx Tx, now time.Time, node string, l *ReadyLane) (t Task, err erro
 	l.DeferredNext = r.State == Queued
 	t = Task{Record: r, Ref: Ref{ID: r.ID, Fence: s.Fence}}
 	t.Status = s
-	t.Progress = r.Progress
+	t.Progress = r.Progress // with Leftover as it was before the claim
 	return t, tx.Served(l.ID, now, l.DeferredNext, r.StartTag)
 }
 

@@ -41,8 +41,8 @@ func (t *transfer) confirm(ctx context.Context) (step, error) {
 }
 
 // confirmMissing decides about an item that is not found. It is also missing for a while
-// as it moves to Sent Items, and its id may have changed. A draft that shows up in its
-// place is none whose send was requested.
+// as it moves to Sent Items, and its id may have changed. A draft found in its
+// place under another id is not the one whose send was requested.
 func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 	if time.Now().Before(t.p.Settle) {
 		return nil, pending{t.nextLook()}

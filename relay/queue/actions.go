@@ -93,7 +93,7 @@ func move(tx Tx, r Record, a Action, to State, e Event) error {
 // mended. It also ends the cleanup of the message, which may be under way.
 func dueAfter(tx Tx, r Record, a Action) (time.Time, error) {
 	due := time.Now()
-	if r.State != Deferred || r.Reason == reason.Operator { // the wait for a cleanup is not shortened
+	if r.State != Deferred || r.Reason == reason.Operator { // after a retry it may be waiting for its cleanup
 		due = latest(due, r.Due)
 	}
 	if a != Retry {
