@@ -53,11 +53,12 @@ func TestMetricsOfAFreshStart(t *testing.T) {
 	checkContractMetrics(t, text)
 }
 
-// checkContractMetrics compares names, types and labels with the contract's list.
+// checkContractMetrics compares names, types and labels with the contract's list, and with
+// that of the metrics which came later.
 func checkContractMetrics(t *testing.T, text string) {
 	t.Helper()
 	types, labels := readMetrics(text)
-	for line := range strings.Lines(harness.ReadFile(t, "testdata/metrics.txt")) {
+	for line := range strings.Lines(harness.ReadFile(t, "testdata/metrics.txt") + harness.ReadFile(t, "testdata/metrics-more.txt")) {
 		fields := strings.Fields(line)
 		if strings.HasPrefix(line, "#") || len(fields) < 2 {
 			continue
