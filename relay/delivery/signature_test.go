@@ -149,7 +149,7 @@ func TestSignatureAndLargeBody(t *testing.T) {
 // The name is kept with the message, and a deferred one gets its signature at the next attempt.
 func TestSignatureAfterRetry(t *testing.T) {
 	r := signedRig(t, annaInDirectory, false)
-	r.fault(simulator.Fault{Operation: simulator.OpCreate, Nth: 1, Status: 503})
+	r.fault(simulator.Fault{Operation: simulator.OpCreate, Nth: 1, Status: 500})
 	id := r.signed(compose(header("retry"), "Hello"), "sales")
 	defer r.start(nil)()
 	b := r.message(r.sentOnce(id)).Body.Content
