@@ -78,10 +78,11 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 const searchPatience = 30 * time.Minute
 
 // confirmBlindly decides about an item that is not found by its id and cannot be searched
-// for. A failure of the service may pass; a refusal of the search does not.
+// for. A failure of the service may pass; a refusal of the search does not. What kept the
+// search from being tried, such as throttling, decides nothing.
 func (t *transfer) confirmBlindly(err error) (step, error) {
-	refused := graph.SearchFailed(err) && !graph.Temporary(err)
-	if !refused && time.Since(t.p.SendWanted) < searchPatience {
+	tried := graph.SearchFailed(err) || graph.TimedOut(err)
+	if !tried || graph.Temporary(err) && time.Since(t.p.SendWanted) < searchPatience {
 		return nil, err
 	}
 	return t.unknown("the send was requested, its answer was lost, and the mailbox cannot be searched for it (" + err.Error() + "); check with a recipient, then release it to make a new draft or delete it")

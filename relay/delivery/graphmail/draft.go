@@ -93,12 +93,13 @@ func (t *transfer) findDraft(ctx context.Context) (step, error) {
 func (t *transfer) giveUpDraft(ctx context.Context, err error) (step, error) {
 	var hopeless bool
 	switch {
+	case !graph.SearchFailed(err) && !graph.TimedOut(err): // such as throttling: the search was not tried
 	case t.p.Path == pathMIME && graph.Temporary(err):
 		hopeless = time.Since(t.Message.Received) >= searchPatience
 	case graph.TimedOut(err):
 		hopeless = t.Message.Attempts > maxSearches
 	default:
-		hopeless = graph.SearchFailed(err)
+		hopeless = true
 	}
 	if !hopeless {
 		return t.orAnew(err)

@@ -134,8 +134,8 @@ func (p *progress) refuseSend() {
 // forgetSend notes that no send was begun, of a message that has no draft to look up.
 func (p *progress) forgetSend() { p.Send, p.SendWanted, p.Settle = sendNone, time.Time{}, time.Time{} }
 
-// refusedFor returns since when the message has been refused without explanation, which
-// it notes the first time.
+// refusedFor returns for how long the message has been refused without explanation. The
+// first refusal is recorded.
 func (p *progress) refusedFor(now time.Time) time.Duration {
 	if p.Unexplained.IsZero() {
 		p.Unexplained = now
