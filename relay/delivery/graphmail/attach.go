@@ -77,8 +77,8 @@ func (a *attacher) upload(ctx context.Context, f graph.Attachment) (graph.Reply,
 			return reply, err
 		case next.Done:
 			return reply, a.checkUploaded(ctx, f, reply)
-		case next.Next <= offset:
-			return reply, a.endSession(sessionError("it was sent bytes from %d and still expects %d", offset, next.Next))
+		case next.Next <= offset || next.Next > offset+graph.RangeBytes: // there would be a hole, or no end
+			return reply, a.endSession(sessionError("it was sent bytes from %d and expects byte %d", offset, next.Next))
 		}
 		a.p.UploadOffset = next.Next
 		a.done("uploaded", fmt.Sprintf("%d of %d bytes", next.Next, f.Size), reply)
@@ -119,22 +119,25 @@ func (a *attacher) checkUploaded(ctx context.Context, f graph.Attachment, last g
 
 // openSession continues the recorded session if it answers how far it is, and otherwise
 // starts another: Graph documents no such request for mail, and a session that never ends
-// adds nothing.
+// adds nothing. Uploads go to another host than Graph's, which may be out of reach alone.
 func (a *attacher) openSession(ctx context.Context, f graph.Attachment) error {
 	if a.p.UploadURL != "" {
 		next, reply, err := a.mailbox.UploadState(ctx, a.p.UploadURL)
 		switch {
-		case err == nil && next < f.Size:
+		case err == nil && next < f.Size && next <= a.p.UploadOffset+graph.RangeBytes: // the last answer may have been lost
 			a.p.UploadOffset = next
 			a.done("upload resumed", fmt.Sprintf("from byte %d", next), reply)
 			return a.save(ctx)
 		case graph.TimedOut(err): // and it may never answer: the next attempt does not ask again
 			return a.endSession(err)
-		case graph.Inconclusive(err):
+		case graph.Inconclusive(err) && !graph.Unreachable(err):
 			return err
 		}
 	}
 	url, reply, err := a.mailbox.CreateUploadSession(ctx, a.p.DraftID, f)
+	if graph.Unreachable(err) { // so is Graph itself: the session may still be good
+		return err
+	}
 	if err != nil {
 		return a.endSession(err)
 	}

@@ -26,6 +26,10 @@ func (t *transfer) remedy(e *graph.Error) string {
 			return "an application access policy of Exchange excludes " + mailbox + "; test it with Test-ApplicationAccessPolicy, and wait an hour after a change"
 		}
 		return "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put " + mailbox + " into the scope of its RBAC for Applications"
+	case graph.ReasonNetwork:
+		if e.Op == "upload" || e.Op == "upload_state" { // attachment-createuploadsession
+			return "files of 3 MB and more are uploaded to another host than Graph's, usually outlook.office.com; let this machine reach it"
+		}
 	case graph.ReasonUnavailable:
 		if e.Code == "ErrorMailboxMoveInProgress" {
 			return "Microsoft is moving the mailbox to another server; nothing has to be done"
