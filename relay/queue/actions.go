@@ -19,7 +19,7 @@ func transition(a Action) (from []State, to State, err error) {
 	case Retry:
 		return []State{Queued, Deferred, Held, Failed}, Queued, nil
 	case Delete:
-		return []State{Queued, Deferred, Held, Failed, Sent}, "", nil
+		return []State{Queued, Deferred, Held, Failed, Sent, Returned}, "", nil
 	}
 	return nil, "", fmt.Errorf("unknown action %q", a)
 }
@@ -53,7 +53,7 @@ func (q *Queue) Apply(ctx context.Context, id string, a Action, by string) error
 // remove deletes a message. What it may have left behind is still cleaned up; a message
 // that has ended has its cleanup already, if it needed one.
 func remove(tx Tx, r Record) error {
-	if r.State != Sent && r.Progress.Leftover {
+	if !r.State.Left() && r.Progress.Leftover {
 		if err := tx.AddCleanup(Cleanup{r, time.Now()}); err != nil {
 			return err
 		}

@@ -66,7 +66,7 @@ func (c *capacity) count(ctx context.Context) error {
 	}
 	c.messages, c.bytes, c.free, c.size = 0, st.Bytes, free, size
 	for state, n := range st.Messages {
-		if state != Sent {
+		if !state.Left() {
 			c.messages += n
 		}
 	}

@@ -49,7 +49,7 @@ func finish(tx Tx, ref Ref, o Outcome) error {
 	if o.Uncount {
 		s.Attempts = max(s.Attempts-1, 0)
 	}
-	if o.State == Sent || o.State == Failed {
+	if o.State.ended() {
 		s.Finished = time.Now()
 	}
 	s.HasContent = s.HasContent && o.State != Sent && !o.Discard

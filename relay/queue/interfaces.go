@@ -104,6 +104,22 @@ type Cleanups interface {
 	EndCleanup(ctx context.Context, id string) error
 }
 
+// Returns finds and marks the messages that non-delivery reports are about.
+type Returns interface {
+	// ServedLanes returns the lanes from which a message was claimed since then.
+	ServedLanes(ctx context.Context, since time.Time) ([]ServedLane, error)
+	// Paused reports whether the lane, or all of its connection and principal, is paused.
+	Paused(ctx context.Context, l Lane) (bool, error)
+	// SetReportsRead records that the reports which came before then have been read.
+	SetReportsRead(ctx context.Context, l Lane, until time.Time) error
+	// LeftAs returns the messages that left a lane under this Message-ID, oldest first.
+	LeftAs(ctx context.Context, l Lane, messageID string) ([]Record, error)
+	// MarkReturned records what a report says of a message that has left, and queues the
+	// notification of its sender. It returns ErrFenced if there is no such message, or if
+	// one of the recipients was reported before.
+	MarkReturned(ctx context.Context, id string, r Bounced) error
+}
+
 // Inspector reads the queue.
 type Inspector interface {
 	// List returns the records that f selects, oldest first.

@@ -8,7 +8,8 @@ import (
 )
 
 // State is the state of a message: it is Queued, Deferred or Held until it ends as
-// Sent or Failed; while a node works on it, it is Delivering.
+// Sent or Failed; while a node works on it, it is Delivering. A Sent message becomes
+// Returned if a non-delivery report comes for one of its recipients.
 type State string
 
 // The states of a message.
@@ -18,11 +19,21 @@ const (
 	Deferred   State = "deferred"
 	Held       State = "held"
 	Sent       State = "sent"
+	Returned   State = "returned"
 	Failed     State = "failed"
 )
 
 // States lists every state, in the order of a message's life.
-func States() []State { return []State{Queued, Delivering, Deferred, Held, Sent, Failed} }
+func States() []State {
+	return []State{Queued, Delivering, Deferred, Held, Sent, Returned, Failed}
+}
+
+// Left reports whether a message in this state has left the relay for good: it was sent,
+// whatever became of it then.
+func (s State) Left() bool { return s == Sent || s == Returned }
+
+// ended reports whether nothing more is done with a message in this state.
+func (s State) ended() bool { return s.Left() || s == Failed }
 
 // Envelope is MAIL FROM and RCPT TO (RFC 5321 section 2.3.1). From is empty for
 // the null reverse-path.
@@ -103,12 +114,22 @@ type Status struct {
 	Warned   bool // the sender was told of the delay, or is not to be
 	Finished time.Time
 	Progress Progress
+	Returns  []Return `json:",omitempty"` // by recipient, in the order in which they came
 
 	// For the queue itself.
 	Node       string // that has claimed the message
 	Fence      int64  // counts up with each claim and each action of an operator
 	StartTag   int64  // the order among the queued messages of its lane
 	HasContent bool
+}
+
+// Return is what a non-delivery report says of one recipient. Its texts come from outside.
+type Return struct {
+	Recipient  string    `json:"recipient"`            // as in the envelope
+	At         time.Time `json:"at"`                   // when the report came
+	Code       string    `json:"code,omitempty"`       // enhanced status code (RFC 3463)
+	Diagnostic string    `json:"diagnostic,omitempty"` // the answer that the report quotes
+	Report     string    `json:"report"`               // the report's id in the mailbox
 }
 
 // Receipt is what counts of a message against its client's rates.
@@ -204,6 +225,13 @@ type LaneStatus struct {
 	PausedFor   reason.Reason
 }
 
+// ServedLane is a lane from which messages were claimed.
+type ServedLane struct {
+	Lane
+	Served      time.Time // the last claim
+	ReportsRead time.Time // non-delivery reports that came before then were read; zero: none
+}
+
 // Forever is the end of a pause without an end.
 var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -211,12 +239,12 @@ var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 type Retention struct {
 	Sent         time.Duration // the delivery log, by age
 	SentMessages int64         // and by count
-	Failed       time.Duration // failed messages, with their content
+	Failed       time.Duration // failed messages, with their content, and returned ones
 }
 
 // Stats counts the queue.
 type Stats struct {
 	Messages map[State]int64
-	Bytes    int64     // of messages that are not sent
+	Bytes    int64     // of messages that have not left
 	Oldest   time.Time // receipt of the oldest message that is queued, deferred, delivering or held
 }

@@ -22,7 +22,7 @@ var (
 )
 
 // Queue is the queue on a storage. It implements Intake, Work, Warnings, Cleanups,
-// Inspector and Controller.
+// Returns, Inspector and Controller.
 type Queue struct {
 	Inspector
 	storage  Storage
@@ -35,6 +35,7 @@ var _ interface {
 	Work
 	Warnings
 	Cleanups
+	Returns
 	Inspector
 	Controller
 } = (*Queue)(nil)

@@ -64,6 +64,11 @@ type Finder interface {
 	// Ended returns the IDs of messages in the given state that were received, and if
 	// finished also finished, up to the time before: the oldest ones, at most limit.
 	Ended(ctx context.Context, s State, before time.Time, finished bool, limit int) ([]string, error)
+	// ServedLanes returns the lanes that were served since then.
+	ServedLanes(ctx context.Context, since time.Time) ([]ServedLane, error)
+	// LeftAs returns the messages that are Sent or Returned in a lane and have this
+	// Message-ID: the oldest ones, at most limit.
+	LeftAs(ctx context.Context, l Lane, messageID string, limit int) ([]Record, error)
 	// SentBeyond returns when the newest sent message was received that is not among the
 	// keep newest ones; the zero Time if there is none.
 	SentBeyond(ctx context.Context, keep int64) (time.Time, error)
@@ -120,6 +125,8 @@ type LaneTx interface {
 	// Served records a claim from a lane: when it was, whether a deferred message comes
 	// next, and the start tag of the claimed one, to which its virtual time rises.
 	Served(lane LaneID, now time.Time, deferredNext bool, tag int64) error
+	// SetReportsRead records until when the non-delivery reports of a lane were read.
+	SetReportsRead(l Lane, until time.Time) error
 }
 
 // Flow is what decides the place of a new message in its lane.

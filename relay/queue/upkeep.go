@@ -61,8 +61,8 @@ func (q *Queue) EndCleanup(ctx context.Context, id string) error {
 // expireBatch bounds how long one step keeps others from the writer.
 const expireBatch = 200
 
-// Expire implements Controller. Sent messages are kept by receipt, failed ones also by the
-// time at which they failed.
+// Expire implements Controller. Sent messages are kept by receipt, failed and returned ones
+// also by the time at which they ended.
 func (q *Queue) Expire(ctx context.Context, r Retention) (removed int, err error) {
 	beyond, err := q.storage.SentBeyond(ctx, r.SentMessages)
 	if err != nil {
@@ -72,16 +72,19 @@ func (q *Queue) Expire(ctx context.Context, r Retention) (removed int, err error
 	if err != nil {
 		return removed, err
 	}
-	failed, err := q.expire(ctx, Failed, time.Now().Add(-r.Failed))
-	if err != nil {
-		return removed + failed, err
+	for _, state := range []State{Failed, Returned} {
+		n, err := q.expire(ctx, state, time.Now().Add(-r.Failed))
+		removed += n
+		if err != nil {
+			return removed, err
+		}
 	}
-	return removed + failed, q.dropTags(ctx)
+	return removed, q.dropTags(ctx)
 }
 
 func (q *Queue) expire(ctx context.Context, state State, before time.Time) (removed int, err error) {
 	for {
-		ids, err := q.storage.Ended(ctx, state, before, state == Failed, expireBatch)
+		ids, err := q.storage.Ended(ctx, state, before, state != Sent, expireBatch)
 		if err != nil || len(ids) == 0 {
 			return removed, err
 		}

@@ -36,6 +36,7 @@ type record struct {
 	Path       string         `json:"path,omitempty"`
 	Draft      string         `json:"draft,omitempty"`
 	Attached   int            `json:"attached,omitempty"`
+	Returns    []queue.Return `json:"returns,omitempty"` // of non-delivery reports
 	Events     *[]queue.Event `json:"events,omitempty"`
 }
 
@@ -45,7 +46,7 @@ func recordOf(r queue.Record) record {
 		ID: r.ID, State: r.State, Received: r.Received, Size: r.Size, From: r.Envelope.From, To: r.Envelope.To, DSN: r.Envelope.DSN,
 		Lane: nameOf(r.Lane), HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,
 		Client: r.Client, Reason: r.Reason, Detail: r.Detail, Attempts: r.Attempts,
-		Path: steps.Path, Draft: steps.DraftID, Attached: steps.Attached,
+		Path: steps.Path, Draft: steps.DraftID, Attached: steps.Attached, Returns: r.Returns,
 	}
 	if r.State == queue.Queued || r.State == queue.Deferred {
 		v.Due = &r.Due
@@ -101,6 +102,9 @@ func (p Printer) Message(r queue.Record, events []queue.Event) error {
 	line("message id", v.MessageID)
 	line("lane", r.Lane.String())
 	line("draft", v.Draft)
+	for _, x := range v.Returns {
+		line("returned", strings.Join(strings.Fields(x.At.Local().Format(time.DateTime)+" "+x.Recipient+" "+x.Code+" "+x.Diagnostic), " "))
+	}
 	for _, ev := range events {
 		request := ev.RequestID
 		if request != "" {

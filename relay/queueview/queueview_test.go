@@ -23,6 +23,14 @@ func message() queue.Record {
 	}
 }
 
+// returnedMessage is one that came back from one of its recipients.
+func returnedMessage() queue.Record {
+	r := message()
+	r.State = queue.Returned
+	r.Returns = []queue.Return{{Recipient: "b@x.test", At: time.Date(2026, 11, 1, 10, 0, 0, 0, time.Local), Code: "5.1.10", Diagnostic: "550 \n not\x07found", Report: "AAk="}}
+	return r
+}
+
 func printed(t *testing.T, asJSON bool, do func(Printer) error) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -56,6 +64,9 @@ subject                    two?lines ?[2J
 lane                       contoso/crm@contoso.test
   2026-11-01 09:00:00.000  draft created (request-id r1)
 `},
+		"returned message": {strings.Join(strings.SplitAfter(printed(t, false, func(p Printer) error { return p.Message(returnedMessage(), nil) }), "\n")[12:], ""), `
+returned       2026-11-01 10:00:00 b@x.test 5.1.10 550 not?found
+`},
 		"lanes": {printed(t, false, func(p Printer) error { return p.Lanes(lanes) }), `
 LANE     QUEUED  DELIVERING  DEFERRED  HELD  OLDEST  PAUSED
 contoso  0       0           0         0             until resume, operator
@@ -76,6 +87,9 @@ func TestJSON(t *testing.T) {
 	}
 	if v["subject"] != message().Subject || v["due"] == nil || v["finished"] != nil || v["user"] != nil {
 		t.Errorf("it is %v", v)
+	}
+	if got := printed(t, true, func(p Printer) error { return p.Messages([]queue.Record{returnedMessage()}) }); !strings.Contains(got, `"returns":[{"recipient":"b@x.test","at":"2026-11-01T10:00:00`) {
+		t.Error(got)
 	}
 	if got := printed(t, true, func(p Printer) error { return p.Done("pause", "lane", "contoso") }); got != `{"done":"pause","lane":"contoso"}`+"\n" {
 		t.Error(got)

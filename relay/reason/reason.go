@@ -51,6 +51,13 @@ const (
 	Canceled          Reason = "canceled"           // the relay stopped during a request
 )
 
+// The reasons of a message for which a non-delivery report came after it was sent.
+const (
+	NotDelivered  Reason = "not_delivered"  // it was not delivered to a recipient
+	ExternalLimit Reason = "external_limit" // the tenant has sent to as many external recipients as it may in a day
+	DailyLimit    Reason = "daily_limit"    // the mailbox has sent to as many recipients as it may in a day
+)
+
 // The other reasons of a queued message, or of a paused lane.
 const (
 	Confirming        Reason = "confirming"         // the answer to a send was lost; the item is being watched
@@ -70,5 +77,5 @@ func Refusals() []Reason {
 func All() []Reason {
 	return slices.Concat(Refusals(), []Reason{InvalidMessage, InvalidRecipients, TooLarge, ItemNotFound, UploadSession,
 		MailboxUnknown, MailboxFull, SendDenied, AccessDenied, SendingBlocked, SignIn, NotConnected, Throttled, Unavailable,
-		Canceled, Confirming, SendUnknown, Operator, ConnectionRemoved, InternalError})
+		Canceled, NotDelivered, ExternalLimit, DailyLimit, Confirming, SendUnknown, Operator, ConnectionRemoved, InternalError})
 }

@@ -138,7 +138,7 @@ func (o *Outlet) Cleanup(ctx context.Context, c queue.Cleanup) (done bool, err e
 // long as the item that was sent is not found, another may be that item under another id.
 func (m *mailbox) unsent(ctx context.Context, p progress) (ids []string, err error) {
 	known := p.DraftID
-	if known != "" && m.message.State != queue.Sent {
+	if known != "" && !m.message.State.Left() {
 		ids = append(ids, known)
 	}
 	if known != "" && !p.LateDraft {
@@ -146,7 +146,7 @@ func (m *mailbox) unsent(ctx context.Context, p progress) (ids []string, err err
 	}
 	found, _, err := m.find(ctx, pathDraft)
 	items := found.Items
-	if m.message.State == queue.Sent && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
+	if m.message.State.Left() && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
 		return nil, err
 	}
 	for _, item := range items {

@@ -63,6 +63,7 @@ type lane struct {
 	served       time.Time
 	deferredNext bool
 	virtualTime  int64
+	reportsRead  time.Time
 }
 
 type tagOf struct {
@@ -165,7 +166,7 @@ func (m *memory) Receipts(_ context.Context, since time.Time, each func(queue.Re
 	return nil
 }
 
-func ended(m message) bool { return m.State == queue.Sent || m.State == queue.Failed }
+func ended(m message) bool { return m.State.Left() || m.State == queue.Failed }
 
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
@@ -180,7 +181,7 @@ func (m *memory) Stats(context.Context) (queue.Stats, error) {
 	st := queue.Stats{Messages: map[queue.State]int64{}}
 	for _, x := range m.messages {
 		st.Messages[x.State]++
-		if x.State != queue.Sent {
+		if !x.State.Left() {
 			st.Bytes += x.Size
 		}
 		if !ended(x) {

@@ -167,6 +167,34 @@ func (m *memory) SentBeyond(_ context.Context, keep int64) (time.Time, error) {
 	return time.Time{}, nil
 }
 
+func (m *memory) ServedLanes(_ context.Context, since time.Time) (list []queue.ServedLane, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.lanes {
+		if !l.served.Before(since) {
+			list = append(list, queue.ServedLane{Lane: l.Lane, Served: l.served, ReportsRead: l.reportsRead})
+		}
+	}
+	return list, nil
+}
+
+func (m *memory) LeftAs(_ context.Context, l queue.Lane, messageID string, limit int) ([]queue.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.find(func(x message) bool { return x.Lane == l && x.MessageID == messageID && x.State.Left() })
+	return list[:min(limit, len(list))], nil
+}
+
+func (t *tx) SetReportsRead(l queue.Lane, until time.Time) error {
+	for id, of := range t.lanes {
+		if of.Lane == l {
+			of.reportsRead = until
+			t.lanes[id] = of
+		}
+	}
+	return nil
+}
+
 func (t *tx) Insert(r queue.Record, lane queue.LaneID, c queue.Content) error {
 	if _, taken := t.messages[r.ID]; taken {
 		return errors.New("the ID is taken")

@@ -62,6 +62,34 @@ func (s *storage) Ended(ctx context.Context, state queue.State, before time.Time
 		state, micros(before), finished, limit))
 }
 
+// ServedLanes implements queue.Finder.
+func (s *storage) ServedLanes(ctx context.Context, since time.Time) (list []queue.ServedLane, err error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT connection, principal, mailbox, served, reports_read FROM lane WHERE served>=?", micros(since))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var l queue.ServedLane
+		var served, read int64
+		if err := rows.Scan(&l.Connection, &l.Principal, &l.Mailbox, &served, &read); err != nil {
+			return nil, err
+		}
+		l.Served, l.ReportsRead = fromMicros(served), fromMicros(read)
+		list = append(list, l)
+	}
+	return list, rows.Err()
+}
+
+// leftAs needs the condition of the index message_sent as it is written there.
+const leftAs = ` WHERE m.state IN ('sent', 'returned') AND m.message_id=?
+	AND m.lane=(SELECT id FROM lane WHERE connection=? AND principal=? AND mailbox=?) ORDER BY m.received LIMIT ?`
+
+// LeftAs implements queue.Finder.
+func (s *storage) LeftAs(ctx context.Context, l queue.Lane, messageID string, limit int) ([]queue.Record, error) {
+	return s.records(ctx, leftAs, messageID, l.Connection, l.Principal, l.Mailbox, limit)
+}
+
 // SentBeyond implements queue.Finder.
 func (s *storage) SentBeyond(ctx context.Context, keep int64) (time.Time, error) {
 	var received int64

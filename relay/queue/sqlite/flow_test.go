@@ -14,28 +14,43 @@ import (
 func TestClaimsReadIndexes(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
 	for _, query := range []string{nextQueued, nextDeferred, readyLanes, nextDue} {
-		rows, err := s.storage.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, 1, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var plan []string
-		for rows.Next() {
-			var id, parent, unused int
-			var step string
-			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
-				t.Fatal(err)
-			}
-			plan = append(plan, step)
-		}
-		if err := rows.Close(); err != nil {
-			t.Fatal(err)
-		}
-		text := strings.Join(plan, "\n")
+		text := planOf(t, s, query, 1, 1)
 		sorts := strings.Contains(text, "TEMP B-TREE") && query != readyLanes // that sorts lanes
 		if text == "" || sorts || strings.Contains(text, "SCAN m") {
 			t.Errorf("%s\nis answered by\n%s", query, text)
 		}
 	}
+}
+
+// A message is found by its Message-ID from an index.
+func TestLeftAsReadsAnIndex(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	plan := planOf(t, s, "SELECT "+recordColumns+" FROM "+recordTables+leftAs, "<1@x>", "contoso", "", "a@contoso.test", 1)
+	if !strings.Contains(plan, "SEARCH m USING INDEX message_sent (message_id=? AND lane=?)") {
+		t.Error(plan)
+	}
+}
+
+func planOf(t *testing.T, s opened, query string, args ...any) string {
+	t.Helper()
+	rows, err := s.storage.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, step)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(plan, "\n")
 }
 
 // Nothing is kept of senders whose mail is done with, and what is kept of one who has

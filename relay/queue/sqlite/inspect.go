@@ -138,7 +138,7 @@ func (s *storage) Stats(ctx context.Context) (queue.Stats, error) {
 			return st, err
 		}
 		st.Messages[state] = n
-		if state == queue.Sent {
+		if state.Left() {
 			continue
 		}
 		st.Bytes += bytes
@@ -155,7 +155,7 @@ func (s *storage) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
 		SELECT connection, principal, mailbox, '', 0, 0, until, reason FROM pause WHERE until > ?
 		UNION ALL
 		SELECT connection, principal, mailbox, state, count(*), min(received), 0, ''
-		FROM message JOIN lane ON lane.id = message.lane WHERE state NOT IN ('sent', 'failed') GROUP BY lane.id, state
+		FROM message JOIN lane ON lane.id = message.lane WHERE state NOT IN ('sent', 'returned', 'failed') GROUP BY lane.id, state
 		ORDER BY 1, 2, 3`, micros(time.Now()))
 	if err != nil {
 		return nil, err

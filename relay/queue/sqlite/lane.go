@@ -96,3 +96,8 @@ func (t *transaction) NextDeferred(lane queue.LaneID, now time.Time) (queue.Reco
 func (t *transaction) Served(lane queue.LaneID, now time.Time, deferredNext bool, tag int64) error {
 	return t.exec("UPDATE lane SET served=?, retries=?, virtual_time=max(virtual_time, ?) WHERE id=?", micros(now), deferredNext, tag, lane)
 }
+
+// SetReportsRead implements queue.LaneTx.
+func (t *transaction) SetReportsRead(l queue.Lane, until time.Time) error {
+	return t.exec("UPDATE lane SET reports_read=? WHERE connection=? AND principal=? AND mailbox=?", micros(until), l.Connection, l.Principal, l.Mailbox)
+}

@@ -63,14 +63,26 @@ func (t *transaction) Status(id string) (queue.Status, error) {
 
 // SetStatus implements queue.MessageTx.
 func (t *transaction) SetStatus(id string, s queue.Status) error {
-	err := t.one(queue.ErrNotFound, `UPDATE message SET state=?, due=?, reason=?, detail=?, attempts=?, warned=?, finished=?,
-		document=?, leftover=?, in_doubt=?, owner=?, fence=?, start_tag=?, body=CASE WHEN ? THEN body ELSE 0 END WHERE id=?`,
+	returns, err := returnsText(s.Returns)
+	if err != nil {
+		return err
+	}
+	err = t.one(queue.ErrNotFound, `UPDATE message SET state=?, due=?, reason=?, detail=?, attempts=?, warned=?, finished=?,
+		document=?, leftover=?, in_doubt=?, owner=?, fence=?, start_tag=?, returns=?, body=CASE WHEN ? THEN body ELSE 0 END WHERE id=?`,
 		s.State, micros(s.Due), s.Reason, s.Detail, s.Attempts, s.Warned, micros(s.Finished),
-		string(s.Progress.Document), s.Progress.Leftover, s.Progress.InDoubt, s.Node, s.Fence, s.StartTag, s.HasContent, id)
+		string(s.Progress.Document), s.Progress.Leftover, s.Progress.InDoubt, s.Node, s.Fence, s.StartTag, returns, s.HasContent, id)
 	if err != nil || s.HasContent {
 		return err
 	}
 	return t.removeBody(id)
+}
+
+func returnsText(list []queue.Return) (string, error) {
+	if len(list) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(list)
+	return string(text), err
 }
 
 // removeBody removes the content, its file once the transaction is durable.
