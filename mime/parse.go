@@ -51,7 +51,7 @@ func (m *Message) describe(h *Header, rep *reporter) {
 	}
 	for _, name := range []string{"Subject", "From"} {
 		if h.Count(name) > 1 {
-			rep.salvaged(name, "field comes more than once, the first one counts")
+			rep.dropped(name, "field comes more than once, the first one counts")
 		}
 	}
 }
@@ -67,7 +67,7 @@ func (m *Message) describeLists(h *Header, rep *reporter) {
 		list, bad := h.addresses(l.name)
 		*l.list = list
 		if bad > 0 {
-			rep.salvaged(l.name, "entries that are no addresses left out")
+			rep.dropped(l.name, "entries that are no addresses left out")
 		}
 	}
 }

@@ -68,7 +68,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 		return nil, errors.Join(err, g.closeMailboxes())
 	}
 	o := outletConfig(cfg)
-	o.Clients, o.Log = g.clients.Of, g.log
+	o.Clients, o.Log, o.Metrics = g.clients.Of, g.log, r.graphMetrics
 	o.Owner = func(ctx context.Context, l queue.Lane) (u graph.User, retry bool) {
 		u, result := directories[l.Connection].Owner(ctx, l.Mailbox)
 		return u, result == access.Unavailable

@@ -46,7 +46,7 @@ type rig struct {
 	dir     string
 	store   *queue.Queue
 	cfg     delivery.Config
-	out     graphmail.Config // Clients, GiveUpAfter and Log are set by run
+	out     graphmail.Config // Clients, GiveUpAfter, Log and Metrics are set by run
 	outlet  delivery.Outlet  // nil: Graph's
 	clients map[string]*graph.Client
 	budgets graph.Budgets // of the next connection
@@ -186,7 +186,7 @@ func (r *rig) run(ctx context.Context, work delivery.Queue, drain time.Duration)
 	}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.metrics = prometheus.NewRegistry()
-	r.out.Clients, r.out.GiveUpAfter, r.out.Log = r.clientOf, r.cfg.GiveUpAfter, log
+	r.out.Clients, r.out.GiveUpAfter, r.out.Log, r.out.Metrics = r.clientOf, r.cfg.GiveUpAfter, log, graphmail.NewMetrics(r.metrics)
 	outlet := r.outlet
 	if outlet == nil {
 		outlet = graphmail.New(r.out)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"graphrelay/relay/config"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/reason"
 )
 
@@ -79,6 +80,16 @@ func TestReasonsAreExplained(t *testing.T) {
 	for _, r := range reason.All() {
 		if !strings.Contains(text, "`"+string(r)+"`") {
 			t.Errorf("docs/operations.md does not explain the reason %s", r)
+		}
+	}
+}
+
+// TestLossesAreExplained checks that docs/operations.md explains each kind of loss.
+func TestLossesAreExplained(t *testing.T) {
+	text := read(t, "docs/operations.md")
+	for _, kind := range graphmail.Losses() {
+		if !strings.Contains(text, "\n| `"+string(kind)+"` |") {
+			t.Errorf("docs/operations.md does not explain the loss %s", kind)
 		}
 	}
 }

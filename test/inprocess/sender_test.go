@@ -22,8 +22,8 @@ func TestSenderField(t *testing.T) {
 		note   string
 	}{
 		{"may stand there", simulator.Options{}, nil, raw, "assistant@contoso.test", ""},
-		{"may not", simulator.Options{SendAs: map[string][]string{}}, nil, raw, "", "sender dropped"},
-		{"may not, without drafts", simulator.Options{SendAs: map[string][]string{}}, sendOnly, raw, "", "sender dropped"},
+		{"may not", simulator.Options{SendAs: map[string][]string{}}, nil, raw, "", "sender: dropped the sender"},
+		{"may not, without drafts", simulator.Options{SendAs: map[string][]string{}}, sendOnly, raw, "", "sender: dropped the sender"},
 		{"of another domain", simulator.Options{}, nil, strings.Replace(raw, "assistant@contoso", "assistant@vendor", 1), "", "dropped the sender"},
 		{"no address", simulator.Options{}, nil, strings.Replace(raw, "<assistant@contoso.test>", "", 1), "", ""},
 	}

@@ -10,9 +10,9 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// convert returns the draft that Graph is given and its attachments. The notes name what
+// convert returns the draft that Graph is given and its attachments. The report names what
 // could not be carried.
-func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []graph.Attachment, []string) {
+func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []graph.Attachment, []finding) {
 	chosen, left := chooseHeaders(m.Fields, cfg.XHeaders)
 	g := &graph.Message{
 		Subject:                    m.Subject,
@@ -29,24 +29,20 @@ func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []
 	if len(g.ReplyTo) == 0 && rec.ReplyTo != "" {
 		g.ReplyTo = recipients([]mime.Address{{Address: rec.ReplyTo}})
 	}
-	var notes []string
-	g.ToRecipients, g.CcRecipients, g.BccRecipients, notes = deliverTo(m, rec.Envelope.To)
-	if len(left) > 0 {
-		notes = append(notes, "not carried: "+strings.Join(left, ", "))
-	}
+	var report []finding
+	g.ToRecipients, g.CcRecipients, g.BccRecipients, report = deliverTo(m, rec.Envelope.To)
+	report = append(report, notCarried(left)...)
 	g.Sender = sender(m, rec, g.From)
 	if m.Sender != nil && (g.Sender == nil || g.Sender.EmailAddress.Address != m.Sender.Address) && !strings.EqualFold(m.Sender.Address, g.From.EmailAddress.Address) {
-		notes = append(notes, "dropped the sender "+m.Sender.Address+": the client may not send from it")
+		report = append(report, finding{LossSender, "dropped the sender " + m.Sender.Address + ": the client may not send from it"})
 	}
-	for _, n := range m.Report.Notes {
-		notes = append(notes, strings.TrimSuffix(n.Kind+" "+n.What+": "+n.Detail, ": "))
-	}
+	report = append(report, findings(m.Report)...)
 	files := attachments(m)
 	if extra := moveBody(g, m.Body.HTML); extra != nil {
 		files = append([]graph.Attachment{*extra}, files...)
-		notes = append(notes, "the text is too long for Graph and goes as the attachment "+extra.Name)
+		report = append(report, finding{LossBody, "the text is too long for Graph and goes as the attachment " + extra.Name})
 	}
-	return g, files, notes
+	return g, files, report
 }
 
 func body(b mime.Body) graph.Body {
@@ -99,7 +95,7 @@ func messageID(rec queue.Record, host string) string {
 // deliverTo returns the recipients, which are exactly those of the envelope. Those that To
 // or Cc name are shown there and the others are Bcc. An address that only a header names is
 // dropped: Graph cannot show it without delivering to it.
-func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipient, notes []string) {
+func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipient, report []finding) {
 	open := make(map[string]bool, len(envelope))
 	for _, a := range envelope {
 		open[strings.ToLower(a)] = true
@@ -115,7 +111,7 @@ func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipien
 				out = append(out, recipient(a))
 			case !shown[key]:
 				shown[key] = true
-				notes = append(notes, "dropped the header recipient "+a.Address+": it is not in the envelope")
+				report = append(report, finding{LossAddress, "dropped the header recipient " + a.Address + ": it is not in the envelope"})
 			}
 		}
 		return out
@@ -127,7 +123,7 @@ func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipien
 			bcc = append(bcc, recipient(mime.Address{Address: a}))
 		}
 	}
-	return to, cc, bcc, notes
+	return to, cc, bcc, report
 }
 
 func recipient(a mime.Address) graph.Recipient {

@@ -47,6 +47,8 @@ type Config struct {
 	// be an alias if the directory could not be asked when its message came.
 	Owner func(ctx context.Context, lane queue.Lane) (u graph.User, retry bool)
 	Log   *slog.Logger
+	// Metrics counts losses; nil counts nothing.
+	Metrics *Metrics
 }
 
 // Connection is what a connection's application may do, and how its operator wants copies
@@ -85,12 +87,13 @@ func (o *Outlet) Send(ctx context.Context, a *delivery.Attempt) (delivery.Result
 		return delivery.Result{Status: delivery.StatusHold, Reason: reason.ConnectionRemoved, Detail: err.Error()}, nil
 	}
 	defer t.end()
+	defer t.logLosses()
 	return t.result(ctx, t.run(ctx))
 }
 
 // begin opens the progress of the attempt's message and its mailbox.
 func (o *Outlet) begin(ctx context.Context, a *delivery.Attempt) (*transfer, error) {
-	r, err := newRecorder(a)
+	r, err := newRecorder(a, o.cfg.Metrics)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,37 @@ func chooseHeaders(fields []mime.Field, patterns []string) (chosen []graph.Heade
 	return chosen, left
 }
 
+// notCarried returns the report on fields that are not carried.
+func notCarried(left []string) (report []finding) {
+	var trace, lost []string
+	for _, name := range left {
+		if isTrace(strings.ToLower(name)) {
+			trace = append(trace, name)
+		} else {
+			lost = append(lost, name)
+		}
+	}
+	if len(trace) > 0 {
+		report = append(report, finding{"", "not carried: " + strings.Join(trace, ", ")})
+	}
+	if len(lost) > 0 {
+		report = append(report, finding{LossHeader, "not carried: " + strings.Join(lost, ", ")})
+	}
+	return report
+}
+
+// isTrace reports whether the field of this name, in lower case, only tells how or by what
+// program the message came here. Exchange writes its own, so that nothing is lost with it.
+func isTrace(name string) bool {
+	name = strings.TrimPrefix(name, "another ")
+	switch name {
+	case "date", "received", "received-spf", "user-agent", "x-mailer", "x-mimeole", "dkim-signature", "domainkey-signature",
+		"authentication-results", "delivered-to", "errors-to", "status", "lines", "content-length":
+		return true
+	}
+	return strings.HasPrefix(name, "arc-")
+}
+
 // maxNamed is how many fields a note names at most.
 const maxNamed = 30
 

@@ -7,13 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts the requests to Graph.
+// Metrics counts the requests to Graph, and what messages lose on the way.
 type Metrics struct {
 	requests   *prometheus.CounterVec
 	took       *prometheus.HistogramVec
 	throttled  *prometheus.CounterVec
 	unreliable *prometheus.CounterVec
 	tokens     *prometheus.CounterVec
+	losses     *prometheus.CounterVec
 }
 
 var buckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
@@ -31,9 +32,19 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		unreliable: counter("graphrelay_lookups_unreliable_total",
 			"Look-ups in a mailbox that returned items which were not searched for; they were left alone.", "connection"),
 		tokens: counter("graphrelay_token_requests_total", "Requests for a token by result.", "connection", "result"),
+		losses: counter("graphrelay_conversion_losses_total", "What messages have lost on their way into Graph.", "kind"),
 	}
-	r.MustRegister(m.requests, m.took, m.throttled, m.unreliable, m.tokens)
+	r.MustRegister(m.requests, m.took, m.throttled, m.unreliable, m.tokens, m.losses)
+	for _, kind := range Losses() {
+		m.losses.WithLabelValues(string(kind))
+	}
 	return m
+}
+
+func (m *Metrics) lost(kind Loss) {
+	if m != nil {
+		m.losses.WithLabelValues(string(kind)).Inc()
+	}
 }
 
 // Observer returns the graph.Observer of a connection and makes its series appear.

@@ -28,7 +28,7 @@ type plan struct {
 	files     []graph.Attachment // of draft
 	whole     *graph.MIME        // mime, and sendmail of what JSON would break
 	messageID string
-	notes     []string // what was changed or lost, for the operator
+	report    []finding
 }
 
 // unsendable is the error for a message that no path can carry whole.
@@ -53,11 +53,11 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 		if breaksAsJSON(m.Kind) && !cfg.ConvertLargeSigned {
 			return nil, unsendable(fmt.Sprintf("a %s message can only go as it is, and %v", m.Kind, err))
 		}
-		p.notes = append(p.notes, fmt.Sprintf("goes as a draft although it is %s: %v", m.Kind, err))
+		p.report = append(p.report, finding{LossForm, fmt.Sprintf("goes as a draft although it is %s: %v", m.Kind, err)})
 	}
-	var notes []string
-	p.draft, p.files, notes = convert(m, rec, cfg)
-	p.notes = append(p.notes, notes...)
+	var report []finding
+	p.draft, p.files, report = convert(m, rec, cfg)
+	p.report = append(p.report, report...)
 	if !conn.SendOnly && !conn.DropCopies {
 		return p, nil
 	}
@@ -72,15 +72,15 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 }
 
 // adapt changes the planned message, if it can, so that Graph may accept what it has just
-// refused. It returns what it did, or nothing.
-func (p *plan) adapt(refused error) (what, detail string) {
+// refused. It returns what the message loses by that, or nothing.
+func (p *plan) adapt(refused error) (kind Loss, detail string) {
 	switch {
 	case p.draft == nil:
 		return "", ""
 	case graph.SendAsDenied(refused) && p.draft.Sender != nil: // From names the author
 		dropped := p.draft.Sender.EmailAddress.Address
 		p.draft.Sender = nil
-		return "sender dropped", dropped
+		return LossSender, "dropped the sender " + dropped
 	case graph.Invalid(refused):
 		return p.cutSubject()
 	}
@@ -89,13 +89,13 @@ func (p *plan) adapt(refused error) (what, detail string) {
 
 // cutSubject cuts a subject that is longer than Exchange promises to accept. One that it
 // accepts all the same stays whole.
-func (p *plan) cutSubject() (what, detail string) {
+func (p *plan) cutSubject() (kind Loss, detail string) {
 	subject := []rune(p.draft.Subject)
 	if len(subject) <= graph.MaxSubject {
 		return "", ""
 	}
 	p.draft.Subject = string(subject[:graph.MaxSubject])
-	return "subject cut", fmt.Sprintf("after %d of %d characters", graph.MaxSubject, len(subject))
+	return LossSubject, fmt.Sprintf("cut after %d of %d characters", graph.MaxSubject, len(subject))
 }
 
 // breaksAsJSON reports whether the message means nothing once its parts are taken apart, as
@@ -105,7 +105,7 @@ func breaksAsJSON(k mime.Kind) bool { return k == mime.KindSigned || k == mime.K
 // asMIME plans to send the stored message as it is, except that the recipients in its top
 // header become the envelope's and that a sender rule is applied.
 func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) error {
-	set, notes := p.header(m, rec)
+	set, report := p.header(m, rec)
 	head, offset, err := mime.EditHeader(s.message, s.message.Size(), cfg.MIME, set)
 	if err != nil {
 		return err
@@ -121,15 +121,15 @@ func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) 
 	if !whole.Fits() {
 		return fmt.Errorf("its %d bytes are more than Graph accepts as MIME in one request (4 MB in base64)", whole.Size)
 	}
-	p.path, p.whole, p.notes = pathMIME, &whole, notes
+	p.path, p.whole, p.report = pathMIME, &whole, report
 	return nil
 }
 
 // header returns the fields to replace. Resent fields would name recipients too, and
 // Return-Path is for the last server to write (RFC 5321 section 4.4).
-func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, notes []string) {
+func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, report []finding) {
 	put := func(name string, value string) { set = append(set, mime.Field{Name: name, Value: value}) }
-	to, cc, bcc, notes := deliverTo(m, rec.Envelope.To)
+	to, cc, bcc, report := deliverTo(m, rec.Envelope.To)
 	put("To", mime.FormatAddresses(addresses(to)))
 	put("Cc", mime.FormatAddresses(addresses(cc)))
 	put("Bcc", mime.FormatAddresses(addresses(bcc)))
@@ -146,7 +146,7 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, note
 	}
 	put("Sender", onBehalf)
 	if m.Sender != nil && !strings.EqualFold(m.Sender.Address, f.EmailAddress.Address) {
-		notes = append(notes, "dropped the sender "+m.Sender.Address)
+		report = append(report, finding{LossSender, "dropped the sender " + m.Sender.Address})
 	}
 	if len(m.ReplyTo) == 0 && rec.ReplyTo != "" {
 		put("Reply-To", mime.FormatAddresses([]mime.Address{{Address: rec.ReplyTo}}))
@@ -154,7 +154,7 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, note
 	if m.MessageID == "" {
 		put("Message-ID", p.messageID)
 	}
-	return set, notes
+	return set, report
 }
 
 // onlyAuthor reports whether From names exactly this address: only that address was

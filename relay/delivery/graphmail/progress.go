@@ -27,6 +27,7 @@ type progress struct {
 	SendWanted   time.Time `json:"send_wanted,omitzero"` // when the send was last requested
 	Settle       time.Time `json:"settle,omitzero"`      // until then an item that still is a draft may leave by itself
 	Unexplained  time.Time `json:"unexplained,omitzero"` // when a refusal came first that graph cannot explain
+	Lost         []uint32  `json:"lost,omitempty"`       // losses that were reported, as hashes
 }
 
 // sendState is what is known of the send.
@@ -86,7 +87,7 @@ func (p progress) doubt() delivery.Doubt {
 
 // restart goes back to the beginning. The draft so far is no longer the message's.
 func (p *progress) restart(path string) {
-	*p = progress{Path: path, LateDraft: p.LateDraft, Unexplained: p.Unexplained}
+	*p = progress{Path: path, LateDraft: p.LateDraft, Unexplained: p.Unexplained, Lost: p.Lost}
 }
 
 // draftMayAppear notes that a draft was requested that is not known and may appear later.

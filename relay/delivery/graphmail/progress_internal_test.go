@@ -2,6 +2,7 @@ package graphmail
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -14,16 +15,16 @@ var sentAt = time.Date(2026, 11, 5, 9, 30, 0, 123456000, time.UTC)
 // The document of a message in delivery is read by later programs.
 func TestProgressDocument(t *testing.T) {
 	full := progress{Path: "draft", DraftWanted: true, DraftID: "AAk=", LateDraft: true, Attached: 2, UploadURL: "https://u",
-		UploadOffset: 7, Send: sendAccepted, SendWanted: sentAt, Settle: sentAt.Add(time.Second)}
+		UploadOffset: 7, Send: sendAccepted, SendWanted: sentAt, Settle: sentAt.Add(time.Second), Lost: []uint32{7}}
 	for want, p := range map[string]progress{
 		`{}`: {},
 		`{"path":"draft","draft_wanted":true,"draft_id":"AAk=","late_draft":true,"attached":2,"upload_url":"https://u","upload_offset":7,` +
-			`"send":"accepted","send_wanted":"2026-11-05T09:30:00.123456Z","settle":"2026-11-05T09:30:01.123456Z"}`: full,
+			`"send":"accepted","send_wanted":"2026-11-05T09:30:00.123456Z","settle":"2026-11-05T09:30:01.123456Z","lost":[7]}`: full,
 	} {
 		if got := p.record(); string(got.Document) != want {
 			t.Errorf("%+v is recorded as %s", p, got.Document)
 		}
-		if again, err := readProgress(queue.Progress{Document: json.RawMessage(want)}); err != nil || again != p {
+		if again, err := readProgress(queue.Progress{Document: json.RawMessage(want)}); err != nil || !reflect.DeepEqual(again, p) {
 			t.Errorf("%s is read as %+v, %v", want, again, err)
 		}
 	}
@@ -90,7 +91,7 @@ func TestProgressAfterALostClaim(t *testing.T) {
 	} {
 		q := tt.before.record()
 		q.Leftover = true // by the claim
-		r, err := newRecorder(&delivery.Attempt{Progress: q})
+		r, err := newRecorder(&delivery.Attempt{Progress: q}, nil)
 		if err != nil || r.p.DraftWanted != tt.wanted || r.draftRecorded != tt.recorded {
 			t.Errorf("%s: draft wanted %v, recorded %v, %v", name, r.p.DraftWanted, r.draftRecorded, err)
 		}
@@ -102,7 +103,7 @@ func TestSendIsRequestedFirst(t *testing.T) {
 	var p progress
 	p.doubtSend(time.Now().Add(time.Hour))
 	p.refuseSend()
-	if p != (progress{}) {
+	if !reflect.DeepEqual(p, progress{}) {
 		t.Errorf("%+v", p)
 	}
 	p.requestSend(sentAt, sentAt.Add(time.Minute))
@@ -115,7 +116,7 @@ func TestSendIsRequestedFirst(t *testing.T) {
 		t.Errorf("in doubt: %+v", p)
 	}
 	p.forgetSend()
-	if p != (progress{}) {
+	if !reflect.DeepEqual(p, progress{}) {
 		t.Errorf("forgotten: %+v", p)
 	}
 }

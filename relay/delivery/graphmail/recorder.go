@@ -14,11 +14,14 @@ type recorder struct {
 	// draftRecorded: the queue has recorded that a draft may exist. The claim records
 	// that too, but it cannot be seen where a late draft was recorded before.
 	draftRecorded bool
+
+	metrics *Metrics
+	lost    map[Loss]string // what this attempt has reported, by kind
 }
 
-func newRecorder(a *delivery.Attempt) (recorder, error) {
+func newRecorder(a *delivery.Attempt, m *Metrics) (recorder, error) {
 	p, err := readProgress(a.Progress)
-	return recorder{Attempt: a, p: p, draftRecorded: p.DraftWanted || !p.LateDraft}, err
+	return recorder{Attempt: a, p: p, draftRecorded: p.DraftWanted || !p.LateDraft, metrics: m}, err
 }
 
 // end hands the progress to the Deliverer, which records it with the end of the attempt.

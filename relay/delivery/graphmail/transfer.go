@@ -93,12 +93,19 @@ func (t *transfer) read(ctx context.Context) error {
 	if err := t.takePath(ctx, t.plan.path); err != nil {
 		return err
 	}
-	if t.First() {
-		for _, n := range t.plan.notes {
-			t.note("converted", n)
+	t.report(t.plan.report)
+	return nil
+}
+
+// report reports what the conversion has changed or lost.
+func (t *transfer) report(list []finding) {
+	for _, f := range list {
+		if f.kind != "" {
+			t.lose(f.kind, f.detail)
+		} else if t.First() {
+			t.note("converted", f.detail)
 		}
 	}
-	return nil
 }
 
 // takePath sets the message's path. The draft of a path that the settings, or a newer
@@ -130,10 +137,10 @@ func (t *transfer) takePath(ctx context.Context, path string) error {
 // adapt changes the planned message, if it can, so that Graph may accept what it has just
 // refused. It reports whether it did.
 func (t *transfer) adapt(refused error) bool {
-	what, detail := t.plan.adapt(refused)
-	if what == "" {
+	kind, detail := t.plan.adapt(refused)
+	if kind == "" {
 		return false
 	}
-	t.note(what, detail+": "+refused.Error())
+	t.lose(kind, detail+": "+refused.Error())
 	return true
 }
