@@ -32,6 +32,13 @@ func (c *Client) ClockSkew() (time.Duration, bool) {
 	return *ahead, true
 }
 
+// ServiceTime returns what the service's clock showed at the time t of this machine's clock,
+// as far as the difference is known.
+func (m Mailbox) ServiceTime(t time.Time) time.Time {
+	ahead, _ := m.client.ClockSkew()
+	return t.Add(-ahead)
+}
+
 // skewError says that a sign-in may have been refused because this machine's clock is
 // wrong.
 type skewError time.Duration

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -29,21 +28,20 @@ var searched = []string{"drafts", "sentitems"}
 // FindByQueueID looks for the items in Drafts and Sent Items whose PropertyQueueID has this
 // value, at most 10 in each.
 func (m Mailbox) FindByQueueID(ctx context.Context, queueID string) (Search, Reply, error) {
-	property := "singleValueExtendedProperties($filter=id eq '" + PropertyQueueID + "')"
 	filter := "singleValueExtendedProperties/Any(ep: ep/id eq '" + PropertyQueueID + "' and ep/value eq '" + quote(queueID) + "')"
-	query := url.Values{"$filter": {filter}, "$select": {"id,isDraft"}, "$expand": {property}, "$top": {"10"}}
-	return m.search(ctx, query, func(i Item) bool {
-		return slices.ContainsFunc(i.Properties, func(p Property) bool {
-			return strings.EqualFold(p.ID, PropertyQueueID) && p.Value == queueID
-		})
-	})
+	query := url.Values{"$filter": {filter}, "$select": {"id,isDraft"}, "$expand": {expandQueueID}, "$top": {"10"}}
+	return m.search(ctx, query, func(i Item) bool { return i.QueueID() == queueID })
 }
 
+const expandQueueID = "singleValueExtendedProperties($filter=id eq '" + PropertyQueueID + "')"
+
 // FindByMessageID looks for the items in Drafts and Sent Items with this Message-ID, at most
-// 100 in each, and their recipients: clients send several messages with the same Message-ID.
+// 100 in each, and for what tells them apart: clients send several messages with the same
+// Message-ID.
 func (m Mailbox) FindByMessageID(ctx context.Context, messageID string) (Search, Reply, error) {
 	query := url.Values{"$filter": {"internetMessageId eq '" + quote(messageID) + "'"}, "$top": {"100"},
-		"$select": {"id,isDraft,internetMessageId,toRecipients,ccRecipients,bccRecipients"}}
+		"$select": {"id,isDraft,internetMessageId,subject,createdDateTime,sentDateTime,toRecipients,ccRecipients,bccRecipients"},
+		"$expand": {expandQueueID}}
 	return m.search(ctx, query, func(i Item) bool { return i.MessageID == messageID })
 }
 

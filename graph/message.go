@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Limits of Graph's mail requests. Microsoft's pages say MB and not whether that is
@@ -101,7 +102,10 @@ type Item struct {
 	ID         string      `json:"id"`
 	IsDraft    bool        `json:"isDraft"`
 	Properties []Property  `json:"singleValueExtendedProperties"`
-	MessageID  string      `json:"internetMessageId"` // this and the recipients are set by FindByMessageID only
+	MessageID  string      `json:"internetMessageId"` // set by FindByMessageID only, like all that follows
+	Subject    string      `json:"subject"`
+	Created    itemTime    `json:"createdDateTime"`
+	Sent       itemTime    `json:"sentDateTime"`
 	To         []Recipient `json:"toRecipients"`
 	Cc         []Recipient `json:"ccRecipients"`
 	Bcc        []Recipient `json:"bccRecipients"`
@@ -123,6 +127,27 @@ func (i *Item) UnmarshalJSON(data []byte) error {
 	}
 	i.IsDraft = *v.IsDraft
 	return nil
+}
+
+// itemTime is a time of the service's clock, in whole seconds; zero if it is not readable.
+type itemTime struct{ time.Time }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *itemTime) UnmarshalJSON(data []byte) error {
+	if t.Time.UnmarshalJSON(data) != nil {
+		t.Time = time.Time{}
+	}
+	return nil
+}
+
+// QueueID returns the value of PropertyQueueID, or nothing if the item does not show it.
+func (i Item) QueueID() string {
+	for _, p := range i.Properties {
+		if strings.EqualFold(p.ID, PropertyQueueID) {
+			return p.Value
+		}
+	}
+	return ""
 }
 
 // Submitted reports whether the item has been submitted for sending, as far as Graph shows

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"graphrelay/relay/queue"
@@ -15,7 +16,7 @@ type Attempt struct {
 	Log      *slog.Logger
 
 	ref       queue.Ref
-	work      queue.Work
+	work      Queue
 	responded func()
 	notes     []queue.Event // not yet recorded
 	body      queue.Body
@@ -42,6 +43,18 @@ func (a *Attempt) Body(ctx context.Context) (queue.Body, error) {
 		a.body = body
 	}
 	return a.body, nil
+}
+
+// Twins returns the other messages of the mailbox with the same Message-ID, but not those that
+// had ended before since. Clients submit a message again, or alone to each recipient.
+func (a *Attempt) Twins(ctx context.Context, since time.Time) ([]queue.Record, error) {
+	if a.Message.MessageID == "" {
+		return nil, nil
+	}
+	list, err := a.work.List(ctx, queue.Filter{MessageID: a.Message.MessageID})
+	return slices.DeleteFunc(list, func(r queue.Record) bool {
+		return r.ID == a.Message.ID || r.Lane.Mailbox != a.Message.Lane.Mailbox || !r.Finished.IsZero() && r.Finished.Before(since)
+	}), err
 }
 
 // Note adds a line to the message's history. requestID names the request that it is

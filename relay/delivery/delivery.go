@@ -44,6 +44,8 @@ type Queue interface {
 	queue.Work
 	queue.Warnings
 	queue.Cleanups
+	// List is that of queue.Inspector.
+	List(ctx context.Context, f queue.Filter) ([]queue.Record, error)
 }
 
 // Deliverer delivers from one queue by one outlet. Its fields do not change while it runs.

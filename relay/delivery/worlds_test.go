@@ -98,7 +98,7 @@ func (r *rig) noRelayDrafts() {
 func TestSendUnknownWhereLookupsFail(t *testing.T) {
 	for name, world := range map[string]simulator.World{
 		"refused":    {NewIDOnSend: true, FilterStatus: 400},
-		"unreliable": {NewIDOnSend: true, FilterIgnored: true, SendLosesProperties: true},
+		"unreliable": {NewIDOnSend: true, FilterIgnored: true, SendLosesProperties: true, NewMessageIDOnSend: true},
 	} {
 		for _, resend := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, resend %v", name, resend), func(t *testing.T) {

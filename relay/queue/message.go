@@ -201,7 +201,9 @@ type Filter struct {
 	Lane   string // as Lane.String returns it; without a mailbox, all of that connection and principal
 	Reason reason.Reason
 	Before time.Time // received before
-	Limit  int       // 0: 1,000
+	// MessageID is the whole Message-ID of the message itself; case matters.
+	MessageID string
+	Limit     int // 0: 1,000
 }
 
 // Action is what an operator may do with a message.

@@ -2,10 +2,15 @@ package graphmail
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/mime"
+	"graphrelay/relay/queue"
 )
 
 // pending is returned while it is not known yet whether the message was sent.
@@ -53,7 +58,10 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 		t.p.DraftWanted = true
 		return t.makePlan, nil
 	}
-	found, reply, err := t.mailbox.find(ctx, t.p.Path)
+	found, reply, err := t.findSent(ctx)
+	if errors.Is(err, errTwin) {
+		return t.unknown("the send was requested, its answer was lost, and " + err.Error() + "; check with a recipient, then release it to make a new draft or delete it")
+	}
 	if err != nil {
 		return t.confirmBlindly(err)
 	}
@@ -73,6 +81,62 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 	return nil, unknowable("the send was requested, its answer was lost, and the item is no longer in the mailbox: it was sent and removed, or removed unsent; check with a recipient, then release it to make a new draft or delete it")
 }
 
+// findSent looks for the item whose send was requested, under whatever id: by the queue ID,
+// which it may have lost when it was sent, and by its Message-ID. What was sent before the
+// send was requested is another item.
+func (t *transfer) findSent(ctx context.Context) (graph.Search, graph.Reply, error) {
+	var byID error
+	if t.p.Path == pathDraft {
+		s, reply, err := t.mailbox.findByQueueID(ctx)
+		if slices.ContainsFunc(s.Items, func(i graph.Item) bool { return !i.IsDraft || i.ID == t.p.DraftID }) || err != nil && !searchTried(err) {
+			return s, reply, err
+		}
+		byID = err
+	}
+	s, reply, err := t.findAlike(ctx, t.p.SendWanted)
+	known := func(i graph.Item) bool { return i.ID == t.p.DraftID }
+	s.Items = slices.DeleteFunc(s.Items, func(i graph.Item) bool { return i.IsDraft && !known(i) })
+	switch {
+	case err != nil, slices.ContainsFunc(s.Items, known):
+		return s, reply, err
+	case len(s.Items) == 0:
+		return s, reply, byID
+	}
+	twin, err := t.hasTwin(ctx, t.p.SendWanted)
+	if err == nil && (twin || len(s.Items) > 1) {
+		err = errTwin
+	}
+	return s, reply, err
+}
+
+// errTwin is the error for an item that is perhaps that of another message.
+var errTwin = errors.New("the item that was sent cannot be told from that of another message with the same Message-ID and recipients")
+
+// findAlike looks for the message's items by what they show. See mailbox.findAlike.
+func (t *transfer) findAlike(ctx context.Context, since time.Time) (graph.Search, graph.Reply, error) {
+	s, err := openStored(ctx, t.Attempt)
+	if err != nil {
+		return graph.Search{}, graph.Reply{}, fmt.Errorf("read the stored message: %w", err)
+	}
+	m, err := mime.Parse(s.message, s.message.Size(), t.o.cfg.MIME)
+	if err != nil {
+		return graph.Search{}, graph.Reply{}, fmt.Errorf("read the stored message: %w", err)
+	}
+	return t.mailbox.findAlike(ctx, m.Subject, since, t.p.DraftID)
+}
+
+// hasTwin reports whether the client has submitted the same message to the same recipients
+// once more. Those that had ended before since do not count.
+func (t *transfer) hasTwin(ctx context.Context, since time.Time) (bool, error) {
+	list, err := t.Twins(ctx, since)
+	mine := addressSet(t.Message.Envelope.To)
+	return slices.ContainsFunc(list, func(r queue.Record) bool { return maps.Equal(addressSet(r.Envelope.To), mine) }), err
+}
+
+// searchTried reports whether a search failed because of what the service made of it. What
+// kept it from being tried, such as throttling, says nothing.
+func searchTried(err error) bool { return graph.SearchFailed(err) || graph.TimedOut(err) }
+
 // searchPatience is how long a search that fails is repeated where the message cannot go on
 // without its result: after its send, and for a draft made from MIME.
 const searchPatience = 30 * time.Minute
@@ -81,8 +145,7 @@ const searchPatience = 30 * time.Minute
 // for. A failure of the service may pass; a refusal of the search does not. What kept the
 // search from being tried, such as throttling, decides nothing.
 func (t *transfer) confirmBlindly(err error) (step, error) {
-	tried := graph.SearchFailed(err) || graph.TimedOut(err)
-	if !tried || graph.Temporary(err) && time.Since(t.p.SendWanted) < searchPatience {
+	if !searchTried(err) || graph.Temporary(err) && time.Since(t.p.SendWanted) < searchPatience {
 		return nil, err
 	}
 	return t.unknown("the send was requested, its answer was lost, and the mailbox cannot be searched for it (" + err.Error() + "); check with a recipient, then release it to make a new draft or delete it")

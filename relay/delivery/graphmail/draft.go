@@ -59,18 +59,16 @@ func (t *transfer) requestDraft(ctx context.Context) (string, graph.Reply, error
 // findDraft looks for a draft whose id was never learned. Copies beyond the first are
 // drafts that are not recorded: they are removed.
 //
-// What is found by the Message-ID may be another submission of the same mail. One that was
-// sent is not this message, whose send was never requested, and its draft is not removed.
+// A draft made from MIME carries no queue ID. See findMIMEDraft.
 func (t *transfer) findDraft(ctx context.Context) (step, error) {
-	found, reply, err := t.mailbox.find(ctx, t.p.Path)
+	if t.p.Path == pathMIME {
+		return t.findMIMEDraft(ctx)
+	}
+	found, reply, err := t.mailbox.findByQueueID(ctx)
 	if err != nil {
 		return t.giveUpDraft(ctx, err)
 	}
 	items := found.Items
-	if t.p.Path == pathMIME {
-		items = slices.DeleteFunc(items, func(i graph.Item) bool { return !i.IsDraft })
-		items = items[:min(len(items), 1)]
-	}
 	if slices.ContainsFunc(items, func(i graph.Item) bool { return !i.IsDraft }) {
 		t.done("found sent", "", reply)
 		t.p.acceptSend()
@@ -85,6 +83,35 @@ func (t *transfer) findDraft(ctx context.Context) (step, error) {
 	t.p.DraftID = items[0].ID
 	t.done("draft found", "", reply)
 	return t.countFiles, t.save(ctx)
+}
+
+// findMIMEDraft looks for a draft made from MIME whose id was never learned. One that looks
+// like it may be the mailbox owner's or of another submission of the same mail: an item that
+// is older than this message is not its draft, and neither is it one that was sent, as its
+// send was never requested. Where it may be another's, a new draft is made.
+func (t *transfer) findMIMEDraft(ctx context.Context) (step, error) {
+	found, reply, err := t.findAlike(ctx, t.Message.Received)
+	if err != nil {
+		return t.giveUpDraft(ctx, err)
+	}
+	drafts := slices.DeleteFunc(found.Items, func(i graph.Item) bool { return !i.IsDraft })
+	switch len(drafts) {
+	case 0:
+		t.done("no draft found", "", reply)
+		return t.createDraft, t.save(ctx)
+	case 1:
+		twin, err := t.hasTwin(ctx, t.Message.Received)
+		if err != nil {
+			return nil, err
+		}
+		if !twin {
+			t.p.DraftID = drafts[0].ID
+			t.done("draft found", "", reply)
+			return t.countFiles, t.save(ctx)
+		}
+	}
+	t.done("draft not told from others", "making a new one; the earlier one is perhaps left behind, with the Message-ID "+t.mailbox.messageID, reply)
+	return t.createDraft, t.save(ctx)
 }
 
 // giveUpDraft makes a new draft if the earlier one cannot be searched for. No send of it

@@ -70,7 +70,7 @@ func (t *transfer) drafts(ctx context.Context) (ids []string, err error) {
 	if !t.p.DraftWanted || t.p.Path == pathMIME || t.p.Path == pathSendMail {
 		return nil, nil
 	}
-	found, _, err := t.mailbox.find(ctx, t.p.Path)
+	found, _, err := t.mailbox.findByQueueID(ctx)
 	for _, item := range found.Items {
 		if item.IsDraft {
 			ids = append(ids, item.ID)
@@ -144,7 +144,7 @@ func (m *mailbox) unsent(ctx context.Context, p progress) (ids []string, err err
 	if known != "" && !p.LateDraft {
 		return ids, nil
 	}
-	found, _, err := m.find(ctx, pathDraft)
+	found, _, err := m.findByQueueID(ctx)
 	items := found.Items
 	if m.message.State.Left() && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
 		return nil, err

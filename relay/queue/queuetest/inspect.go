@@ -39,6 +39,8 @@ func filters(t *testing.T, b *bench) {
 		{queue.Filter{Before: between}, both[:1]},
 		{queue.Filter{Before: between, Reason: "network", Lane: laneA.String(), From: "a@", To: "x@", States: queue.States()}, both[:1]},
 		{queue.Filter{Limit: 1}, both[:1]},
+		{queue.Filter{MessageID: entry(laneA).MessageID}, both},
+		{queue.Filter{MessageID: "<other@x>"}, nil},
 	} {
 		list, err := b.store.List(t.Context(), tt.f)
 		b.ok(err)

@@ -142,7 +142,8 @@ func (m *memory) List(_ context.Context, f queue.Filter) ([]queue.Record, error)
 		return (len(f.States) == 0 || slices.Contains(f.States, x.State)) && contains(x.Envelope.From, f.From) &&
 			slices.ContainsFunc(x.Envelope.To, func(to string) bool { return contains(to, f.To) }) &&
 			(f.Lane == "" || f.Lane == x.Lane.String() || f.Lane == x.Lane.Whole().String()) &&
-			(f.Reason == "" || f.Reason == x.Reason) && (f.Before.IsZero() || x.Received.Before(f.Before))
+			(f.Reason == "" || f.Reason == x.Reason) && (f.Before.IsZero() || x.Received.Before(f.Before)) &&
+			(f.MessageID == "" || x.MessageID == f.MessageID)
 	})
 	if f.Limit > 0 {
 		list = list[:min(f.Limit, len(list))]

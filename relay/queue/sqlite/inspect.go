@@ -93,6 +93,9 @@ func conditions(f queue.Filter) (where string, args []any) {
 	if !f.Before.IsZero() {
 		add("m.received < ?", micros(f.Before))
 	}
+	if f.MessageID != "" {
+		add("m.message_id = ?", f.MessageID)
+	}
 	if len(all) == 0 {
 		return "", nil
 	}
