@@ -35,7 +35,6 @@ func (s *Simulator) Plant(m Message) (id string, err error) {
 		return "", fmt.Errorf("there is no mailbox %q", m.Mailbox)
 	}
 	i := &item{Message: m.clone()}
-	i.Planted = true
 	setDefault(&i.Body.ContentType, "text")
 	setDefault(&i.Importance, "normal")
 	i.Submitted = m.Folder == SentItems || m.Folder == Inbox
@@ -48,10 +47,15 @@ func (s *Simulator) Plant(m Message) (id string, err error) {
 	if i.Submitted {
 		setDefault(&i.Sent, i.Created)
 	}
-	planted := i.clone()
-	i.planted = &planted
-	s.planted = append(s.planted, i)
+	s.markPlanted(i)
 	return i.ID, nil
+}
+
+// markPlanted records an item for Touched. The caller holds s.mu.
+func (s *Simulator) markPlanted(i *item) {
+	planted := i.clone()
+	i.Planted, i.planted = true, &planted
+	s.planted = append(s.planted, i)
 }
 
 // Touched returns what clients did to the items of Plant. It returns none if they left all of

@@ -132,13 +132,19 @@ type World struct {
 	DeniedByPolicy bool `json:"deniedByPolicy"`
 
 	// Returns maps recipients to the enhanced status code of the report that comes to the
-	// Inbox of the sending mailbox, ReturnDelay after the message was sent. [documented]
+	// Inbox of the sending mailbox, ReturnDelay after the message was sent: one for each
+	// message, for all of its recipients. [documented]
 	// codes, for instance 5.7.232, 5.7.233, 5.7.236 and 5.1.8; [assumed] form.
 	Returns     map[string]string `json:"returns,omitempty"`
 	ReturnDelay time.Duration     `json:"returnDelay"`
 	// BareReturns makes the header of the returned message the only place of a report that
 	// names the message. [assumed]
 	BareReturns bool `json:"bareReturns"`
+	// OddReturns makes reports differ in form: a subject in another language, the header of
+	// the message alone instead of the message, other spellings, comments and folded lines in
+	// the fields. [assumed], within RFC 3464; the language is the one of the sender
+	// [documented], "DSNs and NDRs in Exchange".
+	OddReturns bool `json:"oddReturns"`
 	// Pace is how many messages of a mailbox are sent in a minute; others stay in Drafts
 	// until later, without an error. 0 is unlimited. [documented], "Exchange Online limits":
 	// 30.

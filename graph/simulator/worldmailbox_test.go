@@ -261,7 +261,28 @@ func checkReport(t *testing.T, c *client, id string, named bool) {
 		strings.Contains(status, "Original-Message-ID: <m1@contoso.test>") != named {
 		t.Errorf("status %q", status)
 	}
-	if !strings.Contains(parts["text/rfc822-headers"], "Message-ID: <m1@contoso.test>\r\n") {
+	if !strings.Contains(parts["message/rfc822"], "Message-ID: <m1@contoso.test>\r\n") {
 		t.Errorf("parts %q", parts)
+	}
+}
+
+// One report has all recipients that were refused, in whatever form, and only they.
+func TestReportOfSeveralRecipients(t *testing.T) {
+	for _, odd := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := startDirect(t, simulator.Options{World: simulator.World{OddReturns: odd, Returns: map[string]string{"ben@fabrikam.test": "5.1.10", "eve@fabrikam.test": "5.7.232"}}})
+			message := with(plain("Grüße"), "internetMessageId", "<m1@contoso.test>")
+			c.want(c.send(c.draft(with(message, "toRecipients", to("ben@fabrikam.test", "eve@fabrikam.test", "ada@fabrikam.test")))), 202, "")
+			time.Sleep(time.Second)
+			list := c.get("/mailFolders/inbox/messages?$select=subject").object()["value"].([]any)
+			if len(list) != 1 {
+				t.Fatalf("inbox %v", list)
+			}
+			raw := string(c.get("/messages/" + list[0].(object)["id"].(string) + "/$value").body)
+			if strings.Count(raw, "Final-Recipient") != 2 || strings.Contains(raw, "ada@") ||
+				strings.HasPrefix(list[0].(object)["subject"].(string), "Undeliverable") == odd {
+				t.Errorf("%v\n%s", list, raw)
+			}
+		})
 	}
 }
