@@ -65,8 +65,9 @@ type Client struct {
 	tokens *tokenCache
 	gate   *gate
 
-	oneConditionOnly atomic.Bool // the directory refuses filters with several conditions
-	unreliable       atomic.Bool // look-ups have returned items that were not searched for
+	oneConditionOnly atomic.Bool  // the directory refuses filters with several conditions
+	inboxRequest     atomic.Int32 // the first of inboxRequests that is not refused
+	unreliable       atomic.Bool  // look-ups have returned items that were not searched for
 }
 
 // New returns a client. It makes no request.

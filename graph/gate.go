@@ -30,9 +30,9 @@ type mailboxLimits struct {
 
 // cost is what a request takes of the budgets, beside one request.
 type cost struct {
-	upload int64
-	sends  int64
-	post   bool // the request continues a delivery, and is not a look-up or a clean-up
+	upload   int64
+	sends    int64
+	pausable bool // the request waits for the end of a pause: it is not a look-up or a clean-up
 }
 
 func newGate(limit int, b Budgets) *gate {
@@ -102,7 +102,7 @@ func (g *gate) spend(l *mailboxLimits, op string, c cost) error {
 // check returns a throttling error if Graph has asked for a pause or a budget is used up.
 // The caller holds the gate's lock.
 func (l *mailboxLimits) check(now time.Time, op string, c cost) error {
-	if wait := l.pausedUntil.Sub(now); c.post && wait > 0 {
+	if wait := l.pausedUntil.Sub(now); c.pausable && wait > 0 {
 		return &Error{Op: op, Class: ClassTemporary, Reason: ReasonThrottled, RetryAfter: wait, Message: "Graph has asked for a pause of the mailbox"}
 	}
 	for _, b := range []struct {

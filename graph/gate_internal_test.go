@@ -141,20 +141,20 @@ func TestGateAppliesRetryAfter(t *testing.T) {
 			}
 			return err
 		}
-		if err := enter("a@x", cost{post: true}); err != nil {
+		if err := enter("a@x", cost{pausable: true}); err != nil {
 			t.Fatal(err)
 		}
 		var e *Error
-		if err := enter("A@x", cost{post: true}); !errors.As(err, &e) || e.Reason != ReasonThrottled || e.RetryAfter != time.Minute {
+		if err := enter("A@x", cost{pausable: true}); !errors.As(err, &e) || e.Reason != ReasonThrottled || e.RetryAfter != time.Minute {
 			t.Errorf("a message: %v, want to be told to wait a minute", err)
 		}
-		for mailbox, c := range map[string]cost{"a@x": {}, "b@x": {post: true}} {
+		for mailbox, c := range map[string]cost{"a@x": {}, "b@x": {pausable: true}} {
 			if err := enter(mailbox, c); err != nil {
 				t.Errorf("%s, %+v: %v", mailbox, c, err)
 			}
 		}
 		time.Sleep(time.Minute)
-		if err := enter("a@x", cost{post: true}); err != nil {
+		if err := enter("a@x", cost{pausable: true}); err != nil {
 			t.Errorf("after the minute: %v", err)
 		}
 	})

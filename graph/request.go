@@ -23,10 +23,11 @@ type request struct {
 	success     []int        // every other status is an error
 	record      func() error // called before the request is made; may be nil
 	recordEarly bool         // call record before waiting for one of the mailbox's slots
+	background  bool         // nothing waits for it: it is not made while Graph asks for a pause
 }
 
 func (r *request) cost() cost {
-	c := cost{upload: r.length, post: r.method == http.MethodPost}
+	c := cost{upload: r.length, pausable: r.method == http.MethodPost || r.background}
 	if r.op == opSend || r.op == opSendMail {
 		c.sends = 1
 	}
