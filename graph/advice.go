@@ -1,8 +1,10 @@
 package graph
 
 import (
+	"cmp"
 	"errors"
 	"regexp"
+	"strings"
 )
 
 // adviceByNumber says what an operator can do about a refused sign-in, by the number of
@@ -41,15 +43,51 @@ const (
 
 var aadsts = regexp.MustCompile(`AADSTS(\d+)`)
 
-// Advice returns one line on what to do about a refused sign-in. It is empty if err is
-// not one, or if there is no advice on it.
+// adviceByCode says what an operator can do about a refusal of Graph's with this code.
+var adviceByCode = map[string]string{
+	"NoPermissionsInAccessToken":  "the token has no permission for Graph; grant the application Mail.ReadWrite and Mail.Send, with admin consent", // reported
+	"ErrorMailboxMoveInProgress":  "Microsoft is moving the mailbox to another server, which can take hours; nothing has to be done",
+	"ResourceNotFound":            "the mailbox does not exist, or it is on-premises or in another tenant; check its address and where it is",
+	"MailboxNotEnabledForRESTAPI": "the mailbox is on-premises, has no licence, or is still being set up, which can take a day",
+}
+
+// accessPolicy marks a refusal by an application access policy, the predecessor of RBAC for
+// Applications (reported).
+const accessPolicy = "[RAOP]"
+
+// Advice returns one line on what to do about a refused sign-in, or a refusal of Graph's. It
+// is empty if there is no advice on it.
 func Advice(err error) string {
 	var e *Error
-	if !errors.As(err, &e) || e.Op != opToken {
+	switch {
+	case !errors.As(err, &e):
 		return ""
+	case e.Op != opToken && strings.Contains(e.Message, accessPolicy):
+		return "an application access policy of Exchange excludes the mailbox; test it with Test-ApplicationAccessPolicy, and wait an hour after a change"
+	case e.Op != opToken:
+		return adviceByCode[e.Code]
 	}
 	if number := aadsts.FindStringSubmatch(e.Message); number != nil {
 		return adviceByNumber[number[1]]
 	}
 	return ""
+}
+
+// TestAuthorization returns the command of Exchange's that shows what an application may do
+// in a mailbox. Unlike Graph it knows a change at once (application-rbac).
+func TestAuthorization(clientID, mailbox string) string {
+	return "Test-ServicePrincipalAuthorization -Identity " + cmp.Or(clientID, "APPLICATION") + " -Resource " + mailbox
+}
+
+// DirectoryAdvice returns one line on what to do where the directory refuses all look-ups.
+func DirectoryAdvice(err error) string {
+	var e *Error
+	_ = errors.As(err, &e)
+	switch {
+	case e != nil && e.Code == "Authorization_IdentityNotFound": // resource-provider errors of the directory
+		return "the directory does not know the application; check tenant; " + notInTenant
+	case e == nil || e.Code == "" || e.Code == "Authorization_RequestDenied":
+		return "the application is not allowed to read the directory; grant it User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused, or set directory: off for the connection"
+	}
+	return "the directory refuses the application for another reason than a missing User.Read.All, such as a policy of the tenant; until that is settled, set directory: off for the connection"
 }

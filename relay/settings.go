@@ -97,7 +97,9 @@ func outletConfig(cfg *config.Config) graphmail.Config {
 		o.Signatures[s.Name] = s.Template
 	}
 	for _, c := range cfg.Connections {
-		o.Connections[c.Name] = graphmail.Connection{SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems}
+		o.Connections[c.Name] = graphmail.Connection{
+			SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems, Delegated: c.SignIn == config.SignInDelegated, ClientID: c.ClientID,
+		}
 	}
 	return o
 }

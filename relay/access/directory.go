@@ -160,7 +160,7 @@ func (d *Directory) answered(e *entry, key string, user graph.User, err error) {
 	case errors.As(err, &refused) && refused.Status == http.StatusForbidden:
 		e.result, e.until = Unknown, now.Add(deniedPause)
 		d.pause, d.paused = e.until, Unknown
-		d.warn(refused, "the application is not allowed to read the directory: grant it User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off for the connection")
+		d.warn(refused, graph.DirectoryAdvice(refused))
 	case errors.As(err, &refused) && (refused.Status == http.StatusNotFound || refused.Status == http.StatusBadRequest):
 		e.result, e.until = Unknown, now.Add(deniedPause)
 		d.warn(refused, "the directory refuses to look an address up; mail from it goes to the mailbox of that name; if this is said of every address, set directory: off for the connection")

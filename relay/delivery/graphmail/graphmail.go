@@ -56,6 +56,10 @@ type Config struct {
 type Connection struct {
 	SendOnly   bool // Mail.Send without Mail.ReadWrite: no drafts and no look-ups
 	DropCopies bool // no copy in Sent Items
+	// Delegated: each mailbox was connected by somebody who signed in, as its owner or with
+	// rights in it.
+	Delegated bool
+	ClientID  string // of the application, for advice
 }
 
 // Clients returns the client of a lane's connection. Its error says why there is none; one

@@ -11,31 +11,40 @@ import (
 // is nothing but to wait, or if the refusal already explains it.
 func (t *transfer) remedy(e *graph.Error) string {
 	mailbox := t.Message.Lane.Mailbox
+	if known := graph.Advice(e); known != "" {
+		return known
+	}
 	switch e.Reason {
-	case graph.ReasonAuth:
-		return graph.Advice(e)
 	case graph.ReasonNotConnected:
 		if t.Message.Lane.Principal != "" { // its client brings the credential
 			return ""
 		}
 		return "have its owner connect it: graphrelay connect " + mailbox + ", or the page /connect"
 	case graph.ReasonSendDenied:
+		if t.connection().Delegated && strings.EqualFold(cmp.Or(t.Message.From, mailbox), mailbox) {
+			return mailbox + " was connected with an account that may not send as it; grant that account Send As on the mailbox in Exchange (Add-RecipientPermission)"
+		}
 		return "grant " + mailbox + " Send As on " + cmp.Or(t.Message.From, "the address in From") + " in Exchange (Add-RecipientPermission), or have a sender rule show another From"
 	case graph.ReasonAccessDenied:
-		if strings.Contains(e.Message, "[RAOP]") { // Application access policies, the predecessor of RBAC for Applications
-			return "an application access policy of Exchange excludes " + mailbox + "; test it with Test-ApplicationAccessPolicy, and wait an hour after a change"
-		}
-		return "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put " + mailbox + " into the scope of its RBAC for Applications"
+		return t.accessRemedy()
 	case graph.ReasonNetwork:
 		if e.Op == "upload" || e.Op == "upload_state" { // attachment-createuploadsession
 			return "files of 3 MB and more are uploaded to another host than Graph's, usually outlook.office.com; let this machine reach it"
-		}
-	case graph.ReasonUnavailable:
-		if e.Code == "ErrorMailboxMoveInProgress" {
-			return "Microsoft is moving the mailbox to another server; nothing has to be done"
 		}
 	case graph.ReasonMailbox:
 		return "correct the sender, or write a sender rule for it; an alias finds its mailbox where the application has User.Read.All"
 	}
 	return ""
+}
+
+// accessRemedy says what to do about a mailbox to which access is denied.
+func (t *transfer) accessRemedy() string {
+	lane := t.Message.Lane
+	retry := "; Exchange remembers a refusal for 30 minutes, and for up to two hours if it is asked meanwhile, so the relay tries again after 5 minutes, then less and less often, up to 35 minutes apart; graphrelay queue resume " +
+		lane.String() + " tries at once"
+	if t.connection().Delegated {
+		return "see that the account with which " + lane.Mailbox + " was connected has Full Access to it, and connect it again: graphrelay connect " + lane.Mailbox + ", with --shared if it is a shared mailbox" + retry
+	}
+	return "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put " + lane.Mailbox + " into the scope of its RBAC for Applications; what Exchange would say now is shown by " +
+		graph.TestAuthorization(t.connection().ClientID, lane.Mailbox) + retry
 }
