@@ -22,7 +22,9 @@ func (g *generation) connectPage(q connection.HeldMail) *admin.ConnectPage {
 	k := mailboxes.NewConnector(g.cfg, g.mailboxes, g.log)
 	p := &admin.ConnectPage{
 		Connections: k.Connections(), BaseURL: g.cfg.Admin.BaseURL(), Log: g.log,
-		Begin: func(connection, mailbox string) (admin.SignIn, error) { return k.Begin(connection, mailbox) },
+		Begin: func(connection, mailbox string, shared bool) (admin.SignIn, error) {
+			return k.Begin(connection, mailbox, shared)
+		},
 		Connected: func() {
 			if err := g.mailboxes.ReleaseConnected(context.Background(), q, g.log); err != nil {
 				g.log.Error("cannot release the mail of connected mailboxes", "error", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ func connectCommand(e env, args []string) int {
 	path := fs.String("config", "", "configuration `file`")
 	connection := fs.String("connection", "", "`name` of the connection, if owners can sign in to more than one")
 	user := fs.Bool("smtp-user", false, "create an SMTP user that may send from the mailbox, and print its name and password")
+	shared := fs.Bool("shared", false, "the mailbox is a shared one: sign in with an account that has Full Access and Send As in it")
 	list := fs.Bool("list", false, "list the connected mailboxes")
 	asJSON := fs.Bool("json", false, "with --list, print one JSON object a line")
 	disconnect := fs.Bool("disconnect", false, "remove the mailbox's sign-in and its SMTP user")
@@ -50,7 +52,7 @@ func connectCommand(e env, args []string) int {
 		err = k.Disconnect(ctx, operands[0])
 	default:
 		var s *mailboxes.SignIn
-		if s, err = k.Begin(*connection, operands[0]); err == nil {
+		if s, err = k.Begin(*connection, operands[0], *shared); err == nil {
 			err = connectMailbox(ctx, e, s, *user)
 		}
 	}
@@ -66,12 +68,16 @@ func connectMailbox(ctx context.Context, e env, s *mailboxes.SignIn, user bool) 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "To connect %s, open %s, enter the code %s and sign in as the owner of the mailbox.\nThe code is valid until %s.\n",
-		s.Mailbox(), text.Printable(code.VerificationURI), text.Printable(code.UserCode), code.Expiry.Local().Format(time.TimeOnly))
+	who := "as the owner of the mailbox"
+	if s.Shared() {
+		who = "with an account that has Full Access and Send As in the mailbox"
+	}
+	fmt.Fprintf(e.stdout, "To connect %s, open %s, enter the code %s and sign in %s.\nThe code is valid until %s.\n",
+		s.Mailbox(), text.Printable(code.VerificationURI), text.Printable(code.UserCode), who, code.Expiry.Local().Format(time.TimeOnly))
 	if err := s.WaitForDevice(ctx, code); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "Connected %s.\n", s.Mailbox())
+	printConnected(e, s)
 	if !user {
 		return nil
 	}
@@ -81,6 +87,21 @@ func connectMailbox(ctx context.Context, e env, s *mailboxes.SignIn, user bool) 
 	}
 	fmt.Fprintf(e.stdout, "SMTP user: %s\nSMTP password: %s\nThe password is shown only once. To replace it, run the command with --smtp-user again.\n", name, password)
 	return nil
+}
+
+// printConnected says with which account the mailbox was connected, and what else a shared
+// mailbox needs: neither right to send can be seen without sending.
+func printConnected(e env, s *mailboxes.SignIn) {
+	account := text.Printable(s.Account())
+	if account == "" {
+		fmt.Fprintf(e.stdout, "Connected %s.\n", s.Mailbox())
+	} else {
+		fmt.Fprintf(e.stdout, "Connected %s, with the account %s.\n", s.Mailbox(), account)
+	}
+	if s.Shared() {
+		fmt.Fprintf(e.stdout, "Mail is refused unless the account also has Send As in Exchange:\n    Add-RecipientPermission %s -Trustee %s -AccessRights SendAs\n"+
+			"Attached files of 3 MB or more cannot be sent from a shared mailbox.\n", s.Mailbox(), cmp.Or(account, "ACCOUNT"))
+	}
 }
 
 // connectHint returns what the operator can do about an error, or nothing.
@@ -120,13 +141,13 @@ func listMailboxes(ctx context.Context, e env, k *mailboxes.Connector, asJSON bo
 		return nil
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CONNECTION\tMAILBOX\tSINCE\tRENEWED\tSMTP USER\tSTATE")
+	fmt.Fprintln(w, "CONNECTION\tMAILBOX\tACCOUNT\tSINCE\tRENEWED\tSMTP USER\tSTATE")
 	for _, m := range all {
 		state := "connected"
 		if m.Refused != "" {
 			state = "to be connected again: " + text.Printable(m.Refused)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Connection, m.Address, m.Connected.Format(time.RFC3339), m.Renewed.Format(time.RFC3339), m.User, state)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Connection, m.Address, text.Printable(cmp.Or(m.Account, m.Address)), m.Connected.Format(time.RFC3339), m.Renewed.Format(time.RFC3339), m.User, state)
 	}
 	return w.Flush()
 }

@@ -24,6 +24,8 @@ func simulateCommand(e env, args []string) int {
 	fs.DurationVar(&o.SendDelay, "send-delay", 0, "`time` from the answer to send until the item is in Sent Items (default 200ms)")
 	fs.BoolVar(&o.RequireContract, "strict", false, "record requests that lack what graphrelay always sends (see /_simulator/violations)")
 	fs.Func("world", "`NAME=VALUE` in which the tenant differs from the usual one, such as filterLag=4s; may be repeated (names: docs/graph.md)", o.World.Set)
+	fs.Func("full-access", "`MAILBOX:ACCOUNT` that may use the mailbox of another; may be repeated", pairs(&o.FullAccess, false))
+	fs.Func("send-as", "`ADDRESS:ACCOUNT` that may send as an address that is not its own; may be repeated; without any, all may", pairs(&o.SendAs, true))
 	roles := fs.String("roles", "Mail.ReadWrite,Mail.Send", "application `permissions` of the tokens, separated by commas")
 	quiet := fs.Bool("quiet", false, "do not log each call")
 	if status, ok := noOperands(e, fs, args); !ok {
@@ -56,4 +58,23 @@ func simulate(ctx context.Context, e env, address string, o simulator.Options) e
 		return err
 	}
 	return nil
+}
+
+// pairs returns a flag's function that adds "ONE:OTHER" to a map of lists: under the other
+// if byOther is set, under the one otherwise.
+func pairs(to *map[string][]string, byOther bool) func(string) error {
+	return func(text string) error {
+		one, other, ok := strings.Cut(strings.ToLower(text), ":")
+		if !ok {
+			return errors.New("write two addresses with a colon between them")
+		}
+		if byOther {
+			one, other = other, one
+		}
+		if *to == nil {
+			*to = map[string][]string{}
+		}
+		(*to)[one] = append((*to)[one], other)
+		return nil
+	}
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 
 	"graphrelay/graph"
 )
@@ -31,6 +34,36 @@ type Delegated struct {
 	App
 	Secret string // client secret; empty: a public client
 	Tokens RefreshTokens
+	// Shared asks to use also mailboxes of others in which the one who signs in has rights
+	// (outlook-send-mail-from-other-user). It concerns sign-ins, not the tokens that follow.
+	Shared bool
+}
+
+// sharedSuffix marks the permissions for mailboxes of others (permissions-reference).
+const sharedSuffix = ".Shared"
+
+// scopes returns the permissions that a sign-in has to bring. Mail.ReadWrite does not
+// include sending.
+func (d Delegated) scopes() []string {
+	if d.Shared {
+		return []string{"Mail.ReadWrite" + sharedSuffix, "Mail.Send" + sharedSuffix}
+	}
+	return []string{"Mail.ReadWrite", "Mail.Send"}
+}
+
+// requested returns the scope parameter of a sign-in. offline_access asks for a refresh
+// token.
+func (d Delegated) requested() []string {
+	own := d
+	own.Shared = false
+	list := own.scopes()
+	if d.Shared {
+		list = append(list, d.scopes()...)
+	}
+	for i, name := range list {
+		list[i] = d.GraphURL + "/" + name
+	}
+	return append(list, "offline_access")
 }
 
 // PerMailbox implements graph.SignIn.
@@ -44,8 +77,7 @@ func (d Delegated) config(redirect string) *oauth2.Config {
 			AuthURL: d.endpoint("authorize"), DeviceAuthURL: d.endpoint("devicecode"), TokenURL: d.TokenURL(),
 			AuthStyle: oauth2.AuthStyleInParams,
 		},
-		// Mail.ReadWrite does not include sending. offline_access asks for a refresh token.
-		Scopes: []string{d.GraphURL + "/Mail.ReadWrite", d.GraphURL + "/Mail.Send", "offline_access"},
+		Scopes: d.requested(),
 	}
 }
 
@@ -114,7 +146,7 @@ func (d Delegated) WaitForDevice(ctx context.Context, code *oauth2.DeviceAuthRes
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		err = &oauth2.RetrieveError{ErrorCode: "expired_token", ErrorDescription: "nobody signed in with the code in time"}
 	}
-	return requireRefreshToken(token, redactError(err, d.Secret, code.DeviceCode))
+	return d.complete(token, redactError(err, d.Secret, code.DeviceCode))
 }
 
 // AuthURL returns the URL at which the owner signs in with a browser, which Entra then
@@ -131,18 +163,51 @@ func (d Delegated) AuthURL(redirect, state, verifier, hint string) string {
 // Exchange redeems the code that the browser brought to redirect.
 func (d Delegated) Exchange(ctx context.Context, redirect, code, verifier string) (*oauth2.Token, error) {
 	token, err := d.config(redirect).Exchange(ctx, code, oauth2.VerifierOption(verifier))
-	return requireRefreshToken(token, redactError(err, d.Secret, code, verifier))
+	return d.complete(token, redactError(err, d.Secret, code, verifier))
 }
 
-// requireRefreshToken returns an error if the token comes without a refresh token.
-func requireRefreshToken(token *oauth2.Token, err error) (*oauth2.Token, error) {
-	if err == nil && token.RefreshToken == "" {
-		err = errors.New("no refresh token came from Entra; grant the application the permission offline_access")
+// Widen requests, with the refresh token of a sign-in, a token with the scopes of d. Entra
+// issues it only if the user or an administrator has agreed to them before.
+func (d Delegated) Widen(ctx context.Context, signedIn *oauth2.Token) (*oauth2.Token, error) {
+	request := clientcredentials.Config{ // a token request without interaction, with the fields of RFC 6749 section 6
+		ClientID: d.ClientID, ClientSecret: d.Secret, TokenURL: d.TokenURL(), Scopes: d.requested(), AuthStyle: oauth2.AuthStyleInParams,
+		EndpointParams: url.Values{"grant_type": {"refresh_token"}, "refresh_token": {signedIn.RefreshToken}},
 	}
+	token, err := request.Token(ctx)
+	return d.complete(token, redactError(err, d.Secret, signedIn.RefreshToken))
+}
+
+// complete returns an error if the token of a sign-in has no refresh token, or lacks a
+// permission. Without the field scope it has what was asked for (RFC 6749 section 5.1).
+func (d Delegated) complete(token *oauth2.Token, err error) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
+	if token.RefreshToken == "" {
+		return nil, errors.New("no refresh token came from Entra; grant the application the permission offline_access")
+	}
+	granted, _ := token.Extra("scope").(string)
+	if lacking := d.lacking(granted); len(lacking) > 0 {
+		return nil, fmt.Errorf("the token that Entra issued lacks %[1]s; add %[1]s to the delegated permissions of the application in the Entra admin center, and agree when you sign in",
+			strings.Join(lacking, " and "))
+	}
 	return token, nil
+}
+
+// lacking returns the permissions that a sign-in has to bring and that the scope parameter
+// of its token does not name, each with or without the Graph that it is for. A permission
+// for mailboxes of others includes the signer's own.
+func (d Delegated) lacking(granted string) (lacking []string) {
+	fields := strings.Fields(granted)
+	for _, name := range d.scopes() {
+		if len(fields) > 0 && !slices.ContainsFunc(fields, func(f string) bool {
+			f = f[strings.LastIndexByte(f, '/')+1:]
+			return strings.EqualFold(f, name) || strings.EqualFold(f, name+sharedSuffix)
+		}) {
+			lacking = append(lacking, name)
+		}
+	}
+	return lacking
 }
 
 // PassThroughToken signs in with an access token that an SMTP client has presented. There

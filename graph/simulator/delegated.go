@@ -92,7 +92,7 @@ func (c *call) delegated(tenant string, form url.Values) (response, *oauthError)
 	case grantCode:
 		agreed, err = c.sim.redeemCode(app, form)
 	default:
-		agreed, err = c.sim.redeemRefresh(app, form)
+		agreed, err = c.redeemRefresh(app, form)
 	}
 	if err != nil {
 		return response{}, err
@@ -163,8 +163,11 @@ func (s *Simulator) redeemCode(app App, form url.Values) (*consent, *oauthError)
 	return &code.consent, nil
 }
 
-// redeemRefresh returns the consent for a refresh token. The caller holds s.mu.
-func (s *Simulator) redeemRefresh(app App, form url.Values) (*consent, *oauthError) {
+// redeemRefresh returns the consent for a refresh token. It is for other scopes if the request
+// names them, as far as the owner or an administrator has agreed to them. The caller holds
+// s.mu.
+func (c *call) redeemRefresh(app App, form url.Values) (*consent, *oauthError) {
+	s := c.sim
 	r := s.grants.refresh[form.Get("refresh_token")]
 	switch {
 	case r == nil || r.app.ClientID != app.ClientID || r.app.Tenant != app.Tenant:
@@ -174,8 +177,21 @@ func (s *Simulator) redeemRefresh(app App, form url.Values) (*consent, *oauthErr
 	case r.rotated && s.options.RevokeRotated:
 		return nil, invalidGrant(70000, "The provided value for the input parameter 'refresh_token' is not valid: a newer one was given.")
 	}
+	agreed := r.consent
+	if scope := form.Get("scope"); scope != "" {
+		scopes, offline, err := c.parseScopes(scope)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range scopes {
+			if !slices.Contains(agreed.scopes, name) && !slices.Contains(app.AdminConsent, name) {
+				return nil, invalidGrant(65001, "The user or administrator has not consented to use the application with the scope "+name+".")
+			}
+		}
+		agreed = &consent{app: agreed.app, user: agreed.user, scopes: scopes, offline: offline}
+	}
 	r.rotated = true
-	return r.consent, nil
+	return agreed, nil
 }
 
 // grantDelegated returns an access token for the owner's mailbox, and the next refresh
@@ -183,9 +199,9 @@ func (s *Simulator) redeemRefresh(app App, form url.Values) (*consent, *oauthErr
 func (s *Simulator) grantDelegated(agreed *consent) response {
 	life := s.options.TokenLifetime
 	app := agreed.app
-	app.Roles = agreed.scopes
+	app.Roles = slices.DeleteFunc(slices.Clone(agreed.scopes), func(name string) bool { return slices.Contains(app.DeniedScopes, name) })
 	body := map[string]any{
-		"token_type": "Bearer", "scope": strings.Join(agreed.scopes, " "),
+		"token_type": "Bearer", "scope": strings.Join(app.Roles, " "),
 		"expires_in": int(life.Seconds()), "ext_expires_in": int(life.Seconds()),
 		"access_token": s.issueLocked(app, agreed.user, life),
 	}

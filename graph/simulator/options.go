@@ -26,7 +26,8 @@ type Options struct {
 
 	// SendAs maps each mailbox (lower case) to the other addresses that it may send as. If
 	// it is nil, a mailbox may send as any address that exists. An empty map allows no
-	// address but the mailbox's own.
+	// address but the mailbox's own. In another one's mailbox, the rights are those of the
+	// owner who signed in.
 	SendAs map[string][]string
 
 	// FullAccess maps each mailbox (lower case) to the addresses of other users who may use it.
@@ -76,6 +77,11 @@ type App struct {
 	// Federated are the identities of other issuers that may sign in as the application.
 	Federated []Federated
 
+	// AdminConsent are the delegated permissions to which an administrator has agreed for all
+	// users. Other ones need the sign-in page, where whoever signs in agrees to all.
+	AdminConsent []string
+	// DeniedScopes are delegated permissions that Entra leaves out of the tokens.
+	DeniedScopes []string
 	// Confidential requires the secret also where an owner signs in.
 	Confidential bool
 	// RedirectURIs are the registered redirect URIs; nil allows any.

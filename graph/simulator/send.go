@@ -23,7 +23,7 @@ func (c *call) send() (response, error) {
 		if i.Submitted { // which code Graph uses is not known [assumed]
 			return badRequest("ErrorInvalidRequest", "The message was submitted before.")
 		}
-		if err := c.sim.checkSendable(i); err != nil {
+		if err := c.sim.checkSendable(i, c.sender()); err != nil {
 			return err
 		}
 		c.sim.submit(i, c.app)
@@ -54,7 +54,7 @@ func (c *call) sendMail() (response, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i.Mailbox = c.mailbox
-	if err := s.checkSendable(i); err != nil {
+	if err := s.checkSendable(i, c.sender()); err != nil {
 		return response{}, err
 	}
 	if err := c.store(i, contents); err != nil {
@@ -93,8 +93,18 @@ func (c *call) readSendMail() (*item, [][]byte, error) {
 	return i, contents, nil
 }
 
-// checkSendable refuses an item that Exchange refuses to send. The caller holds s.mu.
-func (s *Simulator) checkSendable(i *item) error {
+// sender returns the mailbox whose right to send as the address in From counts: that of the
+// owner who signed in, or the mailbox of the call for an application.
+func (c *call) sender() string {
+	if c.user != "" {
+		return c.user
+	}
+	return c.mailbox
+}
+
+// checkSendable refuses an item that Exchange refuses to send for the sender. The caller
+// holds s.mu.
+func (s *Simulator) checkSendable(i *item, sender string) error {
 	recipients := i.Recipients()
 	if len(recipients) == 0 || i.emptyGroup {
 		return badRequest("ErrorInvalidRecipients",
@@ -108,8 +118,12 @@ func (s *Simulator) checkSendable(i *item) error {
 	if err := s.world().checkResolved(recipients); err != nil {
 		return err
 	}
-	for _, sender := range []*Address{i.From, i.Sender} {
-		if sender != nil && !s.maySendAs(i.Mailbox, strings.ToLower(sender.Address)) {
+	from := i.Mailbox
+	if i.From != nil {
+		from = i.From.Address
+	}
+	for _, shown := range []*Address{{Address: from}, i.Sender} {
+		if shown != nil && !s.maySendAs(sender, strings.ToLower(shown.Address)) {
 			return refuse(http.StatusForbidden, "ErrorSendAsDenied",
 				"The user account which was used to submit this request does not have the right to send mail on behalf of the specified sending account., Cannot submit message.")
 		}

@@ -25,6 +25,11 @@ import (
 type SignIn interface {
 	// Mailbox returns the address of the mailbox.
 	Mailbox() string
+	// Shared reports whether the mailbox is another one's than the account's that signs in.
+	Shared() bool
+	// Account returns the account that signed in, if it has another name than the mailbox
+	// and is known.
+	Account() string
 	// AuthURL returns the page at which the browser signs in. The browser comes back to
 	// redirect with state and a code. verifier is that of PKCE (RFC 7636).
 	AuthURL(redirect, state, verifier string) string
@@ -42,7 +47,7 @@ type ConnectPage struct {
 	Logins      []string // their sign-in pages: scheme and host
 	BaseURL     string   // the address at which browsers reach the page, without /connect
 	Submission  []string // server settings for a mail program, as text for people
-	Begin       func(connection, mailbox string) (SignIn, error)
+	Begin       func(connection, mailbox string, shared bool) (SignIn, error)
 	Connected   func() // called after a mailbox was connected; may be nil
 	Log         *slog.Logger
 
@@ -82,6 +87,8 @@ var connectTemplate = template.Must(template.New("connect").Parse(connectSource)
 type connectView struct {
 	Connections               []string
 	Mailbox, Error            string
+	Shared                    bool
+	Account                   string
 	Connected, User, Password string
 	Submission                []string
 }
@@ -137,16 +144,16 @@ func (p *ConnectPage) form(w http.ResponseWriter, r *http.Request) {
 
 // begin redirects the owner's browser to Entra.
 func (p *ConnectPage) begin(w http.ResponseWriter, r *http.Request) {
-	mailbox := r.FormValue("mailbox")
-	s, err := p.Begin(r.FormValue("connection"), mailbox)
+	mailbox, shared := r.FormValue("mailbox"), r.FormValue("shared") != ""
+	s, err := p.Begin(r.FormValue("connection"), mailbox, shared)
 	if err != nil {
-		p.show(w, http.StatusBadRequest, connectView{Mailbox: mailbox, Error: err.Error()})
+		p.show(w, http.StatusBadRequest, connectView{Mailbox: mailbox, Shared: shared, Error: err.Error()})
 		return
 	}
 	state := rand.Text()
 	next := &pendingSignIn{SignIn: s, browser: rand.Text(), verifier: oauth2.GenerateVerifier(), user: r.FormValue("user") != "", until: time.Now().Add(signInTime)}
 	if !p.remember(state, next) {
-		p.show(w, http.StatusServiceUnavailable, connectView{Mailbox: mailbox, Error: "Too many sign-ins are in progress. Try again in a few minutes."})
+		p.show(w, http.StatusServiceUnavailable, connectView{Mailbox: mailbox, Shared: shared, Error: "Too many sign-ins are in progress. Try again in a few minutes."})
 		return
 	}
 	http.SetCookie(w, &http.Cookie{Name: browserName, Value: next.browser, Path: "/connect", MaxAge: int(signInTime.Seconds()),
@@ -185,7 +192,7 @@ func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 		p.show(w, http.StatusBadRequest, connectView{Error: "This sign-in was not started in this browser, or it took too long. Please start again."})
 		return
 	}
-	view := connectView{Mailbox: s.Mailbox()}
+	view := connectView{Mailbox: s.Mailbox(), Shared: s.Shared()}
 	if e := r.FormValue("error"); e != "" {
 		view.Error = fmt.Sprintf("Microsoft did not sign you in (%s). %s", e, r.FormValue("error_description"))
 		p.show(w, http.StatusBadRequest, view)
@@ -204,7 +211,7 @@ func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 		p.show(w, http.StatusBadRequest, view)
 		return
 	}
-	view.Connected, view.Submission = s.Mailbox(), p.Submission
+	view.Connected, view.Account, view.Shared, view.Submission = s.Mailbox(), s.Account(), s.Shared(), p.Submission
 	p.show(w, http.StatusOK, view)
 }
 

@@ -1,9 +1,12 @@
 package connection
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+
+	"graphrelay/internal/text"
 )
 
 // claims are what a token for Graph says of itself. They are not verified: to a
@@ -13,6 +16,17 @@ type claims struct {
 	Roles []string `json:"roles"`
 	Scope string   `json:"scp"`
 	UPN   string   `json:"upn"`
+	Name  string   `json:"preferred_username"` // of tokens that have no UPN (access-token-claims-reference)
+}
+
+// maxAccount is more than a user principal name may have.
+const maxAccount = 200
+
+// Account returns the name of the account that a token was issued for, or "" if the token
+// does not tell. It is for people to read.
+func Account(token string) string {
+	c := claimsOf(token)
+	return text.Shorten(text.OneLine(cmp.Or(c.UPN, c.Name)), maxAccount)
 }
 
 // claimsOf returns the zero claims for a token that cannot be read.

@@ -13,6 +13,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
+	"graphrelay/internal/text"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
 	"graphrelay/relay/smtpd"
@@ -44,18 +45,21 @@ func delegated(cfg *config.Config) (names []string) {
 	return names
 }
 
-// SignIn is one owner's sign-in for a mailbox, not yet complete.
+// SignIn is a sign-in for a mailbox, by its owner or, if it is a shared one, by somebody
+// with rights in it.
 type SignIn struct {
 	connector  *Connector
 	connection config.Connection
 	mailbox    string
 	delegated  entra.Delegated
 	client     *graph.Client
+	account    string // that signed in; empty: not yet, or the token does not tell
 }
 
 // Begin begins a sign-in for a mailbox. connectionName may be empty: then it is the
-// connection of the mailbox's domain, or the only one.
-func (k *Connector) Begin(connectionName, mailbox string) (*SignIn, error) {
+// connection of the mailbox's domain, or the only one. shared says that whoever signs in is
+// not the mailbox's owner, and has to agree to more.
+func (k *Connector) Begin(connectionName, mailbox string, shared bool) (*SignIn, error) {
 	mailbox = strings.ToLower(strings.TrimSpace(mailbox))
 	if !smtpd.ValidAddress(mailbox) {
 		return nil, errors.New("that is no mail address; write one such as anna@contoso.test")
@@ -68,15 +72,25 @@ func (k *Connector) Begin(connectionName, mailbox string) (*SignIn, error) {
 	if c == nil || c.SignIn != config.SignInDelegated {
 		return nil, fmt.Errorf("say which connection with sign_in: delegated it is for; there are: %s", strings.Join(names, ", "))
 	}
-	return &SignIn{
-		connector: k, connection: *c, mailbox: mailbox,
-		delegated: connection.Delegated(*c, nil),
-		client:    connection.NewClient(k.cfg, *c, connection.Delegated(*c, nil), nil),
-	}, nil
+	d := connection.Delegated(*c, nil)
+	d.Shared = shared
+	return &SignIn{connector: k, connection: *c, mailbox: mailbox, delegated: d, client: connection.NewClient(k.cfg, *c, d, nil)}, nil
 }
 
 // Mailbox returns the address of the mailbox that is connected, in lower case.
 func (s *SignIn) Mailbox() string { return s.mailbox }
+
+// Shared reports whether the mailbox is another one's than the account's that signs in.
+func (s *SignIn) Shared() bool { return s.delegated.Shared }
+
+// Account returns the account that signed in, if that has another name than the mailbox and
+// its token tells.
+func (s *SignIn) Account() string {
+	if strings.EqualFold(s.account, s.mailbox) {
+		return ""
+	}
+	return s.account
+}
 
 // DeviceCode begins the sign-in with a device code (RFC 8628), to be entered on any device.
 func (s *SignIn) DeviceCode(ctx context.Context) (*oauth2.DeviceAuthResponse, error) {
@@ -93,7 +107,11 @@ func (s *SignIn) WaitForDevice(ctx context.Context, code *oauth2.DeviceAuthRespo
 // AuthURL returns the address at which a browser signs in. The browser comes back to
 // redirect with state and a code.
 func (s *SignIn) AuthURL(redirect, state, verifier string) string {
-	return s.delegated.AuthURL(redirect, state, verifier, s.mailbox)
+	hint := s.mailbox
+	if s.Shared() { // which nobody can sign in as
+		hint = ""
+	}
+	return s.delegated.AuthURL(redirect, state, verifier, hint)
 }
 
 // Exchange completes what AuthURL began.
@@ -110,27 +128,54 @@ func (s *SignIn) failed(err error) error {
 }
 
 // keep stores the token only if Graph lets it open the mailbox: the address may be another
-// person's.
+// person's. One that opens only its owner's mailbox is tried with the scopes for shared ones
+// too, if they were agreed to before.
 func (s *SignIn) keep(ctx context.Context, token *oauth2.Token, err error) error {
 	if err != nil {
 		return s.failed(err)
 	}
-	probe := connection.NewClient(s.connector.cfg, s.connection, entra.StaticToken{Value: token}, nil)
-	defer probe.Close()
 	defer s.client.Close()
-	_, err = probe.Mailbox(s.mailbox).Probe(ctx)
-	var e *graph.Error
-	if errors.As(err, &e) && e.Class != graph.ClassTemporary && e.Class != graph.ClassConnection {
-		return fmt.Errorf("the account that signed in may not use the mailbox %s; sign in as its owner, and see that the application has Mail.ReadWrite and Mail.Send: %w", s.mailbox, err)
+	s.account = connection.Account(token.AccessToken)
+	err = s.probe(ctx, token)
+	if graph.AccessDenied(err) && !s.Shared() {
+		wider := s.delegated
+		wider.Shared = true
+		if t, failed := wider.Widen(s.client.WithHTTPClient(ctx), token); failed == nil && s.probe(ctx, t) == nil {
+			s.delegated, token, err = wider, t, nil
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("cannot see whether the account may use the mailbox %s; try again: %w", s.mailbox, err)
+		return s.refusal(err)
 	}
-	if err := s.connector.store.Connect(ctx, s.connection.Name, s.mailbox, token.RefreshToken); err != nil {
+	if err := s.connector.store.Connect(ctx, s.connection.Name, s.mailbox, s.Account(), token.RefreshToken); err != nil {
 		return fmt.Errorf("store the sign-in: %w", err)
 	}
-	s.connector.log.Info("mailbox connected", "connection", s.connection.Name, "mailbox", s.mailbox)
+	s.connector.log.Info("mailbox connected", "connection", s.connection.Name, "mailbox", s.mailbox, "account", s.account, "shared", s.Shared())
 	return nil
+}
+
+// probe looks into the mailbox with a token.
+func (s *SignIn) probe(ctx context.Context, token *oauth2.Token) error {
+	client := connection.NewClient(s.connector.cfg, s.connection, entra.StaticToken{Value: token}, nil)
+	defer client.Close()
+	_, err := client.Mailbox(s.mailbox).Probe(ctx)
+	return err
+}
+
+// refusal explains why the mailbox is not connected, after the account signed in.
+func (s *SignIn) refusal(err error) error {
+	account := "the account that signed in"
+	if s.account != "" {
+		account = "the account " + text.Printable(s.account)
+	}
+	var e *graph.Error
+	switch {
+	case !errors.As(err, &e) || e.Class == graph.ClassTemporary || e.Class == graph.ClassConnection:
+		return fmt.Errorf("cannot see whether %s may use the mailbox %s; try again: %w", account, s.mailbox, err)
+	case s.Shared():
+		return fmt.Errorf("%s may not use the mailbox %s; give it Full Access and Send As in Exchange (Add-MailboxPermission, Add-RecipientPermission), which can take an hour to work, and sign in again: %w", account, s.mailbox, err)
+	}
+	return fmt.Errorf("%s may not use the mailbox %s; sign in as its owner, or, if it is a shared mailbox in which the account has Full Access, connect it as one: --shared on the command line, or the box on the page: %w", account, s.mailbox, err)
 }
 
 // MakeUser makes the SMTP user that may send from the connected mailbox and nothing else,

@@ -30,7 +30,8 @@ const DatabaseName = "mailboxes.db"
 // Mailbox is one whose owner has signed in.
 type Mailbox struct {
 	Connection string    `json:"connection"`
-	Address    string    `json:"mailbox"` // in lower case
+	Address    string    `json:"mailbox"`          // in lower case
+	Account    string    `json:"account,omitzero"` // that signed in, if it has another name
 	Connected  time.Time `json:"connected"`
 	Renewed    time.Time `json:"renewed"`          // when the newest refresh token came
 	Refused    string    `json:"refused,omitzero"` // why its owner has to connect it again
@@ -57,6 +58,7 @@ CREATE TABLE IF NOT EXISTS mailbox (
 	refused    TEXT NOT NULL DEFAULT '',
 	user       TEXT NOT NULL DEFAULT '',
 	hash       TEXT NOT NULL DEFAULT '',
+	account    TEXT NOT NULL DEFAULT '',
 	PRIMARY KEY (connection, address)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS mailbox_user ON mailbox(user) WHERE user <> '';`
@@ -82,6 +84,9 @@ func Open(ctx context.Context, dir string, keys *Keys, log *slog.Logger) (*Store
 	s := &Store{db: db, keys: keys, log: log}
 	_, err = db.ExecContext(ctx, schema)
 	if err == nil {
+		err = s.addAccount(ctx)
+	}
+	if err == nil {
 		err = s.reseal(ctx)
 	}
 	if err != nil {
@@ -93,6 +98,24 @@ func Open(ctx context.Context, dir string, keys *Keys, log *slog.Logger) (*Store
 
 // Close closes the database.
 func (s *Store) Close() error { return s.db.Close() }
+
+// addAccount adds the column account to a database from before there was one.
+func (s *Store) addAccount(ctx context.Context) error {
+	tx, err := s.db.BeginTx(ctx, nil) // immediate: another process may be about to do the same
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	var there bool
+	err = tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM pragma_table_info('mailbox') WHERE name = 'account'`).Scan(&there)
+	if err == nil && !there {
+		_, err = tx.ExecContext(ctx, `ALTER TABLE mailbox ADD COLUMN account TEXT NOT NULL DEFAULT ''`)
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Commit()
+}
 
 // reseal goes over to the first key. A token that no key opens is refused from then on:
 // its mailbox has to be connected again.
@@ -140,14 +163,16 @@ func (s *Store) reseal(ctx context.Context) error {
 	return tx.Commit()
 }
 
-// Connect stores what an owner has agreed to, in place of what was there before. The SMTP
-// user of the mailbox stays.
-func (s *Store) Connect(ctx context.Context, connection, address, token string) error {
+// Connect stores what an owner has agreed to, in place of what was there before. account is
+// the name of the account that signed in, if it is another than the address. The SMTP user
+// of the mailbox stays.
+func (s *Store) Connect(ctx context.Context, connection, address, account, token string) error {
 	address = strings.ToLower(address)
 	now := time.Now().Unix()
-	_, err := s.db.ExecContext(ctx, `INSERT INTO mailbox (connection, address, token, version, connected, renewed) VALUES (?, ?, ?, 1, ?, ?)
-		ON CONFLICT DO UPDATE SET token = excluded.token, version = version + 1, connected = excluded.connected, renewed = excluded.renewed, refused = ''`,
-		connection, address, s.keys.seal(token, connection, address), now, now)
+	_, err := s.db.ExecContext(ctx, `INSERT INTO mailbox (connection, address, account, token, version, connected, renewed) VALUES (?, ?, ?, ?, 1, ?, ?)
+		ON CONFLICT DO UPDATE SET account = excluded.account, token = excluded.token, version = version + 1,
+			connected = excluded.connected, renewed = excluded.renewed, refused = ''`,
+		connection, address, account, s.keys.seal(token, connection, address), now, now)
 	return err
 }
 
@@ -177,7 +202,7 @@ func (s *Store) change(ctx context.Context, statement string, args ...any) error
 	return nil
 }
 
-const columns = `connection, address, connected, renewed, refused, user, hash`
+const columns = `connection, address, account, connected, renewed, refused, user, hash`
 
 // List returns all mailboxes in order.
 func (s *Store) List(ctx context.Context) ([]Mailbox, error) {
@@ -220,7 +245,7 @@ func (s *Store) one(ctx context.Context, where string, args ...any) (Mailbox, er
 
 func scan(row interface{ Scan(...any) error }) (m Mailbox, err error) {
 	var connected, renewed int64
-	err = row.Scan(&m.Connection, &m.Address, &connected, &renewed, &m.Refused, &m.User, &m.Hash)
+	err = row.Scan(&m.Connection, &m.Address, &m.Account, &connected, &renewed, &m.Refused, &m.User, &m.Hash)
 	m.Connected, m.Renewed = time.Unix(connected, 0), time.Unix(renewed, 0)
 	return m, err
 }

@@ -53,7 +53,7 @@ func TestTokens(t *testing.T) {
 	if _, _, err := tokens.RefreshToken(ctx, "a@contoso.test"); !errors.Is(err, graph.ErrNotConnected) {
 		t.Errorf("not connected: %v", err)
 	}
-	if err := s.Connect(ctx, "crm", "A@contoso.test", "first"); err != nil {
+	if err := s.Connect(ctx, "crm", "A@contoso.test", "", "first"); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := s.Of("other").RefreshToken(ctx, "a@contoso.test"); !errors.Is(err, graph.ErrNotConnected) {
@@ -80,7 +80,7 @@ func TestTokens(t *testing.T) {
 	if err := s.SetUser(ctx, "crm", "a@contoso.test", "anna", "hash"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Connect(ctx, "crm", "a@contoso.test", "third"); err != nil {
+	if err := s.Connect(ctx, "crm", "a@contoso.test", "", "third"); err != nil {
 		t.Fatal(err)
 	}
 	if got := tokenOf(t, s, "a@contoso.test"); got != "third" {
@@ -95,7 +95,7 @@ func TestUsers(t *testing.T) {
 	ctx := t.Context()
 	s, _ := open(t, t.TempDir(), newKey())
 	for _, address := range []string{"a@contoso.test", "b@contoso.test"} {
-		if err := s.Connect(ctx, "crm", address, "token"); err != nil {
+		if err := s.Connect(ctx, "crm", address, "", "token"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -128,7 +128,7 @@ func TestKeyRotation(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()
 	first, second := newKey(), newKey()
 	s, _ := open(t, dir, first)
-	if err := s.Connect(ctx, "crm", "a@contoso.test", "the-token"); err != nil {
+	if err := s.Connect(ctx, "crm", "a@contoso.test", "", "the-token"); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.Close()
@@ -154,7 +154,7 @@ func TestTokensAreSealed(t *testing.T) {
 	s, _ := open(t, dir, newKey())
 	const secret = "0.AXoA-a-very-secret-refresh-token"
 	for _, address := range []string{"a@contoso.test", "b@contoso.test"} {
-		if err := s.Connect(ctx, "crm", address, secret+address); err != nil {
+		if err := s.Connect(ctx, "crm", address, "", secret+address); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -176,5 +176,25 @@ func TestTokensAreSealed(t *testing.T) {
 	}
 	if token, _, err := s.Of("crm").RefreshToken(ctx, "a@contoso.test"); !errors.Is(err, graph.ErrNotConnected) {
 		t.Errorf("got %q, %v", token, err)
+	}
+}
+
+// A database from before accounts were kept is used on.
+func TestDatabaseWithoutAccounts(t *testing.T) {
+	dir, key := t.TempDir(), newKey()
+	s, _ := open(t, dir, key)
+	if err := s.Connect(t.Context(), "crm", "a@contoso.test", "", "token"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.ExecContext(t.Context(), "ALTER TABLE mailbox DROP COLUMN account"); err != nil {
+		t.Fatal(err)
+	}
+	s, _ = open(t, dir, key)
+	if err := s.Connect(t.Context(), "crm", "b@contoso.test", "anna@contoso.test", "token"); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.List(t.Context())
+	if err != nil || len(list) != 2 || list[0].Account != "" || list[1].Account != "anna@contoso.test" {
+		t.Errorf("%v, %v", list, err)
 	}
 }

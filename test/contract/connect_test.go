@@ -69,3 +69,40 @@ func TestConnectCommand(t *testing.T) {
 		t.Errorf("disconnect twice: status %d\n%s", got.Status, got.Stderr)
 	}
 }
+
+// Somebody with rights in a shared mailbox connects it, and learns at each step what is
+// missing.
+func TestConnectShared(t *testing.T) {
+	t.Parallel()
+	sim := harness.ServeSim(t, simulator.Options{DeviceInterval: time.Second,
+		World:      simulator.World{SharedScopes: true, SendAsOnly: true},
+		FullAccess: map[string][]string{"team@contoso.test": {"bob@contoso.test"}, "press@contoso.test": {"bob@contoso.test"}},
+		SendAs:     map[string][]string{"bob@contoso.test": {"team@contoso.test"}}})
+	r := harness.StartOwners(t, sim)
+	if got := r.Connect(t, "team@contoso.test", "bob@contoso.test"); got.Status != 1 || !strings.Contains(got.Stdout, "connect it as one: --shared") {
+		t.Errorf("as an owner: status %d\n%s", got.Status, got.Stdout)
+	}
+	connect := func(mailbox string) (password string) {
+		t.Helper()
+		got := r.Connect(t, mailbox, "bob@contoso.test", "--shared")
+		found := harness.SMTPPassword.FindStringSubmatch(got.Stdout)
+		for _, want := range []string{"sign in with an account that has Full Access", "Connected " + mailbox + ", with the account bob@contoso.test",
+			"Add-RecipientPermission " + mailbox + " -Trustee bob@contoso.test -AccessRights SendAs", "3 MB"} {
+			if got.Status != 0 || found == nil || !strings.Contains(got.Stdout, want) {
+				t.Fatalf("status %d, no %q in\n%s", got.Status, want, got.Stdout)
+			}
+		}
+		return found[1]
+	}
+	submitAs(t, r, "team@contoso.test", connect("team@contoso.test"), "first")
+	sim.Sent(t, "team@contoso.test", "first")
+	if list := harness.Command(t, "", "connect", "--list", "--config", r.Config); !strings.Contains(list.Stdout, "bob@contoso.test") {
+		t.Errorf("list:\n%s%s", list.Stdout, list.Stderr)
+	}
+	submitAs(t, r, "press@contoso.test", connect("press@contoso.test"), "second")
+	const want = "press@contoso.test was connected with an account that may not send as it; grant that account Send As"
+	harness.WaitFor(t, "a failed message", func() bool {
+		list := harness.Command(t, "", "queue", "list", "--state", "failed", "--json", "--config", r.Config)
+		return strings.Contains(list.Stdout, want)
+	})
+}

@@ -41,10 +41,11 @@ func NewTokenKey() string {
 
 var userCode = regexp.MustCompile(`open (\S+), enter the code (\S+) and`)
 
-// Connect runs graphrelay connect for a mailbox, and signs in as the account.
-func (r *Relay) Connect(t *testing.T, mailbox, account string) Result {
+// Connect runs graphrelay connect for a mailbox, with more options, and signs in as the
+// account.
+func (r *Relay) Connect(t *testing.T, mailbox, account string, options ...string) Result {
 	t.Helper()
-	cmd := exec.Command(ProgramPath(t), "connect", mailbox, "--smtp-user", "--config", r.Config)
+	cmd := exec.Command(ProgramPath(t), append([]string{"connect", mailbox, "--smtp-user", "--config", r.Config}, options...)...)
 	p := StartCommand(t, "connect", cmd)
 	var prompt []string
 	WaitFor(t, "a code", func() bool {

@@ -80,11 +80,17 @@ func (r *rig) connector() *mailboxes.Connector {
 	return k
 }
 
-// signIn connects a mailbox in a browser, signed in as an account.
+// signIn connects a mailbox in a browser, signed in as its owner.
 func (r *rig) signIn(k *mailboxes.Connector, mailbox, account string) (*mailboxes.SignIn, error) {
 	r.Helper()
+	return r.signInTo(k, mailbox, account, false)
+}
+
+// signInTo connects a mailbox in a browser, signed in as an account.
+func (r *rig) signInTo(k *mailboxes.Connector, mailbox, account string, shared bool) (*mailboxes.SignIn, error) {
+	r.Helper()
 	const redirect = "http://localhost:9025/connect/callback"
-	s, err := k.Begin("", mailbox)
+	s, err := k.Begin("", mailbox, shared)
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -215,12 +221,89 @@ func TestConnectAnothersMailbox(t *testing.T) {
 		t.Errorf("with full access: %v", err)
 	}
 	for _, bad := range []string{"", "anna", "anna@", "a b@contoso.test", "<script>@contoso.test\r\n"} {
-		if _, err := k.Begin("", bad); err == nil {
+		if _, err := k.Begin("", bad, false); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}
-	if _, err := k.Begin("nothing", "anna@contoso.test"); err == nil {
+	if _, err := k.Begin("nothing", "anna@contoso.test", false); err == nil {
 		t.Error("a connection that does not exist was taken")
+	}
+}
+
+// A shared mailbox needs an account with rights in it that has agreed to the scopes for
+// mailboxes of others. The relay asks for those only if it is told to, or uses them if they
+// were agreed to before.
+func TestConnectSharedMailbox(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		account string
+		shared  bool
+		agreed  []string // by an administrator
+		lost    []string // scopes that Entra leaves out
+		want    string   // error; empty: connected
+	}{
+		{name: "as another without a word", account: "bob@contoso.test", want: "the account bob@contoso.test may not use the mailbox team@contoso.test; sign in as its owner, or, if it is a shared mailbox in which the account has Full Access, connect it as one: --shared"},
+		{name: "as one", account: "bob@contoso.test", shared: true},
+		{name: "agreed to before", account: "bob@contoso.test", agreed: []string{"Mail.ReadWrite.Shared", "Mail.Send.Shared"}},
+		{name: "agreed to in part", account: "bob@contoso.test", agreed: []string{"Mail.ReadWrite.Shared"}, want: "--shared"},
+		{name: "no access", account: "eve@contoso.test", shared: true, want: "the account eve@contoso.test may not use the mailbox team@contoso.test; give it Full Access"},
+		{name: "no access, agreed to before", account: "eve@contoso.test", agreed: []string{"Mail.ReadWrite.Shared", "Mail.Send.Shared"}, want: "may not use"},
+		{name: "scope left out", account: "bob@contoso.test", shared: true, lost: []string{"Mail.Send.Shared"}, want: "lacks Mail.Send.Shared; add Mail.Send.Shared to the delegated permissions"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := startOwners(t, simulator.Options{
+				SendDelay: -1, World: simulator.World{SharedScopes: true, SendAsOnly: true},
+				Apps:       []simulator.App{{AdminConsent: tt.agreed, DeniedScopes: tt.lost}},
+				FullAccess: map[string][]string{"team@contoso.test": {"bob@contoso.test"}},
+				SendAs:     map[string][]string{"bob@contoso.test": {"team@contoso.test"}},
+			})
+			k := r.connector()
+			s, err := r.signInTo(k, "team@contoso.test", tt.account, tt.shared)
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("error %v", err)
+				}
+				if list, err := k.List(t.Context()); err != nil || len(list) > 0 {
+					t.Errorf("stored %v, %v", list, err)
+				}
+				return
+			}
+			if err != nil || !s.Shared() || s.Account() != tt.account {
+				t.Fatalf("shared %v, account %q: %v", s.Shared(), s.Account(), err)
+			}
+			if list, err := k.List(t.Context()); err != nil || len(list) != 1 || list[0].Account != tt.account {
+				t.Errorf("stored %v, %v", list, err)
+			}
+			if err := r.send(nil, "team@contoso.test", "shared"); err != nil {
+				t.Fatal(err)
+			}
+			WaitSent(t, r.sim, 1)
+			if m := r.sim.Sent()[0]; m.Mailbox != "team@contoso.test" || m.From.Address != "team@contoso.test" {
+				t.Errorf("sent from %s by %s", m.From.Address, m.Mailbox)
+			}
+		})
+	}
+}
+
+// The own sign-in asks for nothing in mailboxes of others.
+func TestConnectAsksForNoMore(t *testing.T) {
+	r := startOwners(t, simulator.Options{SendDelay: -1})
+	k := r.connector()
+	for _, shared := range []bool{false, true} {
+		s, err := k.Begin("", "anna@contoso.test", shared)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(s.AuthURL("http://localhost/connect/callback", "s", oauth2.GenerateVerifier()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked := strings.Contains(u.Query().Get("scope"), ".Shared"); asked != shared {
+			t.Errorf("shared %v: scope %s", shared, u.Query().Get("scope"))
+		}
+		if hinted := u.Query().Has("login_hint"); hinted == shared {
+			t.Errorf("shared %v: login_hint %q", shared, u.Query().Get("login_hint"))
+		}
 	}
 }
 
@@ -379,5 +462,29 @@ func TestTokenKeyRotates(t *testing.T) {
 	}
 	if _, err := mailboxes.OpenConnector(context.Background(), &config.Config{}, slog.New(slog.DiscardHandler)); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("without a delegated connection: %v", err)
+	}
+}
+
+// On the page, somebody with rights in a shared mailbox is told to tick the box, and does.
+func TestConnectPageShared(t *testing.T) {
+	r := startOwners(t, simulator.Options{SendDelay: -1, World: simulator.World{SharedScopes: true},
+		FullAccess: map[string][]string{"team@contoso.test": {"bob@contoso.test"}}})
+	connect := func(more url.Values) (int, string) {
+		t.Helper()
+		c := r.browser()
+		more.Set("mailbox", "team@contoso.test")
+		resp, err := c.PostForm(r.cfg.Admin.BaseURL()+"/connect", more)
+		if status, text := page(t, resp, err); status != http.StatusOK {
+			t.Fatalf("%d %s", status, text)
+		}
+		resp, err = c.PostForm(resp.Request.URL.String(), url.Values{"account": {"bob@contoso.test"}})
+		return page(t, resp, err)
+	}
+	if status, text := connect(url.Values{}); status != http.StatusBadRequest || !strings.Contains(text, "or the box on the page") {
+		t.Errorf("without the box: %d\n%s", status, text)
+	}
+	if status, text := connect(url.Values{"shared": {"1"}}); status != http.StatusOK || !strings.Contains(text, "from team@contoso.test, with the account bob@contoso.test") ||
+		!strings.Contains(text, "Send As on this mailbox") {
+		t.Errorf("with the box: %d\n%s", status, text)
 	}
 }
