@@ -23,93 +23,133 @@ type builder struct {
 
 func (b *builder) build(root *part) error {
 	b.texts = map[*part]string{}
-	b.classify(root, hasHTML(root))
+	leaves := appendLeaves(nil, root)
+	b.readBodies(leaves)
 	if b.err != nil {
 		return b.err
+	}
+	for _, p := range leaves {
+		if _, isText := b.texts[p]; !isText && !b.dropsAMP(p) {
+			b.files = append(b.files, p)
+		}
 	}
 	b.linkLocations()
 	b.compose(root)
 	return b.attach()
 }
 
-// classify walks through the parts in order, and reads the bodies and lists the
-// attachments among them. html is whether the message has an HTML body.
-func (b *builder) classify(p *part, html bool) {
-	switch {
-	case len(p.children) > 0 && !p.raw:
-		for _, c := range p.children {
-			b.classify(c, html)
+// appendLeaves appends the parts that are no multiparts, in document order.
+func appendLeaves(all []*part, p *part) []*part {
+	if len(p.children) == 0 || p.raw {
+		return append(all, p)
+	}
+	for _, c := range p.children {
+		all = appendLeaves(all, c)
+	}
+	return all
+}
+
+// readBodies reads the parts that are bodies: texts that are not marked as files and, if
+// there are none, the first text with a name. Some senders name their body.
+func (b *builder) readBodies(leaves []*part) {
+	for _, p := range leaves {
+		if p.isText() && (p.name == "" || p.isRendition()) {
+			b.readBody(p)
 		}
-	case p.isAMP() && html && p.parent != nil && p.parent.mediaType == "multipart/alternative":
-		b.dropped(p.path, "AMP alternative, the HTML body says the same")
-	case !p.isBody() || !b.readBody(p):
-		b.files = append(b.files, p)
+	}
+	if len(b.order) > 0 || len(b.large) > 0 {
+		return
+	}
+	for _, p := range leaves {
+		if p.isText() && p.name != "" && b.readBody(p) {
+			b.mapped(p.path, "text with a file name taken as the body, there is no other")
+			return
+		}
 	}
 }
 
-// hasHTML reports whether p or a part in it is an HTML body.
-func hasHTML(p *part) bool {
-	if p.isBody() && p.mediaType == "text/html" {
-		return true
+// isText reports whether p is plain text or HTML that is not marked as an attachment.
+func (p *part) isText() bool {
+	if len(p.children) > 0 || p.raw || p.attachment {
+		return false
 	}
-	for _, c := range p.children {
-		if hasHTML(c) {
+	return p.mediaType == "text/plain" || p.mediaType == "text/html"
+}
+
+// isRendition reports whether p is a body by its place, even if it has a name: one of the
+// forms of a multipart/alternative, or what a multipart/related shows.
+func (p *part) isRendition() bool {
+	for ; p.parent != nil; p = p.parent {
+		if p.parent.mediaType == "multipart/alternative" {
+			return true
+		}
+		if p.parent.children[0] != p {
+			return false
+		}
+		if p.parent.mediaType == "multipart/related" {
 			return true
 		}
 	}
 	return false
 }
 
-// isBody reports whether p is a body: plain text or HTML that is not marked as a file.
-func (p *part) isBody() bool {
-	if len(p.children) > 0 || p.raw || p.attachment || p.name != "" {
+// dropsAMP reports whether p is left out as a body in AMP for Email beside HTML that says
+// the same. Data that are no text are kept.
+func (b *builder) dropsAMP(p *part) bool {
+	if p.mediaType != "text/x-amp-html" || p.attachment || p.raw || p.parent == nil || p.parent.mediaType != "multipart/alternative" {
 		return false
 	}
-	return p.mediaType == "text/plain" || p.mediaType == "text/html"
+	if b.html == 0 {
+		return false
+	}
+	raw, err := io.ReadAll(io.LimitReader(p.open(b.r), b.lim.BodyBytes))
+	if err != nil && b.err == nil {
+		b.err = fmt.Errorf("read part %s: %w", p.path, err)
+	}
+	if _, removed, ok := p.readText(raw); !ok || removed {
+		return false
+	}
+	b.dropped(p.path, "AMP alternative, the HTML body says the same")
+	return true
 }
 
-// isAMP reports whether p is a body in AMP for Email.
-func (p *part) isAMP() bool {
-	return p.mediaType == "text/x-amp-html" && !p.attachment && len(p.children) == 0
-}
-
-// readBody reads the text of p into memory. It returns false if that exceeds the limit: p
-// becomes an attachment, and the body names it.
+// readBody reads the text of p into memory. It returns false if p has to be an attachment:
+// if it exceeds the limit, and the body names it then, or if it is no text.
 func (b *builder) readBody(p *part) bool {
 	used := &b.text
 	if p.mediaType == "text/html" {
 		used = &b.html
 	}
-	raw, err := io.ReadAll(io.LimitReader(p.open(b.r), b.lim.BodyBytes-*used+1))
+	room := b.lim.BodyBytes - *used
+	window := max(room, 4<<10) // to see whether it is text
+	raw, err := io.ReadAll(io.LimitReader(p.open(b.r), window+1))
 	if err != nil && b.err == nil {
 		b.err = fmt.Errorf("read body %s: %w", p.path, err)
 	}
-	s := ""
-	if int64(len(raw)) <= b.lim.BodyBytes-*used {
-		s = p.decodeBody(raw)
+	s, removed, ok := p.readText(raw[:min(int64(len(raw)), window)])
+	if !ok {
+		b.salvaged(p.path, "content is no text, kept as an attachment")
+		p.mediaType = "application/octet-stream"
+		return false
 	}
-	if int64(max(len(raw), len(s))) > b.lim.BodyBytes-*used {
+	if p.flowed && p.mediaType == "text/plain" {
+		s = unflow(s, p.delSp)
+	}
+	if int64(max(len(raw), len(s))) > room {
 		b.limit(p.path, "text too large, kept as an attachment")
-		p.name = "message" + extensionOf(p.mediaType)
+		if p.name == "" {
+			p.name = "message" + extensionOf(p.mediaType)
+		}
 		b.large = append(b.large, p.name)
 		return false
+	}
+	if removed {
+		b.salvaged(p.path, "control characters or damaged characters left out")
 	}
 	*used += int64(max(len(raw), len(s)))
 	b.texts[p] = s
 	b.order = append(b.order, p)
 	return true
-}
-
-// decodeBody converts a body to clean UTF-8.
-func (p *part) decodeBody(raw []byte) string {
-	if p.mediaType == "text/html" {
-		return cleanBody(toUTF8(htmlCharset(p.charset, raw), raw))
-	}
-	s := cleanBody(toUTF8(p.charset, raw))
-	if p.flowed {
-		s = unflow(s, p.delSp)
-	}
-	return s
 }
 
 // compose sets the message's body, text and HTML from the texts of the parts.

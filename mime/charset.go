@@ -129,10 +129,12 @@ func reencode(name, s string) string {
 }
 
 // guessText converts text of unknown charset: ISO-2022-JP if it has its escapes, UTF-16 if
-// it has a byte order mark, and otherwise UTF-8, with each invalid byte as windows-1252.
+// it has a byte order mark and no faults, and otherwise UTF-8, with each invalid byte as windows-1252.
 func guessText(b []byte) string {
-	if bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
-		return decodeWith(unicode.UTF16(unicode.BigEndian, unicode.ExpectBOM), b)
+	if hasMark(b) {
+		if s := decodeWith(unicode.UTF16(unicode.BigEndian, unicode.ExpectBOM), b); !strings.Contains(s, "\ufffd") {
+			return s
+		}
 	}
 	if bytes.Contains(b, []byte("\x1b$B")) || bytes.Contains(b, []byte("\x1b$@")) {
 		if out, err := japanese.ISO2022JP.NewDecoder().Bytes(b); err == nil {

@@ -109,7 +109,7 @@ func (r *headerReader) delimits(line []byte) bool {
 		return false
 	}
 	if r.boundary == nil { // the field is complete: no line that begins with "--" continues it
-		v := guessText(r.fields[r.typeAt-1].value)
+		v := decodeStructure(guessText(r.fields[r.typeAt-1].value))
 		b := boundaryOf(v, parseParams(v))
 		r.boundary = &b
 	}

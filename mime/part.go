@@ -26,6 +26,7 @@ type part struct {
 
 	mediaType  string // "type/subtype" in lower case
 	hasType    bool   // the header gives a valid type
+	declared   bool   // the header says that the content is text, or of which type it is
 	charset    string
 	boundary   string
 	flowed     bool
@@ -63,7 +64,7 @@ func (p *part) describe(h *Header, rep *reporter) {
 	p.describeType(h)
 	p.describeDisposition(h)
 	if v, ok := h.first("Content-Transfer-Encoding"); ok {
-		if p.transfer, ok = parseTransfer(v); !ok {
+		if p.transfer, ok = parseTransfer(decodeStructure(v)); !ok {
 			rep.salvaged(p.path, "unknown transfer encoding, content kept as it is")
 		}
 	}
@@ -78,9 +79,11 @@ func (p *part) describe(h *Header, rep *reporter) {
 
 func (p *part) describeType(h *Header) {
 	v, ok := h.first("Content-Type")
+	v = decodeStructure(v)
 	ct := parseParams(v)
 	p.mediaType = keep(canonicalType(ct.token), 2*maxTypeBytes+1)
 	p.hasType = ok && p.mediaType != ""
+	p.declared = p.hasType
 	p.charset = keep(ct.get("charset"), maxTypeBytes)
 	p.boundary = boundaryOf(v, ct)
 	p.flowed = strings.EqualFold(ct.get("format"), "flowed")
@@ -116,8 +119,8 @@ func (p *part) describeDisposition(h *Header) {
 	if !ok {
 		return
 	}
-	d := parseParams(v)
-	p.attachment = d.token == "attachment"
+	d := parseParams(decodeStructure(v))
+	p.attachment = strings.HasPrefix(d.token, "attach") // some misspell the rest
 	if n := d.get("filename"); n != "" {
 		p.name = keep(n, 4*maxNameBytes)
 	} else if n := d.get("name"); n != "" && p.name == "" {
@@ -126,7 +129,14 @@ func (p *part) describeDisposition(h *Header) {
 }
 
 // canonicalType returns t if it is a valid "type/subtype" (RFC 2045 section 5.1), else "".
+// Names that are in use for text/plain and text/html become those.
 func canonicalType(t string) string {
+	switch t {
+	case "text", "text/", "plain", "text/ascii", "text/us-ascii", "text/text", "text/txt", "text/unknown", "plain/text", "text/utf-8":
+		return "text/plain"
+	case "html", "html/text":
+		return "text/html"
+	}
 	typ, sub, ok := strings.Cut(t, "/")
 	if !ok || !isToken(typ) || !isToken(sub) {
 		return ""
@@ -146,11 +156,12 @@ func isToken(s string) bool {
 // defaultType sets the type of a part that has no valid one: text/plain, or message/rfc822
 // in a digest (RFC 2045 section 5.2, RFC 2046 section 5.1.5). If there is a Content-Type
 // field, with an invalid type (hasField), a part that is marked as a file is
-// application/octet-stream.
+// application/octet-stream. Whether another one is text, its content has to show.
 func (p *part) defaultType(hasField bool) {
 	if p.hasType {
 		return
 	}
+	p.declared = p.parent == nil && !hasField
 	switch {
 	case p.parent != nil && p.parent.mediaType == "multipart/digest" && !hasField:
 		p.mediaType = "message/rfc822"

@@ -185,7 +185,7 @@ func (w *walker) unwind(level int, end int64) {
 		f.part.end = max(end, f.part.body)
 		if len(f.part.children) == 0 {
 			w.salvaged(f.part.path, "multipart without parts, taken as text")
-			f.part.mediaType = "text/plain"
+			f.part.mediaType, f.part.declared = "text/plain", false
 		} else if !f.closed {
 			w.salvaged(f.part.path, "closing boundary missing")
 		}

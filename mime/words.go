@@ -33,6 +33,53 @@ func decodeWords(s string) string {
 	return d.out.String()
 }
 
+// decodeStructure decodes the encoded words of a structured field that stand where a type or
+// a parameter begins. Some mail libraries encode a whole value such as "application/pdf;
+// name=..." if the name has 8-bit characters. Words in the values of parameters stay.
+func decodeStructure(v string) string {
+	if !strings.Contains(v, "=?") {
+		return v
+	}
+	var out strings.Builder
+	begins, quoted := true, false // a type or parameter begins here
+	for i := 0; i < len(v); {
+		if begins {
+			quote := len(v[i:]) - len(strings.TrimPrefix(v[i:], `"`))
+			if n := wordsPrefix(v[i+quote:]); n > 0 {
+				out.WriteString(decodeText(v[i+quote : i+quote+n]))
+				i += quote + n
+				i += len(v[i:]) - len(strings.TrimPrefix(v[i:], `"`[:quote]))
+				begins = false
+				continue
+			}
+		}
+		c := v[i]
+		quoted = quoted != (c == '"')
+		begins = !quoted && (c == ';' || begins && isBlank(c))
+		out.WriteByte(c)
+		i++
+	}
+	return out.String()
+}
+
+// wordsPrefix returns the length of the encoded words at the beginning of s, with the blanks
+// between them.
+func wordsPrefix(s string) int {
+	end := 0
+	for at := 0; strings.HasPrefix(s[at:], "=?"); {
+		_, n, _ := parseWord(s[at:min(len(s), at+maxWordBytes)])
+		if n == 0 {
+			break
+		}
+		end = at + n
+		at = end + len(s[end:]) - len(strings.TrimLeft(s[end:], " \t\r\n"))
+	}
+	return end
+}
+
+// maxWordBytes bounds one encoded word in a structured field. RFC 2047 allows 75.
+const maxWordBytes = 4 << 10
+
 // encodedWord is one "=?charset?encoding?text?=".
 type encodedWord struct {
 	charset string
