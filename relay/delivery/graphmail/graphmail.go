@@ -70,14 +70,15 @@ type Clients func(lane queue.Lane) (*graph.Client, error)
 type Outlet struct {
 	cfg     Config
 	backlog *backlog
+	denials *denials
 }
 
 // New returns an Outlet.
-func New(cfg Config) *Outlet { return &Outlet{cfg: cfg, backlog: newBacklog()} }
+func New(cfg Config) *Outlet { return &Outlet{cfg: cfg, backlog: newBacklog(), denials: newDenials()} }
 
 // Inherit takes over what another Outlet knows of the mailboxes. It is called before the
 // first message.
-func (o *Outlet) Inherit(other *Outlet) { o.backlog = other.backlog }
+func (o *Outlet) Inherit(other *Outlet) { o.backlog, o.denials = other.backlog, other.denials }
 
 // Send implements delivery.Outlet.
 func (o *Outlet) Send(ctx context.Context, a *delivery.Attempt) (delivery.Result, error) {
@@ -105,7 +106,7 @@ func (o *Outlet) begin(ctx context.Context, a *delivery.Attempt) (*transfer, err
 	if err != nil {
 		return nil, err
 	}
-	return &transfer{o: o, mailbox: m, recorder: r, continued: r.p.DraftWanted}, nil
+	return &transfer{o: o, began: time.Now(), mailbox: m, recorder: r, continued: r.p.DraftWanted}, nil
 }
 
 // mailbox is the mailbox that a message is sent from.

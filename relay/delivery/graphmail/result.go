@@ -86,14 +86,12 @@ func (t *transfer) refused(e *graph.Error, err error) delivery.Result {
 	return r
 }
 
-// mailboxPause returns how long a mailbox pauses after a refusal. Exchange remembers that it
-// denied access, for longer if it is asked again meanwhile, up to two hours ("Role Based
-// Access Control for Applications in Exchange Online"): so the pauses grow.
+// mailboxPause returns how long a mailbox pauses after a refusal that does not say so.
 func (t *transfer) mailboxPause(e *graph.Error) time.Duration {
-	if e.Reason != graph.ReasonAccessDenied {
-		return mailboxPause
+	if e.Reason == graph.ReasonAccessDenied {
+		return t.o.denials.pause(t.Message.Lane, t.began, time.Now(), e.RetryAfter)
 	}
-	return min(mailboxPause*time.Duration(max(t.Message.Attempts, 1)), maxDeniedPause)
+	return mailboxPause
 }
 
 // pause adds a pause to the result: as long as Graph asks for, or else length.

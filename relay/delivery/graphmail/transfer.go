@@ -3,6 +3,7 @@ package graphmail
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"graphrelay/graph"
 	"graphrelay/mime"
@@ -13,6 +14,7 @@ type transfer struct {
 	recorder
 	o       *Outlet
 	mailbox mailbox
+	began   time.Time
 	plan    *plan // nil as long as the message is only being looked for
 
 	continued bool // an earlier attempt may have made a draft
