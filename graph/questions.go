@@ -66,6 +66,11 @@ func MailboxUnknown(err error) bool {
 	return is(err, func(e *Error) bool { return e.Reason == ReasonMailbox })
 }
 
+// Busy reports whether Microsoft asks to slow down, or has a fault of its own.
+func Busy(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonThrottled || e.Reason == ReasonUnavailable })
+}
+
 // Unreachable reports whether no answer came from Graph or from the sign-in.
 func Unreachable(err error) bool {
 	return is(err, func(e *Error) bool { return e.Reason == ReasonNetwork })

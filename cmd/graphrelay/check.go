@@ -45,6 +45,7 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 	checker, closeChecker := mailboxes.OpenChecker(context.Background(), cfg)
 	defer closeChecker()
 	good := true
+	var notTried []string
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	if !asJSON {
 		fmt.Fprintln(w, "CONNECTION\tSIGN-IN\tTOKEN\tRIGHTS IN IT\tMAILBOX\tDIRECTORY\tCREDENTIAL UNTIL")
@@ -69,8 +70,14 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 		for _, warning := range check.Warnings {
 			fmt.Fprintf(e.stderr, "warning: connection %s: %s\n", c.Name, text.Printable(warning))
 		}
+		for _, n := range check.NotTried {
+			notTried = append(notTried, fmt.Sprintf("not tried: connection %s: %s", c.Name, text.Printable(n)))
+		}
 	}
 	_ = w.Flush()
+	for _, line := range notTried {
+		fmt.Fprintln(e.stdout, line)
+	}
 	return good
 }
 

@@ -77,6 +77,9 @@ type App struct {
 	// Federated are the identities of other issuers that may sign in as the application.
 	Federated []Federated
 
+	// RBAC are application permissions that the tokens do not show ("Role Based Access
+	// Control for Applications in Exchange Online").
+	RBAC []string
 	// AdminConsent are the delegated permissions to which an administrator has agreed for all
 	// users. Other ones need the sign-in page, where whoever signs in agrees to all.
 	AdminConsent []string

@@ -276,7 +276,7 @@ func (c *call) authenticate() error {
 	if time.Now().After(held.expires) {
 		return unauthorized("Lifetime validation failed, the token is expired.")
 	}
-	c.app, c.roles, c.user = held.app.ClientID, held.app.Roles, held.user
+	c.app, c.roles, c.user = held.app.ClientID, slices.Concat(held.app.Roles, held.app.RBAC), held.user
 	return nil
 }
 

@@ -25,6 +25,7 @@ type Check struct {
 	TokenUntil time.Time     `json:"token_until,omitzero"` // when the token that was got ends
 	Rights     []string      `json:"rights"`               // in the token; RBAC for Applications gives rights that are not
 	Mailbox    string        `json:"mailbox,omitempty"`    // that was tried
+	Account    string        `json:"account,omitempty"`    // that connected the mailbox, if the token tells
 	Readable   bool          `json:"mailbox_readable"`     // it exists, and the token is good for it
 	Directory  string        `json:"directory,omitempty"`  // whether it can be asked whose an alias is: readable, denied or failed
 	Connected  int           `json:"connected_mailboxes,omitempty"`
@@ -32,6 +33,7 @@ type Check struct {
 	ClockAhead float64       `json:"clock_ahead_seconds"` // of Microsoft's, by the second
 	Faults     []string      `json:"faults,omitempty"`
 	Warnings   []string      `json:"warnings,omitempty"`
+	NotTried   []string      `json:"not_tried,omitempty"` // what this check cannot know
 
 	key string // of the mailbox in Graph's paths, where the directory has told
 }
@@ -55,7 +57,16 @@ func remedy(err error) string {
 	case graph.Unreachable(err):
 		return "check the network, the proxy, and cloud or endpoints"
 	}
-	return cmp.Or(graph.Advice(err), "check sign_in, tenant, cloud, client_id and the client secret or certificate (it may have expired) in the Entra admin center")
+	if advice := graph.Advice(err); advice != "" {
+		return advice
+	}
+	switch {
+	case graph.Busy(err):
+		return "Microsoft has a fault or is busy; try again in a few minutes"
+	case graph.CredentialRefused(err):
+		return "check sign_in, tenant, cloud, client_id and the client secret or certificate (it may have expired) in the Entra admin center"
+	}
+	return "this refusal is not known; look its code up in Microsoft's documentation"
 }
 
 func (c *Check) warn(format string, args ...any) {
@@ -130,15 +141,6 @@ func (c *Check) application(ctx context.Context, client *graph.Client, of *confi
 		return
 	}
 	c.TokenUntil, c.Rights = token.Expiry, permissions(token.AccessToken)
-	needed := []string{"Mail.Send"}
-	if of.MailReadWrite {
-		needed = append(needed, "Mail.ReadWrite")
-	}
-	for _, need := range needed {
-		if !slices.Contains(c.Rights, need) {
-			c.warn("%s is not in the token: it has to come from RBAC for Applications; otherwise grant it to the application, with admin consent", need)
-		}
-	}
 	if !of.MailReadWrite && slices.Contains(c.Rights, "Mail.ReadWrite") {
 		c.warn("the application may write mailboxes, but mail_readwrite is false; remove that key, and larger messages can go, and lost answers be looked up")
 	}
@@ -149,8 +151,43 @@ func (c *Check) application(ctx context.Context, client *graph.Client, of *confi
 	case !of.MailReadWrite:
 		c.warn("no mailbox was tried: with Mail.Send alone the relay may not look into one")
 	default:
-		c.probe(ctx, client)
+		c.probe(ctx, client, of)
 	}
+	c.judgeRights(of, isReadable(token.AccessToken))
+	c.neverTried()
+}
+
+// judgeRights looks for the permissions that the application needs. Those that RBAC for
+// Applications gives are not in the token. They cannot be the reason why a mailbox can be
+// read if the token has a permission for that: then it is unlikely that RBAC is in use.
+func (c *Check) judgeRights(of *config.Connection, readable bool) {
+	needed := []string{"Mail.Send"}
+	if of.MailReadWrite {
+		needed = append(needed, "Mail.ReadWrite")
+	}
+	needed = slices.DeleteFunc(needed, func(need string) bool { return slices.Contains(c.Rights, need) })
+	missing := strings.Join(needed, " and ")
+	mail := slices.DeleteFunc(slices.Clone(c.Rights), func(right string) bool { return !strings.HasPrefix(right, "Mail.") })
+	mayRead := slices.ContainsFunc(mail, func(right string) bool { return strings.HasPrefix(right, "Mail.Read") })
+	test := graph.TestAuthorization(of.ClientID, cmp.Or(c.Mailbox, "MAILBOX"))
+	switch {
+	case missing == "":
+	case !readable:
+		c.NotTried = append(c.NotTried, "whether the application has "+missing+": its token cannot be read")
+	case len(mail) > 0 && (mayRead || !c.Readable):
+		c.fault(fmt.Errorf("the token has %s, but not %s", strings.Join(mail, " and "), missing), "grant "+missing+" to the application, with admin consent; if RBAC for Applications is to give it, remove "+strings.Join(mail, " and ")+" from the application in Entra, which holds for all mailboxes")
+	case c.Readable:
+		c.NotTried = append(c.NotTried, "whether the application has "+missing+", which is not in the token: RBAC for Applications lets it read the mailbox, and may give that too; Exchange shows it with "+test)
+	default:
+		for _, need := range needed {
+			c.warn("%s is not in the token: it has to come from RBAC for Applications; otherwise grant it to the application, with admin consent; Exchange shows what it gives with %s", need, test)
+		}
+	}
+}
+
+// neverTried says what is seen only when mail is sent.
+func (c *Check) neverTried() {
+	c.NotTried = append(c.NotTried, "nothing was written or sent: whether Exchange sends mail of this mailbox, of which size, and under which other addresses, is seen only when mail is sent")
 }
 
 // clock compares this machine's time with Microsoft's: a sign-in with a certificate
@@ -176,7 +213,7 @@ func (c *Check) lookUp(ctx context.Context, client *graph.Client, of *config.Con
 		c.Directory = "readable"
 	case graph.AccessDenied(err):
 		c.Directory = "denied"
-		c.warn("the application is not allowed to read the directory: grant it User.Read.All, with admin consent, so that aliases find their mailbox and unknown senders are refused; or set directory: off")
+		c.warn("%v; %s", err, graph.DirectoryAdvice(err))
 	default:
 		c.Directory = "failed"
 		c.warn("the directory cannot be asked: %v", err)
@@ -184,18 +221,26 @@ func (c *Check) lookUp(ctx context.Context, client *graph.Client, of *config.Con
 }
 
 // probe looks into the mailbox.
-func (c *Check) probe(ctx context.Context, client *graph.Client) {
+func (c *Check) probe(ctx context.Context, client *graph.Client, of *config.Connection) {
 	_, err := client.Mailbox(cmp.Or(c.key, c.Mailbox)).Probe(ctx)
-	switch {
-	case err == nil:
+	if err == nil {
 		c.Readable = true
-	case graph.AccessDenied(err):
-		c.fault(fmt.Errorf("mailbox %s: %w", c.Mailbox, err), "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put the mailbox into the scope of its RBAC for Applications, which takes up to two hours")
-	case graph.MailboxUnknown(err):
-		c.fault(fmt.Errorf("mailbox %s: %w", c.Mailbox, err), "check the address: it has to be the primary one of a mailbox in this tenant, with a licence")
-	default:
-		c.fault(fmt.Errorf("mailbox %s: %w", c.Mailbox, err), remedy(err))
+		return
 	}
+	advice := graph.Advice(err)
+	switch {
+	case advice != "":
+	case graph.AccessDenied(err) && of.SignIn == config.SignInDelegated:
+		advice = "see that the account " + cmp.Or(c.Account, "with which it was connected") + " has Full Access to it, and connect it again: graphrelay connect " + c.Mailbox + ", with --shared if it is a shared mailbox"
+	case graph.AccessDenied(err):
+		advice = "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put the mailbox into the scope of its RBAC for Applications; Graph knows a change after 30 minutes in which nothing asks, or after up to two hours, and Exchange shows it at once with " +
+			graph.TestAuthorization(of.ClientID, c.Mailbox)
+	case graph.MailboxUnknown(err):
+		advice = "check the address: it has to be the primary one of a mailbox in this tenant, with a licence"
+	default:
+		advice = remedy(err)
+	}
+	c.fault(fmt.Errorf("mailbox %s: %w", c.Mailbox, err), advice)
 }
 
 // delegated tries a connection whose mailboxes' owners sign in, with one of those.
@@ -226,5 +271,12 @@ func (c *Check) delegated(ctx context.Context, k Checker, of *config.Connection)
 		return
 	}
 	c.TokenUntil, c.Rights = token.Expiry, permissions(token.AccessToken)
-	c.probe(ctx, client)
+	c.Account = Account(token.AccessToken)
+	c.probe(ctx, client, of)
+	if !isReadable(token.AccessToken) {
+		c.NotTried = append(c.NotTried, "which permissions the sign-in brought: its token cannot be read")
+	} else if !slices.Contains(c.Rights, "Mail.Send") && !slices.Contains(c.Rights, "Mail.Send.Shared") {
+		c.fault(fmt.Errorf("the token for %s has no Mail.Send", c.Mailbox), "add it to the delegated permissions of the application, and connect the mailbox again")
+	}
+	c.neverTried()
 }

@@ -29,17 +29,28 @@ func Account(token string) string {
 	return text.Shorten(text.OneLine(cmp.Or(c.UPN, c.Name)), maxAccount)
 }
 
+// isReadable reports whether the token shows its claims.
+func isReadable(token string) bool {
+	_, ok := readClaims(token)
+	return ok
+}
+
 // claimsOf returns the zero claims for a token that cannot be read.
-func claimsOf(token string) (c claims) {
+func claimsOf(token string) claims {
+	c, _ := readClaims(token)
+	return c
+}
+
+func readClaims(token string) (c claims, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return claims{}
+		return claims{}, false
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil || json.Unmarshal(payload, &c) != nil {
-		return claims{}
+		return claims{}, false
 	}
-	return c
+	return c, true
 }
 
 // permissions returns the roles of an application's token, or the scopes of an

@@ -17,6 +17,12 @@ import (
 
 // For an application, check --online prints each fault with what to do, in one line.
 func TestCheckOnline(t *testing.T) {
+	refusal := func(status int, code string) *simulator.Fault {
+		return &simulator.Fault{Operation: simulator.OpList, Status: status, Code: code}
+	}
+	login := func(status int, number string) *simulator.Fault {
+		return &simulator.Fault{Operation: simulator.OpToken, Status: status, Code: "invalid_grant", Message: number}
+	}
 	none := []string{}
 	all := []string{"Mail.ReadWrite", "Mail.Send", "User.Read.All"}
 	for _, tt := range []struct {
@@ -25,8 +31,10 @@ func TestCheckOnline(t *testing.T) {
 		change        func(*config.Config)
 		mailbox       string
 		fault         *simulator.Fault
+		world         simulator.World
 		faults, warns []string
 		readable      bool
+		notTried      string
 	}{
 		{name: "good", mailbox: "anna@contoso.test", readable: true},
 		{name: "a mailbox of the configuration", readable: true, change: func(c *config.Config) { c.Delivery.Postmaster = "postmaster@contoso.test" }},
@@ -45,6 +53,34 @@ func TestCheckOnline(t *testing.T) {
 			change: func(c *config.Config) { c.Connections[0].Directory = config.DirectoryOff }},
 		{name: "no rights", app: simulator.App{Roles: none}, mailbox: "anna@contoso.test", faults: []string{"ErrorAccessDenied", "grant the application Mail.ReadWrite"},
 			warns: []string{"Mail.Send is not in the token: it has to come from RBAC for Applications"}},
+		{name: "may read alone", app: simulator.App{Roles: []string{"Mail.Read", "User.Read.All"}}, mailbox: "anna@contoso.test", readable: true,
+			faults: []string{"the token has Mail.Read, but not Mail.Send and Mail.ReadWrite", "grant Mail.Send and Mail.ReadWrite to the application"}},
+		{name: "may not send", app: simulator.App{Roles: []string{"Mail.ReadWrite", "User.Read.All"}}, mailbox: "anna@contoso.test", readable: true,
+			faults: []string{"the token has Mail.ReadWrite, but not Mail.Send"}},
+		{name: "may not send, no mailbox", app: simulator.App{Roles: []string{"Mail.ReadWrite", "User.Read.All"}}, warns: []string{"--mailbox"},
+			faults: []string{"the token has Mail.ReadWrite, but not Mail.Send"}},
+		{name: "rights by RBAC", app: simulator.App{Roles: []string{"User.Read.All"}, RBAC: []string{"Mail.ReadWrite"}}, mailbox: "anna@contoso.test", readable: true,
+			notTried: "Test-ServicePrincipalAuthorization -Identity 22222222-2222-2222-2222-222222222222 -Resource anna@contoso.test"},
+		{name: "one right by RBAC", app: simulator.App{Roles: []string{"Mail.Send", "User.Read.All"}, RBAC: []string{"Mail.ReadWrite"}}, mailbox: "anna@contoso.test", readable: true,
+			notTried: "whether the application has Mail.ReadWrite, which is not in the token: RBAC"},
+		{name: "denied", mailbox: "anna@contoso.test", world: simulator.World{Denied: []string{"*"}},
+			faults: []string{"ErrorAccessDenied", "up to two hours", "Test-ServicePrincipalAuthorization -Identity"}},
+		{name: "old policy", mailbox: "anna@contoso.test", world: simulator.World{Denied: []string{"*"}, DeniedByPolicy: true}, faults: []string{"[RAOP]", "Test-ApplicationAccessPolicy"}},
+		{name: "moving", mailbox: "anna@contoso.test", world: simulator.World{Moving: []string{"*"}}, faults: []string{"ErrorMailboxMoveInProgress", "nothing has to be done"}},
+		{name: "moving, 503", mailbox: "anna@contoso.test", world: simulator.World{Moving: []string{"*"}, MoveStatus: 503}, faults: []string{"503", "nothing has to be done"}},
+		{name: "elsewhere", mailbox: "anna@contoso.test", world: simulator.World{Elsewhere: []string{"*"}}, faults: []string{"ResourceNotFound", "on-premises or in another tenant"}},
+		{name: "no permission at all", mailbox: "anna@contoso.test", fault: refusal(401, "NoPermissionsInAccessToken"), faults: []string{"the token has no permission for Graph; grant"}},
+		{name: "busy", mailbox: "anna@contoso.test", fault: refusal(503, ""), faults: []string{"try again in a few minutes"}},
+		{name: "unknown refusal", mailbox: "anna@contoso.test", fault: refusal(400, "ErrorNew"), faults: []string{"ErrorNew", "look its code up"}},
+		{name: "Conditional Access", mailbox: "anna@contoso.test", fault: login(400, "AADSTS53003"), faults: []string{"AADSTS53003", "Conditional Access blocked"}},
+		{name: "application disabled", mailbox: "anna@contoso.test", fault: login(400, "AADSTS7000112"), faults: []string{"enable sign-in for it"}},
+		{name: "no service principal", mailbox: "anna@contoso.test", fault: login(400, "AADSTS7000229"), faults: []string{"no service principal"}},
+		{name: "application not assigned", mailbox: "anna@contoso.test", fault: login(400, "AADSTS501051"), faults: []string{"assign it"}},
+		{name: "user not assigned", mailbox: "anna@contoso.test", fault: login(400, "AADSTS50105"), faults: []string{"assign it"}},
+		{name: "directory does not know the application", mailbox: "anna@contoso.test", readable: true, fault: &simulator.Fault{Operation: simulator.OpFindUser, Status: 403, Code: "Authorization_IdentityNotFound"},
+			warns: []string{"Authorization_IdentityNotFound", "does not know the application; check tenant"}},
+		{name: "directory refuses otherwise", mailbox: "anna@contoso.test", readable: true, fault: &simulator.Fault{Operation: simulator.OpFindUser, Status: 403, Code: "AccessBlocked"},
+			warns: []string{"AccessBlocked", "another reason than a missing User.Read.All"}},
 		{name: "send only", app: simulator.App{Roles: []string{"Mail.Send"}}, mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"with Mail.Send alone", "User.Read.All"}},
 		{name: "more rights than used", mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"mail_readwrite is false", "with Mail.Send alone"}},
 		{name: "login down", mailbox: "anna@contoso.test", change: func(c *config.Config) { c.Connections[0].Endpoints.Login = "http://127.0.0.1:1" }, faults: []string{"check the network"}},
@@ -53,7 +89,8 @@ func TestCheckOnline(t *testing.T) {
 			if tt.app.Roles == nil {
 				tt.app.Roles = all
 			}
-			s, url := Simulate(t, simulator.Options{Apps: []simulator.App{tt.app}, Users: []simulator.User{{Address: "anna@contoso.test", Aliases: []string{"sales@contoso.test"}}}})
+			s, url := Simulate(t, simulator.Options{Apps: []simulator.App{tt.app}, Users: []simulator.User{{Address: "anna@contoso.test", Aliases: []string{"sales@contoso.test"}}},
+				World: tt.world})
 			if tt.fault != nil {
 				if _, err := s.AddFault(*tt.fault); err != nil {
 					t.Fatal(err)
@@ -67,9 +104,13 @@ func TestCheckOnline(t *testing.T) {
 			if got.Good != (len(tt.faults) == 0) || got.Readable != tt.readable {
 				t.Errorf("got %+v", got)
 			}
+			if tried := !got.TokenUntil.IsZero(); tried && !strings.Contains(got.NotTried[len(got.NotTried)-1], "nothing was written or sent") ||
+				!strings.Contains(strings.Join(got.NotTried, "\n"), tt.notTried) || tt.notTried == "" && len(got.NotTried) > 1 {
+				t.Errorf("not tried: %q", got.NotTried)
+			}
 			wantAll(t, "faults", got.Faults, tt.faults)
 			wantAll(t, "warnings", got.Warnings, tt.warns)
-			if got.Good && tt.change == nil && (got.TokenUntil.Before(time.Now()) || !strings.Contains(strings.Join(got.Rights, " "), "Mail.Send")) {
+			if got.Good && tt.change == nil && tt.notTried == "" && (got.TokenUntil.Before(time.Now()) || !strings.Contains(strings.Join(got.Rights, " "), "Mail.Send")) {
 				t.Errorf("the token: %v, %v", got.TokenUntil, got.Rights)
 			}
 			if got.ClockAhead > 2 || got.ClockAhead < -2 {
