@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -118,17 +119,32 @@ func (b *base64Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// CountAttachments returns the number of attachments of a draft.
+// CountAttachments returns the number of attachments of a draft. That their list has several
+// pages is not documented.
 func (m Mailbox) CountAttachments(ctx context.Context, draft string) (int, Reply, error) {
 	r := &request{op: "list_attachments", method: http.MethodGet,
 		path: "/messages/" + url.PathEscape(draft) + "/attachments", success: []int{http.StatusOK},
 		query: url.Values{"$select": {"id,name,size"}}}
-	var list struct {
-		Value []struct{} `json:"value"`
+	n := 0
+	for range maxAttachmentPages {
+		var page struct {
+			Value []struct{} `json:"value"`
+			Next  string     `json:"@odata.nextLink"`
+		}
+		reply, err := m.call(ctx, r, &page)
+		if err == nil && page.Value == nil {
+			err = unreadable(r.op, reply, errNoList)
+		}
+		n += len(page.Value)
+		if err != nil || page.Next == "" {
+			return n, reply, err
+		}
+		if err := r.turnPage(page.Next, reply); err != nil {
+			return 0, reply, err
+		}
 	}
-	reply, err := m.call(ctx, r, &list)
-	if err == nil && list.Value == nil {
-		err = unreadable(r.op, reply, errNoList)
-	}
-	return len(list.Value), reply, err
+	return 0, Reply{}, unreadable(r.op, Reply{}, fmt.Errorf("it has more than %d pages", maxAttachmentPages))
 }
+
+// maxAttachmentPages is how many pages of a list of attachments are read.
+const maxAttachmentPages = 200

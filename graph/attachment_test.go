@@ -79,3 +79,21 @@ func TestPostAttachmentOfABrokenFile(t *testing.T) {
 		t.Errorf("%d attachments arrived", len(got))
 	}
 }
+
+// The list of attachments may have pages.
+func TestCountAttachmentsTurnsPages(t *testing.T) {
+	sim, _, c := simulated(t, simulator.Options{World: simulator.World{AttachmentsPage: 2}})
+	id := draft(t, c)
+	for n := range 6 {
+		a := graph.Attachment{Name: "a", Size: 3, Open: func() io.Reader { return bytes.NewReader(content(3)) }}
+		if _, err := c.Mailbox(mailbox).PostAttachment(t.Context(), id, a); err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := c.Mailbox(mailbox).CountAttachments(t.Context(), id); got != n+1 || err != nil {
+			t.Errorf("%d attachments, want %d (%v)", got, n+1, err)
+		}
+	}
+	if n := sim.Stats().Calls[simulator.OpListAttachments]; n != 1+1+2+2+3+3 {
+		t.Errorf("%d requests", n)
+	}
+}

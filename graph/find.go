@@ -89,13 +89,22 @@ func (m Mailbox) list(ctx context.Context, folder string, query url.Values) ([]I
 		if err != nil || len(page.Value) > 0 || page.Next == "" {
 			return page.Value, reply, err
 		}
-		next, err := url.Parse(page.Next)
-		if err != nil {
-			return nil, reply, unreadable(r.op, reply, errors.New("the link to its next page is malformed"))
+		if err := r.turnPage(page.Next, reply); err != nil {
+			return nil, reply, err
 		}
-		r.query = next.Query() // the host and path stay ours: a link must not choose where the token is sent
 	}
 	return nil, Reply{}, unreadable(r.op, Reply{}, fmt.Errorf("its first %d pages are empty", maxPages))
+}
+
+// turnPage makes r ask for the next page. The host and the path stay ours: a link must not
+// choose where the token is sent.
+func (r *request) turnPage(link string, reply Reply) error {
+	next, err := url.Parse(link)
+	if err != nil {
+		return unreadable(r.op, reply, errors.New("the link to its next page is malformed"))
+	}
+	r.query = next.Query()
+	return nil
 }
 
 // maxPages is how many pages of a list are read. OData allows empty pages before others.

@@ -154,11 +154,17 @@ func nullable(s string) any {
 // listAttachments serves "List attachments".
 func (c *call) listAttachments() (response, error) {
 	return c.readItem(func(i *item, o queryOptions) (any, error) {
-		list := []any{}
-		for _, a := range i.Attachments {
+		page, list := map[string]any{}, []any{}
+		rest := i.Attachments[min(o.skip, len(i.Attachments)):]
+		if size := c.sim.world().AttachmentsPage; size > 0 && len(rest) > size {
+			rest = rest[:size]
+			page["@odata.nextLink"] = c.nextPage(o.skip + size)
+		}
+		for _, a := range rest {
 			list = append(list, o.selectAttachment(c.sim.showAttachment(a)))
 		}
-		return map[string]any{"value": list}, nil
+		page["value"] = list
+		return page, nil
 	})
 }
 

@@ -96,6 +96,9 @@ func (c *call) store(i *item, contents [][]byte) error {
 		return refuse(http.StatusForbidden, "ErrorQuotaExceeded", "Mailbox has exceeded maximum mailbox size.")
 	}
 	s.resolveRecipients(i)
+	if s.world().NewMessageIDOnCreate {
+		i.InternetMessageID = ""
+	}
 	s.add(s.mailbox(c.mailbox), i)
 	c.itemID = i.ID
 	if i.MIME != nil {

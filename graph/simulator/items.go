@@ -138,10 +138,10 @@ func (c *call) find() (*item, error) {
 	return i, nil
 }
 
-// hidden reports whether an item cannot be seen: a new one within AppearDelay, or a submitted
+// hidden reports whether an item cannot be seen: a new one within World.AppearDelay, or a submitted
 // one that is not in Sent Items yet, depending on InFlight.
 func (s *Simulator) hidden(i *item) bool {
-	if time.Since(i.Created) < s.options.AppearDelay {
+	if time.Since(i.Created) < s.world().AppearDelay {
 		return true
 	}
 	if !i.inFlight() {

@@ -275,3 +275,23 @@ func TestObjectIDIsMailboxKey(t *testing.T) {
 	req.URL.Path = "/v1.0/users/" + key + "/messages/" + r.field("id")
 	c.want(c.do(req), 200, "")
 }
+
+func TestDraftsOfOtherWorlds(t *testing.T) {
+	const raw = "From: anna@contoso.test\r\nTo: bob@example.org\r\nBcc: eve@example.org\r\nMessage-ID: <mine@x>\r\n\r\ntext\r\n"
+	c := in(t, simulator.World{NewMessageIDOnCreate: true, MIMELosesBcc: true, SendsAgain: true})
+	c.want(c.mime("/messages", raw), 201, "")
+	if d := c.sim.Drafts()[0]; d.InternetMessageID == "<mine@x>" || len(d.Bcc) != 0 || len(d.To) != 1 {
+		t.Errorf("the draft has %s and the recipients %v", d.InternetMessageID, d.Recipients())
+	}
+	id := c.draft(with(plain("s"), "internetMessageId", "<mine@x>"))
+	if d := c.sim.Drafts(); d[0].InternetMessageID == "<mine@x>" || d[1].InternetMessageID == "<mine@x>" {
+		t.Error("a draft keeps its Message-ID")
+	}
+	c.want(c.send(id), 202, "")
+	c.want(c.send(id), 202, "")
+	if n := len(c.sim.Ledger()); n != 2 {
+		t.Errorf("sent %d times, want 2", n)
+	}
+	c.change(func(w *simulator.World) { w.AppearDelay = time.Hour })
+	c.want(c.get("/messages/"+c.draft(plain("s"))), 404, "ErrorItemNotFound")
+}

@@ -63,11 +63,16 @@ func (c *call) listPage(found []*item, options queryOptions) map[string]any {
 		"value":          shown,
 	}
 	if len(rest) > options.top {
-		query := c.r.URL.Query()
-		query.Set("$skip", strconv.Itoa(options.skip+options.top))
-		list["@odata.nextLink"] = fmt.Sprintf("%s://%s%s?%s", c.scheme(), c.r.Host, c.r.URL.EscapedPath(), query.Encode())
+		list["@odata.nextLink"] = c.nextPage(options.skip + options.top)
 	}
 	return list
+}
+
+// nextPage returns the link to the rest of a list.
+func (c *call) nextPage(skip int) string {
+	query := c.r.URL.Query()
+	query.Set("$skip", strconv.Itoa(skip))
+	return fmt.Sprintf("%s://%s%s?%s", c.scheme(), c.r.Host, c.r.URL.EscapedPath(), query.Encode())
 }
 
 // itemJSON is the JSON of an item. As in Graph's, the etag and the id come first, so that a

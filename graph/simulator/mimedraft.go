@@ -28,6 +28,9 @@ func (c *call) readMIME() (*item, [][]byte, error) {
 	if err != nil {
 		return nil, nil, badRequest("ErrorMimeContentInvalid", "Invalid MIME content: %v", err)
 	}
+	if c.sim.world().MIMELosesBcc {
+		delete(message.Header, "Bcc")
+	}
 	i := newMIMEItem(message.Header)
 	i.MIME = &MIME{ID: newID(attachmentPrefix), Size: int64(len(raw)), SHA256: sha256Hex(raw)}
 	parts := mimeParts{item: i}

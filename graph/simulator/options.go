@@ -34,7 +34,6 @@ type Options struct {
 	FullAccess map[string][]string
 
 	Latency         time.Duration // minimum duration of a mail request, upload ranges included
-	AppearDelay     time.Duration // for which a new draft cannot be found [reported]
 	SendDelay       time.Duration // from the 202 until the item is in Sent Items; 0 is 200 ms, negative is none
 	InFlight        InFlight      // how a submitted item looks until then
 	TokenLifetime   time.Duration // 0 is one hour

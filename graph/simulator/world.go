@@ -33,6 +33,19 @@ type World struct {
 	// its success.
 	ExpandIgnored bool `json:"expandIgnored"`
 
+	// AppearDelay is the time for which a new draft cannot be found, not by its id either.
+	// [reported], olkcli #118.
+	AppearDelay time.Duration `json:"appearDelay"`
+	// AttachmentsPage is how many attachments a page of their list has; 0 is all. [assumed];
+	// msgraph-sdk-powershell #1927 [reported] that $top is ignored there.
+	AttachmentsPage int `json:"attachmentsPage"`
+	// NewMessageIDOnCreate gives a draft an internetMessageId of the service's, whatever the
+	// request asked for. [assumed], by two projects, for drafts created from JSON.
+	NewMessageIDOnCreate bool `json:"newMessageIdOnCreate"`
+	// MIMELosesBcc makes the Bcc field of a message in MIME lost. [assumed]: that its
+	// addresses become recipients is the claim of a client's author only.
+	MIMELosesBcc bool `json:"mimeLosesBcc"`
+
 	// NewIDOnSend gives an item a new immutable id when it moves to Sent Items. "Obtain
 	// immutable identifiers for Outlook resources" says that it keeps it, "Overview of the
 	// Outlook mail API" that it does not [documented, contradictory]; #1533 and #11969
@@ -44,6 +57,9 @@ type World struct {
 	// SendLosesProperties makes an item lose its extended properties when it moves to Sent
 	// Items. [assumed]: no source says that they survive.
 	SendLosesProperties bool `json:"sendLosesProperties"`
+	// SendsAgain makes a send of an item that was submitted before send it once more, where
+	// it is still found. [assumed]: no source says what is answered.
+	SendsAgain bool `json:"sendsAgain"`
 	// DeleteTo is where DELETE moves an item: "recoverable" is Recoverable Items [reported],
 	// msgraph-sdk-powershell #3265, "deleted" is Deleted Items [reported] by a client's
 	// author. Recoverable items answer GET by id, and a second DELETE gets 403
@@ -214,7 +230,7 @@ func (w World) check() error {
 			return fmt.Errorf("a message has no property %q", name)
 		}
 	}
-	if min(w.FilterLag, w.MoveDuration, w.PermissionCache, w.ReturnDelay) < 0 || w.MessageSize < 0 || w.Pace < 0 || w.UserValueLimit < 0 {
+	if min(w.FilterLag, w.AppearDelay, w.MoveDuration, w.PermissionCache, w.ReturnDelay) < 0 || min(w.Pace, w.UserValueLimit, w.AttachmentsPage) < 0 || w.MessageSize < 0 {
 		return fmt.Errorf("a duration or number of the world is negative")
 	}
 	return nil

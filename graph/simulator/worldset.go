@@ -81,13 +81,14 @@ type worldFields World
 type worldWire struct {
 	*worldFields
 	FilterLag       *durationText `json:"filterLag"`
+	AppearDelay     *durationText `json:"appearDelay"`
 	MoveDuration    *durationText `json:"moveDuration"`
 	PermissionCache *durationText `json:"permissionCache"`
 	ReturnDelay     *durationText `json:"returnDelay"`
 }
 
 func (w *World) wire() worldWire {
-	return worldWire{(*worldFields)(w), (*durationText)(&w.FilterLag), (*durationText)(&w.MoveDuration),
+	return worldWire{(*worldFields)(w), (*durationText)(&w.FilterLag), (*durationText)(&w.AppearDelay), (*durationText)(&w.MoveDuration),
 		(*durationText)(&w.PermissionCache), (*durationText)(&w.ReturnDelay)}
 }
 

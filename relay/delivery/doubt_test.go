@@ -105,7 +105,7 @@ func TestDraftThatVanishes(t *testing.T) {
 // A draft that cannot be found for a moment is waited for, at its files and at the
 // send: one made in its place would leave it behind.
 func TestDraftThatAppearsLate(t *testing.T) {
-	r := newRig(t, simulator.Options{Limits: smallLimits(), AppearDelay: 300 * time.Millisecond})
+	r := newRig(t, simulator.Options{Limits: smallLimits(), World: simulator.World{AppearDelay: 300 * time.Millisecond}})
 	ids := map[string][]attached{
 		r.submit(compose(header("none"), "text"), r.to(anna, "bob@example.org")):                               nil,
 		r.submit(compose(header("small"), "text", smallFiles[0]), r.to(anna, "bob@example.org")):               smallFiles[:1],
