@@ -164,7 +164,8 @@ func (s *Simulator) checkContract(c *call) {
 
 // checkQueueProperty records a violation if a JSON draft is created without its queue id.
 func (c *call) checkQueueProperty(i *item) {
-	if c.sim.options.RequireContract && c.op == OpCreate && i.property(c.sim.options.QueueProperty) == "" {
+	kept := !slices.Contains(c.sim.world().DroppedProperties, "singleValueExtendedProperties")
+	if c.sim.options.RequireContract && c.op == OpCreate && kept && i.property(c.sim.options.QueueProperty) == "" {
 		c.recordViolation("the draft does not have the extended property " + c.sim.options.QueueProperty)
 	}
 }

@@ -3,66 +3,10 @@ package delivery_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/queue"
 )
-
-// lookupWorlds are worlds in which what the relay assumes of look-ups is false.
-var lookupWorlds = map[string]simulator.World{
-	"filter ignored":                      {FilterIgnored: true},
-	"filter ignored, expand too":          {FilterIgnored: true, ExpandIgnored: true},
-	"filter refused with 400":             {FilterStatus: 400},
-	"filter refused with 501":             {FilterStatus: 501},
-	"filter refused with 504":             {FilterStatus: 504},
-	"filter lags":                         {FilterLag: 300 * time.Millisecond},
-	"expand ignored":                      {ExpandIgnored: true},
-	"deleted items stay readable":         {DeleteTo: simulator.DeleteToRecoverable},
-	"deleted items go to Deleted Items":   {DeleteTo: simulator.DeleteToDeleted},
-	"filter ignored, deletes recoverable": {FilterIgnored: true, DeleteTo: simulator.DeleteToRecoverable},
-}
-
-// TestLookupAssumptionsAreFalse loses answers in worlds where look-ups do not work as
-// assumed. Each message is sent once, its late draft is removed where it can be found, and
-// no item of the mailbox's owner is touched.
-func TestLookupAssumptionsAreFalse(t *testing.T) {
-	for name, world := range lookupWorlds {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, simulator.Options{World: world})
-			r.timeout = 5 * time.Second
-			r.connect("main", secret)
-			var ids []string
-			for n, f := range []simulator.Fault{
-				{Operation: simulator.OpCreate, Reset: true},
-				{Operation: simulator.OpCreate, Reset: true, After: true},
-				{Operation: simulator.OpCreate, Status: 504, After: true},
-				{Operation: simulator.OpSend, Reset: true},
-				{Operation: simulator.OpSend, Reset: true, After: true},
-				{Operation: simulator.OpAttachment, Reset: true, After: true},
-			} {
-				mailbox := fmt.Sprintf("m%d@contoso.test", n)
-				for _, folder := range []string{simulator.Drafts, simulator.SentItems} {
-					r.plant(mailbox, folder, 2)
-				}
-				f.Mailbox, f.Nth = mailbox, 1
-				r.fault(f)
-				raw := compose(header(fmt.Sprintf("s%d", n)), "text", attached{name: "a.bin", kind: "application/octet-stream", data: random(2000)})
-				ids = append(ids, r.submit(raw, r.to(mailbox, "bob@example.org")))
-			}
-			defer r.start(nil)()
-			for _, id := range ids {
-				r.sentOnce(id)
-			}
-			if touched := r.sim.Touched(); len(touched) != 0 {
-				t.Errorf("items of the owner were touched: %+v", touched)
-			}
-			if world.FilterLag > 0 {
-				r.noRelayDrafts()
-			}
-		})
-	}
-}
 
 // plant puts items of the mailbox's owner into a folder.
 func (r *rig) plant(mailbox, folder string, n int) {
