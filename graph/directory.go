@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"graphrelay/internal/mailaddr"
 )
 
 const opFindUser = "find_user"
@@ -112,7 +114,7 @@ func (c *Client) findUser(ctx context.Context, filter, address string) (User, Re
 	// the mail.
 	i := slices.IndexFunc(list.Value, func(u User) bool { return u.has(address) })
 	if i < 0 {
-		i = slices.IndexFunc(list.Value, func(u User) bool { return strings.EqualFold(u.UserPrincipalName, address) })
+		i = slices.IndexFunc(list.Value, func(u User) bool { return mailaddr.Same(u.UserPrincipalName, address) })
 	}
 	if i < 0 { // the filter was ignored: mail must not go through a mailbox that has nothing to do with it
 		return User{}, reply, unreadable(r.op, reply, errors.New("the users in the answer do not have the address that was asked for"))
@@ -126,6 +128,8 @@ func (c *Client) findUser(ctx context.Context, filter, address string) (User, Re
 
 // has reports whether the user receives mail for the address.
 func (u User) has(address string) bool {
-	return strings.EqualFold(u.Mail, address) ||
-		slices.ContainsFunc(u.ProxyAddresses, func(p string) bool { return strings.EqualFold(p, "smtp:"+address) })
+	return mailaddr.Same(u.Mail, address) || slices.ContainsFunc(u.ProxyAddresses, func(p string) bool {
+		kind, proxy, _ := strings.Cut(p, ":")
+		return strings.EqualFold(kind, "smtp") && mailaddr.Same(proxy, address)
+	})
 }

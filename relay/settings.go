@@ -2,9 +2,9 @@ package relay
 
 import (
 	"crypto/tls"
-	"strings"
 	"time"
 
+	"graphrelay/internal/mailaddr"
 	"graphrelay/mime"
 	"graphrelay/relay/config"
 	"graphrelay/relay/delivery"
@@ -77,7 +77,7 @@ func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 		SweepEvery: maintenanceInterval, MIME: mimeLimits(cfg),
 	}
 	if c := cfg.ConnectionOf(cfg.Delivery.Postmaster); c != nil {
-		d.Postmaster = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(cfg.Delivery.Postmaster)}
+		d.Postmaster = queue.Lane{Connection: c.Name, Mailbox: mailaddr.Canonical(cfg.Delivery.Postmaster)}
 	}
 	for _, delay := range cfg.Delivery.RetryDelays {
 		d.RetryDelays = append(d.RetryDelays, time.Duration(delay))

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
 	"graphrelay/graph"
 	"graphrelay/internal/bounded"
+	"graphrelay/internal/mailaddr"
 )
 
 // Directory finds the owner of an address in one connection's tenant. It asks once for
@@ -20,7 +20,7 @@ type Directory struct {
 	log  *slog.Logger
 
 	mu       sync.Mutex
-	known    *bounded.Map[string, *entry] // by address in lower case
+	known    *bounded.Map[string, *entry] // by mailaddr.Canonical
 	pause    time.Time                    // until when the directory is not asked
 	paused   Lookup                       // the result of every look-up until then
 	failures int                          // look-ups that failed in a row
@@ -76,9 +76,10 @@ func (d *Directory) Owner(ctx context.Context, address string) (graph.User, Look
 	if d == nil {
 		return graph.User{}, Unknown
 	}
-	e, ask := d.entry(strings.ToLower(address))
+	key := mailaddr.Canonical(address)
+	e, ask := d.entry(key)
 	if ask {
-		d.ask(ctx, e, strings.ToLower(address))
+		d.ask(ctx, e, key)
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -149,7 +150,7 @@ func (d *Directory) answered(e *entry, key string, user graph.User, err error) {
 	case err == nil:
 		d.failures = 0
 		e.result, e.user, e.until = Found, user, now.Add(foundFor)
-		if name := strings.ToLower(user.UserPrincipalName); name != key { // the lane's mailbox, which delivery looks up
+		if name := mailaddr.Canonical(user.UserPrincipalName); name != key { // the lane's mailbox, which delivery looks up
 			d.known.Put(name, e)
 		}
 	case errors.Is(err, graph.ErrNoUser):

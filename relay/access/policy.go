@@ -11,9 +11,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
+	"graphrelay/internal/mailaddr"
 	"graphrelay/mime"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
@@ -143,7 +143,7 @@ func (p *Policy) meters(who smtpd.Identity, senders ...string) []meter {
 	list.add("user", who.User, rates.User)
 	list.add("address", hostName(who.Client), rates.Address)
 	for _, s := range senders {
-		list.add("sender", strings.ToLower(s), rates.Sender)
+		list.add("sender", mailaddr.Canonical(s), rates.Sender)
 	}
 	return list
 }
@@ -154,7 +154,7 @@ func (p *Policy) receiptMeters(r queue.Receipt) []meter {
 	author := r.From
 	client, _ := netip.ParseAddr(r.Client)
 	who := smtpd.Identity{User: r.User, Client: client}
-	if rule := p.rule(who, r.Sender, r.Sender); rule != nil && strings.EqualFold(rule.Shown(r.Sender), author) {
+	if rule := p.rule(who, r.Sender, r.Sender); rule != nil && mailaddr.Same(rule.Shown(r.Sender), author) {
 		author = "" // the rule wrote it
 	}
 	if r.ReplyTo != "" {

@@ -28,7 +28,7 @@ users:
   - {name: crm, password_hash: %q, senders: ["*@contoso.test", "legacy@printers.local"]}
 connections:
   - {name: contoso, tenant: 11111111-1111-1111-1111-111111111111, client_id: 22222222-2222-2222-2222-222222222222, client_secret: s, domains: [contoso.test]}
-  - {name: fabrikam, tenant: 11111111-1111-1111-1111-111111111112, client_id: 22222222-2222-2222-2222-222222222222, client_secret: s, domains: [fabrikam.test]}
+  - {name: fabrikam, tenant: 11111111-1111-1111-1111-111111111112, client_id: 22222222-2222-2222-2222-222222222222, client_secret: s, domains: [fabrikam.test, bücher.test]}
 senders:
   - {match: "*@printers.local", mailbox: scanner@contoso.test}
   - {match: "quiet@old.local", mailbox: Quiet@fabrikam.test, reply_to: none}
@@ -47,6 +47,9 @@ func TestRoute(t *testing.T) {
 	}{
 		{"as itself", "", "anna@contoso.test", "From: Anna <Anna@Contoso.test>", "contoso/anna@contoso.test", "Anna@Contoso.test", ""},
 		{"header decides", "", "bounce@contoso.test", "From: x@fabrikam.test", "fabrikam/x@fabrikam.test", "x@fabrikam.test", ""},
+		{"internationalized domain", "", "info@bücher.test", "From: info@xn--bcher-kva.test", "fabrikam/info@xn--bcher-kva.test", "info@xn--bcher-kva.test", ""},
+		{"internationalized domain in Unicode", "", "info@xn--bcher-kva.test", "From: Info@Bücher.test", "fabrikam/info@xn--bcher-kva.test", "Info@Bücher.test", ""},
+		{"two Froms that are one", "", "info@bücher.test", "From: info@xn--bcher-kva.test\r\nFrom: info@bücher.test", "fabrikam/info@xn--bcher-kva.test", "info@xn--bcher-kva.test", ""},
 		{"rule", "", "hp@printers.local", "From: HP <hp@printers.local>", "contoso/scanner@contoso.test", "scanner@contoso.test", "hp@printers.local"},
 		{"rule without reply-to", "", "quiet@old.local", "From: quiet@old.local", "fabrikam/quiet@fabrikam.test", "Quiet@fabrikam.test", ""},
 		{"no From", "", "hp@printers.local", "Subject: x", "contoso/scanner@contoso.test", "scanner@contoso.test", "hp@printers.local"},

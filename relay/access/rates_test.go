@@ -50,7 +50,8 @@ func TestMeters(t *testing.T) {
 	for want, got := range map[string][]meter{
 		"the user CRM, the address 192.0.2.1, the sender a@b":       p.meters(smtpd.Identity{User: "CRM", Client: netip.MustParseAddr("192.0.2.1")}, "A@b", "a@B"),
 		"the address 2001:db8:1:2::/64, the sender a, the sender b": p.meters(smtpd.Identity{Client: netip.MustParseAddr("2001:db8:1:2:3:4:5:6")}, "a", "b", ""),
-		"": p.meters(smtpd.Identity{}, ""),
+		"the sender info@xn--bcher-kva.test":                        p.meters(smtpd.Identity{}, "info@bücher.test", "info@XN--bcher-kva.test"),
+		"":                                                          p.meters(smtpd.Identity{}, ""),
 	} {
 		var names []string
 		for _, m := range got {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
+	"graphrelay/internal/mailaddr"
 	"graphrelay/mime"
 	"graphrelay/relay/config"
 	"graphrelay/relay/mailboxes"
@@ -56,7 +56,7 @@ func (p *Policy) route(who smtpd.Identity, envelope, address string) (route, err
 	if c == nil {
 		return route{}, senderRefusal("No mailbox sends for %s: use an address of a domain that this relay serves, or ask the administrator for a sender rule", address)
 	}
-	r.lane = queue.Lane{Connection: c.Name, Mailbox: strings.ToLower(mailbox)}
+	r.lane = queue.Lane{Connection: c.Name, Mailbox: mailaddr.Canonical(mailbox)}
 	if err := p.checkConnected(c, r.lane.Mailbox); err != nil {
 		return route{}, err
 	}
@@ -69,7 +69,7 @@ func (r *route) apply(rule *config.Sender, address string) {
 	if rule.OnBehalfOf {
 		r.sender = rule.Mailbox
 	}
-	if rule.ReplyTo == config.ReplyToOriginal && !strings.EqualFold(r.from, address) && smtpd.ValidAddress(address) {
+	if rule.ReplyTo == config.ReplyToOriginal && !mailaddr.Same(r.from, address) && smtpd.ValidAddress(address) {
 		r.replyTo = address
 	}
 	if !smtpd.ValidAddress(r.from) {
@@ -95,7 +95,7 @@ func (p *Policy) findOwner(l *queue.Lane) error {
 	case result == NotFound:
 		return senderRefusal("There is no mailbox %s in Microsoft 365: correct the sender's address, or ask the administrator for a sender rule", l.Mailbox)
 	case result == Found && smtpd.ValidAddress(user.UserPrincipalName):
-		l.Mailbox = strings.ToLower(user.UserPrincipalName)
+		l.Mailbox = mailaddr.Canonical(user.UserPrincipalName)
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func (p *Policy) connectedRoute(user, address string) (route, error) {
 	if err != nil {
 		return route{}, err
 	}
-	if m == nil || !strings.EqualFold(address, m.Address) {
+	if m == nil || !mailaddr.Same(address, m.Address) {
 		return route{}, senderRefusal("The user %s may not send as %s, only as the mailbox that it was made for", user, address)
 	}
 	return route{lane: queue.Lane{Connection: m.Connection, Mailbox: m.Address}, from: address}, nil
@@ -165,7 +165,7 @@ func authorOf(h *mime.Header, envelope string) (string, error) {
 	if n := h.Count("From"); n > 1 {
 		var first string
 		for _, a := range h.Addresses("From") {
-			if first != "" && !strings.EqualFold(a.Address, first) {
+			if first != "" && !mailaddr.Same(a.Address, first) {
 				return "", &smtpd.Refusal{Code: 550, Enhanced: [3]int{5, 6, 0}, Reason: reason.Content,
 					Text: fmt.Sprintf("The message has %d From fields that differ; send it with one", n)}
 			}

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"graphrelay/internal/mailaddr"
 )
 
 // Connection is an Entra application in a tenant. After Load, ClientSecret,
@@ -81,7 +83,7 @@ func (c *Config) ConnectionOf(address string, names ...string) *Connection {
 			return c.connection(name)
 		}
 	}
-	_, domain := splitAddress(address)
+	_, domain := mailaddr.Split(address)
 	for i := range c.Connections {
 		for _, d := range c.Connections[i].Domains {
 			if d == domain && d != "" {
@@ -138,7 +140,7 @@ func (v validator) tenant(key, tenant string) {
 	if !v.require(key, tenant, remedy) || isGUID(tenant) {
 		return
 	}
-	if _, err := canonicalDomain(tenant); err != nil || !strings.Contains(tenant, ".") {
+	if _, err := mailaddr.Domain(tenant); err != nil || !strings.Contains(tenant, ".") {
 		v.fault(key, "is %s, which is not a tenant; %s", quote(tenant), remedy)
 	}
 }
@@ -173,7 +175,7 @@ func (v validator) domains(key string, domains []string, owners map[string]strin
 	v.requireList(key, len(domains), "list the domains whose senders go through this connection")
 	for i, text := range domains {
 		at := fmt.Sprintf("%s[%d]", key, i)
-		domain, err := canonicalDomain(text)
+		domain, err := mailaddr.Domain(text)
 		if err != nil {
 			v.fault(at, "is %s, which is not a domain; write one such as contoso.test, without @ or *", quote(text))
 			continue

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/smtpd"
 )
 
@@ -67,7 +68,7 @@ func (v validator) leniency(key string, l *Listener) {
 	if !v.has(at) {
 		return
 	}
-	domain, err := canonicalDomain(l.AddDomain)
+	domain, err := mailaddr.Domain(l.AddDomain)
 	if err != nil {
 		v.fault(at, "is %s, which is not a domain; write one such as contoso.test, without @, or remove the key", quote(l.AddDomain))
 		return

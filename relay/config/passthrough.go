@@ -1,8 +1,11 @@
 package config
 
-import "graphrelay/relay/smtpd"
+import (
+	"strings"
 
-import "strings"
+	"graphrelay/internal/mailaddr"
+	"graphrelay/relay/smtpd"
+)
 
 // passThrough warns of a pass-through connection that no listener uses.
 func (v validator) passThrough(key string, c *Connection) {
@@ -34,7 +37,7 @@ func (v validator) passThroughListener(key string, l Listener) {
 // ParseApplication parses CLIENT-ID@TENANT. The results are in lower case.
 func ParseApplication(name string) (clientID, tenant string, ok bool) {
 	clientID, tenant, _ = strings.Cut(strings.ToLower(name), "@")
-	domain, err := canonicalDomain(tenant)
+	domain, err := mailaddr.Domain(tenant)
 	ok = isGUID(clientID) && (isGUID(tenant) || err == nil && domain == tenant && strings.Contains(tenant, "."))
 	return clientID, tenant, ok
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"unicode"
 
-	"golang.org/x/net/idna"
+	"graphrelay/internal/mailaddr"
 )
 
 // Pattern matches mail addresses: scanner@contoso.test, *@contoso.test, *@*.contoso.test, or
@@ -50,7 +50,7 @@ func (p Pattern) String() string {
 // Match reports whether an address matches. The null reverse-path of a bounce is not an
 // address and matches no pattern.
 func (p Pattern) Match(address string) bool {
-	local, domain := splitAddress(address)
+	local, domain := mailaddr.Split(address)
 	return local != "" && domain != "" && glob(p.local, local) && glob(p.domain, domain)
 }
 
@@ -76,51 +76,11 @@ func glob(pattern, text string) bool {
 	return strings.HasSuffix(text, parts[last])
 }
 
-// splitAddress returns both sides of an address in the form in which they are compared. A
-// domain that is not valid is only put into lower case.
-func splitAddress(address string) (local, domain string) {
-	at := strings.LastIndexByte(address, '@')
-	if at < 0 {
-		return "", ""
-	}
-	domain, err := canonicalDomain(address[at+1:])
-	if err != nil {
-		domain = strings.ToLower(address[at+1:])
-	}
-	return strings.ToLower(address[:at]), domain
-}
-
-// canonicalDomain returns a domain in lower case and ASCII (RFC 5891). It converts twice,
-// since text that is not UTF-8 passes the first conversion.
-func canonicalDomain(domain string) (string, error) {
-	ascii, err := idna.Lookup.ToASCII(domain)
-	if err != nil {
-		return "", err
-	}
-	if again, err := idna.Lookup.ToASCII(ascii); err != nil || again != ascii {
-		return "", errors.New("domain has no ASCII form")
-	}
-	return ascii, checkLengths(ascii)
-}
-
-// checkLengths checks the limits of RFC 1035 section 2.3.4.
-func checkLengths(domain string) error {
-	if len(domain) > 253 {
-		return errors.New("domain is too long")
-	}
-	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || len(label) > 63 {
-			return errors.New("label is empty or too long")
-		}
-	}
-	return nil
-}
-
-// canonicalLabels is canonicalDomain for a domain whose labels may have stars.
+// canonicalLabels is mailaddr.Domain for a domain whose labels may have stars.
 func canonicalLabels(domain string) (string, error) {
 	labels := strings.Split(domain, ".")
 	for i, label := range labels {
-		plain, err := canonicalDomain(strings.ReplaceAll(label, "*", "a"))
+		plain, err := mailaddr.Domain(strings.ReplaceAll(label, "*", "a"))
 		if err != nil {
 			return "", err
 		}
@@ -133,7 +93,7 @@ func canonicalLabels(domain string) (string, error) {
 		labels[i] = plain
 	}
 	joined := strings.Join(labels, ".")
-	return joined, checkLengths(joined)
+	return joined, mailaddr.CheckLengths(joined)
 }
 
 // checkAddress returns an error if text is not one plain mail address.
@@ -142,7 +102,7 @@ func checkAddress(text string) error {
 	if local == "" || len(local) > 64 || strings.ContainsFunc(local, unprintable) || strings.ContainsAny(local, `*<>"(),;:\[]`) {
 		return errors.New("local part is not valid")
 	}
-	_, err := canonicalDomain(domain)
+	_, err := mailaddr.Domain(domain)
 	return err
 }
 

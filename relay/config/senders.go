@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
+
+	"graphrelay/internal/mailaddr"
 )
 
 // Applies reports whether the rule applies to a message. address is the sender's,
@@ -47,7 +48,7 @@ func (v validator) senders() {
 		if f := sender.From; f != FromMailbox && f != FromOriginal && checkAddress(string(f)) != nil {
 			v.fault(key+".from", "is %s; write mailbox, original, or the mail address that recipients should see", quote(string(f)))
 		}
-		if sender.OnBehalfOf && (sender.From == FromMailbox || strings.EqualFold(string(sender.From), sender.Mailbox)) {
+		if sender.OnBehalfOf && (sender.From == FromMailbox || mailaddr.Same(string(sender.From), sender.Mailbox)) {
 			v.fault(key+".on_behalf_of", "is true, but from is the mailbox itself; set from: original, or the address on whose behalf it sends")
 		}
 		v.reachable(key, i)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"graphrelay/internal/mailaddr"
 )
 
 // validator checks values: ranges, names that must be unique, and settings that depend on
@@ -47,7 +49,7 @@ func (v validator) general() {
 }
 
 func (v validator) hostname() {
-	domain, err := canonicalDomain(v.cfg.Hostname)
+	domain, err := mailaddr.Domain(v.cfg.Hostname)
 	if err != nil {
 		v.fault("hostname", "is %s, which is not a host name; write one such as relay.contoso.test", quote(v.cfg.Hostname))
 		return
@@ -260,7 +262,7 @@ func (v validator) mailbox(key, mailbox, connection string) {
 		return
 	}
 	if connection == "" && len(v.cfg.Connections) > 0 && v.cfg.ConnectionOf(mailbox) == nil {
-		_, domain := splitAddress(mailbox)
+		_, domain := mailaddr.Split(mailbox)
 		v.fault(key, "is in %s, which no connection has; add %s to the domains of a connection", domain, domain)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
+	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/config"
 )
 
@@ -259,7 +260,7 @@ func (c *Check) delegated(ctx context.Context, k Checker, of *config.Connection)
 		c.warn("no mailbox is connected: graphrelay connect MAILBOX, or the page /connect")
 		return
 	}
-	if c.Mailbox = strings.ToLower(c.Mailbox); !slices.Contains(owners.Usable, c.Mailbox) {
+	if c.Mailbox = mailaddr.Canonical(c.Mailbox); !slices.Contains(owners.Usable, c.Mailbox) {
 		c.Mailbox = owners.Usable[0]
 	}
 	client := NewClient(k.Config, *of, SignIn(*of, owners.Tokens), nil)

@@ -16,6 +16,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
 	"graphrelay/internal/bounded"
+	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 )
@@ -129,7 +130,7 @@ func (p *PassThrough) SignInApplication(ctx context.Context, c *config.Connectio
 // decides whether the token is good for the mailbox.
 func (p *PassThrough) SignInToken(ctx context.Context, c *config.Connection, user, token string) error {
 	of := *c
-	mailbox := strings.ToLower(user)
+	mailbox := mailaddr.Canonical(user)
 	of.Tenant, of.ClientID = "", mailbox
 	return p.signIn(ctx, of, user, token, mailbox, &entra.PassThroughToken{Value: oauth2.Token{AccessToken: token}})
 }
@@ -194,7 +195,7 @@ func (p *PassThrough) Lane(c *config.Connection, name, address string) (queue.La
 	}
 	mailbox := n.mailbox
 	if mailbox == "" {
-		mailbox = strings.ToLower(address)
+		mailbox = mailaddr.Canonical(address)
 	}
 	lane.Mailbox = mailbox
 	return lane, nil

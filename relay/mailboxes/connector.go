@@ -13,6 +13,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
+	"graphrelay/internal/mailaddr"
 	"graphrelay/internal/text"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
@@ -60,7 +61,7 @@ type SignIn struct {
 // connection of the mailbox's domain, or the only one. shared says that whoever signs in is
 // not the mailbox's owner, and has to agree to more.
 func (k *Connector) Begin(connectionName, mailbox string, shared bool) (*SignIn, error) {
-	mailbox = strings.ToLower(strings.TrimSpace(mailbox))
+	mailbox = mailaddr.Canonical(strings.TrimSpace(mailbox))
 	if !smtpd.ValidAddress(mailbox) {
 		return nil, errors.New("that is no mail address; write one such as anna@contoso.test")
 	}

@@ -15,12 +15,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver
 
 	"graphrelay/graph"
+	"graphrelay/internal/mailaddr"
 	"graphrelay/internal/text"
 )
 
@@ -167,7 +167,7 @@ func (s *Store) reseal(ctx context.Context) error {
 // the name of the account that signed in, if it is another than the address. The SMTP user
 // of the mailbox stays.
 func (s *Store) Connect(ctx context.Context, connection, address, account, token string) error {
-	address = strings.ToLower(address)
+	address = mailaddr.Canonical(address)
 	now := time.Now().Unix()
 	_, err := s.db.ExecContext(ctx, `INSERT INTO mailbox (connection, address, account, token, version, connected, renewed) VALUES (?, ?, ?, ?, 1, ?, ?)
 		ON CONFLICT DO UPDATE SET account = excluded.account, token = excluded.token, version = version + 1,
@@ -183,12 +183,12 @@ var ErrNoSuchMailbox = errors.New("the mailbox is not connected")
 // password, in place of one that it had.
 func (s *Store) SetUser(ctx context.Context, connection, address, user, hash string) error {
 	return s.change(ctx, `UPDATE mailbox SET user = ?, hash = ? WHERE connection = ? AND address = ?`,
-		user, hash, connection, strings.ToLower(address))
+		user, hash, connection, mailaddr.Canonical(address))
 }
 
 // Disconnect forgets a mailbox, its token and its user.
 func (s *Store) Disconnect(ctx context.Context, connection, address string) error {
-	return s.change(ctx, `DELETE FROM mailbox WHERE connection = ? AND address = ?`, connection, strings.ToLower(address))
+	return s.change(ctx, `DELETE FROM mailbox WHERE connection = ? AND address = ?`, connection, mailaddr.Canonical(address))
 }
 
 func (s *Store) change(ctx context.Context, statement string, args ...any) error {
@@ -224,7 +224,7 @@ func (s *Store) List(ctx context.Context) ([]Mailbox, error) {
 
 // Get returns one mailbox, or ErrNoSuchMailbox.
 func (s *Store) Get(ctx context.Context, connection, address string) (Mailbox, error) {
-	return s.one(ctx, `connection = ? AND address = ?`, connection, strings.ToLower(address))
+	return s.one(ctx, `connection = ? AND address = ?`, connection, mailaddr.Canonical(address))
 }
 
 // User returns the mailbox that an SMTP user sends from, or ErrNoSuchMailbox.

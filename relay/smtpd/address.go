@@ -17,42 +17,71 @@ const (
 	maxAddress   = 254
 )
 
-// ValidAddress reports whether an address is accepted in MAIL FROM and RCPT TO with
-// SMTPUTF8.
+// ValidAddress reports whether an address is accepted in MAIL FROM with SMTPUTF8, and so can
+// be that of a mailbox. Its local part is not quoted.
 func ValidAddress(a string) bool { return checkAddress(a, true) == nil }
 
 // checkAddress checks the syntax on which the rest of the relay relies: one local part, one
 // domain, and nothing that could break out of a header field or a log line. go-smtp allows
-// control characters and 8-bit bytes (FuzzAddress).
+// control characters, 8-bit bytes and more than one @ (FuzzAddress).
 func checkAddress(a string, utf8Allowed bool) *Refusal {
-	syntax := func(text string) *Refusal {
-		return &Refusal{501, [3]int{5, 1, 3}, reason.Recipient, text}
-	}
 	at := strings.LastIndexByte(a, '@')
 	if at <= 0 || at == len(a)-1 {
-		return syntax("The address has no domain; write it as name@domain")
+		return badAddress("The address has no domain; write it as name@domain")
 	}
-	local, domain := a[:at], a[at+1:]
-	if len(local) > maxLocalPart || len(domain) > maxDomain || len(a) > maxAddress {
-		return syntax("The address is too long")
+	if r := checkParts(a[:at], a[at+1:], utf8Allowed); r != nil {
+		return r
 	}
-	if !utf8.ValidString(a) || strings.ContainsFunc(a, unsafeInAddress) {
-		return syntax("The address holds characters that are not allowed")
-	}
-	if !text.IsASCII(a) && !utf8Allowed {
-		return &Refusal{553, [3]int{5, 6, 7}, reason.Recipient, "The address is not ASCII; ask for SMTPUTF8 in MAIL FROM"}
-	}
-	if !validDomain(domain) {
-		return syntax("The address's domain is not valid")
+	switch local := a[:at]; {
+	case strings.Contains(local, "@"):
+		return badAddress("The address has more than one @; write it as name@domain")
+	case strings.ContainsFunc(local, needsQuotes):
+		return badAddress("The address holds characters that are not allowed")
 	}
 	return nil
 }
 
-// unsafeInAddress reports whether a character is not allowed in addresses. Unlike RFC 5321
-// it allows no quoted local parts, which Graph does not accept and which are not in use.
-func unsafeInAddress(r rune) bool {
-	return !unicode.IsGraphic(r) || unicode.IsSpace(r) || strings.ContainsRune(`<>()\,;"`, r)
+// checkQuoted checks a recipient's address whose local part was quoted (RFC 5321 section
+// 4.1.2), and returns the address with the quotes that it needs. Microsoft documents no
+// limits of such addresses for Graph; those that would have to be escaped are refused.
+func checkQuoted(local, domain string, utf8Allowed bool) (address string, r *Refusal) {
+	if r := checkParts(local, domain, utf8Allowed); r != nil {
+		return "", r
+	}
+	if strings.ContainsAny(local, `"\<>`) {
+		return "", badAddress(`Microsoft 365 cannot send to an address with ", \, < or > in its local part`)
+	}
+	if strings.ContainsFunc(local, needsQuotes) || strings.HasPrefix(local, ".") || strings.HasSuffix(local, ".") || strings.Contains(local, "..") {
+		local = `"` + local + `"`
+	}
+	return local + "@" + domain, nil
 }
+
+// checkParts checks what holds with and without quotes.
+func checkParts(local, domain string, utf8Allowed bool) *Refusal {
+	switch {
+	case len(local) > maxLocalPart || len(domain) > maxDomain || len(local)+1+len(domain) > maxAddress:
+		return badAddress("The address is too long")
+	case !utf8.ValidString(local+domain) || strings.ContainsFunc(local+domain, unprintable):
+		return badAddress("The address holds characters that are not allowed")
+	case !text.IsASCII(local+domain) && !utf8Allowed:
+		return &Refusal{553, [3]int{5, 6, 7}, reason.Recipient, "The address is not ASCII; ask for SMTPUTF8 in MAIL FROM"}
+	case !validDomain(domain):
+		return badAddress("The address's domain is not valid")
+	}
+	return nil
+}
+
+func badAddress(text string) *Refusal {
+	return &Refusal{501, [3]int{5, 1, 3}, reason.Recipient, text}
+}
+
+// unprintable reports whether an address cannot hold a character, not even in quotes.
+func unprintable(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) && r != ' ' }
+
+// needsQuotes reports whether a local part with the character has to be quoted (RFC 5321
+// section 4.1.2).
+func needsQuotes(r rune) bool { return r == ' ' || strings.ContainsRune(`<>()[]\,;:@"`, r) }
 
 func validDomain(d string) bool {
 	if strings.HasPrefix(d, "[") {

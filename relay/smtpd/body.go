@@ -2,7 +2,10 @@ package smtpd
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
+	"regexp"
 	"sync"
 
 	"graphrelay/relay/reason"
@@ -136,8 +139,10 @@ type body struct {
 	lines
 	from     func(p []byte) (int, error)
 	behind   func(p []byte) // takes what was read after the end of DATA; nil with BDAT
+	started  func()         // called when the session has begun the message; may be nil
 	raw, buf []byte
-	err      error // how it ended
+	tail     []byte // the last bytes of DATA, as they came
+	err      error  // how it ended
 }
 
 var bodyPool = sync.Pool{New: func() any { return &body{raw: make([]byte, 16<<10)} }}
@@ -146,7 +151,7 @@ var bodyPool = sync.Pool{New: func() any { return &body{raw: make([]byte, 16<<10
 // Otherwise it ends with the dot of DATA, and behind is called with what was read after it.
 func newBody(cfg Config, from func(p []byte) (int, error), behind func(p []byte)) *body {
 	b := bodyPool.Get().(*body)
-	*b = body{lines: lines{dots: behind != nil, max: cfg.Message.LineBytes}, from: from, behind: behind, raw: b.raw, buf: b.buf}
+	*b = body{lines: lines{dots: behind != nil, max: cfg.Message.LineBytes}, from: from, behind: behind, raw: b.raw, buf: b.buf, tail: b.tail[:0]}
 	return b
 }
 
@@ -165,10 +170,30 @@ func (b *body) read() ([]byte, error) {
 		err = io.EOF
 	case err == io.EOF:
 		b.buf = b.flush(b.buf)
+	case b.dots:
+		b.keepTail(b.raw[:n])
+		if err == errInterrupted && wrongEnd.Match(b.tail) {
+			err = fmt.Errorf("%w: %w", errInterrupted, errWrongEnd)
+		}
 	}
 	b.err = err
 	return b.buf, err
 }
+
+// tailBytes is how much of the end of DATA is looked at when a client falls silent. A client
+// that took its message for ended may have sent QUIT after it.
+const tailBytes = 40
+
+func (b *body) keepTail(p []byte) {
+	b.tail = append(b.tail, p[max(0, len(p)-tailBytes):]...)
+	b.tail = b.tail[max(0, len(b.tail)-tailBytes):]
+}
+
+// wrongEnd finds a dot alone on its line that does not end DATA, since a line ends there with
+// LF or CR alone.
+var wrongEnd = regexp.MustCompile(`(^|[^\r])\n\.\r?\n|\r\n\.\n|\r\.\r`)
+
+var errWrongEnd = errors.New("the client ended the message with a dot between line ends that are not CR LF; only CR LF . CR LF ends DATA (RFC 5321 section 4.1.1.4), so have the client send CR LF")
 
 // copyTo writes the message to w. It fails if that takes more than most bytes, or if a line
 // is too long.
@@ -201,7 +226,7 @@ func (b *body) finish() (ended bool) {
 		_, _ = b.read()
 	}
 	ended = b.err == io.EOF
-	b.from, b.behind = nil, nil
+	b.from, b.behind, b.started = nil, nil, nil
 	bodyPool.Put(b)
 	return ended
 }

@@ -184,8 +184,10 @@ func (c *conn) reply(text []byte) error {
 	return nil
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. Commands that the client has sent already are not executed:
+// go-smtp reads on after QUIT, without a session.
 func (c *conn) Close() error {
+	c.ended = true
 	c.server.unregister(c)
 	return c.Conn.Close()
 }

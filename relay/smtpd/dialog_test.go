@@ -369,20 +369,33 @@ func TestShutdownBeforeServe(t *testing.T) {
 }
 
 func FuzzAddress(f *testing.F) {
-	for _, s := range []string{"a@b", "a@b.test", "a@[127.0.0.1]", "a@[IPv6:::1]", "ü@ä.test", "a\r\n@b", "@", "a b@c", `"q"@c`, "a@-b", "a@b..c", strings.Repeat("x", 300) + "@y"} {
-		f.Add(s)
+	for _, s := range []string{"a@b", "a@b.test", "a@[127.0.0.1]", "a@[IPv6:::1]", "ü@ä.test", "a\r\n@b", "@", "a b@c", `"q"@c`, "a@b@c", "a@-b", "a@b..c", strings.Repeat("x", 300) + "@y"} {
+		f.Add(s, "")
+		f.Add(s, "c.test")
 	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if checkAddress(s, true) != nil {
-			return
-		}
-		if strings.ContainsAny(s, "\r\n\x00\t <>\"\\") || strings.Count(s, "@") == 0 || len(s) > maxAddress {
-			t.Errorf("%q was taken", s)
-		}
-		if checkAddress(s, false) == nil && !text.IsASCII(s) {
-			t.Errorf("%q was taken without SMTPUTF8", s)
+	f.Fuzz(func(t *testing.T, s, domain string) {
+		for _, utf8 := range []bool{true, false} {
+			if checkAddress(s, utf8) == nil {
+				checkSafe(t, s, utf8)
+				if strings.ContainsAny(s, ` "\`) || strings.Count(s, "@") != 1 {
+					t.Errorf("%q was taken", s)
+				}
+			}
+			if a, r := checkQuoted(s, domain, utf8); r == nil {
+				checkSafe(t, a, utf8)
+				if strings.ContainsAny(a, `\`) || a != s+"@"+domain && a != `"`+s+`"@`+domain || strings.Count(a, `"`) > 2 {
+					t.Errorf("%q was taken", a)
+				}
+			}
 		}
 	})
+}
+
+func checkSafe(t *testing.T, a string, utf8 bool) {
+	t.Helper()
+	if strings.ContainsAny(a, "\r\n\x00\t<>") || strings.Count(a, "@") == 0 || len(a) > maxAddress+2 || !utf8 && !text.IsASCII(a) {
+		t.Errorf("%q was taken", a)
+	}
 }
 
 func TestPrintable(t *testing.T) {

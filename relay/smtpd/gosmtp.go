@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"strings"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
@@ -38,7 +39,13 @@ import (
 //     no body is read (TestBodyOutOfTurn).
 //   - When BDAT is given up, it does not wait for Data to return, and takes the late result
 //     for that of the next message. So Data does not return then (TestResetWithinBDAT).
-//   - It allows a second MAIL in a transaction, without calling Reset (second-mail.dialog).
+//   - It answers the first chunk of BDAT before Data is called, in a goroutine of its own,
+//     which then may find the next transaction or no session at all. So that answer waits
+//     (FuzzSession).
+//   - It allows a second MAIL in a transaction, without calling Reset, and keeps the
+//     transaction before it if that MAIL is refused (second-mail.dialog).
+//   - After QUIT, and after too many errors, it runs commands that the client has sent
+//     already, without a session (TestPipelinedBehindTheEnd).
 //   - It sends the code of an error only if its type is *smtp.SMTPError, and splits its
 //     text into lines (TestQueueFaults, TestSMTPError). It makes a 454 of an error of
 //     go-sasl, such as for a NUL in a user name, so that the client tries again for ever
@@ -67,14 +74,22 @@ func (s *Server) serveSMTP(l net.Listener) error {
 	g.EnableSMTPUTF8 = true
 	g.EnableDSN = true
 	g.AllowInsecureAuth = true // go-smtp does not see our TLS: the session decides, see AuthMechanisms
-	g.ErrorLog = serverLog{s.log}
+	g.ErrorLog = serverLog{s.log, s}
 	return g.Serve(l)
 }
 
-// serverLog logs go-smtp's own messages, which may quote the client.
-type serverLog struct{ log *slog.Logger }
+// serverLog logs go-smtp's own messages, which may quote the client. go-smtp recovers from
+// panics of a session and of its own, closes the connection with a 421, and says so here.
+type serverLog struct {
+	log    *slog.Logger
+	server *Server
+}
 
 func (l serverLog) Printf(format string, v ...any) {
+	if strings.HasPrefix(format, "panic serving") && len(v) == 3 { // client, value, stack
+		l.server.panicked(v[1], fmt.Sprintf("%s", v[2]), "peer", fmt.Sprint(v[0]))
+		return
+	}
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		l.log.Debug("smtp", "message", printable(fmt.Sprintf(format, v...)))
 	}
@@ -133,12 +148,13 @@ func (s saslServer) Next(response []byte) (challenge []byte, done bool, err erro
 // Mail implements smtp.Session.
 func (s *smtpSession) Mail(from string, o *smtp.MailOptions) error {
 	s.Reset() // go-smtp does not, before a second MAIL
-	return smtpError(s.mail(from, mailOptions{size: o.Size, utf8: o.UTF8, ret: string(o.Return), envelopeID: o.EnvelopeID}))
+	return smtpError(s.mail(from, mailOptions{size: o.Size, utf8: o.UTF8, ret: string(o.Return), envelopeID: o.EnvelopeID,
+		quoted: s.conn.quoted != "" && strings.ContainsFunc(s.conn.quoted, needsQuotes)}))
 }
 
 // Rcpt implements smtp.Session.
 func (s *smtpSession) Rcpt(to string, o *smtp.RcptOptions) error {
-	var options rcptOptions
+	options := rcptOptions{quoted: s.conn.quoted}
 	if o != nil {
 		options.originalType, options.original = string(o.OriginalRecipientType), o.OriginalRecipient
 		for _, n := range o.Notify {
@@ -146,6 +162,12 @@ func (s *smtpSession) Rcpt(to string, o *smtp.RcptOptions) error {
 		}
 	}
 	return smtpError(s.rcpt(to, options))
+}
+
+// Reset implements smtp.Session.
+func (s *smtpSession) Reset() {
+	s.conn.endTransfer()
+	s.session.Reset()
 }
 
 // Data implements smtp.Session. The body of DATA is read from the connection, past r; the
@@ -156,6 +178,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 	switch {
 	case chunks:
 		b = newBody(s.server.cfg, chunkReader{pipe}.Read, nil)
+		b.started = s.conn.transferStarted
 	case s.conn.atBody():
 		b = newBody(s.server.cfg, s.conn.conn.Read, s.conn.endBody)
 	default:

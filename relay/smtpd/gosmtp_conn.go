@@ -3,7 +3,6 @@ package smtpd
 import (
 	"bytes"
 	"net"
-	"strconv"
 	"strings"
 )
 
@@ -17,7 +16,12 @@ type smtpConn struct {
 	chunk int64  // bytes of a BDAT chunk that were not read yet
 	part  []byte // the beginning of a reply, as written so far
 
-	suppress int // replies to drop, because the client has them already
+	transfer bool          // chunks of BDAT are being received
+	started  chan struct{} // has a value once the session knows of them
+
+	quoted   string // the local part in a MAIL or RCPT command, if it is quoted
+	suppress int    // replies to drop, because the client has them already
+	resetDue bool   // RSET comes before the next command, because a MAIL was refused
 }
 
 // Read implements net.Conn.
@@ -51,6 +55,11 @@ func readError(err error) error {
 // nextCommand waits for the next command line. A line that is too long, or in which the
 // connection ended, is passed on as it is, and go-smtp replies to it.
 func (c *smtpConn) nextCommand() error {
+	if c.resetDue {
+		c.resetDue = false
+		c.suppress++
+		c.putBack([]byte("RSET\r\n"))
+	}
 	line, err := c.peekLine(maxCommand + 1)
 	if len(line) == 0 {
 		return err
@@ -58,40 +67,29 @@ func (c *smtpConn) nextCommand() error {
 	if c.whole = line[len(line)-1] == '\n'; c.whole {
 		line = c.tidyLine(line)
 	}
+	c.quoted = quotedLocal(string(line))
 	c.note(line)
-	if c.due = len(line); c.whole {
-		c.chunk = chunkSize(string(c.command))
+	if c.due = len(line); !c.whole || c.replied == 334 {
+		return nil
 	}
+	size, huge := chunkSize(string(c.command))
+	if huge { // the chunk is not read: its bytes would be run as commands
+		_ = c.refuse(errTooLarge)
+		c.ended = true
+		return net.ErrClosed
+	}
+	c.chunk = size
+	c.counters.chunk(size)
 	return nil
 }
 
-// tidyLine corrects the unread command line, if the listener is configured to.
-func (c *smtpConn) tidyLine(line []byte) []byte {
-	if !c.server.cfg.Leniency.enabled() || c.replied == 334 { // a response to an AUTH challenge is not a command
-		return line
+// refuse sends a refusal that the session does not know of.
+func (c *smtpConn) refuse(r *Refusal) error {
+	if !c.inBody.Load() { // in a body, the session counts the message
+		c.server.metrics.rejected(c.server.cfg.Name, r.Reason)
+		c.server.log.Info("refused", "client", c.client.String(), "reason", r.Reason, "answer", r.Error())
 	}
-	tidied, changed := c.server.cfg.Leniency.tidy(string(line), c.client)
-	if changed {
-		c.discard(len(line))
-		c.putBack([]byte(tidied))
-		line = c.unread[:len(tidied)]
-	}
-	return line
-}
-
-// chunkSize returns the size of the chunk that go-smtp reads after the line if it is a BDAT
-// command (RFC 3030 section 2), or 0.
-func chunkSize(line string) int64 {
-	fields := strings.Fields(line)
-	if len(fields) < 2 || len(fields) > 3 || !strings.EqualFold(fields[0], "BDAT") ||
-		len(fields) == 3 && !strings.EqualFold(fields[2], "LAST") {
-		return 0
-	}
-	size, err := strconv.ParseUint(fields[1], 10, 32)
-	if err != nil {
-		return 0
-	}
-	return int64(size)
+	return c.conn.reply([]byte(r.Error() + "\r\n"))
 }
 
 // atBody reports whether go-smtp has read exactly the DATA command, so that the body is
@@ -150,13 +148,16 @@ func (c *smtpConn) forward(reply []byte) error {
 		c.suppress--
 		return nil
 	}
-	if r := replaced[string(reply)]; r != nil {
-		if !c.inBody.Load() { // in a body, the session counts the message
-			c.server.metrics.rejected(c.server.cfg.Name, r.Reason)
-			c.server.log.Info("refused", "client", c.client.String(), "reason", r.Reason, "answer", r.Error())
-		}
-		reply = []byte(r.Error() + "\r\n")
+	if string(reply) == chunkTaken && !c.transfer {
+		<-c.started
+		c.transfer = true
 	}
+	if r := replaced[string(reply)]; r != nil {
+		c.resetDue = isCommand(c.command, "MAIL")
+		return c.refuse(r)
+	}
+	// RFC 5321 section 4.1.4 ends a transaction with the MAIL that begins another.
+	c.resetDue = isCommand(c.command, "MAIL") && replyCode(reply) >= 400 && string(reply) != mailInTransfer
 	return c.conn.reply(sanitize(reply))
 }
 
@@ -165,6 +166,25 @@ func (c *smtpConn) forward(reply []byte) error {
 var replaced = map[string]*Refusal{
 	"454 4.7.0 Invalid base64 data\r\n":       errSASLSyntax,
 	"552 5.3.4 Max message size exceeded\r\n": errTooLarge,
+}
+
+// go-smtp's replies to a chunk of BDAT that is not the last, and to a MAIL among the chunks,
+// which go on.
+const (
+	chunkTaken     = "250 2.0.0 Continue\r\n"
+	mailInTransfer = "502 5.5.1 MAIL not allowed during message transfer\r\n"
+)
+
+// transferStarted lets the reply to the first chunk of BDAT go.
+func (c *smtpConn) transferStarted() { c.started <- struct{}{} }
+
+// endTransfer is called at the end of each transaction.
+func (c *smtpConn) endTransfer() {
+	c.transfer = false
+	select {
+	case <-c.started: // its first chunk was its last, or was refused
+	default:
+	}
 }
 
 // sanitize returns a reply with a question mark for each control character that is not part

@@ -125,7 +125,7 @@ func TestServerLog(t *testing.T) {
 	for level, want := range map[slog.Level]string{slog.LevelInfo: "", slog.LevelDebug: "handling a?[31m"} {
 		var b strings.Builder
 		log := slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: level}))
-		serverLog{log}.Printf("handling %s", "a\x1b[31m")
+		serverLog{log, nil}.Printf("handling %s", "a\x1b[31m")
 		if got := b.String(); (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("at %s: logged %q, want %q", level, got, want)
 		}

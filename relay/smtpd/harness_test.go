@@ -243,10 +243,17 @@ func testConfig() Config {
 func serve(tb testing.TB, l net.Listener, cfg Config) (*Server, *fakeQueue, *prometheus.Registry) {
 	tb.Helper()
 	q := &fakeQueue{}
+	s, registry := serveAs(tb, l, cfg, q, fakePolicy{q}, slog.DiscardHandler)
+	return s, q, registry
+}
+
+// serveAs is serve with another policy and a log.
+func serveAs(tb testing.TB, l net.Listener, cfg Config, q *fakeQueue, policy Policy, log slog.Handler) (*Server, *prometheus.Registry) {
+	tb.Helper()
 	registry := prometheus.NewRegistry()
 	metrics := NewMetrics(registry)
 	metrics.Prepare(cfg.Name)
-	s := New(cfg, q, fakePolicy{q}, NewConnectionLimiter(ConnectionLimits{Total: 50, PerAddress: 20, PerNetwork: 30, PerMinute: 100}), metrics, slog.New(slog.DiscardHandler))
+	s := New(cfg, q, policy, NewConnectionLimiter(ConnectionLimits{Total: 50, PerAddress: 20, PerNetwork: 30, PerMinute: 100}), metrics, slog.New(log))
 	running.Add(1)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
@@ -266,7 +273,7 @@ func serve(tb testing.TB, l net.Listener, cfg Config) (*Server, *fakeQueue, *pro
 			tb.Errorf("%d messages were neither committed nor aborted", q.open)
 		}
 	})
-	return s, q, registry
+	return s, registry
 }
 
 // running is how many servers of tests there are.

@@ -17,6 +17,9 @@ type sessionCounters struct {
 	commands      int
 	errors        int
 	badRecipients int
+	chunks        int          // of BDAT, within a message
+	chunkBytes    int64        // of all chunks
+	emptyChunk    bool         // the last chunk has no bytes
 	surplus       int          // recipients refused for now
 	answered      time.Time    // the last reply
 	since         atomic.Int64 // the last message or the beginning, in Unix milliseconds
@@ -29,14 +32,16 @@ func (m *sessionCounters) count(code int, l SessionLimits, command []byte, inBod
 	switch {
 	case code == 421:
 		return 0, true, ""
-	case isRecipient(command):
+	case isCommand(command, "RCPT"):
 		m.countRecipient(code)
 	default:
 		if code >= 400 {
 			m.errors++
 			delay = l.Delay * time.Duration(min(max(m.errors-l.Errors/2, 0), maxDelays))
 		}
-		if !inBody { // the chunks of BDAT are limited by the message's size and time
+		if inBody && isCommand(command, "BDAT") && !m.emptyChunk {
+			m.chunks++
+		} else {
 			m.commands++
 		}
 	}
@@ -47,10 +52,27 @@ func (m *sessionCounters) count(code int, l SessionLimits, command []byte, inBod
 		return delay, true, "Too many recipients that are refused; remove them"
 	case m.surplus > maxSurplus:
 		return delay, true, "Too many recipients at a time; send to fewer"
-	case m.commands > l.Commands:
+	case m.commands+m.smallChunks() > l.Commands:
 		return delay, true, "Too many commands without a message; connect again"
 	}
 	return delay, false, ""
+}
+
+// Chunks of BDAT are limited by the size and the time of the message. A chunk without bytes
+// counts as a command, and so does each one beyond freeChunks for which the chunks have
+// brought less than fullChunk bytes.
+const (
+	freeChunks = 1000
+	fullChunk  = 64
+)
+
+func (m *sessionCounters) chunk(size int64) {
+	m.chunkBytes += size
+	m.emptyChunk = size == 0
+}
+
+func (m *sessionCounters) smallChunks() int {
+	return max(m.chunks-freeChunks-int(m.chunkBytes/fullChunk), 0)
 }
 
 // maxSurplus is how many recipients may be refused for now, because the message has too many
@@ -68,15 +90,16 @@ func (m *sessionCounters) countRecipient(code int) {
 	}
 }
 
-func isRecipient(command []byte) bool {
-	return len(command) >= 4 && strings.EqualFold(string(command[:4]), "RCPT")
+// isCommand reports whether a command line begins with a verb of four letters.
+func isCommand(line []byte, verb string) bool {
+	return len(line) >= 4 && strings.EqualFold(string(line[:4]), verb)
 }
 
 // restart starts the counting anew after an accepted message, and the session's time after
 // any.
 func (m *sessionCounters) restart(accepted bool) {
 	if accepted {
-		m.commands, m.errors, m.badRecipients, m.surplus = 0, 0, 0, 0
+		m.commands, m.errors, m.badRecipients, m.surplus, m.chunks, m.chunkBytes = 0, 0, 0, 0, 0, 0
 	}
 	m.since.Store(time.Now().UnixMilli())
 }

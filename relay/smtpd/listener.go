@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -54,12 +55,18 @@ func (l *listener) run() {
 func (l *listener) handle(nc net.Conn) {
 	s := l.server
 	c := newConn(nc, s)
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(v, string(debug.Stack()), "client", c.client.String())
+			_ = c.Close()
+		}
+	}()
 	if refusal := s.register(c); refusal != nil {
 		s.unregister(c)
 		s.refuse(c, refusal)
 		return
 	}
-	sc := &smtpConn{conn: c, suppress: 1} // go-smtp greets too
+	sc := &smtpConn{conn: c, suppress: 1, started: make(chan struct{}, 1)} // go-smtp greets too
 	if err := sc.secure(); err != nil {
 		s.logLimited("connection ended before the session", "client", c.client.String(), "error", printable(err.Error()))
 		_ = c.Close()

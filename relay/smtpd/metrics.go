@@ -1,8 +1,12 @@
 package smtpd
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/reason"
 )
 
@@ -23,6 +27,7 @@ type Metrics struct {
 	seconds     *prometheus.HistogramVec
 	bytes       *prometheus.HistogramVec
 	bare        *prometheus.CounterVec
+	panics      *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics that are registered with r.
@@ -45,7 +50,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m.bare = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "graphrelay_smtp_bare_line_endings_total", Help: "Messages with a CR or LF that is not part of a CRLF."}, []string{"listener", "kind", "action"})
-	r.MustRegister(m.connections, m.auth, m.accepted, m.refused, m.seconds, m.bytes, m.bare)
+	m.panics = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "graphrelay_smtp_panics_total", Help: "Sessions that a fault of the relay ended."}, []string{"listener"})
+	r.MustRegister(m.connections, m.auth, m.accepted, m.refused, m.seconds, m.bytes, m.bare, m.panics)
 	return m
 }
 
@@ -53,6 +60,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 func (m *Metrics) Prepare(listener string) {
 	m.connections.WithLabelValues(listener)
 	m.accepted.WithLabelValues(listener)
+	m.panics.WithLabelValues(listener)
 	m.seconds.WithLabelValues(listener)
 	m.bytes.WithLabelValues(listener)
 	for _, kind := range []string{"cr", "lf"} {
@@ -65,6 +73,17 @@ func (m *Metrics) Prepare(listener string) {
 	for _, r := range reason.Refusals() {
 		m.refused.WithLabelValues(listener, string(r))
 	}
+}
+
+// maxStack is how many bytes of a stack are logged.
+const maxStack = 8 << 10
+
+// panicked logs and counts a panic that ended one session and nothing else. value may quote
+// the client.
+func (s *Server) panicked(value any, stack string, args ...any) {
+	s.metrics.panics.WithLabelValues(s.cfg.Name).Inc()
+	s.log.Error("a fault in the relay ended a session; please report it",
+		append(args, "panic", printable(fmt.Sprint(value)), "stack", text.Shorten(text.Printable(strings.ReplaceAll(stack, "\n", " | ")), maxStack))...)
 }
 
 func (m *Metrics) rejected(listener string, r reason.Reason) {

@@ -24,7 +24,9 @@ const (
 var errNoProxyHeader = errors.New("the load balancer sent no PROXY header")
 
 // readProxyHeader reads a PROXY header of version 1 or 2, and nothing after it. client is
-// invalid if the load balancer connects on its own behalf, as for health checks. err is
+// invalid if the load balancer connects on its own behalf, as for health checks, or for a
+// client whose address it does not know (section 2.2: the address of the connection counts
+// then). err is
 // io.EOF if the connection ended before its first byte.
 func readProxyHeader(r io.Reader) (client netip.Addr, err error) {
 	start := make([]byte, len(proxyV2Signature)) // the shortest header of version 1, PROXY UNKNOWN, is longer
@@ -79,10 +81,10 @@ func readProxyV2(r io.Reader) (netip.Addr, error) {
 	if _, err := io.ReadFull(r, rest); err != nil {
 		return netip.Addr{}, err
 	}
-	const local, proxied, tcp4, tcp6 = 0x20, 0x21, 0x11, 0x21
+	const local, proxied, unspec, tcp4, tcp6 = 0x20, 0x21, 0x00, 0x11, 0x21
 	switch command, family := fixed[0], fixed[1]; {
-	case command == local:
-		return netip.Addr{}, nil
+	case command == local, command == proxied && family == unspec:
+		return netip.Addr{}, nil // as UNKNOWN of version 1
 	case command == proxied && family == tcp4 && length >= 12: // two addresses, two ports
 		return netip.AddrFrom4([4]byte(rest)), nil
 	case command == proxied && family == tcp6 && length >= 36:

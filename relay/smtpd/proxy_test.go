@@ -44,6 +44,8 @@ func TestProxyHeader(t *testing.T) {
 		{"v2 with extensions", proxyV2(0x21, 0x11, append([]byte{192, 0, 2, 1, 192, 0, 2, 25, 1, 2, 3, 4}, "\x04\x00\x01x"...)), "192.0.2.1"},
 		{"v2 health check", proxyV2(0x20, 0, nil), "none"},
 		{"v2 health check with addresses", proxyV2(0x20, 0x11, make([]byte, 12)), "none"},
+		{"v2 unspecified", proxyV2(0x21, 0, nil), "none"},
+		{"v2 unspecified with more", proxyV2(0x21, 0, append(make([]byte, 12), "\x04\x00\x01x"...)), "none"},
 		{"v2 short", proxyV2(0x21, 0x11, make([]byte, 11)), ""},
 		{"v2 Unix socket", proxyV2(0x21, 0x31, make([]byte, 216)), ""},
 		{"v2 datagram", proxyV2(0x21, 0x12, make([]byte, 12)), ""},

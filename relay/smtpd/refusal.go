@@ -26,6 +26,7 @@ func (r *Refusal) Error() string {
 
 // Refusals of a message, or of a response to an AUTH challenge.
 var (
+	errNoMail      = &Refusal{503, [3]int{5, 5, 1}, reason.Protocol, "Send MAIL FROM first"}
 	errOutOfTurn   = &Refusal{503, [3]int{5, 5, 1}, reason.Aborted, "The message did not follow its command; send DATA, wait for the answer, then send the message"}
 	errTooLarge    = &Refusal{552, [3]int{5, 3, 4}, reason.Size, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
 	errLineTooLong = &Refusal{554, [3]int{5, 6, 0}, reason.Content, "A line of the message is longer than this relay takes; have the sending program break its lines, or encode the content"}

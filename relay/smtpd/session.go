@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -26,7 +27,7 @@ type session struct {
 	authRefused  bool // by the last AUTH
 	mailAccepted bool
 	env          queue.Envelope
-	recipients   map[string]bool // in lower case
+	recipients   map[string]bool // by mailaddr.Canonical
 }
 
 // begin returns the session of a client that has sent EHLO or HELO.
@@ -56,12 +57,14 @@ type mailOptions struct {
 	size            int64  // RFC 1870; 0: not given
 	utf8            bool   // RFC 6531
 	ret, envelopeID string // RFC 3461
+	quoted          bool   // the local part needs its quotes (RFC 5321 section 4.1.2)
 }
 
 // rcptOptions are the parameters of RCPT (RFC 3461).
 type rcptOptions struct {
 	notify                 []string
 	originalType, original string
+	quoted                 string // the local part, if it was quoted
 }
 
 // mail handles MAIL FROM: it begins a transaction.
@@ -98,6 +101,9 @@ func (s *session) checkSender(from string, opts mailOptions) error {
 		}
 		return &Refusal{530, [3]int{5, 7, 0}, reason.Auth, text}
 	}
+	if opts.quoted {
+		return &Refusal{501, [3]int{5, 1, 7}, reason.Sender, "No mailbox of Microsoft 365 has an address whose local part needs quotes; send from another"}
+	}
 	if from != "" {
 		if err := checkAddress(from, opts.utf8); err != nil {
 			err.Reason, err.Enhanced[2] = reason.Sender, 7 // X.1.7 bad sender's mailbox address syntax
@@ -118,7 +124,11 @@ func (s *session) checkCapacity(size int64) error {
 func (s *session) rcpt(to string, opts rcptOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := checkAddress(to, s.env.UTF8); err != nil {
+	if !s.mailAccepted {
+		return s.refused("RCPT", errNoMail)
+	}
+	to, err := s.checkRecipient(to, opts.quoted)
+	if err != nil {
 		return s.refused("RCPT", err)
 	}
 	dsn, asked, err := rcptDSN(opts)
@@ -126,7 +136,7 @@ func (s *session) rcpt(to string, opts rcptOptions) error {
 		return s.refused("RCPT", err)
 	}
 	s.conn.idle.mark()
-	if key := strings.ToLower(to); !s.recipients[key] {
+	if key := mailaddr.Canonical(to); !s.recipients[key] {
 		if err := s.server.policy.Recipient(s.who, s.env.From, to, len(s.env.To)); err != nil {
 			return s.refused("RCPT", err)
 		}
@@ -137,6 +147,22 @@ func (s *session) rcpt(to string, opts rcptOptions) error {
 		}
 	}
 	return nil
+}
+
+// checkRecipient checks a recipient's syntax, and returns the address in the form in which it
+// is stored.
+func (s *session) checkRecipient(to, quoted string) (string, error) {
+	if quoted == "" {
+		if r := checkAddress(to, s.env.UTF8); r != nil {
+			return "", r
+		}
+		return to, nil
+	}
+	address, r := checkQuoted(quoted, strings.TrimPrefix(to, quoted+"@"), s.env.UTF8)
+	if r != nil {
+		return "", r
+	}
+	return address, nil
 }
 
 func (s *session) askDSN(to string, dsn queue.RecipientDSN) {
@@ -151,6 +177,9 @@ func (s *session) askDSN(to string, dsn queue.RecipientDSN) {
 func (s *session) data(b *body) (id string, err error) {
 	start := time.Now()
 	who, entry, ok := s.beginBody()
+	if b.started != nil {
+		b.started()
+	}
 	if !ok {
 		return "", s.refused("DATA", errUnfinished) // reset while a chunk was on its way
 	}

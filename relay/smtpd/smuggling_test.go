@@ -189,7 +189,8 @@ func testSmuggling(t *testing.T, b *bench, k kind) {
 }
 
 // After a line that smtpConn takes for BDAT and go-smtp does not, go-smtp's buffer may hold
-// part of a body. Then no body is read, since it would be read by other rules.
+// part of a body. Then no body is read, since it would be read by other rules. An answer to
+// AUTH is no such line.
 func TestBodyOutOfTurn(t *testing.T) {
 	for _, kind := range []kind{rejecting, legacy} {
 		t.Run(string(kind), func(t *testing.T) { testBodyOutOfTurn(t, kind) })
@@ -218,8 +219,8 @@ func testBodyOutOfTurn(t *testing.T, k kind) {
 				refused++
 			}
 		}
-		if refused == 0 {
-			t.Errorf("%s: nothing was out of turn", name)
+		if (refused == 0) != strings.Contains(name, "AUTH") {
+			t.Errorf("%s: %d bodies were out of turn", name, refused)
 		}
 	}
 }

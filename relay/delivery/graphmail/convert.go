@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"graphrelay/graph"
+	"graphrelay/internal/mailaddr"
 	"graphrelay/mime"
 	"graphrelay/relay/queue"
 )
@@ -33,7 +34,7 @@ func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []
 	g.ToRecipients, g.CcRecipients, g.BccRecipients, report = deliverTo(m, rec.Envelope.To)
 	report = append(report, notCarried(left)...)
 	g.Sender = sender(m, rec, g.From)
-	if m.Sender != nil && (g.Sender == nil || g.Sender.EmailAddress.Address != m.Sender.Address) && !strings.EqualFold(m.Sender.Address, g.From.EmailAddress.Address) {
+	if m.Sender != nil && (g.Sender == nil || g.Sender.EmailAddress.Address != m.Sender.Address) && !mailaddr.Same(m.Sender.Address, g.From.EmailAddress.Address) {
 		report = append(report, finding{LossSender, "dropped the sender " + m.Sender.Address + ": the client may not send from it"})
 	}
 	report = append(report, findings(m.Report)...)
@@ -63,7 +64,7 @@ func from(m *mime.Message, rec queue.Record) *graph.Recipient {
 			a.Address = m.From[0].Address
 		}
 	}
-	if rec.From != "" && !strings.EqualFold(rec.From, a.Address) {
+	if rec.From != "" && !mailaddr.Same(rec.From, a.Address) {
 		a.Address = rec.From
 	}
 	r := recipient(a)
@@ -74,7 +75,7 @@ func from(m *mime.Message, rec queue.Record) *graph.Recipient {
 // names, if the client may use it. Whether Exchange accepts it shows when the draft is made
 // or sent; see replaceDraft.
 func sender(m *mime.Message, rec queue.Record, from *graph.Recipient) *graph.Recipient {
-	if rec.Sender == "" || strings.EqualFold(rec.Sender, from.EmailAddress.Address) {
+	if rec.Sender == "" || mailaddr.Same(rec.Sender, from.EmailAddress.Address) {
 		return nil
 	}
 	r := recipient(mime.Address{Address: rec.Sender})
@@ -98,12 +99,12 @@ func messageID(rec queue.Record, host string) string {
 func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipient, report []finding) {
 	open := make(map[string]bool, len(envelope))
 	for _, a := range envelope {
-		open[strings.ToLower(a)] = true
+		open[mailaddr.Canonical(a)] = true
 	}
 	shown := make(map[string]bool, len(envelope))
 	take := func(list []mime.Address) (out []graph.Recipient) {
 		for _, a := range list {
-			key := strings.ToLower(a.Address)
+			key := mailaddr.Canonical(a.Address)
 			switch {
 			case open[key]:
 				delete(open, key)
@@ -118,7 +119,7 @@ func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipien
 	}
 	to, cc = take(m.To), take(m.Cc)
 	for _, a := range envelope {
-		if key := strings.ToLower(a); open[key] {
+		if key := mailaddr.Canonical(a); open[key] {
 			delete(open, key)
 			bcc = append(bcc, recipient(mime.Address{Address: a}))
 		}

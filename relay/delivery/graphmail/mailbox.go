@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/internal/mailaddr"
 )
 
 // findByQueueID looks for the items that carry the message's queue ID.
@@ -72,11 +73,11 @@ func recipientsOf(i graph.Item) map[string]bool {
 	return addressSet(all)
 }
 
-// addressSet ignores case, as addresses are compared everywhere.
+// addressSet returns the addresses in the form in which they are compared.
 func addressSet(list []string) map[string]bool {
 	set := make(map[string]bool, len(list))
 	for _, a := range list {
-		set[strings.ToLower(a)] = true
+		set[mailaddr.Canonical(a)] = true
 	}
 	return set
 }

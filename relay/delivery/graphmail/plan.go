@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"graphrelay/graph"
+	"graphrelay/internal/mailaddr"
 	"graphrelay/mime"
 	"graphrelay/relay/queue"
 )
@@ -141,11 +142,11 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, repo
 		put("From", mime.FormatAddresses(addresses([]graph.Recipient{*f})))
 	}
 	onBehalf := "" // if it names anyone else, Exchange refuses the send
-	if strings.EqualFold(rec.Sender, rec.Lane.Mailbox) {
+	if mailaddr.Same(rec.Sender, rec.Lane.Mailbox) {
 		onBehalf = mime.FormatAddresses([]mime.Address{{Address: rec.Sender}})
 	}
 	put("Sender", onBehalf)
-	if m.Sender != nil && !strings.EqualFold(m.Sender.Address, f.EmailAddress.Address) {
+	if m.Sender != nil && !mailaddr.Same(m.Sender.Address, f.EmailAddress.Address) {
 		report = append(report, finding{LossSender, "dropped the sender " + m.Sender.Address})
 	}
 	if len(m.ReplyTo) == 0 && rec.ReplyTo != "" {

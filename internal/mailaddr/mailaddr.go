@@ -1,0 +1,63 @@
+// Package mailaddr compares mail addresses: it gives those that mean the same mailbox one
+// form.
+package mailaddr
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// Canonical returns an address in the form in which addresses are compared: in lower case,
+// and with the domain in ASCII. A domain that is not valid is only put into lower case.
+func Canonical(address string) string {
+	local, domain := Split(address)
+	if local == "" && domain == "" {
+		return strings.ToLower(address)
+	}
+	return local + "@" + domain
+}
+
+// Same reports whether two addresses mean the same mailbox.
+func Same(a, b string) bool { return a == b || Canonical(a) == Canonical(b) }
+
+// Split returns both sides of an address in the form of Canonical. Both are empty if it has
+// no @.
+func Split(address string) (local, domain string) {
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 {
+		return "", ""
+	}
+	domain, err := Domain(address[at+1:])
+	if err != nil {
+		domain = strings.ToLower(address[at+1:])
+	}
+	return strings.ToLower(address[:at]), domain
+}
+
+// Domain returns a domain in lower case and ASCII (RFC 5891). It converts twice, since text
+// that is not UTF-8 passes the first conversion.
+func Domain(domain string) (string, error) {
+	ascii, err := idna.Lookup.ToASCII(domain)
+	if err != nil {
+		return "", err
+	}
+	if again, err := idna.Lookup.ToASCII(ascii); err != nil || again != ascii {
+		return "", errors.New("domain has no ASCII form")
+	}
+	return ascii, CheckLengths(ascii)
+}
+
+// CheckLengths checks the limits of RFC 1035 section 2.3.4.
+func CheckLengths(domain string) error {
+	if len(domain) > 253 {
+		return errors.New("domain is too long")
+	}
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || len(label) > 63 {
+			return errors.New("label is empty or too long")
+		}
+	}
+	return nil
+}
