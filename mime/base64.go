@@ -9,16 +9,20 @@ import (
 // base64Stepper decodes base64 (RFC 2045 section 6.8): well-formed pieces with a fast
 // decoder, others byte by byte. It skips other characters, accepts the URL alphabet unless
 // other characters precede it in the line, and accepts missing padding. Padding ends the
-// data, unless the next line is base64 again: some senders encode a file in pieces.
+// data, unless the rest of the line or the next line is base64 again: some senders encode a
+// file in pieces.
 type base64Stepper struct {
 	clean  []byte // a piece without line breaks, after the 0 to 3 characters carried over
 	carry  int
 	padded bool
 	ended  bool
 	junk   bool // the line so far has characters that are not base64
+	lost   bool // something was skipped
 }
 
 func (d *base64Stepper) done() bool { return d.ended }
+
+func (d *base64Stepper) lossy() bool { return d.lost }
 
 func (d *base64Stepper) step(dst, src []byte, last bool) (written, consumed int) {
 	if d.padded {
@@ -118,6 +122,7 @@ func (d *base64Stepper) isJunk(c byte) bool {
 		d.junk = false
 	case c != '\r' && c != '=' && base64Value(c) > 63:
 		d.junk = true
+		d.lost = d.lost || !isBlank(c)
 	}
 	return d.junk && (c == '-' || c == '_')
 }
@@ -139,13 +144,14 @@ func (d *base64Stepper) afterPadding(src []byte, last bool) (consumed int) {
 	}
 	d.padded, d.junk = false, false
 	d.ended = len(line) == 0 || !isBase64Line(line)
+	d.lost = d.lost || len(line) > 0 && d.ended
 	return skip
 }
 
 func isBase64Line(line []byte) bool {
 	line = bytes.TrimRight(line, "\r \t=")
 	for _, c := range line {
-		if base64Value(c) > 63 || c == '-' || c == '_' {
+		if (base64Value(c) > 63 && c != '=') || c == '-' || c == '_' {
 			return false
 		}
 	}

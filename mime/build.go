@@ -102,10 +102,7 @@ func (b *builder) dropsAMP(p *part) bool {
 	if b.html == 0 {
 		return false
 	}
-	raw, err := io.ReadAll(io.LimitReader(p.open(b.r), b.lim.BodyBytes))
-	if err != nil && b.err == nil {
-		b.err = fmt.Errorf("read part %s: %w", p.path, err)
-	}
+	raw := b.readContent(p, b.lim.BodyBytes)
 	if _, removed, ok := p.readText(raw); !ok || removed {
 		return false
 	}
@@ -122,10 +119,7 @@ func (b *builder) readBody(p *part) bool {
 	}
 	room := b.lim.BodyBytes - *used
 	window := max(room, 4<<10) // to see whether it is text
-	raw, err := io.ReadAll(io.LimitReader(p.open(b.r), window+1))
-	if err != nil && b.err == nil {
-		b.err = fmt.Errorf("read body %s: %w", p.path, err)
-	}
+	raw := b.readContent(p, window+1)
 	s, removed, ok := p.readText(raw[:min(int64(len(raw)), window)])
 	if !ok {
 		b.salvaged(p.path, "content is no text, kept as an attachment")
@@ -150,6 +144,34 @@ func (b *builder) readBody(p *part) bool {
 	b.texts[p] = s
 	b.order = append(b.order, p)
 	return true
+}
+
+// readContent returns up to n bytes of the decoded content of p.
+func (b *builder) readContent(p *part, n int64) []byte {
+	content := p.open(b.r)
+	raw, err := io.ReadAll(io.LimitReader(content, n))
+	if err != nil && b.err == nil {
+		b.err = fmt.Errorf("read part %s: %w", p.path, err)
+	}
+	if isLossy(content) && b.skipped(p) {
+		return b.readContent(p, n)
+	}
+	return raw
+}
+
+// skipped notes that a decoder left out a part of the content of p. It returns true if the
+// content is not encoded at all, and is to be read again as it is.
+func (b *builder) skipped(p *part) (again bool) {
+	if p.isMisencoded(b.r) {
+		b.salvaged(p.path, "content is not encoded as the header says, kept as it is")
+		p.transfer = identity
+		return true
+	}
+	if !p.noted {
+		b.salvaged(p.path, "characters that do not belong to the transfer encoding left out")
+	}
+	p.noted = true
+	return false
 }
 
 // compose sets the message's body, text and HTML from the texts of the parts.
@@ -198,7 +220,10 @@ func (b *builder) attachment(p *part, n int) (*Attachment, error) {
 	}
 	r := b.r // b would keep the bodies in memory
 	a := &Attachment{ContentType: p.mediaType, ContentID: p.id(), open: func() io.Reader { return p.open(r) }}
-	size, err := p.size(b.r)
+	size, lossy, err := p.size(b.r)
+	if err == nil && lossy && b.skipped(p) {
+		size, _, err = p.size(b.r)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read part %s: %w", p.path, err)
 	}

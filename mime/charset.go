@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"strings"
+	unicodes "unicode"
 	"unicode/utf8"
 
 	"github.com/emersion/go-message/charset"
@@ -19,10 +20,10 @@ import (
 
 // toUTF8 converts text in the named charset to UTF-8. Without a name, or with one that is
 // unknown, guessText converts it; so too with UTF-8 and ASCII, which some senders name
-// wrongly. Text that is not valid in the named charset but is valid UTF-8 is taken as that.
+// wrongly. Text that seems to be UTF-8 is taken as that, whatever its charset is called.
 func toUTF8(name string, b []byte) string {
 	name = canonicalCharset(name)
-	if name == "" {
+	if name == "" || isMislabelledUTF8(name, b) || isWide(name) && isNarrow(b) {
 		return guessText(b)
 	}
 	s := decodeNamed(name, b)
@@ -36,6 +37,14 @@ func decodeNamed(name string, b []byte) string {
 	switch name {
 	case "utf-7":
 		return decodeUTF7(b)
+	case "iso-2022-kr":
+		return decodeISO2022KR(b)
+	case "iso-2022-cn":
+		return decodeISO2022CN(b)
+	case "hz-gb-2312":
+		return decodeHZ(b)
+	case "japanese":
+		return decodeJapanese(b)
 	case "iso-2022-jp":
 		b = []byte(japaneseLines.Replace(string(b)))
 	}
@@ -51,6 +60,76 @@ func decodeNamed(name string, b []byte) string {
 		return guessText(b)
 	}
 	return strings.ToValidUTF8(string(out), "\ufffd")
+}
+
+// isMislabelledUTF8 reports whether text in the named charset is UTF-8 in truth. Much mail
+// is, and hardly any other text is valid UTF-8 by chance: in windows-1252 it would have to
+// consist of pairs such as "Ã¤". Where the second character of such a pair can be a letter,
+// as in "Ті" in windows-1251, or a pair is one character, as in GBK, it takes several.
+func isMislabelledUTF8(name string, b []byte) bool {
+	if text.IsASCII(b) || isWide(name) || !utf8.Valid(b) {
+		return false
+	}
+	enc := mailEncoding(name, nil)
+	single, ok := enc.(*charmap.Charmap)
+	if !ok {
+		return isLongUTF8(b)
+	}
+	if single == charmap.Windows1252 {
+		return true
+	}
+	n := 0
+	for _, c := range b {
+		switch {
+		case c >= 0xc0:
+			n++
+		case c >= 0x80 && !unicodes.IsLetter(single.DecodeByte(c)):
+			return true
+		}
+	}
+	return n >= 5
+}
+
+// isLongUTF8 reports whether valid UTF-8 has so many characters beyond ASCII that text in a
+// charset with two bytes for each is none by chance.
+func isLongUTF8(b []byte) bool {
+	n, long := 0, 0
+	for _, r := range string(b) {
+		if r >= 0x80 {
+			n++
+		}
+		if r >= 0x800 {
+			long++
+		}
+	}
+	return n >= 8 || long >= 4
+}
+
+// isNarrow reports whether text that is named as UTF-16 or UTF-32 is ASCII, UTF-8 or the
+// like: those have no NUL, which UTF-16 has in each space and line break.
+func isNarrow(b []byte) bool {
+	if hasMark(b) || bytes.IndexByte(b, 0) >= 0 {
+		return false
+	}
+	ascii := 0
+	for _, c := range b {
+		if c < 0x80 {
+			ascii++
+		}
+	}
+	return utf8.Valid(b) || ascii*10 >= len(b)*9
+}
+
+// decodeJapanese converts text in one of the three Japanese charsets.
+func decodeJapanese(b []byte) string {
+	if text.IsASCII(b) || utf8.Valid(b) {
+		return guessText(b)
+	}
+	euc, sjis := decodeWith(japanese.EUCJP, b), decodeWith(japanese.ShiftJIS, b)
+	if strings.Count(euc, "\ufffd") <= strings.Count(sjis, "\ufffd") {
+		return euc
+	}
+	return sjis
 }
 
 // japaneseLines switches to ASCII at the end of each line, as RFC 1468 requires of senders.
@@ -128,8 +207,7 @@ func reencode(name, s string) string {
 	return out
 }
 
-// guessText converts text of unknown charset: ISO-2022-JP if it has its escapes, UTF-16 if
-// it has a byte order mark and no faults, and otherwise UTF-8, with each invalid byte as windows-1252.
+// guessText converts text of unknown charset: ISO-2022 if it has its escapes, UTF-16 if it has a byte order mark and no faults, and otherwise UTF-8, with each invalid byte as windows-1252.
 func guessText(b []byte) string {
 	if hasMark(b) {
 		if s := decodeWith(unicode.UTF16(unicode.BigEndian, unicode.ExpectBOM), b); !strings.Contains(s, "\ufffd") {
@@ -142,6 +220,12 @@ func guessText(b []byte) string {
 		}
 	}
 	if utf8.Valid(b) {
+		switch {
+		case bytes.Contains(b, []byte("\x1b$)C")):
+			return decodeISO2022KR(b)
+		case bytes.Contains(b, []byte("\x1b$)A")):
+			return decodeISO2022CN(b)
+		}
 		return string(b)
 	}
 	var out strings.Builder

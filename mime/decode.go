@@ -49,6 +49,8 @@ type stepper interface {
 	step(dst, src []byte, last bool) (written, consumed int)
 	// done reports whether the rest of the stream is to be ignored.
 	done() bool
+	// lossy reports whether so far it has skipped more than line breaks and blanks.
+	lossy() bool
 }
 
 const (
@@ -68,6 +70,7 @@ type decodedReader struct {
 	space []byte
 	eof   bool
 	err   error
+	lossy bool // at the end: s has skipped something
 }
 
 // decodeBuffers are the buffers of a decoder. Every part is decoded twice, and most parts
@@ -102,6 +105,7 @@ func newDecoder(r io.Reader, t transfer, size int64) io.Reader {
 // release returns the buffers to the pool. A reader that is not read to its end keeps them.
 func (d *decodedReader) release() {
 	if d.b != nil {
+		d.lossy = d.s.lossy()
 		decodePool.Put(d.b)
 		d.b, d.in, d.space, d.s = nil, nil, nil, nil
 	}
@@ -193,6 +197,8 @@ func (d *decodedReader) fill() {
 type qpStepper struct{}
 
 func (qpStepper) done() bool { return false }
+
+func (qpStepper) lossy() bool { return false }
 
 func (qpStepper) step(dst, src []byte, last bool) (written, consumed int) {
 	for consumed < len(src) {

@@ -90,6 +90,8 @@ func decodeSeeds() []decodeSeed {
 		{"=YQ==", transferBase64, "a"},
 		{"YQ==YQ==", transferBase64, "aa"},
 		{"YQ==\r\nYWI=\r\n", transferBase64, "aab"},
+		{"JVBERi0xLjQgc2VnMQo=c2Vjb25kIHNlZ21lbnQuLgo=dGhpcmQK", transferBase64, "%PDF-1.4 seg1\nsecond segment..\nthird\n"},
+		{"YQ==YWI=\r\nYWJj=YQ==", transferBase64, "aababca"},
 		{"YQ==\r\n-- \r\nfooter text", transferBase64, "a"},
 		{"Pz8_", transferBase64, "???"},
 		{"YW J-j_\r\nPz8_", transferBase64, "abc???"},

@@ -1,6 +1,7 @@
 package mime
 
 import (
+	"bytes"
 	"strings"
 	"unicode/utf8"
 )
@@ -8,13 +9,19 @@ import (
 // htmlCharset returns the charset of HTML: the named one, unless it is unknown or a wrong
 // UTF-8; otherwise that of its <meta>.
 func htmlCharset(named string, raw []byte) string {
-	if canonicalCharset(named) != "" || (named != "" && utf8.Valid(raw)) {
+	if canonicalCharset(named) != "" || (named != "" && utf8.Valid(raw) && !hasEscapes(raw)) {
 		return named
 	}
 	if c := metaCharset(raw); c != "" {
 		return c
 	}
 	return named
+}
+
+// hasEscapes reports whether ASCII may hide characters of another charset, as ISO-2022 and
+// HZ do.
+func hasEscapes(raw []byte) bool {
+	return bytes.IndexByte(raw, 0x1b) >= 0 || bytes.Contains(raw, []byte("~{"))
 }
 
 // metaCharset returns the charset of <meta charset=x> or <meta content="...; charset=x">, or

@@ -1,9 +1,11 @@
 package mime
 
 import (
+	"bytes"
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 const (
@@ -36,6 +38,7 @@ type part struct {
 	name       string // as sent, but decoded
 	attachment bool   // Content-Disposition: attachment
 	transfer   transfer
+	noted      bool // the report says that the decoder left something out
 	contentID  string
 	location   string
 	locationID string // the Content-ID made for a Content-Location
@@ -198,13 +201,47 @@ func (p *part) open(r io.ReaderAt) io.Reader {
 	return content
 }
 
-// size returns the number of bytes of the decoded content.
-func (p *part) size(r io.ReaderAt) (int64, error) {
+// size returns the number of bytes of the decoded content. Lossy is whether the encoded
+// content has more than that.
+func (p *part) size(r io.ReaderAt) (n int64, lossy bool, err error) {
 	if p.raw {
-		return int64(len(p.prefix)) + max(0, p.end-p.start), nil
+		return int64(len(p.prefix)) + max(0, p.end-p.start), false, nil
 	}
 	if p.transfer == identity {
-		return int64(len(p.prefix)) + max(0, p.end-p.body), nil
+		return int64(len(p.prefix)) + max(0, p.end-p.body), false, nil
 	}
-	return io.Copy(io.Discard, p.open(r))
+	content := p.open(r)
+	n, err = io.Copy(io.Discard, content)
+	return n, isLossy(content), err
+}
+
+// isLossy reports whether a decoder that was read to its end has skipped something.
+func isLossy(r io.Reader) bool {
+	d, ok := r.(*decodedReader)
+	return ok && d.lossy
+}
+
+// isMisencoded reports whether the content is not in the transfer encoding that the header
+// names, but unencoded: in place of base64 prose or other data, in place of uuencoded data
+// no "begin".
+func (p *part) isMisencoded(r io.ReaderAt) bool {
+	head := make([]byte, min(4<<10, max(0, p.end-p.body)))
+	n, _ := r.ReadAt(head, p.body)
+	head = head[:n]
+	if p.transfer == transferUU {
+		return !bytes.HasPrefix(head, []byte("begin ")) && !bytes.Contains(head, []byte("\nbegin "))
+	}
+	head, _, _ = bytes.Cut(head, []byte("=")) // another text may follow the padding
+	head = bytes.TrimSpace(head)
+	junk, blanks := 0, 0
+	for _, c := range head {
+		switch {
+		case isBlank(c):
+			blanks++
+		case base64Value(c) > 63 && c != '\r' && c != '\n':
+			junk++
+		}
+	}
+	isText := utf8.Valid(head) && !bytes.ContainsFunc(head, isBodyControl)
+	return junk*4 > len(head) || isText && blanks*25 > len(head)
 }

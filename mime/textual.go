@@ -28,7 +28,7 @@ func (p *part) readText(raw []byte) (s string, removed, ok bool) {
 			s, q = wide, quality{}
 		}
 	}
-	wide := isWide(canonicalCharset(named))
+	wide := isWide(canonicalCharset(named)) && !isNarrow(raw)
 	if (wide || hasMark(raw)) && (q.broken+q.private > 0 || !isLikelyWide(s, wide)) {
 		return "", false, false
 	}

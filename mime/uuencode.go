@@ -7,9 +7,12 @@ import "bytes"
 type uuStepper struct {
 	begun bool
 	ended bool
+	lost  bool // there is text around the data
 }
 
 func (d *uuStepper) done() bool { return d.ended }
+
+func (d *uuStepper) lossy() bool { return d.lost || !d.begun }
 
 func (d *uuStepper) step(dst, src []byte, last bool) (written, consumed int) {
 	for consumed < len(src) && !d.ended {
@@ -32,6 +35,7 @@ func (d *uuStepper) line(dst, line []byte) int {
 	switch {
 	case !d.begun:
 		d.begun = bytes.HasPrefix(line, []byte("begin "))
+		d.lost = d.lost || !d.begun && len(bytes.TrimSpace(line)) > 0
 		return 0
 	case bytes.Equal(bytes.TrimSpace(line), []byte("end")):
 		d.ended = true
