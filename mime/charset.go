@@ -62,6 +62,19 @@ func decodeNamed(name string, b []byte) string {
 	return strings.ToValidUTF8(string(out), "\ufffd")
 }
 
+// headerText converts raw header text in the charset of the message's text. Text that is not
+// in that is converted by guessText.
+func headerText(name string, b []byte) string {
+	name = headerCharset(name)
+	if name == "" || utf8.Valid(b) && name != "hz-gb-2312" {
+		return guessText(b)
+	}
+	if s := decodeNamed(name, b); !strings.Contains(s, "\ufffd") {
+		return s
+	}
+	return guessText(b)
+}
+
 // isMislabelledUTF8 reports whether text in the named charset is UTF-8 in truth. Much mail
 // is, and hardly any other text is valid UTF-8 by chance: in windows-1252 it would have to
 // consist of pairs such as "Ã¤". Where the second character of such a pair can be a letter,

@@ -58,6 +58,18 @@ func canonicalCharset(name string) string {
 	return windowsCharset(name)
 }
 
+// headerCharset returns the canonical name of a charset if raw header text can be in it, as
+// in a superset of ASCII.
+func headerCharset(name string) string {
+	switch name = canonicalCharset(name); {
+	case isWide(name) || name == "utf-7":
+		return ""
+	case name == "iso-2022-jp": // whose texts are in one of the others where they have 8 bits
+		return "japanese"
+	}
+	return name
+}
+
 // windowsCharset resolves "cp1252", "cp-1252", "windows1252" and "ansi-1252".
 func windowsCharset(name string) string {
 	if n, ok := strings.CutPrefix(name, "cp-"); ok {

@@ -2,7 +2,9 @@ package mime
 
 import (
 	"bytes"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Header is a header block that was parsed leniently: lines that are not fields are
@@ -11,8 +13,9 @@ import (
 type Header struct {
 	fields  []rawField
 	limits  Limits
-	cut     bool // a limit was exceeded
-	skipped int  // lines that are not fields
+	cut     bool   // a limit was exceeded
+	skipped int    // lines that are not fields
+	charset string // of raw 8-bit text; the one of Content-Type if that names one
 }
 
 // rawField is a field with its name as written and its value unfolded but not decoded.
@@ -63,7 +66,7 @@ func (h *Header) Value(name string) string {
 func (h *Header) Fields() []Field {
 	out := make([]Field, len(h.fields))
 	for i, f := range h.fields {
-		out[i] = Field{Name: f.name, Value: decodeText(guessText(f.value))}
+		out[i] = Field{Name: f.name, Value: decodeText(h.text(f.value))}
 	}
 	return out
 }
@@ -125,7 +128,7 @@ func (h *Header) raw(name string) []string {
 	var out []string
 	for _, f := range h.fields {
 		if strings.EqualFold(f.name, name) {
-			out = append(out, guessText(f.value))
+			out = append(out, h.text(f.value))
 		}
 	}
 	return out
@@ -135,8 +138,43 @@ func (h *Header) raw(name string) []string {
 func (h *Header) first(name string) (string, bool) {
 	for _, f := range h.fields {
 		if strings.EqualFold(f.name, name) {
-			return guessText(f.value), true
+			return h.text(f.value), true
 		}
 	}
 	return "", false
+}
+
+// text converts a raw value to UTF-8. Raw 8-bit text is against RFC 5322 section 2.2, unless
+// it is UTF-8 (RFC 6532). What is not UTF-8 is mostly in the charset of the text below.
+func (h *Header) text(v []byte) string {
+	if isPlainUTF8(v) {
+		return guessText(v)
+	}
+	return headerText(h.charset, v)
+}
+
+// isPlainUTF8 reports whether v is UTF-8, without what may be an escape of HZ.
+func isPlainUTF8(v []byte) bool { return utf8.Valid(v) && !bytes.Contains(v, []byte("~{")) }
+
+// findCharset sets the charset to the one that Content-Type names, if a field needs it.
+func (h *Header) findCharset() {
+	if !slices.ContainsFunc(h.fields, func(f rawField) bool { return !isPlainUTF8(f.value) }) {
+		return
+	}
+	for _, f := range h.fields {
+		if strings.EqualFold(f.name, "Content-Type") {
+			h.charset = keep(headerCharset(parseParams(decodeStructure(guessText(f.value))).get("charset")), maxTypeBytes)
+			return
+		}
+	}
+}
+
+// hasRaw reports whether a field with the name has text that is not UTF-8.
+func (h *Header) hasRaw(name string) bool {
+	for _, f := range h.fields {
+		if strings.EqualFold(f.name, name) && !utf8.Valid(f.value) {
+			return true
+		}
+	}
+	return false
 }

@@ -44,7 +44,9 @@ func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*He
 		r.add(line, pos)
 		pos = next
 	}
-	return r.finish(off, pos, blank && !r.endsAt(src, pos, stop))
+	h, body := r.finish(off, pos, blank && !r.endsAt(src, pos, stop))
+	h.findCharset()
+	return h, body
 }
 
 // endsAt reports whether the entity ends with a header that has junk, which then is its

@@ -80,6 +80,7 @@ func (p *part) describe(h *Header, rep *reporter) {
 	p.oversized = h.cut
 }
 
+// describeType sets what Content-Type gives (RFC 2045 section 5).
 func (p *part) describeType(h *Header) {
 	v, ok := h.first("Content-Type")
 	v = decodeStructure(v)
@@ -117,6 +118,7 @@ func rawBoundary(v string, ct params) string {
 	return b
 }
 
+// describeDisposition sets what Content-Disposition gives (RFC 2183).
 func (p *part) describeDisposition(h *Header) {
 	v, ok := h.first("Content-Disposition")
 	if !ok {
@@ -129,6 +131,25 @@ func (p *part) describeDisposition(h *Header) {
 	} else if n := d.get("name"); n != "" && p.name == "" {
 		p.name = keep(n, 4*maxNameBytes)
 	}
+}
+
+// describeName sets the name again, with h converted from another charset.
+func (p *part) describeName(h *Header) {
+	again := &part{}
+	again.describeType(h)
+	again.describeDisposition(h)
+	p.name = again.name
+}
+
+// textCharset returns the charset of the first text in p that has one which says how raw
+// 8-bit text in headers is to be read, or else that of p.
+func (p *part) textCharset() string {
+	for _, leaf := range appendLeaves(nil, p) {
+		if c := headerCharset(leaf.charset); c != "" && strings.HasPrefix(leaf.mediaType, "text/") {
+			return c
+		}
+	}
+	return headerCharset(p.charset)
 }
 
 // canonicalType returns t if it is a valid "type/subtype" (RFC 2045 section 5.1), else "".

@@ -19,7 +19,8 @@ type walker struct {
 	root    *part
 	header  *Header // of the message
 	stack   []*frame
-	leaf    *part // the part whose content is being read, or nil
+	leaf    *part   // the part whose content is being read, or nil
+	raw     []*part // whose names are in 8-bit text without a charset of their own
 	parts   int
 	rescans int
 	pos     int64
@@ -50,6 +51,24 @@ func (w *walker) walk() {
 	}
 	w.endLeaf(w.src.size)
 	w.unwind(0, w.src.size)
+	w.convertRaw()
+}
+
+// convertRaw converts raw 8-bit text in headers that name no charset: it is in that of the
+// first text of the message.
+func (w *walker) convertRaw() {
+	charset := w.root.textCharset()
+	if w.header.charset == "" {
+		w.header.charset = charset
+	}
+	if charset == "" {
+		return
+	}
+	for _, p := range w.raw {
+		h, _ := readHeader(w.src, p.start, w.lim, nil)
+		h.charset = charset
+		p.describeName(h)
+	}
 }
 
 // dashLine handles the line at an offset, which begins with "--".
@@ -159,6 +178,9 @@ func (w *walker) begin(p *part) {
 func (w *walker) describe(p *part, h *Header) {
 	p.describe(h, w.reporter)
 	p.defaultType(h.Count("Content-Type") > 0)
+	if (h.hasRaw("Content-Type") || h.hasRaw("Content-Disposition")) && h.charset == "" {
+		w.raw = append(w.raw, p)
+	}
 	if h.skipped > 0 {
 		w.salvaged(p.path, "header lines that are no fields left out")
 	}
