@@ -1,9 +1,11 @@
 package mime
 
 import (
+	"path"
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // params is a parsed Content-Type or Content-Disposition value: the token at its beginning,
@@ -73,7 +75,7 @@ func (s *paramScanner) next() (name, value string, ok bool) {
 		if i < 0 {
 			return "", "", false
 		}
-		after := strings.TrimLeft(s.rest[i:], " \t")
+		after := dropFirstComment(strings.TrimLeft(s.rest[i:], " \t"))
 		name = s.rest[:i]
 		s.rest = after
 		if after != "" && after[0] == '=' {
@@ -87,6 +89,17 @@ func (s *paramScanner) next() (name, value string, ok bool) {
 		value = s.unquoted(strings.Contains(strings.ToLower(name), "name"))
 	}
 	return strings.ToLower(strings.Trim(name, "\"'")), value, true
+}
+
+// dropFirstComment removes a comment at the beginning of s, and the blanks behind it.
+func dropFirstComment(s string) string {
+	if !strings.HasPrefix(s, "(") {
+		return s
+	}
+	if i := strings.IndexByte(s, ')'); i > 0 {
+		return strings.TrimLeft(s[i+1:], " \t")
+	}
+	return s
 }
 
 // quoted reads a quoted string (RFC 2045 section 5.1). A quotation mark inside that the
@@ -170,10 +183,45 @@ func (s *paramScanner) unquoted(isName bool) string {
 	}
 	v := s.rest[:end]
 	s.rest = s.rest[end:]
-	if !isName {
-		v = stripComments(v)
+	if isName {
+		return dropLastComment(strings.TrimSpace(v))
 	}
-	return strings.TrimSpace(v)
+	return strings.TrimSpace(stripComments(v))
+}
+
+// dropLastComment removes comments behind an unquoted file name. A number in parentheses is
+// part of a name without extension, as in "report (2)": it counts copies.
+func dropLastComment(v string) string {
+	for strings.HasSuffix(v, ")") && len(v) <= 4*maxNameBytes {
+		i, depth := len(v), 0
+		for i--; i >= 0; i-- {
+			switch v[i] {
+			case ')':
+				depth++
+			case '(':
+				depth--
+			}
+			if depth == 0 {
+				break
+			}
+		}
+		if i <= 0 {
+			return v
+		}
+		name := strings.TrimSpace(v[:i])
+		isNumber := strings.Trim(v[i:], "()0123456789") == ""
+		if name == "" || isNumber && !hasExtension(name) {
+			return v
+		}
+		v = name
+	}
+	return v
+}
+
+// hasExtension reports whether a file name ends in a usual extension.
+func hasExtension(name string) bool {
+	ext := path.Ext(name)
+	return len(ext) >= 2 && len(ext) <= 6 && isToken(ext[1:]) && strings.ContainsFunc(ext, unicode.IsLetter)
 }
 
 // splitSection splits "name*1*" (RFC 2231 section 4.1).

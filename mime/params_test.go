@@ -30,6 +30,17 @@ func TestParseParams(t *testing.T) {
 		{"a/b; name*0*=utf-8''%C3; name*1*=%A9; name*2=%41", "a/b", map[string]string{"name": "é%41"}},
 		{"a/b; name*=it's", "a/b", map[string]string{"name": "it's"}},
 		{"a/b; name*=iso-8859-1''caf%E9%20crème", "a/b", map[string]string{"name": "café crème"}},
+		{"attachment; filename=report.pdf (final version)", "attachment", map[string]string{"filename": "report.pdf"}},
+		{"attachment; filename=report.pdf (one) (two (nested)); size=3", "attachment", map[string]string{"filename": "report.pdf", "size": "3"}},
+		{`attachment; filename="report.pdf" (final "version"); size=3`, "attachment", map[string]string{"filename": "report.pdf", "size": "3"}},
+		{`attachment; filename="report (1).pdf" (final)`, "attachment", map[string]string{"filename": "report (1).pdf"}},
+		{"attachment; filename=report (1).pdf", "attachment", map[string]string{"filename": "report (1).pdf"}},
+		{"attachment; filename=report (2)", "attachment", map[string]string{"filename": "report (2)"}},
+		{"attachment; filename=report.pdf(2)", "attachment", map[string]string{"filename": "report.pdf"}},
+		{"attachment; filename=(1)", "attachment", map[string]string{"filename": "(1)"}},
+		{"attachment; filename (the name) = a.pdf", "attachment", map[string]string{"filename": "a.pdf"}},
+		{"attachment; filename*=utf-8''a%20b.pdf (final)", "attachment", map[string]string{"filename": "a b.pdf"}},
+		{"attachment; filename=a)b).pdf)", "attachment", map[string]string{"filename": "a)b).pdf)"}},
 		{"a/b; name*0*=iso-8859-1''caf%E9; name*1=crème", "a/b", map[string]string{"name": "cafécrème"}},
 	} {
 		got := parseParams(c.in)
