@@ -142,3 +142,15 @@ func TestParseTransfer(t *testing.T) {
 		}
 	}
 }
+
+// TestUUBlockPositions moves a uuencoded file over the end of the window of the search.
+func TestUUBlockPositions(t *testing.T) {
+	for shift := range 40 {
+		text := strings.Repeat("some lines of text\n", windowBytes/19) + strings.Repeat("x", shift) + "\n"
+		raw := "Subject: x\n\n" + text + string(uuencode("f", []byte("content"))) + "\nafter\n"
+		m := parseBytes(t, []byte(raw))
+		if len(m.Attachments) != 1 || string(readAttachment(t, m.Attachments[0])) != "content" || m.Text != text+"after\n" {
+			t.Fatalf("shift %d: %d attachments, text ends with %q", shift, len(m.Attachments), m.Text[len(m.Text)-20:])
+		}
+	}
+}

@@ -127,6 +127,25 @@ func dashesIn(w []byte, prev byte) (int, bool) {
 	}
 }
 
+// lineWith returns the offset of the first line from off on that begins with prefix, or the
+// end of the message. off must be the start of a line.
+func (s *source) lineWith(off int64, prefix []byte) int64 {
+	if bytes.HasPrefix(s.window(off, marginBytes), prefix) {
+		return off
+	}
+	pattern := append([]byte("\n"), prefix...)
+	for {
+		w := s.window(off, marginBytes)
+		if i := bytes.Index(w, pattern); i >= 0 {
+			return off + int64(i) + 1
+		}
+		if off+int64(len(w)) >= s.size || len(w) < len(pattern) {
+			return s.size
+		}
+		off += int64(len(w) - len(prefix)) // the pattern may begin at the end of the window
+	}
+}
+
 // beforeBreak returns the offset of the line break that ends at off, which belongs to the
 // delimiter that follows (RFC 2046 section 5.1.1), or off if there is none. The result is
 // not less than floor.

@@ -52,6 +52,7 @@ func (w *walker) walk() {
 	w.endLeaf(w.src.size)
 	w.unwind(0, w.src.size)
 	w.convertRaw()
+	w.splitUU()
 }
 
 // convertRaw converts raw 8-bit text in headers that name no charset: it is in that of the
