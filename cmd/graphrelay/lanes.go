@@ -44,7 +44,7 @@ func (q queueTool) pause(name string, length time.Duration) error {
 	}
 	until := queue.Forever
 	if length > 0 {
-		until = time.Now().Add(length)
+		until = q.store.Now().Add(length)
 	}
 	if err := q.store.Pause(context.Background(), l, until, reason.Operator); err != nil {
 		return err

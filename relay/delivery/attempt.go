@@ -63,6 +63,16 @@ func (a *Attempt) Note(what, detail, requestID string) {
 	a.notes = append(a.notes, queue.Event{At: time.Now(), What: what, Detail: detail, RequestID: requestID})
 }
 
+// Now returns the queue's time, which the progress is kept in. The wall clock may jump.
+func (a *Attempt) Now() time.Time { return a.work.Now() }
+
+// Wall returns what the wall clock shows at such a time, for comparison with the times of
+// others.
+func (a *Attempt) Wall(t time.Time) time.Time { return a.work.Wall(t) }
+
+// Age returns for how long the message has been in the queue.
+func (a *Attempt) Age() time.Duration { return a.Now().Sub(a.Message.Arrived) }
+
 // Responded reports to the Deliverer that a request for the message's lane was carried out,
 // so that the lane counts as responsive.
 func (a *Attempt) Responded() { a.responded() }

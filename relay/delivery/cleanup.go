@@ -48,7 +48,7 @@ func (d *Deliverer) cleanedUp(ctx context.Context, c queue.Cleanup) bool {
 		return done
 	}
 	log := d.log.With("id", c.ID, "lane", c.Lane.String(), "error", err)
-	if time.Since(c.Since) < max(d.cfg.GiveUpAfter, minCleanup) {
+	if c.Age < max(d.cfg.GiveUpAfter, minCleanup) {
 		log.Debug("a draft of an ended message was not removed yet")
 		return false
 	}

@@ -123,13 +123,16 @@ func (d *Deliverer) claim(ctx, hard context.Context, wg *sync.WaitGroup) (time.D
 			d.deliver(hard, t)
 		})
 	}
-	if until := time.Until(next); err == nil && !next.IsZero() && until > 0 && until < pollEvery {
+	if until := next.Sub(d.work.Now()); err == nil && !next.IsZero() && until > 0 && until < pollEvery {
 		return until, nil
 	}
 	return pollEvery, err
 }
 
 func (d *Deliverer) renew(ctx context.Context) error {
+	if by := d.work.Jumped(); by != 0 {
+		d.log.Warn("the machine's clock was set, or the machine slept; messages do not age by that", "seconds", by.Seconds())
+	}
 	n, err := d.work.Renew(ctx, d.cfg.Node, lease)
 	if n > 0 {
 		d.log.Warn("took over what another node had claimed", "messages", n)

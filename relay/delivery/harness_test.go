@@ -48,6 +48,7 @@ type rig struct {
 	cfg     delivery.Config
 	out     graphmail.Config // Clients, GiveUpAfter, Log and Metrics are set by run
 	outlet  delivery.Outlet  // nil: Graph's
+	clock   clock
 	clients map[string]*graph.Client
 	budgets graph.Budgets // of the next connection
 	timeout time.Duration // of the next connection's requests
@@ -98,7 +99,7 @@ func (r *rig) connect(name, secret string) {
 
 func (r *rig) open() {
 	r.t.Helper()
-	s, err := sqlite.Open(r.t.Context(), sqlite.Options{Dir: r.dir, Exclusive: true})
+	s, err := sqlite.Open(r.t.Context(), sqlite.Options{Dir: r.dir, Exclusive: true, Source: &r.clock})
 	if err != nil {
 		r.t.Fatal(err)
 	}

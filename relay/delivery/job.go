@@ -92,7 +92,7 @@ func (j *job) report(o queue.Outcome) {
 	j.d.metrics.ended(lane.Connection, o, j.unbounced)
 	switch o.State {
 	case queue.Sent:
-		took := time.Since(j.task.Received)
+		took := j.a.Age()
 		j.d.metrics.sent(lane.Connection, j.result.Path, took)
 		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
 			"size", j.task.Size, "path", j.result.Path, "seconds", took.Seconds())...)
@@ -101,7 +101,7 @@ func (j *job) report(o queue.Outcome) {
 	case queue.Held:
 		j.log.Error("held", append(args, "reason", o.Reason, "detail", o.Detail)...)
 	case queue.Deferred:
-		j.log.Warn("deferred", append(args, "reason", o.Reason, "detail", o.Detail, "until", o.Due.Format(time.RFC3339))...)
+		j.log.Warn("deferred", append(args, "reason", o.Reason, "detail", o.Detail, "until", j.d.work.Wall(o.Due).Format(time.RFC3339))...)
 	case queue.Queued:
 		j.log.Info("given back", args...)
 	}

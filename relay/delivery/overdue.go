@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"errors"
-	"time"
 
 	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
@@ -15,7 +14,7 @@ func (d *Deliverer) warnOfDelays(ctx context.Context) {
 		return
 	}
 	for warned := 1; warned > 0 && ctx.Err() == nil; {
-		overdue, err := d.work.Overdue(ctx, time.Now().Add(-d.cfg.WarnAfter), d.cfg.Postmaster)
+		overdue, err := d.work.Overdue(ctx, d.work.Now().Add(-d.cfg.WarnAfter), d.cfg.Postmaster)
 		warned = 0
 		for _, r := range overdue {
 			switch failed := d.warnOf(ctx, r); {

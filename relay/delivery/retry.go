@@ -11,7 +11,7 @@ import (
 
 // retry defers the message by the retry schedule.
 func (j *job) retry(why reason.Reason, detail string) queue.Outcome {
-	return j.orGiveUp(deferred(time.Now().Add(j.d.retryDelay(j.task.Attempts)), why, detail))
+	return j.orGiveUp(deferred(j.a.Now().Add(j.d.retryDelay(j.task.Attempts)), why, detail))
 }
 
 // retryDelay returns the wait after so many attempts. It adds up to a tenth, so that
@@ -28,7 +28,7 @@ func (j *job) pause() queue.Outcome {
 	if r.Pause == PauseConnection {
 		lane = lane.Whole()
 	}
-	until := time.Now().Add(r.Wait)
+	until := j.a.Now().Add(min(r.Wait, queue.MaxPause))
 	if err := j.d.work.Pause(context.Background(), lane, until, r.Reason); err != nil {
 		j.log.Error("cannot pause", "lane", lane.String(), "error", err)
 	}
@@ -40,7 +40,7 @@ func (j *job) pause() queue.Outcome {
 // orGiveUp fails a message that has waited too long, unless it may have been sent: then
 // it is held for an operator to look.
 func (j *job) orGiveUp(o queue.Outcome) queue.Outcome {
-	if time.Since(j.task.Received) < j.d.cfg.GiveUpAfter || j.result.Doubt == Watched {
+	if j.a.Age() < j.d.cfg.GiveUpAfter || j.result.Doubt == Watched {
 		return o
 	}
 	if j.result.Doubt == InDoubt {

@@ -186,6 +186,8 @@ func (w *idle) Finish(context.Context, queue.Ref, queue.Outcome) error {
 
 func (w *idle) Renew(context.Context, string, time.Duration) (int, error) { return 0, nil }
 func (w *idle) Wake() <-chan struct{}                                     { return w.wake }
+func (w *idle) Now() time.Time                                            { return time.Now() }
+func (w *idle) Jumped() time.Duration                                     { return 0 }
 func (w *idle) NextCleanup(context.Context, string) (queue.Cleanup, error) {
 	return queue.Cleanup{}, queue.ErrNotFound
 }

@@ -31,6 +31,7 @@ func (q *Queue) Apply(ctx context.Context, id string, a Action, by string) error
 		return err
 	}
 	err = q.storage.Update(ctx, func(tx Tx) error {
+		now := q.clock.Now()
 		r, err := tx.Record(id)
 		switch {
 		case err != nil:
@@ -38,11 +39,11 @@ func (q *Queue) Apply(ctx context.Context, id string, a Action, by string) error
 		case !slices.Contains(from, r.State):
 			return fmt.Errorf("%w: it is %s", ErrState, r.State)
 		case a == Delete:
-			return remove(tx, r)
+			return remove(tx, r, now)
 		case !r.HasContent:
 			return fmt.Errorf("%w: its content is gone, the client was told of the failure", ErrState)
 		}
-		return move(tx, r, a, to, Event{What: string(a), Detail: "by " + by})
+		return move(tx, r, now, a, to, Event{What: string(a), Detail: "by " + by})
 	})
 	if err == nil {
 		q.signal()
@@ -52,9 +53,9 @@ func (q *Queue) Apply(ctx context.Context, id string, a Action, by string) error
 
 // remove deletes a message. What it may have left behind is still cleaned up; a message
 // that has ended has its cleanup already, if it needed one.
-func remove(tx Tx, r Record) error {
+func remove(tx Tx, r Record, now time.Time) error {
 	if !r.State.Left() && r.Progress.Leftover {
-		if err := tx.AddCleanup(Cleanup{r, time.Now()}); err != nil {
+		if err := tx.AddCleanup(Cleanup{Record: r, Since: now}); err != nil {
 			return err
 		}
 	}
@@ -63,12 +64,12 @@ func remove(tx Tx, r Record) error {
 
 // move brings a message to a state at an operator's request. It raises the fence, so that
 // a worker that has the message cannot go on.
-func move(tx Tx, r Record, a Action, to State, e Event) error {
-	due, err := dueAfter(tx, r, a)
+func move(tx Tx, r Record, now time.Time, a Action, to State, e Event) error {
+	due, err := dueAfter(tx, r, now, a)
 	if err != nil {
 		return err
 	}
-	if to == Queued && time.Until(due) > 0 {
+	if to == Queued && due.After(now) {
 		to = Deferred // a queued message is due at once
 	}
 	s := r.Status
@@ -91,8 +92,8 @@ func move(tx Tx, r Record, a Action, to State, e Event) error {
 // dueAfter returns when a message is to be tried after an action. A retry ends the pauses
 // that keep it waiting, except an operator's: the cause of the others is taken to be
 // mended. It also ends the cleanup of the message, which may be under way.
-func dueAfter(tx Tx, r Record, a Action) (time.Time, error) {
-	due := time.Now()
+func dueAfter(tx Tx, r Record, now time.Time, a Action) (time.Time, error) {
+	due := now
 	if r.State != Deferred || r.Reason == reason.Operator { // after a retry it may be waiting for its cleanup
 		due = latest(due, r.Due)
 	}

@@ -3,11 +3,13 @@ package queue
 import (
 	"context"
 	"time"
+
+	"graphrelay/relay/reason"
 )
 
 // Claim implements Work.
 func (q *Queue) Claim(ctx context.Context, c Claim) (tasks []Task, next time.Time, err error) {
-	now := time.Now()
+	now := q.clock.Now()
 	next, err = q.storage.NextDue(ctx)
 	if err != nil || next.IsZero() || next.After(now) { // spares the writer a transaction
 		return nil, next, err
@@ -80,6 +82,11 @@ func claimEvenly(tx Tx, now time.Time, c Claim, lanes []cappedLane) (tasks []Tas
 // claim is the durable record that the worker may leave something outside from now on.
 func claimOne(tx Tx, now time.Time, node string, l *ReadyLane) (t Task, err error) {
 	r, err := nextOf(tx, now, l)
+	for err == nil && r.Unreadable {
+		if err = holdUnreadable(tx, r); err == nil {
+			r, err = nextOf(tx, now, l)
+		}
+	}
 	if err != nil {
 		return t, err
 	}
@@ -95,6 +102,14 @@ func claimOne(tx Tx, now time.Time, node string, l *ReadyLane) (t Task, err erro
 	t.Status = s
 	t.Progress = r.Progress // with Leftover as it was before the claim
 	return t, tx.Served(l.ID, now, l.DeferredNext, r.StartTag)
+}
+
+// holdUnreadable holds a message whose record is damaged, so that it keeps no other waiting.
+func holdUnreadable(tx Tx, r Record) error {
+	s := r.Status
+	s.State, s.Reason, s.Detail = Held, reason.Storage, "a part of its record cannot be read"
+	s.Fence++
+	return tx.SetStatus(r.ID, s)
 }
 
 func nextOf(tx Tx, now time.Time, l *ReadyLane) (Record, error) {

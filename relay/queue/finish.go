@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // Save implements Work.
@@ -18,11 +17,8 @@ func (q *Queue) Save(ctx context.Context, ref Ref, p Progress, events ...Event) 
 
 // Finish implements Work.
 func (q *Queue) Finish(ctx context.Context, ref Ref, o Outcome) error {
-	if o.State == Queued {
-		o.Due, o.Uncount = time.Now(), true
-	}
 	err := q.storage.Update(ctx, func(tx Tx) error {
-		if err := finish(tx, ref, o); err != nil || o.Notification == nil {
+		if err := q.finish(tx, ref, o); err != nil || o.Notification == nil {
 			return err
 		}
 		return q.submit(tx, o.Notification)
@@ -37,7 +33,11 @@ func (q *Queue) Finish(ctx context.Context, ref Ref, o Outcome) error {
 	return nil
 }
 
-func finish(tx Tx, ref Ref, o Outcome) error {
+func (q *Queue) finish(tx Tx, ref Ref, o Outcome) error {
+	now := q.clock.Now()
+	if o.State == Queued {
+		o.Due, o.Uncount = now, true
+	}
 	s, err := tx.Status(ref.ID)
 	if errors.Is(err, ErrNotFound) || err == nil && (s.State != Delivering || s.Fence != ref.Fence) {
 		return ErrFenced
@@ -50,7 +50,7 @@ func finish(tx Tx, ref Ref, o Outcome) error {
 		s.Attempts = max(s.Attempts-1, 0)
 	}
 	if o.State.ended() {
-		s.Finished = time.Now()
+		s.Finished, s.Due = q.clock.Wall(now), now
 	}
 	s.HasContent = s.HasContent && o.State != Sent && !o.Discard
 	if err := tx.SetStatus(ref.ID, s); err != nil {
@@ -63,5 +63,5 @@ func finish(tx Tx, ref Ref, o Outcome) error {
 	if err != nil {
 		return err
 	}
-	return tx.AddCleanup(Cleanup{r, time.Now()})
+	return tx.AddCleanup(Cleanup{Record: r, Since: now})
 }

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // writer implements Writer.
@@ -19,7 +18,7 @@ func (q *Queue) Create(context.Context) (Writer, error) {
 	if err := q.Healthy(); err != nil {
 		return nil, err
 	}
-	id := NewID(time.Now())
+	id := NewID(q.clock.Wall(q.clock.Now()))
 	return &writer{Content: q.storage.NewContent(id), q: q, id: id}, nil
 }
 
@@ -32,7 +31,7 @@ func (w *writer) Commit(ctx context.Context, e Entry) error {
 	}
 	err := w.Sync()
 	if err == nil {
-		err = w.q.storage.Update(ctx, func(tx Tx) error { return insert(tx, w.id, e, w.Content) })
+		err = w.q.storage.Update(ctx, func(tx Tx) error { return w.q.insert(tx, w.id, e, w.Content) })
 	}
 	if err != nil {
 		return errors.Join(err, w.Abort())
@@ -57,19 +56,19 @@ func (q *Queue) accepted(size int64) {
 }
 
 // insert queues a message.
-func insert(tx Tx, id string, e Entry, c Content) error {
+func (q *Queue) insert(tx Tx, id string, e Entry, c Content) error {
 	lane, tag, err := startTag(tx, &e)
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	return tx.Insert(Record{ID: id, Received: now, Size: c.Size(), Entry: e,
+	now := q.clock.Now()
+	return tx.Insert(Record{ID: id, Received: q.clock.Wall(now), Arrived: now, Size: c.Size(), Entry: e,
 		Status: Status{State: Queued, Due: now, StartTag: tag, HasContent: true}}, lane, c)
 }
 
 // submit queues a message of the relay's own within the transaction that it reports on.
 func (q *Queue) submit(tx Tx, m *Submission) error {
-	if err := insert(tx, m.ID, m.Entry, q.storage.ContentOf(m.ID, m.Body)); err != nil {
+	if err := q.insert(tx, m.ID, m.Entry, q.storage.ContentOf(m.ID, m.Body)); err != nil {
 		return err
 	}
 	return tx.AddEvents(m.ID, m.Events...)

@@ -59,9 +59,15 @@ type Claim struct {
 	MaxUnresponsive int // tasks at most, of unresponsive lanes
 }
 
-// Work hands out messages for delivery. Save and Finish return ErrFenced when the
+// Work hands out messages for delivery. Its times are the queue's; see Clock. Save and Finish return ErrFenced when the
 // claim is no longer the caller's.
 type Work interface {
+	// Now returns the queue's time, and Wall what the wall clock shows at such a time.
+	Now() time.Time
+	Wall(t time.Time) time.Time
+	// Jumped returns by how much the wall clock was set ahead since the last call, or back if
+	// it is negative; 0 if it went on as usual.
+	Jumped() time.Duration
 	// Claim takes messages that are due and marks them Delivering, with one more
 	// attempt. Lanes with the fewest messages in delivery come first, and among equals
 	// the one that waited longest. Within a lane new and deferred messages alternate,
@@ -86,7 +92,7 @@ type Work interface {
 
 // Warnings finds messages whose senders are to be warned of a delay.
 type Warnings interface {
-	// Overdue returns messages received before t that are waiting, unwarned and
+	// Overdue returns messages that arrived before t and are waiting, unwarned and
 	// certainly undelivered, at most 100. It leaves out those whose warning would have
 	// to wait in a paused lane: in via, or in their own if via is the zero Lane.
 	Overdue(ctx context.Context, t time.Time, via Lane) ([]Record, error)
@@ -120,7 +126,7 @@ type Returns interface {
 	MarkReturned(ctx context.Context, id string, r Bounced) error
 }
 
-// Inspector reads the queue.
+// Inspector reads the queue for people: its times are the wall clock's.
 type Inspector interface {
 	// List returns the records that f selects, oldest first.
 	List(ctx context.Context, f Filter) ([]Record, error)
@@ -138,7 +144,8 @@ type Controller interface {
 	// Apply carries out an operator's action. It raises the fence, so that a worker
 	// that has the message cannot go on to send it.
 	Apply(ctx context.Context, id string, a Action, by string) error
-	// Pause is the same as Work's.
+	// Pause is the same as Work's; Now returns the time from which its end counts.
+	Now() time.Time
 	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
 	// Resume ends a pause, and with it the wait of the messages that it deferred;
 	// ErrNotFound if there is none.

@@ -3,16 +3,25 @@ package queue
 import (
 	"context"
 	"time"
+
+	"graphrelay/relay/reason"
 )
+
+// MaxDeferral bounds how far ahead a message can be due: by more than the longest delay of a
+// retry.
+const MaxDeferral = 8 * 24 * time.Hour
 
 // Renew implements Work.
 func (q *Queue) Renew(ctx context.Context, node string, lease time.Duration) (released int, err error) {
 	err = q.storage.Update(ctx, func(tx Tx) (err error) {
-		now := time.Now()
+		now := q.clock.Now()
 		if err := tx.SetLease(node, now.Add(lease)); err != nil {
 			return err
 		}
 		if released, err = release(tx, now, now); err != nil {
+			return err
+		}
+		if err := q.keepTime(tx, now); err != nil {
 			return err
 		}
 		return tx.Shrink()
@@ -23,11 +32,24 @@ func (q *Queue) Renew(ctx context.Context, node string, lease time.Duration) (re
 	return released, err
 }
 
+// keepTime records the clock, and ends what lies further ahead than anything may: it was
+// written by a clock that was wrong.
+func (q *Queue) keepTime(tx Tx, now time.Time) error {
+	if err := tx.SetClock(q.clock.Read()); err != nil {
+		return err
+	}
+	return tx.EndAhead(now, now.Add(MaxPause), now.Add(MaxDeferral), reason.Operator)
+}
+
 // Recover gives back every claim. It is for the start of the only process that uses the
 // storage: no worker of an earlier one lives.
 func (q *Queue) Recover(ctx context.Context) error {
 	return q.storage.Update(ctx, func(tx Tx) error {
-		_, err := release(tx, Forever, time.Now())
+		now := q.clock.Now()
+		if err := q.keepTime(tx, now); err != nil {
+			return err
+		}
+		_, err := release(tx, Forever, now)
 		return err
 	})
 }

@@ -98,8 +98,9 @@ type Event struct {
 // Record is a message as the queue keeps it.
 type Record struct {
 	ID       string
-	Received time.Time
-	Size     int64 // bytes as stored
+	Received time.Time // by the wall clock, for people and for comparison with others' times
+	Arrived  time.Time // by the queue's clock, for its age
+	Size     int64     // bytes as stored
 	Entry
 	Status
 }
@@ -107,7 +108,7 @@ type Record struct {
 // Status is the part of a record that changes.
 type Status struct {
 	State    State
-	Due      time.Time     // when a queued or deferred message is to be tried
+	Due      time.Time     // when a queued or deferred message is to be tried; when any other ended
 	Reason   reason.Reason // or empty
 	Detail   string
 	Attempts int
@@ -121,6 +122,7 @@ type Status struct {
 	Fence      int64  // counts up with each claim and each action of an operator
 	StartTag   int64  // the order among the queued messages of its lane
 	HasContent bool
+	Unreadable bool `json:"-"` // a part of the stored record cannot be read
 }
 
 // Return is what a non-delivery report says of one recipient. Its texts come from outside.
@@ -185,6 +187,7 @@ type Submission struct {
 type Cleanup struct {
 	Record
 	Since time.Time
+	Age   time.Duration `json:"-"` // since then, when it was read
 }
 
 // CleanupTime is how long a cleanup may be worked on after it was read. A retry of the

@@ -7,6 +7,10 @@ import (
 	"graphrelay/relay/reason"
 )
 
+// MaxPause bounds the pauses that the relay makes itself. Graph may ask for an hour, and
+// Exchange remembers a refusal for two.
+const MaxPause = 2 * time.Hour
+
 // Pause implements Work and Controller.
 func (q *Queue) Pause(ctx context.Context, l Lane, until time.Time, why reason.Reason) error {
 	return q.storage.Update(ctx, func(tx Tx) error { return tx.ExtendPause(l, until, why) })
@@ -15,14 +19,15 @@ func (q *Queue) Pause(ctx context.Context, l Lane, until time.Time, why reason.R
 // Resume implements Controller.
 func (q *Queue) Resume(ctx context.Context, l Lane) error {
 	err := q.storage.Update(ctx, func(tx Tx) error {
-		why, err := tx.Pause(l)
+		now := q.clock.Now()
+		why, err := tx.Pause(l, now)
 		if err != nil {
 			return err
 		}
 		if err := tx.EndPause(l); err != nil {
 			return err
 		}
-		return tx.EndDeferral(l, why, time.Now())
+		return tx.EndDeferral(l, why, now)
 	})
 	if err == nil {
 		q.signal()

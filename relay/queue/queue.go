@@ -7,7 +7,10 @@
 // message nor send it. The package knows nothing of SMTP sessions, of MIME or of Graph.
 package queue
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // The errors that callers distinguish; every other error is a fault of the storage.
 var (
@@ -24,8 +27,8 @@ var (
 // Queue is the queue on a storage. It implements Intake, Work, Warnings, Cleanups,
 // Returns, Inspector and Controller.
 type Queue struct {
-	Inspector
 	storage  Storage
+	clock    *Clock
 	capacity capacity
 	wake     chan struct{}
 }
@@ -40,10 +43,19 @@ var _ interface {
 	Controller
 } = (*Queue)(nil)
 
-// New returns the queue on s.
-func New(s Storage) *Queue {
-	return &Queue{Inspector: s, storage: s, capacity: capacity{storage: s}, wake: make(chan struct{}, 1)}
+// New returns the queue on s, kept by the clock c.
+func New(s Storage, c *Clock) *Queue {
+	return &Queue{storage: s, clock: c, capacity: capacity{storage: s}, wake: make(chan struct{}, 1)}
 }
+
+// Now implements Work.
+func (q *Queue) Now() time.Time { return q.clock.Now() }
+
+// Jumped implements Work.
+func (q *Queue) Jumped() time.Duration { return q.clock.Jumped() }
+
+// Wall implements Work.
+func (q *Queue) Wall(t time.Time) time.Time { return q.clock.Wall(t) }
 
 // Healthy returns nil while the queue can take mail.
 func (q *Queue) Healthy() error { return q.storage.Healthy() }

@@ -86,11 +86,17 @@ func overlap(a, b []Return) bool {
 
 // ServedLanes implements Returns.
 func (q *Queue) ServedLanes(ctx context.Context, since time.Time) ([]ServedLane, error) {
-	return q.storage.ServedLanes(ctx, since)
+	list, err := q.storage.ServedLanes(ctx, q.clock.At(since))
+	for i := range list {
+		list[i].Served = q.clock.Wall(list[i].Served)
+	}
+	return list, err
 }
 
 // Paused implements Returns.
-func (q *Queue) Paused(ctx context.Context, l Lane) (bool, error) { return q.storage.Paused(ctx, l) }
+func (q *Queue) Paused(ctx context.Context, l Lane) (bool, error) {
+	return q.storage.Paused(ctx, l, q.clock.Now())
+}
 
 // SetReportsRead implements Returns.
 func (q *Queue) SetReportsRead(ctx context.Context, l Lane, until time.Time) error {

@@ -12,7 +12,7 @@ import (
 // them, and the bytes of the messages. It decides nothing about a message. Queuetest
 // holds the tests that every engine passes.
 type Storage interface {
-	Inspector
+	Reader
 	Finder
 	Contents
 	// Update runs fn in a transaction and returns once its effects are durable, whether
@@ -25,6 +25,16 @@ type Storage interface {
 	// Healthy returns nil while the storage can take mail.
 	Healthy() error
 	Close() error
+}
+
+// Reader reads the queue. Its methods are those of Inspector.
+type Reader interface {
+	List(ctx context.Context, f Filter) ([]Record, error)
+	Get(ctx context.Context, id string) (Record, []Event, error)
+	Open(ctx context.Context, id string) (Body, error)
+	Receipts(ctx context.Context, since time.Time, each func(Receipt)) error
+	Stats(ctx context.Context) (Stats, error)
+	Lanes(ctx context.Context, now time.Time) ([]LaneStatus, error)
 }
 
 // Contents keeps the bytes of messages, by ID.
@@ -54,22 +64,23 @@ type Finder interface {
 	// the zero Time if none waits.
 	NextDue(ctx context.Context) (time.Time, error)
 	// Unwarned returns messages that are queued or deferred, not warned of and not in
-	// doubt, and were received up to the time before; the oldest ones if they are more
-	// than limit. With unpaused, it leaves out those in lanes that are paused.
-	Unwarned(ctx context.Context, before time.Time, unpaused bool, limit int) ([]Record, error)
-	// Paused reports whether the lane, or all of its connection and principal, is paused.
-	Paused(ctx context.Context, l Lane) (bool, error)
+	// doubt, and arrived up to the time before; the oldest ones if they are more than
+	// limit. With unpaused, it leaves out those in lanes that are paused at now.
+	Unwarned(ctx context.Context, before, now time.Time, unpaused bool, limit int) ([]Record, error)
+	// Paused reports whether the lane, or all of its connection and principal, is paused
+	// at now.
+	Paused(ctx context.Context, l Lane, now time.Time) (bool, error)
 	// NextCleanup returns the first cleanup with an ID greater than after, or ErrNotFound.
 	NextCleanup(ctx context.Context, after string) (Cleanup, error)
-	// Ended returns the IDs of messages in the given state that were received, and if
-	// finished also finished, up to the time before: the oldest ones, at most limit.
+	// Ended returns the IDs of messages in the given state that arrived, and if finished
+	// also ended, up to the time before: the oldest ones, at most limit.
 	Ended(ctx context.Context, s State, before time.Time, finished bool, limit int) ([]string, error)
 	// ServedLanes returns the lanes that were served since then.
 	ServedLanes(ctx context.Context, since time.Time) ([]ServedLane, error)
 	// LeftAs returns the messages that are Sent or Returned in a lane and have this
 	// Message-ID: the oldest ones, at most limit.
 	LeftAs(ctx context.Context, l Lane, messageID string, limit int) ([]Record, error)
-	// SentBeyond returns when the newest sent message was received that is not among the
+	// SentBeyond returns when the newest sent message arrived that is not among the
 	// keep newest ones; the zero Time if there is none.
 	SentBeyond(ctx context.Context, keep int64) (time.Time, error)
 }
@@ -150,8 +161,8 @@ type PauseTx interface {
 	// ExtendPause pauses a lane until then, unless it is paused for longer already.
 	ExtendPause(l Lane, until time.Time, why reason.Reason) error
 	// Pause returns the reason of the pause of exactly this lane, or ErrNotFound if it is
-	// not paused.
-	Pause(l Lane) (reason.Reason, error)
+	// not paused at now.
+	Pause(l Lane, now time.Time) (reason.Reason, error)
 	// EndPause ends the pause of exactly this lane.
 	EndPause(l Lane) error
 	// EndPauses ends the pauses that apply to a lane, except those for the reason keep.
@@ -164,6 +175,12 @@ type PauseTx interface {
 // UpkeepTx keeps the leases of nodes and the cleanups.
 type UpkeepTx interface {
 	SetLease(node string, until time.Time) error
+	// SetClock keeps the reading for the next process.
+	SetClock(r Reading) error
+	// EndAhead makes the deferred messages due that are due later than due, and ends the
+	// pauses that have passed at now, or that last longer than pause and are not for the
+	// reason keep.
+	EndAhead(now, pause, due time.Time, keep reason.Reason) error
 	// Abandoned returns the messages that are Delivering by a node without a lease at now.
 	Abandoned(now time.Time) ([]string, error)
 	AddCleanup(c Cleanup) error

@@ -13,11 +13,11 @@ const maxOverdue = 100
 func (q *Queue) Overdue(ctx context.Context, before time.Time, via Lane) ([]Record, error) {
 	ownLane := via == Lane{}
 	if !ownLane {
-		if paused, err := q.storage.Paused(ctx, via); paused || err != nil {
+		if paused, err := q.storage.Paused(ctx, via, q.clock.Now()); paused || err != nil {
 			return nil, err
 		}
 	}
-	return q.storage.Unwarned(ctx, before, ownLane, maxOverdue)
+	return q.storage.Unwarned(ctx, before, q.clock.Now(), ownLane, maxOverdue)
 }
 
 // MarkWarned implements Warnings.
@@ -47,7 +47,9 @@ func (q *Queue) MarkWarned(ctx context.Context, id string, warning *Submission, 
 
 // NextCleanup implements Cleanups.
 func (q *Queue) NextCleanup(ctx context.Context, after string) (Cleanup, error) {
-	return q.storage.NextCleanup(ctx, after)
+	c, err := q.storage.NextCleanup(ctx, after)
+	c.Age = q.clock.Now().Sub(c.Since)
+	return c, err
 }
 
 // EndCleanup implements Cleanups.
@@ -68,12 +70,12 @@ func (q *Queue) Expire(ctx context.Context, r Retention) (removed int, err error
 	if err != nil {
 		return 0, err
 	}
-	removed, err = q.expire(ctx, Sent, latest(time.Now().Add(-r.Sent), beyond))
+	removed, err = q.expire(ctx, Sent, latest(q.clock.Now().Add(-r.Sent), beyond))
 	if err != nil {
 		return removed, err
 	}
 	for _, state := range []State{Failed, Returned} {
-		n, err := q.expire(ctx, state, time.Now().Add(-r.Failed))
+		n, err := q.expire(ctx, state, q.clock.Now().Add(-r.Failed))
 		removed += n
 		if err != nil {
 			return removed, err

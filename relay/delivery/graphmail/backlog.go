@@ -23,9 +23,20 @@ type backlog struct {
 	mu      sync.Mutex
 	until   map[queue.Lane]time.Time // when the last message will have been sent
 	cleared time.Time
+	started time.Time // the queue's time at the first attempt of this process
 }
 
 func newBacklog() *backlog { return &backlog{until: map[queue.Lane]time.Time{}} }
+
+// since returns the queue's time at the first attempt of this process.
+func (b *backlog) since(now time.Time) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.started.IsZero() {
+		b.started = now
+	}
+	return b.started
+}
 
 // add counts a message that Graph has accepted.
 func (b *backlog) add(l queue.Lane, now time.Time) {

@@ -38,7 +38,7 @@ func (t *transfer) confirm(ctx context.Context) (step, error) {
 	case !item.IsDraft:
 		t.done("found sent", "", reply)
 		return t.sent(ctx)
-	case item.Submitted(), time.Now().Before(t.p.Settle):
+	case item.Submitted(), t.Now().Before(t.p.Settle):
 		return nil, pending{t.nextLook()}
 	}
 	t.done("found unsent", "sending it again", reply)
@@ -49,7 +49,7 @@ func (t *transfer) confirm(ctx context.Context) (step, error) {
 // as it moves to Sent Items, and its id may have changed. A draft found in its
 // place under another id is not the one whose send was requested.
 func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
-	if time.Now().Before(t.p.Settle) {
+	if t.Now().Before(t.p.Settle) {
 		return nil, pending{t.nextLook()}
 	}
 	if t.p.Send == sendRefused {
@@ -63,7 +63,7 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 		return t.unknown("the send was requested, its answer was lost, and " + err.Error() + "; check with a recipient, then release it to make a new draft or delete it")
 	}
 	if err != nil {
-		return t.confirmBlindly(err)
+		return t.confirmBlindly(err, t.Now().Sub(t.p.SendWanted))
 	}
 	items := found.Items
 	if i := slices.IndexFunc(items, func(i graph.Item) bool { return !i.IsDraft }); i >= 0 {
@@ -93,7 +93,7 @@ func (t *transfer) findSent(ctx context.Context) (graph.Search, graph.Reply, err
 		}
 		byID = err
 	}
-	s, reply, err := t.findAlike(ctx, t.p.SendWanted)
+	s, reply, err := t.findAlike(ctx, t.Wall(t.p.SendWanted))
 	known := func(i graph.Item) bool { return i.ID == t.p.DraftID }
 	s.Items = slices.DeleteFunc(s.Items, func(i graph.Item) bool { return i.IsDraft && !known(i) })
 	switch {
@@ -102,7 +102,7 @@ func (t *transfer) findSent(ctx context.Context) (graph.Search, graph.Reply, err
 	case len(s.Items) == 0:
 		return s, reply, byID
 	}
-	twin, err := t.hasTwin(ctx, t.p.SendWanted)
+	twin, err := t.hasTwin(ctx, t.Wall(t.p.SendWanted))
 	if err == nil && (twin || len(s.Items) > 1) {
 		err = errTwin
 	}
@@ -141,11 +141,12 @@ func searchTried(err error) bool { return graph.SearchFailed(err) || graph.Timed
 // without its result: after its send, and for a draft made from MIME.
 const searchPatience = 30 * time.Minute
 
-// confirmBlindly decides about an item that is not found by its id and cannot be searched
-// for. A failure of the service may pass; a refusal of the search does not. What kept the
-// search from being tried, such as throttling, decides nothing.
-func (t *transfer) confirmBlindly(err error) (step, error) {
-	if !searchTried(err) || graph.Temporary(err) && time.Since(t.p.SendWanted) < searchPatience {
+// confirmBlindly decides about an item whose send was requested so long ago, and that is not
+// found by its id and cannot be searched for. A failure of the service may pass; a refusal of
+// the search does not. What kept the search from being tried, such as throttling, decides
+// nothing.
+func (t *transfer) confirmBlindly(err error, ago time.Duration) (step, error) {
+	if !searchTried(err) || graph.Temporary(err) && ago < searchPatience {
 		return nil, err
 	}
 	return t.unknown("the send was requested, its answer was lost, and the mailbox cannot be searched for it (" + err.Error() + "); check with a recipient, then release it to make a new draft or delete it")
@@ -177,7 +178,7 @@ const (
 // nextLook returns when to look again. The longer it takes the later that is, but not
 // later than the end of the watch.
 func (t *transfer) nextLook() time.Time {
-	now := time.Now()
+	now := t.Now()
 	next := now.Add(min(max(now.Sub(t.p.SendWanted)/2, minLook), maxLook))
 	if now.Before(t.p.Settle) && next.After(t.p.Settle) {
 		return t.p.Settle.Add(time.Millisecond)
@@ -196,12 +197,12 @@ func (t *transfer) removeCopy(ctx context.Context) (step, error) {
 			return nil, nil
 		}
 	}
-	patient := time.Since(t.Message.Received) < t.o.cfg.GiveUpAfter
+	patient := t.Age() < t.o.cfg.GiveUpAfter
 	switch {
-	case time.Now().Before(t.p.Settle) && (err == nil || graph.NotFound(err)):
+	case t.Now().Before(t.p.Settle) && (err == nil || graph.NotFound(err)):
 		return nil, pending{t.nextLook()}
 	case err == nil && patient: // a mailbox with much to send takes its time
-		return nil, pending{time.Now().Add(maxLook)}
+		return nil, pending{t.Now().Add(maxLook)}
 	case err == nil:
 		t.done("sent copy not removed", "it is still on its way", reply)
 	case graph.Temporary(err) && !graph.NotFound(err) && patient:

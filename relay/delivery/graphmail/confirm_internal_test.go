@@ -28,8 +28,7 @@ func TestConfirmBlindly(t *testing.T) {
 		{"refused", refused, time.Minute, true},
 	} {
 		tr := &transfer{o: &Outlet{}}
-		tr.p.SendWanted = time.Now().Add(-tt.ago)
-		_, err := tr.confirmBlindly(tt.err)
+		_, err := tr.confirmBlindly(tt.err, tt.ago)
 		var never unknowable
 		if errors.As(err, &never) != tt.unknown || !tt.unknown && !errors.Is(err, tt.err) {
 			t.Errorf("%s: %v", tt.name, err)

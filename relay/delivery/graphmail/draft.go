@@ -90,7 +90,7 @@ func (t *transfer) findDraft(ctx context.Context) (step, error) {
 // is older than this message is not its draft, and neither is it one that was sent, as its
 // send was never requested. Where it may be another's, a new draft is made.
 func (t *transfer) findMIMEDraft(ctx context.Context) (step, error) {
-	found, reply, err := t.findAlike(ctx, t.Message.Received)
+	found, reply, err := t.findAlike(ctx, t.Wall(t.Message.Arrived))
 	if err != nil {
 		return t.giveUpDraft(ctx, err)
 	}
@@ -122,7 +122,7 @@ func (t *transfer) giveUpDraft(ctx context.Context, err error) (step, error) {
 	switch {
 	case !graph.SearchFailed(err) && !graph.TimedOut(err): // such as throttling: the search was not tried
 	case t.p.Path == pathMIME && graph.Temporary(err):
-		hopeless = time.Since(t.Message.Received) >= searchPatience
+		hopeless = t.Age() >= searchPatience
 	case graph.TimedOut(err):
 		hopeless = t.Message.Attempts > maxSearches
 	default:

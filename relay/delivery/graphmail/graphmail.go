@@ -106,6 +106,8 @@ func (o *Outlet) begin(ctx context.Context, a *delivery.Attempt) (*transfer, err
 	if err != nil {
 		return nil, err
 	}
+	now := a.Now()
+	r.p.resume(now, o.backlog.since(now), o.cfg.SendSettle)
 	return &transfer{o: o, began: time.Now(), mailbox: m, recorder: r, continued: r.p.DraftWanted}, nil
 }
 

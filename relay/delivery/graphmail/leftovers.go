@@ -131,7 +131,7 @@ func (o *Outlet) Cleanup(ctx context.Context, c queue.Cleanup) (done bool, err e
 		}
 	}
 	settled := p.DraftID != "" && !p.LateDraft // no other draft can appear
-	return settled || time.Since(c.Since) >= lateDraftTime, err
+	return settled || c.Age >= lateDraftTime, err
 }
 
 // unsent returns the ids of what may be drafts of the ended message that no one sends. As

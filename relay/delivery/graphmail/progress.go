@@ -62,7 +62,7 @@ func readProgress(q queue.Progress) (p progress, err error) {
 // record returns what the queue is to record.
 func (p progress) record() queue.Progress {
 	document, _ := json.Marshal(p) // texts, numbers and times before the year 10000
-	return queue.Progress{Document: document, Leftover: p.leftover(), InDoubt: p.doubt() != delivery.NotSent}
+	return queue.Progress{Document: document, Leftover: p.leftover(), InDoubt: p.requested()}
 }
 
 // leftover reports whether a draft would remain if the message ended or were deleted now.
@@ -74,15 +74,34 @@ func (p progress) leftover() bool {
 	return p.DraftID != "" || p.DraftWanted && p.Path != pathMIME && p.Path != pathSendMail
 }
 
-// doubt returns whether the message may have been sent.
-func (p progress) doubt() delivery.Doubt {
+// requested reports whether the message may have been or was sent.
+func (p progress) requested() bool { return p.Send == sendRequested || p.Send == sendAccepted }
+
+// doubt returns whether the message may have been sent, as far as that is known now.
+func (p progress) doubt(now time.Time) delivery.Doubt {
 	switch {
-	case p.Send == sendAccepted, p.Send == sendRequested && time.Now().Before(p.Settle):
+	case p.Send == sendAccepted, p.Send == sendRequested && now.Before(p.Settle):
 		return delivery.Watched
 	case p.Send == sendRequested:
 		return delivery.InDoubt
 	}
 	return delivery.NotSent
+}
+
+// resume corrects the times that another process recorded. How long the relay was stopped
+// is known from the wall clock alone, which may have been set meanwhile: a send that was
+// requested before this process started is watched for the length of settle from then. A
+// time that lies ahead was recorded by a clock that was wrong.
+func (p *progress) resume(now, started time.Time, settle time.Duration) {
+	if by := p.SendWanted.Sub(now); by > 0 {
+		p.SendWanted, p.Settle = now, p.Settle.Add(-by)
+	}
+	if p.Unexplained.After(now) {
+		p.Unexplained = now
+	}
+	if end := started.Add(settle); p.Send == sendRequested && p.SendWanted.Before(started) && p.Settle.Before(end) {
+		p.Settle = end
+	}
 }
 
 // restart goes back to the beginning. The draft so far is no longer the message's.

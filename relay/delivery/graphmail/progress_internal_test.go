@@ -63,8 +63,8 @@ func TestProgressFacts(t *testing.T) {
 		"accepted":          {progress{DraftID: "AAk=", Send: sendAccepted, SendWanted: sentAt, Settle: sentAt}, false, delivery.Watched},
 		"accepted, another": {progress{DraftID: "AAk=", LateDraft: true, Send: sendAccepted}, true, delivery.Watched},
 	} {
-		if tt.p.leftover() != tt.leftover || tt.p.doubt() != tt.doubt {
-			t.Errorf("%s: leftover %v, doubt %v", name, tt.p.leftover(), tt.p.doubt())
+		if tt.p.leftover() != tt.leftover || tt.p.doubt(time.Now()) != tt.doubt {
+			t.Errorf("%s: leftover %v, doubt %v", name, tt.p.leftover(), tt.p.doubt(time.Now()))
 		}
 	}
 }
@@ -72,7 +72,7 @@ func TestProgressFacts(t *testing.T) {
 // A send whose state was not recorded may have happened.
 func TestProgressWithoutSendState(t *testing.T) {
 	const document = `{"path":"draft","draft_id":"AAk=","send_wanted":"2026-11-05T09:30:00Z"}`
-	if p, err := readProgress(queue.Progress{Document: json.RawMessage(document)}); err != nil || p.doubt() == delivery.NotSent {
+	if p, err := readProgress(queue.Progress{Document: json.RawMessage(document)}); err != nil || p.doubt(time.Now()) == delivery.NotSent {
 		t.Errorf("%s: %+v, %v", document, p, err)
 	}
 }
@@ -108,15 +108,50 @@ func TestSendIsRequestedFirst(t *testing.T) {
 	}
 	p.requestSend(sentAt, sentAt.Add(time.Minute))
 	p.refuseSend()
-	if p.Send != sendRefused || p.doubt() != delivery.NotSent {
+	if p.Send != sendRefused || p.doubt(time.Now()) != delivery.NotSent {
 		t.Errorf("refused: %+v", p)
 	}
 	p.doubtSend(time.Now().Add(time.Hour))
-	if p.Send != sendRequested || p.doubt() != delivery.Watched {
+	if p.Send != sendRequested || p.doubt(time.Now()) != delivery.Watched {
 		t.Errorf("in doubt: %+v", p)
 	}
 	p.forgetSend()
 	if !reflect.DeepEqual(p, progress{}) {
 		t.Errorf("forgotten: %+v", p)
+	}
+}
+
+// What an earlier process recorded is watched anew, and what lies ahead was recorded by a
+// clock that was wrong.
+func TestResume(t *testing.T) {
+	started := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	now := started.Add(10 * time.Second)
+	at := func(seconds int) time.Time { return now.Add(time.Duration(seconds) * time.Second) }
+	for name, tt := range map[string]struct {
+		send         sendState
+		wanted       time.Time
+		settle, want int // seconds from now
+	}{
+		"requested by this process":          {sendRequested, at(-5), 55, 55},
+		"watch over, by this process":        {sendRequested, at(-5), -1, -1},
+		"requested before, the watch over":   {sendRequested, at(-600), -300, 50},
+		"requested before, nearly over":      {sendRequested, at(-20), 40, 50},
+		"requested before, to wait longer":   {sendRequested, at(-20), 400, 400},
+		"refused before":                     {sendRefused, at(-600), -600, -600},
+		"accepted before":                    {sendAccepted, at(-600), -540, -540},
+		"requested by a clock a year ahead":  {sendRequested, at(365 * 86400), 365*86400 + 60, 60},
+		"refused by a clock that was ahead":  {sendRefused, at(3600), 3600, 0},
+		"a bulk run, by a clock an hour off": {sendRequested, at(3600), 3600 + 900, 900},
+	} {
+		p := progress{Send: tt.send, SendWanted: tt.wanted, Settle: at(tt.settle), Unexplained: at(3600)}
+		p.resume(now, started, time.Minute)
+		if !p.Settle.Equal(at(tt.want)) || p.SendWanted.After(now) || !p.Unexplained.Equal(now) {
+			t.Errorf("%s: wanted %s, settles in %s", name, p.SendWanted, p.Settle.Sub(now))
+		}
+	}
+	p := progress{}
+	p.resume(now, started, time.Minute)
+	if !reflect.DeepEqual(p, progress{}) {
+		t.Errorf("a message that was not sent has %+v", p)
 	}
 }

@@ -24,7 +24,7 @@ const (
 
 // result turns the end of the steps into the attempt's result.
 func (t *transfer) result(ctx context.Context, err error) (r delivery.Result, _ error) {
-	defer func() { r.Path, r.Doubt = t.p.Path, t.p.doubt() }()
+	defer func() { r.Path, r.Doubt = t.p.Path, t.p.doubt(t.Now()) }()
 	if err == nil {
 		return delivery.Result{Status: delivery.StatusSent}, nil
 	}
@@ -64,7 +64,7 @@ func (t *transfer) refused(e *graph.Error, err error) delivery.Result {
 		// It may have been sent: that has to be confirmed first.
 	case e.Class == graph.ClassMessage && e.Reason == graph.ReasonMailbox && t.mailbox.retry:
 		r.Detail = err.Error() + "; it may be an alias, whose owner cannot be looked up now" // see Config.Owner
-	case e.Class == graph.ClassMessage && e.Unexplained && t.p.refusedFor(time.Now()) < t.o.cfg.RetryUnexplained:
+	case e.Class == graph.ClassMessage && e.Unexplained && t.p.refusedFor(t.Now()) < t.o.cfg.RetryUnexplained:
 		r.Detail += "; this refusal is not known, so it is retried for " + t.o.cfg.RetryUnexplained.String() + " before it is final (delivery.retry_unexplained)"
 	case e.Class == graph.ClassMessage:
 		r.Status = delivery.StatusRefused

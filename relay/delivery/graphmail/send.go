@@ -38,7 +38,7 @@ func (t *transfer) send(ctx context.Context) (step, error) {
 
 // requestSend records durably that the send will be requested.
 func (t *transfer) requestSend(ctx context.Context) error {
-	t.p.requestSend(time.Now(), t.settle())
+	t.p.requestSend(t.Now(), t.settle())
 	t.note("send wanted", "")
 	return t.save(ctx)
 }
@@ -46,8 +46,7 @@ func (t *transfer) requestSend(ctx context.Context) error {
 // settle returns when an item that is still a draft will no longer leave by itself, if its
 // send is requested now.
 func (t *transfer) settle() time.Time {
-	now := time.Now()
-	return now.Add(t.o.cfg.SendSettle + t.o.backlog.wait(t.Message.Lane, now))
+	return t.Now().Add(t.o.cfg.SendSettle + t.o.backlog.wait(t.Message.Lane, time.Now()))
 }
 
 // sent ends the message, or has its copy removed first.

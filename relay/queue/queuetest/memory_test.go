@@ -25,9 +25,9 @@ func TestMemory(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if stored[dir] == nil {
-			stored[dir] = &memory{tx: tx{map[string]message{}, map[queue.LaneID]lane{}, map[tagOf]int64{}, map[queue.Lane]pause{}, map[string]time.Time{}, map[string]queue.Cleanup{}}}
+			stored[dir] = &memory{tx: tx{map[string]message{}, map[queue.LaneID]lane{}, map[tagOf]int64{}, map[queue.Lane]pause{}, map[string]time.Time{}, map[string]queue.Cleanup{}, queue.Reading{}}}
 		}
-		q := queue.New(stored[dir])
+		q := queue.New(stored[dir], queue.NewClock(stored[dir].clock, nil))
 		if err := q.Recover(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -49,6 +49,7 @@ type tx struct {
 	pauses   map[queue.Lane]pause
 	leases   map[string]time.Time
 	cleanups map[string]queue.Cleanup
+	clock    queue.Reading
 }
 
 type message struct {
@@ -79,7 +80,7 @@ type pause struct {
 func (m *memory) Update(_ context.Context, fn func(queue.Tx) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := tx{maps.Clone(m.messages), maps.Clone(m.lanes), maps.Clone(m.tags), maps.Clone(m.pauses), maps.Clone(m.leases), maps.Clone(m.cleanups)}
+	t := tx{maps.Clone(m.messages), maps.Clone(m.lanes), maps.Clone(m.tags), maps.Clone(m.pauses), maps.Clone(m.leases), maps.Clone(m.cleanups), m.clock}
 	err := fn(&t)
 	if err == nil {
 		m.tx = t
@@ -161,8 +162,8 @@ func (m *memory) Get(_ context.Context, id string) (queue.Record, []queue.Event,
 func (m *memory) Receipts(_ context.Context, since time.Time, each func(queue.Receipt)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, r := range m.find(func(x message) bool { return !x.Received.Before(since) }) {
-		each(queue.Receipt{Received: r.Received, Sender: r.Envelope.From, From: r.From, ReplyTo: r.ReplyTo, User: r.User, Client: r.Client, Recipients: len(r.Envelope.To)})
+	for _, r := range m.find(func(x message) bool { return !x.Arrived.Before(since) }) {
+		each(queue.Receipt{Received: r.Arrived, Sender: r.Envelope.From, From: r.From, ReplyTo: r.ReplyTo, User: r.User, Client: r.Client, Recipients: len(r.Envelope.To)})
 	}
 	return nil
 }
@@ -186,13 +187,13 @@ func (m *memory) Stats(context.Context) (queue.Stats, error) {
 			st.Bytes += x.Size
 		}
 		if !ended(x) {
-			st.Oldest = earlier(st.Oldest, x.Received)
+			st.Oldest = earlier(st.Oldest, x.Arrived)
 		}
 	}
 	return st, nil
 }
 
-func (m *memory) Lanes(context.Context) ([]queue.LaneStatus, error) {
+func (m *memory) Lanes(_ context.Context, now time.Time) ([]queue.LaneStatus, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := map[queue.Lane]queue.LaneStatus{}
@@ -210,7 +211,7 @@ func (m *memory) Lanes(context.Context) ([]queue.LaneStatus, error) {
 		}
 	}
 	for l, p := range m.pauses {
-		if s := status(l); p.until.After(time.Now()) {
+		if s := status(l); p.until.After(now) {
 			s.PausedUntil, s.PausedFor = p.until, p.why
 			all[l] = s
 		}

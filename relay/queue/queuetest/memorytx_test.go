@@ -119,20 +119,20 @@ func (t *tx) DropTags(int) (int, error) {
 	return 0, nil
 }
 
-func (m *memory) Unwarned(_ context.Context, before time.Time, unpaused bool, limit int) ([]queue.Record, error) {
+func (m *memory) Unwarned(_ context.Context, before, now time.Time, unpaused bool, limit int) ([]queue.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := m.find(func(x message) bool {
-		return (x.State == queue.Queued || x.State == queue.Deferred) && !x.Received.After(before) && !x.Warned && !x.Progress.InDoubt &&
-			!(unpaused && m.pausedUntil(x.Lane).After(time.Now()))
+		return (x.State == queue.Queued || x.State == queue.Deferred) && !x.Arrived.After(before) && !x.Warned && !x.Progress.InDoubt &&
+			!(unpaused && m.pausedUntil(x.Lane).After(now))
 	})
 	return list[:min(limit, len(list))], nil
 }
 
-func (m *memory) Paused(_ context.Context, l queue.Lane) (bool, error) {
+func (m *memory) Paused(_ context.Context, l queue.Lane, now time.Time) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.pausedUntil(l).After(time.Now()), nil
+	return m.pausedUntil(l).After(now), nil
 }
 
 func (m *memory) NextCleanup(_ context.Context, after string) (queue.Cleanup, error) {
@@ -150,7 +150,7 @@ func (m *memory) Ended(_ context.Context, s queue.State, before time.Time, finis
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.find(func(x message) bool {
-		return x.State == s && !x.Received.After(before) && (!finished || !x.Finished.After(before))
+		return x.State == s && !x.Arrived.After(before) && (!finished || !x.Due.After(before))
 	}) {
 		ids = append(ids, r.ID)
 	}
@@ -162,7 +162,7 @@ func (m *memory) SentBeyond(_ context.Context, keep int64) (time.Time, error) {
 	defer m.mu.Unlock()
 	sent := m.find(func(x message) bool { return x.State == queue.Sent })
 	if beyond := len(sent) - int(keep); beyond > 0 {
-		return sent[beyond-1].Received, nil
+		return sent[beyond-1].Arrived, nil
 	}
 	return time.Time{}, nil
 }
@@ -253,8 +253,8 @@ func (t *tx) ExtendPause(l queue.Lane, until time.Time, why reason.Reason) error
 	return nil
 }
 
-func (t *tx) Pause(l queue.Lane) (reason.Reason, error) {
-	if p := t.pauses[l]; p.until.After(time.Now()) {
+func (t *tx) Pause(l queue.Lane, now time.Time) (reason.Reason, error) {
+	if p := t.pauses[l]; p.until.After(now) {
 		return p.why, nil
 	}
 	return "", queue.ErrNotFound
@@ -281,6 +281,21 @@ func (t *tx) EndDeferral(l queue.Lane, why reason.Reason, now time.Time) error {
 
 func (t *tx) SetLease(node string, until time.Time) error {
 	t.leases[node] = until
+	return nil
+}
+
+func (t *tx) SetClock(r queue.Reading) error {
+	t.clock = r
+	return nil
+}
+
+func (t *tx) EndAhead(now, end, due time.Time, keep reason.Reason) error {
+	for _, r := range t.find(func(m message) bool { return m.State == queue.Deferred && m.Due.After(due) }) {
+		t.change(r.ID, func(m *message) { m.Due = now })
+	}
+	maps.DeleteFunc(t.pauses, func(_ queue.Lane, p pause) bool {
+		return !p.until.After(now) || p.until.After(end) && p.why != keep
+	})
 	return nil
 }
 

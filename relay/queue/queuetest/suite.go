@@ -56,6 +56,8 @@ func Run(t *testing.T, open Open) {
 		"cleanup of the ended":         cleanupOfEnded,
 		"many producers and consumers": concurrent,
 		"wake":                         wake,
+		"what lies too far ahead":      ahead,
+		"the clock goes on":            clockGoesOn,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

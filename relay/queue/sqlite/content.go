@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 
 	"graphrelay/relay/queue"
 )
@@ -17,28 +18,53 @@ import (
 // takes about 1 us.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// seal extends the checksum of a message's content to what decides who gets the message.
-// SQLite itself does not notice a changed bit within a value.
-func seal(content uint32, envelope ...string) int64 {
-	for _, field := range envelope {
+// seal extends the checksum of a message's content to what decides who gets the message and
+// as whose it is sent. SQLite itself does not notice a changed bit within a value.
+func seal(content uint32, fields ...string) int64 {
+	for _, field := range fields {
 		content = crc32.Update(content, castagnoli, append([]byte(field), 0))
 	}
 	return int64(content)
 }
 
-const selectBody = "SELECT message.body, body.data, size, sum, mail_from, recipients, dsn FROM message LEFT JOIN body USING (id) WHERE id=?"
+// sealed returns the fields of a record that its checksum covers, as selectBody reads them.
+func sealed(r queue.Record, recipients, dsn string) []string {
+	utf8 := "0"
+	if r.Envelope.UTF8 {
+		utf8 = "1"
+	}
+	return []string{r.Envelope.From, recipients, dsn, r.Lane.Connection, r.Lane.Principal, r.Lane.Mailbox,
+		r.From, r.Sender, r.ReplyTo, r.Signature, r.MessageID, utf8, strconv.FormatInt(r.Trace, 10)}
+}
 
-// Open implements queue.Work and queue.Inspector.
+// sealedColumns are those of sealed. Schemas before 4 sealed the first sealedBefore4 of them.
+const (
+	sealedColumns = `mail_from, recipients, dsn, connection, principal, mailbox,
+	header_from, sender, reply_to, signature, message_id, CAST(utf8 AS TEXT), CAST(trace AS TEXT)`
+	sealedBefore4 = 3
+	sealedFields  = 13
+)
+
+const selectBody = "SELECT message.body, body.data, size, sum, " + sealedColumns +
+	" FROM message JOIN lane ON lane.id = message.lane LEFT JOIN body ON body.id = message.id WHERE message.id=?"
+
+// Open implements queue.Reader.
 func (s *storage) Open(ctx context.Context, id string) (queue.Body, error) {
 	var kind int
 	var data []byte
 	var b body
-	err := s.bodyOf.QueryRowContext(ctx, id).Scan(&kind, &data, &b.recorded, &b.sum, &b.envelope[0], &b.envelope[1], &b.envelope[2])
+	columns := []any{&kind, &data, &b.recorded, &b.sum}
+	for i := range b.sealed {
+		columns = append(columns, &b.sealed[i])
+	}
+	unreadable, err := scan(s.bodyOf.QueryRowContext(ctx, id), columns)
 	switch {
 	case corrupt(err):
 		return nil, fmt.Errorf("%w: %w", queue.ErrDamaged, err)
+	case unreadable:
+		return nil, fmt.Errorf("%w: its record cannot be read", queue.ErrDamaged)
 	case err != nil:
-		return nil, notFound(err)
+		return nil, err
 	case kind == bodyRow: // Check notices if it is not there
 		b.ReaderAt, b.Closer, b.size = bytes.NewReader(data), inMemory{}, int64(len(data))
 	case kind == bodyFile:
@@ -59,7 +85,7 @@ type body struct {
 	size     int64
 	recorded int64 // the size that it should have
 	sum      int64 // of seal
-	envelope [3]string
+	sealed   [sealedFields]string
 }
 
 type inMemory struct{}
@@ -95,7 +121,7 @@ func (b *body) Check() error {
 	if _, err := io.CopyBuffer(h, io.NewSectionReader(b, 0, b.size), buffer); err != nil {
 		return err
 	}
-	if seal(h.Sum32(), b.envelope[:]...) != b.sum {
+	if seal(h.Sum32(), b.sealed[:]...) != b.sum {
 		return fmt.Errorf("%w: its content or its envelope is not what was accepted", queue.ErrDamaged)
 	}
 	return nil

@@ -39,6 +39,13 @@ func TestDamagedMessage(t *testing.T) {
 		"another recipient":   {small, sql("UPDATE message SET recipients=replace(recipients, 'b@', 'c@') WHERE id=?"), "not what was accepted"},
 		"recipients no JSON":  {small, sql("UPDATE message SET recipients=replace(recipients, '\"', '!') WHERE id=?"), "not what was accepted"},
 		"another sender":      {large, sql("UPDATE message SET mail_from='c@x.test' WHERE id=?"), "not what was accepted"},
+		"another From":        {small, sql("UPDATE message SET header_from='c@x.test' WHERE id=?"), "not what was accepted"},
+		"another Reply-To":    {small, sql("UPDATE message SET reply_to='c@x.test' WHERE id=?"), "not what was accepted"},
+		"another Sender":      {small, sql("UPDATE message SET sender='c@x.test' WHERE id=?"), "not what was accepted"},
+		"another signature":   {small, sql("UPDATE message SET signature='other' WHERE id=?"), "not what was accepted"},
+		"another Message-ID":  {small, sql("UPDATE message SET message_id='<2@x>' WHERE id=?"), "not what was accepted"},
+		"more of it is trace": {small, sql("UPDATE message SET trace=trace+1 WHERE id=?"), "not what was accepted"},
+		"another lane":        {small, sql("INSERT INTO lane (id, connection, principal, mailbox, due) VALUES (99, 'c', '', 'c@x.test', 1); UPDATE message SET lane=99 WHERE id=?"), "not what was accepted"},
 		"notification no one": {large, sql("UPDATE message SET dsn='{' WHERE id=?"), "not what was accepted"},
 	} {
 		t.Run(name, func(t *testing.T) {

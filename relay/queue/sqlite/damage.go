@@ -68,7 +68,7 @@ const bodyCheck = time.Second
 // at 400 MB a second from memory and at 23 from the disk. A damaged body shows when it
 // is opened.
 func (s *storage) checkDatabase(ctx context.Context, limit time.Duration) error {
-	for _, table := range []string{"lane", "message", "pause", "cleanup", "node"} {
+	for _, table := range []string{"lane", "message", "pause", "cleanup", "node", "clock"} {
 		if err := s.pragmaCheck(ctx, "integrity_check("+table+")"); err != nil {
 			return err
 		}

@@ -13,31 +13,29 @@ import (
 )
 
 // nextDue is when the first message falls due in a lane that is not paused then.
-const nextDue = `
-SELECT coalesce(min(max(` + firstDue + `, coalesce((SELECT max(until) FROM pause WHERE ` + pausesLane + `), 0))), ` + never + `)
-FROM lane`
+const nextDue = "SELECT ready FROM lane ORDER BY ready LIMIT 1"
 
 // NextDue implements queue.Finder.
 func (s *storage) NextDue(ctx context.Context) (time.Time, error) {
 	var due int64
 	err := s.due.QueryRowContext(ctx).Scan(&due)
-	if due == math.MaxInt64 {
-		due = 0
+	if errors.Is(err, sql.ErrNoRows) || due == math.MaxInt64 {
+		return time.Time{}, nil
 	}
 	return fromMicros(due), err
 }
 
 // Unwarned implements queue.Finder.
-func (s *storage) Unwarned(ctx context.Context, before time.Time, unpaused bool, limit int) ([]queue.Record, error) {
-	return s.records(ctx, ` WHERE m.state IN ('queued', 'deferred') AND m.received<=? AND NOT m.warned AND NOT m.in_doubt
-		AND NOT (? AND EXISTS (SELECT 1 FROM pause WHERE `+pausesLane+` AND until>?)) ORDER BY m.received LIMIT ?`,
-		micros(before), unpaused, micros(time.Now()), limit)
+func (s *storage) Unwarned(ctx context.Context, before, now time.Time, unpaused bool, limit int) ([]queue.Record, error) {
+	return s.records(ctx, ` WHERE m.state IN ('queued', 'deferred') AND m.arrived<=? AND NOT m.warned AND NOT m.in_doubt
+		AND NOT (? AND lane.paused>?) ORDER BY m.arrived LIMIT ?`,
+		micros(before), unpaused, micros(now), limit)
 }
 
 // Paused implements queue.Finder.
-func (s *storage) Paused(ctx context.Context, l queue.Lane) (paused bool, err error) {
+func (s *storage) Paused(ctx context.Context, l queue.Lane, now time.Time) (paused bool, err error) {
 	err = s.read.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pause WHERE connection=? AND principal=? AND mailbox IN ('', ?) AND until>?)",
-		l.Connection, l.Principal, l.Mailbox, micros(time.Now())).Scan(&paused)
+		l.Connection, l.Principal, l.Mailbox, micros(now)).Scan(&paused)
 	return paused, err
 }
 
@@ -58,7 +56,7 @@ func (s *storage) NextCleanup(ctx context.Context, after string) (c queue.Cleanu
 
 // Ended implements queue.Finder.
 func (s *storage) Ended(ctx context.Context, state queue.State, before time.Time, finished bool, limit int) ([]string, error) {
-	return ids(s.read.QueryContext(ctx, "SELECT id FROM message WHERE state=? AND received<=?2 AND (finished<=?2 OR NOT ?) ORDER BY received LIMIT ?",
+	return ids(s.read.QueryContext(ctx, "SELECT id FROM message WHERE state=? AND arrived<=?2 AND (due<=?2 OR NOT ?) ORDER BY arrived LIMIT ?",
 		state, micros(before), finished, limit))
 }
 
@@ -92,12 +90,12 @@ func (s *storage) LeftAs(ctx context.Context, l queue.Lane, messageID string, li
 
 // SentBeyond implements queue.Finder.
 func (s *storage) SentBeyond(ctx context.Context, keep int64) (time.Time, error) {
-	var received int64
-	err := s.read.QueryRowContext(ctx, "SELECT received FROM message WHERE state='sent' ORDER BY received DESC LIMIT 1 OFFSET ?", keep).Scan(&received)
+	var arrived int64
+	err := s.read.QueryRowContext(ctx, "SELECT arrived FROM message WHERE state='sent' ORDER BY arrived DESC LIMIT 1 OFFSET ?", keep).Scan(&arrived)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
-	return fromMicros(received), err
+	return fromMicros(arrived), err
 }
 
 func ids(rows *sql.Rows, err error) (list []string, _ error) {

@@ -11,7 +11,7 @@ import (
 
 const defaultListLimit = 1000
 
-// List implements queue.Inspector.
+// List implements queue.Reader.
 func (s *storage) List(ctx context.Context, f queue.Filter) ([]queue.Record, error) {
 	where, args := conditions(f)
 	limit := f.Limit
@@ -39,11 +39,11 @@ func (s *storage) records(ctx context.Context, rest string, args ...any) ([]queu
 	return list, rows.Err()
 }
 
-// Receipts implements queue.Inspector.
+// Receipts implements queue.Reader.
 func (s *storage) Receipts(ctx context.Context, since time.Time, each func(queue.Receipt)) error {
 	where, args := conditions(queue.Filter{States: queue.States()}) // the index is of state and receipt
-	rows, err := s.read.QueryContext(ctx, "SELECT received, mail_from, header_from, reply_to, user, client, json_array_length(recipients) FROM message m"+
-		where+" AND received >= ?", append(args, micros(since))...)
+	rows, err := s.read.QueryContext(ctx, "SELECT arrived, mail_from, header_from, reply_to, user, client, json_array_length(recipients) FROM message m"+
+		where+" AND arrived >= ?", append(args, micros(since))...)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func conditions(f queue.Filter) (where string, args []any) {
 	return " WHERE " + strings.Join(all, " AND "), args
 }
 
-// Get implements queue.Inspector.
+// Get implements queue.Reader.
 func (s *storage) Get(ctx context.Context, id string) (queue.Record, []queue.Event, error) {
 	r, err := scanRecord(s.read.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+" WHERE m.id=?", id))
 	if err != nil {
@@ -126,10 +126,10 @@ func (s *storage) Get(ctx context.Context, id string) (queue.Record, []queue.Eve
 	return r, events, rows.Err()
 }
 
-// Stats implements queue.Inspector.
+// Stats implements queue.Reader.
 func (s *storage) Stats(ctx context.Context) (queue.Stats, error) {
 	st := queue.Stats{Messages: map[queue.State]int64{}}
-	rows, err := s.read.QueryContext(ctx, "SELECT state, count(*), sum(size), min(received) FROM message GROUP BY state")
+	rows, err := s.read.QueryContext(ctx, "SELECT state, count(*), sum(size), min(arrived) FROM message GROUP BY state")
 	if err != nil {
 		return st, err
 	}
@@ -152,14 +152,14 @@ func (s *storage) Stats(ctx context.Context) (queue.Stats, error) {
 	return st, rows.Err()
 }
 
-// Lanes implements queue.Inspector.
-func (s *storage) Lanes(ctx context.Context) ([]queue.LaneStatus, error) {
+// Lanes implements queue.Reader.
+func (s *storage) Lanes(ctx context.Context, now time.Time) ([]queue.LaneStatus, error) {
 	rows, err := s.read.QueryContext(ctx, `
 		SELECT connection, principal, mailbox, '', 0, 0, until, reason FROM pause WHERE until > ?
 		UNION ALL
 		SELECT connection, principal, mailbox, state, count(*), min(received), 0, ''
 		FROM message JOIN lane ON lane.id = message.lane WHERE state NOT IN ('sent', 'returned', 'failed') GROUP BY lane.id, state
-		ORDER BY 1, 2, 3`, micros(time.Now()))
+		ORDER BY 1, 2, 3`, micros(now))
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ func (t *transaction) Flow(l queue.Lane, sender, client string) (queue.Flow, err
 	if !errors.Is(err, sql.ErrNoRows) {
 		return f, err
 	}
-	res, err := t.result("INSERT INTO lane (connection, principal, mailbox) VALUES (?,?,?)", l.Connection, l.Principal, l.Mailbox)
+	res, err := t.result("INSERT INTO lane (connection, principal, mailbox, paused) VALUES (?1,?2,?3, "+pausedUntil+")", l.Connection, l.Principal, l.Mailbox)
 	if err != nil {
 		return f, err
 	}
@@ -37,25 +37,16 @@ func (t *transaction) DropTags(limit int) (int, error) {
 		FROM flow JOIN lane ON lane.id = flow.lane WHERE start_tag < virtual_time LIMIT ?)`, limit)
 }
 
-// firstDue is when the first message of a lane falls due: long ago if one is queued,
-// never if it has none. It reads one entry of an index, so its cost does not grow with
-// the queue.
-const (
-	longAgo  = "1"
-	never    = "9223372036854775807"
-	firstDue = "CASE WHEN EXISTS (SELECT 1 FROM message WHERE lane = lane.id AND state = 'queued') THEN " + longAgo +
-		" ELSE coalesce((SELECT due FROM message WHERE lane = lane.id AND state = 'deferred' ORDER BY due LIMIT 1), " + never + ") END"
-)
+// pausedUntil is the end of the pauses of the lane ?1, ?2, ?3, which lane.paused holds.
+const pausedUntil = "coalesce((SELECT max(until) FROM pause WHERE connection=?1 AND principal=?2 AND mailbox IN ('', ?3)), 0)"
 
-// pausesLane selects the pauses that apply to a lane.
-const pausesLane = "pause.connection = lane.connection AND pause.principal = lane.principal AND pause.mailbox IN ('', lane.mailbox)"
-
+// readyLanes reads the entries of lanes that are ready from an index, so its cost does not
+// grow with the others.
 const readyLanes = `
 SELECT lane.id, connection, principal, mailbox, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), retries
 FROM lane
-WHERE ` + firstDue + ` <= ?1
-  AND NOT EXISTS (SELECT 1 FROM pause WHERE ` + pausesLane + ` AND pause.until > ?1)
-ORDER BY lane.served`
+WHERE ready <= ?1
+ORDER BY served`
 
 // ReadyLanes implements queue.LaneTx.
 func (t *transaction) ReadyLanes(now time.Time) (lanes []queue.ReadyLane, err error) {

@@ -24,10 +24,10 @@ func (t *transaction) Insert(r queue.Record, lane queue.LaneID, c queue.Content)
 	if err != nil {
 		return err
 	}
-	err = t.exec(`INSERT INTO message (id, received, size, sum, body, lane, mail_from, recipients, utf8, dsn,
+	err = t.exec(`INSERT INTO message (id, received, arrived, size, sum, body, lane, mail_from, recipients, utf8, dsn,
 		header_from, sender, reply_to, signature, subject, message_id, listener, user, client, trace, state, due, start_tag)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-		r.ID, micros(r.Received), r.Size, seal(body.sum, r.Envelope.From, string(to), dsn), body.kind(), lane,
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		r.ID, micros(r.Received), micros(r.Arrived), r.Size, seal(body.sum, sealed(r, string(to), dsn)...), body.kind(), lane,
 		r.Envelope.From, string(to), r.Envelope.UTF8, dsn,
 		r.From, r.Sender, r.ReplyTo, r.Signature, r.Subject, r.MessageID, r.Listener, r.User, r.Client, r.Trace,
 		r.State, micros(r.Due), r.StartTag)
@@ -57,8 +57,10 @@ func (t *transaction) Record(id string) (queue.Record, error) {
 // Status implements queue.MessageTx.
 func (t *transaction) Status(id string) (queue.Status, error) {
 	var r statusRow
-	err := t.row("SELECT "+statusColumns+" FROM message m WHERE id=?", id).Scan(r.targets()...)
-	return r.status(), notFound(err)
+	unreadable, err := scan(t.row("SELECT "+statusColumns+" FROM message m WHERE id=?", id), r.targets())
+	s := r.status()
+	s.Unreadable = unreadable
+	return s, err
 }
 
 // SetStatus implements queue.MessageTx.

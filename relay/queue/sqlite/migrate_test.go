@@ -18,16 +18,7 @@ import (
 func oldDatabase(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseName), writerPragmas))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	c, err := db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := openOld(t, dir)
 	content, err := os.ReadFile("testdata/schema1.sql")
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +41,28 @@ func oldDatabase(t *testing.T) (dir string) {
 	}
 	return dir
 }
+
+// openOld opens a database without converting it.
+func openOld(t *testing.T, dir string) *sql.Conn {
+	t.Helper()
+	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseName), writerPragmas))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	c, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// fixedClock is a queue.Source whose time stands still at so many seconds.
+type fixedClock int64
+
+func (c fixedClock) Wall() time.Time      { return time.Unix(int64(c), 0) }
+func (fixedClock) Elapsed() time.Duration { return 0 }
 
 // oldRecords is what testdata/schema1.sql reads as.
 func oldRecords() map[string]queue.Record {
@@ -84,13 +97,13 @@ func oldRecords() map[string]queue.Record {
 			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAl=","send":"requested","send_wanted":"2026-01-02T03:04:08.250001Z","settle":"2026-01-02T03:09:08.250001Z"}`, true, true), Fence: 1, StartTag: 38, HasContent: true}},
 		{Entry: visitor(queue.Lane{Connection: "tenants", Principal: "id@fabrikam.test", Mailbox: "b@fabrikam.test"}, "held", "<5@x>", "10.0.0.3"),
 			Status: queue.Status{State: queue.Held, Due: at(4), Attempts: 1, Reason: "send_unknown", Progress: progress(`{"path":"draft","late_draft":true}`, true, false), Fence: 3, StartTag: 0, HasContent: true}},
-		{Entry: entry(contoso, "sent", "<6@x>"), Status: queue.Status{State: queue.Sent, Due: at(5), Attempts: 1, Finished: at(15),
+		{Entry: entry(contoso, "sent", "<6@x>"), Status: queue.Status{State: queue.Sent, Due: at(15), Attempts: 1, Finished: at(15),
 			Progress: progress(`{"path":"mime","draft_wanted":true,"draft_id":"AAm=","send":"accepted","send_wanted":"2026-01-02T03:04:10.000000Z","settle":"2026-01-02T03:09:10.000000Z"}`, true, true), Fence: 1, StartTag: 37}},
-		{Entry: entry(contoso, "failed", "<7@x>"), Status: queue.Status{State: queue.Failed, Due: at(6), Attempts: 3, Finished: at(16), Reason: "too_large", Detail: "no", Fence: 1, StartTag: 36, HasContent: true}},
+		{Entry: entry(contoso, "failed", "<7@x>"), Status: queue.Status{State: queue.Failed, Due: at(16), Attempts: 3, Finished: at(16), Reason: "too_large", Detail: "no", Fence: 1, StartTag: 36, HasContent: true}},
 		{Entry: entry(contoso, "not sent", "<8@x>"), Status: queue.Status{State: queue.Deferred, Due: later(2), Attempts: 1, Reason: "network",
 			Progress: progress(`{"path":"draft","draft_wanted":true,"draft_id":"AAn=","send":"refused","send_wanted":"2026-01-02T03:04:12.000000Z","settle":"2026-01-02T03:04:12.000000Z"}`, true, false), Fence: 1, StartTag: 35, HasContent: true}},
 	} {
-		r.ID, r.Received, r.Size = "000000000000000"+string(rune('0'+n)), at(int64(n)), 7
+		r.ID, r.Received, r.Arrived, r.Size = "000000000000000"+string(rune('0'+n)), at(int64(n)), at(int64(n)), 7
 		records[r.ID] = r
 	}
 	return records
@@ -103,7 +116,7 @@ func TestMigration(t *testing.T) {
 	if _, err := Open(t.Context(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "older graphrelay") {
 		t.Fatalf("opened beside the relay that may be running: %v", err)
 	}
-	s := open(t, Options{Dir: dir, Exclusive: true})
+	s := open(t, Options{Dir: dir, Exclusive: true, Source: fixedClock(4102444800 - 1800)}) // before its messages are due
 	list, err := s.List(t.Context(), queue.Filter{})
 	if err != nil {
 		t.Fatal(err)

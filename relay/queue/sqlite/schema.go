@@ -15,7 +15,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is kept in user_version; it is the number of the last migration.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // migrate brings the database to schemaVersion. Only a daemon may convert an older one:
 // another might be at work on it.
@@ -38,19 +38,66 @@ func migrateTo(ctx context.Context, c *sql.Conn, from, to int) error {
 	if from == to {
 		return nil
 	}
-	script := "BEGIN IMMEDIATE;"
-	for v := from + 1; v <= to; v++ {
-		text, err := fs.ReadFile(migrations, fmt.Sprintf("schema/%03d.sql", v))
-		if err != nil {
-			return err
-		}
-		script += string(text)
+	_, err := c.ExecContext(ctx, "BEGIN IMMEDIATE")
+	for v := from + 1; v <= to && err == nil; v++ {
+		err = migrateOne(ctx, c, v)
 	}
-	_, err := c.ExecContext(ctx, script+fmt.Sprintf("PRAGMA user_version = %d; COMMIT", to))
+	if err == nil {
+		_, err = c.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d; COMMIT", to))
+	}
 	if err != nil {
 		_, _ = c.ExecContext(ctx, "ROLLBACK")
 	}
 	return err
+}
+
+func migrateOne(ctx context.Context, c *sql.Conn, version int) error {
+	script, err := fs.ReadFile(migrations, fmt.Sprintf("schema/%03d.sql", version))
+	if err == nil {
+		_, err = c.ExecContext(ctx, string(script))
+	}
+	if err == nil && version == 4 {
+		err = resealAll(ctx, c)
+	}
+	return err
+}
+
+// resealAll extends the checksums of schema 3 to the fields that schema 4 adds. A checksum
+// that was wrong stays wrong.
+func resealAll(ctx context.Context, c *sql.Conn) error {
+	rows, err := c.QueryContext(ctx, "SELECT message.id, sum, "+sealedColumns+" FROM message JOIN lane ON lane.id = message.lane WHERE body != 0")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	sums := map[string]int64{}
+	for rows.Next() {
+		var id string
+		var sum int64
+		var fields [sealedFields]string
+		columns := []any{&id, &sum}
+		for i := range fields {
+			columns = append(columns, &fields[i])
+		}
+		if err := rows.Scan(columns...); err != nil {
+			return err
+		}
+		sums[id] = seal(uint32(sum), fields[sealedBefore4:]...)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	update, err := c.PrepareContext(ctx, "UPDATE message SET sum=? WHERE id=?")
+	if err != nil {
+		return err
+	}
+	defer update.Close()
+	for id, sum := range sums {
+		if _, err := update.ExecContext(ctx, sum, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkPragmas reads back what durability rests on: a database that was opened

@@ -32,7 +32,8 @@ type Options struct {
 	// gives back what an earlier process had claimed, and sweeps body files that
 	// were never committed. Without it the queue is opened beside a running daemon.
 	Exclusive bool
-	files     fileSystem // replaced by tests that make writes fail
+	Source    queue.Source // of the queue's clock; nil: the system's clocks
+	files     fileSystem   // replaced by tests that make writes fail
 }
 
 // storage implements queue.Storage.
@@ -73,7 +74,11 @@ func openQueue(ctx context.Context, o Options) (*queue.Queue, *storage, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	q := queue.New(s)
+	last, err := s.lastReading(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("read the queue's clock in %s: %w", o.Dir, err), s.Close())
+	}
+	q := queue.New(s, queue.NewClock(last, o.Source))
 	if o.Exclusive {
 		if err := s.recover(ctx, q); err != nil {
 			_ = q.Close()
@@ -167,6 +172,16 @@ func (s *storage) openDatabase(ctx context.Context) (err error) {
 	}
 	s.bodyOf, err = s.read.PrepareContext(ctx, selectBody)
 	return err
+}
+
+// lastReading returns the last reading of the queue's clock, zero if there is none.
+func (s *storage) lastReading(ctx context.Context) (queue.Reading, error) {
+	var at, wall int64
+	err := s.read.QueryRowContext(ctx, "SELECT queue, wall FROM clock").Scan(&at, &wall)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return queue.Reading{Queue: fromMicros(at), Wall: fromMicros(wall)}, err
 }
 
 // recover gives back what an earlier process had claimed (the directory lock proves that

@@ -10,27 +10,47 @@ import (
 
 // ExtendPause implements queue.PauseTx.
 func (t *transaction) ExtendPause(l queue.Lane, until time.Time, why reason.Reason) error {
-	return t.exec(`INSERT INTO pause (connection, principal, mailbox, until, reason) VALUES (?,?,?,?,?)
+	n, err := t.count(`INSERT INTO pause (connection, principal, mailbox, until, reason) VALUES (?,?,?,?,?)
 		ON CONFLICT DO UPDATE SET until=excluded.until, reason=excluded.reason WHERE excluded.until > until`,
 		l.Connection, l.Principal, l.Mailbox, micros(until), why)
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.repause(l)
+}
+
+// repause brings the lanes that a pause applies to up to date with the table of pauses.
+func (t *transaction) repause(l queue.Lane) error {
+	if l.Mailbox != "" {
+		return t.exec("UPDATE lane SET paused="+pausedUntil+" WHERE connection=?1 AND principal=?2 AND mailbox=?3", l.Connection, l.Principal, l.Mailbox)
+	}
+	const until = "coalesce((SELECT max(until) FROM pause WHERE connection=?1 AND principal=?2 AND mailbox IN ('', lane.mailbox)), 0)"
+	return t.exec("UPDATE lane SET paused="+until+" WHERE connection=?1 AND principal=?2 AND paused IS NOT "+until, l.Connection, l.Principal)
 }
 
 // Pause implements queue.PauseTx.
-func (t *transaction) Pause(l queue.Lane) (why reason.Reason, err error) {
+func (t *transaction) Pause(l queue.Lane, now time.Time) (why reason.Reason, err error) {
 	err = t.row("SELECT reason FROM pause WHERE connection=? AND principal=? AND mailbox=? AND until>?",
-		l.Connection, l.Principal, l.Mailbox, micros(time.Now())).Scan(&why)
+		l.Connection, l.Principal, l.Mailbox, micros(now)).Scan(&why)
 	return why, notFound(err)
 }
 
 // EndPause implements queue.PauseTx.
 func (t *transaction) EndPause(l queue.Lane) error {
-	return t.exec("DELETE FROM pause WHERE connection=? AND principal=? AND mailbox=?", l.Connection, l.Principal, l.Mailbox)
+	if err := t.exec("DELETE FROM pause WHERE connection=? AND principal=? AND mailbox=?", l.Connection, l.Principal, l.Mailbox); err != nil {
+		return err
+	}
+	return t.repause(l)
 }
 
 // EndPauses implements queue.PauseTx.
 func (t *transaction) EndPauses(l queue.Lane, keep reason.Reason) error {
-	return t.exec("DELETE FROM pause WHERE connection=? AND principal=? AND mailbox IN ('', ?) AND reason != ?",
+	n, err := t.count("DELETE FROM pause WHERE connection=? AND principal=? AND mailbox IN ('', ?) AND reason != ?",
 		l.Connection, l.Principal, l.Mailbox, keep)
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.repause(l.Whole())
 }
 
 // EndDeferral implements queue.PauseTx.
@@ -43,6 +63,23 @@ func (t *transaction) EndDeferral(l queue.Lane, why reason.Reason, now time.Time
 // SetLease implements queue.UpkeepTx.
 func (t *transaction) SetLease(node string, until time.Time) error {
 	return t.exec("INSERT INTO node (name, lease) VALUES (?,?) ON CONFLICT DO UPDATE SET lease=excluded.lease", node, micros(until))
+}
+
+// SetClock implements queue.UpkeepTx.
+func (t *transaction) SetClock(r queue.Reading) error {
+	return t.exec("INSERT OR REPLACE INTO clock (id, queue, wall) VALUES (1,?,?)", micros(r.Queue), micros(r.Wall))
+}
+
+// EndAhead implements queue.UpkeepTx.
+func (t *transaction) EndAhead(now, pause, due time.Time, keep reason.Reason) error {
+	if err := t.exec("UPDATE message SET due=?1 WHERE state='deferred' AND due>?2", micros(now), micros(due)); err != nil {
+		return err
+	}
+	if err := t.exec("DELETE FROM pause WHERE until<=?1 OR until>?2 AND reason != ?3", micros(now), micros(pause), keep); err != nil {
+		return err
+	}
+	return t.exec("UPDATE lane SET paused=0 WHERE paused>?1 AND NOT EXISTS (SELECT 1 FROM pause WHERE "+
+		"pause.connection=lane.connection AND pause.principal=lane.principal AND pause.mailbox IN ('', lane.mailbox))", micros(pause))
 }
 
 // Abandoned implements queue.UpkeepTx.

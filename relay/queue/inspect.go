@@ -1,0 +1,49 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+// List implements Inspector.
+func (q *Queue) List(ctx context.Context, f Filter) ([]Record, error) {
+	list, err := q.storage.List(ctx, f)
+	for i := range list {
+		list[i].Due = q.clock.Wall(list[i].Due)
+	}
+	return list, err
+}
+
+// Get implements Inspector.
+func (q *Queue) Get(ctx context.Context, id string) (Record, []Event, error) {
+	r, events, err := q.storage.Get(ctx, id)
+	r.Due = q.clock.Wall(r.Due)
+	return r, events, err
+}
+
+// Open implements Inspector and Work.
+func (q *Queue) Open(ctx context.Context, id string) (Body, error) { return q.storage.Open(ctx, id) }
+
+// Receipts implements Inspector.
+func (q *Queue) Receipts(ctx context.Context, since time.Time, each func(Receipt)) error {
+	return q.storage.Receipts(ctx, q.clock.At(since), func(r Receipt) {
+		r.Received = q.clock.Wall(r.Received)
+		each(r)
+	})
+}
+
+// Stats implements Inspector.
+func (q *Queue) Stats(ctx context.Context) (Stats, error) {
+	st, err := q.storage.Stats(ctx)
+	st.Oldest = q.clock.Wall(st.Oldest)
+	return st, err
+}
+
+// Lanes implements Inspector.
+func (q *Queue) Lanes(ctx context.Context) ([]LaneStatus, error) {
+	list, err := q.storage.Lanes(ctx, q.clock.Now())
+	for i := range list {
+		list[i].PausedUntil = q.clock.Wall(list[i].PausedUntil)
+	}
+	return list, err
+}

@@ -1,0 +1,173 @@
+package sqlite
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
+)
+
+func (s opened) count(t *testing.T, query string) (n int) {
+	t.Helper()
+	if err := s.storage.read.QueryRowContext(t.Context(), "SELECT count(*) FROM "+query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Nothing is kept of a lane whose messages are gone, nor of a pause that has passed.
+func TestLanesGo(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	e := testEntry
+	for n := range 50 {
+		e.Lane.Mailbox = fmt.Sprintf("%d@x.test", n)
+		putEntry(t, s, e)
+		if err := s.Pause(t.Context(), e.Lane, s.Now().Add(time.Microsecond), reason.Throttled); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 100, PerLane: 1})
+	if err != nil || len(tasks) != 50 {
+		t.Fatalf("claimed %d, %v", len(tasks), err)
+	}
+	for i, task := range tasks {
+		o := queue.Outcome{State: queue.Sent}
+		if i%2 == 0 {
+			o = queue.Outcome{State: queue.Failed}
+		}
+		if err := s.Finish(t.Context(), task.Ref, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := s.count(t, "lane"); n != 50 {
+		t.Errorf("%d lanes while their records are kept", n)
+	}
+	if _, err := s.Expire(t.Context(), queue.Retention{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Renew(t.Context(), "n", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"message", "lane", "flow", "pause"} {
+		if n := s.count(t, table); n != 0 {
+			t.Errorf("%d rows of %s are left", n, table)
+		}
+	}
+}
+
+// What a lane knows of its messages and pauses is what the tables say, whatever is done.
+func TestLaneIsUpToDate(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	const wrong = `lane WHERE due IS NOT iif(EXISTS (SELECT 1 FROM message WHERE lane = lane.id AND state = 'queued'), 1,
+			coalesce((SELECT min(due) FROM message WHERE lane = lane.id AND state = 'deferred'), 9223372036854775807))
+		OR paused IS NOT coalesce((SELECT max(until) FROM pause WHERE pause.connection = lane.connection AND pause.principal = lane.principal
+			AND pause.mailbox IN ('', lane.mailbox)), 0)`
+	check := func(what string, err error) {
+		t.Helper()
+		if n := s.count(t, wrong); n != 0 || err != nil {
+			t.Fatalf("after %s %d lanes are not up to date; %v", what, n, err)
+		}
+	}
+	entry := func(mailbox string) queue.Entry {
+		e := testEntry
+		e.Lane.Mailbox = mailbox
+		return e
+	}
+	hour := s.Now().Add(time.Hour)
+	a, whole := entry("a"), testEntry.Lane.Whole()
+	check("a pause", s.Pause(t.Context(), a.Lane, hour, reason.Throttled))
+	for _, box := range []string{"a", "a", "b", "c"} {
+		putEntry(t, s, entry(box))
+		check("a message", nil)
+	}
+	check("a pause of all", s.Pause(t.Context(), whole, hour.Add(time.Minute), reason.Unavailable))
+	check("a shorter pause", s.Pause(t.Context(), whole, hour, reason.Unavailable))
+	check("the end of one", s.Resume(t.Context(), a.Lane))
+	check("the end of all", s.Resume(t.Context(), whole))
+	tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 10, PerLane: 10})
+	check("a claim", err)
+	for i, state := range []queue.State{queue.Deferred, queue.Held, queue.Queued, queue.Failed} {
+		check(string(state), s.Finish(t.Context(), tasks[i].Ref, queue.Outcome{State: state, Due: hour.Add(time.Duration(i)), Reason: reason.Throttled}))
+	}
+	check("a hold", s.Apply(t.Context(), tasks[2].ID, queue.Hold, "test"))
+	check("a release", s.Apply(t.Context(), tasks[1].ID, queue.Release, "test"))
+	check("a pause before a retry", s.Pause(t.Context(), tasks[0].Lane, hour, reason.Throttled))
+	check("a retry", s.Apply(t.Context(), tasks[0].ID, queue.Retry, "test"))
+	for _, task := range tasks {
+		check("a removal", s.Apply(t.Context(), task.ID, queue.Delete, "test"))
+	}
+}
+
+func putEntry(t testing.TB, s opened, e queue.Entry) string {
+	t.Helper()
+	w, err := s.Create(t.Context())
+	if err == nil {
+		err = w.Commit(t.Context(), e)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.ID()
+}
+
+// idleLanes adds lanes that have nothing due: of messages that were sent, of one that is
+// held, and of one that is deferred.
+func idleLanes(t testing.TB, s opened, n int) {
+	t.Helper()
+	for _, statement := range []string{
+		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+			INSERT INTO lane (connection, principal, mailbox, served) SELECT 'idle', '', i, i FROM n`,
+		`INSERT INTO message (id, received, arrived, size, sum, body, lane, mail_from, recipients, utf8, dsn, header_from, sender, reply_to,
+				signature, subject, message_id, listener, user, client, trace, state, due, start_tag)
+			SELECT printf('%016d', id), 1, 1, 1, 0, 0, id, '', '[]', 0, '', '', '', '', '', '', '', '', '', '', 0, iif(id % 2, 'sent', 'held'), 1, 0
+			FROM lane WHERE connection = 'idle' AND 0 < ?`,
+		`UPDATE message SET state = 'deferred', due = 9000000000000000 WHERE state = 'held' AND lane % 4 = 0 AND 0 < ?`,
+	} {
+		if _, err := s.storage.writer.conn.ExecContext(t.Context(), statement, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A claim takes as many steps with thousands of lanes that have nothing due as with a few.
+func TestIdleLanesCostNothing(t *testing.T) {
+	plan := func(query string) string {
+		s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+		return planOf(t, s, query, 1, 1)
+	}
+	for _, query := range []string{readyLanes, nextDue} {
+		if p := plan(query); !strings.Contains(p, "USING INDEX lane_ready") && !strings.Contains(p, "USING COVERING INDEX lane_ready") || strings.Contains(p, "SCAN lane\n") {
+			t.Errorf("%s\nis answered by\n%s", query, p)
+		}
+	}
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	idleLanes(t, s, 1000)
+	id := putEntry(t, s, testEntry)
+	tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 10, PerLane: 1})
+	if err != nil || len(tasks) != 1 || tasks[0].ID != id {
+		t.Errorf("claimed %v, %v", tasks, err)
+	}
+}
+
+// BenchmarkClaimIdle measures a claim and its end beside so many lanes that have nothing due.
+func BenchmarkClaimIdle(b *testing.B) {
+	for _, idle := range []int{10, 100_000} {
+		b.Run(fmt.Sprint(idle), func(b *testing.B) {
+			s := open(b, Options{Dir: b.TempDir(), Exclusive: true})
+			idleLanes(b, s, idle)
+			putEntry(b, s, testEntry)
+			for b.Loop() {
+				tasks, _, err := s.Claim(b.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 4})
+				if err != nil || len(tasks) != 1 {
+					b.Fatalf("claimed %d, %v", len(tasks), err)
+				}
+				if err := s.Finish(b.Context(), tasks[0].Ref, queue.Outcome{State: queue.Queued}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
