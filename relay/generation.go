@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"graphrelay/graph"
@@ -58,7 +59,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	g.clients = connection.NewClients(cfg, r.principals, g.tokens, observer)
 	directories := g.directories()
 	g.policy = access.New(access.Options{
-		Config: cfg, Rates: r.rates, Mailboxes: g.mailboxes, Directories: directories, MIME: mimeLimits(cfg),
+		Config: cfg, Rates: r.rates, Guard: r.guard, Mailboxes: g.mailboxes, Directories: directories, MIME: mimeLimits(cfg),
 		PassThrough: &connection.PassThrough{
 			Config: cfg, Principals: r.principals, Observer: observer,
 			SignedIn: func(lane queue.Lane) { g.releaseSignedIn(r.store, lane) },
@@ -70,7 +71,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	o := outletConfig(cfg)
 	o.Clients, o.Log, o.Metrics = g.clients.Of, g.log, r.graphMetrics
 	o.Owner = func(ctx context.Context, l queue.Lane) (u graph.User, retry bool) {
-		u, result := directories[l.Connection].Owner(ctx, l.Mailbox)
+		u, result := directories[l.Connection].Owner(ctx, netip.Addr{}, l.Mailbox)
 		return u, result == access.Unavailable
 	}
 	g.outlet = graphmail.New(o)
@@ -85,14 +86,13 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 }
 
 func (g *generation) buildServers(r *Relay) error {
-	limiter := smtpd.NewConnectionLimiter(connectionLimits(g.cfg))
 	for i, l := range g.cfg.Listeners {
 		t, err := certificate.ListenerTLS(l, g.certificates[i])
 		if err != nil {
 			return err
 		}
 		r.smtpMetrics.Prepare(l.Name)
-		g.servers = append(g.servers, smtpd.New(listenerConfig(g.cfg, l, t, r.waiters), r.store, g.policy, limiter, r.smtpMetrics, g.log))
+		g.servers = append(g.servers, smtpd.New(listenerConfig(g.cfg, l, t, r.waiters), r.store, g.policy, r.limiter, r.smtpMetrics, g.log))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -24,6 +25,7 @@ func (g *generation) startMaintenance(c queue.Controller, held connection.HeldMa
 	g.stopMaintenance = cancel
 	g.wg.Go(func() { every(ctx, maintenanceInterval, func() { g.expire(ctx, c) }) })
 	g.wg.Go(func() { every(ctx, releaseInterval, func() { g.releaseHeld(ctx, held) }) })
+	g.wg.Go(func() { every(ctx, maintenanceInterval, g.saveKnown) })
 	g.wg.Go(func() { g.certificates.Renew(ctx) })
 	g.wg.Go(func() { connection.RemindOfExpiry(ctx, g.cfg, g.log) })
 }
@@ -47,6 +49,17 @@ func (g *generation) expire(ctx context.Context, q queue.Controller) {
 		g.log.Error("cannot remove old records from the queue", "error", err)
 	case n > 0:
 		g.log.Info("removed old records from the queue", "messages", n)
+	}
+}
+
+// knownClients returns the file of the users who have signed in lately.
+func knownClients(cfg *config.Config) string {
+	return filepath.Join(cfg.DataDir, "known-clients.json")
+}
+
+func (g *generation) saveKnown() {
+	if err := g.policy.Guard.Save(knownClients(g.cfg)); err != nil {
+		g.log.Error("cannot save who has signed in lately", "error", err)
 	}
 }
 

@@ -54,6 +54,8 @@ type Relay struct {
 	// These outlive a reload.
 	waiters    *verdict.Waiters
 	rates      *access.Rates
+	guard      *access.Guard
+	limiter    *smtpd.ConnectionLimiter
 	principals *connection.Principals
 
 	mu      sync.Mutex
@@ -69,10 +71,13 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), principals: connection.NewPrincipals(),
+		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), guard: access.NewGuard(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()
+	if err := r.guard.Load(knownClients(cfg)); err != nil {
+		NewLog(logTo, cfg.Log).Warn("cannot read who has signed in lately; a block after wrong passwords may hit them until they sign in again", "error", err)
+	}
 	if err := r.swap(cfg); err != nil {
 		return nil, errors.Join(err, r.closeSockets(nil), store.Close())
 	}
@@ -161,6 +166,8 @@ func (r *Relay) swap(cfg *config.Config) error {
 	if err := next.policy.RestoreRates(context.Background(), r.store); err != nil {
 		next.log.Error("cannot read from the queue what was accepted today; the rates start from zero", "error", err)
 	}
+	r.guard.Configure(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock))
+	r.limiter.SetLimits(connectionLimits(cfg))
 	r.current = next
 	next.start(r, r.sockets)
 	r.mu.Unlock()
@@ -273,6 +280,8 @@ func (r *Relay) Failed() <-chan error { return r.fault }
 func (r *Relay) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	r.generation().stop(ctx)
+	g := r.generation()
+	g.stop(ctx)
+	g.saveKnown()
 	return errors.Join(r.closeSockets(nil), r.store.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,7 @@ func TestDirectoryRemembers(t *testing.T) {
 		})
 		want := func(address string, w Lookup, requests int32) {
 			t.Helper()
-			if u, got := d.Owner(t.Context(), address); got != w || got == Found && u.ID != "id" {
+			if u, got := d.Owner(t.Context(), office, address); got != w || got == Found && u.ID != "id" {
 				t.Errorf("%s: %v, %+v", address, got, u)
 			}
 			if asked.Load() != requests {
@@ -46,7 +47,7 @@ func TestDirectoryRemembers(t *testing.T) {
 		}
 		var wg sync.WaitGroup
 		for range 20 {
-			wg.Go(func() { d.Owner(t.Context(), "Sales@contoso.test") })
+			wg.Go(func() { d.Owner(t.Context(), office, "Sales@contoso.test") })
 		}
 		wg.Wait()
 		want("sales@contoso.test", Found, 1)
@@ -82,7 +83,7 @@ func TestDirectoryFails(t *testing.T) {
 				d := testDirectory(&log, func(string) (graph.User, error) { asked++; return graph.User{}, tt.err })
 				for _, requests := range []int{1, 2} {
 					for range 3 {
-						if _, got := d.Owner(t.Context(), fmt.Sprint(requests, "@contoso.test")); got != tt.answer {
+						if _, got := d.Owner(t.Context(), office, fmt.Sprint(requests, "@contoso.test")); got != tt.answer {
 							t.Errorf("got %v", got)
 						}
 						synctest.Wait()
@@ -116,7 +117,7 @@ func TestDirectoryFailsForOneAddress(t *testing.T) {
 		})
 		want := func(address string, result Lookup, requests int) {
 			t.Helper()
-			if _, got := d.Owner(t.Context(), address); got != result {
+			if _, got := d.Owner(t.Context(), office, address); got != result {
 				t.Errorf("%s: %v, want %v", address, got, result)
 			}
 			if synctest.Wait(); asked != requests {
@@ -147,10 +148,75 @@ func TestDirectoryHangs(t *testing.T) {
 		var log testlog.Buffer
 		d := testDirectory(&log, func(string) (graph.User, error) { time.Sleep(time.Hour); return graph.User{}, graph.ErrNoUser })
 		start := time.Now()
-		if _, got := d.Owner(t.Context(), "a@contoso.test"); got != Unavailable || time.Since(start) != askTimeout {
+		if _, got := d.Owner(t.Context(), office, "a@contoso.test"); got != Unavailable || time.Since(start) != askTimeout {
 			t.Errorf("%v after %s", got, time.Since(start))
 		}
 		synctest.Wait()
 		time.Sleep(2 * time.Hour)
+	})
+}
+
+// Clients take turns. One that makes up senders delays itself, not others, and is refused
+// after a while.
+func TestDirectoryIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log testlog.Buffer
+		var asked atomic.Int32
+		d := testDirectory(&log, func(address string) (graph.User, error) {
+			asked.Add(1)
+			time.Sleep(300 * time.Millisecond)
+			if strings.HasPrefix(address, "made-up") {
+				return graph.User{}, graph.ErrNoUser
+			}
+			return graph.User{ID: "id", UserPrincipalName: address}, nil
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		var tooMany atomic.Int32
+		for i := range 60 {
+			all.Go(func() {
+				for n := 0; ctx.Err() == nil; n++ {
+					if _, got := d.Owner(ctx, office, fmt.Sprintf("made-up-%d-%d@contoso.test", i, n)); got == TooMany {
+						tooMany.Add(1)
+						time.Sleep(time.Second)
+					}
+				}
+			})
+		}
+		for i := range 5 {
+			time.Sleep(time.Second)
+			start := time.Now()
+			client := netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
+			if _, got := d.Owner(t.Context(), client, fmt.Sprintf("anna%d@contoso.test", i)); got != Found || time.Since(start) > 700*time.Millisecond {
+				t.Errorf("client %d: %v after %s", i, got, time.Since(start))
+			}
+			// An address that another client asks for too does not wait for that client's turn.
+			start = time.Now()
+			var twice sync.WaitGroup
+			twice.Go(func() { d.Owner(ctx, office, fmt.Sprintf("bob%d@contoso.test", i)) })
+			synctest.Wait()
+			if _, got := d.Owner(t.Context(), client, fmt.Sprintf("bob%d@contoso.test", i)); got != Found || time.Since(start) > 700*time.Millisecond {
+				t.Errorf("client %d: %v after %s, for an address that is asked for", i, got, time.Since(start))
+			}
+			twice.Wait()
+		}
+		time.Sleep(5 * time.Minute)
+		if n := asked.Load(); n > 10*maxMisses || // without a limit, some 2000
+			tooMany.Load() == 0 {
+			t.Errorf("%d questions in five minutes, and %d refusals", n, tooMany.Load())
+		}
+		if _, got := d.Owner(t.Context(), office, "anna1@contoso.test"); got != Found {
+			t.Errorf("what is known is no longer told: %v", got)
+		}
+		stop()
+		all.Wait()
+		synctest.Wait()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for key, e := range d.known.All() {
+			if e.until.IsZero() {
+				t.Errorf("%s is asked for ever", key)
+			}
+		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 var errBlocked = errors.New("too many wrong passwords")
 
-// guard slows down clients that guess passwords, and then stops verifying theirs. It
+// Guard slows down clients that guess passwords, and then stops verifying theirs. It
 // counts wrong passwords in windows of time as long as a block:
 //
 //   - for one user at one host (IPv4 address or IPv6 /64), which blocks the user at that
@@ -23,13 +23,16 @@ var errBlocked = errors.New("too many wrong passwords")
 //   - for one user everywhere, which only delays sign-ins from hosts where the user has
 //     not signed in before, so that nobody can lock a user out from elsewhere.
 //
-// A right password is not counted, and takes back the user's wrong ones at that host.
-type guard struct {
+// A right password is not counted, and takes back the user's wrong ones at that host. A Guard
+// outlives a reload; whom it knows outlives a restart, see Save.
+type Guard struct {
+	seed maphash.Seed
+
+	saving   sync.Mutex // held while the file is written
+	mu       sync.Mutex
 	failures int
 	block    time.Duration
-	seed     maphash.Seed
-
-	mu       sync.Mutex
+	known    knownClients
 	pairs    tallies[pair]
 	hosts    tallies[netip.Prefix]
 	networks tallies[netip.Prefix]
@@ -57,20 +60,24 @@ const (
 	userDelay  = 100 * time.Millisecond // for each failure of the user beyond twice auth_failures
 )
 
-// knownFor is how long a user who has signed in from a host is known there.
-const knownFor = 24 * time.Hour
+// NewGuard returns a guard that has counted nothing and knows nobody.
+func NewGuard() *Guard {
+	g := &Guard{seed: maphash.MakeSeed(), known: newKnownClients()}
+	g.pairs, g.hosts, g.networks, g.users = newTallies[pair](g), newTallies[netip.Prefix](g), newTallies[netip.Prefix](g), newTallies[uint64](g)
+	return g
+}
 
-func newGuard(failures int, block time.Duration) *guard {
-	return &guard{
-		failures: failures, block: block, seed: maphash.MakeSeed(),
-		pairs: newTallies[pair](block), hosts: newTallies[netip.Prefix](block), networks: newTallies[netip.Prefix](block), users: newTallies[uint64](block),
-	}
+// Configure sets how many failures of one user at one host are blocked, and for how long.
+func (g *Guard) Configure(failures int, block time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failures, g.block = failures, block
 }
 
 // signInTallies are the tallies on which a sign-in counts.
 type signInTallies struct{ pair, host, network, user *tally }
 
-func (g *guard) tallies(client netip.Addr, user string) signInTallies {
+func (g *Guard) tallies(client netip.Addr, user string) signInTallies {
 	id, host, now := maphash.String(g.seed, user), smtpd.HostPrefix(client), time.Now()
 	return signInTallies{
 		g.pairs.at(pair{id, host}, now), g.hosts.at(host, now),
@@ -80,14 +87,14 @@ func (g *guard) tallies(client netip.Addr, user string) signInTallies {
 
 // check returns errBlocked, or how long the sign-in has to wait before its password is
 // verified.
-func (g *guard) check(client netip.Addr, user string) (time.Duration, error) {
+func (g *Guard) check(client netip.Addr, user string) (time.Duration, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.tallies(client, user)
 	if t.pair.failures >= g.failures {
 		return 0, errBlocked
 	}
-	if time.Now().Before(t.pair.knownUntil) {
+	if g.known.has(user, smtpd.HostPrefix(client), time.Now()) {
 		return 0, nil
 	}
 	if t.host.failures >= hostFactor*g.failures || t.network.failures >= networkFactor*g.failures {
@@ -97,7 +104,7 @@ func (g *guard) check(client netip.Addr, user string) (time.Duration, error) {
 }
 
 // failed counts a wrong password, and returns how long its answer has to wait.
-func (g *guard) failed(client netip.Addr, user string) time.Duration {
+func (g *Guard) failed(client netip.Addr, user string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.tallies(client, user)
@@ -110,21 +117,21 @@ func (g *guard) failed(client netip.Addr, user string) time.Duration {
 }
 
 // succeeded takes back the failures of a user who only mistyped the password.
-func (g *guard) succeeded(client netip.Addr, user string) {
+func (g *Guard) succeeded(client netip.Addr, user string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.tallies(client, user)
 	for _, of := range []*tally{t.host, t.network, t.user} {
 		of.failures = max(of.failures-t.pair.failures, 0)
 	}
-	t.pair.failures, t.pair.knownUntil = 0, time.Now().Add(knownFor)
+	t.pair.failures = 0
+	g.known.add(user, smtpd.HostPrefix(client), time.Now())
 }
 
 // tally counts failures since a time.
 type tally struct {
-	failures   int
-	since      time.Time // when the window or the block began
-	knownUntil time.Time // of a pair: the user has signed in from the host
+	failures int
+	since    time.Time // when the window or the block began
 }
 
 // add counts a failure. The block begins with the one that reaches the limit.
@@ -148,28 +155,23 @@ const maxTallies = 10_000
 
 type tallies[K comparable] struct {
 	*bounded.Map[K, *tally]
-	block time.Duration
+	guard *Guard
 }
 
-// newTallies returns tallies of which those of known users are evicted last, and those
-// with a single failure first.
-func newTallies[K comparable](block time.Duration) tallies[K] {
+// newTallies returns tallies of which those with a single failure are evicted first.
+func newTallies[K comparable](g *Guard) tallies[K] {
 	return tallies[K]{bounded.New[K](maxTallies, func(t *tally) bounded.Rank {
-		now := time.Now()
-		switch n := t.failuresAt(now, block); {
-		case now.Before(t.knownUntil):
-			return bounded.Rank{Class: 2, Used: t.since}
-		case n == 0:
+		n := t.failuresAt(time.Now(), g.block)
+		if n == 0 {
 			return bounded.Rank{Class: bounded.Expired}
-		default:
-			return bounded.Rank{Class: min(n, 2) - 1, Used: t.since}
 		}
-	}), block}
+		return bounded.Rank{Class: min(n, 2) - 1, Used: t.since}
+	}), g}
 }
 
-// at returns the tally of k, which it creates if there is none.
+// at returns the tally of k, which it creates if there is none. The guard is locked.
 func (m tallies[K]) at(k K, now time.Time) *tally {
 	t := m.GetOrPut(k, func() *tally { return &tally{} })
-	t.failures = t.failuresAt(now, m.block)
+	t.failures = t.failuresAt(now, m.guard.block)
 	return t
 }

@@ -1,15 +1,22 @@
 package access
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
+	"graphrelay/relay/config"
 	"graphrelay/relay/smtpd"
 )
 
@@ -213,40 +220,178 @@ func TestGuessesAtTheSameTime(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if codes[535] > 10+cap(p.passwords.slots) || codes[535]+codes[421] != 200 {
+		if codes[535] > 10+runtime.GOMAXPROCS(0) || codes[535]+codes[421] != 200 {
 			t.Errorf("the answers were %v", codes)
 		}
 	})
 }
 
-// More verifications than can wait are refused for the moment; what is known needs none.
+// More verifications than can wait are refused for the moment; what is known needs none. Of
+// those that wait, the client with the most makes room for another.
 func TestBusy(t *testing.T) {
 	p := testPolicy(t)
-	p.wants(t, 235, "192.0.2.1", "crm", "secret")
-	for range cap(p.passwords.slots) {
-		p.passwords.slots <- struct{}{}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	for i := range maxWaiting {
-		all.Go(func() {
-			client := netip.AddrFrom4([4]byte{10, byte(i), 0, 1})
-			if err := p.Authenticate(ctx, smtpd.Identity{Client: client}, "crm", "guess"); !errors.Is(err, context.Canceled) {
-				t.Errorf("one that waits for its turn got %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		p.wants(t, 235, "192.0.2.1", "crm", "secret")
+		going := make(chan struct{})
+		p.passwords.compare = func(hash, password []byte) error {
+			<-going
+			return bcrypt.CompareHashAndPassword(hash, password)
+		}
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		codes := map[int]int{}
+		guess := func(from string) {
+			all.Go(func() {
+				code := p.signIn(t, from, "crm", "guess")
+				mu.Lock()
+				defer mu.Unlock()
+				codes[code]++
+			})
+		}
+		for range 400 {
+			guess("10.0.0.1")
+		}
+		synctest.Wait()
+		guess("10.0.0.2") // makes one of the first wait no longer
+		all.Go(func() { p.wants(t, 235, "10.0.0.3", "crm", "secret") })
+		synctest.Wait()
+		mu.Lock()
+		if n := codes[454]; n != 400-maxWaiting-max(runtime.GOMAXPROCS(0)/2, 1)+1 {
+			t.Errorf("%d were sent away", n)
+		}
+		mu.Unlock()
+		close(going)
+		all.Wait()
+		if codes[535] == 0 || codes[535]+codes[421]+codes[454] != 401 {
+			t.Errorf("the answers were %v", codes)
+		}
+	})
+}
+
+// The time of an answer does not tell whether there is such a user: whatever the costs of
+// the hashes, a wrong password takes as long as the highest.
+func TestNoUserShowsInTheTime(t *testing.T) {
+	for _, costs := range [][]int{{10}, {10, 12}, {12, 12}, {4, 11, 10}} {
+		cfg := &config.Config{}
+		var names []string
+		for i, cost := range costs {
+			name := fmt.Sprint("user", i)
+			names = append(names, name)
+			cfg.Users = append(cfg.Users, config.User{Name: name, PasswordHash: config.NewSecret(fmt.Sprintf("$2a$%02d$%s", cost, bcryptSum))})
+		}
+		p := newPasswords(highestCost(cfg.Users))
+		var work int
+		p.compare = func(hash, _ []byte) error {
+			cost, err := bcrypt.Cost(hash)
+			if err != nil {
+				t.Fatal(err)
 			}
-		})
+			work += 1 << cost
+			return bcrypt.ErrMismatchedHashAndPassword
+		}
+		for _, name := range append(names, "nobody") {
+			hash := ""
+			for _, u := range cfg.Users {
+				if u.Name == name {
+					hash = u.PasswordHash.Reveal()
+				}
+			}
+			work = 0
+			if err := p.verify(t.Context(), office, name, "guess", hash, func() error { return nil }); !errors.Is(err, errWrongPassword) {
+				t.Fatal(err)
+			}
+			if want := 1 << max(slices.Max(costs), bcrypt.DefaultCost); work != want {
+				t.Errorf("%v: %s takes %d, want %d", costs, name, work, want)
+			}
+		}
 	}
-	for p.passwords.waiting.Load() < maxWaiting {
-		time.Sleep(time.Millisecond)
-	}
-	p.wants(t, 454, "198.51.100.1", "crm", "other")
-	p.wants(t, 235, "198.51.100.1", "crm", "secret")
-	cancel()
-	all.Wait()
-	for range cap(p.passwords.slots) {
-		<-p.passwords.slots
-	}
-	p.wants(t, 535, "198.51.100.1", "crm", "other")
+}
+
+// What the guard knows lives over a reload, and whom it knows over a restart.
+func TestGuardOutlivesReloads(t *testing.T) {
+	p := testPolicy(t)
+	synctest.Test(t, func(t *testing.T) {
+		p.wants(t, 235, "192.0.2.1", "crm", "secret")
+		for range 10 {
+			p.wants(t, 535, "198.51.100.1", "crm", "guess")
+		}
+		next := New(p.Options) // a reload
+		next.passwords.cost = bcrypt.MinCost
+		for i := range 34 {
+			next.signIn(t, "192.0.2.1", fmt.Sprint("guessed", i), "guess")
+		}
+		next.wants(t, 421, "192.0.2.1", "other", "secret")
+		next.wants(t, 235, "192.0.2.1", "crm", "secret")
+		next.wants(t, 421, "198.51.100.1", "crm", "secret")
+
+		path := filepath.Join(t.TempDir(), "known-clients.json")
+		if err := p.Guard.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		o := p.Options
+		o.Guard = newGuard(10, 15*time.Minute) // a restart
+		if err := o.Guard.Load(path); err != nil {
+			t.Fatal(err)
+		}
+		next = New(o)
+		next.passwords.cost = bcrypt.MinCost
+		for i := range 34 {
+			next.signIn(t, "192.0.2.1", fmt.Sprint("guessed", i), "guess")
+		}
+		next.wants(t, 421, "192.0.2.1", "other", "secret")
+		next.wants(t, 235, "192.0.2.1", "crm", "secret")
+		time.Sleep(knownFor)
+		if err := o.Guard.Load(path); err != nil || o.Guard.known.has("crm", smtpd.HostPrefix(office), time.Now()) {
+			t.Errorf("known for longer than %s, %v", knownFor, err)
+		}
+	})
+}
+
+// The file of known clients is written when there is news, and a damaged one is no fault.
+func TestKnownClientsFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "known-clients.json")
+		g := newGuard(10, time.Minute)
+		written := func() bool {
+			t.Helper()
+			_ = os.Remove(path)
+			if err := g.Save(path); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(path)
+			if err == nil && runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+				t.Errorf("the file has the mode %s", info.Mode())
+			}
+			return err == nil
+		}
+		for n, step := range []struct {
+			wait    time.Duration
+			written bool
+		}{{0, true}, {time.Minute, false}, {2 * time.Hour, true}} {
+			time.Sleep(step.wait)
+			g.succeeded(office, "crm")
+			if got := written(); got != step.written {
+				t.Errorf("sign-in %d: written %v", n, got)
+			}
+		}
+		if err := g.Load(filepath.Join(t.TempDir(), "none")); err != nil {
+			t.Error(err)
+		}
+		text, _ := os.ReadFile(path)
+		for _, damaged := range []string{"", "\x00\x00", "{", `{"user":"a","host":"x"}`, string(text) + `{"user":`, `{"user":"a","host":"192.0.2.0/24","until":"9999-01-01T00:00:00Z"}`} {
+			if err := os.WriteFile(path, []byte(damaged), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			fresh := newGuard(10, time.Minute)
+			err := fresh.Load(path)
+			if known := fresh.known.has("crm", smtpd.HostPrefix(office), time.Now()); known != strings.HasPrefix(damaged, string(text)) || (err == nil) != (damaged == "" || strings.HasSuffix(damaged, "}") && !strings.Contains(damaged, `"x"`)) {
+				t.Errorf("%q: %v, known %v", damaged, err, known)
+			}
+			if fresh.known.has("a", netip.MustParsePrefix("192.0.2.0/24"), time.Now().Add(knownFor)) {
+				t.Error("a client is known for ever")
+			}
+		}
+	})
 }
 
 // What strangers make the guard remember is bounded, and pushes out neither a block

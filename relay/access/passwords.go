@@ -6,82 +6,114 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"net/netip"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"graphrelay/internal/bounded"
-
 	"golang.org/x/crypto/bcrypt"
+
+	"graphrelay/internal/bounded"
+	"graphrelay/internal/fair"
+	"graphrelay/relay/config"
+	"graphrelay/relay/smtpd"
 )
 
 var (
 	errWrongPassword = errors.New("wrong user name or password")
-	errBusy          = errors.New("too many passwords to verify")
 )
 
 const (
 	passwordLifetime = 10 * time.Minute // how long a verified password is remembered
 	maxKnown         = 1000
-	maxWaiting       = 256 // verifications that wait for a slot
+	maxWaiting       = 256 // sign-ins that wait for their turn
 )
 
-// noSuchUser is a bcrypt hash that stands in for that of a user who does not exist, so
-// that verifying takes as long as for one who does.
-const noSuchUser = "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C"
+// bcryptSum is the salt and the sum of some bcrypt hash, to be compared with in vain.
+const bcryptSum = "/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr9912awyjPsLoRglj4C"
 
 // passwords verifies passwords. bcrypt takes some 60 ms of a core on purpose. A client
 // that signs in for each message would leave no time for mail, so a password that was
 // verified is remembered for a while, as a keyed hash in memory. Verifying others uses
-// half of the processors at most, so that guesses leave time for mail.
+// half of the processors at most, so that guesses leave time for mail, and clients take
+// turns.
 type passwords struct {
+	cost    int // the highest of all hashes
+	compare func(hash, password []byte) error
 	key     [32]byte
-	slots   chan struct{} // verifications at a time
-	waiting atomic.Int32
+	slots   *fair.Slots[netip.Prefix] // verifications, by host
 	mu      sync.Mutex
 	known   *bounded.Map[[sha256.Size]byte, time.Time] // when each is forgotten
 }
 
-func newPasswords() *passwords {
-	p := &passwords{slots: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), known: bounded.New[[sha256.Size]byte](maxKnown, rankByEnd)}
+func newPasswords(cost int) *passwords {
+	slots := max(runtime.GOMAXPROCS(0)/2, 1)
+	p := &passwords{
+		cost: cost, compare: bcrypt.CompareHashAndPassword, known: bounded.New[[sha256.Size]byte](maxKnown, rankByEnd),
+		slots: fair.New[netip.Prefix](fair.Limits{Slots: slots, PerClient: slots, Waiting: maxWaiting}),
+	}
 	_, _ = rand.Read(p.key[:]) // never fails since Go 1.24
 	return p
+}
+
+// highestCost returns the highest cost of the users' hashes, or that of the users whom the
+// relay makes.
+func highestCost(users []config.User) int {
+	highest := bcrypt.DefaultCost
+	for _, u := range users {
+		if cost, err := bcrypt.Cost([]byte(u.PasswordHash.Reveal())); err == nil {
+			highest = max(highest, cost)
+		}
+	}
+	return highest
 }
 
 // verify compares a password with the user's hash, which is empty for a user who does not
 // exist. Once verify has a slot it calls allowed: of guesses that were sent at the same
 // time, others may have been found wrong meanwhile.
-func (p *passwords) verify(ctx context.Context, name, password, hash string, allowed func() error) error {
+func (p *passwords) verify(ctx context.Context, client netip.Addr, name, password, hash string, allowed func() error) error {
 	id := p.id(name, password, hash)
 	if p.isKnown(id) {
 		return nil
 	}
-	defer p.waiting.Add(-1)
-	if p.waiting.Add(1) > maxWaiting {
-		return errBusy
+	release, err := p.slots.Acquire(ctx, smtpd.HostPrefix(client))
+	if err != nil {
+		return err
 	}
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	defer release()
 	if err := allowed(); err != nil {
 		return err
 	}
 	if p.isKnown(id) { // verified for another client at the same time
 		return nil
 	}
-	exists := hash != ""
-	if !exists {
-		hash = noSuchUser
-	}
-	if err := bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)); err != nil || !exists {
+	if !p.matches(hash, password) {
 		return errWrongPassword
 	}
 	p.remember(id)
 	return nil
+}
+
+// matches reports whether the password is that of the hash. If not, it has taken as long as
+// for the costliest of all hashes, so that the time does not tell which users exist.
+func (p *passwords) matches(hash, password string) bool {
+	cost, err := bcrypt.Cost([]byte(hash))
+	if err != nil { // there is no such user
+		p.waste(p.cost, password)
+		return false
+	}
+	if p.compare([]byte(hash), []byte(password)) == nil {
+		return true
+	}
+	for ; cost < p.cost; cost++ { // each cost takes as long as all below it
+		p.waste(cost, password)
+	}
+	return false
+}
+
+func (p *passwords) waste(cost int, password string) {
+	_ = p.compare(fmt.Appendf(nil, "$2a$%02d$%s", cost, bcryptSum), []byte(password))
 }
 
 func (p *passwords) id(name, password, hash string) (id [sha256.Size]byte) {

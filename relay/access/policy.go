@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"time"
 
+	"graphrelay/internal/fair"
 	"graphrelay/internal/mailaddr"
 	"graphrelay/mime"
 	"graphrelay/relay/config"
@@ -30,6 +31,7 @@ const maxReceived = 50
 type Options struct {
 	Config      *config.Config
 	Rates       *Rates
+	Guard       *Guard
 	Mailboxes   *mailboxes.Store        // nil if no connection is delegated
 	PassThrough *connection.PassThrough // signs in clients with a credential of their own
 	// Directories find the mailbox of an address, by connection. A connection without
@@ -45,17 +47,18 @@ type Policy struct {
 	listeners map[string]*config.Listener
 	sendOnly  map[string]bool // connections that may not write to mailboxes
 	passwords *passwords
-	guard     *guard
+	guard     *Guard
+	signIns   *fair.Slots[netip.Prefix] // sign-ins about which Microsoft is being asked
 }
 
 var _ smtpd.Policy = (*Policy)(nil)
 
 // New returns the policy of a configuration.
 func New(o Options) *Policy {
-	limits := o.Config.Limits
 	p := &Policy{
 		Options: o, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sendOnly: map[string]bool{},
-		passwords: newPasswords(), guard: newGuard(limits.AuthFailures, time.Duration(limits.AuthBlock)),
+		passwords: newPasswords(highestCost(o.Config.Users)), guard: o.Guard,
+		signIns: fair.New[netip.Prefix](fair.Limits{Slots: maxSignIns, PerClient: maxClientSignIns, Waiting: maxWaiting}),
 	}
 	for i := range o.Config.Users {
 		p.users[o.Config.Users[i].Name] = &o.Config.Users[i]

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -36,7 +37,15 @@ senders:
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Options{Config: cfg, Rates: NewRates(), MIME: mime.DefaultLimits()})
+	p := New(Options{Config: cfg, Rates: NewRates(), Guard: newGuard(10, 15*time.Minute), MIME: mime.DefaultLimits()})
+	p.passwords.cost = bcrypt.MinCost // quick
+	return p
+}
+
+func newGuard(failures int, block time.Duration) *Guard {
+	g := NewGuard()
+	g.Configure(failures, block)
+	return g
 }
 
 func TestRoute(t *testing.T) {
@@ -140,7 +149,7 @@ func TestAuthenticate(t *testing.T) {
 
 // What was verified for one user must not pass for another, nor after a change of the hash.
 func TestKnownPasswordsAreApart(t *testing.T) {
-	p := newPasswords()
+	p := newPasswords(10)
 	ids := map[[32]byte]bool{}
 	for _, c := range [][3]string{{"a", "b", "h"}, {"ab", "", "h"}, {"a", "b", "g"}, {"", "ab", "h"}, {"a", "h", "b"}} {
 		ids[p.id(c[0], c[1], c[2])] = true

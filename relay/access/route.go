@@ -60,7 +60,7 @@ func (p *Policy) route(who smtpd.Identity, envelope, address string) (route, err
 	if err := p.checkConnected(c, r.lane.Mailbox); err != nil {
 		return route{}, err
 	}
-	return r, p.findOwner(&r.lane)
+	return r, p.findOwner(who, &r.lane)
 }
 
 // apply sets what a sender rule decides for a message from address.
@@ -89,9 +89,12 @@ func (p *Policy) rule(who smtpd.Identity, envelope, address string) *config.Send
 
 // findOwner makes the lane that of the mailbox which the address belongs to, where it is
 // an alias, and refuses an address that does not exist in the tenant.
-func (p *Policy) findOwner(l *queue.Lane) error {
-	user, result := p.Directories[l.Connection].Owner(context.Background(), l.Mailbox)
+func (p *Policy) findOwner(who smtpd.Identity, l *queue.Lane) error {
+	user, result := p.Directories[l.Connection].Owner(context.Background(), who.Client, l.Mailbox)
 	switch {
+	case result == TooMany:
+		return &smtpd.Refusal{Code: 450, Enhanced: [3]int{4, 7, 1}, Reason: reason.Rate,
+			Text: "Too many senders from your address have no mailbox in Microsoft 365; correct them, and try again in a minute"}
 	case result == NotFound:
 		return senderRefusal("There is no mailbox %s in Microsoft 365: correct the sender's address, or ask the administrator for a sender rule", l.Mailbox)
 	case result == Found && smtpd.ValidAddress(user.UserPrincipalName):

@@ -3,6 +3,8 @@ package access
 import (
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/internal/fair"
 	"graphrelay/relay/config"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
@@ -33,24 +36,23 @@ func (p *Policy) verify(ctx context.Context, who smtpd.Identity, name, password 
 	if err != nil {
 		return err
 	}
-	return p.passwords.verify(ctx, name, password, hash, func() error {
+	return p.passwords.verify(ctx, who.Client, name, password, hash, func() error {
 		_, err := p.guard.check(who.Client, name)
 		return err
 	})
 }
 
-// AuthenticateToken implements smtpd.Policy: the client brings a token for Graph.
+// AuthenticateToken implements smtpd.Policy: the client brings a token for Graph. The name of
+// an application is not a mailbox's, and its place is not for a token.
 func (p *Policy) AuthenticateToken(ctx context.Context, who smtpd.Identity, user, token string) error {
-	if !smtpd.ValidAddress(user) {
+	if _, _, application := config.ParseApplication(user); application || !smtpd.ValidAddress(user) {
 		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: reason.Auth,
 			Text: "The user name has to be the address of the mailbox that the token is for"}
 	}
-	delay, err := p.guard.check(who.Client, user)
-	if err == nil {
-		sleep(ctx, delay)
-		err = p.PassThrough.SignInToken(ctx, p.passThrough(who), user, token)
-	}
-	return p.signedIn(ctx, who, user, err)
+	c := p.passThrough(who)
+	return p.signedIn(ctx, who, user, p.askMicrosoft(ctx, who, c, user, token, func() error {
+		return p.PassThrough.SignInToken(ctx, c, user, token)
+	}))
 }
 
 // signInApplication signs in an application, whose user name is client-id@tenant.
@@ -60,12 +62,34 @@ func (p *Policy) signInApplication(ctx context.Context, who smtpd.Identity, c *c
 		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: reason.Auth,
 			Text: "The user name has to be CLIENT-ID@TENANT of an Entra application, and the password its client secret"}
 	}
+	return p.askMicrosoft(ctx, who, c, name, secret, func() error {
+		return p.PassThrough.SignInApplication(ctx, c, name, clientID, tenant, secret)
+	})
+}
+
+// Sign-ins that Microsoft decides, at a time: of all clients, and of one.
+const (
+	maxSignIns       = 16
+	maxClientSignIns = 4
+)
+
+// askMicrosoft calls signIn when the guard allows it and it is the client's turn. A
+// credential that is known need not wait.
+func (p *Policy) askMicrosoft(ctx context.Context, who smtpd.Identity, c *config.Connection, name, credential string, signIn func() error) error {
 	delay, err := p.guard.check(who.Client, name)
 	if err != nil {
 		return err
 	}
 	sleep(ctx, delay)
-	return p.PassThrough.SignInApplication(ctx, c, name, clientID, tenant, secret)
+	if p.PassThrough.Knows(c, name, credential) {
+		return signIn()
+	}
+	release, err := p.signIns.Acquire(ctx, smtpd.HostPrefix(who.Client))
+	if err != nil {
+		return err
+	}
+	defer release()
+	return signIn()
 }
 
 // passThrough returns the connection of a listener whose clients bring their credential,
@@ -91,7 +115,7 @@ func (p *Policy) signedIn(ctx context.Context, who smtpd.Identity, name string, 
 	case errors.Is(err, errBlocked):
 		return &smtpd.Refusal{Code: 421, Enhanced: [3]int{4, 7, 0}, Reason: reason.Blocked,
 			Text: fmt.Sprintf("Too many wrong passwords from your address; correct yours and try again in %s", p.Config.Limits.AuthBlock)}
-	case errors.Is(err, errBusy):
+	case errors.Is(err, fair.ErrBusy):
 		return &smtpd.Refusal{Code: 454, Enhanced: [3]int{4, 7, 0}, Reason: reason.Busy,
 			Text: "Too many clients sign in at the moment; try again later"}
 	case errors.As(err, &e):
@@ -126,15 +150,17 @@ func (p *Policy) CertificateUser(cert *x509.Certificate) string {
 	return ""
 }
 
+// subjectAltName is the extension of RFC 5280 section 4.2.1.6.
+var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
 // certificateNames returns the names that an authority vouches for. The common name
-// counts only where there is no other (RFC 6125 section 6.4.4): an authority that checks
-// the others may leave it to whoever asks for a certificate.
+// counts only where there is no alternative name of any kind (RFC 6125 section 6.4.4): an
+// authority that checks those may leave it to whoever asks for a certificate.
 func certificateNames(cert *x509.Certificate) []string {
-	names := slices.Concat(cert.DNSNames, cert.EmailAddresses)
-	if len(names) == 0 {
-		names = append(names, cert.Subject.CommonName)
+	if slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(subjectAltName) }) {
+		return slices.Concat(cert.DNSNames, cert.EmailAddresses)
 	}
-	return names
+	return []string{cert.Subject.CommonName}
 }
 
 func sleep(ctx context.Context, d time.Duration) {

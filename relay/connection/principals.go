@@ -59,7 +59,7 @@ func NewPrincipals() *Principals {
 
 // principalLane returns what stands for all lanes of a principal.
 func principalLane(connection, name string) queue.Lane {
-	return queue.Lane{Connection: connection, Principal: strings.ToLower(name)}
+	return queue.Lane{Connection: connection, Principal: mailaddr.Canonical(name)}
 }
 
 func (p *Principals) find(lane queue.Lane) *principal {
@@ -133,6 +133,13 @@ func (p *PassThrough) SignInToken(ctx context.Context, c *config.Connection, use
 	mailbox := mailaddr.Canonical(user)
 	of.Tenant, of.ClientID = "", mailbox
 	return p.signIn(ctx, of, user, token, mailbox, &entra.PassThroughToken{Value: oauth2.Token{AccessToken: token}})
+}
+
+// Knows reports whether the credential is the one that the principal last signed in with, so
+// that Microsoft need not be asked about it.
+func (p *PassThrough) Knows(c *config.Connection, name, credential string) bool {
+	old := p.Principals.find(principalLane(c.Name, name))
+	return old != nil && old.proof == p.Principals.prove(credential) && old.cfg == p.Config
 }
 
 func (p *PassThrough) signIn(ctx context.Context, c config.Connection, name, credential, mailbox string, s graph.SignIn) error {

@@ -48,8 +48,17 @@ type addressState struct {
 
 // NewConnectionLimiter returns a limiter without connections.
 func NewConnectionLimiter(limits ConnectionLimits) *ConnectionLimiter {
+	l := &ConnectionLimiter{open: map[*conn]clientKey{}, addresses: bounded.New[netip.Prefix](maxAddresses, (*addressState).rank), networks: map[netip.Prefix]int{}}
+	l.SetLimits(limits)
+	return l
+}
+
+// SetLimits replaces the limits. What is open stays, and counts.
+func (l *ConnectionLimiter) SetLimits(limits ConnectionLimits) {
 	limits.PerNetwork = max(limits.PerNetwork, limits.PerAddress)
-	return &ConnectionLimiter{limits: limits, open: map[*conn]clientKey{}, addresses: bounded.New[netip.Prefix](maxAddresses, (*addressState).rank), networks: map[netip.Prefix]int{}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limits = limits
 }
 
 // acquire counts c as an open connection of client, and reports whether the limits

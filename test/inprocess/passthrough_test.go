@@ -251,6 +251,7 @@ func TestBearer(t *testing.T) {
 				"another owner's":       {mechanism, "anna@contoso.test", r.ownersToken("mallory@contoso.test")},
 				"no right to send":      {mechanism, "anna@contoso.test", r.ownToken("eeeeeeee-1111-2222-3333-444444444444@contoso.test", "secret-of-e")},
 				"another token":         {mechanism, "anna@contoso.test", token + "x"}, "no mailbox": {mechanism, "missing@contoso.test", token}, "no address": {mechanism, "anna", token},
+				"an application's name": {mechanism, "FFFFFFFF-1111-2222-3333-444444444444@contoso.test", token}, // its mail would go with this token
 			} {
 				if err := r.send(bad, "anna@contoso.test", name); err == nil || !strings.HasPrefix(err.Error(), "535") {
 					t.Errorf("%s: %v", name, err)
