@@ -2,6 +2,7 @@ package mime
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -98,6 +99,35 @@ func TestScanIDs(t *testing.T) {
 	} {
 		if got := scanIDs(in); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestOneFrom checks where a strict reader finds the same author.
+func TestOneFrom(t *testing.T) {
+	for from, want := range map[string]bool{
+		"From: a@example.com\r\n":                                    true,
+		"From: Anna (of sales) <a@example.com>\r\n":                  true,
+		"From: =?utf-8?q?J=C3=B6rg?= <a@example.com>\r\n":            true,
+		"From: \"A, B\" <a@example.com>\r\n":                         true,
+		"":                                                           false,
+		"From: a@example.com\r\nFrom: a@example.com\r\n":             false,
+		"From: a@example.com, b@example.com\r\n":                     false,
+		"From: (never closed <a@example.com>\r\n":                    false,
+		"From: Anna <a@example.com> (b@example.com\r\n":              false,
+		"From: b@example.com (Anna <a@example.com>\r\n":              false,
+		"From: \"never closed <a@example.com>\r\n":                   false,
+		"From: Anna <a@example.com\r\n":                              false,
+		"From: b@example.com <a@example.com>\r\n":                    false,
+		"From: a@example.com; b@example.com\r\n":                     false,
+		"From: =?utf-8?q?b=40example=2Ecom=2C?= a@example.com\r\n":   false,
+		"From: undisclosed: a@example.com, b@example.com;\r\n":       false,
+		"From: a@example.com\r\n" + strings.Repeat("X: y\r\n", 2001): false,
+	} {
+		raw := from + "Subject: x\r\n\r\ntext\r\n"
+		m, err := Parse(strings.NewReader(raw), int64(len(raw)), DefaultLimits())
+		if err != nil || m.OneFrom != want {
+			t.Errorf("%.80q: %v, %v, from %v", from, m.OneFrom, err, m.From)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package mime
 
 import (
 	"bytes"
+	"net/mail"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -75,6 +76,18 @@ func (h *Header) Fields() []Field {
 // 3.6.2). If none has, it returns entries such as "Name <word>" and "root (Cron Daemon)",
 // which are not Valid.
 func (h *Header) From() []Address { return h.authors("From") }
+
+// hasOneFrom reports whether the header has one From field, which a strict reader reads like
+// list: as one mailbox. Where a comment or a quoted string has no end, for example, readers
+// disagree.
+func (h *Header) hasOneFrom(list []Address) bool {
+	values := h.raw("From")
+	if h.cut || len(values) != 1 || len(list) != 1 || h.hasRaw("From") {
+		return false
+	}
+	strict, err := mail.ParseAddressList(values[0])
+	return err == nil && len(strict) == 1 && strict[0].Address == list[0].Address && !strings.ContainsAny(values[0], "\r\n\x00")
+}
 
 // Sender returns the first mailbox of Sender, as From does, or nil if there is none.
 func (h *Header) Sender() *Address {

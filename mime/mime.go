@@ -84,6 +84,7 @@ type Message struct {
 
 	From    []Address
 	Sender  *Address
+	OneFrom bool // From is one well-formed field with one mailbox: no reader finds another
 	ReplyTo []Address
 	To      []Address
 	Cc      []Address

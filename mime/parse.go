@@ -35,6 +35,7 @@ func Parse(r io.ReaderAt, size int64, lim Limits) (*Message, error) {
 func (m *Message) describe(h *Header, rep *reporter) {
 	m.Fields = h.Fields()
 	m.From = h.From()
+	m.OneFrom = h.hasOneFrom(m.From)
 	m.Sender = h.Sender()
 	m.describeLists(h, rep)
 	m.Subject = h.Subject()

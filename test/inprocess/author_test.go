@@ -1,6 +1,8 @@
 package inprocess
 
 import (
+	"bytes"
+	"net/mail"
 	"strings"
 	"testing"
 
@@ -36,6 +38,27 @@ func TestAuthors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A signed message whose From readers could read in several ways goes with the author that
+// was checked.
+func TestDoubtfulAuthors(t *testing.T) {
+	p := startPaths(t, simulator.Options{SendDelay: -1}, nil)
+	for _, from := range []string{
+		"chief@contoso.test (Anna <a@contoso.test>", "Anna <a@contoso.test> (", "(Anna <a@contoso.test>", `"Anna <a@contoso.test>`, "Anna <a@contoso.test",
+	} {
+		p.wantSent(p.submit("a@contoso.test", []string{"b@example.test"}, []byte("From: "+from+"\r\nTo: b@example.test\r\nSubject: s\r\nMIME-Version: 1.0\r\n"+signedBody)), "mime")
+		sent := p.sim.Sent()
+		raw, _ := p.sim.Content(sent[len(sent)-1].MIME.ID)
+		m, err := mail.ReadMessage(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := m.Header.AddressList("From")
+		if err != nil || len(m.Header["From"]) != 1 || len(list) != 1 || list[0].Address != "a@contoso.test" {
+			t.Errorf("%s: From arrives as %q", from, m.Header["From"])
+		}
 	}
 }
 

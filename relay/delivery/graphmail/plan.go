@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 
 	"graphrelay/graph"
 	"graphrelay/internal/mailaddr"
@@ -158,17 +157,10 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, repo
 	return set, report
 }
 
-// onlyAuthor reports whether From names exactly this address: only that address was
-// authorized, and which of several addresses Exchange would show is not known. It is false
-// for a header that was cut, which may name more.
+// onlyAuthor reports whether From names exactly this address, whoever reads it: only that
+// address was authorized, and which of several addresses Exchange would show is not known.
 func onlyAuthor(m *mime.Message, address string) bool {
-	fields := 0
-	for _, f := range m.Fields {
-		if strings.EqualFold(f.Name, "From") {
-			fields++
-		}
-	}
-	return !m.HeaderCut && fields == 1 && len(m.From) == 1 && m.From[0].Address == address
+	return m.OneFrom && m.From[0].Address == address
 }
 
 func addresses(list []graph.Recipient) []mime.Address {
