@@ -117,7 +117,7 @@ func (p *Policy) Route(who smtpd.Identity, header []byte, size int64, e *queue.E
 	if err != nil {
 		return err
 	}
-	e.Lane, e.From, e.ReplyTo, e.Signature = r.lane, r.from, r.replyTo, r.signature
+	e.Lane, e.From, e.ReplyTo, e.Fallback, e.Signature = r.lane, r.from, r.replyTo, r.fallback, r.signature
 	if e.Sender = r.sender; e.Sender == "" {
 		e.Sender = p.senderField(who, e.Envelope.From, h, r)
 	}

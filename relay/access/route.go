@@ -21,6 +21,7 @@ type route struct {
 	from      string
 	sender    string // the mailbox, where it sends on behalf of from
 	replyTo   string
+	fallback  string // shown instead of from where Exchange refuses that
 	signature string // its name
 }
 
@@ -74,6 +75,9 @@ func (r *route) apply(rule *config.Sender, address string) {
 	}
 	if !smtpd.ValidAddress(r.from) {
 		r.from = rule.Mailbox // the original, which only a header can hold, is no address
+	}
+	if rule.SendDenied == config.SendDeniedFallback && !mailaddr.Same(r.from, rule.Mailbox) {
+		r.fallback = rule.Mailbox
 	}
 }
 

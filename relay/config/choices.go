@@ -42,6 +42,20 @@ func (r *ReplyTo) UnmarshalText(text []byte) error {
 	return oneOf(r, text, ReplyToOriginal, ReplyToNone)
 }
 
+// SendDenied is what happens to a message whose From Exchange refuses for good.
+type SendDenied string
+
+// The values of SendDenied.
+const (
+	SendDeniedFail     SendDenied = "fail"     // it fails
+	SendDeniedFallback SendDenied = "fallback" // the rule's mailbox is shown as From instead
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *SendDenied) UnmarshalText(text []byte) error {
+	return oneOf(s, text, SendDeniedFail, SendDeniedFallback)
+}
+
 // OnUnknown is what happens to a message if it is impossible to find out whether it was sent.
 type OnUnknown string
 

@@ -134,6 +134,7 @@ type Sender struct {
 	OnBehalfOf bool           `yaml:"on_behalf_of"` // the mailbox is shown as sending on behalf of From
 	Connection string         `yaml:"connection"`   // instead of the user's and the domain's; see ConnectionOf
 	ReplyTo    ReplyTo        `yaml:"reply_to"`
+	SendDenied SendDenied     `yaml:"send_denied"`
 	Signature  string         `yaml:"signature"` // the name of one; empty: none
 }
 
@@ -260,7 +261,9 @@ func (l Listener) PlainAuth() bool {
 		len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, tooWide)
 }
 
-func (s *Sender) setDefaults() { s.From, s.ReplyTo = FromMailbox, ReplyToOriginal }
+func (s *Sender) setDefaults() {
+	s.From, s.ReplyTo, s.SendDenied = FromMailbox, ReplyToOriginal, SendDeniedFail
+}
 
 // Warnings returns warnings: settings that work but probably should be changed.
 func (c *Config) Warnings() []string { return c.warnings }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"graphrelay/internal/mailaddr"
 )
@@ -51,7 +52,20 @@ func (v validator) senders() {
 		if sender.OnBehalfOf && (sender.From == FromMailbox || mailaddr.Same(string(sender.From), sender.Mailbox)) {
 			v.fault(key+".on_behalf_of", "is true, but from is the mailbox itself; set from: original, or the address on whose behalf it sends")
 		}
+		v.sendDenied(key, sender)
 		v.reachable(key, i)
+	}
+}
+
+// sendDenied checks that a rule with send_denied: fallback has a From that can be refused,
+// and says whose mail may go out under another name than its sender wrote.
+func (v validator) sendDenied(key string, s Sender) {
+	switch {
+	case s.SendDenied != SendDeniedFallback:
+	case s.From == FromMailbox || mailaddr.Same(string(s.From), s.Mailbox):
+		v.fault(key+".send_denied", "is fallback, but from is the mailbox itself, as which it may always send; remove the key, or set from: original")
+	case s.Match.all() && len(s.Users) == 0:
+		v.fault(key+".send_denied", `is fallback, but match is "*", so that mail of any sender could go out under the mailbox's address; list the senders, such as "*@app.local", or the users`)
 	}
 }
 
@@ -79,4 +93,26 @@ func (v validator) reachable(key string, i int) {
 			return
 		}
 	}
+}
+
+// SharedNames returns, in order, the mailboxes that the rules show as From for more than one
+// sender. Recipients see one display name for all of them.
+func (c *Config) SharedNames() (mailboxes []string) {
+	rules := map[string]int{}
+	for _, s := range c.Senders {
+		if s.From != FromMailbox {
+			continue
+		}
+		mailbox := mailaddr.Canonical(s.Mailbox)
+		if rules[mailbox]++; strings.Contains(s.Match.String(), "*") {
+			rules[mailbox]++
+		}
+	}
+	for mailbox, n := range rules {
+		if n > 1 {
+			mailboxes = append(mailboxes, mailbox)
+		}
+	}
+	slices.Sort(mailboxes)
+	return mailboxes
 }

@@ -87,7 +87,7 @@ func (s *SignIn) Shared() bool { return s.delegated.Shared }
 // Account returns the account that signed in, if that has another name than the mailbox and
 // its token tells.
 func (s *SignIn) Account() string {
-	if strings.EqualFold(s.account, s.mailbox) {
+	if mailaddr.Same(s.account, s.mailbox) {
 		return ""
 	}
 	return s.account

@@ -65,6 +65,7 @@ type Entry struct {
 	From      string // the address that is shown as From; empty: the header's own
 	Sender    string // the address that sends on behalf of From: a sender rule's, or the Sender field's where the client may use it
 	ReplyTo   string // added as Reply-To where the message has none
+	Fallback  string // the address that is shown as From where Exchange refuses the message's; empty: then it fails
 	Signature string // the name of the signature to add, or empty
 	Subject   string
 	MessageID string

@@ -33,6 +33,9 @@ func (t *transfer) createDraft(ctx context.Context) (step, error) {
 	id, reply, err := t.requestDraft(ctx)
 	if err != nil {
 		t.p.DraftWanted = graph.Ambiguous(err)
+		if t.mayFallBack(err) {
+			return t.fallBack(ctx, err)
+		}
 		return t.orAnew(err)
 	}
 	t.p.DraftID, t.fresh.made = id, time.Now()

@@ -25,6 +25,8 @@ const (
 	// LossForm: an invitation, a report, or a message that is signed or encrypted goes as
 	// an ordinary message.
 	LossForm Loss = "form"
+	// LossFrom: From, or the name in it, is not shown as it was written.
+	LossFrom Loss = "from"
 	// LossHeader: header fields, or entries of them, are not carried.
 	LossHeader Loss = "header"
 	// LossLimit: the message exceeds a limit of the relay, which keeps the rest as it came.
@@ -44,7 +46,7 @@ const (
 
 // Losses lists every kind of loss.
 func Losses() []Loss {
-	return []Loss{LossAddress, LossAttachmentField, LossBody, LossForm, LossHeader, LossLimit, LossPart, LossProperty,
+	return []Loss{LossAddress, LossAttachmentField, LossBody, LossForm, LossFrom, LossHeader, LossLimit, LossPart, LossProperty,
 		LossRecipient, LossSender, LossSubject}
 }
 

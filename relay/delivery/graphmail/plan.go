@@ -29,6 +29,7 @@ type plan struct {
 	whole     *graph.MIME        // mime, and sendmail of what JSON would break
 	messageID string
 	report    []finding
+	fixed     bool // From cannot change without breaking a signature
 }
 
 // unsendable is the error for a message that no path can carry whole.

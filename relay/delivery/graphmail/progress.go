@@ -28,7 +28,17 @@ type progress struct {
 	Settle       time.Time `json:"settle,omitzero"`      // until then an item that still is a draft may leave by itself
 	Unexplained  time.Time `json:"unexplained,omitzero"` // when a refusal came first that graph cannot explain
 	Lost         []uint32  `json:"lost,omitempty"`       // losses that were reported, as hashes
+	Fallback     fallback  `json:"fallback,omitempty"`
 }
+
+// fallback is how far a message is on its way to leave under another From than its own.
+type fallback string
+
+const (
+	fallbackNone   fallback = ""       // it has its own From
+	fallbackWanted fallback = "wanted" // Exchange has refused that, and a draft with it may be left
+	fallbackMade   fallback = "made"   // no draft with it is left
+)
 
 // sendState is what is known of the send.
 type sendState string
@@ -106,7 +116,7 @@ func (p *progress) resume(now, started time.Time, settle time.Duration) {
 
 // restart goes back to the beginning. The draft so far is no longer the message's.
 func (p *progress) restart(path string) {
-	*p = progress{Path: path, LateDraft: p.LateDraft, Unexplained: p.Unexplained, Lost: p.Lost}
+	*p = progress{Path: path, LateDraft: p.LateDraft, Unexplained: p.Unexplained, Lost: p.Lost, Fallback: p.Fallback}
 }
 
 // draftMayAppear notes that a draft was requested that is not known and may appear later.

@@ -2,9 +2,9 @@ package graphmail
 
 import (
 	"cmp"
-	"strings"
 
 	"graphrelay/graph"
+	"graphrelay/internal/mailaddr"
 )
 
 // remedy returns, in a line, what the operator can do about a refusal. It is empty if there
@@ -21,7 +21,7 @@ func (t *transfer) remedy(e *graph.Error) string {
 		}
 		return "have its owner connect it: graphrelay connect " + mailbox + ", or the page /connect"
 	case graph.ReasonSendDenied:
-		if t.connection().Delegated && strings.EqualFold(cmp.Or(t.Message.From, mailbox), mailbox) {
+		if t.connection().Delegated && mailaddr.Same(cmp.Or(t.Message.From, mailbox), mailbox) {
 			return mailbox + " was connected with an account that may not send as it; grant that account Send As on the mailbox in Exchange (Add-RecipientPermission)"
 		}
 		return "grant " + mailbox + " Send As on " + cmp.Or(t.Message.From, "the address in From") + " in Exchange (Add-RecipientPermission), or have a sender rule show another From"

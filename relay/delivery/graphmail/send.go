@@ -74,19 +74,26 @@ func (t *transfer) awaitDraft(ctx context.Context) (step, error) {
 	}
 }
 
-// replaceDraft makes the draft anew without the Sender, which Exchange refused: From names
-// the author.
+// replaceDraft makes the draft anew without the Sender, which Exchange refused, since From
+// names the author; or with another From.
 func (t *transfer) replaceDraft(ctx context.Context, refused error) (step, error) {
 	if err := t.read(ctx); err != nil {
 		return nil, err
 	}
 	old := t.p.DraftID
-	if old == "" || !t.adapt(refused) {
+	switch {
+	case old == "":
+		return nil, refused
+	case t.adapt(refused):
+		t.note("replacing the draft", "without its sender")
+	case t.mayFallBack(refused):
+		t.p.Fallback = fallbackWanted
+		t.note("replacing the draft", "with "+t.Message.Fallback+" as From: "+refused.Error())
+	default:
 		return nil, refused
 	}
 	t.p.restart(t.p.Path)
 	t.p.DraftWanted = true // until the old one is removed, a search would find it
-	t.note("replacing the draft", "without its sender")
 	if err := t.save(ctx); err != nil {
 		return nil, err
 	}
@@ -95,6 +102,10 @@ func (t *transfer) replaceDraft(ctx context.Context, refused error) (step, error
 	}
 	t.p.DraftWanted = false
 	t.reused, t.counted = false, false
+	if t.p.Fallback == fallbackWanted {
+		t.p.Fallback, t.plan = fallbackMade, nil
+		return t.makePlan, nil
+	}
 	return t.draft, nil
 }
 
@@ -116,6 +127,9 @@ func (t *transfer) sendMail(ctx context.Context) (step, error) {
 	}
 	if !graph.Ambiguous(err) || graph.NotStarted(err) {
 		t.p.forgetSend() // a clear refusal
+	}
+	if t.mayFallBack(err) {
+		return t.fallBack(ctx, err)
 	}
 	return nil, err
 }

@@ -89,9 +89,15 @@ func (t *transfer) read(ctx context.Context) error {
 	if what != "" && t.First() {
 		t.note(what, detail)
 	}
-	if t.plan, err = makePlan(m, s, t.Message, &t.o.cfg); err != nil {
+	rec, report := t.Message, lostName(m, t.Message, t.mailbox.owner)
+	if t.p.Fallback != fallbackNone {
+		rec, report = fallenBack(m, rec)
+	}
+	if t.plan, err = makePlan(m, s, rec, &t.o.cfg); err != nil {
 		return err
 	}
+	t.plan.report = append(report, t.plan.report...)
+	t.plan.fixed = t.plan.whole != nil && breaksAsJSON(m.Kind)
 	if err := t.takePath(ctx, t.plan.path); err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func entry(l queue.Lane) queue.Entry {
 		Envelope: queue.Envelope{From: "a@contoso.test", To: []string{"x@example.test", "Ü@example.test"}, UTF8: true, DSN: queue.DSN{
 			Return: "FULL", EnvelopeID: "id +=\"", Recipients: map[string]queue.RecipientDSN{"Ü@example.test": {Notify: []string{"SUCCESS", "DELAY"}, Original: "utf-8;Ü@old.test"}},
 		}},
-		Lane: l, From: "shown@contoso.test", Sender: "sender@contoso.test", ReplyTo: "reply@contoso.test", Signature: "sales", Subject: "subject \x00'\"",
+		Lane: l, From: "shown@contoso.test", Sender: "sender@contoso.test", ReplyTo: "reply@contoso.test", Fallback: "fallback@contoso.test", Signature: "sales", Subject: "subject \x00'\"",
 		MessageID: "<1@x>", Listener: "devices", User: "crm", Client: "127.0.0.1", Trace: 3,
 	}
 }

@@ -34,15 +34,15 @@ func sealed(r queue.Record, recipients, dsn string) []string {
 		utf8 = "1"
 	}
 	return []string{r.Envelope.From, recipients, dsn, r.Lane.Connection, r.Lane.Principal, r.Lane.Mailbox,
-		r.From, r.Sender, r.ReplyTo, r.Signature, r.MessageID, utf8, strconv.FormatInt(r.Trace, 10)}
+		r.From, r.Sender, r.ReplyTo, r.Fallback, r.Signature, r.MessageID, utf8, strconv.FormatInt(r.Trace, 10)}
 }
 
 // sealedColumns are those of sealed. Schemas before 4 sealed the first sealedBefore4 of them.
 const (
 	sealedColumns = `mail_from, recipients, dsn, connection, principal, mailbox,
-	header_from, sender, reply_to, signature, message_id, CAST(utf8 AS TEXT), CAST(trace AS TEXT)`
+	header_from, sender, reply_to, fallback, signature, message_id, CAST(utf8 AS TEXT), CAST(trace AS TEXT)`
 	sealedBefore4 = 3
-	sealedFields  = 13
+	sealedFields  = 14
 )
 
 const selectBody = "SELECT message.body, body.data, size, sum, " + sealedColumns +

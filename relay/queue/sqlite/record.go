@@ -13,7 +13,7 @@ const (
 	statusColumns = `m.state, m.due, m.reason, m.detail, m.attempts, m.warned, m.finished,
 	m.document, m.leftover, m.in_doubt, m.owner, m.fence, m.start_tag, m.body != 0, m.returns`
 	recordColumns = `m.id, m.received, m.arrived, m.size, lane.connection, lane.principal, lane.mailbox, m.mail_from, m.recipients, m.utf8, m.dsn,
-	m.header_from, m.sender, m.reply_to, m.signature, m.subject, m.message_id, m.listener, m.user, m.client, m.trace, ` + statusColumns
+	m.header_from, m.sender, m.reply_to, m.signature, m.subject, m.message_id, m.listener, m.user, m.client, m.trace, m.fallback, ` + statusColumns
 	recordTables = `message m JOIN lane ON lane.id = m.lane`
 )
 
@@ -26,7 +26,7 @@ func scanRecord(row scanner) (r queue.Record, err error) {
 	var to, dsn string
 	var status statusRow
 	columns := append([]any{&r.ID, &received, &arrived, &r.Size, &r.Lane.Connection, &r.Lane.Principal, &r.Lane.Mailbox, &r.Envelope.From, &to,
-		&r.Envelope.UTF8, &dsn, &r.From, &r.Sender, &r.ReplyTo, &r.Signature, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace},
+		&r.Envelope.UTF8, &dsn, &r.From, &r.Sender, &r.ReplyTo, &r.Signature, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace, &r.Fallback},
 		status.targets()...)
 	unreadable, err := scan(row, columns)
 	if err != nil {

@@ -41,6 +41,7 @@ CREATE TABLE new_message (
 	header_from TEXT NOT NULL,
 	sender      TEXT NOT NULL,
 	reply_to    TEXT NOT NULL,
+	fallback    TEXT NOT NULL DEFAULT '', -- the address in From where Exchange refuses header_from, empty for none
 	signature   TEXT NOT NULL,    -- its name, empty for none
 	subject     TEXT NOT NULL,
 	message_id  TEXT NOT NULL,
@@ -66,7 +67,7 @@ CREATE TABLE new_message (
 INSERT INTO new_message
 	SELECT CAST(id AS TEXT), CAST(received AS INTEGER), CAST(received AS INTEGER), CAST(size AS INTEGER), CAST(sum AS INTEGER), CAST(body AS INTEGER),
 		CAST(lane AS INTEGER), CAST(mail_from AS TEXT), CAST(recipients AS TEXT), CAST(utf8 AS INTEGER), CAST(dsn AS TEXT),
-		CAST(header_from AS TEXT), CAST(sender AS TEXT), CAST(reply_to AS TEXT), CAST(signature AS TEXT), CAST(subject AS TEXT),
+		CAST(header_from AS TEXT), CAST(sender AS TEXT), CAST(reply_to AS TEXT), '', CAST(signature AS TEXT), CAST(subject AS TEXT),
 		CAST(message_id AS TEXT), CAST(listener AS TEXT), CAST(user AS TEXT), CAST(client AS TEXT), CAST(trace AS INTEGER),
 		iif(readable OR state IN ('sent', 'returned', 'failed'), state, 'held'),
 		CAST(iif(state IN ('sent', 'returned', 'failed'), finished, due) AS INTEGER), CAST(start_tag AS INTEGER),
