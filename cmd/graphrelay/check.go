@@ -35,9 +35,18 @@ func checkCommand(e env, args []string) int {
 		return exitBadUsage
 	}
 	if !*asJSON {
+		printSharedNames(e, cfg)
 		fmt.Fprintf(e.stdout, "%s is good\n", *path)
 	}
 	return exitOK
+}
+
+// printSharedNames names the mailboxes whose display name recipients see for several senders.
+func printSharedNames(e env, cfg *config.Config) {
+	if shared := cfg.SharedNames(); len(shared) > 0 {
+		fmt.Fprintf(e.stdout, "note: several senders may share %s; recipients see the mailbox's own display name, whatever name the senders write into From (docs/senders.md)\n",
+			text.Printable(strings.Join(shared, ", ")))
+	}
 }
 
 // checkOnline tries each connection, prints the results, and reports whether all are good.

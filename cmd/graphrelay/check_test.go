@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,19 @@ func TestCheckWarnings(t *testing.T) {
 	got := execute(t, "", "check", "--config", writeConfig(t, "listeners:", "delivery: {retry_delays: [100ms]}\nlisteners:"))
 	got.want(t, exitOK, "is good")
 	outcome{exitBadUsage, "", got.stderr}.want(t, exitBadUsage, "warning: ", "retry_delays")
+}
+
+// Mailboxes that several senders share are named, since recipients see one name for all.
+func TestCheckSharedNames(t *testing.T) {
+	check := func(rules string) outcome {
+		return execute(t, "", "check", "--config", writeConfig(t, "listeners:", "senders: ["+rules+"]\nlisteners:"))
+	}
+	const one = `{match: "a@contoso.test", mailbox: shared@contoso.test}`
+	if got := check(one + `, {match: "*@contoso.test", mailbox: other@contoso.test, from: original}`); got.status != exitOK || strings.Contains(got.stdout, "note:") {
+		t.Errorf("nothing is shared: %+v", got)
+	}
+	check(one+`, {match: "b@contoso.test", mailbox: Shared@contoso.test}`).want(t, exitOK, "several senders may share shared@contoso.test;", "is good")
+	check(`{match: "*@printers.local", mailbox: scanner@contoso.test}`).want(t, exitOK, "several senders may share scanner@contoso.test;")
 }
 
 func TestUntil(t *testing.T) {
