@@ -53,6 +53,9 @@ type Notifier struct {
 	Postmaster  queue.Lane                 // sends the notifications; the zero Lane stands for that of the message they are about
 	To          func(sender string) string // returns where a sender's notifications go; nil: to the sender
 	GiveUpAfter time.Duration              // how long a message is tried, from its receipt
+	// Receives reports whether the mailbox of a lane gets the mail for an address. If it is
+	// nil, only the address that the lane names does.
+	Receives func(lane queue.Lane, address string) bool
 }
 
 // Report is what happened to a message.
@@ -127,7 +130,7 @@ func impossible(r Report, o Original, by queue.Lane) string {
 // sending.
 func blocks(r reason.Reason, failed, lane queue.Lane) bool {
 	switch r {
-	case reason.MailboxUnknown, reason.MailboxFull, reason.AccessDenied, reason.SendingBlocked:
+	case reason.MailboxUnknown, reason.MailboxFull, reason.AccessDenied, reason.SendingBlocked, reason.DailyLimit:
 		return lane == failed
 	case reason.SignIn:
 		return lane.Whole() == failed.Whole()

@@ -30,9 +30,10 @@ type notice struct {
 	recipients []string      // those of the message that it reports on
 	reason     reason.Reason // empty if the message was sent
 	gaveUp     time.Duration
-	until      time.Time // when the relay gives up, for a delayed message
-	detail     string    // what went wrong, for an administrator
-	diagnostic string    // Microsoft 365's answer
+	until      time.Time      // when the relay gives up, for a delayed message
+	detail     string         // what went wrong, for an administrator
+	diagnostic string         // Microsoft 365's answer
+	returns    []queue.Return // of a message that came back, for each of recipients; else nil
 	original   Original
 }
 
@@ -93,7 +94,7 @@ func (n *notice) status(b *bytes.Buffer) {
 	}
 	field(b, "X-Graphrelay-Queue-ID", n.about.ID)
 	field(b, "Arrival-Date", n.about.Received.Format(time.RFC1123Z))
-	for _, r := range n.recipients {
+	for i, r := range n.recipients {
 		b.WriteString("\r\n")
 		if o := n.about.Envelope.DSN.Recipients[r].Original; o != "" {
 			kind, address, _ := strings.Cut(o, ";")
@@ -101,9 +102,9 @@ func (n *notice) status(b *bytes.Buffer) {
 		}
 		field(b, "Final-Recipient", typed("rfc822", r))
 		field(b, "Action", string(n.action))
-		field(b, "Status", n.statusCode())
-		if n.diagnostic != "" {
-			field(b, "Diagnostic-Code", "x-graph; "+text.ASCII(n.diagnostic))
+		field(b, "Status", n.statusCode(i))
+		if d := n.diagnosticCode(i); d != "" {
+			field(b, "Diagnostic-Code", d)
 		}
 		field(b, "Last-Attempt-Date", n.now.Format(time.RFC1123Z))
 		if n.action == Delayed {
@@ -112,8 +113,13 @@ func (n *notice) status(b *bytes.Buffer) {
 	}
 }
 
-func (n *notice) statusCode() string {
+// statusCode returns the status code for a recipient.
+func (n *notice) statusCode(recipient int) string {
 	switch {
+	case n.returns != nil && n.returns[recipient].Code != "":
+		return n.returns[recipient].Code
+	case n.returns != nil:
+		return "5.0.0"
 	case n.action == Relayed:
 		return "2.0.0"
 	case n.action == Delayed:
@@ -122,6 +128,18 @@ func (n *notice) statusCode() string {
 		return "5.4.7" // delivery time expired
 	}
 	return "5." + AdviceFor(n.reason).Status
+}
+
+// diagnosticCode returns the answer about a recipient with its type, or "".
+func (n *notice) diagnosticCode(recipient int) string {
+	kind, diagnostic := "x-graph; ", n.diagnostic
+	if n.returns != nil {
+		kind, diagnostic = "smtp; ", n.returns[recipient].Diagnostic
+	}
+	if diagnostic == "" {
+		return ""
+	}
+	return kind + text.ASCII(diagnostic)
 }
 
 // typed returns an address with its type. Since the part is ASCII, other addresses are

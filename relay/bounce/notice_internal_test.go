@@ -75,6 +75,16 @@ var notices = map[string]struct {
 	"too-large": {ordinary, false, func(n *notice) {
 		n.reason, n.detail = "too_large", "a signed message can only go as it is, and its 3600000 bytes are more than Graph takes as MIME in one request (4 MB in base64)"
 	}},
+	"returned": {ordinary, false, func(n *notice) {
+		n.returns = []queue.Return{
+			{Recipient: "bob@example.org", Code: "5.7.232", Diagnostic: "550 5.7.232 Your message can't be sent because your trial tenant has exceeded its daily limit."},
+			{Recipient: "carla@example.org", Code: "5.1.10", Diagnostic: "550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found"},
+			{Recipient: "dora@example.org", Code: "5.7.232"},
+			{Recipient: "emil@example.org"},
+		}
+		n.recipients = []string{"bob@example.org", "carla@example.org", "dora@example.org", "emil@example.org"}
+		n.reason, n.original.header = "external_limit", nil
+	}},
 	"delayed":   {ordinary, false, func(n *notice) { n.action, n.reason = Delayed, "throttled" }},
 	"relayed":   {ordinary, false, func(n *notice) { n.action, n.reason = Relayed, "" }},
 	"full":      {ordinary, true, nil},
@@ -183,7 +193,7 @@ func checkStatus(t testing.TB, n *notice, status []byte) {
 				t.Errorf("group %d has %s %q", i, name, values)
 			}
 		}
-		if i > 0 && (h.Get("Action") != string(n.action) || h.Get("Status") != n.statusCode() || h.Get("Final-Recipient") == "") {
+		if i > 0 && (h.Get("Action") != string(n.action) || h.Get("Status") != n.statusCode(i-1) || h.Get("Final-Recipient") == "") {
 			t.Errorf("group %d is %v", i, h)
 		}
 	}
@@ -242,5 +252,10 @@ func FuzzNotice(f *testing.F) {
 		for _, n.action = range []Action{Failed, Delayed, Relayed} {
 			checkNotice(t, n, n.message())
 		}
+		n.action = Failed
+		for _, r := range n.recipients {
+			n.returns = append(n.returns, queue.Return{Recipient: r, Code: "5.1.10", Diagnostic: evil, Report: evil})
+		}
+		checkNotice(t, n, n.message())
 	})
 }

@@ -10,6 +10,9 @@ import (
 
 // prose returns the part for people: what happened, why, and what the sender can do.
 func (n *notice) prose() string {
+	if n.returns != nil {
+		return n.returnedProse()
+	}
 	var b strings.Builder
 	a := AdviceFor(n.reason)
 	fmt.Fprintf(&b, "This is the mail relay %s.\n\n", n.host)
@@ -53,6 +56,9 @@ func (n *notice) particulars(b *strings.Builder) {
 	line("Subject", n.original.subject)
 	line("Date", n.original.date)
 	line("Message-ID", n.original.messageID)
+	if n.returns != nil && n.to != n.about.Envelope.From {
+		line("Sender", n.about.Envelope.From)
+	}
 	line("Received", n.about.Received.Format(time.RFC1123Z))
 	b.WriteString("\nFor your administrator:\n\n")
 	line("Queue ID", n.about.ID)
