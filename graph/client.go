@@ -223,7 +223,9 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 		defer c.http.CloseIdleConnections() // a retry has to use a new connection (best-practices-concept)
 	}
 	defer resp.Body.Close()
-	defer func() { _, _ = io.CopyN(io.Discard, resp.Body, 8<<20) }() // so that the connection can be reused
+	if _, partly := out.(*beginning); !partly {
+		defer func() { _, _ = io.CopyN(io.Discard, resp.Body, 8<<20) }() // so that the connection can be reused
+	}
 	c.observe(op, resp.StatusCode, start)
 	reply := Reply{Status: resp.StatusCode, RequestID: clip(resp.Header.Get("request-id"))}
 	for _, s := range success {

@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"net/http"
+	"time"
 )
 
 // This file has the questions that callers ask of an error. Each of them is false for nil
@@ -129,4 +130,11 @@ func Inconclusive(err error) bool {
 // closed the connection.
 func TimedOut(err error) bool {
 	return is(err, func(e *Error) bool { return e.Status == 0 && e.Ambiguous && e.Reason != ReasonCanceled })
+}
+
+// WhyAndWhen returns the reason of an error, and how long Graph asks to wait; the zero values
+// for an error that is no *Error.
+func WhyAndWhen(err error) (why Reason, wait time.Duration) {
+	is(err, func(e *Error) bool { why, wait = e.Reason, e.RetryAfter; return true })
+	return why, wait
 }
