@@ -18,6 +18,7 @@ import (
 	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reports"
 	"graphrelay/relay/smtpd"
 )
 
@@ -35,6 +36,8 @@ type generation struct {
 	deliverer    *delivery.Deliverer
 	policy       *access.Policy
 	mailboxes    *mailboxes.Store // nil if no connection is delegated
+	directories  map[string]*access.Directory
+	reports      *reports.Watcher // nil if no mailbox is watched
 
 	stopDelivery    context.CancelFunc
 	delivering      chan struct{} // closed when the deliverer has stopped
@@ -54,12 +57,13 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	}
 	observer := func(name string) graph.Observer {
 		r.deliveryMetrics.Prepare(name, graphmail.PathDraft)
+		r.reportMetrics.Prepare(name)
 		return r.graphMetrics.Observer(name)
 	}
 	g.clients = connection.NewClients(cfg, r.principals, g.tokens, observer)
-	directories := g.directories()
+	g.directories = g.newDirectories()
 	g.policy = access.New(access.Options{
-		Config: cfg, Rates: r.rates, Guard: r.guard, Mailboxes: g.mailboxes, Directories: directories, MIME: mimeLimits(cfg),
+		Config: cfg, Rates: r.rates, Guard: r.guard, Mailboxes: g.mailboxes, Directories: g.directories, MIME: mimeLimits(cfg),
 		PassThrough: &connection.PassThrough{
 			Config: cfg, Principals: r.principals, Observer: observer,
 			SignedIn: func(lane queue.Lane) { g.releaseSignedIn(r.store, lane) },
@@ -71,13 +75,14 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	o := outletConfig(cfg)
 	o.Clients, o.Log, o.Metrics = g.clients.Of, g.log, r.graphMetrics
 	o.Owner = func(ctx context.Context, l queue.Lane) (u graph.User, retry bool) {
-		u, result := directories[l.Connection].Owner(ctx, netip.Addr{}, l.Mailbox)
+		u, result := g.directories[l.Connection].Owner(ctx, netip.Addr{}, l.Mailbox)
 		return u, result == access.Unavailable
 	}
 	g.outlet = graphmail.New(o)
 	d := deliveryConfig(cfg, r.node)
 	d.NotifyAt, d.Waiters = g.policy.BounceTo, r.waiters
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
+	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{
 		Registry: r.registry, Ready: r.ready, Notices: func() []string { return connection.ExpiryNotices(cfg) },
 		Connect: g.connectPage(r.store), Log: g.log,
@@ -100,9 +105,9 @@ func (g *generation) buildServers(r *Relay) error {
 // tokens returns the refresh tokens of a delegated connection.
 func (g *generation) tokens(name string) entra.RefreshTokens { return g.mailboxes.Of(name) }
 
-// directories returns a directory for each connection that has one to ask. A mailbox
+// newDirectories returns a directory for each connection that has one to ask. A mailbox
 // owner's token may not read it.
-func (g *generation) directories() map[string]*access.Directory {
+func (g *generation) newDirectories() map[string]*access.Directory {
 	all := map[string]*access.Directory{}
 	for _, c := range g.cfg.Connections {
 		client := g.clients.Named(c.Name)

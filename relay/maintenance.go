@@ -27,6 +27,9 @@ func (g *generation) startMaintenance(c queue.Controller, held connection.HeldMa
 	g.wg.Go(func() { every(ctx, releaseInterval, func() { g.releaseHeld(ctx, held) }) })
 	g.wg.Go(func() { every(ctx, maintenanceInterval, g.saveKnown) })
 	g.wg.Go(func() { g.certificates.Renew(ctx) })
+	if g.reports != nil {
+		g.wg.Go(func() { g.reports.Run(ctx) })
+	}
 	g.wg.Go(func() { connection.RemindOfExpiry(ctx, g.cfg, g.log) })
 }
 

@@ -30,6 +30,7 @@ import (
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
+	"graphrelay/relay/reports"
 	"graphrelay/relay/smtpd"
 	"graphrelay/relay/verdict"
 )
@@ -48,6 +49,7 @@ type Relay struct {
 	smtpMetrics     *smtpd.Metrics
 	deliveryMetrics *delivery.Metrics
 	graphMetrics    *graphmail.Metrics
+	reportMetrics   *reports.Metrics
 	reloaded        prometheus.Gauge
 	fault           chan error
 
@@ -96,6 +98,7 @@ func (r *Relay) register() {
 	r.smtpMetrics = smtpd.NewMetrics(r.registry)
 	r.deliveryMetrics = delivery.NewMetrics(r.registry)
 	r.graphMetrics = graphmail.NewMetrics(r.registry)
+	r.reportMetrics = reports.NewMetrics(r.registry)
 	r.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
 	r.registry.MustRegister(r.reloaded, newBuildCollector(r.about),

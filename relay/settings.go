@@ -6,6 +6,7 @@ import (
 
 	"graphrelay/internal/mailaddr"
 	"graphrelay/mime"
+	"graphrelay/relay/bounce"
 	"graphrelay/relay/config"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
@@ -83,6 +84,12 @@ func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 		d.RetryDelays = append(d.RetryDelays, time.Duration(delay))
 	}
 	return d
+}
+
+// notifier writes the notifications about returned messages like those about failed ones.
+func notifier(cfg *config.Config, to func(sender string) string, receives func(queue.Lane, string) bool) bounce.Notifier {
+	d := deliveryConfig(cfg, "")
+	return bounce.Notifier{Host: d.Host, Postmaster: d.Postmaster, To: to, GiveUpAfter: d.GiveUpAfter, Receives: receives}
 }
 
 func outletConfig(cfg *config.Config) graphmail.Config {

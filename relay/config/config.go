@@ -136,6 +136,9 @@ type Sender struct {
 	ReplyTo    ReplyTo        `yaml:"reply_to"`
 	SendDenied SendDenied     `yaml:"send_denied"`
 	Signature  string         `yaml:"signature"` // the name of one; empty: none
+	// WatchReports has non-delivery reports looked for in the mailbox's Inbox, also where the
+	// connection does not.
+	WatchReports bool `yaml:"watch_reports"`
 }
 
 // Queue bounds the queue: waiting messages, and the records of finished ones.
@@ -162,9 +165,10 @@ type Delivery struct {
 	RetryUnexplained   Duration    `yaml:"retry_unexplained"`   // how long a refusal that is not known is retried before it is final
 	OnUnknown          OnUnknown   `yaml:"on_unknown"`
 	LargeSigned        LargeSigned `yaml:"large_signed"`
-	XHeaders           []string    `yaml:"x_headers"`  // patterns of X- fields to carry
-	Postmaster         string      `yaml:"postmaster"` // the mailbox that sends bounces; empty: that of the message
-	WarnAfter          Duration    `yaml:"warn_after"` // when the sender is notified of a delay; 0: never
+	XHeaders           []string    `yaml:"x_headers"`        // patterns of X- fields to carry
+	Postmaster         string      `yaml:"postmaster"`       // the mailbox that sends bounces; empty: that of the message
+	WarnAfter          Duration    `yaml:"warn_after"`       // when the sender is notified of a delay; 0: never
+	ReportsInterval    Duration    `yaml:"reports_interval"` // between two looks for non-delivery reports into a mailbox
 }
 
 // Log configures the program's log and the delivery log.
@@ -230,6 +234,7 @@ func Default() *Config {
 			OnUnknown:        OnUnknownHold,
 			LargeSigned:      LargeSignedFail,
 			XHeaders:         []string{"X-*"},
+			ReportsInterval:  Duration(5 * time.Minute),
 		},
 		Admin: Admin{Address: "127.0.0.1:9025"},
 		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true},

@@ -47,6 +47,7 @@ type Connection struct {
 	Directory               Directory           `yaml:"directory"`
 	MailReadWrite           bool                `yaml:"mail_readwrite"` // the application may write to mailboxes, not only send
 	SentItems               bool                `yaml:"sent_items"`     // keep copies in Sent Items
+	WatchReports            bool                `yaml:"watch_reports"`  // look for non-delivery reports in the Inboxes of its mailboxes
 }
 
 // Endpoints are base URLs, without a slash at the end.
@@ -124,6 +125,15 @@ func (v validator) connections() {
 			v.fault(key+".ca_file", "is empty; name a PEM file with the certificates to trust, or remove the key")
 		}
 	}
+}
+
+// WatchesReports reports whether non-delivery reports are looked for in a mailbox of the
+// connection.
+func (c *Config) WatchesReports(of *Connection) bool {
+	return of.WatchReports || slices.ContainsFunc(c.Senders, func(s Sender) bool {
+		its := c.ConnectionOf(s.Mailbox, s.Connection)
+		return s.WatchReports && its != nil && its.Name == of.Name
+	})
 }
 
 // connectionName checks a key that names a connection, if it is given.

@@ -168,7 +168,15 @@ func (v validator) queue() {
 	within(v, "queue.keep_sent", q.KeepSent, 0, minutes(3650*24*60))
 	within(v, "queue.keep_sent_messages", q.KeepSentMessages, 0, 10_000_000)
 	within(v, "queue.keep_failed", q.KeepFailed, minutes(60), minutes(3650*24*60))
+	for i := range v.cfg.Connections {
+		if c := &v.cfg.Connections[i]; v.cfg.WatchesReports(c) && (q.KeepSent < reportsLate || q.KeepSentMessages == 0) {
+			v.warn("queue", "keeps the records of sent mail for less than three days, so connection %s can find only some of the messages that non-delivery reports are about; raise keep_sent and keep_sent_messages", quote(c.Name))
+		}
+	}
 }
+
+// reportsLate is how long after a message most non-delivery reports have come.
+const reportsLate = Duration(3 * 24 * time.Hour)
 
 func (v validator) delivery() {
 	d := v.cfg.Delivery
@@ -179,6 +187,7 @@ func (v validator) delivery() {
 	within(v, "delivery.mailbox_upload", d.MailboxUpload, 0, 1024*GiB)
 	within(v, "delivery.concurrency", d.Concurrency, 1, 10_000)
 	within(v, "delivery.request_timeout", d.RequestTimeout, seconds(1), minutes(60))
+	within(v, "delivery.reports_interval", d.ReportsInterval, seconds(1), minutes(24*60))
 	within(v, "delivery.send_settle", d.SendSettle, seconds(1), minutes(60))
 	within(v, "delivery.retry_unexplained", d.RetryUnexplained, 0, minutes(24*60))
 	within(v, "delivery.warn_after", d.WarnAfter, 0, d.GiveUpAfter)

@@ -104,7 +104,7 @@ func (k Checker) Check(ctx context.Context, c *config.Connection, mailbox string
 	case config.SignInDelegated:
 		check.delegated(ctx, k, c)
 	default:
-		check.application(ctx, NewClient(k.Config, *c, SignIn(*c, nil), nil), c)
+		check.application(ctx, NewClient(k.Config, *c, SignIn(*c, nil), nil), c, k.Config.WatchesReports(c))
 	}
 	check.Good = len(check.Faults) == 0
 	return check
@@ -132,8 +132,9 @@ func sampleMailbox(cfg *config.Config, c *config.Connection) string {
 	return candidates[i]
 }
 
-// application tries a connection that signs in as an application, for any mailbox.
-func (c *Check) application(ctx context.Context, client *graph.Client, of *config.Connection) {
+// application tries a connection that signs in as an application, for any mailbox. watches
+// means that it has to read mailboxes for watch_reports.
+func (c *Check) application(ctx context.Context, client *graph.Client, of *config.Connection, watches bool) {
 	defer client.Close()
 	token, err := client.Token(ctx, "")
 	c.clock(client)
@@ -149,22 +150,25 @@ func (c *Check) application(ctx context.Context, client *graph.Client, of *confi
 	switch {
 	case c.Mailbox == "":
 		c.warn("no mailbox was tried, since the configuration names none; name one with --mailbox")
-	case !of.MailReadWrite:
+	case !of.MailReadWrite && !watches:
 		c.warn("no mailbox was tried: with Mail.Send alone the relay may not look into one")
 	default:
 		c.probe(ctx, client, of)
 	}
-	c.judgeRights(of, isReadable(token.AccessToken))
+	c.judgeRights(of, watches, isReadable(token.AccessToken))
 	c.neverTried()
 }
 
 // judgeRights looks for the permissions that the application needs. Those that RBAC for
 // Applications gives are not in the token. They cannot be the reason why a mailbox can be
 // read if the token has a permission for that: then it is unlikely that RBAC is in use.
-func (c *Check) judgeRights(of *config.Connection, readable bool) {
+func (c *Check) judgeRights(of *config.Connection, watches, readable bool) {
 	needed := []string{"Mail.Send"}
-	if of.MailReadWrite {
+	switch {
+	case of.MailReadWrite:
 		needed = append(needed, "Mail.ReadWrite")
+	case watches && !slices.Contains(c.Rights, "Mail.ReadWrite"):
+		needed = append(needed, "Mail.Read")
 	}
 	needed = slices.DeleteFunc(needed, func(need string) bool { return slices.Contains(c.Rights, need) })
 	missing := strings.Join(needed, " and ")
@@ -233,6 +237,9 @@ func (c *Check) probe(ctx context.Context, client *graph.Client, of *config.Conn
 	case advice != "":
 	case graph.AccessDenied(err) && of.SignIn == config.SignInDelegated:
 		advice = "see that the account " + cmp.Or(c.Account, "with which it was connected") + " has Full Access to it, and connect it again: graphrelay connect " + c.Mailbox + ", with --shared if it is a shared mailbox"
+	case graph.AccessDenied(err) && !of.MailReadWrite:
+		advice = "watch_reports needs Mail.Read for this mailbox: grant it to the application with admin consent, or by RBAC for Applications; Exchange shows whether it has it with " +
+			graph.TestAuthorization(of.ClientID, c.Mailbox)
 	case graph.AccessDenied(err):
 		advice = "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put the mailbox into the scope of its RBAC for Applications; Graph knows a change after 30 minutes in which nothing asks, or after up to two hours, and Exchange shows it at once with " +
 			graph.TestAuthorization(of.ClientID, c.Mailbox)

@@ -83,6 +83,10 @@ func TestCheckOnline(t *testing.T) {
 			warns: []string{"AccessBlocked", "another reason than a missing User.Read.All"}},
 		{name: "send only", app: simulator.App{Roles: []string{"Mail.Send"}}, mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"with Mail.Send alone", "User.Read.All"}},
 		{name: "more rights than used", mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"mail_readwrite is false", "with Mail.Send alone"}},
+		{name: "send only, with reports", app: simulator.App{Roles: []string{"Mail.Send", "User.Read.All"}}, mailbox: "anna@contoso.test", change: watching(sendOnly),
+			faults: []string{"the token has Mail.Send, but not Mail.Read", "watch_reports needs Mail.Read for this mailbox"}},
+		{name: "may read, with reports", app: simulator.App{Roles: []string{"Mail.Send", "Mail.Read", "User.Read.All"}}, mailbox: "anna@contoso.test", change: watching(sendOnly), readable: true},
+		{name: "may write, with reports", mailbox: "anna@contoso.test", change: watching(nil), readable: true},
 		{name: "login down", mailbox: "anna@contoso.test", change: func(c *config.Config) { c.Connections[0].Endpoints.Login = "http://127.0.0.1:1" }, faults: []string{"check the network"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,6 +124,16 @@ func TestCheckOnline(t *testing.T) {
 				t.Errorf("%s, %v", text, err)
 			}
 		})
+	}
+}
+
+// watching has reports watched too.
+func watching(change func(*config.Config)) func(*config.Config) {
+	return func(c *config.Config) {
+		if change != nil {
+			change(c)
+		}
+		c.Connections[0].WatchReports = true
 	}
 }
 
