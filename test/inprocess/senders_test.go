@@ -3,11 +3,14 @@ package inprocess
 import (
 	"fmt"
 	"net/smtp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"graphrelay/graph/simulator"
 	"graphrelay/internal/testlog"
+	"graphrelay/relay/queue"
 	"graphrelay/relay/smtpd"
 )
 
@@ -75,5 +78,36 @@ users: [{name: crm, password_hash: "$2a$10$/tej6ss74DEVvMI13aZpsOEeHNkMKWSM3lr99
 	}
 	for _, v := range s.Violations() {
 		t.Errorf("contract broken: %+v", v)
+	}
+}
+
+// A rule with send_denied: fallback sends from its mailbox what Exchange refuses to send as
+// the sender; without, the message fails.
+func TestSendDeniedRules(t *testing.T) {
+	const rules = `]
+senders:
+  - {match: "erp@app.test", mailbox: anna@contoso.test, from: original, send_denied: fallback}
+  - {match: "crm@app.test", mailbox: anna@contoso.test, from: original}
+#`
+	s, url := Simulate(t, simulator.Options{SendDelay: -1, RequireContract: true, SendAs: map[string][]string{}})
+	r := Run(t, Settings(t, t.TempDir(), url, rules), &testlog.Buffer{})
+	for _, from := range []string{"crm@app.test", "erp@app.test"} {
+		raw := "From: App <" + from + ">\r\nSubject: " + from + "\r\n\r\nbody\r\n"
+		if err := smtp.SendMail(r.Address("127.0.0.1:0"), nil, from, []string{"b@example.test"}, []byte(raw)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		failed, err := r.Store.List(t.Context(), queue.Filter{States: []queue.State{queue.Failed}, From: "crm@app.test"})
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("%v, %v", failed, err)
+		}
+		sent := slices.DeleteFunc(s.Sent(), func(m simulator.Message) bool { return strings.Contains(m.Subject, " ") }) // without the bounce
+		if len(failed) == 1 && len(sent) == 1 {
+			if m := sent[0]; m.Subject != "erp@app.test" || m.From.Address != "anna@contoso.test" || len(m.ReplyTo) != 1 || m.ReplyTo[0].Address != "erp@app.test" {
+				t.Errorf("%q was sent as %v, reply to %v", m.Subject, m.From, m.ReplyTo)
+			}
+			return
+		}
 	}
 }
