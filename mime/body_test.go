@@ -10,6 +10,8 @@ func TestToUTF8(t *testing.T) {
 		{"", "caf\xe9", "café"},
 		{"us-ascii", "caf\xc3\xa9", "café"},
 		{"utf-8", "caf\xc3\xa9 \xe9", "café é"},
+		{"utf-8", "\xd0\xb8\xd0\xbc\xd1\x8f \xd0", "имя \ufffd"},
+		{"utf-8", "\xe6\x97\xa5\xe6\x9c a\xe9", "日\ufffd aé"},
 		{"iso-8859-1", "\x93\xe9\x94", "“é”"},
 		{"ISO-8859-5", "\xd0", "а"},
 		{"cp1251", "\xe0", "а"},

@@ -220,7 +220,9 @@ func reencode(name, s string) string {
 	return out
 }
 
-// guessText converts text of unknown charset: ISO-2022 if it has its escapes, UTF-16 if it has a byte order mark and no faults, and otherwise UTF-8, with each invalid byte as windows-1252.
+// guessText converts text of unknown charset: ISO-2022 if it has its escapes, UTF-16 if it
+// has a byte order mark and no faults, and otherwise UTF-8, with invalid bytes as
+// windows-1252.
 func guessText(b []byte) string {
 	if hasMark(b) {
 		if s := decodeWith(unicode.UTF16(unicode.BigEndian, unicode.ExpectBOM), b); !strings.Contains(s, "\ufffd") {
@@ -241,12 +243,30 @@ func guessText(b []byte) string {
 		}
 		return string(b)
 	}
+	return decodeMixed(b)
+}
+
+// decodeMixed converts UTF-8 with faults: invalid bytes are read as windows-1252, but
+// damaged characters are replaced. They begin as the other characters do.
+func decodeMixed(b []byte) string {
+	var begins [256]bool // the first bytes of the characters beyond ASCII
+	for i, r := range string(b) {
+		if r >= utf8.RuneSelf && r != utf8.RuneError {
+			begins[b[i]] = true
+		}
+	}
 	var out strings.Builder
 	out.Grow(len(b) + len(b)/8)
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		if r == utf8.RuneError && n == 1 {
-			r = charmap.Windows1252.DecodeByte(b[0])
+			if begins[b[0]] {
+				for n < min(len(b), 4) && b[n]&0xc0 == 0x80 {
+					n++
+				}
+			} else {
+				r = charmap.Windows1252.DecodeByte(b[0])
+			}
 		}
 		out.WriteRune(r)
 		b = b[n:]
