@@ -60,9 +60,11 @@ type Relay struct {
 	limiter    *smtpd.ConnectionLimiter
 	principals *connection.Principals
 
-	mu      sync.Mutex
-	current *generation
-	sockets map[string]*socket // by configured address
+	mu       sync.Mutex
+	current  *generation
+	sockets  map[string]*socket // by configured address
+	stopping bool               // no further generation starts
+	replaced sync.WaitGroup     // generations that are being stopped because of a reload
 }
 
 // Start opens the queue and starts to accept and deliver mail. The log goes to
@@ -119,6 +121,9 @@ func (r *Relay) generation() *generation {
 // Log returns the logger of the configuration in use.
 func (r *Relay) Log() *slog.Logger { return r.generation().log }
 
+// errStopping means that the relay was stopped during a reload.
+var errStopping = errors.New("the relay is stopping")
+
 // Reload replaces the configuration with cfg. After an error the relay goes on
 // with the old one. data_dir cannot change, since the queue stays where it is.
 func (r *Relay) Reload(cfg *config.Config) error {
@@ -159,7 +164,11 @@ func (r *Relay) swap(cfg *config.Config) error {
 	}
 	r.mu.Lock()
 	previous := r.current
-	if err := r.openSockets(cfg); err != nil {
+	err = errStopping
+	if !r.stopping {
+		err = r.openSockets(cfg)
+	}
+	if err != nil {
 		r.mu.Unlock()
 		return errors.Join(err, next.closeMailboxes())
 	}
@@ -173,6 +182,10 @@ func (r *Relay) swap(cfg *config.Config) error {
 	r.limiter.SetLimits(connectionLimits(cfg))
 	r.current = next
 	next.start(r, r.sockets)
+	if previous != nil {
+		r.replaced.Add(1)
+		defer r.replaced.Done()
+	}
 	r.mu.Unlock()
 	for _, w := range cfg.Warnings() {
 		next.log.Warn(w)
@@ -279,12 +292,17 @@ func (r *Relay) failed(err error) {
 func (r *Relay) Failed() <-chan error { return r.fault }
 
 // Stop stops the relay. It accepts no new connections and lets messages that are
-// arriving or being sent finish within drainTime; the others stay in the queue.
+// arriving or being sent finish within drainTime; the others stay in the queue. It does not
+// wait for a reload, unless that has begun to stop the generation before.
 func (r *Relay) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	g := r.generation()
+	r.mu.Lock()
+	r.stopping = true
+	g := r.current
+	r.mu.Unlock()
 	g.stop(ctx)
+	r.replaced.Wait()
 	g.saveKnown()
 	return errors.Join(r.closeSockets(nil), r.store.Close())
 }

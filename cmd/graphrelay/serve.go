@@ -20,15 +20,14 @@ func serveCommand(e env, args []string) int {
 	if cfg == nil {
 		return status
 	}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
+	s := listenForSignals()
+	defer s.end()
 	r, err := relay.Start(context.Background(), cfg, e.stderr)
 	if err != nil {
 		return fault(e, exitFault, err)
 	}
 	notifySystemd(r, systemd.Ready)
-	return watch(e, r, *path, signals)
+	return watch(e, r, *path, s)
 }
 
 // notifySystemd only logs an error: the relay works without, and systemd itself stops a
@@ -39,19 +38,42 @@ func notifySystemd(r *relay.Relay, state string) {
 	}
 }
 
-// watch blocks until a signal stops the relay, or a part of it fails. SIGHUP reloads.
-func watch(e env, r *relay.Relay, path string, signals <-chan os.Signal) int {
+// signals are those that the relay heeds. Each kind has a channel of its own, so that none is
+// lost because of another.
+type signals struct{ stop, reload chan os.Signal }
+
+func listenForSignals() signals {
+	s := signals{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(s.stop, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(s.reload, syscall.SIGHUP)
+	return s
+}
+
+func (s signals) end() {
+	signal.Stop(s.stop)
+	signal.Stop(s.reload)
+}
+
+// watch blocks until a signal stops the relay, or a part of it fails. SIGHUP reloads; a
+// reload does not keep the relay from stopping.
+func watch(e env, r *relay.Relay, path string, s signals) int {
+	reloaded := make(chan struct{}, 1)
+	reloads := s.reload // nil during a reload: the next one waits
 	for {
 		select {
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				notifySystemd(r, systemd.Reloading)
+		case <-reloads:
+			reloads = nil
+			notifySystemd(r, systemd.Reloading)
+			go func() {
 				r.ReloadFile(path)
-				notifySystemd(r, systemd.Ready)
-				continue
-			}
+				reloaded <- struct{}{}
+			}()
+		case <-reloaded:
+			reloads = s.reload
+			notifySystemd(r, systemd.Ready)
+		case what := <-s.stop:
 			notifySystemd(r, systemd.Stopping)
-			r.Log().Info("stopping", "signal", s.String())
+			r.Log().Info("stopping", "signal", what.String())
 			if err := r.Stop(); err != nil {
 				return fault(e, exitFault, err)
 			}
