@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/term"
+
+	"graphrelay/internal/text"
 )
 
 // hashPasswordCommand reads the password from standard input, to keep it out of process
@@ -40,13 +42,31 @@ func readPassword(e env) (string, error) {
 		}
 		return string(p), err
 	}
-	line, err := bufio.NewReader(e.stdin).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return "", err
+	line, err := readLine(bufio.NewReader(e.stdin))
+	if err != nil {
+		return "", fmt.Errorf("standard input %w", err)
 	}
-	line = strings.TrimRight(line, "\r\n")
 	if line == "" {
 		return "", errors.New("no password on standard input; give it there, as in: printf %s SECRET | graphrelay hash-password")
 	}
 	return line, nil
+}
+
+// maxPassword is how many bytes of standard input are read; bcrypt takes 72.
+const maxPassword = 4096
+
+// readLine reads the first line. PowerShell may write it with a byte order mark or in UTF-16.
+func readLine(r *bufio.Reader) (string, error) {
+	var data []byte
+	var err error
+	if mark, _ := r.Peek(2); string(mark) == "\xff\xfe" || string(mark) == "\xfe\xff" {
+		data, err = io.ReadAll(io.LimitReader(r, maxPassword))
+	} else {
+		data, err = r.ReadBytes('\n')
+	}
+	if err == nil || err == io.EOF {
+		data, err = text.Decode(data)
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimRight(line, "\r"), err
 }

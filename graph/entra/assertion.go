@@ -15,6 +15,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 	"golang.org/x/oauth2"
+
+	"graphrelay/internal/text"
 )
 
 // assertionType is that of RFC 7523 section 2.2.
@@ -88,7 +90,11 @@ func (w WorkloadIdentity) assertion() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the federated token cannot be read: %w", err)
 	}
-	data = bytes.TrimSpace(data)
+	decoded, err := text.Decode(data)
+	if err != nil {
+		return "", fmt.Errorf("the federated token's file %s %w", w.TokenFile, err)
+	}
+	data = bytes.TrimSpace(decoded)
 	switch {
 	case len(data) == 0:
 		return "", fmt.Errorf("the federated token's file %s is empty", w.TokenFile)

@@ -37,7 +37,7 @@ type Certificate struct {
 }
 
 func load(files config.TLS, log *slog.Logger) (*Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
+	pair, err := config.LoadKeyPair(files)
 	if err != nil {
 		return nil, fmt.Errorf("load the certificate: %w", err)
 	}
@@ -58,7 +58,7 @@ func (c *Certificate) expires() time.Time { return c.current.Load().Leaf.NotAfte
 // The two files are replaced one after the other, so renew reports a pair that does not
 // match only if it finds it twice, and then once.
 func (c *Certificate) renew() {
-	pair, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
+	pair, err := config.LoadKeyPair(c.files)
 	if err != nil {
 		if c.problem != err.Error() {
 			c.problem, c.times = err.Error(), 0

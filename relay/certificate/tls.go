@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"os"
 
 	"graphrelay/relay/config"
 )
@@ -19,9 +18,9 @@ func ListenerTLS(l config.Listener, cert *Certificate) (*tls.Config, error) {
 	if l.ClientCAFile == "" {
 		return t, nil
 	}
-	data, err := os.ReadFile(l.ClientCAFile)
+	data, err := config.ReadPEM(l.ClientCAFile)
 	if err != nil {
-		return nil, fmt.Errorf("load the authority of client certificates: %w", err)
+		return nil, fmt.Errorf("load the authority of client certificates: client_ca_file %w", err)
 	}
 	t.ClientCAs = x509.NewCertPool()
 	if !t.ClientCAs.AppendCertsFromPEM(data) { // a nil pool would stand for the system's authorities

@@ -7,8 +7,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"graphrelay/internal/text"
 )
 
 // RenewalNotice is how long before a certificate expires a warning is given.
@@ -47,14 +50,75 @@ func checkKeyPair(section string, t TLS, r *report) *x509.Certificate {
 		r.fault(certKey, "names a file without a usable certificate (%s); name a PEM file with the certificate and its chain", err)
 		return nil
 	}
-	warnValidity(certKey, all[0], time.Now(), r)
-	if key == nil {
-		return all[0]
+	leaf := all[0]
+	if key != nil {
+		pair, err := keyPair(cert, key)
+		if err != nil {
+			reportKey(keyKey, strings.TrimPrefix(err.Error(), "tls: "), r)
+		} else if pair.Leaf != nil {
+			leaf = pair.Leaf
+		}
 	}
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		reportKey(keyKey, strings.TrimPrefix(err.Error(), "tls: "), r)
+	warnValidity(certKey, leaf, time.Now(), r)
+	return leaf
+}
+
+// LoadKeyPair reads a certificate with its chain, and its key.
+func LoadKeyPair(files TLS) (tls.Certificate, error) {
+	cert, err := ReadPEM(files.CertFile)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("cert_file %w", err)
 	}
-	return all[0]
+	key, err := ReadPEM(files.KeyFile)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("key_file %w", err)
+	}
+	return keyPair(cert, key)
+}
+
+// keyPair is tls.X509KeyPair for certificates in any order: some authorities deliver their
+// own first.
+func keyPair(cert, key []byte) (tls.Certificate, error) {
+	pair, err := tls.X509KeyPair(cert, key)
+	if err == nil {
+		return pair, nil
+	}
+	all, parseErr := certificates(cert)
+	if parseErr != nil || len(all) > maxChain {
+		return pair, err
+	}
+	for i := 1; i < len(all); i++ {
+		if ordered, e := tls.X509KeyPair(encodePEM(chain(all, i)), key); e == nil {
+			return ordered, nil
+		}
+	}
+	return pair, err
+}
+
+// maxChain is the most certificates that are put in order.
+const maxChain = 20
+
+// chain returns the certificates with number leaf first, then its issuer and so on, and then
+// the rest.
+func chain(all []*x509.Certificate, leaf int) []*x509.Certificate {
+	ordered := []*x509.Certificate{all[leaf]}
+	rest := slices.Delete(slices.Clone(all), leaf, leaf+1)
+	for i := 0; i >= 0; {
+		last := ordered[len(ordered)-1]
+		i = slices.IndexFunc(rest, func(c *x509.Certificate) bool { return last.CheckSignatureFrom(c) == nil })
+		if i >= 0 {
+			ordered = append(ordered, rest[i])
+			rest = slices.Delete(rest, i, i+1)
+		}
+	}
+	return append(ordered, rest...)
+}
+
+func encodePEM(all []*x509.Certificate) (data []byte) {
+	for _, c := range all {
+		data = append(data, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return data
 }
 
 func reportKey(at, problem string, r *report) {
@@ -70,12 +134,25 @@ func readPEM(key, path string, r *report) []byte {
 	if path == "" {
 		return nil
 	}
-	data, err := readFile(path, int64(maxPEM))
+	data, err := ReadPEM(path)
 	if err != nil {
 		r.fault(key, "%s; %s", err, fileRemedy)
 		return nil
 	}
 	return data
+}
+
+// ReadPEM reads a file, which may be PEM as PowerShell writes it, in UTF-16. Its errors do not
+// show the path.
+func ReadPEM(path string) ([]byte, error) {
+	data, err := readFile(path, int64(maxPEM))
+	if err != nil {
+		return nil, err
+	}
+	if decoded, err := text.Decode(data); err == nil { // else it is binary
+		data = decoded
+	}
+	return data, nil
 }
 
 // certificates parses all certificates in a PEM file. There must be at least one.

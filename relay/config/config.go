@@ -12,7 +12,6 @@ package config
 import (
 	"net/netip"
 	"os"
-	"slices"
 	"time"
 
 	"graphrelay/relay/smtpd"
@@ -263,7 +262,7 @@ func (c *Config) LineLimit(l Listener) Size {
 // which must be in its networks.
 func (l Listener) PlainAuth() bool {
 	return l.Profile == ProfileLegacy && l.TLS == smtpd.TLSNone && l.Auth != smtpd.AuthNone &&
-		len(l.Networks) > 0 && !slices.ContainsFunc(l.Networks, tooWide)
+		len(l.Networks) > 0 && !tooWide(l.Networks...)
 }
 
 func (s *Sender) setDefaults() {

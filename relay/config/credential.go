@@ -93,7 +93,7 @@ func fromPEM(certPEM, keyPEM []byte) (*tls.Certificate, error) {
 			return nil, errors.New("names an encrypted key; decrypt it with: openssl pkey -in FILE -out NEW, or use a PFX file with certificate_password")
 		}
 	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	cert, err := keyPair(certPEM, keyPEM)
 	if err != nil {
 		problem := strings.TrimPrefix(err.Error(), "tls: ")
 		return nil, fmt.Errorf("names a file that cannot be used (%s); put the application's certificate first, and its key into the same file or into certificate_key_file", problem)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -187,5 +188,77 @@ mailboxes: {token_key_credential: token.key}
 	}
 	if keys := cfg.Mailboxes.Keys(); len(keys) != 1 || base64.StdEncoding.EncodeToString(keys[0]) != key {
 		t.Errorf("%d keys", len(keys))
+	}
+}
+
+// A certificate's file may have the authority's certificate before the server's.
+func TestCertificateOrder(t *testing.T) {
+	authority := testcert.NewAuthority(t)
+	key := testcert.NewKey(t)
+	leaf := authority.Server(key, time.Time{})
+	root := authority.Cert
+	other := testcert.NewAuthority(t).Cert
+	dir := t.TempDir()
+	files := TLS{CertFile: filepath.Join(dir, "relay.crt"), KeyFile: filepath.Join(dir, "relay.key")}
+	testcert.WriteKey(t, files.KeyFile, key)
+	for name, tt := range map[string]struct{ file, want []*x509.Certificate }{
+		"in order":        {[]*x509.Certificate{leaf, root}, []*x509.Certificate{leaf, root}},
+		"authority first": {[]*x509.Certificate{root, leaf}, []*x509.Certificate{leaf, root}},
+		"others between":  {[]*x509.Certificate{other, root, leaf}, []*x509.Certificate{leaf, root, other}},
+		"none fits":       {[]*x509.Certificate{root, other}, nil},
+	} {
+		for _, encode := range []func([]byte) []byte{func(b []byte) []byte { return b }, asUTF16} {
+			write(t, files.CertFile, encode(encodePEM(tt.file)))
+			pair, err := LoadKeyPair(files)
+			r := newReport("relay.yaml")
+			checked := checkKeyPair("tls", files, r)
+			if tt.want == nil {
+				if err == nil || r.err() == nil || !strings.Contains(r.err().Error(), "does not belong to the certificate") {
+					t.Errorf("%s: %v, %v", name, err, r.err())
+				}
+				continue
+			}
+			if err != nil || r.err() != nil || !checked.Equal(leaf) || len(pair.Certificate) != len(tt.want) {
+				t.Fatalf("%s: %d certificates, %v, %v", name, len(pair.Certificate), err, r.err())
+			}
+			for i, c := range tt.want {
+				if !bytes.Equal(pair.Certificate[i], c.Raw) {
+					t.Errorf("%s: certificate %d is another", name, i)
+				}
+			}
+		}
+	}
+}
+
+// asUTF16 encodes ASCII as PowerShell does.
+func asUTF16(text []byte) []byte {
+	data := []byte("\xff\xfe")
+	for _, b := range text {
+		data = append(data, b, 0)
+	}
+	return data
+}
+
+// Secrets in files that Windows programs wrote are read as they are meant, or refused.
+func TestSecretFromWindows(t *testing.T) {
+	const key = "connections[0]"
+	for content, want := range map[string]string{
+		"\xef\xbb\xbfsimulated\r\n": "simulated", string(asUTF16([]byte("simulated\r\n"))): "simulated", "simulated\n": "simulated",
+		string(asUTF16([]byte("simulated"))[2:]): "UTF-16 that cannot be read", "\xef\xbb\xbf\r\n": "names an empty file", string(asUTF16(nil)): "names an empty file",
+	} {
+		path := filepath.Join(t.TempDir(), "secret")
+		write(t, path, []byte(content))
+		for _, s := range []secretSource{(&Connection{ClientSecretFile: path}).clientSecret(), (&Connection{ProxyPasswordFile: path}).proxyPassword(),
+			(&Connection{CertificatePasswordFile: path}).certificatePassword(), (&Mailboxes{TokenKeyFile: path}).tokenKey()} {
+			r := newReport("relay.yaml")
+			readSecret(s, key, r)
+			got := s.value.Reveal()
+			if err := r.err(); err != nil {
+				got = err.Error()
+			}
+			if !strings.Contains(got, want) || want == "simulated" && got != want {
+				t.Errorf("%s from %q: %q, want %q", s.name, content, got, want)
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"graphrelay/internal/mailaddr"
@@ -88,6 +89,12 @@ func (v validator) listenerNetworks(key string, l Listener) {
 			v.fault(fmt.Sprintf("%s.networks[%d]", key, i), "is %s, so strangers could send mail through this listener without a password; list only your own networks, set auth: required, or, if something else keeps strangers out, set open_to_everyone: true", network)
 		}
 	}
+	if at := key + ".networks"; !open && l.Auth != smtpd.AuthRequired && tooWide(l.Networks...) {
+		open = true
+		if !l.OpenToEveryone {
+			v.fault(at, "are together wider than an organisation's, so strangers could send mail through this listener without a password; list only your own networks, set auth: required, or, if something else keeps strangers out, set open_to_everyone: true")
+		}
+	}
 	switch at := key + ".open_to_everyone"; {
 	case l.OpenToEveryone && open:
 		v.warn(at, "is true, so anyone who reaches this listener can send mail without a password; make sure that no stranger reaches it, or list your own networks")
@@ -105,12 +112,9 @@ func (v validator) proxyNetworks(key string, l Listener) {
 			v.fault(fmt.Sprintf("%s.proxy_networks[%d]", key, i), "is %s, so strangers could pretend to be any client; list only your own load balancers", network)
 		}
 	}
-}
-
-// tooWide reports whether a network is wider than the widest private ones, 10.0.0.0/8
-// (RFC 1918) and fc00::/7 (RFC 4193).
-func tooWide(network netip.Prefix) bool {
-	return network.IsValid() && (network.Bits() < 7 || network.Addr().Is4() && network.Bits() < 8)
+	if tooWide(l.ProxyNetworks...) && !slices.ContainsFunc(l.ProxyNetworks, func(n netip.Prefix) bool { return tooWide(n) }) {
+		v.fault(key+".proxy_networks", "are together wider than an organisation's, so strangers could pretend to be any client; list only your own load balancers")
+	}
 }
 
 // clash reports an address at which another listener already listens.

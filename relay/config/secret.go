@@ -10,23 +10,25 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"graphrelay/internal/text"
 )
 
 const redacted = "[redacted]"
 
 // Secret is a text that only Reveal returns. The text is behind a pointer, since fmt prints
 // unexported fields of other structs without calling their methods.
-type Secret struct{ text *string }
+type Secret struct{ value *string }
 
 // NewSecret returns a Secret with a text.
-func NewSecret(text string) Secret { return Secret{text: &text} }
+func NewSecret(text string) Secret { return Secret{value: &text} }
 
 // Reveal returns the text.
 func (s Secret) Reveal() string {
-	if s.text == nil {
+	if s.value == nil {
 		return ""
 	}
-	return *s.text
+	return *s.value
 }
 
 // String hides the text.
@@ -48,8 +50,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (s Secret) MarshalYAML() (any, error) { return redacted, nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (s *Secret) UnmarshalText(text []byte) error {
-	*s = NewSecret(string(text))
+func (s *Secret) UnmarshalText(data []byte) error {
+	*s = NewSecret(string(data))
 	return nil
 }
 
@@ -125,6 +127,10 @@ func secretFromFile(path, key string, r *report) Secret {
 		return Secret{}
 	}
 	warnReadable(key, path, r)
+	if data, err = text.Decode(data); err != nil {
+		r.fault(key, "names a file that %s", err)
+		return Secret{}
+	}
 	secret := string(bytes.TrimSpace(data))
 	if secret == "" {
 		r.fault(key, "names an empty file; put the secret into it")
@@ -137,7 +143,7 @@ func secretFromEnv(name, key string, r *report) Secret {
 		r.fault(key, "is not the name of an environment variable; write the name, not the secret itself")
 		return Secret{}
 	}
-	secret := strings.TrimSpace(os.Getenv(name))
+	secret := strings.TrimSpace(strings.TrimPrefix(os.Getenv(name), "\ufeff"))
 	if secret == "" {
 		r.fault(key, "names an environment variable that is not set or is empty; set it for the process that runs graphrelay")
 	}
