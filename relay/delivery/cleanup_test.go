@@ -139,9 +139,9 @@ func (r *rig) late() (effect func()) {
 // A draft may appear after its request was given up, after the next attempts have looked
 // for it, and after the message has ended.
 func TestDraftThatComesAfterTheEnd(t *testing.T) {
-	for _, end := range []queue.State{queue.Sent, queue.Failed} {
-		t.Run(string(end), func(t *testing.T) {
-			r := newRig(t, simulator.Options{})
+	for name, end := range map[string]queue.State{"sent": queue.Sent, "sent under another id": queue.Sent, "failed": queue.Failed} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Options{World: simulator.World{NewIDOnSend: name == "sent under another id"}})
 			effect := r.late()
 			if end == queue.Failed {
 				r.cfg.GiveUpAfter = time.Millisecond
@@ -151,7 +151,7 @@ func TestDraftThatComesAfterTheEnd(t *testing.T) {
 			r.await(id, end)
 			stop()
 			if end == queue.Sent {
-				sameFiles(t, r.message(r.sentOnce(id)).Attachments, smallFiles[:1])
+				sameFiles(t, r.attachmentsOf(r.sentOnce(id)), smallFiles[:1])
 			}
 			r.noDrafts()
 			effect()

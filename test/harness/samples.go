@@ -33,7 +33,11 @@ type Sample struct {
 	Text    string   `json:"text"`
 	HTML    string   `json:"html,omitempty"`
 	Files   []File   `json:"files"`
+	Signed  bool     `json:"-"` // the text alone, as multipart/signed, with a Message-ID
 }
+
+// signature is the signature of a Signed sample.
+const signature = "a signature"
 
 type File struct {
 	Name      string `json:"name"`
@@ -139,12 +143,20 @@ func (s Sample) Compose(name nameForm) string {
 	if s.HTML != "" {
 		body, contentType = s.HTML, "text/html"
 	}
+	if s.Signed {
+		fmt.Fprintf(&b, "Message-ID: <%s@client.test>\r\n", SHA256Hex([]byte(s.Subject))[:20])
+	}
 	text := "Content-Type: " + contentType + "; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n" + Wrapped([]byte(crlf(body)))
-	if len(s.Files) == 0 {
+	const mark = "=_part"
+	switch {
+	case s.Signed:
+		fmt.Fprintf(&b, "Content-Type: multipart/signed; protocol=\"application/pgp-signature\"; boundary=%q\r\n\r\n--%[1]s\r\n%s", mark, text)
+		fmt.Fprintf(&b, "--%s\r\nContent-Type: application/pgp-signature\r\n\r\n%s\r\n--%[1]s--\r\n", mark, signature)
+		return b.String()
+	case len(s.Files) == 0:
 		b.WriteString(text)
 		return b.String()
 	}
-	const mark = "=_part"
 	kind := "mixed"
 	if s.HTML != "" {
 		kind = "related"

@@ -102,6 +102,12 @@ func (s *Sim) Messages(t *testing.T, mailbox string) []simulator.Message {
 	return View[[]simulator.Message](t, s, "messages?mailbox="+url.QueryEscape(mailbox))
 }
 
+// Drafts returns the drafts that clients have made.
+func (s *Sim) Drafts(t *testing.T) []simulator.Message {
+	t.Helper()
+	return slices.DeleteFunc(s.Messages(t, ""), func(m simulator.Message) bool { return m.Planted || m.Folder != simulator.Drafts })
+}
+
 // Sent waits for a message in Sent Items of a mailbox, and returns it.
 func (s *Sim) Sent(t *testing.T, mailbox, subject string) simulator.Message {
 	t.Helper()

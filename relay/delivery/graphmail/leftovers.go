@@ -146,7 +146,8 @@ func (m *mailbox) unsent(ctx context.Context, p progress) (ids []string, err err
 	}
 	found, _, err := m.findByQueueID(ctx)
 	items := found.Items
-	if m.message.State.Left() && known != "" && !slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known }) {
+	sent := func(i graph.Item) bool { return i.ID == known || !i.IsDraft }
+	if m.message.State.Left() && known != "" && !slices.ContainsFunc(items, sent) {
 		return nil, err
 	}
 	for _, item := range items {
