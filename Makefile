@@ -10,7 +10,7 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/li
 TESTS = ./relay/delivery ./test/durability ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test test-bare lint demo bench crash clean
+.PHONY: build test test-bare lint demo bench crash worlds clean
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
@@ -54,6 +54,12 @@ bench:
 # Kills the relay 500 times while mail flows, and compares what arrived.
 crash:
 	go test -count=1 -timeout 2h -v -run '^TestCrashMatrix$$' ./test/durability -kills 500
+
+# Sends 500 messages through worlds that change at random, for each of six seeds, and runs the
+# tests of lost answers and crashes in all worlds.
+worlds:
+	go test -count=1 -timeout 2h -v -run '^TestWorlds$$' ./test/durability -world-messages 500 -world-kills 25 -world-seeds 6
+	go test -count=1 -timeout 1h -run '^(TestAssumption|TestLostAnswer|TestCrash)' ./relay/delivery -worlds
 
 clean:
 	rm -rf graphrelay graphrelay.exe dist

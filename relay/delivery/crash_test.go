@@ -61,7 +61,7 @@ func (d *dying) dead(id string) bool {
 }
 
 // survive runs until each message died or was sent, then starts anew.
-func (r *rig) survive(d *dying, names map[string]string, want []attached) {
+func (r *rig) survive(d *dying, names map[string]string, want []attached, w otherWorld) {
 	r.t.Helper()
 	d.Queue = r.store
 	stop := r.start(d)
@@ -85,83 +85,91 @@ func (r *rig) survive(d *dying, names map[string]string, want []attached) {
 			r.t = t
 			sent := r.sentOnce(id)
 			if r.get(id).Lane.Connection != copyless {
-				sameFiles(t, r.message(sent).Attachments, want)
-			} else if n := len(r.sim.Messages(sent.Mailbox)); n > 0 {
-				t.Errorf("%d items are left in the mailbox", n)
+				sameFiles(t, r.attachmentsOf(sent), want)
+			} else if n := r.copiesIn(sent.Mailbox); n > 0 && !w.copies {
+				t.Errorf("%d copies are left in the mailbox", n)
 			}
 		})
 	}
 	r.t = outer
-	r.noDrafts()
+	w.drafts(r)
 }
 
 // The process dies at every step, just after it was recorded or just before: the
 // message is sent once and whole.
 func TestCrashAtEveryStep(t *testing.T) {
-	r := newRig(t, simulator.Options{Limits: smallLimits()})
-	d := &dying{left: map[string]int{}, loses: map[string]bool{}}
-	names := map[string]string{}
-	for n := 1; n <= 8; n++ { // draft, file, session, file, file, send wanted, finish; and one that lives
-		for _, loses := range []bool{false, true} {
-			id := r.submit(compose(header("crash"), "text", smallFiles...), r.to(fmt.Sprintf("n%d-%v@contoso.test", n, loses), "bob@example.org"))
-			d.left[id], d.loses[id] = n, loses
-			names[id] = fmt.Sprintf("step %d, lost %v", n, loses)
+	inWorlds(t, func(t *testing.T, w otherWorld) {
+		r := newRig(t, simulator.Options{World: w.World, Limits: smallLimits()})
+		d := &dying{left: map[string]int{}, loses: map[string]bool{}}
+		names := map[string]string{}
+		for n := 1; n <= 8; n++ { // draft, file, session, file, file, send wanted, finish; and one that lives
+			for _, loses := range []bool{false, true} {
+				id := r.submit(compose(header("crash"), "text", smallFiles...), r.to(fmt.Sprintf("n%d-%v@contoso.test", n, loses), "bob@example.org"))
+				d.left[id], d.loses[id] = n, loses
+				names[id] = fmt.Sprintf("step %d, lost %v", n, loses)
+			}
 		}
-	}
-	r.survive(d, names, smallFiles)
+		r.survive(d, names, smallFiles, w)
+	})
 }
 
 // The same with a sent copy that is to be removed.
 func TestCrashBeforeCopyIsRemoved(t *testing.T) {
-	big := []attached{{"big.bin", "application/zip", "", false, random(3_800_000)}}
-	raw := compose(header("copy"), "text", big...)
-	r := newRig(t, simulator.Options{})
-	r.out.Connections = map[string]graphmail.Connection{copyless: {DropCopies: true}}
-	r.connect(copyless, secret)
-	r.cfg.Concurrency = 2
-	d := &dying{left: map[string]int{}, loses: map[string]bool{}}
-	names := map[string]string{}
-	for n := 4; n <= 7; n++ { // draft, session, range, file, send wanted, send accepted, finish
-		e := r.to(fmt.Sprintf("n%d@contoso.test", n), "bob@example.org")
-		e.Lane.Connection = copyless
-		id := r.submit(raw, e)
-		d.left[id], d.loses[id] = n, n == 7 // an end that is recorded needs no other attempt
-		names[id] = fmt.Sprintf("step %d", n)
-	}
-	r.survive(d, names, big)
+	inWorlds(t, func(t *testing.T, w otherWorld) {
+		big := []attached{{"big.bin", "application/zip", "", false, random(3_800_000)}}
+		raw := compose(header("copy"), "text", big...)
+		r := newRig(t, simulator.Options{World: w.World})
+		r.out.Connections = map[string]graphmail.Connection{copyless: {DropCopies: true}}
+		r.connect(copyless, secret)
+		r.cfg.Concurrency = 2
+		d := &dying{left: map[string]int{}, loses: map[string]bool{}}
+		names := map[string]string{}
+		for n := 4; n <= 7; n++ { // draft, session, range, file, send wanted, send accepted, finish
+			e := r.to(fmt.Sprintf("n%d@contoso.test", n), "bob@example.org")
+			e.Lane.Connection = copyless
+			id := r.submit(raw, e)
+			d.left[id], d.loses[id] = n, n == 7 // an end that is recorded needs no other attempt
+			names[id] = fmt.Sprintf("step %d", n)
+		}
+		r.survive(d, names, big, w)
+	})
 }
 
 // The same between the ranges of an upload.
 func TestCrashBetweenRanges(t *testing.T) {
-	big := []attached{{"big.bin", "application/zip", "", false, random(3_800_000)}}
-	r := newRig(t, simulator.Options{})
-	r.cfg.Concurrency = 2
-	d := &dying{left: map[string]int{}, loses: map[string]bool{}}
-	names := map[string]string{}
-	raw := compose(header("crash"), "text", big...)
-	for n := 2; n <= 4; n++ { // session, range, file; each is recorded, see TestLostAnswerAndRestart for the others
-		id := r.submit(raw, r.to(fmt.Sprintf("n%d@contoso.test", n), "bob@example.org"))
-		d.left[id] = n
-		names[id] = fmt.Sprintf("step %d", n)
-	}
-	r.survive(d, names, big)
+	inWorlds(t, func(t *testing.T, w otherWorld) {
+		big := []attached{{"big.bin", "application/zip", "", false, random(3_800_000)}}
+		r := newRig(t, simulator.Options{World: w.World})
+		r.cfg.Concurrency = 2
+		d := &dying{left: map[string]int{}, loses: map[string]bool{}}
+		names := map[string]string{}
+		raw := compose(header("crash"), "text", big...)
+		for n := 2; n <= 4; n++ { // session, range, file; each is recorded, see TestLostAnswerAndRestart for the others
+			id := r.submit(raw, r.to(fmt.Sprintf("n%d@contoso.test", n), "bob@example.org"))
+			d.left[id] = n
+			names[id] = fmt.Sprintf("step %d", n)
+		}
+		r.survive(d, names, big, w)
+	})
 }
 
 // An answer is lost, and then the process dies at any later step.
 func TestLostAnswerAndCrash(t *testing.T) {
-	r := newRig(t, simulator.Options{Limits: smallLimits()})
-	d := &dying{left: map[string]int{}, loses: map[string]bool{}}
-	names := map[string]string{}
-	for _, op := range []simulator.Operation{simulator.OpCreate, simulator.OpAttachment, simulator.OpCreateSession, simulator.OpUpload, simulator.OpSend} {
-		for n := 1; n <= 8; n++ {
-			mailbox := fmt.Sprintf("%s-%d@contoso.test", strings.ReplaceAll(string(op), "_", "-"), n)
-			r.fault(simulator.Fault{Operation: op, Mailbox: mailbox, Nth: 1, Reset: true, After: true})
-			id := r.submit(compose(header("crash"), "text", smallFiles...), r.to(mailbox, "bob@example.org"))
-			d.left[id], d.loses[id] = n, n%2 == 0
-			names[id] = fmt.Sprintf("%s, step %d", op, n)
+	inWorlds(t, func(t *testing.T, w otherWorld) {
+		r := newRig(t, simulator.Options{World: w.World, Limits: smallLimits()})
+		d := &dying{left: map[string]int{}, loses: map[string]bool{}}
+		names := map[string]string{}
+		for _, op := range []simulator.Operation{simulator.OpCreate, simulator.OpAttachment, simulator.OpCreateSession, simulator.OpUpload, simulator.OpSend} {
+			for n := 1; n <= 8; n++ {
+				mailbox := fmt.Sprintf("%s-%d@contoso.test", strings.ReplaceAll(string(op), "_", "-"), n)
+				r.fault(simulator.Fault{Operation: op, Mailbox: mailbox, Nth: 1, Reset: true, After: true})
+				id := r.submit(compose(header("crash"), "text", smallFiles...), r.to(mailbox, "bob@example.org"))
+				d.left[id], d.loses[id] = n, n%2 == 0
+				names[id] = fmt.Sprintf("%s, step %d", op, n)
+			}
 		}
-	}
-	r.survive(d, names, smallFiles)
+		r.survive(d, names, smallFiles, w)
+	})
 }
 
 // requests are those that Graph gets for a message with a file that goes by upload session.

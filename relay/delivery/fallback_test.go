@@ -145,7 +145,7 @@ func TestCrashDuringFallback(t *testing.T) {
 			names[id] = fmt.Sprintf("step %d, lost %v", n, loses)
 		}
 	}
-	r.survive(d, names, files)
+	r.survive(d, names, files, otherWorld{})
 	for _, m := range r.sim.Sent() {
 		if m.From == nil || m.From.Address != m.Mailbox {
 			t.Errorf("%s was sent from %v", m.Mailbox, m.From)

@@ -50,7 +50,7 @@ func TestEveryFaultAtEveryCall(t *testing.T) {
 	for _, try := range list {
 		t.Run(try.name, func(t *testing.T) {
 			r.t = t
-			r.ends(try)
+			r.ends(try, otherWorld{})
 			if try.fault != 0 && r.acted(try.fault) == 0 {
 				t.Errorf("the fault did not act\n%s", r.history(try.id))
 			}
@@ -73,7 +73,7 @@ func TestFaultsBetweenRanges(t *testing.T) {
 	list := r.trials(calls, map[string]simulator.Fault{"no effect": {Reset: true}, "session lost": {Status: 404, Code: "uploadSessionNotFound"}})
 	defer r.start(nil)()
 	for _, try := range list {
-		r.ends(try)
+		r.ends(try, otherWorld{})
 	}
 	r.whole(list)
 	r.noDrafts()

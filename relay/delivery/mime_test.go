@@ -17,17 +17,19 @@ func signed(subject string) string {
 }
 
 func TestCrashOnTheWayOfMIME(t *testing.T) {
-	r := newRig(t, simulator.Options{})
-	d := &dying{left: map[string]int{}, loses: map[string]bool{}}
-	names := map[string]string{}
-	for n := 1; n <= 4; n++ { // draft, send wanted, finish; and one that lives
-		for _, loses := range []bool{false, true} {
-			id := r.submit(signed("crash"), r.to(fmt.Sprintf("n%d-%v@contoso.test", n, loses), "bob@example.org"))
-			d.left[id], d.loses[id] = n, loses
-			names[id] = fmt.Sprintf("step %d, lost %v", n, loses)
+	inWorlds(t, func(t *testing.T, w otherWorld) {
+		r := newRig(t, simulator.Options{World: w.World})
+		d := &dying{left: map[string]int{}, loses: map[string]bool{}}
+		names := map[string]string{}
+		for n := 1; n <= 4; n++ { // draft, send wanted, finish; and one that lives
+			for _, loses := range []bool{false, true} {
+				id := r.submit(signed("crash"), r.to(fmt.Sprintf("n%d-%v@contoso.test", n, loses), "bob@example.org"))
+				d.left[id], d.loses[id] = n, loses
+				names[id] = fmt.Sprintf("step %d, lost %v", n, loses)
+			}
 		}
-	}
-	r.survive(d, names, []attached{{"", "application/pgp-signature", "", false, []byte("SIG")}})
+		r.survive(d, names, []attached{{"", "application/pgp-signature", "", false, []byte("SIG")}}, w)
+	})
 }
 
 // A client may send one message, under one Message-ID, to each recipient alone. None of these

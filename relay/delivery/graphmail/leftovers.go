@@ -146,8 +146,7 @@ func (m *mailbox) unsent(ctx context.Context, p progress) (ids []string, err err
 	}
 	found, _, err := m.findByQueueID(ctx)
 	items := found.Items
-	sent := func(i graph.Item) bool { return i.ID == known || !i.IsDraft }
-	if m.message.State.Left() && known != "" && !slices.ContainsFunc(items, sent) {
+	if m.message.State.Left() && known != "" && !m.showsSent(ctx, items, known) {
 		return nil, err
 	}
 	for _, item := range items {
@@ -156,4 +155,14 @@ func (m *mailbox) unsent(ctx context.Context, p progress) (ids []string, err err
 		}
 	}
 	return ids, err
+}
+
+// showsSent reports whether the item that was sent is one of these, or is found by the id that
+// its draft had. It may have lost the queue ID when it was sent.
+func (m *mailbox) showsSent(ctx context.Context, items []graph.Item, known string) bool {
+	if slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == known || !i.IsDraft }) {
+		return true
+	}
+	item, _, err := m.Item(ctx, known)
+	return err == nil && !item.IsDraft
 }
