@@ -81,6 +81,13 @@ func (r *request) withContent(v any, files ...Attachment) error {
 	return nil
 }
 
+// MayFit reports whether PostAttachment may be able to add the file: its request is within 4
+// MiB, although the file may have the 3 MB from which an upload session is required.
+func (a Attachment) MayFit() bool {
+	var r request
+	return r.withContent(fileAttachmentOf(a), a) == nil && r.length < MayFitBytes
+}
+
 // PostAttachment adds a file to a draft in one request (message-post-attachments).
 func (m Mailbox) PostAttachment(ctx context.Context, draft string, a Attachment) (Reply, error) {
 	r := &request{op: "attach", method: http.MethodPost,

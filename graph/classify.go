@@ -25,6 +25,8 @@ const (
 	ReasonRecipients Reason = "invalid_recipients"
 	// ReasonTooLarge: the message or an attachment exceeds a limit.
 	ReasonTooLarge Reason = "too_large"
+	// ReasonLargeFile: a file needs an upload session, and none can be created.
+	ReasonLargeFile Reason = "large_file"
 	// ReasonItemNotFound: the draft, message or attachment is not in the mailbox.
 	ReasonItemNotFound Reason = "item_not_found"
 	// ReasonSession: the upload session has ended; a new one can be created.
@@ -60,6 +62,12 @@ type classification struct {
 	reason Reason
 }
 
+// Codes that are asked for in more than one place.
+const (
+	codeItemNotFound = "ErrorItemNotFound"
+	codeCannotDelete = "ErrorCannotDeleteObject"
+)
+
 // byCode classifies errors by their error.code. To add a code, add a line here, with its
 // source, and one to the table in TestClassification. The source is a page of Microsoft's
 // Graph documentation, or "reported" where only users have described the code.
@@ -78,7 +86,8 @@ var byCode = map[string]classification{
 	"ErrorMessageBlocked":                               {ClassMessage, ReasonInvalid},    // likewise
 
 	// The item is missing. Another draft can be created.
-	"ErrorItemNotFound": {ClassTemporary, ReasonItemNotFound}, // reported
+	codeItemNotFound: {ClassTemporary, ReasonItemNotFound}, // reported
+	codeCannotDelete: {ClassTemporary, ReasonItemNotFound}, // reported: the item was deleted before
 
 	// Faults of the mailbox.
 	"ErrorInvalidUser":                {ClassMessage, ReasonMailbox},      // reported

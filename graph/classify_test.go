@@ -32,6 +32,7 @@ func TestClassification(t *testing.T) {
 		{403, "ErrorMessageSubmissionBlocked", graph.ClassMailbox, graph.ReasonBlocked, false},
 		{403, "ErrorExceededMessageLimit", graph.ClassMailbox, graph.ReasonBlocked, false},
 		{404, "ErrorItemNotFound", graph.ClassTemporary, graph.ReasonItemNotFound, false},
+		{403, "ErrorCannotDeleteObject", graph.ClassTemporary, graph.ReasonItemNotFound, false},
 		{404, "ErrorInvalidUser", graph.ClassMessage, graph.ReasonMailbox, false},
 		{404, "MailboxNotEnabledForRESTAPI", graph.ClassMessage, graph.ReasonMailbox, false},
 		{404, "ErrorNonExistentMailbox", graph.ClassTemporary, graph.ReasonMailbox, false},

@@ -15,6 +15,7 @@ import (
 // 1,000,000 bytes or 1,048,576: the smaller is assumed.
 const (
 	MaxRequestBytes   = 4_000_000 // of any request (use-the-api)
+	MayFitBytes       = 4 << 20   // what may fit, and is tried where there is no other way
 	MaxPostAttachment = 3_000_000 // an attachment has to be smaller (message-post-attachments) or use an upload session
 	MaxRecipients     = 500       // to, cc and bcc together (resources/message)
 	MaxHeaders        = 5         // internetMessageHeaders; not documented, reported by users
@@ -253,14 +254,36 @@ func (m Mailbox) Send(ctx context.Context, id string, record func() error) (Repl
 		path: "/messages/" + url.PathEscape(id) + "/send", success: []int{http.StatusAccepted}}, nil)
 }
 
-// Delete deletes an item. It is no error if the item does not exist.
+// Delete deletes an item, which Exchange may keep in Recoverable Items (message-delete). It is
+// no error if the item does not exist or was deleted before; the status is 204 only if it was
+// deleted now.
 func (m Mailbox) Delete(ctx context.Context, id string) (Reply, error) {
 	reply, err := m.call(ctx, &request{op: "delete", method: http.MethodDelete,
 		path: "/messages/" + url.PathEscape(id), success: []int{http.StatusNoContent}}, nil)
-	if NotFound(err) {
+	if NotFound(err) || deletedBefore(err) {
 		err = nil
 	}
 	return reply, err
+}
+
+const opPermanentDelete = "permanent_delete"
+
+// PermanentDelete deletes an item so that it takes no space in Recoverable Items
+// (message-permanentdelete). It is no error if the item was deleted before. NotFound(err) may
+// mean that there is no such item or no such action: Delete tells.
+func (m Mailbox) PermanentDelete(ctx context.Context, id string) (Reply, error) {
+	reply, err := m.call(ctx, &request{op: opPermanentDelete, method: http.MethodPost,
+		path: "/messages/" + url.PathEscape(id) + "/permanentDelete", success: []int{http.StatusNoContent}}, nil)
+	if deletedBefore(err) {
+		err = nil
+	}
+	return reply, err
+}
+
+// deletedBefore reports whether an item cannot be deleted because it was deleted before: it
+// can then still be read by its id (reported).
+func deletedBefore(err error) bool {
+	return is(err, func(e *Error) bool { return e.Code == codeCannotDelete })
 }
 
 const opProbe = "probe"

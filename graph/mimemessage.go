@@ -20,6 +20,9 @@ func (m MIME) encoded() int64 { return int64(base64.StdEncoding.EncodedLen(int(m
 // Fits reports whether the message fits into one request (user-post-messages: 4 MB).
 func (m MIME) Fits() bool { return m.encoded() < MaxRequestBytes }
 
+// MayFit is Fits with the larger meaning of 4 MB.
+func (m MIME) MayFit() bool { return m.encoded() < MayFitBytes }
+
 func (m MIME) body() io.Reader { return &base64Reader{src: m.Open()} }
 
 // CreateMIMEDraft creates a draft from a MIME message (user-post-messages, MIME) and
@@ -52,6 +55,12 @@ type Mail struct {
 func (m Mail) Fits() bool {
 	r, err := m.request()
 	return err == nil && r.length < MaxRequestBytes
+}
+
+// MayFit is Fits with the larger meaning of 4 MB.
+func (m Mail) MayFit() bool {
+	r, err := m.request()
+	return err == nil && r.length < MayFitBytes
 }
 
 // SendMail sends a message in one request. It needs no permission but Mail.Send. record

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"time"
+	"strings"
 )
 
 // This file has the questions that callers ask of an error. Each of them is false for nil
@@ -105,6 +106,47 @@ func MaybeTooLarge(err error) bool {
 // (attachment-createuploadsession).
 func TooSmallForSession(err error) bool {
 	return is(err, func(e *Error) bool { return e.Code == "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize" })
+}
+
+// UploadsRefused reports whether no upload session was created, as where there are none.
+func UploadsRefused(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonLargeFile })
+}
+
+// ActionRefused reports whether Graph refuses an action for nothing that is known of its item
+// or mailbox, as where its cloud lacks the action.
+func ActionRefused(err error) bool {
+	return is(err, func(e *Error) bool {
+		switch e.Status {
+		case http.StatusBadRequest, http.StatusMethodNotAllowed:
+			return e.Reason == ReasonInvalid
+		case http.StatusForbidden:
+			return e.Reason == ReasonAccessDenied
+		case http.StatusNotFound:
+			return e.Reason == ReasonItemNotFound
+		}
+		return e.Status == http.StatusNotImplemented
+	})
+}
+
+// actions are the names in Graph's paths of what only some clouds have, by operation.
+var actions = map[string]string{opCreateSession: "createUploadSession", opPermanentDelete: "permanentDelete"}
+
+// ActionMissing reports whether a refusal of an action means that there is none of that name,
+// so that it would be refused for every item.
+func ActionMissing(err error) bool {
+	return is(err, func(e *Error) bool {
+		switch e.Status {
+		case http.StatusMethodNotAllowed, http.StatusNotImplemented:
+			return true
+		case http.StatusNotFound:
+			return e.Code != codeItemNotFound
+		case http.StatusBadRequest: // "Resource not found for the segment 'name'": only the text tells
+			name := actions[e.Op]
+			return name != "" && strings.Contains(e.Message, name)
+		}
+		return false
+	})
 }
 
 // SessionLost reports whether an upload session is over and cannot be continued.

@@ -14,7 +14,8 @@ var questions = map[string]func(error) bool{
 	"Ambiguous": graph.Ambiguous, "Temporary": graph.Temporary, "NotFound": graph.NotFound, "MessageRefused": graph.MessageRefused,
 	"Invalid": graph.Invalid, "SendAsDenied": graph.SendAsDenied, "MailboxRefused": graph.MailboxRefused, "NotStarted": graph.NotStarted,
 	"MaybeTooLarge": graph.MaybeTooLarge, "TooSmallForSession": graph.TooSmallForSession, "SessionLost": graph.SessionLost,
-	"Inconclusive": graph.Inconclusive, "TimedOut": graph.TimedOut, "AccessDenied": graph.AccessDenied, "MailboxUnknown": graph.MailboxUnknown,
+	"UploadsRefused": graph.UploadsRefused,
+	"Inconclusive":   graph.Inconclusive, "TimedOut": graph.TimedOut, "AccessDenied": graph.AccessDenied, "MailboxUnknown": graph.MailboxUnknown,
 	"Unreachable": graph.Unreachable, "CredentialRefused": graph.CredentialRefused,
 }
 
@@ -57,6 +58,8 @@ func TestQuestions(t *testing.T) {
 			[]string{"AccessDenied", "CredentialRefused", "MailboxRefused"}},
 		"not connected": {&graph.Error{Class: graph.ClassMailbox, Reason: graph.ReasonNotConnected},
 			[]string{"CredentialRefused", "Inconclusive", "MailboxRefused"}},
+		"no uploads": {&graph.Error{Status: 405, Class: graph.ClassMessage, Reason: graph.ReasonLargeFile},
+			[]string{"MessageRefused", "UploadsRefused"}},
 		"session over": {fmt.Errorf("attachment 1: %w", &graph.Error{Status: 404, Class: graph.ClassTemporary, Reason: graph.ReasonSession}),
 			[]string{"SessionLost", "Temporary"}},
 	} {

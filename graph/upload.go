@@ -11,6 +11,8 @@ import (
 	"strings"
 )
 
+const opCreateSession = "create_session"
+
 // RangeBytes is the size of an uploaded range. It is below 4 MB
 // (outlook-large-attachments), and a multiple of 320 KiB, which OneDrive requires and mail
 // is not documented to.
@@ -42,7 +44,7 @@ func (s uploadSession) next() (n int64, ok bool, err error) {
 // CreateUploadSession begins the upload of a file of 3 MB or more and returns its URL
 // (attachment-createuploadsession). The URL has a token in it and is a secret.
 func (m Mailbox) CreateUploadSession(ctx context.Context, draft string, a Attachment) (string, Reply, error) {
-	r := &request{op: "create_session", method: http.MethodPost,
+	r := &request{op: opCreateSession, method: http.MethodPost,
 		path:    "/messages/" + url.PathEscape(draft) + "/attachments/createUploadSession",
 		success: []int{http.StatusOK, http.StatusCreated, http.StatusAccepted}}
 	err := r.json(map[string]any{"AttachmentItem": attachmentItem{Type: "file", Name: a.Name, Size: a.Size,
@@ -53,13 +55,25 @@ func (m Mailbox) CreateUploadSession(ctx context.Context, draft string, a Attach
 	var s uploadSession
 	reply, err := m.call(ctx, r, &s)
 	if err != nil {
-		return "", reply, err
+		return "", reply, uploadError(err)
 	}
 	if err := m.client.checkUploadURL(s.UploadURL); err != nil {
 		return "", reply, &Error{Op: r.op, Status: reply.Status, RequestID: reply.RequestID,
 			Class: ClassTemporary, Reason: ReasonUnavailable, err: err}
 	}
 	return s.UploadURL, reply, nil
+}
+
+// uploadError adapts an error of createUploadSession. If Graph refuses the request itself, for
+// nothing that is known of the file, the draft or the mailbox, it may have no upload sessions
+// here: some clouds lack the action, and an owner gets 403 in another one's mailbox
+// (known-issues). That concerns messages with large files only.
+func uploadError(err error) error {
+	var e *Error
+	if errors.As(err, &e) && ActionRefused(e) && !TooSmallForSession(e) && e.Code != codeItemNotFound {
+		e.Class, e.Reason, e.Unexplained = ClassMessage, ReasonLargeFile, true
+	}
+	return err
 }
 
 // checkUploadURL returns an error unless the URL is absolute and uses TLS, or the scheme
