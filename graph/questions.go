@@ -3,8 +3,8 @@ package graph
 import (
 	"errors"
 	"net/http"
-	"time"
 	"strings"
+	"time"
 )
 
 // This file has the questions that callers ask of an error. Each of them is false for nil

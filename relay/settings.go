@@ -104,8 +104,10 @@ func outletConfig(cfg *config.Config) graphmail.Config {
 		o.Signatures[s.Name] = s.Template
 	}
 	for _, c := range cfg.Connections {
+		missing := c.Missing()
 		o.Connections[c.Name] = graphmail.Connection{
 			SendOnly: !c.MailReadWrite, DropCopies: !c.SentItems, Delegated: c.SignIn == config.SignInDelegated, ClientID: c.ClientID,
+			NoUploads: missing.Uploads, NoPermanentDelete: missing.PermanentDelete, NoHeaders: missing.Headers,
 		}
 	}
 	return o

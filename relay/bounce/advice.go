@@ -36,6 +36,8 @@ var adviceOf = map[reason.Reason]Advice{
 		"Send it again in a simpler form or from another program. If that fails too, ask your administrator."},
 	reason.TooLarge: {"3.4", "The message is too large to be sent through the relay.",
 		"Send it with fewer or smaller attachments, or send a link to the large files instead."},
+	reason.LargeFile: {"3.4", "An attachment of the message has 3 MB or more, and Microsoft 365 does not take so large a file from this mailbox.",
+		"Send smaller attachments, or send a link to the file instead."},
 	reason.SendDenied: {"7.1", "The mailbox that sends your mail is not allowed to send from this From address.",
 		"Send from an address of your own, or ask your administrator for permission to send from this one."},
 	reason.AccessDenied: {"7.1", "The relay is not allowed to use the mailbox that sends your mail.", tellAdministrator},

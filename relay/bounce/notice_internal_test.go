@@ -201,7 +201,7 @@ func checkStatus(t testing.TB, n *notice, status []byte) {
 
 // Every reason has its own advice.
 func TestAdvice(t *testing.T) {
-	for _, r := range []reason.Reason{reason.InvalidMessage, reason.InvalidRecipients, reason.TooLarge, reason.ItemNotFound, reason.UploadSession,
+	for _, r := range []reason.Reason{reason.InvalidMessage, reason.InvalidRecipients, reason.TooLarge, reason.LargeFile, reason.ItemNotFound, reason.UploadSession,
 		reason.MailboxUnknown, reason.MailboxFull, reason.SendDenied, reason.AccessDenied, reason.SendingBlocked, reason.SignIn,
 		reason.Throttled, reason.Unavailable, reason.Network, reason.Canceled, reason.Storage} {
 		if a := AdviceFor(r); a == AdviceFor("") || a.Why == "" || a.Do == "" {

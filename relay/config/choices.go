@@ -116,22 +116,6 @@ func (f *LogFormat) UnmarshalText(text []byte) error {
 	return oneOf(f, text, FormatAuto, FormatText, FormatJSON)
 }
 
-// Cloud is one of Microsoft's clouds. Each has its own tenants, applications and tokens.
-type Cloud string
-
-// The clouds. GCC of the US Government is part of the global one.
-const (
-	CloudGlobal   Cloud = "global"
-	CloudUSGov    Cloud = "usgov"    // GCC High (L4)
-	CloudUSGovDoD Cloud = "usgovdod" // the Department of Defense (L5)
-	CloudChina    Cloud = "china"    // operated by 21Vianet
-)
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (c *Cloud) UnmarshalText(text []byte) error {
-	return oneOf(c, text, CloudGlobal, CloudUSGov, CloudUSGovDoD, CloudChina)
-}
-
 // Directory is whether the relay looks up in the tenant's directory which mailbox an address
 // belongs to.
 type Directory string

@@ -48,6 +48,7 @@ type Connection struct {
 	MailReadWrite           bool                `yaml:"mail_readwrite"` // the application may write to mailboxes, not only send
 	SentItems               bool                `yaml:"sent_items"`     // keep copies in Sent Items
 	WatchReports            bool                `yaml:"watch_reports"`  // look for non-delivery reports in the Inboxes of its mailboxes
+	Uploads                 Uploads             `yaml:"uploads"`        // see Missing
 }
 
 // Endpoints are base URLs, without a slash at the end.
@@ -56,24 +57,9 @@ type Endpoints struct {
 	Graph string `yaml:"graph"`
 }
 
-// endpoints returns the endpoints of https://learn.microsoft.com/graph/deployments
-// (Microsoft Graph national cloud deployments). That page has login.chinacloudapi.cn for
-// China; MSAL uses login.partner.microsoftonline.cn instead.
-func (c Cloud) endpoints() Endpoints {
-	switch c {
-	case CloudUSGov:
-		return Endpoints{Login: "https://login.microsoftonline.us", Graph: "https://graph.microsoft.us"}
-	case CloudUSGovDoD:
-		return Endpoints{Login: "https://login.microsoftonline.us", Graph: "https://dod-graph.microsoft.us"}
-	case CloudChina:
-		return Endpoints{Login: "https://login.partner.microsoftonline.cn", Graph: "https://microsoftgraph.chinacloudapi.cn"}
-	}
-	return Endpoints{Login: "https://login.microsoftonline.com", Graph: "https://graph.microsoft.com"}
-}
-
 func (c *Connection) setDefaults() {
 	c.SignIn, c.Directory, c.MailReadWrite, c.SentItems = SignInSecret, DirectoryAuto, true, true
-	c.Cloud, c.Endpoints = CloudGlobal, CloudGlobal.endpoints()
+	c.Cloud, c.Endpoints, c.Uploads = CloudGlobal, CloudGlobal.about().endpoints, UploadsAuto
 }
 
 // ConnectionOf returns the connection with the first of names that is not empty or, without
@@ -120,6 +106,9 @@ func (v validator) connections() {
 			v.domains(key+".domains", c.Domains, owners)
 		}
 		v.cloud(key, c)
+		if !c.SentItems && c.MailReadWrite && c.Missing().PermanentDelete {
+			v.warn(key+".sent_items", "is false, but in this cloud copies that are deleted stay in Recoverable Items for a time, which take 30 GB and then stop the mailbox from sending; keep copies if the mailbox sends much, or watch how full it is")
+		}
 		v.proxy(key, c)
 		if v.has(key+".ca_file") && c.CAFile == "" {
 			v.fault(key+".ca_file", "is empty; name a PEM file with the certificates to trust, or remove the key")
@@ -202,7 +191,7 @@ func (v validator) domains(key string, domains []string, owners map[string]strin
 func (v validator) cloud(key string, c *Connection) {
 	switch {
 	case !v.has(key + ".endpoints"):
-		c.Endpoints = c.Cloud.endpoints()
+		c.Endpoints = c.Cloud.about().endpoints
 		return
 	case v.has(key + ".cloud"):
 		v.fault(key+".cloud", "is given together with endpoints; keep one of the two")

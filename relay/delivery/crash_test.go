@@ -268,7 +268,7 @@ func TestHoldWhileDelivering(t *testing.T) {
 			if n < 7 && sent != 0 || n == 7 && sent != 1 { // step 7 comes after the send
 				t.Fatalf("sent %d times while held", sent)
 			}
-			if n := r.sim.Stats().Calls[simulator.OpDelete]; n != 0 {
+			if n := r.deletes(); n != 0 {
 				t.Errorf("%d deletes by a worker that lost its claim", n)
 			}
 			r.cfg.GiveUpAfter = guard

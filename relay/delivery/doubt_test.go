@@ -133,7 +133,7 @@ func TestSecondSendIsRefused(t *testing.T) {
 	if n := r.sim.Stats().Calls[simulator.OpSend]; n < 2 {
 		t.Errorf("%d sends were requested: nothing was tested", n)
 	}
-	if n := r.sim.Stats().Calls[simulator.OpDelete]; n != 0 {
+	if n := r.deletes(); n != 0 {
 		t.Errorf("%d deletes", n)
 	}
 }
@@ -218,7 +218,7 @@ func TestDoubtWithoutEnd(t *testing.T) {
 			id := r.submit(compose(header("doubt"), "text"), r.to(anna, "bob@example.org"))
 			defer r.start(nil)()
 			rec := r.await(id, queue.Held)
-			if rec.Reason != "send_unknown" || graphmail.StepsOf(rec.Progress).DraftID == "" || r.sim.Stats().Calls[simulator.OpDelete] != 0 {
+			if rec.Reason != "send_unknown" || graphmail.StepsOf(rec.Progress).DraftID == "" || r.deletes() != 0 {
 				t.Errorf("reason %s, progress %+v", rec.Reason, graphmail.StepsOf(rec.Progress))
 			}
 		})

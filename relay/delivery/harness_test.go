@@ -318,6 +318,20 @@ func (r *rig) fault(f simulator.Fault) int {
 	return id
 }
 
+// keepItems makes every removal of an item fail.
+func (r *rig) keepItems() {
+	r.t.Helper()
+	for _, op := range []simulator.Operation{simulator.OpDelete, simulator.OpPermanentDelete} {
+		r.fault(simulator.Fault{Operation: op, Status: 500})
+	}
+}
+
+// deletes returns how often the relay has asked for the removal of an item.
+func (r *rig) deletes() int {
+	calls := r.sim.Stats().Calls
+	return calls[simulator.OpDelete] + calls[simulator.OpPermanentDelete]
+}
+
 func (r *rig) acted(fault int) int {
 	for _, f := range r.sim.Faults() {
 		if f.ID == fault {

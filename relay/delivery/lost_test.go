@@ -35,7 +35,7 @@ type graphCall struct {
 func (c graphCall) kind() graphCall { return graphCall{raw: c.raw, refused: c.refused, via: c.via} }
 
 // The connections of a call.
-const copyless, sendOnly = "copyless", "sendonly"
+const copyless, softly, sendOnly = "copyless", "softly", "sendonly"
 
 // graphCalls are all calls except that for a token, which belongs to no message.
 var graphCalls = sync.OnceValue(func() []graphCall {
@@ -66,11 +66,13 @@ var graphCalls = sync.OnceValue(func() []graphCall {
 		{name: "look after a send", op: simulator.OpGet, raw: files, before: lost(simulator.OpSend)},
 		{name: "look after a send of MIME", op: simulator.OpGet, raw: mime, before: lost(simulator.OpSend)},
 		{name: "look at the copy", op: simulator.OpGet, raw: mime, via: copyless},
-		{name: "removal of the copy", op: simulator.OpDelete, raw: mime, via: copyless},
-		{name: "removal of another draft", op: simulator.OpDelete, raw: files, twice: true},
+		{name: "removal of the copy", op: simulator.OpPermanentDelete, raw: mime, via: copyless},
+		{name: "soft removal of the copy", op: simulator.OpDelete, raw: mime, via: softly},
+		{name: "removal of another draft", op: simulator.OpPermanentDelete, raw: files, twice: true},
 		{name: "look at a refused draft", op: simulator.OpGet, raw: files, refused: true},
-		{name: "removal of a refused draft", op: simulator.OpDelete, raw: files, refused: true},
-		{name: "removal of a refused draft from MIME", op: simulator.OpDelete, raw: mime, refused: true},
+		{name: "removal of a refused draft", op: simulator.OpPermanentDelete, raw: files, refused: true},
+		{name: "soft removal of a refused draft", op: simulator.OpDelete, raw: files, refused: true, via: softly},
+		{name: "removal of a refused draft from MIME", op: simulator.OpPermanentDelete, raw: mime, refused: true},
 		{name: "sendMail", op: simulator.OpSendMail, raw: small, via: sendOnly, unknown: true},
 		{name: "sendMail of MIME", op: simulator.OpSendMail, raw: mime, via: sendOnly, unknown: true},
 		{name: "sendMail without a copy", op: simulator.OpSendMail, raw: small, via: copyless, unknown: true},
@@ -100,10 +102,10 @@ type trial struct {
 func (r *rig) trials(calls []graphCall, faults map[string]simulator.Fault) (list []*trial) {
 	r.t.Helper()
 	r.timeout = 15 * time.Second // as short as a busy machine allows: some requests last as long
-	for _, c := range []string{"main", copyless, sendOnly} {
+	for _, c := range []string{"main", copyless, softly, sendOnly} {
 		r.connect(c, secret)
 	}
-	r.out.Connections = map[string]graphmail.Connection{copyless: {DropCopies: true}, sendOnly: {SendOnly: true}}
+	r.out.Connections = map[string]graphmail.Connection{copyless: {DropCopies: true}, softly: {DropCopies: true, NoPermanentDelete: true}, sendOnly: {SendOnly: true}}
 	r.cfg.Concurrency = 64 // so they wait for it together
 	refuse := func(c graphCall, mailbox string) {
 		if c.refused {
@@ -192,7 +194,7 @@ func (r *rig) ends(t *trial, w otherWorld) {
 		r.t.Errorf("sent %d times\n%s", n, r.history(t.id))
 	}
 	copies := sends
-	if t.call.via == copyless {
+	if t.call.via == copyless || t.call.via == softly {
 		copies = 0
 	}
 	if t.call.refused || t.call.via == copyless && w.copies {

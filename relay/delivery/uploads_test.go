@@ -11,7 +11,9 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/graph/simulator"
+	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // ranges3 is a file of three ranges.
@@ -93,5 +95,178 @@ func TestUploadSkipsBytes(t *testing.T) {
 				t.Error("no bytes were skipped")
 			}
 		})
+	}
+}
+
+// sized is a message with one file of this size.
+func sized(subject string, size int) string {
+	return compose(header(subject), "text", attached{"f.bin", "application/zip", "", false, random(size)})
+}
+
+// text8bit is a message whose file is text that needs no encoding.
+func text8bit(subject string, size int) string {
+	head, _, _ := strings.Cut(sized(subject, 1), "\r\n--BB\r\nContent-Type: application/zip")
+	return head + "\r\n--BB\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=f.csv\r\n\r\n" +
+		strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", size/64) + "--BB--\r\n"
+}
+
+// Without upload sessions, a large file goes by whatever request takes it, and otherwise its
+// sender is told. Nothing is asked of Graph in vain.
+func TestUploadsOff(t *testing.T) {
+	binary := simulator.BinaryLimits() // of requests; the file itself has decimal 3 MB
+	decimal := simulator.DecimalLimits()
+	for name, tt := range map[string]struct {
+		limits simulator.Limits
+		post   int // status of the request for an attachment, 0 is the simulator's
+		raw    string
+		path   string // empty: it fails
+		posts  int
+	}{
+		"below 3 MB":              {decimal, 0, sized("below", 2_900_000), simulator.PathDraft, 1},
+		"above, if the line is":   {binary, 0, sized("above", 3_100_000), simulator.PathDraft, 1},
+		"in one request":          {binary, 413, sized("one", 3_100_000), simulator.PathSendMail, 1},
+		"as MIME":                 {binary, 413, text8bit("mime", 3_100_000), simulator.PathMIME, 1},
+		"refused by all requests": {decimal, 0, sized("refused", 3_100_000), "", 1},
+		"too large":               {binary, 0, sized("large", 3_300_000), "", 0},
+		"many small ones": {decimal, 0, compose(header("many"), "text", attached{"1", "a/b", "", false, random(2_000_000)},
+			attached{"2", "a/b", "", false, random(2_000_000)}), simulator.PathDraft, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Options{Limits: tt.limits})
+			r.out.Connections = map[string]graphmail.Connection{"main": {NoUploads: true}}
+			if tt.post != 0 {
+				r.fault(simulator.Fault{Operation: simulator.OpAttachment, Status: tt.post, Code: "ErrorMessageSizeExceeded"})
+			}
+			id := r.submit(tt.raw, r.to(anna, "bob@example.org"))
+			defer r.start(nil)()
+			if tt.path == "" {
+				rec := r.await(id, queue.Failed)
+				if rec.Reason != reason.LargeFile && name == "too large" || len(r.deliveries(id)) != 0 {
+					t.Errorf("failed for %s: %s", rec.Reason, rec.Detail)
+				}
+				if _, text, status := r.notifiedOnce(id, anna); !strings.Contains(status, "5.3.4") || !strings.Contains(text, "link") {
+					t.Errorf("the bounce says %s%s", text, status)
+				}
+			} else if d := r.sentOnce(id); d.Path != tt.path {
+				t.Errorf("it went by %s\n%s", d.Path, r.history(id))
+			}
+			calls := r.sim.Stats().Calls
+			if calls[simulator.OpCreateSession] != 0 || calls[simulator.OpAttachment] != tt.posts {
+				t.Errorf("%d sessions, %d attachments asked for, want %d\n%s", calls[simulator.OpCreateSession], calls[simulator.OpAttachment], tt.posts, r.history(id))
+			}
+			r.noDrafts()
+		})
+	}
+}
+
+// refusedSessions are the ways in which Graph may say that it creates no upload session.
+var refusedSessions = map[string]simulator.Fault{
+	"400":                     {Status: 400, Code: "BadRequest", Message: "Resource not found for the segment 'createUploadSession'."},
+	"400 without explanation": {Status: 400, Code: "ErrorInvalidRequest"},
+	"400 with a known code":   {Status: 400, Code: "RequestBodyRead"},
+	"403":                     {Status: 403, Code: "ErrorAccessDenied"},
+	"404":                     {Status: 404, Code: "UnknownError"},
+	"405":                     {Status: 405, Code: "Request_BadRequest"},
+	"501":                     {Status: 501, Code: "NotImplemented"},
+}
+
+// A refused upload session is the matter of its message: others of the lane go on, and the
+// message is retried before it fails.
+func TestUploadSessionRefused(t *testing.T) {
+	for name, f := range refusedSessions {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Options{})
+			r.out.RetryUnexplained = time.Hour
+			f.Operation = simulator.OpCreateSession
+			f.Mailbox = anna
+			fault := r.fault(f)
+			large := r.submit(sized("large", 3_300_000), r.to(anna, "bob@example.org"))
+			stop := r.start(nil)
+			defer stop()
+			if rec := r.await(large, queue.Deferred); rec.Reason != reason.LargeFile || !strings.Contains(rec.Detail, "uploads: off") {
+				t.Errorf("deferred for %s: %s", rec.Reason, rec.Detail)
+			}
+			r.sentOnce(r.submit(compose(header("small"), "text"), r.to(anna, "bob@example.org")))
+			if d := r.sentOnce(r.submit(sized("posted", 2_000_000), r.to(anna, "bob@example.org"))); d.Path != simulator.PathDraft {
+				t.Errorf("it went by %s", d.Path)
+			}
+			stop()
+			r.out.RetryUnexplained = 100 * time.Millisecond
+			defer r.start(nil)()
+			if rec := r.await(large, queue.Failed); rec.Reason != reason.LargeFile {
+				t.Errorf("failed for %s: %s", rec.Reason, rec.Detail)
+			}
+			if r.acted(fault) == 0 {
+				t.Error("nothing was refused")
+			}
+			r.noDrafts()
+		})
+	}
+}
+
+// What a connection was told of a missing action, other messages need not find out with a
+// draft of their own. It is asked again later.
+func TestMissingUploadsAreRemembered(t *testing.T) {
+	r := newRig(t, simulator.Options{World: simulator.World{NoUploadSessions: true}})
+	r.out.RetryUnexplained = time.Millisecond
+	first := r.submit(sized("first", 3_300_000), r.to(anna, "bob@example.org"))
+	defer r.start(nil)()
+	r.await(first, queue.Failed)
+	r.notifiedOnce(first, anna)
+	drafts := r.sim.Stats().Calls[simulator.OpCreate]
+	second := r.submit(sized("second", 3_300_000), r.to("ben@contoso.test", "bob@example.org"))
+	if rec := r.await(second, queue.Failed); rec.Reason != reason.LargeFile || rec.Attempts != 1 {
+		t.Errorf("failed for %s after %d attempts: %s", rec.Reason, rec.Attempts, rec.Detail)
+	}
+	if n := r.sim.Stats().Calls[simulator.OpCreate]; n != drafts {
+		t.Errorf("%d drafts were made for it\n%s", n-drafts, r.history(second))
+	}
+	r.sentOnce(r.submit(sized("small", 2_000_000), r.to(anna, "bob@example.org")))
+}
+
+// A refusal that may concern one file alone is not held against others.
+func TestOddRefusalConcernsOneMessage(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	r.fault(simulator.Fault{Operation: simulator.OpCreateSession, Nth: 1, Status: 400, Code: "ErrorInvalidName"})
+	first := r.submit(sized("odd", 3_300_000), r.to(anna, "bob@example.org"))
+	stop := r.start(nil)
+	defer stop()
+	r.await(first, queue.Failed)
+	r.sentOnce(r.submit(sized("good", 3_300_000), r.to(anna, "bob@example.org")))
+}
+
+// An owner gets 403 for an upload session in another one's mailbox. That is known, so it is
+// final at once, and the advice says what helps.
+func TestUploadsInAnotherMailbox(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	r.out.RetryUnexplained = time.Hour
+	r.out.Connections = map[string]graphmail.Connection{"main": {Delegated: true}}
+	r.fault(simulator.Fault{Operation: simulator.OpCreateSession, Mailbox: anna, Status: 403, Code: "ErrorAccessDenied"})
+	first, second := r.submit(sized("one", 3_300_000), r.to(anna, "bob@example.org")), ""
+	defer r.start(nil)()
+	rec := r.await(first, queue.Failed)
+	if rec.Reason != reason.LargeFile || rec.Attempts != 1 || !strings.Contains(rec.Detail, "application permissions") {
+		t.Errorf("failed for %s after %d attempts: %s", rec.Reason, rec.Attempts, rec.Detail)
+	}
+	second = r.submit(sized("two", 3_300_000), r.to(anna, "bob@example.org"))
+	r.await(second, queue.Failed)
+	if n := r.sim.Stats().Calls[simulator.OpCreateSession]; n != 1 {
+		t.Errorf("%d sessions were asked for", n)
+	}
+	r.sentOnce(r.submit(sized("own", 3_300_000), r.to("ben@contoso.test", "bob@example.org")))
+	r.noDrafts()
+}
+
+// Where messages have no internetMessageHeaders, X- fields are left out, and the report says so.
+func TestCloudWithoutHeaders(t *testing.T) {
+	r := newRig(t, simulator.Options{World: simulator.World{RefusedProperties: []string{"internetMessageHeaders"}}})
+	r.out.Connections = map[string]graphmail.Connection{"main": {NoHeaders: true}}
+	id := r.submit(compose(header("bare")+"X-Tag: one\n", "text"), r.to(anna, "bob@example.org"))
+	defer r.start(nil)()
+	if m := r.message(r.sentOnce(id)); len(m.Headers) != 0 || !strings.Contains(r.history(id), "X-Tag") {
+		t.Errorf("headers %+v\n%s", m.Headers, r.history(id))
+	}
+	if n := r.sim.Stats().Calls[simulator.OpCreate]; n != 1 {
+		t.Errorf("%d creates", n)
 	}
 }

@@ -37,6 +37,7 @@ const (
 	InvalidMessage    Reason = "invalid_message"    // Graph does not accept the message
 	InvalidRecipients Reason = "invalid_recipients" // Graph does not accept a recipient
 	TooLarge          Reason = "too_large"          // larger than Graph or the mailbox takes
+	LargeFile         Reason = "large_file"         // a file needs an upload session, and there are none
 	ItemNotFound      Reason = "item_not_found"     // the draft was not found
 	UploadSession     Reason = "upload_session"     // an upload was not completed
 	MailboxUnknown    Reason = "mailbox_unknown"    // there is no such mailbox
@@ -75,7 +76,7 @@ func Refusals() []Reason {
 
 // All returns every reason.
 func All() []Reason {
-	return slices.Concat(Refusals(), []Reason{InvalidMessage, InvalidRecipients, TooLarge, ItemNotFound, UploadSession,
+	return slices.Concat(Refusals(), []Reason{InvalidMessage, InvalidRecipients, TooLarge, LargeFile, ItemNotFound, UploadSession,
 		MailboxUnknown, MailboxFull, SendDenied, AccessDenied, SendingBlocked, SignIn, NotConnected, Throttled, Unavailable,
 		Canceled, NotDelivered, ExternalLimit, DailyLimit, Confirming, SendUnknown, Operator, ConnectionRemoved, InternalError})
 }

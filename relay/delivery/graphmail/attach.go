@@ -12,6 +12,7 @@ import (
 // attacher adds a message's files to its draft.
 type attacher struct {
 	*recorder
+	t       *transfer
 	mailbox mailbox
 	files   []graph.Attachment
 	fresh   newDraft
@@ -50,14 +51,27 @@ func (a *attacher) attach(ctx context.Context, f graph.Attachment) (graph.Reply,
 		}
 		refused = err
 	}
-	reply, err := a.upload(ctx, f)
-	if !graph.TooSmallForSession(err) {
-		return reply, err
+	missing := a.t.uploadsMissing()
+	if missing == nil {
+		reply, err := a.upload(ctx, f)
+		switch {
+		case graph.UploadsRefused(err):
+			missing = a.t.uploadRefused(err)
+		case !graph.TooSmallForSession(err):
+			return reply, err
+		}
 	}
-	if refused != nil { // neither accepts it: the first refusal explains more
+	switch {
+	case refused != nil: // neither accepts it: the first refusal explains more
 		return graph.Reply{}, refused
+	case missing != nil && !f.MayFit():
+		return graph.Reply{}, missing
 	}
-	return a.mailbox.PostAttachment(ctx, a.p.DraftID, f)
+	reply, err := a.mailbox.PostAttachment(ctx, a.p.DraftID, f)
+	if missing != nil && graph.MaybeTooLarge(err) {
+		err = missing
+	}
+	return reply, err
 }
 
 // upload sends the file range by range, from where the session is.
@@ -141,6 +155,7 @@ func (a *attacher) openSession(ctx context.Context, f graph.Attachment) error {
 	if err != nil {
 		return a.endSession(err)
 	}
+	a.t.o.lacks.works(actionUpload, a.t.Message.Lane)
 	a.p.startSession(url)
 	a.done("upload session created", fmt.Sprintf("%d bytes", f.Size), reply)
 	return a.save(ctx)

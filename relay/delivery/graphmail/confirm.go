@@ -42,6 +42,7 @@ func (t *transfer) confirm(ctx context.Context) (step, error) {
 		return nil, pending{t.nextLook()}
 	}
 	t.done("found unsent", "sending it again", reply)
+	t.seen = true
 	return t.send, nil
 }
 
@@ -137,6 +138,19 @@ func (t *transfer) hasTwin(ctx context.Context, since time.Time) (bool, error) {
 // kept it from being tried, such as throttling, says nothing.
 func searchTried(err error) bool { return graph.SearchFailed(err) || graph.TimedOut(err) }
 
+// replaceDeleted makes a new draft in place of one that is shown as an unsent draft, before and
+// after its send does not find it: it was deleted, and can still be read by its id.
+func (t *transfer) replaceDeleted(ctx context.Context, refused error) (step, error) {
+	item, reply, err := t.mailbox.Item(ctx, t.p.DraftID)
+	if err != nil || !item.IsDraft || item.Submitted() {
+		return nil, refused // it is on its way, and the next attempt looks for it
+	}
+	t.done("draft was deleted", "making a new one", reply)
+	t.p.draftVanished()
+	t.p.DraftWanted = true
+	return t.makePlan, nil
+}
+
 // searchPatience is how long a search that fails is repeated where the message cannot go on
 // without its result: after its send, and for a draft made from MIME.
 const searchPatience = 30 * time.Minute
@@ -191,7 +205,7 @@ func (t *transfer) nextLook() time.Time {
 func (t *transfer) removeCopy(ctx context.Context) (step, error) {
 	item, reply, err := t.mailbox.Item(ctx, t.p.DraftID)
 	if err == nil && !item.IsDraft {
-		if reply, err = t.mailbox.Delete(ctx, t.p.DraftID); err == nil {
+		if reply, err = t.mailbox.remove(ctx, t.p.DraftID); err == nil {
 			t.done("sent copy removed", "", reply)
 			t.p.DraftID = ""
 			return nil, nil

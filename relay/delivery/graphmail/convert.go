@@ -14,7 +14,11 @@ import (
 // convert returns the draft that Graph is given and its attachments. The report names what
 // could not be carried.
 func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []graph.Attachment, []finding) {
-	chosen, left := chooseHeaders(m.Fields, cfg.XHeaders)
+	patterns := cfg.XHeaders
+	if cfg.Connections[rec.Lane.Connection].NoHeaders {
+		patterns = nil
+	}
+	chosen, left := chooseHeaders(m.Fields, patterns)
 	g := &graph.Message{
 		Subject:                    m.Subject,
 		Body:                       body(m.Body),

@@ -148,7 +148,7 @@ const maxSearches = 2
 
 func (t *transfer) removeExtra(ctx context.Context, items []graph.Item) {
 	for _, extra := range items {
-		reply, err := t.mailbox.Delete(ctx, extra.ID)
+		reply, err := t.mailbox.remove(ctx, extra.ID)
 		if err != nil {
 			t.p.draftMayAppear()
 			continue
@@ -181,7 +181,7 @@ func (t *transfer) countFiles(ctx context.Context) (step, error) {
 
 // discard removes a draft that cannot be continued.
 func (t *transfer) discard(ctx context.Context, why string) (step, error) {
-	reply, err := t.mailbox.Delete(ctx, t.p.DraftID)
+	reply, err := t.mailbox.remove(ctx, t.p.DraftID)
 	if err != nil {
 		return t.orAnew(err)
 	}
@@ -193,8 +193,11 @@ func (t *transfer) discard(ctx context.Context, why string) (step, error) {
 // attach adds the files that the draft does not have yet. After an earlier attempt they
 // are then counted: it may have requested one whose effect came late.
 func (t *transfer) attach(ctx context.Context) (step, error) {
-	a := attacher{recorder: &t.recorder, mailbox: t.mailbox, files: t.plan.files, fresh: t.fresh}
+	a := attacher{recorder: &t.recorder, t: t, mailbox: t.mailbox, files: t.plan.files, fresh: t.fresh}
 	if err := a.attachAll(ctx); err != nil {
+		if t.sendWhole(err) {
+			return t.makePlan, t.save(ctx)
+		}
 		return t.orAnew(err)
 	}
 	if t.continued && !t.counted {

@@ -60,6 +60,10 @@ type Connection struct {
 	// rights in it.
 	Delegated bool
 	ClientID  string // of the application, for advice
+
+	NoUploads         bool // no upload sessions: a file of 3 MB or more fits nowhere
+	NoPermanentDelete bool // what is deleted stays in Recoverable Items
+	NoHeaders         bool // no internetMessageHeaders, so no X- fields
 }
 
 // Clients returns the client of a lane's connection. Its error says why there is none; one
@@ -71,10 +75,13 @@ type Outlet struct {
 	cfg     Config
 	backlog *backlog
 	denials *denials
+	lacks   *lacks
 }
 
 // New returns an Outlet.
-func New(cfg Config) *Outlet { return &Outlet{cfg: cfg, backlog: newBacklog(), denials: newDenials()} }
+func New(cfg Config) *Outlet {
+	return &Outlet{cfg: cfg, backlog: newBacklog(), denials: newDenials(), lacks: newLacks()}
+}
 
 // Inherit takes over what another Outlet knows of the mailboxes. It is called before the
 // first message.
@@ -120,6 +127,8 @@ type mailbox struct {
 	// messageID is the message's own, or the one that it is given.
 	messageID string
 	log       *slog.Logger
+	soft      bool // items are not deleted permanently
+	lacks     *lacks
 }
 
 func (o *Outlet) openMailbox(ctx context.Context, m queue.Record) (mailbox, error) {
@@ -127,7 +136,8 @@ func (o *Outlet) openMailbox(ctx context.Context, m queue.Record) (mailbox, erro
 	if err != nil {
 		return mailbox{}, err
 	}
-	b := mailbox{message: m, messageID: messageID(m, o.cfg.Host), log: o.cfg.Log}
+	b := mailbox{message: m, messageID: messageID(m, o.cfg.Host), log: o.cfg.Log,
+		soft: o.cfg.Connections[m.Lane.Connection].NoPermanentDelete, lacks: o.lacks}
 	if o.cfg.Owner != nil {
 		b.owner, b.retry = o.cfg.Owner(ctx, m.Lane)
 	}

@@ -3,6 +3,7 @@ package graphmail
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -83,7 +84,7 @@ func (t *transfer) drafts(ctx context.Context) (ids []string, err error) {
 // one: neither a copy in Sent Items nor an item on its way is.
 func (t *transfer) removeDraft(ctx context.Context, id string) (graph.Reply, error) {
 	if t.p.Send == sendNone {
-		return t.mailbox.Delete(ctx, id)
+		return t.mailbox.remove(ctx, id)
 	}
 	item, reply, err := t.mailbox.Item(ctx, id)
 	if err == nil && (!item.IsDraft || item.Submitted()) {
@@ -98,7 +99,7 @@ func (t *transfer) removeDraft(ctx context.Context, id string) (graph.Reply, err
 	if err := t.save(ctx); err != nil {
 		return reply, err
 	}
-	return t.mailbox.Delete(ctx, id)
+	return t.mailbox.remove(ctx, id)
 }
 
 // Cleanup implements delivery.Outlet. It removes the message's drafts, but neither the copy
@@ -121,8 +122,8 @@ func (o *Outlet) Cleanup(ctx context.Context, c queue.Cleanup) (done bool, err e
 	for _, id := range ids {
 		item, _, failed := m.Item(ctx, id)
 		if failed == nil && item.IsDraft && !item.Submitted() {
-			_, failed = m.Delete(ctx, id)
-			if failed == nil {
+			var reply graph.Reply
+			if reply, failed = m.remove(ctx, id); failed == nil && reply.Status == http.StatusNoContent {
 				log.Info("draft of an ended message removed", "draft", id)
 			}
 		}

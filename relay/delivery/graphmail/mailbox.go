@@ -3,6 +3,7 @@ package graphmail
 import (
 	"context"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,27 @@ import (
 	"graphrelay/graph"
 	"graphrelay/internal/mailaddr"
 )
+
+// remove deletes an item for good where Graph can, or else as an owner does. The status of the
+// answer is 204 only if the item was there: one that was deleted before can still be read.
+//
+// A refusal of the permanent delete may mean that there is no such action, or no such item. The
+// other delete tells, and the connection remembers if it deleted one that was there.
+func (m *mailbox) remove(ctx context.Context, id string) (graph.Reply, error) {
+	if _, missing := m.lacks.of(actionDelete, m.message.Lane); m.soft || missing {
+		return m.Delete(ctx, id)
+	}
+	reply, refused := m.PermanentDelete(ctx, id)
+	if !graph.ActionRefused(refused) && !graph.SearchFailed(refused) { // the latter are faults of the service
+		return reply, refused
+	}
+	reply, err := m.Delete(ctx, id)
+	if err == nil && reply.Status == http.StatusNoContent && graph.ActionRefused(refused) {
+		m.lacks.add(actionDelete, everywhere(m.message.Lane), refused)
+		m.log.Info("there is no permanent delete; what is deleted stays in Recoverable Items", "lane", m.message.Lane.String(), "error", refused)
+	}
+	return reply, err
+}
 
 // findByQueueID looks for the items that carry the message's queue ID.
 func (m *mailbox) findByQueueID(ctx context.Context) (graph.Search, graph.Reply, error) {

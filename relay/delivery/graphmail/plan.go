@@ -29,7 +29,9 @@ type plan struct {
 	whole     *graph.MIME        // mime, and sendmail of what JSON would break
 	messageID string
 	report    []finding
-	fixed     bool // From cannot change without breaking a signature
+	fixed     bool  // From cannot change without breaking a signature
+	inOne     *plan // of draft: how the message goes if a large file cannot be attached; nil: it cannot
+	stretch   bool  // MIME may be a little larger than is documented
 }
 
 // unsendable is the error for a message that no path can carry whole.
@@ -119,7 +121,7 @@ func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) 
 			return io.MultiReader(bytes.NewReader(head), io.NewSectionReader(s.message, offset, rest))
 		},
 	}
-	if !whole.Fits() {
+	if !whole.Fits() && !(p.stretch && whole.MayFit()) {
 		return fmt.Errorf("its %d bytes are more than Graph accepts as MIME in one request (4 MB in base64)", whole.Size)
 	}
 	p.path, p.whole, p.report = pathMIME, &whole, report

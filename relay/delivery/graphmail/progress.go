@@ -26,6 +26,7 @@ type progress struct {
 	Send         sendState `json:"send,omitempty"`
 	SendWanted   time.Time `json:"send_wanted,omitzero"` // when the send was last requested
 	Settle       time.Time `json:"settle,omitzero"`      // until then an item that still is a draft may leave by itself
+	Whole        bool      `json:"whole,omitempty"`      // a file could not be attached: the message goes in one request
 	Unexplained  time.Time `json:"unexplained,omitzero"` // when a refusal came first that graph cannot explain
 	Lost         []uint32  `json:"lost,omitempty"`       // losses that were reported, as hashes
 	Fallback     fallback  `json:"fallback,omitempty"`
@@ -116,7 +117,7 @@ func (p *progress) resume(now, started time.Time, settle time.Duration) {
 
 // restart goes back to the beginning. The draft so far is no longer the message's.
 func (p *progress) restart(path string) {
-	*p = progress{Path: path, LateDraft: p.LateDraft, Unexplained: p.Unexplained, Lost: p.Lost, Fallback: p.Fallback}
+	*p = progress{Path: path, LateDraft: p.LateDraft, Whole: p.Whole, Unexplained: p.Unexplained, Lost: p.Lost, Fallback: p.Fallback}
 }
 
 // draftMayAppear notes that a draft was requested that is not known and may appear later.

@@ -2,6 +2,7 @@ package graphmail
 
 import (
 	"cmp"
+	"net/http"
 
 	"graphrelay/graph"
 	"graphrelay/internal/mailaddr"
@@ -27,6 +28,11 @@ func (t *transfer) remedy(e *graph.Error) string {
 		return "grant " + mailbox + " Send As on " + cmp.Or(t.Message.From, "the address in From") + " in Exchange (Add-RecipientPermission), or have a sender rule show another From"
 	case graph.ReasonAccessDenied:
 		return t.accessRemedy()
+	case graph.ReasonLargeFile:
+		if e.Status == http.StatusForbidden && t.connection().Delegated {
+			return "Graph allows no files of 3 MB or more to an owner in another one's mailbox: have the mailbox of the owner who signed in send, use a connection with application permissions, or set uploads: off, so that such mail is refused at once"
+		}
+		return "if this cloud or mailbox takes no uploads, set uploads: off, so that mail with files of 3 MB or more is refused at once"
 	case graph.ReasonNetwork:
 		if e.Op == "upload" || e.Op == "upload_state" { // attachment-createuploadsession
 			return "files of 3 MB and more are uploaded to another host than Graph's, usually outlook.office.com; let this machine reach it"

@@ -34,12 +34,15 @@ func (t *transfer) result(ctx context.Context, err error) (r delivery.Result, _ 
 	var wait pending
 	var never unknowable
 	var large unsendable
+	var none noUploads
 	var e *graph.Error
 	switch {
 	case errors.As(err, &wait):
 		return delivery.Result{Status: delivery.StatusPending, Until: wait.until}, nil
 	case errors.As(err, &large):
 		return delivery.Result{Status: delivery.StatusRefused, Reason: reason.TooLarge, Detail: large.Error()}, nil
+	case errors.As(err, &none):
+		return delivery.Result{Status: delivery.StatusRefused, Reason: reason.LargeFile, Detail: err.Error()}, nil
 	case errors.As(err, &never):
 		t.p.draftVanished() // if it is released, a new one is made
 		return delivery.Result{Status: delivery.StatusHold, Reason: reason.SendUnknown, Detail: never.Error()}, nil

@@ -32,6 +32,8 @@ func (t *transfer) send(ctx context.Context) (step, error) {
 		return t.replaceDraft(ctx, err)
 	case !doubtful && t.fresh.mayAppear(ctx, err):
 		return t.awaitDraft, nil
+	case t.seen && graph.NotFound(err):
+		return t.replaceDeleted(ctx, err)
 	}
 	return nil, err
 }
@@ -97,7 +99,7 @@ func (t *transfer) replaceDraft(ctx context.Context, refused error) (step, error
 	if err := t.save(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := t.mailbox.Delete(ctx, old); err != nil {
+	if _, err := t.mailbox.remove(ctx, old); err != nil {
 		return nil, err
 	}
 	t.p.DraftWanted = false

@@ -19,6 +19,7 @@ type transfer struct {
 
 	continued bool // an earlier attempt may have made a draft
 	reused    bool // the draft was made by an earlier attempt
+	seen      bool // it was seen as a draft that is not sent
 	counted   bool // its attachments were counted after the last one was added
 	fresh     newDraft
 }
@@ -32,9 +33,10 @@ type transfer struct {
 //	findDraft     -> countFiles, or createDraft if there is none
 //	createDraft   -> attach
 //	countFiles    -> attach, or draft after it removed a draft that cannot be continued
-//	attach        -> countFiles once if an earlier attempt may have added files, then send
+//	attach        -> countFiles once if an earlier attempt may have added files, then send;
+//	                 makePlan if a large file cannot be attached
 //	send          -> removeCopy if no copy is wanted; draft after it replaced the draft;
-//	                 awaitDraft if the new draft is not found yet
+//	                 awaitDraft if the new draft is not found yet; makePlan if the draft was deleted
 //	awaitDraft    -> confirm
 //	confirm       -> removeCopy if it was sent, send if it was not, makePlan if the draft vanished
 //
@@ -96,6 +98,9 @@ func (t *transfer) read(ctx context.Context) error {
 	if t.plan, err = makePlan(m, s, rec, &t.o.cfg); err != nil {
 		return err
 	}
+	if err := t.planLarge(m, s, rec, what == "signature added"); err != nil {
+		return err
+	}
 	t.plan.report = append(report, t.plan.report...)
 	t.plan.fixed = t.plan.whole != nil && breaksAsJSON(m.Kind)
 	if err := t.takePath(ctx, t.plan.path); err != nil {
@@ -126,7 +131,7 @@ func (t *transfer) takePath(ctx context.Context, path string) error {
 		return nil
 	}
 	if t.p.DraftID != "" {
-		_, err := t.mailbox.Delete(ctx, t.p.DraftID)
+		_, err := t.mailbox.remove(ctx, t.p.DraftID)
 		if err != nil && !graph.MailboxRefused(err) {
 			return err
 		}

@@ -1,0 +1,78 @@
+package config
+
+// Cloud is one of Microsoft's clouds. Each has its own tenants, applications and tokens.
+type Cloud string
+
+// The clouds. GCC of the US Government is part of the global one.
+const (
+	CloudGlobal   Cloud = "global"
+	CloudUSGov    Cloud = "usgov"    // GCC High (L4)
+	CloudUSGovDoD Cloud = "usgovdod" // the Department of Defense (L5)
+	CloudChina    Cloud = "china"    // operated by 21Vianet
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (c *Cloud) UnmarshalText(text []byte) error {
+	return oneOf(c, text, CloudGlobal, CloudUSGov, CloudUSGovDoD, CloudChina)
+}
+
+// Missing is what the Graph of a cloud does not have of the global one's mail.
+type Missing struct {
+	Uploads         bool // attachment: createUploadSession, so a file has less than 3 MB
+	PermanentDelete bool // message: permanentDelete, so deleted items stay in Recoverable Items
+	Headers         bool // internetMessageHeaders of a message, so X- fields are not carried
+}
+
+// cloud is what is known of a cloud.
+type cloud struct {
+	endpoints Endpoints
+	missing   Missing
+}
+
+// about returns what is known of the cloud.
+//
+// The endpoints are those of https://learn.microsoft.com/graph/deployments (Microsoft Graph
+// national cloud deployments). That page has login.chinacloudapi.cn for China; MSAL uses
+// login.partner.microsoftonline.cn instead.
+//
+// What is missing comes from two sources that agree: the tables "National cloud deployments"
+// of the pages attachment-createuploadsession and message-permanentdelete, and the metadata
+// of each cloud (microsoftgraph/msgraph-metadata, schemas/v1.0-Fairfax.csdl for the US
+// Government and v1.0-Mooncake.csdl for China, August 2026). That metadata alone shows
+// that China's message has no internetMessageHeaders.
+func (c Cloud) about() cloud {
+	const loginUS = "https://login.microsoftonline.us"
+	missingUS := Missing{Uploads: true, PermanentDelete: true}
+	switch c {
+	case CloudUSGov:
+		return cloud{Endpoints{loginUS, "https://graph.microsoft.us"}, missingUS}
+	case CloudUSGovDoD:
+		return cloud{Endpoints{loginUS, "https://dod-graph.microsoft.us"}, missingUS}
+	case CloudChina:
+		return cloud{Endpoints{"https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"},
+			Missing{PermanentDelete: true, Headers: true}}
+	}
+	return cloud{Endpoints{"https://login.microsoftonline.com", "https://graph.microsoft.com"}, Missing{}}
+}
+
+// Missing returns what the connection has to do without. With endpoints of its own, it counts
+// as one of the global cloud.
+func (c *Connection) Missing() Missing {
+	m := c.Cloud.about().missing
+	m.Uploads = m.Uploads || c.Uploads == UploadsOff
+	return m
+}
+
+// Uploads is whether files of 3 MB and more go by upload session.
+type Uploads string
+
+// The values of Uploads.
+const (
+	UploadsAuto Uploads = "auto" // where the cloud has them
+	UploadsOff  Uploads = "off"
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *Uploads) UnmarshalText(text []byte) error {
+	return oneOf(u, text, UploadsAuto, UploadsOff)
+}
