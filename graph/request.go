@@ -27,7 +27,7 @@ type request struct {
 }
 
 func (r *request) cost() cost {
-	c := cost{upload: r.length, pausable: r.method == http.MethodPost || r.background}
+	c := cost{upload: r.length, pausable: r.method == http.MethodPost && r.op != opPermanentDelete || r.background}
 	if r.op == opSend || r.op == opSendMail {
 		c.sends = 1
 	}
