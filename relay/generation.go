@@ -63,7 +63,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	g.clients = connection.NewClients(cfg, r.principals, g.tokens, observer)
 	g.directories = g.newDirectories()
 	g.policy = access.New(access.Options{
-		Config: cfg, Rates: r.rates, Guard: r.guard, Mailboxes: g.mailboxes, Directories: g.directories, MIME: mimeLimits(cfg),
+		Config: cfg, Rates: r.rates, Guard: r.guard, Mailboxes: g.mailboxes, Directories: g.directories, MIME: mimeLimits(cfg), LargeFile: graphmail.TooLarge,
 		PassThrough: &connection.PassThrough{
 			Config: cfg, Principals: r.principals, Observer: observer,
 			SignedIn: func(lane queue.Lane) { g.releaseSignedIn(r.store, lane) },

@@ -33,7 +33,7 @@ func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, waiter
 
 func messageLimits(cfg *config.Config, l config.Listener) smtpd.MessageLimits {
 	return smtpd.MessageLimits{
-		Bytes: int64(cfg.Limits.MessageSize), Recipients: cfg.Limits.Recipients,
+		Bytes: int64(cfg.ListenerSize(l)), Recipients: cfg.Limits.Recipients,
 		LineBytes: int(cfg.LineLimit(l)), HeaderBytes: int(cfg.Limits.HeaderSize),
 		Time: time.Duration(cfg.Limits.MessageTimeout), MinRate: int64(cfg.Limits.MinRate),
 	}

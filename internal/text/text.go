@@ -4,6 +4,7 @@ package text
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -75,6 +76,15 @@ func Shorten(s string, n int) string {
 		return s
 	}
 	return Truncate(s, n) + "..."
+}
+
+// Size returns a number of bytes as people are shown it: in MB, as Exchange counts them, and
+// exactly.
+func Size(bytes int64) string {
+	if bytes < 1<<20 {
+		return fmt.Sprintf("%d bytes", bytes)
+	}
+	return fmt.Sprintf("%.4g MB (%d bytes)", float64(bytes)/(1<<20), bytes)
 }
 
 // Redact returns s with "[redacted]" instead of each of the secrets. It ignores empty

@@ -38,6 +38,9 @@ type Options struct {
 	// one is not asked.
 	Directories map[string]*Directory
 	MIME        mime.Limits
+	// LargeFile returns the first file of a message that needs an upload session; "" if none
+	// does.
+	LargeFile func(*mime.Message) (name string, size int64)
 }
 
 // Policy implements smtpd.Policy for one configuration.
@@ -45,7 +48,9 @@ type Policy struct {
 	Options
 	users     map[string]*config.User
 	listeners map[string]*config.Listener
-	sendOnly  map[string]bool // connections that may not write to mailboxes
+	sizes     map[string]int64 // of the largest message, by connection
+	sendOnly  map[string]bool  // connections that may not write to mailboxes
+	noUploads map[string]bool  // connections without upload sessions
 	passwords *passwords
 	guard     *Guard
 	signIns   *fair.Slots[netip.Prefix] // sign-ins about which Microsoft is being asked
@@ -56,7 +61,8 @@ var _ smtpd.Policy = (*Policy)(nil)
 // New returns the policy of a configuration.
 func New(o Options) *Policy {
 	p := &Policy{
-		Options: o, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sendOnly: map[string]bool{},
+		Options: o, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sizes: map[string]int64{},
+		sendOnly: map[string]bool{}, noUploads: map[string]bool{},
 		passwords: newPasswords(highestCost(o.Config.Users)), guard: o.Guard,
 		signIns: fair.New[netip.Prefix](fair.Limits{Slots: maxSignIns, PerClient: maxClientSignIns, Waiting: maxWaiting}),
 	}
@@ -66,8 +72,10 @@ func New(o Options) *Policy {
 	for i := range o.Config.Listeners {
 		p.listeners[o.Config.Listeners[i].Name] = &o.Config.Listeners[i]
 	}
-	for _, c := range o.Config.Connections {
-		p.sendOnly[c.Name] = !c.MailReadWrite
+	for i := range o.Config.Connections {
+		c := &o.Config.Connections[i]
+		p.sizes[c.Name] = int64(o.Config.MessageSize(c))
+		p.sendOnly[c.Name], p.noUploads[c.Name] = !c.MailReadWrite, c.MailReadWrite && c.Missing().Uploads
 	}
 	return p
 }
@@ -187,16 +195,6 @@ func (p *Policy) RestoreRates(ctx context.Context, q queue.Inspector) error {
 		}
 		p.Rates.add(was.Received, meters, 1, was.Recipients)
 	})
-}
-
-// checkSize refuses a message that no request of a connection without drafts can
-// hold. What only parsing shows, as of a signed message, is left to delivery.
-func (p *Policy) checkSize(lane queue.Lane, size int64) error {
-	if size <= connection.MaxSendOnly || !p.sendOnly[lane.Connection] {
-		return nil
-	}
-	return &smtpd.Refusal{Code: 552, Enhanced: [3]int{5, 3, 4}, Reason: reason.Size,
-		Text: fmt.Sprintf("Messages from %s can have 4 MB at most; ask the administrator to grant Mail.ReadWrite for larger ones", lane.Mailbox)}
 }
 
 func senderRefusal(format string, args ...any) *smtpd.Refusal {

@@ -10,6 +10,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"os"
 	"time"
@@ -75,7 +76,7 @@ type TLS struct {
 
 // Limits bounds the resources of a client, of a message and of all of them.
 type Limits struct {
-	MessageSize           Size     `yaml:"message_size"` // RFC 1870 SIZE
+	MessageSize           Size     `yaml:"message_size"` // see MessageSize
 	Recipients            int      `yaml:"recipients"`   // of one message
 	Connections           int      `yaml:"connections"`  // at a time, in total
 	ConnectionsPerAddress int      `yaml:"connections_per_address"`
@@ -186,7 +187,7 @@ func Default() *Config {
 		Hostname: hostname(),
 		DataDir:  "data",
 		Limits: Limits{
-			MessageSize:           150 * MiB,
+			MessageSize:           35 * MiB, // what a tenant takes unless its administrator raises it (Exchange Online limits)
 			Recipients:            500,
 			Connections:           1000,
 			ConnectionsPerAddress: 100,
@@ -238,6 +239,28 @@ func Default() *Config {
 		Admin: Admin{Address: "127.0.0.1:9025"},
 		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true},
 	}
+}
+
+// MaxMessageSize is the most that an administrator of Exchange Online can allow a message to
+// have (outlook-large-attachments).
+const MaxMessageSize = 150 * MiB
+
+// MessageSize returns the size of the largest message that a connection takes.
+func (c *Config) MessageSize(of *Connection) Size {
+	return min(cmp.Or(of.MessageSize, c.Limits.MessageSize), MaxMessageSize)
+}
+
+// ListenerSize returns the size of the largest message that any of the connections takes by
+// which mail of the listener may go.
+func (c *Config) ListenerSize(l Listener) (most Size) {
+	for i := range c.Connections {
+		of := &c.Connections[i]
+		if of.SignIn == SignInPassThrough && of.Name != l.PassThrough {
+			continue
+		}
+		most = max(most, c.MessageSize(of))
+	}
+	return most
 }
 
 // setDefaults implements defaulter.

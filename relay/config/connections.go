@@ -49,6 +49,7 @@ type Connection struct {
 	SentItems               bool                `yaml:"sent_items"`     // keep copies in Sent Items
 	WatchReports            bool                `yaml:"watch_reports"`  // look for non-delivery reports in the Inboxes of its mailboxes
 	Uploads                 Uploads             `yaml:"uploads"`        // see Missing
+	MessageSize             Size                `yaml:"message_size"`   // 0: limits.message_size; see Config.MessageSize
 }
 
 // Endpoints are base URLs, without a slash at the end.
@@ -106,6 +107,9 @@ func (v validator) connections() {
 			v.domains(key+".domains", c.Domains, owners)
 		}
 		v.cloud(key, c)
+		if at := key + ".message_size"; v.has(at) {
+			within(v, at, c.MessageSize, 64*KiB, MaxMessageSize)
+		}
 		if !c.SentItems && c.MailReadWrite && c.Missing().PermanentDelete {
 			v.warn(key+".sent_items", "is false, but in this cloud copies that are deleted stay in Recoverable Items for a time, which take 30 GB and then stop the mailbox from sending; keep copies if the mailbox sends much, or watch how full it is")
 		}

@@ -127,6 +127,9 @@ func within[T cmp.Ordered](v validator, key string, value, least, most T) {
 func (v validator) limits() {
 	l := v.cfg.Limits
 	within(v, "limits.message_size", l.MessageSize, 64*KiB, 1*GiB)
+	if l.MessageSize > MaxMessageSize && !v.isBad("limits.message_size") {
+		v.warn("limits.message_size", "is %s, but Microsoft 365 takes %s at most, so larger messages are refused; write %[2]s or less", l.MessageSize, MaxMessageSize)
+	}
 	within(v, "limits.recipients", l.Recipients, 1, 500)
 	within(v, "limits.connections", l.Connections, 1, 100_000)
 	within(v, "limits.connections_per_address", l.ConnectionsPerAddress, 1, 100_000)
@@ -163,7 +166,11 @@ func (v validator) rates() {
 func (v validator) queue() {
 	q := v.cfg.Queue
 	within(v, "queue.max_messages", q.MaxMessages, 1, 10_000_000)
-	within(v, "queue.max_size", q.MaxSize, v.cfg.Limits.MessageSize, 1<<20*GiB) // or some mail never fits
+	largest := v.cfg.Limits.MessageSize
+	for _, c := range v.cfg.Connections {
+		largest = max(largest, c.MessageSize)
+	}
+	within(v, "queue.max_size", q.MaxSize, largest, 1<<20*GiB) // or some mail never fits
 	within(v, "queue.min_free_space", q.MinFreeSpace, 0, 1<<20*GiB)
 	within(v, "queue.keep_sent", q.KeepSent, 0, minutes(3650*24*60))
 	within(v, "queue.keep_sent_messages", q.KeepSentMessages, 0, 10_000_000)

@@ -13,6 +13,8 @@ type Writer interface {
 	io.Writer
 	// ID is the queue ID that the message will have.
 	ID() string
+	// View calls do with what was written so far. It returns the error of do.
+	View(do func(message io.ReaderAt) error) error
 	// Commit returns when bytes and entry are durable. It returns ErrNoSpace if the disk
 	// is full. After an error the message is not in the queue.
 	Commit(ctx context.Context, e Entry) error

@@ -51,6 +51,8 @@ type Contents interface {
 type Content interface {
 	io.Writer
 	Size() int64
+	// View calls do with what was written so far, and returns its error.
+	View(do func(message io.ReaderAt) error) error
 	// Sync makes durable what will not be part of the transaction.
 	Sync() error
 	// Discard leaves nothing behind.

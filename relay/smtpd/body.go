@@ -203,7 +203,7 @@ func (b *body) copyTo(w io.Writer, most int64) (size int64, err error) {
 		size += int64(len(text))
 		switch {
 		case size > most:
-			return 0, errTooLarge
+			return 0, tooLarge(most)
 		case b.long:
 			return 0, errLineTooLong
 		}

@@ -74,7 +74,7 @@ func (c *smtpConn) nextCommand() error {
 	}
 	size, huge := chunkSize(string(c.command))
 	if huge { // the chunk is not read: its bytes would be run as commands
-		_ = c.refuse(errTooLarge)
+		_ = c.refuse(tooLarge(c.server.cfg.Message.Bytes))
 		c.ended = true
 		return net.ErrClosed
 	}
@@ -152,7 +152,7 @@ func (c *smtpConn) forward(reply []byte) error {
 		<-c.started
 		c.transfer = true
 	}
-	if r := replaced[string(reply)]; r != nil {
+	if r := c.replaced(string(reply)); r != nil {
 		c.resetDue = isCommand(c.command, "MAIL")
 		return c.refuse(r)
 	}
@@ -161,11 +161,16 @@ func (c *smtpConn) forward(reply []byte) error {
 	return c.conn.reply(sanitize(reply))
 }
 
-// replaced has the replies that go-smtp gives without asking the session, and what the
-// client is sent in their place. RFC 4954 section 4 requires 501 for the first.
-var replaced = map[string]*Refusal{
-	"454 4.7.0 Invalid base64 data\r\n":       errSASLSyntax,
-	"552 5.3.4 Max message size exceeded\r\n": errTooLarge,
+// replaced returns what the client is sent in place of a reply that go-smtp gives without
+// asking the session, nil if the reply stays. RFC 4954 section 4 requires 501 for the first.
+func (c *smtpConn) replaced(reply string) *Refusal {
+	switch reply {
+	case "454 4.7.0 Invalid base64 data\r\n":
+		return errSASLSyntax
+	case "552 5.3.4 Max message size exceeded\r\n":
+		return tooLarge(c.server.cfg.Message.Bytes)
+	}
+	return nil
 }
 
 // go-smtp's replies to a chunk of BDAT that is not the last, and to a MAIL among the chunks,

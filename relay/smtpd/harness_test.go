@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -69,6 +70,10 @@ func (q *fakeQueue) setRoom(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.noRoom = err
+}
+
+func (w *fakeWriter) View(do func(io.ReaderAt) error) error {
+	return do(bytes.NewReader(w.buf.Bytes()))
 }
 
 func (w *fakeWriter) ID() string { return "0123456789abcdef" }
@@ -168,6 +173,8 @@ func (p fakePolicy) Admit(e *queue.Entry) (func(), error) {
 	p.queue.admitted.Add(1)
 	return func() { p.queue.admitted.Add(-1) }, nil
 }
+
+func (fakePolicy) Inspect(*queue.Entry, int64, func(func(io.ReaderAt) error) error) error { return nil }
 
 func (fakePolicy) Route(_ Identity, header []byte, _ int64, e *queue.Entry) error {
 	if bytes.Contains(header, []byte("X-Refuse:")) {

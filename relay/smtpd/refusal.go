@@ -28,12 +28,16 @@ func (r *Refusal) Error() string {
 var (
 	errNoMail      = &Refusal{503, [3]int{5, 5, 1}, reason.Protocol, "Send MAIL FROM first"}
 	errOutOfTurn   = &Refusal{503, [3]int{5, 5, 1}, reason.Aborted, "The message did not follow its command; send DATA, wait for the answer, then send the message"}
-	errTooLarge    = &Refusal{552, [3]int{5, 3, 4}, reason.Size, "The message is larger than this relay takes; see SIZE in the answer to EHLO"}
 	errLineTooLong = &Refusal{554, [3]int{5, 6, 0}, reason.Content, "A line of the message is longer than this relay takes; have the sending program break its lines, or encode the content"}
 	errInterrupted = &Refusal{451, [3]int{4, 4, 2}, reason.Aborted, "The connection broke, or was silent or too slow for too long, within the message; try again"}
 	errUnfinished  = &Refusal{451, [3]int{4, 4, 2}, reason.Aborted, "The message was not finished"}
 	errSASLSyntax  = &Refusal{501, [3]int{5, 5, 2}, reason.Auth, "The answer is not what the mechanism asks for, in base64; correct it, or use another mechanism"}
 )
+
+// tooLarge returns the refusal of a message that is larger than any connection takes.
+func tooLarge(most int64) *Refusal {
+	return &Refusal{552, [3]int{5, 3, 4}, reason.Size, "The message is larger than this relay takes, " + text.Size(most) + "; send smaller files, or a link to them"}
+}
 
 // refusalOf returns the refusal for an error. A fault of the relay is a 4xx.
 func refusalOf(err error) *Refusal {

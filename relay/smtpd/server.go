@@ -19,6 +19,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -36,7 +37,7 @@ type Identity struct {
 }
 
 // Policy decides who may send as whom. The methods are called in the order of an SMTP
-// session: authentication, Sender, Recipient for each recipient, Route, Admit. They may
+// session: authentication, Sender, Recipient for each recipient, Route, Inspect, Admit. They may
 // be called by many sessions at once.
 //
 // An error that is or wraps a *Refusal is sent to the client as it is. Any other error
@@ -60,6 +61,9 @@ type Policy interface {
 	// Route decides from the envelope, the header of the message and its size which
 	// mailbox sends it. It sets Lane, From, ReplyTo, Signature, Subject and MessageID of e.
 	Route(who Identity, header []byte, size int64, e *queue.Entry) error
+	// Inspect decides by what is in a message, which has its size and comes from view, once
+	// Route has found its lane.
+	Inspect(e *queue.Entry, size int64, view func(do func(message io.ReaderAt) error) error) error
 	// Admit counts a message against the rates of its sender just before it is accepted,
 	// or refuses it. undo reverses the count; it is called if the message is not accepted
 	// after all.

@@ -262,7 +262,10 @@ func (s *session) receive(w queue.Writer, b *body, who Identity, entry *queue.En
 	if err := s.checkLines(w.ID(), b.bare); err != nil {
 		return 0, err
 	}
-	return size, s.server.policy.Route(who, h.bytes(), size, entry)
+	if err := s.server.policy.Route(who, h.bytes(), size, entry); err != nil {
+		return 0, err
+	}
+	return size, s.server.policy.Inspect(entry, size, w.View)
 }
 
 // commitAndWait commits the message and waits for Graph's verdict, for which it returns a

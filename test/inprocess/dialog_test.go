@@ -20,7 +20,8 @@ import (
 )
 
 // dialogConfig has a user who may send as a whole domain and as one device, and
-// connections with and without the right to make drafts.
+// connections with and without the right to make drafts, for larger and for smaller
+// messages, and without upload sessions.
 const dialogConfig = `
 hostname: relay.test
 data_dir: %s
@@ -38,6 +39,9 @@ connections:
   - {name: contoso, tenant: &tenant 11111111-1111-1111-1111-111111111111, client_id: &id 22222222-2222-2222-2222-222222222222,
      client_secret: s, domains: [contoso.test], endpoints: &nowhere {login: "http://127.0.0.1:1", graph: "http://127.0.0.1:1"}}
   - {name: fabrikam, tenant: *tenant, client_id: *id, client_secret: s, domains: [fabrikam.test], endpoints: *nowhere, mail_readwrite: false}
+  - {name: large, tenant: *tenant, client_id: *id, client_secret: s, domains: [large.test], endpoints: *nowhere, message_size: 40MiB}
+  - {name: small, tenant: *tenant, client_id: *id, client_secret: s, domains: [small.test], endpoints: *nowhere, message_size: 64KiB}
+  - {name: gov, tenant: *tenant, client_id: *id, client_secret: s, domains: [gov.test], endpoints: *nowhere, uploads: off}
 senders:
   - {match: "*@printers.local", mailbox: scanner@contoso.test}
 admin: {address: "localhost:0"}

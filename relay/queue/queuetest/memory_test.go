@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -102,9 +103,10 @@ func (m *memory) ContentOf(_ string, body []byte) queue.Content {
 
 func (m *memory) Space() (free, size int64, err error) { return 1 << 40, 1 << 40, nil }
 
-func (c *content) Size() int64    { return int64(c.Len()) }
-func (c *content) Sync() error    { return nil }
-func (c *content) Discard() error { return nil }
+func (c *content) View(do func(io.ReaderAt) error) error { return do(bytes.NewReader(c.Bytes())) }
+func (c *content) Size() int64                           { return int64(c.Len()) }
+func (c *content) Sync() error                           { return nil }
+func (c *content) Discard() error                        { return nil }
 
 // body implements queue.Body.
 type body struct{ *bytes.Reader }

@@ -23,6 +23,7 @@ func Run(t *testing.T, open Open) {
 	tests := map[string]func(*testing.T, *bench){
 		"accept and read back":         acceptAndRead,
 		"abort leaves nothing":         abort,
+		"view":                         view,
 		"claim lanes in turn":          claimLanesInTurn,
 		"claim within the lane":        claimWithinLane,
 		"claim what is due":            claimDue,

@@ -129,6 +129,19 @@ func (b *spool) writeFile(p []byte) (int, error) {
 	return n, diskError(err)
 }
 
+// View implements queue.Content.
+func (b *spool) View(do func(io.ReaderAt) error) error {
+	if b.f == nil {
+		return do(bytes.NewReader(b.mem.Bytes()))
+	}
+	f, err := os.Open(b.s.bodyPath(b.id))
+	if err != nil {
+		return diskError(err)
+	}
+	defer f.Close()
+	return do(f)
+}
+
 // Sync makes the file and its name durable; it does nothing for a body in memory.
 func (b *spool) Sync() error {
 	if b.f == nil {
