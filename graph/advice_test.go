@@ -38,3 +38,27 @@ func TestAdvice(t *testing.T) {
 		t.Errorf("no error of a sign-in: %q", got)
 	}
 }
+
+// Refusals of Graph's have advice of their own by their code, on mailboxes and on the
+// directory.
+func TestAdviceByCode(t *testing.T) {
+	for _, tt := range []struct{ code, message, want string }{
+		{"NoPermissionsInAccessToken", "", "no permission for Graph"},
+		{"ErrorMailboxMoveInProgress", "", "nothing has to be done"},
+		{"ResourceNotFound", "", "on-premises or in another tenant"},
+		{"MailboxNotEnabledForRESTAPI", "", "still being set up"},
+		{"ErrorAccessDenied", "Access to OData is disabled: [RAOP] : Blocked by tenant configured AppOnly AccessPolicy settings.", "Test-ApplicationAccessPolicy"},
+		{"ErrorAccessDenied", "Access is denied.", ""},
+	} {
+		got := Advice(&Error{Op: "create", Code: tt.code, Message: tt.message})
+		if !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", tt.code, got, tt.want)
+		}
+	}
+	for code, want := range map[string]string{"Authorization_RequestDenied": "grant it User.Read.All", "": "grant it User.Read.All",
+		"Authorization_IdentityNotFound": "check tenant", "AccessBlocked": "another reason than a missing User.Read.All"} {
+		if got := DirectoryAdvice(&Error{Op: opFindUser, Code: code}); !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", code, got, want)
+		}
+	}
+}
