@@ -15,13 +15,13 @@ import (
 
 // connectPage returns the page on which owners connect their mailboxes; nil if no
 // connection is delegated.
-func (g *generation) connectPage(q connection.HeldMail) *admin.ConnectPage {
+func (g *generation) connectPage(q connection.HeldMail, key admin.ConnectKey) *admin.ConnectPage {
 	if g.mailboxes == nil {
 		return nil
 	}
 	k := mailboxes.NewConnector(g.cfg, g.mailboxes, g.log)
 	p := &admin.ConnectPage{
-		Connections: k.Connections(), BaseURL: g.cfg.Admin.BaseURL(), Log: g.log,
+		Connections: k.Connections(), BaseURL: g.cfg.Admin.BaseURL(), Log: g.log, Key: key,
 		Begin: func(connection, mailbox string, shared bool) (admin.SignIn, error) {
 			return k.Begin(connection, mailbox, shared)
 		},

@@ -85,7 +85,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{
 		Registry: r.registry, Ready: r.ready, Notices: func() []string { return connection.ExpiryNotices(cfg) },
-		Connect: g.connectPage(r.store), Log: g.log,
+		Connect: g.connectPage(r.store, r.connectKey), BaseURL: cfg.Admin.BaseURL(), Log: g.log,
 	})
 	return g, nil
 }

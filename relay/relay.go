@@ -58,6 +58,7 @@ type Relay struct {
 	rates      *access.Rates
 	guard      *access.Guard
 	limiter    *smtpd.ConnectionLimiter
+	connectKey admin.ConnectKey
 	principals *connection.Principals
 
 	mu       sync.Mutex
@@ -75,7 +76,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), guard: access.NewGuard(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
+		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()

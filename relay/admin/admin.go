@@ -9,11 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Server is the HTTP server at the admin address.
@@ -31,6 +32,7 @@ type Config struct {
 	// readiness.
 	Notices func() []string
 	Connect *ConnectPage // nil if there is no connection to which owners sign in
+	BaseURL string       // the address at which browsers and tools reach the server
 	Log     *slog.Logger
 }
 
@@ -51,9 +53,10 @@ func New(cfg Config) *Server {
 	if cfg.Connect != nil {
 		cfg.Connect.register(mux)
 	}
-	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{Registry: cfg.Registry}))
+	mux.Handle("GET /metrics", atMost(make(chan struct{}, maxSameRequests), newScrapes(cfg.Registry).ServeHTTP))
 	return &Server{http: &http.Server{
-		Handler:           mux,
+		Handler:           trackRequests(onlyHosts(cfg.BaseURL, mux)),
+		ConnContext:       withConn,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -61,6 +64,50 @@ func New(cfg Config) *Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}}
+}
+
+// maxSameRequests is how many requests for metrics, and for the page /connect, are served at a
+// time. The other connections are for the health checks.
+const maxSameRequests = 16
+
+// atMost refuses requests for which there is no slot.
+func atMost(slots chan struct{}, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			h(w, r)
+		default:
+			w.Header().Set("Retry-After", "5")
+			answer(w, http.StatusServiceUnavailable, "too many requests at a time; try again later")
+		}
+	}
+}
+
+// onlyHosts refuses requests for other names that lead here: they could be an attacker's, who
+// has a browser on this machine fetch pages from the relay (DNS rebinding).
+func onlyHosts(baseURL string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !serves(baseURL, r.Host) {
+			answer(w, http.StatusForbidden, "this server is at "+baseURL+", localhost and loopback addresses; if it has another name, set admin.url")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// serves reports whether the Host header names this server: the host of baseURL, localhost or
+// a loopback address, or none, which no browser sends.
+func serves(baseURL, host string) bool {
+	if u, err := url.Parse(baseURL); host == "" || err == nil && strings.EqualFold(u.Host, host) {
+		return true
+	}
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	addr, err := netip.ParseAddr(name)
+	return strings.EqualFold(name, "localhost") || err == nil && addr.IsLoopback()
 }
 
 // answer writes a plain text response.
@@ -73,7 +120,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 
 // Serve serves requests on l until Shutdown, and then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(newLimitedListener(l)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -1,19 +1,24 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"graphrelay/internal/bounded"
 )
 
 func TestReady(t *testing.T) {
@@ -25,7 +30,7 @@ func TestReady(t *testing.T) {
 	})
 	get := func(path string) string {
 		w := httptest.NewRecorder()
-		s.http.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		s.http.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil))
 		body, _ := io.ReadAll(w.Body)
 		return fmt.Sprintf("%d %s", w.Code, body)
 	}
@@ -46,38 +51,209 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// The page serves no other name that leads to it.
+// Nothing is served under another name that leads here.
 func TestServes(t *testing.T) {
-	p := &ConnectPage{BaseURL: "https://relay.contoso.test:8443"}
+	const base = "https://relay.contoso.test:8443"
+	s := New(Config{Registry: prometheus.NewRegistry(), Ready: func() error { return nil }, Notices: func() []string { return nil },
+		Connect: &ConnectPage{BaseURL: base}, BaseURL: base, Log: slog.New(slog.DiscardHandler)})
 	for host, want := range map[string]bool{
-		"relay.contoso.test:8443": true, "Relay.Contoso.test:8443": true, "localhost:9025": true, "localhost": true,
+		"relay.contoso.test:8443": true, "Relay.Contoso.test:8443": true, "localhost:9025": true, "localhost": true, "": true,
 		"127.0.0.1:9025": true, "[::1]:9025": true, "[::1]": true,
-		"relay.contoso.test": false, "evil.test:8443": false, "192.0.2.1:9025": false, "localhost.evil.test": false, "": false,
+		"relay.contoso.test": false, "evil.test:8443": false, "192.0.2.1:9025": false, "localhost.evil.test": false,
 	} {
-		if got := p.serves(host); got != want {
-			t.Errorf("%q: %v", host, got)
+		for _, path := range []string{"/healthz", "/readyz", "/metrics", "/connect", "/other"} {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			r.Host = host
+			w := httptest.NewRecorder()
+			s.http.Handler.ServeHTTP(w, r)
+			if got := w.Code != http.StatusForbidden; got != want {
+				t.Errorf("%s of %q: %d", path, host, w.Code)
+			}
 		}
 	}
 }
 
-// Sign-ins in progress are never evicted for new ones, and expire.
+// testSignIn is a sign-in that always succeeds.
+type testSignIn struct {
+	SignIn
+	mailbox string
+}
+
+func (s testSignIn) Mailbox() string { return s.mailbox }
+func (testSignIn) Shared() bool      { return false }
+func (testSignIn) Account() string   { return "" }
+func (testSignIn) AuthURL(redirect, state, verifier string) string {
+	return "https://login.test/?" + url.Values{"state": {state}, "verifier": {verifier}, "redirect_uri": {redirect}}.Encode()
+}
+func (s testSignIn) Exchange(_ context.Context, _, code, _ string) error {
+	if code != "good" {
+		return errors.New("bad code")
+	}
+	return nil
+}
+
+func testPage(key ConnectKey) http.Handler {
+	return New(Config{Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Connect: &ConnectPage{
+		BaseURL: "http://localhost:9025", Key: key, Log: slog.New(slog.DiscardHandler),
+		Begin: func(_, mailbox string, _ bool) (SignIn, error) { return testSignIn{mailbox: mailbox}, nil },
+	}}).http.Handler
+}
+
+// begin returns the state and the cookies of a sign-in that was begun.
+func begin(t *testing.T, h http.Handler, mailbox string) (state string, cookies []*http.Cookie) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "http://localhost:9025/connect", strings.NewReader(url.Values{"mailbox": {mailbox}}.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	to, err := url.Parse(w.Header().Get("Location"))
+	if w.Code != http.StatusSeeOther || err != nil {
+		t.Fatalf("begin: %d, %v", w.Code, err)
+	}
+	if text := fmt.Sprint(w.Result().Cookies()); strings.Contains(text, to.Query().Get("verifier")) || strings.Contains(text, mailbox) {
+		t.Error("the cookie can be read")
+	}
+	return to.Query().Get("state"), w.Result().Cookies()
+}
+
+func callback(h http.Handler, state string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, "http://localhost:9025/connect/callback?code=good&state="+state, nil)
+	for _, c := range cookies {
+		r.AddCookie(c)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// Sign-ins that are begun and left keep nobody from another, neither before nor after it is
+// begun. A sign-in is the browser's that began it, for ten minutes, over a reload too.
 func TestPendingSignIns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &ConnectPage{pending: bounded.New[string](maxPending, (*pendingSignIn).rank)}
-		add := func(n int) bool {
-			return p.remember(fmt.Sprint(n), &pendingSignIn{until: time.Now().Add(signInTime)})
+		key := NewConnectKey()
+		h := testPage(key)
+		state, cookies := begin(t, h, "anna@contoso.test")
+		for range 3000 {
+			begin(t, h, "left@contoso.test")
 		}
-		for n := range maxPending {
-			if !add(n) {
-				t.Fatalf("sign-in %d was refused", n)
+		otherState, otherCookies := begin(t, h, "bob@contoso.test")
+		stranger, strangersCookies := begin(t, testPage(NewConnectKey()), "eve@contoso.test")
+		for name, w := range map[string]*httptest.ResponseRecorder{
+			"no cookie": callback(h, state), "another's cookie": callback(h, state, otherCookies...), "another's state": callback(h, otherState, cookies...),
+			"another relay's": callback(h, stranger, strangersCookies...), "nonsense": callback(h, state, &http.Cookie{Name: browserName, Value: "x"}),
+			"no state": callback(h, "", cookies...),
+		} {
+			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "was not started in this browser") {
+				t.Errorf("%s: %d", name, w.Code)
 			}
 		}
-		if add(maxPending) {
-			t.Error("there is no maximum")
+		if w := callback(testPage(key), state, cookies...); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "anna@contoso.test") || w.Result().Cookies()[0].MaxAge >= 0 {
+			t.Errorf("the sign-in: %d, %v", w.Code, w.Result().Cookies())
 		}
 		time.Sleep(signInTime + time.Second)
-		if !add(maxPending) {
-			t.Error("expired sign-ins still count")
+		if w := callback(h, otherState, otherCookies...); w.Code != http.StatusBadRequest {
+			t.Errorf("after ten minutes: %d", w.Code)
 		}
 	})
+}
+
+// countingCollector takes a while.
+type countingCollector struct{ times *atomic.Int32 }
+
+func (countingCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- prometheus.NewDesc("test_collected", "", nil, nil)
+}
+
+func (c countingCollector) Collect(ch chan<- prometheus.Metric) {
+	n := c.times.Add(1)
+	time.Sleep(100 * time.Millisecond)
+	ch <- prometheus.MustNewConstMetric(prometheus.NewDesc("test_collected", "", nil, nil), prometheus.GaugeValue, float64(n))
+}
+
+// However many clients scrape, the metrics are collected for a tenth of the time, and nobody
+// is told what was so before the request.
+func TestScrapes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var times atomic.Int32
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(countingCollector{&times})
+		h := New(Config{Registry: registry, Log: slog.New(slog.DiscardHandler)}).http.Handler
+		scrape := func() (int, string) {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/metrics", nil))
+			return w.Code, w.Body.String()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		var all sync.WaitGroup
+		for range maxSameRequests - 1 {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					before := times.Load()
+					code, text := scrape()
+					n := 0
+					_, _ = fmt.Sscanf(text[strings.LastIndex(text, "test_collected ")+len("test_collected "):], "%d", &n)
+					if code != http.StatusOK || n <= int(before) {
+						t.Errorf("%d, collection %d after %d", code, n, before)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if n := times.Load(); n < 15 || n > 25 {
+			t.Errorf("collected %d times in 20 seconds", n)
+		}
+		busy := make(chan struct{}, maxSameRequests)
+		for range 2*maxSameRequests - 1 {
+			all.Go(func() {
+				if code, _ := scrape(); code == http.StatusServiceUnavailable {
+					busy <- struct{}{}
+				}
+			})
+		}
+		all.Wait()
+		if len(busy) != maxSameRequests-1 {
+			t.Errorf("%d were sent away", len(busy))
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// Connections without a request make room for others, oldest first.
+func TestAdminConnections(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Registry: prometheus.NewRegistry(), Ready: func() error { return nil }, Notices: func() []string { return nil }, Log: slog.New(slog.DiscardHandler)})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	var idle []net.Conn
+	for range 2 * maxConnections {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: loc") // a header that does not end
+		idle = append(idle, c)
+	}
+	resp, err := http.Get("http://" + l.Addr().String() + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("/readyz answers %s", resp.Status)
+	}
+	for i, c := range idle[:maxConnections] {
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute)) // a guard, not a measure
+		if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("connection %d is open: %v", i, err)
+		}
+	}
+	s.Shutdown(t.Context())
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
 }

@@ -3,22 +3,16 @@ package admin
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	_ "embed"
 	"fmt"
 	"html/template"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
-
-	"graphrelay/internal/bounded"
 )
 
 // SignIn is the sign-in of one mailbox's owner with a browser.
@@ -50,33 +44,11 @@ type ConnectPage struct {
 	Begin       func(connection, mailbox string, shared bool) (SignIn, error)
 	Connected   func() // called after a mailbox was connected; may be nil
 	Log         *slog.Logger
-
-	mu      sync.Mutex
-	pending *bounded.Map[string, *pendingSignIn] // by state
+	Key         ConnectKey // encrypts what browsers keep of sign-ins in progress
 }
 
-// pendingSignIn is a sign-in whose browser has been sent to Entra.
-type pendingSignIn struct {
-	SignIn
-	browser  string // the cookie's value, so that a link sent to another person cannot complete the sign-in
-	verifier string // PKCE (RFC 7636)
-	user     bool   // an SMTP user was asked for
-	until    time.Time
-}
-
-func (s *pendingSignIn) rank() bounded.Rank {
-	if time.Now().After(s.until) {
-		return bounded.Rank{Class: bounded.Expired}
-	}
-	return bounded.Rank{Class: bounded.Pinned}
-}
-
-const (
-	signInTime  = 10 * time.Minute // the lifetime of an authorization code
-	maxPending  = 1000
-	maxForm     = 16 << 10
-	browserName = "graphrelay-connect"
-)
+// maxForm bounds a form, in bytes.
+const maxForm = 16 << 10
 
 //go:embed connect.html
 var connectSource string
@@ -94,17 +66,13 @@ type connectView struct {
 }
 
 func (p *ConnectPage) register(mux *http.ServeMux) {
-	p.pending = bounded.New[string](maxPending, (*pendingSignIn).rank)
 	guarded := http.NewCrossOriginProtection()
 	if u, err := url.Parse(p.BaseURL); err == nil {
 		_ = guarded.AddTrustedOrigin(u.Scheme + "://" + u.Host) // a proxy may change the Host header
 	}
+	slots := make(chan struct{}, maxSameRequests)
 	handle := func(pattern string, h http.HandlerFunc) {
-		mux.Handle(pattern, guarded.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !p.serves(r.Host) {
-				answer(w, http.StatusForbidden, "this page is at "+p.BaseURL+"/connect")
-				return
-			}
+		mux.Handle(pattern, guarded.Handler(atMost(slots, func(w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 			h(w, r)
 		})))
@@ -112,20 +80,6 @@ func (p *ConnectPage) register(mux *http.ServeMux) {
 	handle("GET /connect", p.form)
 	handle("POST /connect", p.begin)
 	handle("GET /connect/callback", p.callback)
-}
-
-// serves reports whether the Host header names this page: the host of BaseURL, localhost
-// or a loopback address. Other names could be an attacker's that lead here (DNS rebinding).
-func (p *ConnectPage) serves(host string) bool {
-	if u, err := url.Parse(p.BaseURL); err == nil && strings.EqualFold(u.Host, host) {
-		return true
-	}
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = strings.Trim(host, "[]")
-	}
-	addr, err := netip.ParseAddr(name)
-	return strings.EqualFold(name, "localhost") || err == nil && addr.IsLoopback()
 }
 
 func (p *ConnectPage) redirect() string { return p.BaseURL + "/connect/callback" }
@@ -150,46 +104,27 @@ func (p *ConnectPage) begin(w http.ResponseWriter, r *http.Request) {
 		p.show(w, http.StatusBadRequest, connectView{Mailbox: mailbox, Shared: shared, Error: err.Error()})
 		return
 	}
-	state := rand.Text()
-	next := &pendingSignIn{SignIn: s, browser: rand.Text(), verifier: oauth2.GenerateVerifier(), user: r.FormValue("user") != "", until: time.Now().Add(signInTime)}
-	if !p.remember(state, next) {
-		p.show(w, http.StatusServiceUnavailable, connectView{Mailbox: mailbox, Shared: shared, Error: "Too many sign-ins are in progress. Try again in a few minutes."})
+	next := pendingSignIn{
+		Connection: r.FormValue("connection"), Mailbox: mailbox, Shared: shared, User: r.FormValue("user") != "",
+		State: rand.Text(), Verifier: oauth2.GenerateVerifier(), Until: time.Now().Add(signInTime),
+	}
+	if err := p.remember(w, next); err != nil {
+		p.show(w, http.StatusInternalServerError, connectView{Mailbox: mailbox, Shared: shared, Error: err.Error()})
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: browserName, Value: next.browser, Path: "/connect", MaxAge: int(signInTime.Seconds()),
-		HttpOnly: true, Secure: strings.HasPrefix(p.BaseURL, "https:"), SameSite: http.SameSiteLaxMode})
-	http.Redirect(w, r, s.AuthURL(p.redirect(), state, next.verifier), http.StatusSeeOther)
-}
-
-func (p *ConnectPage) remember(state string, s *pendingSignIn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.pending.Full() {
-		return false
-	}
-	p.pending.Put(state, s)
-	return true
-}
-
-// take removes and returns the sign-in that this browser began, or nil if there is none.
-func (p *ConnectPage) take(r *http.Request) *pendingSignIn {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	state := r.FormValue("state")
-	s, _ := p.pending.Get(state)
-	cookie, err := r.Cookie(browserName)
-	if s == nil || err != nil || time.Now().After(s.until) || subtle.ConstantTimeCompare([]byte(cookie.Value), []byte(s.browser)) != 1 {
-		return nil
-	}
-	p.pending.Delete(state)
-	return s
+	http.Redirect(w, r, s.AuthURL(p.redirect(), next.State, next.Verifier), http.StatusSeeOther)
 }
 
 // callback completes the sign-in when Entra sends the browser back.
 func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
-	s := p.take(r)
-	if s == nil {
+	began, ok := p.take(w, r)
+	if !ok {
 		p.show(w, http.StatusBadRequest, connectView{Error: "This sign-in was not started in this browser, or it took too long. Please start again."})
+		return
+	}
+	s, err := p.Begin(began.Connection, began.Mailbox, began.Shared)
+	if err != nil {
+		p.show(w, http.StatusBadRequest, connectView{Error: err.Error()})
 		return
 	}
 	view := connectView{Mailbox: s.Mailbox(), Shared: s.Shared()}
@@ -198,11 +133,11 @@ func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 		p.show(w, http.StatusBadRequest, view)
 		return
 	}
-	err := s.Exchange(r.Context(), p.redirect(), r.FormValue("code"), s.verifier)
+	err = s.Exchange(r.Context(), p.redirect(), r.FormValue("code"), began.Verifier)
 	if err == nil && p.Connected != nil {
 		p.Connected()
 	}
-	if err == nil && s.user {
+	if err == nil && began.User {
 		view.User, view.Password, err = s.MakeUser(r.Context())
 	}
 	if err != nil {

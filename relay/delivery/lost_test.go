@@ -322,6 +322,7 @@ func TestLostToken(t *testing.T) {
 				r.timeout = time.Second
 				r.connect("main", secret)
 				r.out.Connections = map[string]graphmail.Connection{"main": {SendOnly: true}}
+				f := f // another test that runs at the same time has it too
 				f.Operation, f.Nth = simulator.OpToken, 1
 				lost := r.fault(f)
 				id := r.submit(compose(header("token"), "text", smallFiles[0]), r.to(anna, "bob@example.org"))
