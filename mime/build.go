@@ -1,8 +1,10 @@
 package mime
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -53,7 +55,11 @@ func appendLeaves(all []*part, p *part) []*part {
 // there are none, the first text with a name. Some senders name their body.
 func (b *builder) readBodies(leaves []*part) {
 	for _, p := range leaves {
-		if p.isText() && (p.name == "" || p.isRendition()) {
+		switch {
+		case !p.isText() || p.name != "" && !p.isRendition():
+		case p.isSpare():
+			b.salvaged(p.path, "one more text beside HTML, kept as an attachment")
+		default:
 			b.readBody(p)
 		}
 	}
@@ -93,6 +99,27 @@ func (p *part) isRendition() bool {
 	return false
 }
 
+// isSpare reports whether p is a plain text in a multipart/alternative that nobody would see
+// beside the HTML, and no form of it: the second plain text, or a named one behind the HTML.
+// It is a file.
+func (p *part) isSpare() bool {
+	if p.parent == nil || p.parent.mediaType != "multipart/alternative" || p.mediaType != "text/plain" {
+		return false
+	}
+	at := slices.Index(p.parent.children, p)
+	before, behind := p.parent.children[:at], p.parent.children[at+1:]
+	second := slices.ContainsFunc(before, func(c *part) bool { return c.isText() && c.mediaType == "text/plain" })
+	if slices.ContainsFunc(before, (*part).hasHTML) {
+		return second || p.name != ""
+	}
+	return second && slices.ContainsFunc(behind, (*part).hasHTML)
+}
+
+// hasHTML reports whether p or a part in it is HTML that is not marked as an attachment.
+func (p *part) hasHTML() bool {
+	return p.isText() && p.mediaType == "text/html" || !p.raw && slices.ContainsFunc(p.children, (*part).hasHTML)
+}
+
 // dropsAMP reports whether p is left out as a body in AMP for Email beside HTML that says
 // the same. Data that are no text are kept.
 func (b *builder) dropsAMP(p *part) bool {
@@ -126,6 +153,11 @@ func (b *builder) readBody(p *part) bool {
 		p.mediaType = "application/octet-stream"
 		return false
 	}
+	if p.hidesParts(raw) {
+		b.salvaged(p.path, "multipart encoded as a whole, kept as a message")
+		p.mediaType, p.name, p.prefix = "message/rfc822", "message.eml", multipartPrefix(p.boundary)
+		return false
+	}
 	if p.flowed && p.mediaType == "text/plain" {
 		s = unflow(s, p.delSp)
 	}
@@ -144,6 +176,17 @@ func (b *builder) readBody(p *part) bool {
 	b.texts[p] = s
 	b.order = append(b.order, p)
 	return true
+}
+
+// hidesParts reports whether the content of p, which is part of raw, is a multipart in spite
+// of a transfer encoding, which RFC 2045 section 6.4 forbids.
+func (p *part) hidesParts(raw []byte) bool {
+	return p.boundary != "" && p.transfer != identity && bytes.Contains(raw, []byte("--"+p.boundary))
+}
+
+// multipartPrefix returns the header of a message whose body is parts with the boundary.
+func multipartPrefix(boundary string) string {
+	return "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=" + quote(boundary) + "\r\n\r\n"
 }
 
 // readContent returns up to n bytes of the decoded content of p.

@@ -223,7 +223,7 @@ func (w *walker) takeRest(f *frame, at int64) {
 	p.raw, p.body, p.end = true, at, w.src.size
 	p.mediaType = "message/rfc822"
 	p.name = "rest.eml"
-	p.prefix = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=" + quote(f.boundary) + "\r\n\r\n"
+	p.prefix = multipartPrefix(f.boundary)
 	w.stopped = true
 }
 
