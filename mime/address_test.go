@@ -126,8 +126,8 @@ func TestOneFrom(t *testing.T) {
 	} {
 		raw := from + "Subject: x\r\n\r\ntext\r\n"
 		m, err := Parse(strings.NewReader(raw), int64(len(raw)), DefaultLimits())
-		if err != nil || m.OneFrom != want {
-			t.Errorf("%.80q: %v, %v, from %v", from, m.OneFrom, err, m.From)
+		if err != nil || m.OneFrom() != want {
+			t.Errorf("%.80q: %v, %v, from %v", from, m.OneFrom(), err, m.From)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package mime
 
 import (
 	"bytes"
-	"net/mail"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -77,18 +76,6 @@ func (h *Header) Fields() []Field {
 // which are not Valid.
 func (h *Header) From() []Address { return h.authors("From") }
 
-// hasOneFrom reports whether the header has one From field, which a strict reader reads like
-// list: as one mailbox. Where a comment or a quoted string has no end, for example, readers
-// disagree.
-func (h *Header) hasOneFrom(list []Address) bool {
-	values := h.raw("From")
-	if h.cut || len(values) != 1 || len(list) != 1 || h.hasRaw("From") {
-		return false
-	}
-	strict, err := mail.ParseAddressList(values[0])
-	return err == nil && len(strict) == 1 && strict[0].Address == list[0].Address && !strings.ContainsAny(values[0], "\r\n\x00")
-}
-
 // Sender returns the first mailbox of Sender, as From does, or nil if there is none.
 func (h *Header) Sender() *Address {
 	if list := h.authors("Sender"); len(list) > 0 {
@@ -160,18 +147,25 @@ func (h *Header) first(name string) (string, bool) {
 // text converts a raw value to UTF-8. Raw 8-bit text is against RFC 5322 section 2.2, unless
 // it is UTF-8 (RFC 6532). What is not UTF-8 is mostly in the charset of the text below.
 func (h *Header) text(v []byte) string {
-	if isPlainUTF8(v) {
-		return guessText(v)
+	if isPlain(v) {
+		return string(v)
 	}
 	return headerText(h.charset, v)
 }
 
-// isPlainUTF8 reports whether v is UTF-8, without what may be an escape of HZ.
-func isPlainUTF8(v []byte) bool { return utf8.Valid(v) && !bytes.Contains(v, []byte("~{")) }
+// isPlain reports whether v is ASCII without what may be an escape of ISO-2022 or HZ.
+func isPlain(v []byte) bool {
+	for _, c := range v {
+		if c >= utf8.RuneSelf || c == 0x1b || c == '~' {
+			return false
+		}
+	}
+	return true
+}
 
 // findCharset sets the charset to the one that Content-Type names, if a field needs it.
 func (h *Header) findCharset() {
-	if !slices.ContainsFunc(h.fields, func(f rawField) bool { return !isPlainUTF8(f.value) }) {
+	if !slices.ContainsFunc(h.fields, func(f rawField) bool { return !isPlain(f.value) }) {
 		return
 	}
 	for _, f := range h.fields {

@@ -84,7 +84,6 @@ type Message struct {
 
 	From    []Address
 	Sender  *Address
-	OneFrom bool // From is one well-formed field with one mailbox: no reader finds another
 	ReplyTo []Address
 	To      []Address
 	Cc      []Address
@@ -113,6 +112,8 @@ type Message struct {
 	Attachments []*Attachment // in document order, inline ones included
 
 	Report Report
+
+	header *Header
 }
 
 // Body is a message's body in one form.

@@ -35,7 +35,7 @@ func Parse(r io.ReaderAt, size int64, lim Limits) (*Message, error) {
 func (m *Message) describe(h *Header, rep *reporter) {
 	m.Fields = h.Fields()
 	m.From = h.From()
-	m.OneFrom = h.hasOneFrom(m.From)
+	m.header = h
 	m.Sender = h.Sender()
 	m.describeLists(h, rep)
 	m.Subject = h.Subject()
@@ -55,6 +55,18 @@ func (m *Message) describe(h *Header, rep *reporter) {
 			rep.dropped(name, "field comes more than once, the first one counts")
 		}
 	}
+}
+
+// OneFrom reports whether From is one well-formed field, in which a strict reader finds the
+// one mailbox of Message.From too. Where a comment or a quoted string has no end, for
+// example, readers disagree.
+func (m *Message) OneFrom() bool {
+	values := m.header.raw("From")
+	if m.HeaderCut || len(values) != 1 || len(m.From) != 1 || m.header.hasRaw("From") {
+		return false
+	}
+	strict, err := mail.ParseAddressList(values[0])
+	return err == nil && len(strict) == 1 && strict[0].Address == m.From[0].Address && !strings.ContainsAny(values[0], "\r\n\x00")
 }
 
 func (m *Message) describeLists(h *Header, rep *reporter) {

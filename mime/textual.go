@@ -2,6 +2,7 @@ package mime
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -134,7 +135,7 @@ func isLikelyWide(s string, named bool) bool {
 			scripts[r>>8] = true
 		}
 	}
-	return len(scripts) <= 2+n/200 && (named || common*20 >= n)
+	return len(scripts) <= 2+n/200 && (named || common >= (min(n, 36)+5)/6+n/30)
 }
 
 // unmarkedUTF16 converts text in UTF-16 that nothing names as that: every other byte of
@@ -159,10 +160,9 @@ var fileFormats = []string{
 
 // isFileFormat reports whether raw begins as a file of a known format that is no text.
 func isFileFormat(raw []byte) bool {
-	for _, f := range fileFormats {
-		if bytes.HasPrefix(raw, []byte(f)) {
-			return true
-		}
+	head := string(raw[:min(len(raw), 16)])
+	if slices.ContainsFunc(fileFormats, func(f string) bool { return strings.HasPrefix(head, f) }) {
+		return true
 	}
 	return len(raw) > 262 && string(raw[257:262]) == "ustar"
 }

@@ -163,7 +163,7 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, repo
 // onlyAuthor reports whether From names exactly this address, whoever reads it: only that
 // address was authorized, and which of several addresses Exchange would show is not known.
 func onlyAuthor(m *mime.Message, address string) bool {
-	return m.OneFrom && m.From[0].Address == address
+	return m.OneFrom() && m.From[0].Address == address
 }
 
 func addresses(list []graph.Recipient) []mime.Address {
