@@ -71,7 +71,6 @@ var graphCalls = sync.OnceValue(func() []graphCall {
 		{name: "removal of another draft", op: simulator.OpPermanentDelete, raw: files, twice: true},
 		{name: "look at a refused draft", op: simulator.OpGet, raw: files, refused: true},
 		{name: "removal of a refused draft", op: simulator.OpPermanentDelete, raw: files, refused: true},
-		{name: "soft removal of a refused draft", op: simulator.OpDelete, raw: files, refused: true, via: softly},
 		{name: "removal of a refused draft from MIME", op: simulator.OpPermanentDelete, raw: mime, refused: true},
 		{name: "sendMail", op: simulator.OpSendMail, raw: small, via: sendOnly, unknown: true},
 		{name: "sendMail of MIME", op: simulator.OpSendMail, raw: mime, via: sendOnly, unknown: true},
