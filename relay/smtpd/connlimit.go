@@ -21,6 +21,7 @@ type ConnectionLimits struct {
 // replaces the one that has been idle for the longest time, so that clients which only
 // hold connections open do not keep others out.
 type ConnectionLimiter struct {
+	memory *sharedMemory
 	limits ConnectionLimits
 
 	mu        sync.Mutex
@@ -48,7 +49,7 @@ type addressState struct {
 
 // NewConnectionLimiter returns a limiter without connections.
 func NewConnectionLimiter(limits ConnectionLimits) *ConnectionLimiter {
-	l := &ConnectionLimiter{open: map[*conn]clientKey{}, addresses: bounded.New[netip.Prefix](maxAddresses, (*addressState).rank), networks: map[netip.Prefix]int{}}
+	l := &ConnectionLimiter{memory: newSharedMemory(maxSessionMemory, maxClientMemory), open: map[*conn]clientKey{}, addresses: bounded.New[netip.Prefix](maxAddresses, (*addressState).rank), networks: map[netip.Prefix]int{}}
 	l.SetLimits(limits)
 	return l
 }

@@ -59,6 +59,7 @@ func token(s string) string {
 // header, and at most max bytes.
 type header struct {
 	max  int
+	held *held // what buf counts on; nil: nothing
 	buf  []byte
 	done bool
 }
@@ -68,13 +69,30 @@ func (h *header) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	from := max(len(h.buf)-3, 0)
-	h.buf = append(h.buf, p[:min(len(p), h.max-len(h.buf))]...)
+	more := p[:min(len(p), h.max-len(h.buf))]
+	if err := h.grow(len(more)); err != nil {
+		return 0, err
+	}
+	h.buf = append(h.buf, more...)
 	if i := endOfHeader(h.buf[from:]); i >= 0 {
 		h.buf = h.buf[:from+i]
 		h.done = true
 	}
 	h.done = h.done || len(h.buf) >= h.max
 	return len(p), nil
+}
+
+// grow makes room for n more bytes.
+func (h *header) grow(n int) error {
+	if len(h.buf)+n <= cap(h.buf) {
+		return nil
+	}
+	size := min(max(2*cap(h.buf), len(h.buf)+n), h.max)
+	if h.held != nil && !h.held.add(size-cap(h.buf)) {
+		return errNoMemory
+	}
+	h.buf = append(make([]byte, 0, size), h.buf...)
+	return nil
 }
 
 // endOfHeader returns the offset after the first empty line, with CRLF or LF.

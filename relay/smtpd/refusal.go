@@ -27,6 +27,7 @@ func (r *Refusal) Error() string {
 // Refusals of a message, or of a response to an AUTH challenge.
 var (
 	errNoMail      = &Refusal{503, [3]int{5, 5, 1}, reason.Protocol, "Send MAIL FROM first"}
+	errNoMemory    = &Refusal{452, [3]int{4, 3, 1}, reason.Limits, "Too many messages from your address have very long headers or very many recipients at a time; try again later"}
 	errOutOfTurn   = &Refusal{503, [3]int{5, 5, 1}, reason.Aborted, "The message did not follow its command; send DATA, wait for the answer, then send the message"}
 	errLineTooLong = &Refusal{554, [3]int{5, 6, 0}, reason.Content, "A line of the message is longer than this relay takes; have the sending program break its lines, or encode the content"}
 	errInterrupted = &Refusal{451, [3]int{4, 4, 2}, reason.Aborted, "The connection broke, or was silent or too slow for too long, within the message; try again"}

@@ -28,6 +28,7 @@ type session struct {
 	mailAccepted bool
 	env          queue.Envelope
 	recipients   map[string]bool // by mailaddr.Canonical
+	memory       held            // of the recipients
 }
 
 // begin returns the session of a client that has sent EHLO or HELO.
@@ -36,6 +37,7 @@ func (s *Server) begin(c *conn, helo string) *session {
 		server: s, conn: c, helo: helo, who: Identity{Listener: s.cfg.Name, Client: c.client},
 		log: s.log.With("client", c.client.String()),
 	}
+	session.memory = session.newHeld()
 	session.readCertificate()
 	return session
 }
@@ -140,6 +142,9 @@ func (s *session) rcpt(to string, opts rcptOptions) error {
 		if err := s.server.policy.Recipient(s.who, s.env.From, to, len(s.env.To)); err != nil {
 			return s.refused("RCPT", err)
 		}
+		if !s.memory.add(recipientBytes + 4*len(to) + len(dsn.Original)) { // go-smtp and the map have it too
+			return s.refused("RCPT", errNoMemory)
+		}
 		s.recipients[key] = true
 		s.env.To = append(s.env.To, to)
 		if asked {
@@ -148,6 +153,9 @@ func (s *session) rcpt(to string, opts rcptOptions) error {
 	}
 	return nil
 }
+
+// recipientBytes is about what a recipient takes beside its address.
+const recipientBytes = 200
 
 // checkRecipient checks a recipient's syntax, and returns the address in the form in which it
 // is stored.
@@ -254,7 +262,9 @@ func (s *session) receive(w queue.Writer, b *body, who Identity, entry *queue.En
 		return 0, err
 	}
 	entry.Trace = int64(n)
-	h := header{max: s.server.cfg.Message.HeaderBytes}
+	memory := s.newHeld()
+	defer memory.release()
+	h := header{max: s.server.cfg.Message.HeaderBytes, held: &memory}
 	size, err = b.copyTo(io.MultiWriter(w, &h), s.server.cfg.Message.Bytes)
 	if err != nil {
 		return 0, err
@@ -298,6 +308,7 @@ func (s *session) Reset() {
 	s.mailAccepted = false
 	s.env = queue.Envelope{}
 	s.recipients = nil
+	s.memory.release()
 	s.mu.Unlock()
 	s.conn.inTransaction.Store(false)
 	s.conn.clock.stop()
