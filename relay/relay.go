@@ -39,6 +39,10 @@ import (
 // being sent.
 const drainTime = 20 * time.Second
 
+// stopGrace is how much longer than drainTime a stop may take. What does not end by then waits
+// for something that does not come, such as the answer of a disk.
+const stopGrace = 5 * time.Second
+
 // Relay is a running graphrelay.
 type Relay struct {
 	logTo           io.Writer
@@ -192,6 +196,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 		next.log.Warn(w)
 	}
 	warnOfFiles(next.log, cfg, mostFiles())
+	warnOfDirectory(next.log, cfg.DataDir)
 	r.reloaded.Set(1)
 	if previous != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
@@ -296,6 +301,17 @@ func (r *Relay) Failed() <-chan error { return r.fault }
 // arriving or being sent finish within drainTime; the others stay in the queue. It does not
 // wait for a reload, unless that has begun to stop the generation before.
 func (r *Relay) Stop() error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	select {
+	case err := <-stopped:
+		return err
+	case <-time.After(drainTime + stopGrace):
+		return errors.New("a part of the relay does not end, perhaps since the disk does not answer; what it was at stays in the queue")
+	}
+}
+
+func (r *Relay) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	r.mu.Lock()

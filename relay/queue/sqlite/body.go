@@ -26,6 +26,12 @@ const (
 	bodyFile
 )
 
+// syncer is a directory whose new entries can be made durable.
+type syncer interface {
+	Sync() error
+	Close() error
+}
+
 // file and fileSystem are what the storage needs of the disk beside the database.
 type file interface {
 	io.Writer
@@ -35,7 +41,7 @@ type file interface {
 
 type fileSystem interface {
 	Create(path string) (file, error)
-	SyncDir(path string) error
+	OpenDir(path string) (syncer, error)
 	Free(path string) (free, size int64, err error) // bytes that we may still write, and of the file system
 }
 
@@ -45,9 +51,9 @@ func (osFiles) Create(path string) (file, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// SyncDir makes a new directory entry durable. Windows has no such call and
-// needs none: NTFS journals its metadata.
-func (osFiles) SyncDir(path string) error { return syncDir(path) }
+// OpenDir opens a directory once for all syncs: there may be no descriptor for it later.
+// Windows has no such sync and needs none: NTFS journals its metadata.
+func (osFiles) OpenDir(path string) (syncer, error) { return openDir(path) }
 
 func (osFiles) Free(path string) (free, size int64, err error) { return freeSpace(path) }
 
@@ -152,7 +158,7 @@ func (b *spool) Sync() error {
 		err = diskError(b.f.Close())
 	}
 	if err == nil {
-		err = b.s.synced(b.s.files.SyncDir(filepath.Join(b.s.dir, bodiesName)))
+		err = b.s.synced(b.s.bodies.Sync())
 	}
 	return err
 }
@@ -177,7 +183,7 @@ func diskError(err error) error {
 	return fmt.Errorf("%w: %w", queue.ErrDisk, err)
 }
 
-// synced ends intake after a sync that failed: the kernel has discarded what it could not
+// synced takes the result of a sync, and nothing else. It ends intake after a sync that failed: the kernel has discarded what it could not
 // write, perhaps of other files too, and the next sync would succeed. A full disk is known
 // to affect this file alone, which is removed.
 func (s *storage) synced(err error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -84,9 +85,10 @@ func (s *storage) commitBatch(batch []*op) {
 
 // transact sets the err of each operation, or returns why none was committed.
 func (s *storage) transact(batch []*op) (err error) {
-	if err := s.Healthy(); err != nil {
-		return err
+	if p := s.broken.Load(); p != nil {
+		return *p
 	}
+	s.writer.present = nil
 	if err := s.writer.begin(); err != nil {
 		return s.fault(err)
 	}
@@ -120,7 +122,8 @@ func refusal(err error) bool {
 	return errors.Is(err, queue.ErrFenced) || errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrState)
 }
 
-// fault returns the error of package queue for an error of SQLite.
+// fault returns the error of package queue for an error of SQLite. Only a failed read, write
+// or sync of data is a fault of the disk that ends intake.
 func (s *storage) fault(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -128,13 +131,27 @@ func (s *storage) fault(err error) error {
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_FULL:
+		if s.dropReserve() { // delivery can write, and then free space
+			s.shrinkLog()
+		}
 		return fmt.Errorf("%w: %w", queue.ErrNoSpace, err)
 	case sqlite3.SQLITE_IOERR:
+		if slices.Contains(passing, e.Code()) {
+			return fmt.Errorf("%w: %w", queue.ErrDisk, err)
+		}
 		return s.fail(fmt.Errorf("%w: %w", queue.ErrDisk, err))
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return s.fail(damage(err))
 	}
 	return err
+}
+
+// passing are the I/O errors of SQLite that lose no data: for lack of descriptors, memory or
+// locks, or of space for its index. The operation was rolled back, and another may succeed.
+var passing = []int{
+	sqlite3.SQLITE_IOERR_ACCESS, sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK, sqlite3.SQLITE_IOERR_FSTAT, sqlite3.SQLITE_IOERR_LOCK,
+	sqlite3.SQLITE_IOERR_NOMEM, sqlite3.SQLITE_IOERR_RDLOCK, sqlite3.SQLITE_IOERR_SHMLOCK, sqlite3.SQLITE_IOERR_SHMMAP,
+	sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_UNLOCK,
 }
 
 // fail ends intake and every other change until the next start. A failed write is never

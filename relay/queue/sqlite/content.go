@@ -93,16 +93,18 @@ type inMemory struct{}
 func (inMemory) Close() error { return nil }
 
 func (b *body) openFile(path string) error {
-	f, err := os.Open(path)
+	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: its content is missing: %w", queue.ErrDamaged, err)
+	}
+	if err == nil && !st.Mode().IsRegular() { // to open a pipe would wait for ever
+		return fmt.Errorf("%w: its content is no file but %s", queue.ErrDamaged, st.Mode())
 	}
 	if err != nil {
 		return err
 	}
-	st, err := f.Stat()
+	f, err := os.Open(path)
 	if err != nil {
-		_ = f.Close()
 		return err
 	}
 	b.ReaderAt, b.Closer, b.size = f, f, st.Size()

@@ -45,7 +45,7 @@ func (s *storage) checkFiles() error {
 	case err == nil && st.Size() > 0:
 		return s.checkLog()
 	case err == nil:
-		return errEmpty
+		return s.checkEmpty()
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
@@ -57,6 +57,24 @@ func (s *storage) checkFiles() error {
 		err = errEmpty
 	}
 	return err
+}
+
+// logHeader is the size of a log in which nothing was written (sqlite.org/walformat.html).
+const logHeader = 32
+
+// checkEmpty decides about a database without content. A first start that was killed leaves
+// one. It has lost its content if the directory was in use before, or if there is anything
+// that belongs to it.
+func (s *storage) checkEmpty() error {
+	bodies, err := os.ReadDir(filepath.Join(s.dir, bodiesName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	log, err := os.Stat(filepath.Join(s.dir, walName))
+	if len(bodies) > 0 || err == nil && log.Size() > logHeader || s.wasInUse() {
+		return errEmpty
+	}
+	return nil
 }
 
 // bodyCheck is how long a start may read what is not a record.

@@ -25,13 +25,23 @@ func (f *faultyFiles) Create(path string) (file, error) {
 	return &faultyFile{real, f}, err
 }
 
-func (f *faultyFiles) SyncDir(path string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.dirs != nil {
-		return f.dirs
+func (f *faultyFiles) OpenDir(path string) (syncer, error) {
+	real, err := f.osFiles.OpenDir(path)
+	return &faultyDir{real, f}, err
+}
+
+type faultyDir struct {
+	syncer
+	f *faultyFiles
+}
+
+func (d *faultyDir) Sync() error {
+	d.f.mu.Lock()
+	defer d.f.mu.Unlock()
+	if d.f.dirs != nil {
+		return d.f.dirs
 	}
-	return f.osFiles.SyncDir(path)
+	return d.syncer.Sync()
 }
 
 func (f *faultyFiles) Free(path string) (free, size int64, err error) {

@@ -16,6 +16,9 @@ func (t *transaction) Insert(r queue.Record, lane queue.LaneID, c queue.Content)
 	if !ok {
 		return fmt.Errorf("a content of type %T", c)
 	}
+	if err := t.lookOnce(); err != nil {
+		return err
+	}
 	to, err := json.Marshal(r.Envelope.To)
 	if err != nil {
 		return err
@@ -39,6 +42,15 @@ func (t *transaction) Insert(r queue.Record, lane queue.LaneID, c queue.Content)
 		data = []byte{} // nil would be NULL
 	}
 	return t.exec("INSERT INTO body (id, data) VALUES (?,?)", r.ID, data)
+}
+
+// lookOnce looks once for each commit whether the files are still there.
+func (t *transaction) lookOnce() error {
+	if t.present == nil {
+		err := t.missing()
+		t.present = &err
+	}
+	return *t.present
 }
 
 func dsnText(d queue.DSN) (string, error) {

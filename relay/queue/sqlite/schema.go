@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 )
@@ -27,7 +28,9 @@ func migrate(ctx context.Context, c *sql.Conn, daemon bool) error {
 	switch {
 	case version > schemaVersion:
 		return fmt.Errorf("the queue was written by a newer graphrelay (schema %d, this one knows %d); run that version", version, schemaVersion)
-	case 0 < version && version < schemaVersion && !daemon:
+	case version == 0 && !daemon:
+		return errors.New("there is no queue yet; start the relay once")
+	case version < schemaVersion && !daemon:
 		return fmt.Errorf("the queue was written by an older graphrelay (schema %d, this one needs %d); start the relay once to convert it", version, schemaVersion)
 	}
 	return migrateTo(ctx, c, version, schemaVersion)

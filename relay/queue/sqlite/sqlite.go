@@ -19,7 +19,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gofrs/flock"
 	_ "modernc.org/sqlite" // the driver
 
 	"graphrelay/relay/queue"
@@ -40,12 +39,15 @@ type Options struct {
 type storage struct {
 	dir    string
 	files  fileSystem
-	lock   *flock.Flock
+	bodies syncer         // of the directory of bodies
+	locks  []func() error // release the directory; none if it is not held exclusively
 	write  *sql.DB
 	writer *transaction // on the one connection of write, used by the committer alone
-	read   *sql.DB
-	due    *sql.Stmt // nextDue, and bodyOf, on read
+	read   *sql.DB      // of people and tools
+	work   *sql.DB      // of delivery, which they cannot keep waiting
+	due    *sql.Stmt    // nextDue, and bodyOf, on work
 	bodyOf *sql.Stmt
+	own    presence // of the files that are open
 	ops    chan *op
 	broken atomic.Pointer[error]
 	done   chan struct{} // closed when the committer has stopped
@@ -57,11 +59,6 @@ var _ queue.Storage = (*storage)(nil)
 
 // DatabaseName is the database's file in the store's directory.
 const DatabaseName = "queue.db"
-
-const (
-	bodiesName = "bodies"
-	lockName   = "lock"
-)
 
 // Open opens or creates the queue in o.Dir.
 func Open(ctx context.Context, o Options) (*queue.Queue, error) {
@@ -103,12 +100,15 @@ func openStorage(ctx context.Context, o Options) (*storage, error) {
 	}
 	if o.Exclusive {
 		if err := s.lockDir(); err != nil {
-			return nil, err
+			return nil, errors.Join(err, s.release())
 		}
 	}
 	err := s.checkFiles()
+	if err == nil && o.Exclusive {
+		err = s.keepOthersOut()
+	}
 	if err == nil {
-		err = s.openDatabase(ctx)
+		err = s.openWithReserve(ctx)
 	}
 	if err != nil {
 		_ = s.release()
@@ -118,22 +118,28 @@ func openStorage(ctx context.Context, o Options) (*storage, error) {
 	return s, nil
 }
 
-func (s *storage) lockDir() error {
-	s.lock = flock.New(filepath.Join(s.dir, lockName))
-	ok, err := s.lock.TryLock()
-	if err != nil {
-		return fmt.Errorf("lock %s: %w", s.dir, err)
+// closeDatabase ends what openDatabase has begun.
+func (s *storage) closeDatabase() error {
+	var errs []error
+	if s.writer != nil {
+		errs = append(errs, s.writer.close())
 	}
-	if !ok {
-		return fmt.Errorf("%s is in use by another graphrelay; stop that one or choose another data_dir", s.dir)
+	if s.bodies != nil {
+		errs = append(errs, s.bodies.Close())
 	}
-	return nil
+	for _, db := range []*sql.DB{s.read, s.work, s.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	s.writer, s.bodies, s.read, s.work, s.write = nil, nil, nil, nil, nil
+	return errors.Join(errs...)
 }
 
 // dsn names the database with what every connection needs: a wait for another process
-// that writes, and a small cache.
+// that writes, a small cache, and no temporary files.
 func dsn(path, more string) string {
-	return "file:" + uriPath.Replace(filepath.ToSlash(path)) + "?_pragma=busy_timeout(10000)&_pragma=cache_size(-2000)" + more
+	return "file:" + uriPath.Replace(filepath.ToSlash(path)) + "?_pragma=busy_timeout(10000)&_pragma=cache_size(-2000)&_pragma=temp_store(2)" + more
 }
 
 // uriPath escapes what would end the path of a URI (sqlite.org/uri.html).
@@ -157,21 +163,51 @@ func (s *storage) openDatabase(ctx context.Context) (err error) {
 		return err
 	}
 	s.writer = newTransaction(c)
+	s.writer.missing = s.missing
 	if err := checkPragmas(ctx, c); err != nil {
 		return err
 	}
-	if err := migrate(ctx, c, s.lock != nil); err != nil {
+	if err := migrate(ctx, c, s.locks != nil); err != nil {
 		return err
 	}
-	if s.read, err = sql.Open("sqlite", dsn(path, readerPragmas)); err != nil {
+	if s.read, err = openReaders(ctx, path); err != nil {
 		return err
 	}
-	s.read.SetMaxOpenConns(2)
-	if s.due, err = s.read.PrepareContext(ctx, nextDue); err != nil {
+	if s.work, err = openReaders(ctx, path); err != nil {
 		return err
 	}
-	s.bodyOf, err = s.read.PrepareContext(ctx, selectBody)
+	if s.due, err = s.work.PrepareContext(ctx, nextDue); err != nil {
+		return err
+	}
+	if s.bodyOf, err = s.work.PrepareContext(ctx, selectBody); err != nil {
+		return err
+	}
+	if s.bodies, err = s.files.OpenDir(filepath.Join(s.dir, bodiesName)); err != nil {
+		return err
+	}
+	s.own, err = s.look()
 	return err
+}
+
+// readers is how many connections readers share.
+const readers = 2
+
+// openReaders opens all connections at once: later there might be no descriptor for one.
+func openReaders(ctx context.Context, path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn(path, readerPragmas))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(readers)
+	db.SetMaxIdleConns(readers)
+	for range readers {
+		c, err := db.Conn(ctx)
+		if err != nil {
+			return db, err
+		}
+		defer c.Close()
+	}
+	return db, nil
 }
 
 // lastReading returns the last reading of the queue's clock, zero if there is none.
@@ -201,7 +237,7 @@ func (s *storage) Healthy() error {
 	if p := s.broken.Load(); p != nil {
 		return *p
 	}
-	return nil
+	return s.missing()
 }
 
 // Close implements queue.Storage.
@@ -219,17 +255,9 @@ func (s *storage) Close() error {
 }
 
 func (s *storage) release() error {
-	var errs []error
-	if s.writer != nil {
-		errs = append(errs, s.writer.close())
-	}
-	for _, db := range []*sql.DB{s.read, s.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	if s.lock != nil {
-		errs = append(errs, s.lock.Unlock())
+	errs := []error{s.closeDatabase()}
+	for _, unlock := range s.locks {
+		errs = append(errs, unlock())
 	}
 	return errors.Join(errs...)
 }

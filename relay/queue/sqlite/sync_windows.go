@@ -8,7 +8,17 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-func syncDir(string) error { return nil }
+func openDir(string) (syncer, error) { return noDir{}, nil }
+
+type noDir struct{}
+
+func (noDir) Sync() error  { return nil }
+func (noDir) Close() error { return nil }
+
+// lockDirectory does nothing: Windows keeps an open lock file from being replaced.
+func lockDirectory(string) (unlock func() error, ok bool, err error) {
+	return func() error { return nil }, true, nil
+}
 
 func freeSpace(path string) (free, size int64, err error) {
 	name, err := windows.UTF16PtrFromString(path)

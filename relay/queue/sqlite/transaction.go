@@ -15,6 +15,9 @@ type transaction struct {
 	ctx      context.Context // context.Background
 	conn     *sql.Conn
 	compiled map[string]*sql.Stmt
+	missing  func() error // see storage.missing
+	// Of the commit under way:
+	present *error // the result of missing; nil: not looked yet
 	// Of the operation under way:
 	changed bool     // it has changed a row
 	files   []string // bodies to remove once it is durable
