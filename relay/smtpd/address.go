@@ -57,6 +57,22 @@ func checkQuoted(local, domain string, utf8Allowed bool) (address string, r *Ref
 	return local + "@" + domain, nil
 }
 
+// checkDeliverable refuses a recipient whose domain Exchange can never resolve: a name of
+// this network alone, such as localhost, or an address literal (RFC 5321 section 4.1.3). It
+// would refuse the whole message for it.
+func checkDeliverable(a string) *Refusal {
+	domain := a[strings.LastIndexByte(a, '@')+1:]
+	if strings.HasPrefix(domain, "[") {
+		return &Refusal{550, [3]int{5, 1, 2}, reason.Recipient,
+			"Microsoft 365 delivers to no IP address; write the domain's name, as in name@example.com"}
+	}
+	if !strings.Contains(domain, ".") {
+		return &Refusal{550, [3]int{5, 1, 2}, reason.Recipient,
+			"Microsoft 365 cannot deliver to " + domain + "; write the address with its full domain, as in name@example.com"}
+	}
+	return nil
+}
+
 // checkParts checks what holds with and without quotes.
 func checkParts(local, domain string, utf8Allowed bool) *Refusal {
 	switch {

@@ -133,6 +133,9 @@ func (s *session) rcpt(to string, opts rcptOptions) error {
 	if err != nil {
 		return s.refused("RCPT", err)
 	}
+	if err := checkDeliverable(to); err != nil {
+		return s.refused("RCPT", err)
+	}
 	dsn, asked, err := rcptDSN(opts)
 	if err != nil {
 		return s.refused("RCPT", err)
