@@ -22,7 +22,8 @@ type Error struct {
 	Op         string        // the operation, such as "create" or "send"
 	Status     int           // HTTP status; 0: no answer came
 	Code       string        // error.code of the answer
-	Message    string        // error.message of the answer, for people; programs must not depend on it
+	Message    string        // error.message of the answer, for people; it may name what is at fault, never rely on its form
+	Target     string        // error.target of the answer: what is at fault, if it says so
 	RequestID  string        // Graph's request-id
 	RetryAfter time.Duration // 0: none was given
 	Class      Class
@@ -66,6 +67,7 @@ type errorBody struct {
 	Error struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
+		Target  string `json:"target"`
 	} `json:"error"`
 }
 
@@ -81,6 +83,7 @@ func responseError(op string, resp *http.Response, secrets ...string) *Error {
 		Status:     resp.StatusCode,
 		Code:       clip(text.Redact(b.Error.Code, secrets...)),
 		Message:    clip(text.Redact(b.Error.Message, secrets...)),
+		Target:     clip(text.Redact(b.Error.Target, secrets...)),
 		RequestID:  clip(resp.Header.Get("request-id")),
 		RetryAfter: retryAfter(resp.Header),
 	}

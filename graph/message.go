@@ -31,6 +31,7 @@ const (
 	PropertyReferences   = "String 0x1039"  // PidTagInternetReferences
 	PropertySensitivity  = "Integer 0x0036" // PidTagSensitivity
 	PropertyUnsubscribe  = "String 0x1045"  // PidTagListUnsubscribe
+	PropertyAutoReplies  = "Integer 0x3FDF" // PidTagAutoResponseSuppress (MS-OXOMSG)
 	propertyMessageFlags = "Integer 0x0E07" // PidTagMessageFlags
 )
 

@@ -45,6 +45,41 @@ func Invalid(err error) bool {
 	return is(err, func(e *Error) bool { return e.Reason == ReasonInvalid })
 }
 
+// Malformed reports whether Graph may accept the message without the part that it objects
+// to, whether it names that or not.
+func Malformed(err error) bool {
+	return is(err, func(e *Error) bool {
+		return e.Reason == ReasonInvalid && e.Code != "ErrorMessageBlocked" && e.Code != "ParameterValueEmpty" || NamesExhausted(err)
+	})
+}
+
+// Unexplained reports whether Graph refused the request with a code and a status that are
+// in no table.
+func Unexplained(err error) bool {
+	return is(err, func(e *Error) bool { return e.Unexplained })
+}
+
+// NamesExhausted reports whether the mailbox can have no more named properties, which X-
+// fields need (reported: "Cannot get ID from name").
+func NamesExhausted(err error) bool {
+	return is(err, func(e *Error) bool {
+		return e.Code == "ErrorQuotaExceeded" && strings.Contains(strings.ToLower(e.Message), "id from name")
+	})
+}
+
+// MIMERefused reports whether Graph refuses the form or the size of a message in MIME.
+func MIMERefused(err error) bool {
+	return is(err, func(e *Error) bool {
+		return e.Class == ClassMessage && (e.Reason == ReasonInvalid || e.Reason == ReasonTooLarge) && e.Code != "ErrorMessageBlocked"
+	})
+}
+
+// RecipientRefused reports whether the address of at least one recipient is refused. The
+// error's text may name it.
+func RecipientRefused(err error) bool {
+	return is(err, func(e *Error) bool { return e.Reason == ReasonRecipients })
+}
+
 // SendAsDenied reports whether the mailbox may not send as the From or Sender of the
 // message (outlook-send-mail-from-other-user).
 func SendAsDenied(err error) bool {

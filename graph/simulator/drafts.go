@@ -50,6 +50,11 @@ func (c *call) create() (response, error) {
 		return response{}, err
 	}
 	s := c.sim
+	if w := s.world(); w.UnresolvedAtCreate {
+		if err := w.checkResolved(i.Recipients()); err != nil {
+			return response{}, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := c.store(i, contents); err != nil {
@@ -118,11 +123,8 @@ func (c *call) readMessage() (*item, [][]byte, error) {
 	if _, err := c.readJSON(c.sim.options.Limits.Request, "message", &input); err != nil {
 		return nil, nil, err
 	}
-	i, contents, err := c.sim.newItem(input)
-	if err == nil {
-		c.checkQueueProperty(i)
-	}
-	return i, contents, err
+	c.checkQueueProperty(input.Properties)
+	return c.sim.newItem(input)
 }
 
 // readJSON reads a JSON body of at most limit bytes, checks it against a type of the schema
@@ -157,6 +159,10 @@ func (s *Simulator) newItem(input messageInput) (*item, [][]byte, error) {
 		i.Headers = *input.Headers
 	}
 	if err := i.apply(input); err != nil {
+		return nil, nil, err
+	}
+	var err error
+	if i.Properties, err = s.world().filterExtended(i.Properties); err != nil {
 		return nil, nil, err
 	}
 	contents := make([][]byte, len(input.Attachments))

@@ -3,6 +3,7 @@ package simulator
 import (
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -162,10 +163,30 @@ func (s *Simulator) checkContract(c *call) {
 	}
 }
 
-// checkQueueProperty records a violation if a JSON draft is created without its queue id.
-func (c *call) checkQueueProperty(i *item) {
-	kept := !slices.Contains(c.sim.world().DroppedProperties, "singleValueExtendedProperties")
-	if c.sim.options.RequireContract && c.op == OpCreate && kept && i.property(c.sim.options.QueueProperty) == "" {
-		c.recordViolation("the draft does not have the extended property " + c.sim.options.QueueProperty)
+// checkQueueProperty records a violation if a JSON draft is to be created without its queue
+// id, although no create of the application has been refused as a bad request.
+func (c *call) checkQueueProperty(given []Property) {
+	s, wanted := c.sim, c.sim.options.QueueProperty
+	if !s.options.RequireContract || c.op != OpCreate {
+		return
+	}
+	s.mu.Lock()
+	refused := s.refusedCreate[c.app]
+	s.mu.Unlock()
+	has := slices.ContainsFunc(given, func(p Property) bool {
+		id, err := normalizeProperty(p.ID)
+		return err == nil && id == wanted && p.Value != ""
+	})
+	if !has && !refused {
+		c.recordViolation("the draft does not have the extended property " + wanted)
+	}
+}
+
+// rememberRefusal remembers a create that was refused as a bad request.
+func (c *call) rememberRefusal(status int) {
+	if c.op == OpCreate && status == http.StatusBadRequest {
+		c.sim.mu.Lock()
+		defer c.sim.mu.Unlock()
+		c.sim.refusedCreate[c.app] = true
 	}
 }

@@ -24,6 +24,9 @@ func (c *call) readMIME() (*item, [][]byte, error) {
 	if err != nil || len(raw) == 0 {
 		return nil, nil, badRequest("ErrorMimeContentInvalidBase64String", "Invalid base64 string for MIME content.")
 	}
+	if err := c.sim.world().checkMIME(raw); err != nil {
+		return nil, nil, err
+	}
 	message, err := mail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
 		return nil, nil, badRequest("ErrorMimeContentInvalid", "Invalid MIME content: %v", err)

@@ -119,8 +119,10 @@ func (s *Simulator) checkSendable(i *item, sender string) error {
 			return unresolved(address)
 		}
 	}
-	if err := s.world().checkResolved(recipients); err != nil {
-		return err
+	if w := s.world(); !w.UnresolvedAtCreate || i.path == PathSendMail {
+		if err := w.checkResolved(recipients); err != nil {
+			return err
+		}
 	}
 	from := i.Mailbox
 	if i.From != nil {

@@ -128,6 +128,7 @@ func (s *Simulator) serve(w http.ResponseWriter, c *call, admit admission, run h
 	if result.response.status >= http.StatusBadRequest && !result.lost {
 		c.drain()
 	}
+	c.rememberRefusal(result.response.status)
 	// Release before writing: the client may send its next request once it has the answer.
 	release()
 	s.record(c, result)

@@ -58,24 +58,25 @@ type Simulator struct {
 
 	settings atomic.Pointer[settings]
 
-	mu         sync.Mutex
-	mailboxes  map[string]*mailbox // by lower-case address
-	objectIDs  map[string]string   // object id to lower-case address
-	items      int                 // in all mailboxes
-	folders    map[string]int      // number of items in all mailboxes, by folder
-	planted    []*item             // by tests, see Plant
-	refusals   map[refusalKey]refusal
-	sent       []*item // in the order in which they were sent, for eviction
-	tokens     map[string]*accessToken
-	assertions map[string]time.Time // the jti of those used, with their expiry
-	sessions   map[string]*uploadSession
-	grants     grants // not removed by Reset, like tokens
-	content    contentStore
-	faults     faultList
-	journal    journal
-	ledger     ledger
-	stats      Stats
-	violations []Violation
+	mu            sync.Mutex
+	mailboxes     map[string]*mailbox // by lower-case address
+	objectIDs     map[string]string   // object id to lower-case address
+	items         int                 // in all mailboxes
+	folders       map[string]int      // number of items in all mailboxes, by folder
+	planted       []*item             // by tests, see Plant
+	refusals      map[refusalKey]refusal
+	refusedCreate map[string]bool // by application, see checkQueueProperty
+	sent          []*item         // in the order in which they were sent, for eviction
+	tokens        map[string]*accessToken
+	assertions    map[string]time.Time // the jti of those used, with their expiry
+	sessions      map[string]*uploadSession
+	grants        grants // not removed by Reset, like tokens
+	content       contentStore
+	faults        faultList
+	journal       journal
+	ledger        ledger
+	stats         Stats
+	violations    []Violation
 }
 
 // New returns a simulator with empty mailboxes.
@@ -104,6 +105,7 @@ func (s *Simulator) Reset() {
 	s.folders = map[string]int{}
 	s.sent, s.planted = nil, nil
 	s.refusals = map[refusalKey]refusal{}
+	s.refusedCreate = map[string]bool{}
 	s.settings.Store(&settings{World: s.options.World.clone(), since: time.Now()})
 	if s.tokens == nil {
 		s.tokens = map[string]*accessToken{}

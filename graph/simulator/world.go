@@ -87,11 +87,18 @@ type World struct {
 	SharedScopes bool `json:"sharedScopes"`
 
 	// DroppedProperties are properties of a message that a create loses silently, and
-	// RefusedProperties those for which it gets 400. [documented] in the metadata of the
-	// cloud in China, that it lacks internetMessageHeaders; [assumed] what it answers, and
-	// all other properties.
+	// RefusedProperties those for which it gets 400: names such as "from", or ids of extended
+	// properties such as "String 0x1042". [documented] in the metadata of the cloud in China,
+	// that it lacks internetMessageHeaders; [assumed] what it answers, and all other
+	// properties.
 	DroppedProperties []string `json:"droppedProperties,omitempty"`
 	RefusedProperties []string `json:"refusedProperties,omitempty"`
+	// RefusedUnnamed makes the refusal of RefusedProperties say nothing of the property.
+	// [assumed]: codes such as ErrorInvalidRequest have come with general texts.
+	RefusedUnnamed bool `json:"refusedUnnamed"`
+	// RefusedMIME are types of parts for which a message in MIME gets 400. [assumed]: no
+	// source shows that an invitation or a report is accepted.
+	RefusedMIME []string `json:"refusedMIME,omitempty"`
 	// MessageSize is the tenant's limit for a message that is sent, in bytes; 0 is none
 	// beside Limits.Message. [documented], "Exchange Online limits": 35 MB, see
 	// DefaultMessageSize, unless an administrator raises it.
@@ -102,6 +109,9 @@ type World struct {
 	// Unresolved are recipients that a send refuses by name: 400 ErrorInvalidRecipients.
 	// [reported], msgraph-sdk-dotnet #1891.
 	Unresolved []string `json:"unresolved,omitempty"`
+	// UnresolvedAtCreate refuses Unresolved at the create of a draft, not at its send.
+	// [assumed]
+	UnresolvedAtCreate bool `json:"unresolvedAtCreate"`
 
 	// SendAsOnly allows as From the mailbox's own addresses and those in Options.SendAs,
 	// also if that is nil. [documented], "Send Outlook messages from another user".
@@ -208,7 +218,7 @@ func (s *Simulator) ChangeWorld(change func(*World)) error {
 
 // clone returns a copy that shares no list or map with w.
 func (w World) clone() World {
-	for _, list := range []*[]string{&w.DroppedProperties, &w.RefusedProperties, &w.Unresolved, &w.Elsewhere, &w.Moving, &w.Denied} {
+	for _, list := range []*[]string{&w.DroppedProperties, &w.RefusedProperties, &w.RefusedMIME, &w.Unresolved, &w.Elsewhere, &w.Moving, &w.Denied} {
 		*list = slices.Clone(*list)
 	}
 	w.Returns = maps.Clone(w.Returns)
@@ -226,7 +236,8 @@ func (w World) check() error {
 		return fmt.Errorf("deleteTo %q is not %q or %q", w.DeleteTo, DeleteToRecoverable, DeleteToDeleted)
 	}
 	for _, name := range slices.Concat(w.DroppedProperties, w.RefusedProperties) {
-		if _, ok := schema["message"][name]; !ok {
+		_, ok := schema["message"][name]
+		if _, err := normalizeProperty(name); !ok && err != nil {
 			return fmt.Errorf("a message has no property %q", name)
 		}
 	}

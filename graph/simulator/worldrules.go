@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"net/http"
 	"reflect"
 	"slices"
@@ -53,10 +54,42 @@ func (w *World) filterProperties(input *messageInput) error {
 		switch {
 		case field.IsZero():
 		case slices.Contains(w.RefusedProperties, name):
-			return badRequest("RequestBodyRead",
-				"The property '%s' does not exist on type 'microsoft.graph.message'. Make sure to only use property names that are defined by the type.", name)
+			return w.refusedProperty("The property '%s' does not exist on type 'microsoft.graph.message'. Make sure to only use property names that are defined by the type.", name)
 		case slices.Contains(w.DroppedProperties, name):
 			field.SetZero()
+		}
+	}
+	return nil
+}
+
+// filterExtended removes the extended properties that a create loses, and refuses others.
+func (w *World) filterExtended(list []Property) ([]Property, error) {
+	is := func(names []string, id string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			known, err := normalizeProperty(name)
+			return err == nil && known == id
+		})
+	}
+	for _, p := range list {
+		if is(w.RefusedProperties, p.ID) {
+			return nil, w.refusedProperty("The extended property '%s' is not supported.", p.ID)
+		}
+	}
+	return slices.DeleteFunc(list, func(p Property) bool { return is(w.DroppedProperties, p.ID) }), nil
+}
+
+func (w *World) refusedProperty(format, name string) error {
+	if w.RefusedUnnamed {
+		return badRequest("ErrorInvalidRequest", "The request is invalid.")
+	}
+	return badRequest("RequestBodyRead", format, name)
+}
+
+// checkMIME refuses a message with a part of a type that the tenant does not accept.
+func (w *World) checkMIME(raw []byte) error {
+	for _, kind := range w.RefusedMIME {
+		if bytes.Contains(bytes.ToLower(raw), []byte("content-type: "+strings.ToLower(kind))) {
+			return badRequest("ErrorMimeContentInvalid", "Invalid MIME content.")
 		}
 	}
 	return nil

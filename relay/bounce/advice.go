@@ -59,6 +59,10 @@ var adviceOf = map[reason.Reason]Advice{
 		"Send the message again, and tell your administrator."},
 }
 
+// adviceRefused is the advice where only some of the recipients were refused.
+var adviceRefused = Advice{"1.3", "Microsoft 365 does not accept the address. The message was sent to all other recipients.",
+	"Check the address for mistakes and send the message to it again, and not to the others."}
+
 // AdviceFor returns the advice for a reason. It falls back to general advice.
 func AdviceFor(r reason.Reason) Advice {
 	if a, ok := adviceOf[r]; ok {

@@ -65,6 +65,7 @@ type Report struct {
 	Reason     reason.Reason            // for a failure or a delay
 	Detail     string                   // the same for an administrator
 	Diagnostic string                   // Microsoft 365's last refusal, or empty
+	Refused    map[string]string        // if only these recipients failed: Microsoft 365's refusal of each
 	GaveUp     bool                     // the message failed since it was tried for too long
 	Original   func(full bool) Original // reads the message, with its content if full
 }
@@ -81,6 +82,9 @@ func (e ImpossibleError) Error() string { return string(e) }
 // ErrNotWanted if the sender wants none, or an ImpossibleError.
 func (n Notifier) Notify(r Report) (*queue.Submission, error) {
 	recipients := wanting(r.Message.Envelope, r.Action)
+	if r.Refused != nil {
+		recipients = slices.DeleteFunc(recipients, func(to string) bool { _, is := r.Refused[to]; return !is })
+	}
 	if len(recipients) == 0 {
 		return nil, ErrNotWanted
 	}
@@ -144,7 +148,7 @@ func (n Notifier) notice(r Report, recipients []string, original Original, by qu
 		id: queue.NewID(now), action: r.Action, host: n.Host, now: now,
 		from: by.Mailbox, to: r.Message.Envelope.From,
 		about: r.Message, recipients: recipients, reason: r.Reason,
-		until: r.Message.Received.Add(n.GiveUpAfter), original: original,
+		until: r.Message.Received.Add(n.GiveUpAfter), original: original, refused: r.Refused,
 	}
 	if n.To != nil {
 		x.to = n.To(x.to)

@@ -2,6 +2,7 @@ package bounce
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	stdmime "mime"
 	"mime/quotedprintable"
@@ -35,6 +36,7 @@ type notice struct {
 	diagnostic string         // Microsoft 365's answer
 	returns    []queue.Return // of a message that came back, for each of recipients; else nil
 	original   Original
+	refused    map[string]string // Microsoft 365's answers, if the message was sent to the other recipients
 }
 
 // message returns the notification in its three parts (RFC 6522 section 3).
@@ -132,7 +134,7 @@ func (n *notice) statusCode(recipient int) string {
 
 // diagnosticCode returns the answer about a recipient with its type, or "".
 func (n *notice) diagnosticCode(recipient int) string {
-	kind, diagnostic := "x-graph; ", n.diagnostic
+	kind, diagnostic := "x-graph; ", cmp.Or(n.refused[n.recipients[recipient]], n.diagnostic)
 	if n.returns != nil {
 		kind, diagnostic = "smtp; ", n.returns[recipient].Diagnostic
 	}

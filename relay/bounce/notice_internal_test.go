@@ -69,6 +69,11 @@ var notices = map[string]struct {
 		n.about.Envelope.To = []string{"bob@example.org", "carla@example.org"}
 		n.about.Envelope.DSN = queue.DSN{EnvelopeID: "QQ+314", Recipients: map[string]queue.RecipientDSN{"bob@example.org": {Original: "rfc822;bob+x@old.test"}}}
 	}},
+	"some-recipients": {ordinary, false, func(n *notice) {
+		n.detail = "carla@example.org: 400 ErrorInvalidRecipients: Recipient \"carla@example.org\" isn't resolved."
+		n.about.Envelope.To = []string{"bob@example.org", "carla@example.org"}
+		n.recipients, n.refused = []string{"carla@example.org"}, map[string]string{"carla@example.org": n.detail}
+	}},
 	"gave-up": {ordinary, false, func(n *notice) {
 		n.reason, n.gaveUp, n.detail = "network", 48*time.Hour, "gave up after 48h0m0s; last: graph create: dial tcp: no route to host"
 	}},

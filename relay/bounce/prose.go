@@ -14,7 +14,7 @@ func (n *notice) prose() string {
 		return n.returnedProse()
 	}
 	var b strings.Builder
-	a := AdviceFor(n.reason)
+	a := n.advice()
 	fmt.Fprintf(&b, "This is the mail relay %s.\n\n", n.host)
 	switch n.action {
 	case Failed:
@@ -35,6 +35,13 @@ func (n *notice) prose() string {
 	}
 	n.particulars(&b)
 	return b.String()
+}
+
+func (n *notice) advice() Advice {
+	if n.refused != nil {
+		return adviceRefused
+	}
+	return AdviceFor(n.reason)
 }
 
 func (n *notice) list(b *strings.Builder, title string) {

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
+	"graphrelay/internal/text"
+	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/verdict"
@@ -21,7 +24,8 @@ type job struct {
 
 	result    Result // of the attempt
 	gaveUp    bool
-	unbounced bool // it failed, and nobody can be notified
+	unbounced bool // it failed, at least for one recipient, and nobody can be notified
+	notified  []bounce.Action
 	waiter    *verdict.Waiter
 }
 
@@ -86,16 +90,17 @@ func (j *job) finish(ctx context.Context, o queue.Outcome) error {
 func (j *job) report(o queue.Outcome) {
 	lane := j.task.Lane
 	args := []any{"lane", lane.String(), "attempts", j.task.Attempts}
-	if o.Notification != nil {
-		args = append(args, "notification", o.Notification.ID)
+	for _, n := range o.Notifications {
+		args = append(args, "notification", n.ID)
 	}
-	j.d.metrics.ended(lane.Connection, o, j.unbounced)
+	j.d.metrics.ended(lane.Connection, o, j.unbounced, j.notified)
 	switch o.State {
 	case queue.Sent:
 		took := j.a.Age()
 		j.d.metrics.sent(lane.Connection, j.result.Path, took)
 		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
 			"size", j.task.Size, "path", j.result.Path, "seconds", took.Seconds())...)
+		j.reportRefused(args)
 	case queue.Failed:
 		j.log.Error("failed", append(args, "reason", o.Reason, "detail", o.Detail)...)
 	case queue.Held:
@@ -104,5 +109,13 @@ func (j *job) report(o queue.Outcome) {
 		j.log.Warn("deferred", append(args, "reason", o.Reason, "detail", o.Detail, "until", j.d.work.Wall(o.Due).Format(time.RFC3339))...)
 	case queue.Queued:
 		j.log.Info("given back", args...)
+	}
+}
+
+// reportRefused logs the recipients that do not get a message which was sent to others.
+func (j *job) reportRefused(args []any) {
+	for _, r := range j.result.Refused {
+		j.log.Error("not sent to a recipient", append(slices.Clone(args), "recipient", text.Printable(r.Address),
+			"detail", text.Printable(r.Diagnostic), "sender_told", slices.Contains(j.notified, bounce.Failed))...)
 	}
 }

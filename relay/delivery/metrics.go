@@ -30,7 +30,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		delivered: counter("graphrelay_messages_delivered_total", "Messages that Graph accepted for sending.", "connection", "path"),
 		failed:    counter("graphrelay_messages_failed_total", "Messages that were given up.", "connection", "reason"),
 		bounces:   counter("graphrelay_bounces_total", "Notifications to senders that were queued: failed, delayed, relayed.", "connection", "kind"),
-		unbounced: counter("graphrelay_bounces_impossible_total", "Messages that failed and are held since nobody can be told.", "connection"),
+		unbounced: counter("graphrelay_bounces_impossible_total", "Failures, of a message or for one of its recipients, of which nobody can be told.", "connection"),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "graphrelay_delivery_seconds",
 			Help: "Time from receipt to Graph's acceptance.", Buckets: buckets}, []string{"connection"}),
 	}
@@ -61,15 +61,14 @@ func (m *Metrics) sent(connection, path string, took time.Duration) {
 }
 
 // ended counts failures and notifications.
-func (m *Metrics) ended(connection string, o queue.Outcome, unbounced bool) {
-	if o.State == queue.Failed || unbounced {
+func (m *Metrics) ended(connection string, o queue.Outcome, unbounced bool, notified []bounce.Action) {
+	if o.State == queue.Failed || unbounced && o.State != queue.Sent {
 		m.failed.WithLabelValues(connection, string(o.Reason)).Inc()
 	}
 	if unbounced {
 		m.unbounced.WithLabelValues(connection).Inc()
 	}
-	if o.Notification != nil {
-		kind := map[queue.State]bounce.Action{queue.Failed: bounce.Failed, queue.Deferred: bounce.Delayed, queue.Sent: bounce.Relayed}[o.State]
+	for _, kind := range notified {
 		m.bounces.WithLabelValues(connection, string(kind)).Inc()
 	}
 }

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/verdict"
 )
 
@@ -23,9 +26,18 @@ func (j *job) notifySender(o queue.Outcome) queue.Outcome {
 	case o.State == queue.Failed:
 		return j.notify(o, bounce.Failed)
 	case o.State == queue.Sent:
-		return j.notify(o, bounce.Relayed)
+		return j.notify(j.notifyRefused(o), bounce.Relayed)
 	}
 	return o
+}
+
+// notifyRefused adds a bounce for the recipients that do not get a message which was sent to
+// the others. Its client, even one that still waits, is not to send it to those again.
+func (j *job) notifyRefused(o queue.Outcome) queue.Outcome {
+	if len(j.result.Refused) == 0 {
+		return o
+	}
+	return j.notify(o, bounce.Failed)
 }
 
 // answerClient ends the wait of the message's SMTP client once the outcome is recorded. A
@@ -48,31 +60,58 @@ func (j *job) notify(o queue.Outcome, a bounce.Action) (out queue.Outcome) {
 	defer func() {
 		if r := recover(); r != nil {
 			j.log.Error("writing a notification panicked", "panic", fmt.Sprint(r))
-			out = j.unbounceable(o, "the program failed to write it; please report that")
+			out = j.unbounceable(o, a, "the program failed to write it; please report that")
 		}
 	}()
-	n, err := j.d.notifier.Notify(bounce.Report{
-		Action: a, Message: j.task.Record, Reason: o.Reason, Detail: o.Detail,
-		Diagnostic: j.result.Diagnostic, GaveUp: j.gaveUp, Original: j.original,
-	})
+	n, err := j.d.notifier.Notify(j.bounceReport(o, a))
 	switch {
 	case err == nil:
-		o.Notification = n
+		o.Notifications = append(o.Notifications, n)
+		j.notified = append(j.notified, a)
 		j.a.Note(a.Event(), "as "+n.ID+" to "+n.Envelope.To[0], "")
 	case !errors.Is(err, bounce.ErrNotWanted):
-		return j.unbounceable(o, err.Error())
+		return j.unbounceable(o, a, err.Error())
 	case a == bounce.Failed:
 		j.a.Note("not bounced", err.Error(), "")
 	}
 	return o
 }
 
-// unbounceable holds a failure of which nobody can be notified. Any other notification
-// is left out.
-func (j *job) unbounceable(o queue.Outcome, why string) queue.Outcome {
-	if o.State == queue.Failed {
+// bounceReport returns what a notification of the action reports.
+func (j *job) bounceReport(o queue.Outcome, a bounce.Action) bounce.Report {
+	r := bounce.Report{
+		Action: a, Message: j.task.Record, Reason: o.Reason, Detail: o.Detail,
+		Diagnostic: j.result.Diagnostic, GaveUp: j.gaveUp, Original: j.original,
+	}
+	if o.State != queue.Sent || len(j.result.Refused) == 0 {
+		return r
+	}
+	refused := map[string]string{}
+	for _, x := range j.result.Refused {
+		refused[x.Address] = x.Diagnostic
+		r.Detail = strings.TrimPrefix(r.Detail+"; "+x.Address+": "+x.Diagnostic, "; ")
+	}
+	if a == bounce.Failed { // for the refused ones
+		r.Reason, r.Refused = reason.InvalidRecipients, refused
+		return r
+	}
+	r.Message.Envelope.To = slices.DeleteFunc(slices.Clone(r.Message.Envelope.To), func(to string) bool {
+		_, is := refused[to]
+		return is
+	})
+	return r
+}
+
+// unbounceable holds a failure of which nobody can be notified. If the message was sent to
+// others it is not held, and its history says so. Any other notification is left out.
+func (j *job) unbounceable(o queue.Outcome, a bounce.Action, why string) queue.Outcome {
+	switch {
+	case o.State == queue.Failed:
 		j.unbounced = true
 		o.State, o.Detail = queue.Held, o.Detail+"; not bounced: "+why
+	case a == bounce.Failed:
+		j.unbounced = true
+		j.a.Note("not bounced", why, "")
 	}
 	return o
 }

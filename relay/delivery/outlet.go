@@ -55,6 +55,14 @@ type Result struct {
 	Wait       time.Duration // StatusRetry with a Pause: how long
 	Blameless  bool          // StatusRetry: the attempt does not count, as the message is not at fault
 	Doubt      Doubt
+	// Refused are the recipients that the message, although StatusSent, was not sent to.
+	Refused []RefusedRecipient
+}
+
+// RefusedRecipient is a recipient whose address the service behind the outlet refuses.
+type RefusedRecipient struct {
+	Address    string // as in the envelope
+	Diagnostic string // the refusal
 }
 
 // Pause is what has to wait together with a message.

@@ -36,9 +36,13 @@ func (d *Deliverer) warnOf(ctx context.Context, r queue.Record) error {
 	j := d.newJob(queue.Task{Record: r})
 	defer j.a.close()
 	o := j.notify(queue.Outcome{State: queue.Deferred, Reason: r.Reason, Detail: r.Detail}, bounce.Delayed)
-	err := d.work.MarkWarned(ctx, r.ID, o.Notification, j.a.notes...)
-	if err == nil && o.Notification != nil {
-		j.log.Info("warned the sender of the delay", "lane", r.Lane.String(), "notification", o.Notification.ID)
+	var warning *queue.Submission
+	if len(o.Notifications) > 0 {
+		warning = o.Notifications[0]
+	}
+	err := d.work.MarkWarned(ctx, r.ID, warning, j.a.notes...)
+	if err == nil && warning != nil {
+		j.log.Info("warned the sender of the delay", "lane", r.Lane.String(), "notification", warning.ID)
 	}
 	return err
 }

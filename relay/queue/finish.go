@@ -18,16 +18,21 @@ func (q *Queue) Save(ctx context.Context, ref Ref, p Progress, events ...Event) 
 // Finish implements Work.
 func (q *Queue) Finish(ctx context.Context, ref Ref, o Outcome) error {
 	err := q.storage.Update(ctx, func(tx Tx) error {
-		if err := q.finish(tx, ref, o); err != nil || o.Notification == nil {
+		if err := q.finish(tx, ref, o); err != nil {
 			return err
 		}
-		return q.submit(tx, o.Notification)
+		for _, n := range o.Notifications {
+			if err := q.submit(tx, n); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if o.Notification != nil {
-		q.accepted(int64(len(o.Notification.Body)))
+	for _, n := range o.Notifications {
+		q.accepted(int64(len(n.Body)))
 	}
 	q.signal() // the lane may have another message in delivery
 	return nil

@@ -171,9 +171,9 @@ type Outcome struct {
 	// Cleanup: the message ended and may have left something behind, which the commit
 	// that ends the claim records for NextCleanup.
 	Cleanup bool
-	// Notification is a message of the relay's own about this one. It is queued in the
+	// Notifications are messages of the relay's own about this one. They are queued in the
 	// commit that ends the claim: with it or not at all.
-	Notification *Submission
+	Notifications []*Submission
 }
 
 // Submission is a small message of the relay's own, whole in memory.

@@ -19,7 +19,7 @@ func notification(t *testing.T, b *bench) {
 		b.put(laneA, "x")
 		task := b.claimOne()
 		next := submission(strings.Repeat("b", size))
-		b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Reason: "too_large", Notification: next}))
+		b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Reason: "too_large", Notifications: []*queue.Submission{next}}))
 		b.reopen()
 		r, events := b.get(next.ID)
 		if r.State != queue.Queued || r.Envelope.From != "" || r.Lane != laneB || r.Size != int64(size) || len(events) != 1 || events[0].What != "bounce of" {
@@ -45,7 +45,7 @@ func notificationAtomic(t *testing.T, b *bench) {
 	old := b.claimOne()
 	b.ok(b.store.Apply(t.Context(), id, queue.Hold, "test"))
 	lost := submission("lost")
-	b.want(b.store.Finish(t.Context(), old.Ref, queue.Outcome{State: queue.Failed, Notification: lost}), queue.ErrFenced)
+	b.want(b.store.Finish(t.Context(), old.Ref, queue.Outcome{State: queue.Failed, Notifications: []*queue.Submission{lost}}), queue.ErrFenced)
 	_, _, err := b.store.Get(t.Context(), lost.ID)
 	b.want(err, queue.ErrNotFound)
 
@@ -53,15 +53,15 @@ func notificationAtomic(t *testing.T, b *bench) {
 	task := b.claimOne()
 	impossible := submission("its ID is taken")
 	impossible.ID = id
-	if err := b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notification: impossible}); err == nil {
+	if err := b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notifications: []*queue.Submission{impossible}}); err == nil {
 		t.Fatal("a message was queued under an ID that is taken")
 	}
 	if r, events := b.get(id); r.State != queue.Delivering || r.Reason != "" || len(events) != 2 {
 		t.Errorf("without its notification it ended: %+v with %v", r, events)
 	}
 	next := submission("next")
-	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notification: next}))
-	b.want(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notification: submission("again")}), queue.ErrFenced)
+	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notifications: []*queue.Submission{next}}))
+	b.want(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed, Notifications: []*queue.Submission{submission("again")}}), queue.ErrFenced)
 	all, err := b.store.List(t.Context(), queue.Filter{})
 	b.ok(err)
 	if len(all) != 2 || all[0].State != queue.Failed || all[1].ID != next.ID {
