@@ -165,7 +165,7 @@ type Delivery struct {
 	RetryUnexplained   Duration    `yaml:"retry_unexplained"`   // how long a refusal that is not known is retried before it is final
 	OnUnknown          OnUnknown   `yaml:"on_unknown"`
 	LargeSigned        LargeSigned `yaml:"large_signed"`
-	XHeaders           []string    `yaml:"x_headers"`        // patterns of X- fields to carry
+	XHeaders           []string    `yaml:"x_headers"`        // patterns of X- fields to carry, and auto
 	Postmaster         string      `yaml:"postmaster"`       // the mailbox that sends bounces; empty: that of the message
 	WarnAfter          Duration    `yaml:"warn_after"`       // when the sender is notified of a delay; 0: never
 	ReportsInterval    Duration    `yaml:"reports_interval"` // between two looks for non-delivery reports into a mailbox
@@ -233,7 +233,7 @@ func Default() *Config {
 			RetryUnexplained: Duration(30 * time.Minute),
 			OnUnknown:        OnUnknownHold,
 			LargeSigned:      LargeSignedFail,
-			XHeaders:         []string{"X-*"},
+			XHeaders:         []string{"auto"},
 			ReportsInterval:  Duration(5 * time.Minute),
 		},
 		Admin: Admin{Address: "127.0.0.1:9025"},

@@ -202,8 +202,8 @@ func (v validator) delivery() {
 		v.mailbox("delivery.postmaster", d.Postmaster, "")
 	}
 	for i, pattern := range d.XHeaders {
-		if _, err := path.Match(pattern, ""); err != nil || !strings.HasPrefix(strings.ToLower(pattern), "x-") {
-			v.fault(fmt.Sprintf("delivery.x_headers[%d]", i), "is %s; write the name of a header that begins with X-, with * for any characters", quote(pattern))
+		if _, err := path.Match(pattern, ""); err != nil || pattern != "auto" && !strings.HasPrefix(strings.ToLower(pattern), "x-") {
+			v.fault(fmt.Sprintf("delivery.x_headers[%d]", i), "is %s; write auto, or the name of a header that begins with X-, with * for any characters", quote(pattern))
 		}
 	}
 	if len(d.RetryDelays) == 0 {

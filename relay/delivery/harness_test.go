@@ -76,7 +76,7 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 		Node: "test", Host: "relay.test", Concurrency: 16, PerLane: 4, RetryDelays: []time.Duration{20 * time.Millisecond},
 		GiveUpAfter: time.Hour, MIME: mime.DefaultLimits(), SweepEvery: 50 * time.Millisecond,
 	}
-	r.out = graphmail.Config{Host: "relay.test", SendSettle: time.Second, MIME: mime.DefaultLimits(), XHeaders: []string{"X-*"}}
+	r.out = graphmail.Config{Host: "relay.test", SendSettle: time.Second, MIME: mime.DefaultLimits(), XHeaders: []string{"auto"}}
 	r.open()
 	t.Cleanup(func() {
 		r.sim.Close()

@@ -9,20 +9,9 @@ import (
 )
 
 // lost returns how many losses of the kind the latest run has counted.
-func (r *rig) lost(kind string) (n float64) {
+func (r *rig) lost(kind string) float64 {
 	r.t.Helper()
-	families, err := r.metrics.Gather()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			if f.GetName() == "graphrelay_conversion_losses_total" && m.GetLabel()[0].GetValue() == kind {
-				n += m.GetCounter().GetValue()
-			}
-		}
-	}
-	return n
+	return r.counted("graphrelay_conversion_losses_total", kind)
 }
 
 // A loss is in the history, in the metric and in the log: once, however many attempts there

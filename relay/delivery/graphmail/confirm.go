@@ -87,7 +87,7 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 // send was requested is another item.
 func (t *transfer) findSent(ctx context.Context) (graph.Search, graph.Reply, error) {
 	var byID error
-	if t.p.Path == pathDraft {
+	if t.p.Path == pathDraft && !t.p.anonymous() {
 		s, reply, err := t.mailbox.findByQueueID(ctx)
 		if slices.ContainsFunc(s.Items, func(i graph.Item) bool { return !i.IsDraft || i.ID == t.p.DraftID }) || err != nil && !searchTried(err) {
 			return s, reply, err

@@ -116,7 +116,7 @@ func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipien
 				out = append(out, recipient(a))
 			case !shown[key]:
 				shown[key] = true
-				report = append(report, finding{LossAddress, "dropped the header recipient " + a.Address + ": it is not in the envelope"})
+				report = append(report, droppedAddress(a.Address))
 			}
 		}
 		return out
@@ -129,6 +129,10 @@ func deliverTo(m *mime.Message, envelope []string) (to, cc, bcc []graph.Recipien
 		}
 	}
 	return to, cc, bcc, report
+}
+
+func droppedAddress(a string) finding {
+	return finding{LossAddress, "dropped the header recipient " + a + ": it is not in the envelope"}
 }
 
 func recipient(a mime.Address) graph.Recipient {
@@ -157,7 +161,21 @@ func properties(m *mime.Message, id string) []graph.Property {
 	add(graph.PropertyReferences, m.References)
 	add(graph.PropertySensitivity, sensitivities[m.Sensitivity])
 	add(graph.PropertyUnsubscribe, m.ListUnsubscribe)
+	add(graph.PropertyAutoReplies, suppressProperty(m))
 	return out
+}
+
+// propertyNames returns the fields whose values the properties carry, without the queue ID.
+func propertyNames(list []graph.Property) string {
+	names := map[string]string{graph.PropertyInReplyTo: "In-Reply-To", graph.PropertyReferences: "References",
+		graph.PropertySensitivity: "Sensitivity", graph.PropertyUnsubscribe: "List-Unsubscribe", graph.PropertyAutoReplies: suppressField}
+	var carried []string
+	for _, p := range list {
+		if name := names[p.ID]; name != "" {
+			carried = append(carried, name)
+		}
+	}
+	return strings.Join(carried, ", ")
 }
 
 func attachments(m *mime.Message) []graph.Attachment {

@@ -12,6 +12,8 @@ import (
 // draft goes on with the draft that there is, or may be.
 func (t *transfer) draft(context.Context) (step, error) {
 	switch {
+	case t.p.Replace:
+		return t.removeReplaced, nil
 	case t.p.DraftID != "":
 		return t.countFiles, nil
 	case t.p.DraftWanted:
@@ -20,7 +22,7 @@ func (t *transfer) draft(context.Context) (step, error) {
 	return t.createDraft, nil
 }
 
-// createDraft makes the draft. If its attachments are still to come, its id is recorded
+// createDraft makes the draft, without what Graph refuses if need be. If its attachments are still to come, its id is recorded
 // at once. Otherwise the record that the send is wanted holds it too, and until then its
 // queue ID finds it.
 func (t *transfer) createDraft(ctx context.Context) (step, error) {
@@ -33,10 +35,10 @@ func (t *transfer) createDraft(ctx context.Context) (step, error) {
 	id, reply, err := t.requestDraft(ctx)
 	if err != nil {
 		t.p.DraftWanted = graph.Ambiguous(err)
-		if t.mayFallBack(err) {
-			return t.fallBack(ctx, err)
+		if t.adapt(err) {
+			return t.makePlan, nil
 		}
-		return t.orAnew(err)
+		return t.orAnew(t.refusal(err))
 	}
 	t.p.DraftID, t.fresh.made = id, time.Now()
 	files := len(t.plan.files)
@@ -52,20 +54,16 @@ func (t *transfer) requestDraft(ctx context.Context) (string, graph.Reply, error
 	if t.plan.whole != nil {
 		return t.mailbox.CreateMIMEDraft(ctx, *t.plan.whole)
 	}
-	id, reply, err := t.mailbox.CreateDraft(ctx, t.plan.draft)
-	if t.adapt(err) {
-		id, reply, err = t.mailbox.CreateDraft(ctx, t.plan.draft)
-	}
-	return id, reply, err
+	return t.mailbox.CreateDraft(ctx, t.plan.draft)
 }
 
 // findDraft looks for a draft whose id was never learned. Copies beyond the first are
 // drafts that are not recorded: they are removed.
 //
-// A draft made from MIME carries no queue ID. See findMIMEDraft.
+// One that carries no queue ID is another matter: see findAnonymousDraft.
 func (t *transfer) findDraft(ctx context.Context) (step, error) {
-	if t.p.Path == pathMIME {
-		return t.findMIMEDraft(ctx)
+	if t.p.anonymous() {
+		return t.findAnonymousDraft(ctx)
 	}
 	found, reply, err := t.mailbox.findByQueueID(ctx)
 	if err != nil {
@@ -88,11 +86,11 @@ func (t *transfer) findDraft(ctx context.Context) (step, error) {
 	return t.countFiles, t.save(ctx)
 }
 
-// findMIMEDraft looks for a draft made from MIME whose id was never learned. One that looks
+// findAnonymousDraft looks for a draft that does not carry the queue ID and whose id was never learned. One that looks
 // like it may be the mailbox owner's or of another submission of the same mail: an item that
 // is older than this message is not its draft, and neither is it one that was sent, as its
 // send was never requested. Where it may be another's, a new draft is made.
-func (t *transfer) findMIMEDraft(ctx context.Context) (step, error) {
+func (t *transfer) findAnonymousDraft(ctx context.Context) (step, error) {
 	found, reply, err := t.findAlike(ctx, t.Wall(t.Message.Arrived))
 	if err != nil {
 		return t.giveUpDraft(ctx, err)
@@ -108,7 +106,7 @@ func (t *transfer) findMIMEDraft(ctx context.Context) (step, error) {
 			return nil, err
 		}
 		if !twin {
-			t.p.DraftID = drafts[0].ID
+			t.p.DraftID, t.p.Adopted = drafts[0].ID, true
 			t.done("draft found", "", reply)
 			return t.countFiles, t.save(ctx)
 		}
@@ -118,13 +116,13 @@ func (t *transfer) findMIMEDraft(ctx context.Context) (step, error) {
 }
 
 // giveUpDraft makes a new draft if the earlier one cannot be searched for. No send of it
-// was requested, so it is never sent; if it exists, it is removed later. One made from MIME
+// was requested, so it is never sent; if it exists, it is removed later. An anonymous one
 // would stay, so the search for it is repeated for a while if it may succeed.
 func (t *transfer) giveUpDraft(ctx context.Context, err error) (step, error) {
 	var hopeless bool
 	switch {
 	case !graph.SearchFailed(err) && !graph.TimedOut(err): // such as throttling: the search was not tried
-	case t.p.Path == pathMIME && graph.Temporary(err):
+	case t.p.anonymous() && graph.Temporary(err):
 		hopeless = t.Age() >= searchPatience
 	case graph.TimedOut(err):
 		hopeless = t.Message.Attempts > maxSearches
@@ -135,7 +133,7 @@ func (t *transfer) giveUpDraft(ctx context.Context, err error) (step, error) {
 		return t.orAnew(err)
 	}
 	t.note("draft not looked for", "making a new one: "+err.Error())
-	if t.p.Path == pathMIME {
+	if t.p.anonymous() {
 		t.note("draft perhaps left behind", "it has the Message-ID "+t.mailbox.messageID)
 	}
 	t.p.draftMayAppear()
@@ -179,13 +177,18 @@ func (t *transfer) countFiles(ctx context.Context) (step, error) {
 	return t.attach, t.save(ctx)
 }
 
-// discard removes a draft that cannot be continued.
+// discard removes a draft that cannot be continued. One that only looks like the message's
+// is left alone.
 func (t *transfer) discard(ctx context.Context, why string) (step, error) {
-	reply, err := t.mailbox.remove(ctx, t.p.DraftID)
-	if err != nil {
-		return t.orAnew(err)
+	if t.p.Adopted {
+		t.note("draft left behind", why)
+	} else {
+		reply, err := t.mailbox.remove(ctx, t.p.DraftID)
+		if err != nil {
+			return t.orAnew(err)
+		}
+		t.done("draft removed", why, reply)
 	}
-	t.done("draft removed", why, reply)
 	t.p.restart(t.p.Path)
 	return t.draft, nil
 }
@@ -193,6 +196,7 @@ func (t *transfer) discard(ctx context.Context, why string) (step, error) {
 // attach adds the files that the draft does not have yet. After an earlier attempt they
 // are then counted: it may have requested one whose effect came late.
 func (t *transfer) attach(ctx context.Context) (step, error) {
+	t.accepted()
 	a := attacher{recorder: &t.recorder, t: t, mailbox: t.mailbox, files: t.plan.files, fresh: t.fresh}
 	if err := a.attachAll(ctx); err != nil {
 		if t.sendWhole(err) {

@@ -1,8 +1,6 @@
 package graphmail
 
 import (
-	"context"
-
 	"graphrelay/graph"
 	"graphrelay/internal/mailaddr"
 	"graphrelay/mime"
@@ -15,11 +13,13 @@ func (t *transfer) mayFallBack(refused error) bool {
 	return graph.SendAsDenied(refused) && t.Message.Fallback != "" && t.p.Fallback != fallbackMade && t.plan != nil && !t.plan.fixed
 }
 
-// fallBack plans the message anew with its fallback address, where there is no draft.
-func (t *transfer) fallBack(ctx context.Context, refused error) (step, error) {
+// fallBack has the message planned anew with its fallback address.
+func (t *transfer) fallBack(refused error) {
 	t.p.Fallback, t.plan = fallbackMade, nil
+	if t.p.DraftID != "" { // which is to be replaced
+		t.p.Fallback = fallbackWanted
+	}
 	t.note("From replaced", "by "+t.Message.Fallback+": "+refused.Error())
-	return t.makePlan, t.save(ctx)
 }
 
 // fallenBack returns the record of a message that shows its fallback address as From. The

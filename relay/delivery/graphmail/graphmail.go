@@ -76,6 +76,7 @@ type Outlet struct {
 	backlog *backlog
 	denials *denials
 	lacks   *lacks
+	habits  habits
 }
 
 // New returns an Outlet.
@@ -115,6 +116,7 @@ func (o *Outlet) begin(ctx context.Context, a *delivery.Attempt) (*transfer, err
 	}
 	now := a.Now()
 	r.p.resume(now, o.backlog.since(now), o.cfg.SendSettle)
+	m.message.Envelope.To = remaining(a.Message.Envelope.To, r.p.Refused)
 	return &transfer{o: o, began: time.Now(), mailbox: m, recorder: r, continued: r.p.DraftWanted}, nil
 }
 

@@ -1,7 +1,6 @@
 package graphmail
 
 import (
-	"path"
 	"slices"
 	"strings"
 
@@ -20,7 +19,7 @@ func chooseHeaders(fields []mime.Field, patterns []string) (chosen []graph.Heade
 	for _, p := range patterns {
 		for i, f := range fields {
 			name := strings.ToLower(f.Name)
-			if ok, _ := path.Match(strings.ToLower(p), name); !ok || !settable(name, f.Value) {
+			if !matches(p, name) || !settable(name, f.Value) {
 				continue
 			}
 			if _, again := taken[name]; !again && len(chosen) < graph.MaxHeaders {
@@ -50,7 +49,7 @@ func chooseHeaders(fields []mime.Field, patterns []string) (chosen []graph.Heade
 func notCarried(left []string) (report []finding) {
 	var trace, lost []string
 	for _, name := range left {
-		if isTrace(strings.ToLower(name)) {
+		if low := strings.TrimPrefix(strings.ToLower(name), "another "); isTrace(low) || isNoise(low) {
 			trace = append(trace, name)
 		} else {
 			lost = append(lost, name)
@@ -68,9 +67,8 @@ func notCarried(left []string) (report []finding) {
 // isTrace reports whether the field of this name, in lower case, only tells how or by what
 // program the message came here. Exchange writes its own, so that nothing is lost with it.
 func isTrace(name string) bool {
-	name = strings.TrimPrefix(name, "another ")
 	switch name {
-	case "date", "received", "received-spf", "user-agent", "x-mailer", "x-mimeole", "dkim-signature", "domainkey-signature",
+	case "date", "received", "received-spf", "user-agent", "dkim-signature", "domainkey-signature",
 		"authentication-results", "delivered-to", "errors-to", "status", "lines", "content-length":
 		return true
 	}
@@ -95,7 +93,7 @@ func carried(name string) bool {
 		"importance", "x-priority", "x-msmail-priority", "priority", "sensitivity", "list-unsubscribe",
 		"disposition-notification-to", "return-receipt-to", "mime-version", "return-path",
 		"content-type", "content-transfer-encoding", "content-disposition", "content-id", "content-description",
-		"content-location", "content-md5":
+		"content-location", "content-md5", "x-auto-response-suppress":
 		return true
 	}
 	return false

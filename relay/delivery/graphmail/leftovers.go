@@ -54,21 +54,22 @@ func (t *transfer) abandon(ctx context.Context) (again time.Time) {
 		return time.Time{}
 	}
 	unknown := t.p.DraftWanted && t.p.DraftID == ""
-	if unknown && t.p.Path == pathMIME {
+	if unknown && t.p.anonymous() || t.p.Adopted {
 		t.note("draft perhaps left behind", "it has the Message-ID "+t.mailbox.messageID)
 	}
+	late := t.p.LateDraft || unknown && !t.p.anonymous()
 	t.p.restart(t.p.Path)
-	t.p.LateDraft = t.p.LateDraft || unknown && t.p.Path != pathMIME
+	t.p.LateDraft, t.p.Refused, t.p.Tried = late, nil, false
 	return time.Time{}
 }
 
-// drafts returns the ids of the message's drafts. What only looks like a draft of a
-// message that went as MIME may be another's.
+// drafts returns the ids of the message's drafts. What only looks like an
+// anonymous draft may be another's.
 func (t *transfer) drafts(ctx context.Context) (ids []string, err error) {
-	if t.p.DraftID != "" {
+	if t.p.DraftID != "" && !t.p.Adopted {
 		return []string{t.p.DraftID}, nil
 	}
-	if !t.p.DraftWanted || t.p.Path == pathMIME || t.p.Path == pathSendMail {
+	if !t.p.DraftWanted || t.p.anonymous() || t.p.Path == pathSendMail {
 		return nil, nil
 	}
 	found, _, err := t.mailbox.findByQueueID(ctx)
@@ -139,13 +140,13 @@ func (o *Outlet) Cleanup(ctx context.Context, c queue.Cleanup) (done bool, err e
 // long as the item that was sent is not found, another may be that item under another id.
 func (m *mailbox) unsent(ctx context.Context, p progress) (ids []string, err error) {
 	known := p.DraftID
-	if known != "" && !m.message.State.Left() {
+	if known != "" && !p.Adopted && !m.message.State.Left() {
 		ids = append(ids, known)
 	}
 	if known != "" && !p.LateDraft {
 		return ids, nil
 	}
-	found, _, err := m.findByQueueID(ctx)
+	found, _, err := m.findByQueueID(ctx) // a late draft carries it
 	items := found.Items
 	if m.message.State.Left() && known != "" && !m.showsSent(ctx, items, known) {
 		return nil, err

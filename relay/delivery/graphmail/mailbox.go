@@ -87,6 +87,16 @@ func (m *mailbox) warnOnce(s graph.Search, reply graph.Reply) {
 	}
 }
 
+// isOwn reports whether the address is the mailbox's own, which Graph shows without being
+// told.
+func (m *mailbox) isOwn(from *graph.Recipient) bool {
+	if from == nil {
+		return false
+	}
+	a := from.EmailAddress.Address
+	return mailaddr.Same(a, m.message.Lane.Mailbox) && (m.owner.Mail == "" || mailaddr.Same(a, m.owner.Mail))
+}
+
 func recipientsOf(i graph.Item) map[string]bool {
 	var all []string
 	for _, r := range slices.Concat(i.To, i.Cc, i.Bcc) {

@@ -2,8 +2,11 @@ package graphmail
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"graphrelay/graph"
 	"graphrelay/internal/mailaddr"
@@ -24,7 +27,12 @@ const (
 // plan is how one message goes.
 type plan struct {
 	path      string
-	draft     *graph.Message     // draft, and sendmail without whole
+	kind      mime.Kind
+	full      *graph.Message     // of draft, and of sendmail without whole: all that there is
+	draft     *graph.Message     // the same without what is omitted
+	omitted   []omission         // see omit
+	own       bool               // From is the mailbox's own address
+	suppress  *graph.Header      // instead of its property, if that is left out; may be nil
 	files     []graph.Attachment // of draft
 	whole     *graph.MIME        // mime, and sendmail of what JSON would break
 	messageID string
@@ -42,12 +50,19 @@ func (u unsendable) Error() string { return string(u) }
 // makePlan chooses the path: MIME for what JSON would break, sendMail where a draft is not
 // allowed or no copy is wanted, otherwise a draft. What does not fit the first choice takes
 // the next, unless that would break a signed or encrypted message.
-func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, error) {
+//
+// rec's envelope has the recipients that get the message; before says what Graph has refused
+// of it.
+func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config, before progress) (*plan, error) {
 	conn := cfg.Connections[rec.Lane.Connection]
-	p := &plan{path: pathDraft, messageID: messageID(rec, cfg.Host)}
+	p := &plan{path: pathDraft, kind: m.Kind, messageID: messageID(rec, cfg.Host)}
 	if m.Kind != mime.KindOrdinary {
-		err := p.asMIME(m, s, rec, cfg)
+		err := errMIMERefused
+		if !before.AsDraft {
+			err = p.asMIME(m, s, rec, cfg)
+		}
 		if err == nil {
+			p.forgetRefused(before)
 			if conn.SendOnly {
 				p.path = pathSendMail
 			}
@@ -59,8 +74,10 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 		p.report = append(p.report, finding{LossForm, fmt.Sprintf("goes as a draft although it is %s: %v", m.Kind, err)})
 	}
 	var report []finding
-	p.draft, p.files, report = convert(m, rec, cfg)
+	p.full, p.files, report = convert(m, rec, cfg)
+	p.draft, p.suppress = p.full, suppressHeader(m, cfg.XHeaders)
 	p.report = append(p.report, report...)
+	p.forgetRefused(before)
 	if !conn.SendOnly && !conn.DropCopies {
 		return p, nil
 	}
@@ -74,32 +91,15 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config) (*plan, 
 	return p, nil
 }
 
-// adapt changes the planned message, if it can, so that Graph may accept what it has just
-// refused. It returns what the message loses by that, or nothing.
-func (p *plan) adapt(refused error) (kind Loss, detail string) {
-	switch {
-	case p.draft == nil:
-		return "", ""
-	case graph.SendAsDenied(refused) && p.draft.Sender != nil: // From names the author
-		dropped := p.draft.Sender.EmailAddress.Address
-		p.draft.Sender = nil
-		return LossSender, "dropped the sender " + dropped
-	case graph.Invalid(refused):
-		return p.cutSubject()
-	}
-	return "", ""
+// forgetRefused removes from the report that recipients in the header are not shown which
+// Graph has refused: that is reported otherwise.
+func (p *plan) forgetRefused(before progress) {
+	p.report = slices.DeleteFunc(p.report, func(f finding) bool {
+		return slices.ContainsFunc(before.Refused, func(r refusedRecipient) bool { return strings.EqualFold(f.detail, droppedAddress(r.Address).detail) })
+	})
 }
 
-// cutSubject cuts a subject that is longer than Exchange promises to accept. One that it
-// accepts all the same stays whole.
-func (p *plan) cutSubject() (kind Loss, detail string) {
-	subject := []rune(p.draft.Subject)
-	if len(subject) <= graph.MaxSubject {
-		return "", ""
-	}
-	p.draft.Subject = string(subject[:graph.MaxSubject])
-	return LossSubject, fmt.Sprintf("cut after %d of %d characters", graph.MaxSubject, len(subject))
-}
+var errMIMERefused = errors.New("Graph refuses it as MIME")
 
 // breaksAsJSON reports whether the message means nothing once its parts are taken apart, as
 // one that is signed or encrypted. An invitation or a report can still be read.

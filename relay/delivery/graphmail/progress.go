@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"graphrelay/relay/delivery"
@@ -30,6 +31,17 @@ type progress struct {
 	Unexplained  time.Time `json:"unexplained,omitzero"` // when a refusal came first that graph cannot explain
 	Lost         []uint32  `json:"lost,omitempty"`       // losses that were reported, as hashes
 	Fallback     fallback  `json:"fallback,omitempty"`
+
+	// What Graph has refused, and what is done about it. It outlives the draft.
+	Refused []refusedRecipient `json:"refused,omitempty"`  // recipients that do not get the message
+	Omit    []omission         `json:"omit,omitempty"`     // parts that the draft goes without
+	Tried   bool               `json:"tried,omitempty"`    // leaving out parts has not helped
+	AsDraft bool               `json:"as_draft,omitempty"` // it goes as a draft, as it was refused in MIME
+
+	// About the draft.
+	Replace bool `json:"replace,omitempty"` // it was refused at the send: it is to be removed and another made
+	Unsent  bool `json:"unsent,omitempty"`  // that it has not been sent all the same was seen after Replace
+	Adopted bool `json:"adopted,omitempty"` // it was found by its Message-ID, so that it may be another's: never remove it
 }
 
 // fallback is how far a message is on its way to leave under another From than its own.
@@ -77,13 +89,17 @@ func (p progress) record() queue.Progress {
 }
 
 // leftover reports whether a draft would remain if the message ended or were deleted now.
-// A draft made from MIME is known to be the message's by its id alone.
+// An anonymous draft is known to be the message's by its id alone.
 func (p progress) leftover() bool {
-	if p.LateDraft || p.Send == sendAccepted {
+	if p.LateDraft || p.Send == sendAccepted || p.Adopted {
 		return p.LateDraft
 	}
-	return p.DraftID != "" || p.DraftWanted && p.Path != pathMIME && p.Path != pathSendMail
+	return p.DraftID != "" || p.DraftWanted && !p.anonymous() && p.Path != pathSendMail
 }
+
+// anonymous reports whether the draft does not carry the queue ID. Then it can be found by
+// its Message-ID only, and another message may look the same.
+func (p progress) anonymous() bool { return p.Path == pathMIME || slices.Contains(p.Omit, omitQueueID) }
 
 // requested reports whether the message may have been or was sent.
 func (p progress) requested() bool { return p.Send == sendRequested || p.Send == sendAccepted }
@@ -117,12 +133,15 @@ func (p *progress) resume(now, started time.Time, settle time.Duration) {
 
 // restart goes back to the beginning. The draft so far is no longer the message's.
 func (p *progress) restart(path string) {
-	*p = progress{Path: path, LateDraft: p.LateDraft, Whole: p.Whole, Unexplained: p.Unexplained, Lost: p.Lost, Fallback: p.Fallback}
+	*p = progress{Path: path, LateDraft: p.LateDraft, Whole: p.Whole, Unexplained: p.Unexplained, Lost: p.Lost, Fallback: p.Fallback,
+		Refused: p.Refused, Omit: p.Omit, Tried: p.Tried, AsDraft: p.AsDraft}
 }
 
 // draftMayAppear notes that a draft was requested that is not known and may appear later.
-// One made from MIME could then not be distinguished from others.
-func (p *progress) draftMayAppear() { p.LateDraft = p.LateDraft || p.Path == pathDraft }
+// An anonymous one could then not be distinguished from others.
+func (p *progress) draftMayAppear() {
+	p.LateDraft = p.LateDraft || p.Path == pathDraft && !p.anonymous()
+}
 
 // draftVanished starts anew after the draft was not found, which may only be late.
 func (p *progress) draftVanished() {

@@ -26,7 +26,7 @@ const (
 func (t *transfer) result(ctx context.Context, err error) (r delivery.Result, _ error) {
 	defer func() { r.Path, r.Doubt = t.p.Path, t.p.doubt(t.Now()) }()
 	if err == nil {
-		return delivery.Result{Status: delivery.StatusSent}, nil
+		return delivery.Result{Status: delivery.StatusSent, Refused: t.loseRecipients()}, nil
 	}
 	if ctx.Err() != nil {
 		return r, ctx.Err()
@@ -56,9 +56,7 @@ func (t *transfer) result(ctx context.Context, err error) (r delivery.Result, _ 
 // refused turns Graph's error into a result.
 func (t *transfer) refused(e *graph.Error, err error) delivery.Result {
 	r := delivery.Result{Status: delivery.StatusRetry, Reason: reason.Reason(e.Reason), Detail: err.Error()}
-	if e.Code != "" {
-		r.Diagnostic = fmt.Sprintf("%d %s: %s", e.Status, e.Code, e.Message)
-	}
+	r.Diagnostic = diagnostic(e)
 	if do := t.remedy(e); do != "" {
 		r.Detail += "; " + do
 	}
@@ -87,6 +85,14 @@ func (t *transfer) refused(e *graph.Error, err error) delivery.Result {
 		r.Blameless = true
 	}
 	return r
+}
+
+// diagnostic returns Graph's refusal for a bounce, or nothing.
+func diagnostic(e *graph.Error) string {
+	if e.Code == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d %s: %s", e.Status, e.Code, e.Message)
 }
 
 // mailboxPause returns how long a mailbox pauses after a refusal that does not say so.

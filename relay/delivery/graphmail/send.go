@@ -2,6 +2,7 @@ package graphmail
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"graphrelay/graph"
@@ -28,7 +29,7 @@ func (t *transfer) send(ctx context.Context) (step, error) {
 		t.p.doubtSend(t.settle()) // Exchange may have begun only now
 	}
 	switch {
-	case graph.SendAsDenied(err):
+	case t.p.Send == sendRefused && (graph.SendAsDenied(err) || graph.RecipientRefused(err)):
 		return t.replaceDraft(ctx, err)
 	case !doubtful && t.fresh.mayAppear(ctx, err):
 		return t.awaitDraft, nil
@@ -76,39 +77,65 @@ func (t *transfer) awaitDraft(ctx context.Context) (step, error) {
 	}
 }
 
-// replaceDraft makes the draft anew without the Sender, which Exchange refused, since From
-// names the author; or with another From.
+// replaceDraft makes the draft anew without what Exchange has refused to send: the Sender, as
+// From names the author, or recipients that it names; or with another From.
 func (t *transfer) replaceDraft(ctx context.Context, refused error) (step, error) {
 	if err := t.read(ctx); err != nil {
 		return nil, err
 	}
-	old := t.p.DraftID
-	switch {
-	case old == "":
+	if t.p.DraftID == "" || !t.adapt(refused) {
 		return nil, refused
-	case t.adapt(refused):
-		t.note("replacing the draft", "without its sender")
-	case t.mayFallBack(refused):
-		t.p.Fallback = fallbackWanted
-		t.note("replacing the draft", "with "+t.Message.Fallback+" as From: "+refused.Error())
-	default:
-		return nil, refused
+	}
+	t.p.Replace = true
+	t.note("replacing the draft", refused.Error())
+	return t.makePlan, t.save(ctx)
+}
+
+// removeReplaced removes the draft that another one is to replace, once it was seen that it
+// has not been sent although that was refused.
+func (t *transfer) removeReplaced(ctx context.Context) (step, error) {
+	if !t.p.Unsent {
+		item, _, err := t.mailbox.Item(ctx, t.p.DraftID)
+		switch {
+		case graph.NotFound(err), err == nil && (!item.IsDraft || item.Submitted()):
+			return t.keepReplaced()
+		case err != nil:
+			return nil, err
+		}
+		t.p.Unsent = true
+		if err := t.save(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if t.p.Adopted {
+		t.note("draft left behind", "it is replaced")
+	} else {
+		reply, err := t.mailbox.remove(ctx, t.p.DraftID)
+		if err != nil {
+			return nil, err
+		}
+		t.done("draft removed", "it is replaced", reply)
 	}
 	t.p.restart(t.p.Path)
-	t.p.DraftWanted = true // until the old one is removed, a search would find it
-	if err := t.save(ctx); err != nil {
-		return nil, err
-	}
-	if _, err := t.mailbox.remove(ctx, old); err != nil {
-		return nil, err
-	}
-	t.p.DraftWanted = false
-	t.reused, t.counted = false, false
 	if t.p.Fallback == fallbackWanted {
-		t.p.Fallback, t.plan = fallbackMade, nil
-		return t.makePlan, nil
+		t.p.Fallback = fallbackMade
 	}
+	t.reused, t.counted = false, false
+	t.draftRecorded = false // or a crash would leave the record that this one is to be replaced
 	return t.draft, nil
+}
+
+// keepReplaced replaces nothing, as the draft may have been sent: to all of its recipients,
+// also those that were refused. It is watched as after a lost answer.
+func (t *transfer) keepReplaced() (step, error) {
+	t.note("draft not replaced", "it may have been sent although that was refused")
+	t.exclude(slices.DeleteFunc(slices.Clone(t.p.Refused), func(r refusedRecipient) bool { return r.Draft == t.p.DraftID }))
+	if t.p.Fallback == fallbackWanted {
+		t.p.Fallback = fallbackNone
+	}
+	t.p.Replace = false
+	t.p.doubtSend(t.settle())
+	return nil, pending{t.nextLook()}
 }
 
 // sendMail sends the message in one request, without a draft. Nothing can be looked up
@@ -118,8 +145,8 @@ func (t *transfer) sendMail(ctx context.Context) (step, error) {
 		return nil, ctx.Err()
 	}
 	reply, err := t.requestSendMail(ctx)
-	if t.adapt(err) {
-		reply, err = t.requestSendMail(ctx)
+	if err == nil || graph.Ambiguous(err) {
+		t.accepted()
 	}
 	if err == nil {
 		t.o.backlog.add(t.Message.Lane, time.Now())
@@ -130,10 +157,10 @@ func (t *transfer) sendMail(ctx context.Context) (step, error) {
 	if !graph.Ambiguous(err) || graph.NotStarted(err) {
 		t.p.forgetSend() // a clear refusal
 	}
-	if t.mayFallBack(err) {
-		return t.fallBack(ctx, err)
+	if t.adapt(err) {
+		return t.makePlan, nil
 	}
-	return nil, err
+	return nil, t.refusal(err)
 }
 
 func (t *transfer) requestSendMail(ctx context.Context) (graph.Reply, error) {

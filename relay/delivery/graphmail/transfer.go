@@ -3,6 +3,7 @@ package graphmail
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"graphrelay/graph"
@@ -22,6 +23,8 @@ type transfer struct {
 	seen      bool // it was seen as a draft that is not sent
 	counted   bool // its attachments were counted after the last one was added
 	fresh     newDraft
+	noted     []string // what the history has of the conversion, beside losses
+	trial     *trial   // what has been left out since Graph refused the draft; nil: nothing
 }
 
 // A step does one thing to send the message and returns the next step, or nil if the
@@ -53,10 +56,10 @@ func (t *transfer) run(ctx context.Context) (err error) {
 }
 
 func (t *transfer) first() step {
-	switch t.p.Send {
-	case sendNone:
+	switch {
+	case t.p.Send == sendNone, t.p.Replace:
 		return t.makePlan
-	case sendAccepted:
+	case t.p.Send == sendAccepted:
 		return t.removeCopy
 	}
 	return t.confirm
@@ -91,23 +94,51 @@ func (t *transfer) read(ctx context.Context) error {
 	if what != "" && t.First() {
 		t.note(what, detail)
 	}
-	rec, report := t.Message, lostName(m, t.Message, t.mailbox.owner)
+	rec := t.mailbox.message
+	report := lostName(m, rec, t.mailbox.owner)
 	if t.p.Fallback != fallbackNone {
 		rec, report = fallenBack(m, rec)
 	}
-	if t.plan, err = makePlan(m, s, rec, &t.o.cfg); err != nil {
+	p, err := makePlan(m, s, rec, &t.o.cfg, t.p)
+	if err != nil {
 		return err
 	}
+	t.plan = p
 	if err := t.planLarge(m, s, rec, what == "signature added"); err != nil {
+		t.plan = nil
 		return err
 	}
-	t.plan.report = append(report, t.plan.report...)
-	t.plan.fixed = t.plan.whole != nil && breaksAsJSON(m.Kind)
-	if err := t.takePath(ctx, t.plan.path); err != nil {
+	p, t.plan = t.plan, nil
+	p.report = append(report, p.report...)
+	p.fixed = p.whole != nil && breaksAsJSON(m.Kind)
+	if err := t.takePath(ctx, p.path); err != nil {
 		return err
 	}
-	t.report(t.plan.report)
+	t.report(p.report)
+	t.plan = p
+	t.leaveOutKnown()
 	return nil
+}
+
+// leaveOutKnown leaves out what the progress says, and for a new draft what Graph is known
+// to refuse of the connection's messages.
+func (t *transfer) leaveOutKnown() {
+	if t.plan.draft == nil {
+		return
+	}
+	t.plan.own = t.mailbox.isOwn(t.plan.draft.From)
+	list := t.p.Omit
+	if !t.p.DraftWanted {
+		list = append(slices.Clone(list), t.o.habits.known(t.Message.Lane.Connection)...)
+	}
+	there := t.plan.candidates()
+	list = slices.DeleteFunc(slices.Clone(list), func(o omission) bool { return !slices.Contains(there, o) })
+	slices.Sort(list)
+	if list = slices.Compact(list); !slices.Equal(list, t.p.Omit) {
+		t.leaveOut(list)
+	} else if len(list) > 0 {
+		t.plan.omit(list)
+	}
 }
 
 // report reports what the conversion has changed or lost.
@@ -115,7 +146,8 @@ func (t *transfer) report(list []finding) {
 	for _, f := range list {
 		if f.kind != "" {
 			t.lose(f.kind, f.detail)
-		} else if t.First() {
+		} else if t.First() && !slices.Contains(t.noted, f.detail) {
+			t.noted = append(t.noted, f.detail)
 			t.note("converted", f.detail)
 		}
 	}
@@ -130,7 +162,7 @@ func (t *transfer) takePath(ctx context.Context, path string) error {
 		t.p.Path = path
 		return nil
 	}
-	if t.p.DraftID != "" {
+	if t.p.DraftID != "" && !t.p.Adopted {
 		_, err := t.mailbox.remove(ctx, t.p.DraftID)
 		if err != nil && !graph.MailboxRefused(err) {
 			return err
@@ -147,13 +179,28 @@ func (t *transfer) takePath(ctx context.Context, path string) error {
 	return t.save(ctx)
 }
 
-// adapt changes the planned message, if it can, so that Graph may accept what it has just
-// refused. It reports whether it did.
+// adapt changes the message, if it can, so that Graph may accept what it has just refused to
+// create or to send. It reports whether it did; the change has to be recorded before the
+// next request.
 func (t *transfer) adapt(refused error) bool {
-	kind, detail := t.plan.adapt(refused)
-	if kind == "" {
+	switch {
+	case refused == nil || graph.Ambiguous(refused):
 		return false
+	case t.excludeNamed(refused):
+	case t.plan.draft != nil && t.plan.draft.Sender != nil && graph.SendAsDenied(refused): // From names the author
+		t.note("refused with its sender", refused.Error())
+		t.leaveOut(append(slices.Clone(t.plan.omitted), omitSender))
+	case t.mayFallBack(refused):
+		t.fallBack(refused)
+	case t.plan.whole != nil:
+		if breaksAsJSON(t.plan.kind) || t.plan.stretch || t.p.AsDraft || !graph.MIMERefused(refused) {
+			return false
+		}
+		t.note("refused as MIME", refused.Error())
+		t.p.AsDraft, t.plan = true, nil
+	default:
+		return t.omitNext(refused)
 	}
-	t.lose(kind, detail+": "+refused.Error())
+	t.draftRecorded = false
 	return true
 }
