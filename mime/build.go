@@ -27,13 +27,13 @@ func (b *builder) build(root *part) error {
 	b.texts = map[*part]string{}
 	leaves := appendLeaves(nil, root)
 	b.readBodies(leaves)
-	if b.err != nil {
-		return b.err
-	}
 	for _, p := range leaves {
 		if _, isText := b.texts[p]; !isText && !b.dropsAMP(p) {
 			b.files = append(b.files, p)
 		}
+	}
+	if b.err != nil {
+		return b.err
 	}
 	b.linkLocations()
 	b.compose(root)
@@ -99,20 +99,21 @@ func (p *part) isRendition() bool {
 	return false
 }
 
-// isSpare reports whether p is a plain text in a multipart/alternative that nobody would see
-// beside the HTML, and no form of it: the second plain text, or a named one behind the HTML.
-// It is a file.
+// isSpare reports whether p is a text in a multipart/alternative that is no form of the
+// message: a named one behind HTML, or a second plain text, which nobody would see beside
+// HTML. It is a file.
 func (p *part) isSpare() bool {
-	if p.parent == nil || p.parent.mediaType != "multipart/alternative" || p.mediaType != "text/plain" {
+	if p.parent == nil || p.parent.mediaType != "multipart/alternative" {
 		return false
 	}
 	at := slices.Index(p.parent.children, p)
 	before, behind := p.parent.children[:at], p.parent.children[at+1:]
-	second := slices.ContainsFunc(before, func(c *part) bool { return c.isText() && c.mediaType == "text/plain" })
-	if slices.ContainsFunc(before, (*part).hasHTML) {
-		return second || p.name != ""
+	html := slices.ContainsFunc(before, (*part).hasHTML)
+	if p.mediaType == "text/html" || html && p.name != "" {
+		return html && p.name != ""
 	}
-	return second && slices.ContainsFunc(behind, (*part).hasHTML)
+	second := slices.ContainsFunc(before, func(c *part) bool { return c.isText() && c.mediaType == "text/plain" })
+	return second && (html || slices.ContainsFunc(behind, (*part).hasHTML))
 }
 
 // hasHTML reports whether p or a part in it is HTML that is not marked as an attachment.

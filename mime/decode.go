@@ -38,6 +38,12 @@ func parseTransfer(v string) (t transfer, ok bool) {
 	case "xuuencode", "uuencode", "uuencoded", "xuuencoded", "xuue", "uue", "xuu", "uu":
 		return transferUU, true
 	}
+	switch {
+	case strings.Contains(v, "64"): // such as "mime-base64-encoded"
+		return transferBase64, true
+	case strings.Contains(v, "quot"), strings.Contains(v, "print"):
+		return transferQP, true
+	}
 	return identity, false
 }
 

@@ -134,7 +134,7 @@ func TestParseReadError(t *testing.T) {
 func TestParseTransfer(t *testing.T) {
 	for in, want := range map[string]transfer{
 		"base64": transferBase64, " BASE64 ": transferBase64, "base64;": transferBase64, "base64 (c)": transferBase64,
-		`"base64"`: transferBase64, "Quoted-Printable": transferQP, "quoted_printable": transferQP,
+		`"base64"`: transferBase64, "base-64-encoded": transferBase64, "quoted/printable": transferQP, "Quoted-Printable": transferQP, "quoted_printable": transferQP,
 		"x-uuencode": transferUU, "8-bit": identity, "binary": identity, "": identity, "rot13": identity,
 	} {
 		if got, ok := parseTransfer(in); got != want || ok == (in == "rot13") {
