@@ -80,7 +80,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	}
 	g.outlet = graphmail.New(o)
 	d := deliveryConfig(cfg, r.node)
-	d.NotifyAt, d.Waiters = g.policy.BounceTo, r.waiters
+	d.NotifyAt, d.Waiters, d.Sent = g.policy.BounceTo, r.waiters, r.quota.Sent
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
 	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{

@@ -29,6 +29,7 @@ import (
 	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/quota"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/reports"
 	"graphrelay/relay/smtpd"
@@ -60,6 +61,7 @@ type Relay struct {
 	// These outlive a reload.
 	waiters    *verdict.Waiters
 	rates      *access.Rates
+	quota      *quota.Counter
 	guard      *access.Guard
 	limiter    *smtpd.ConnectionLimiter
 	connectKey admin.ConnectKey
@@ -80,12 +82,16 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
+		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()
 	if err := r.guard.Load(knownClients(cfg)); err != nil {
 		NewLog(logTo, cfg.Log).Warn("cannot read who has signed in lately; a block after wrong passwords may hit them until they sign in again", "error", err)
+	}
+	r.quota.SetLimits(dailyLimits(cfg), slog.New(slog.DiscardHandler)) // swap gives it the log
+	if err := r.quota.Restore(ctx, time.Duration(cfg.Delivery.GiveUpAfter)); err != nil {
+		NewLog(logTo, cfg.Log).Error("cannot read from the queue what was sent today; the recipients are counted from zero", "error", err)
 	}
 	if err := r.swap(cfg); err != nil {
 		return nil, errors.Join(err, r.closeSockets(nil), store.Close())
@@ -108,7 +114,7 @@ func (r *Relay) register() {
 	r.reportMetrics = reports.NewMetrics(r.registry)
 	r.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
-	r.registry.MustRegister(r.reloaded, newBuildCollector(r.about),
+	r.registry.MustRegister(r.reloaded, r.quota, newBuildCollector(r.about),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)),
 		certificate.NewCollector(func() (*config.Config, certificate.List) { g := r.generation(); return g.cfg, g.certificates }),
@@ -185,6 +191,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 	}
 	r.guard.Configure(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock))
 	r.limiter.SetLimits(connectionLimits(cfg))
+	r.quota.SetLimits(dailyLimits(cfg), next.log)
 	r.current = next
 	next.start(r, r.sockets)
 	if previous != nil {

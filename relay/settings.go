@@ -11,6 +11,7 @@ import (
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/quota"
 	"graphrelay/relay/signature"
 	"graphrelay/relay/smtpd"
 	"graphrelay/relay/verdict"
@@ -90,6 +91,17 @@ func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 func notifier(cfg *config.Config, to func(sender string) string, receives func(queue.Lane, string) bool) bounce.Notifier {
 	d := deliveryConfig(cfg, "")
 	return bounce.Notifier{Host: d.Host, Postmaster: d.Postmaster, To: to, GiveUpAfter: d.GiveUpAfter, Receives: receives}
+}
+
+// dailyLimits returns the limits that recipients are counted against.
+func dailyLimits(cfg *config.Config) map[string]quota.Limits {
+	all := map[string]quota.Limits{}
+	for i := range cfg.Connections {
+		c := &cfg.Connections[i]
+		all[c.Name] = quota.Limits{Recipients: int64(c.DailyRecipients), External: int64(c.DailyExternal),
+			IsExternal: func(address string) bool { return cfg.IsExternal(c, address) }}
+	}
+	return all
 }
 
 func outletConfig(cfg *config.Config) graphmail.Config {

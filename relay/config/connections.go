@@ -45,11 +45,13 @@ type Connection struct {
 	CAFile                  string              `yaml:"ca_file"` // PEM
 	Authorities             []*x509.Certificate // trusted in addition to the system's
 	Directory               Directory           `yaml:"directory"`
-	MailReadWrite           bool                `yaml:"mail_readwrite"` // the application may write to mailboxes, not only send
-	SentItems               bool                `yaml:"sent_items"`     // keep copies in Sent Items
-	WatchReports            bool                `yaml:"watch_reports"`  // look for non-delivery reports in the Inboxes of its mailboxes
-	Uploads                 Uploads             `yaml:"uploads"`        // see Missing
-	MessageSize             Size                `yaml:"message_size"`   // 0: limits.message_size; see Config.MessageSize
+	MailReadWrite           bool                `yaml:"mail_readwrite"`            // the application may write to mailboxes, not only send
+	SentItems               bool                `yaml:"sent_items"`                // keep copies in Sent Items
+	WatchReports            bool                `yaml:"watch_reports"`             // look for non-delivery reports in the Inboxes of its mailboxes
+	Uploads                 Uploads             `yaml:"uploads"`                   // see Missing
+	MessageSize             Size                `yaml:"message_size"`              // 0: limits.message_size; see Config.MessageSize
+	DailyRecipients         int                 `yaml:"daily_recipients"`          // of a mailbox, as Exchange limits them; 0: not known
+	DailyExternal           int                 `yaml:"daily_external_recipients"` // of the tenant, as Exchange limits them; 0: not known
 }
 
 // Endpoints are base URLs, without a slash at the end.
@@ -60,6 +62,7 @@ type Endpoints struct {
 
 func (c *Connection) setDefaults() {
 	c.SignIn, c.Directory, c.MailReadWrite, c.SentItems = SignInSecret, DirectoryAuto, true, true
+	c.DailyRecipients = 10_000 // Exchange Online limits
 	c.Cloud, c.Endpoints, c.Uploads = CloudGlobal, CloudGlobal.about().endpoints, UploadsAuto
 }
 
@@ -106,6 +109,7 @@ func (v validator) connections() {
 		if slices.Contains(ofDomains, c.SignIn) {
 			v.domains(key+".domains", c.Domains, owners)
 		}
+		v.dailyLimits(key, c)
 		v.cloud(key, c)
 		if at := key + ".message_size"; v.has(at) {
 			within(v, at, c.MessageSize, 64*KiB, MaxMessageSize)
@@ -118,6 +122,22 @@ func (v validator) connections() {
 			v.fault(key+".ca_file", "is empty; name a PEM file with the certificates to trust, or remove the key")
 		}
 	}
+}
+
+// dailyLimits checks the limits that mail is counted against.
+func (v validator) dailyLimits(key string, c *Connection) {
+	within(v, key+".daily_recipients", c.DailyRecipients, 0, 100_000_000)
+	within(v, key+".daily_external_recipients", c.DailyExternal, 0, 100_000_000)
+	if c.DailyExternal > 0 && !slices.Contains(ofDomains, c.SignIn) {
+		v.fault(key+".daily_external_recipients", "is set, but without domains nobody knows who is external; remove the key")
+	}
+}
+
+// IsExternal reports whether a recipient is outside of the connection's tenant, as far as the
+// domains of connections tell.
+func (c *Config) IsExternal(of *Connection, recipient string) bool {
+	its := c.ConnectionOf(recipient)
+	return its == nil || its.Name != of.Name && !strings.EqualFold(its.Tenant, of.Tenant)
 }
 
 // WatchesReports reports whether non-delivery reports are looked for in a mailbox of the

@@ -64,6 +64,8 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"line endings":         {shown.Listeners[0].LineEndings, base.Listeners[0].LineEndings},
 		"connection cloud":     {shown.Connections[0].Cloud, base.Connections[0].Cloud},
 		"connection directory": {shown.Connections[0].Directory, base.Connections[0].Directory},
+		"connection daily":     {shown.Connections[0].DailyRecipients, base.Connections[0].DailyRecipients},
+		"connection external":  {shown.Connections[0].DailyExternal, base.Connections[0].DailyExternal},
 		"connection reports":   {shown.Connections[0].WatchReports, base.Connections[0].WatchReports},
 		"sender reports":       {shown.Senders[0].WatchReports, base.Senders[0].WatchReports},
 		"connection endpoint":  {shown.Connections[0].Endpoints, base.Connections[0].Endpoints},

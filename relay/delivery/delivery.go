@@ -37,6 +37,8 @@ type Config struct {
 	// NotifyAt returns where the notifications for an envelope sender go; nil: to the
 	// sender.
 	NotifyAt func(sender string) string
+	// Sent is called for each message that was sent, once that is recorded; it may be nil.
+	Sent func(l queue.Lane, to []string)
 }
 
 // Queue is the part of the queue that a Deliverer works with.

@@ -98,6 +98,9 @@ func (j *job) report(o queue.Outcome) {
 	case queue.Sent:
 		took := j.a.Age()
 		j.d.metrics.sent(lane.Connection, j.result.Path, took)
+		if j.d.cfg.Sent != nil {
+			j.d.cfg.Sent(lane, j.task.Envelope.To)
+		}
 		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
 			"size", j.task.Size, "path", j.result.Path, "seconds", took.Seconds())...)
 		j.reportRefused(args)

@@ -32,6 +32,11 @@ func (q *Queue) Receipts(ctx context.Context, since time.Time, each func(Receipt
 	})
 }
 
+// Sends implements Sends.
+func (q *Queue) Sends(ctx context.Context, arrived, left time.Time, each func(Send)) error {
+	return q.storage.Sends(ctx, arrived, left, each)
+}
+
 // Stats implements Inspector.
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	st, err := q.storage.Stats(ctx)

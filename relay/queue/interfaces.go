@@ -128,6 +128,14 @@ type Returns interface {
 	MarkReturned(ctx context.Context, id string, r Bounced) error
 }
 
+// Sends tells what has left. Its times are the queue's; see Clock.
+type Sends interface {
+	Now() time.Time
+	// Sends calls each for every message that arrived since one time and left since the
+	// other, in no order.
+	Sends(ctx context.Context, arrived, left time.Time, each func(Send)) error
+}
+
 // Inspector reads the queue for people: its times are the wall clock's.
 type Inspector interface {
 	// List returns the records that f selects, oldest first.

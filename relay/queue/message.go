@@ -135,6 +135,13 @@ type Return struct {
 	Report     string    `json:"report"`               // the report's id in the mailbox
 }
 
+// Send is what counts of a message that has left against the limits of its mailbox.
+type Send struct {
+	Lane Lane
+	At   time.Time // by the queue's clock
+	To   []string
+}
+
 // Receipt is what counts of a message against its client's rates.
 type Receipt struct {
 	Received   time.Time

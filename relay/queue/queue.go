@@ -25,7 +25,7 @@ var (
 )
 
 // Queue is the queue on a storage. It implements Intake, Work, Warnings, Cleanups,
-// Returns, Inspector and Controller.
+// Returns, Sends, Inspector and Controller.
 type Queue struct {
 	storage  Storage
 	clock    *Clock
@@ -39,6 +39,7 @@ var _ interface {
 	Warnings
 	Cleanups
 	Returns
+	Sends
 	Inspector
 	Controller
 } = (*Queue)(nil)

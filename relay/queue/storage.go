@@ -27,12 +27,13 @@ type Storage interface {
 	Close() error
 }
 
-// Reader reads the queue. Its methods are those of Inspector.
+// Reader reads the queue. Its methods are those of Inspector and Sends.
 type Reader interface {
 	List(ctx context.Context, f Filter) ([]Record, error)
 	Get(ctx context.Context, id string) (Record, []Event, error)
 	Open(ctx context.Context, id string) (Body, error)
 	Receipts(ctx context.Context, since time.Time, each func(Receipt)) error
+	Sends(ctx context.Context, arrived, left time.Time, each func(Send)) error
 	Stats(ctx context.Context) (Stats, error)
 	Lanes(ctx context.Context, now time.Time) ([]LaneStatus, error)
 }

@@ -152,6 +152,9 @@ func (w *Watcher) due(now time.Time, lanes []queue.ServedLane) (due []dueLane) {
 				x.since = now.Add(-lately)
 			}
 		}
+		if x.since.After(now) { // a clock that was wrong has recorded that
+			x.since = now.Add(-lately)
+		}
 		w.lanes[l.Lane] = x
 		if !l.Served.Add(lately).Before(x.since) && !now.Before(x.next) {
 			due = append(due, dueLane{l.Lane, x})

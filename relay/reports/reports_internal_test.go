@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -221,11 +222,35 @@ func TestWhichMailboxes(t *testing.T) {
 	if since := time.Since(b.boxes[scanner].since); since < overlap || since > overlap+time.Minute {
 		t.Errorf("the second look goes back %s", since)
 	}
-	b.w.lanes[scanner].since = time.Now().Add(lately + time.Second) // two days after it was served
+	b.w.queue = aged{b.store, lately + overlap + time.Minute}
 	b.look()
 	if b.boxes[scanner].looks != 2 {
 		t.Error("looked into a mailbox that has not sent lately")
 	}
+}
+
+// aged is a queue whose lanes were served longer ago.
+type aged struct {
+	*queue.Queue
+	by time.Duration
+}
+
+func (a aged) ServedLanes(ctx context.Context, since time.Time) ([]queue.ServedLane, error) {
+	list, err := a.Queue.ServedLanes(ctx, since)
+	for n := range list {
+		list[n].Served = list[n].Served.Add(-a.by)
+	}
+	return list, err
+}
+
+// A clock that was ahead must not keep reports from being read.
+func TestReportsReadInTheFuture(t *testing.T) {
+	b := newBench(t)
+	id := b.sent(scanner, "<1@x>", x)
+	b.ok(b.store.SetReportsRead(t.Context(), scanner, time.Now().Add(365*24*time.Hour)))
+	b.boxes[scanner].receive(ndr("<1@x>", x+" 5.1.10"))
+	b.look()
+	b.wantReturned(id, 1, x+" 5.1.10")
 }
 
 // After a time in which the relay did not run, the reports of that time are read.

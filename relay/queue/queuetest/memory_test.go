@@ -170,6 +170,15 @@ func (m *memory) Receipts(_ context.Context, since time.Time, each func(queue.Re
 	return nil
 }
 
+func (m *memory) Sends(_ context.Context, arrived, left time.Time, each func(queue.Send)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.find(func(x message) bool { return x.State.Left() && !x.Arrived.Before(arrived) && !x.Due.Before(left) }) {
+		each(queue.Send{Lane: r.Lane, At: r.Due, To: r.Envelope.To})
+	}
+	return nil
+}
+
 func ended(m message) bool { return m.State.Left() || m.State == queue.Failed }
 
 func earlier(a, b time.Time) time.Time {

@@ -180,3 +180,27 @@ func reportsRead(t *testing.T, b *bench) {
 		}
 	}
 }
+
+// sends lists what has left, with its recipients and when that was.
+func sends(t *testing.T, b *bench) {
+	b.sent(entry(laneB))
+	time.Sleep(time.Millisecond)
+	since := b.store.Now().Truncate(time.Microsecond)
+	b.sent(entry(laneA))
+	returned := b.sent(entry(laneA))
+	b.ok(b.store.MarkReturned(t.Context(), returned, queue.Bounced{Returns: []queue.Return{returnOf("x@example.test")}}))
+	b.put(laneA, "x")
+	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Failed})
+	b.put(laneA, "x")
+	n := 0
+	b.ok(b.store.Sends(t.Context(), since.Add(-time.Hour), since, func(s queue.Send) {
+		n++
+		if s.Lane != laneA || !slices.Equal(s.To, entry(laneA).Envelope.To) || s.At.Before(since) || b.store.Now().Before(s.At) {
+			t.Errorf("sent: %+v", s)
+		}
+	}))
+	b.ok(b.store.Sends(t.Context(), time.Now().Add(time.Hour), since, func(s queue.Send) { t.Errorf("arrived in the future: %+v", s) }))
+	if n != 2 {
+		t.Errorf("%d have left, want 2", n)
+	}
+}

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open) {
 		"returned":                     returned,
 		"left as":                      leftAs,
 		"reports read":                 reportsRead,
+		"sends":                        sends,
 		"pause":                        pause,
 		"renew reclaims":               renewReclaims,
 		"apply":                        apply,

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -56,6 +57,28 @@ func (s *storage) Receipts(ctx context.Context, since time.Time, each func(queue
 		}
 		r.Received = fromMicros(received)
 		each(r)
+	}
+	return rows.Err()
+}
+
+// Sends implements queue.Reader.
+func (s *storage) Sends(ctx context.Context, arrived, left time.Time, each func(queue.Send)) error {
+	rows, err := s.read.QueryContext(ctx, "SELECT lane.connection, lane.principal, lane.mailbox, m.due, m.recipients FROM "+recordTables+
+		" WHERE m.state IN ('sent', 'returned') AND m.arrived >= ? AND m.due >= ?", micros(arrived), micros(left))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var x queue.Send
+		var at int64
+		var to string
+		if err := rows.Scan(&x.Lane.Connection, &x.Lane.Principal, &x.Lane.Mailbox, &at, &to); err != nil {
+			return err
+		}
+		_ = json.Unmarshal([]byte(to), &x.To) // as in scanRecord
+		x.At = fromMicros(at)
+		each(x)
 	}
 	return rows.Err()
 }
