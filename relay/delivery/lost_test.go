@@ -192,11 +192,11 @@ func (r *rig) ends(t *trial, w otherWorld) {
 	if n := len(r.deliveries(t.id)); n != sends {
 		r.t.Errorf("sent %d times\n%s", n, r.history(t.id))
 	}
-	copies := sends
-	if t.call.via == copyless || t.call.via == softly {
+	copies, unwanted := sends, t.call.via == copyless || t.call.via == softly
+	if unwanted {
 		copies = 0
 	}
-	if t.call.refused || t.call.via == copyless && w.copies {
+	if t.call.refused || unwanted && w.copies {
 		return
 	}
 	if !r.eventually(func() bool { return r.copiesIn(t.mailbox) == copies }) {
