@@ -88,6 +88,22 @@ func TestToUTF8(t *testing.T) {
 	}
 }
 
+func TestHTMLCharset(t *testing.T) {
+	for _, c := range []struct{ named, raw, want string }{
+		{"", "<meta charset=koi8-r>\xc1", "koi8-r"},
+		{"koi8-r", "<meta charset=iso-8859-2>\xc1", "koi8-r"},
+		{"utf-8", "<meta charset=gb2312><style>a~{}</style>\xe4\xb8\xad", "utf-8"},
+		{"utf-8", "<meta charset=koi8-r>\xc1", "koi8-r"},
+		{"us-ascii", "<meta charset=iso-2022-kr>\x1b$)C\x0eGQ\x0f", "iso-2022-kr"},
+		{"us-ascii", "<meta charset=hz-gb-2312>~{VP~}", "hz-gb-2312"},
+		{"us-ascii", "<p>~{", "us-ascii"},
+	} {
+		if got := htmlCharset(c.named, []byte(c.raw)); got != c.want {
+			t.Errorf("%s %q: got %q, want %q", c.named, c.raw, got, c.want)
+		}
+	}
+}
+
 func TestUnflow(t *testing.T) {
 	for _, c := range []struct {
 		in, want string

@@ -7,21 +7,22 @@ import (
 )
 
 // htmlCharset returns the charset of HTML: the named one, unless it is unknown or a wrong
-// UTF-8; otherwise that of its <meta>.
+// UTF-8; otherwise that of its <meta>. ASCII may hide characters of ISO-2022 and HZ.
 func htmlCharset(named string, raw []byte) string {
-	if canonicalCharset(named) != "" || (named != "" && utf8.Valid(raw) && !hasEscapes(raw)) {
+	escapes := bytes.IndexByte(raw, 0x1b) >= 0 || bytes.Contains(raw, []byte("~{"))
+	if canonicalCharset(named) != "" || named != "" && utf8.Valid(raw) && !escapes {
 		return named
 	}
-	if c := metaCharset(raw); c != "" {
-		return c
+	c := metaCharset(raw)
+	if c == "" || named != "" && utf8.Valid(raw) && !isSevenBit(canonicalCharset(c)) {
+		return named
 	}
-	return named
+	return c
 }
 
-// hasEscapes reports whether ASCII may hide characters of another charset, as ISO-2022 and
-// HZ do.
-func hasEscapes(raw []byte) bool {
-	return bytes.IndexByte(raw, 0x1b) >= 0 || bytes.Contains(raw, []byte("~{"))
+// isSevenBit reports whether a charset switches to other characters than ASCII with escapes.
+func isSevenBit(charset string) bool {
+	return strings.HasPrefix(charset, "iso-2022-") || charset == "hz-gb-2312"
 }
 
 // metaCharset returns the charset of <meta charset=x> or <meta content="...; charset=x">, or

@@ -61,6 +61,9 @@ func (m *Message) describe(h *Header, rep *reporter) {
 // one mailbox of Message.From too. Where a comment or a quoted string has no end, for
 // example, readers disagree.
 func (m *Message) OneFrom() bool {
+	if m.header == nil { // not from Parse
+		return false
+	}
 	values := m.header.raw("From")
 	if m.HeaderCut || len(values) != 1 || len(m.From) != 1 || m.header.hasRaw("From") {
 		return false
