@@ -115,7 +115,7 @@ func (s *Simulator) checkSendable(i *item, sender string) error {
 			"At least one recipient isn't valid., A message can't be sent because it contains no recipients.")
 	}
 	for _, address := range recipients {
-		if local, domain, ok := strings.Cut(address, "@"); !ok || local == "" || domain == "" || strings.ContainsAny(address, " <>,;\r\n") {
+		if !isAddress(address) {
 			return unresolved(address)
 		}
 	}
@@ -207,4 +207,19 @@ func (s *Simulator) completeSend(i *item) {
 		s.changeSent(i)
 		s.rememberSent(i)
 	}
+}
+
+// isAddress reports whether Exchange takes the text for a mail address. That it takes quoted
+// local parts, as Exchange does in SMTP, is assumed; Unresolved says otherwise.
+func isAddress(address string) bool {
+	at := strings.LastIndexByte(address, '@')
+	if at <= 0 || at == len(address)-1 {
+		return false
+	}
+	local, domain := address[:at], address[at+1:]
+	if len(local) > 2 && strings.HasPrefix(local, `"`) && strings.HasSuffix(local, `"`) {
+		local = local[1 : len(local)-1]
+		return !strings.ContainsAny(local, "\"\r\n") && !strings.ContainsAny(domain, " <>,;\r\n")
+	}
+	return !strings.ContainsAny(address, " <>,;\r\n")
 }

@@ -45,3 +45,19 @@ func TestSenderField(t *testing.T) {
 		})
 	}
 }
+
+// Recipients with a quoted local part, and with a domain in either of its forms, reach Graph
+// as they are and stand where the header has them.
+func TestUnusualRecipients(t *testing.T) {
+	p := startPaths(t, simulator.Options{}, nil)
+	to := []string{`"john doe"@example.test`, "info@xn--bcher-kva.test", `"a@b"@example.test`}
+	r := p.deliver(to, "From: a@contoso.test\r\nTo: \"John\" <\"john doe\"@example.test>, =?utf-8?q?B=C3=BCcher?= <info@xn--bcher-kva.test>\r\nSubject: s\r\n\r\ntext\r\n")
+	if r.State != queue.Sent || len(p.sim.Ledger()) != 1 {
+		t.Fatalf("%s %s %s:\n%s", r.State, r.Reason, r.Detail, p.notes(r.ID))
+	}
+	p.copies(1)
+	sent := p.sim.Sent()[0]
+	if len(sent.To) != 2 || sent.To[0].Address != to[0] || sent.To[1].Address != to[1] || len(sent.Bcc) != 1 || sent.Bcc[0].Address != to[2] {
+		t.Errorf("to %+v, bcc %+v", sent.To, sent.Bcc)
+	}
+}
