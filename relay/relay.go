@@ -287,7 +287,7 @@ func (r *Relay) Address(configured string) string {
 // ready returns why no mail can be accepted, or nil.
 func (r *Relay) ready() error {
 	limits := queueLimits(r.generation().cfg)
-	return r.store.CheckCapacity(context.Background(), 0, limits)
+	return r.store.CheckCapacity(context.Background(), 0, limits, queue.Origin{})
 }
 
 // failed records that a part ended which should not have.

@@ -61,7 +61,8 @@ func queueLimits(cfg *config.Config) queue.Limits {
 
 func retention(cfg *config.Config) queue.Retention {
 	q := cfg.Queue
-	return queue.Retention{Sent: time.Duration(q.KeepSent), SentMessages: int64(q.KeepSentMessages), Failed: time.Duration(q.KeepFailed)}
+	return queue.Retention{Sent: time.Duration(q.KeepSent), SentMessages: int64(q.KeepSentMessages), Failed: time.Duration(q.KeepFailed),
+		FailedMessages: int64(q.MaxMessages), FailedBytes: int64(q.MaxSize) / 4}
 }
 
 func mimeLimits(cfg *config.Config) mime.Limits {

@@ -32,7 +32,7 @@ func (q *Queue) Finish(ctx context.Context, ref Ref, o Outcome) error {
 		return err
 	}
 	for _, n := range o.Notifications {
-		q.accepted(int64(len(n.Body)))
+		q.accepted(int64(len(n.Body)), &n.Entry)
 	}
 	q.signal() // the lane may have another message in delivery
 	return nil

@@ -37,7 +37,7 @@ func (w *writer) Commit(ctx context.Context, e Entry) error {
 		return errors.Join(err, w.Abort())
 	}
 	w.over = true
-	w.q.accepted(w.Size())
+	w.q.accepted(w.Size(), &e)
 	return nil
 }
 
@@ -50,8 +50,8 @@ func (w *writer) Abort() error {
 }
 
 // accepted counts a new message and announces it.
-func (q *Queue) accepted(size int64) {
-	q.capacity.add(size)
+func (q *Queue) accepted(size int64, e *Entry) {
+	q.capacity.add(size, e)
 	q.signal()
 }
 

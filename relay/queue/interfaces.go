@@ -35,8 +35,8 @@ type Body interface {
 // Limits bounds what the queue takes; a zero field sets no bound. What does not fit on the
 // disk is never taken.
 type Limits struct {
-	Messages  int64 // that are not sent
-	Bytes     int64 // of those
+	Messages  int64 // that wait; as many others may be held
+	Bytes     int64 // of both
 	FreeSpace int64 // bytes that stay free on the disk, at most a tenth of it
 }
 
@@ -44,10 +44,11 @@ type Limits struct {
 type Intake interface {
 	// Create begins a message.
 	Create(ctx context.Context) (Writer, error)
-	// CheckCapacity returns ErrFull or ErrNoSpace if a message of size bytes must not be
-	// taken. Sessions that check at the same time may together exceed the limits by
+	// CheckCapacity returns ErrFull or ErrNoSpace if a message of size bytes from there must
+	// not be taken: for nobody, or because its client or lane has more than its share. The
+	// zero Origin has no share. Sessions that check at the same time may together exceed the limits by
 	// what they bring.
-	CheckCapacity(ctx context.Context, size int64, l Limits) error
+	CheckCapacity(ctx context.Context, size int64, l Limits, from Origin) error
 }
 
 // Claim is a request for work.

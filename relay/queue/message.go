@@ -253,11 +253,16 @@ type Retention struct {
 	Sent         time.Duration // the delivery log, by age
 	SentMessages int64         // and by count
 	Failed       time.Duration // failed messages, with their content, and returned ones
+	// FailedMessages and FailedBytes bound what is kept of failed messages; 0 sets no bound.
+	// The oldest ones go first.
+	FailedMessages int64
+	FailedBytes    int64
 }
 
 // Stats counts the queue.
 type Stats struct {
-	Messages map[State]int64
-	Bytes    int64     // of messages that have not left
-	Oldest   time.Time // receipt of the oldest message that is queued, deferred, delivering or held
+	Messages    map[State]int64
+	Bytes       int64     // of messages that have not left
+	FailedBytes int64     // of those, of failed ones
+	Oldest      time.Time // receipt of the oldest message that is queued, deferred, delivering or held
 }

@@ -72,7 +72,7 @@ func (q *Queue) MarkReturned(ctx context.Context, id string, r Bounced) error {
 		return q.submit(tx, r.Notification)
 	})
 	if err == nil && r.Notification != nil {
-		q.accepted(int64(len(r.Notification.Body)))
+		q.accepted(int64(len(r.Notification.Body)), &r.Notification.Entry)
 	}
 	return err
 }

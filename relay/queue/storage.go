@@ -83,6 +83,11 @@ type Finder interface {
 	// LeftAs returns the messages that are Sent or Returned in a lane and have this
 	// Message-ID: the oldest ones, at most limit.
 	LeftAs(ctx context.Context, l Lane, messageID string, limit int) ([]Record, error)
+	// Usage returns what each client has waiting or held in each lane.
+	Usage(ctx context.Context) ([]Usage, error)
+	// FailedBeyond is SentBeyond for failed messages, of which the newest ones with together
+	// so many bytes are kept; 0 stands for any number.
+	FailedBeyond(ctx context.Context, keep, bytes int64) (time.Time, error)
 	// SentBeyond returns when the newest sent message arrived that is not among the
 	// keep newest ones; the zero Time if there is none.
 	SentBeyond(ctx context.Context, keep int64) (time.Time, error)

@@ -40,7 +40,7 @@ func (q *Queue) MarkWarned(ctx context.Context, id string, warning *Submission, 
 		return q.submit(tx, warning)
 	})
 	if err == nil && warning != nil {
-		q.accepted(int64(len(warning.Body)))
+		q.accepted(int64(len(warning.Body)), &warning.Entry)
 	}
 	return err
 }
@@ -70,12 +70,22 @@ func (q *Queue) Expire(ctx context.Context, r Retention) (removed int, err error
 	if err != nil {
 		return 0, err
 	}
-	removed, err = q.expire(ctx, Sent, latest(q.clock.Now().Add(-r.Sent), beyond))
+	removed, err = q.expire(ctx, Sent, latest(q.clock.Now().Add(-r.Sent), beyond), false)
 	if err != nil {
 		return removed, err
 	}
+	if beyond, err = q.storage.FailedBeyond(ctx, r.FailedMessages, r.FailedBytes); err != nil {
+		return removed, err
+	}
+	if !beyond.IsZero() {
+		n, err := q.expire(ctx, Failed, beyond, false)
+		removed += n
+		if err != nil {
+			return removed, err
+		}
+	}
 	for _, state := range []State{Failed, Returned} {
-		n, err := q.expire(ctx, state, q.clock.Now().Add(-r.Failed))
+		n, err := q.expire(ctx, state, q.clock.Now().Add(-r.Failed), true)
 		removed += n
 		if err != nil {
 			return removed, err
@@ -84,9 +94,9 @@ func (q *Queue) Expire(ctx context.Context, r Retention) (removed int, err error
 	return removed, q.dropTags(ctx)
 }
 
-func (q *Queue) expire(ctx context.Context, state State, before time.Time) (removed int, err error) {
+func (q *Queue) expire(ctx context.Context, state State, before time.Time, ended bool) (removed int, err error) {
 	for {
-		ids, err := q.storage.Ended(ctx, state, before, state != Sent, expireBatch)
+		ids, err := q.storage.Ended(ctx, state, before, ended, expireBatch)
 		if err != nil || len(ids) == 0 {
 			return removed, err
 		}

@@ -60,7 +60,7 @@ func (q *fakeQueue) Create(context.Context) (queue.Writer, error) {
 	return &fakeWriter{q: q}, nil
 }
 
-func (q *fakeQueue) CheckCapacity(context.Context, int64, queue.Limits) error {
+func (q *fakeQueue) CheckCapacity(context.Context, int64, queue.Limits, queue.Origin) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.noRoom

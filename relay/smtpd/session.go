@@ -75,7 +75,7 @@ func (s *session) mail(from string, opts mailOptions) error {
 	defer s.mu.Unlock()
 	err := s.checkSender(from, opts)
 	if err == nil {
-		err = s.checkCapacity(opts.size)
+		err = s.checkCapacity(opts.size, queue.Lane{})
 	}
 	if err != nil {
 		return s.refused("MAIL", err)
@@ -118,8 +118,9 @@ func (s *session) checkSender(from string, opts mailOptions) error {
 // checkCapacity reports whether the queue has room for a message of the given size, 0 if
 // that is unknown. It is called at MAIL, to save the client from sending the message in
 // vain, and again after the data, when other messages may have come.
-func (s *session) checkCapacity(size int64) error {
-	return s.server.intake.CheckCapacity(context.Background(), size, s.server.cfg.Queue)
+func (s *session) checkCapacity(size int64, lane queue.Lane) error {
+	from := queue.Origin{User: s.who.User, Client: s.who.Client.String(), Lane: lane}
+	return s.server.intake.CheckCapacity(context.Background(), size, s.server.cfg.Queue, from)
 }
 
 // rcpt handles RCPT TO: it adds a recipient to the transaction.
@@ -240,7 +241,7 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 	if size, err = s.receive(w, b, who, entry); err != nil {
 		return "", 0, err
 	}
-	if err := s.checkCapacity(0); err != nil { // its size is on the disk already
+	if err := s.checkCapacity(0, entry.Lane); err != nil { // its size is on the disk already
 		return "", 0, err
 	}
 	undo, err := s.server.policy.Admit(entry)

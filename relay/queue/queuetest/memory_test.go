@@ -196,6 +196,9 @@ func (m *memory) Stats(context.Context) (queue.Stats, error) {
 		st.Messages[x.State]++
 		if !x.State.Left() {
 			st.Bytes += x.Size
+			if x.State == queue.Failed {
+				st.FailedBytes += x.Size
+			}
 		}
 		if !ended(x) {
 			st.Oldest = earlier(st.Oldest, x.Arrived)

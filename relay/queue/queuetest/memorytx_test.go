@@ -157,6 +157,33 @@ func (m *memory) Ended(_ context.Context, s queue.State, before time.Time, finis
 	return ids[:min(limit, len(ids))], nil
 }
 
+func (m *memory) Usage(context.Context) (list []queue.Usage, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.find(func(x message) bool { return !ended(x) }) {
+		u := queue.Usage{Origin: queue.Origin{User: r.User, Client: r.Client, Lane: r.Lane}, Waiting: 1, Bytes: r.Size}
+		if r.State == queue.Held {
+			u.Waiting, u.Held = 0, 1
+		}
+		list = append(list, u)
+	}
+	return list, nil
+}
+
+func (m *memory) FailedBeyond(_ context.Context, keep, bytes int64) (time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	failed := m.find(func(x message) bool { return x.State == queue.Failed })
+	slices.Reverse(failed)
+	var total int64
+	for n, r := range failed {
+		if total += r.Size; keep > 0 && int64(n) >= keep || bytes > 0 && total > bytes {
+			return r.Arrived, nil
+		}
+	}
+	return time.Time{}, nil
+}
+
 func (m *memory) SentBeyond(_ context.Context, keep int64) (time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

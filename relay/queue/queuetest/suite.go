@@ -59,6 +59,8 @@ func Run(t *testing.T, open Open) {
 		"many producers and consumers": concurrent,
 		"wake":                         wake,
 		"what lies too far ahead":      ahead,
+		"shares":                       shares,
+		"held and failed":              heldAndFailed,
 		"the clock goes on":            clockGoesOn,
 	}
 	for name, test := range tests {

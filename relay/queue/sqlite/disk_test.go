@@ -128,21 +128,21 @@ func TestDiskFaults(t *testing.T) {
 func TestFreeSpaceFloor(t *testing.T) {
 	files := &faultyFiles{free: 1000}
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true, files: files})
-	if err := s.CheckCapacity(t.Context(), 1000, queue.Limits{}); err != nil {
+	if err := s.CheckCapacity(t.Context(), 1000, queue.Limits{}, queue.Origin{}); err != nil {
 		t.Errorf("without a floor: %v", err)
 	}
-	if err := s.CheckCapacity(t.Context(), 0, queue.Limits{FreeSpace: 1 << 40}); err != nil {
+	if err := s.CheckCapacity(t.Context(), 0, queue.Limits{FreeSpace: 1 << 40}, queue.Origin{}); err != nil {
 		t.Errorf("with a floor that the disk cannot have: %v", err)
 	}
 	for size, want := range map[int64]error{900: nil, 901: queue.ErrNoSpace} {
-		if err := s.CheckCapacity(t.Context(), size, queue.Limits{FreeSpace: 100}); !errors.Is(err, want) {
+		if err := s.CheckCapacity(t.Context(), size, queue.Limits{FreeSpace: 100}, queue.Origin{}); !errors.Is(err, want) {
 			t.Errorf("%d bytes with 1,000 free, 100 of them to stay: %v", size, err)
 		}
 	}
 	if _, err := put(t, s, 600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CheckCapacity(t.Context(), 500, queue.Limits{FreeSpace: 100}); !errors.Is(err, queue.ErrNoSpace) {
+	if err := s.CheckCapacity(t.Context(), 500, queue.Limits{FreeSpace: 100}, queue.Origin{}); !errors.Is(err, queue.ErrNoSpace) {
 		t.Errorf("what was taken since the last count does not count: %v", err)
 	}
 }

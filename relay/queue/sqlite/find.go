@@ -88,6 +88,38 @@ func (s *storage) LeftAs(ctx context.Context, l queue.Lane, messageID string, li
 	return s.records(ctx, leftAs, messageID, l.Connection, l.Principal, l.Mailbox, limit)
 }
 
+// Usage implements queue.Finder.
+func (s *storage) Usage(ctx context.Context) ([]queue.Usage, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT user, client, connection, principal, mailbox, sum(state != 'held'), sum(state = 'held'), sum(size)
+		FROM message JOIN lane ON lane.id = message.lane WHERE state IN ('queued', 'deferred', 'delivering', 'held') GROUP BY user, client, lane`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []queue.Usage
+	for rows.Next() {
+		var u queue.Usage
+		if err := rows.Scan(&u.User, &u.Client, &u.Lane.Connection, &u.Lane.Principal, &u.Lane.Mailbox, &u.Waiting, &u.Held, &u.Bytes); err != nil {
+			return nil, err
+		}
+		list = append(list, u)
+	}
+	return list, rows.Err()
+}
+
+// FailedBeyond implements queue.Finder.
+func (s *storage) FailedBeyond(ctx context.Context, keep, bytes int64) (time.Time, error) {
+	var arrived int64
+	err := s.read.QueryRowContext(ctx, `SELECT arrived FROM (
+			SELECT arrived, row_number() OVER newest AS n, sum(size) OVER newest AS total FROM message WHERE state='failed'
+			WINDOW newest AS (ORDER BY arrived DESC ROWS UNBOUNDED PRECEDING))
+		WHERE n>?1 AND ?1>0 OR total>?2 AND ?2>0 LIMIT 1`, keep, bytes).Scan(&arrived)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return fromMicros(arrived), err
+}
+
 // SentBeyond implements queue.Finder.
 func (s *storage) SentBeyond(ctx context.Context, keep int64) (time.Time, error) {
 	var arrived int64

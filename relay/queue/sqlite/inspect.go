@@ -168,6 +168,9 @@ func (s *storage) Stats(ctx context.Context) (queue.Stats, error) {
 			continue
 		}
 		st.Bytes += bytes
+		if state == queue.Failed {
+			st.FailedBytes = bytes
+		}
 		if t := fromMicros(oldest); state != queue.Failed && (st.Oldest.IsZero() || t.Before(st.Oldest)) {
 			st.Oldest = t
 		}
