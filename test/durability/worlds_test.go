@@ -121,7 +121,8 @@ type journey struct {
 	forgetful bool
 }
 
-func (j *journey) run() {
+// begin starts a simulator that loses answers, and a relay, and plants items of owners.
+func (j *journey) begin() {
 	t := j.t
 	j.sim = harness.StartSim(t)
 	j.relay = harness.NewRelay(t, j.sim, harness.DeliveryKey("send_settle: 5s"), harness.DeliveryKey("retry_delays: [100ms, 500ms]"))
@@ -130,6 +131,11 @@ func (j *journey) run() {
 	j.outbox = worldlyMail()
 	j.outbox.Dial = func() (*harness.Dialog, error) { return j.relay.Dial("devices") }
 	j.relay.Start(t)
+}
+
+func (j *journey) run() {
+	t := j.t
+	j.begin()
 	done := j.outbox.Start()
 	defer j.outbox.Stop.Store(true)
 	for k := range *worldKills {
@@ -143,8 +149,6 @@ func (j *journey) run() {
 		j.relay.Start(t)
 	}
 	j.outbox.Await(t, done)
-	j.sim.ClearFaults(t)
-	j.relay.Idle(t)
 	j.check()
 }
 
@@ -198,9 +202,13 @@ func worldlyMail() *harness.Outbox {
 	return o
 }
 
-// check compares what arrived with what was accepted.
+// check compares what arrived with what was accepted, once everything works as assumed: a search
+// that fails is repeated for half an hour where its result is needed.
 func (j *journey) check() {
 	t := j.t
+	j.sim.ClearFaults(t)
+	j.sim.SetWorld(t, simulator.World{})
+	j.relay.Idle(t)
 	held := map[string]bool{}
 	for _, q := range j.relay.Queue(t) {
 		if q.State != "held" || q.Reason != "send_unknown" || !j.family.unknowable {
@@ -210,7 +218,6 @@ func (j *journey) check() {
 	}
 	j.outbox.CheckSends(t, j.sim, held)
 	j.sim.WantUntouched(t)
-	j.sim.SetWorld(t, simulator.World{})
 	var left []simulator.Message
 	harness.WaitFor(t, "the drafts to be removed", func() bool {
 		left = slices.DeleteFunc(j.sim.Drafts(t), func(m simulator.Message) bool { return m.MIME != nil || held[m.Subject] || j.forgetful })
@@ -220,4 +227,64 @@ func (j *journey) check() {
 		t.Logf("held: %v", slices.Sorted(maps.Keys(held)))
 	}
 	t.Logf("%d messages, %d held, %d drafts left (from MIME, or of those held)", *worldMail, len(held), len(j.sim.Drafts(t)))
+}
+
+var worldTime = flag.Duration("world-time", 0, "how long TestEachWorld sends mail through each world; 0 leaves the test out")
+
+// eachWorld are the worlds that TestEachWorld measures, each with what differs in it.
+var eachWorld = []knob{
+	{"as assumed", func(*simulator.World) {}},
+	{"$filter ignored", func(w *simulator.World) { w.FilterIgnored = true }},
+	{"$filter answered with 504", func(w *simulator.World) { w.FilterStatus = 504 }},
+	{"$filter answered with 400", func(w *simulator.World) { w.FilterStatus = 400 }},
+	{"$filter lags 4 s", func(w *simulator.World) { w.FilterLag = 4 * time.Second }},
+	{"new id after the send", func(w *simulator.World) { w.NewIDOnSend = true }},
+	{"deletes are soft", func(w *simulator.World) { w.DeleteTo = simulator.DeleteToRecoverable }},
+	{"no upload sessions", func(w *simulator.World) { w.NoUploadSessions = true }},
+}
+
+// TestEachWorld sends mail through one world after the other for a time, with answers lost and
+// three kills in each, and prints what became of it.
+func TestEachWorld(t *testing.T) {
+	if *worldTime == 0 {
+		t.Skip("needs -world-time")
+	}
+	for _, k := range eachWorld {
+		t.Run(k.name, func(t *testing.T) { (&journey{t: t, random: rand.New(rand.NewPCG(1, 1))}).stay(k) })
+	}
+}
+
+// stay sends mail in one world, all of it small enough for one request.
+func (j *journey) stay(k knob) {
+	t := j.t
+	j.begin()
+	j.outbox.Messages = 1 << 20
+	mail := j.outbox.Make
+	j.outbox.Make = func(n int) harness.Sample {
+		time.Sleep(100 * time.Millisecond) // a pace at which the relay keeps up
+		s := mail(n)
+		if len(s.Files) > 1 {
+			s.Files = s.Files[:1]
+		}
+		return s
+	}
+	var w simulator.World
+	k.turn(&w)
+	j.sim.SetWorld(t, w)
+	done := j.outbox.Start()
+	for range 3 {
+		time.Sleep(*worldTime / 4)
+		j.relay.Kill(t)
+		j.relay.Start(t)
+	}
+	time.Sleep(*worldTime / 4)
+	j.outbox.Stop.Store(true)
+	<-done
+	j.sim.ClearFaults(t)
+	time.Sleep(10 * time.Second) // twice send_settle: what waits for more than that is counted
+	waiting, before := len(j.relay.Queue(t)), len(j.sim.Drafts(t))
+	j.check()
+	touched := harness.View[[]simulator.Touch](t, j.sim, "touched")
+	t.Logf("%s: %d accepted, %d sent, %d still waiting after 10 s, %d held or failed, %d items of owners touched, %d drafts left, %d after the clean-up",
+		k.name, j.outbox.AcceptedCount(), j.sim.Sends(t), waiting, len(j.relay.Queue(t)), len(touched), before, len(j.sim.Drafts(t)))
 }
