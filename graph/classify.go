@@ -91,7 +91,7 @@ var byCode = map[string]classification{
 
 	// Faults of the mailbox.
 	"ErrorInvalidUser":                {ClassMessage, ReasonMailbox},      // reported
-	"MailboxNotEnabledForRESTAPI":     {ClassMessage, ReasonMailbox},      // reported: on premises, unlicensed or deleted
+	"MailboxNotEnabledForRESTAPI":     {ClassMailbox, ReasonMailbox},      // reported: on premises, unlicensed or deleted; also while it is set up
 	"ErrorNonExistentMailbox":         {ClassTemporary, ReasonMailbox},    // known-issues; also reported at random for a mailbox that exists
 	"ErrorQuotaExceeded":              {ClassMailbox, ReasonMailboxFull},  // reported
 	"ErrorMessageSubmissionBlocked":   {ClassMailbox, ReasonBlocked},      // reported

@@ -34,7 +34,7 @@ func TestClassification(t *testing.T) {
 		{404, "ErrorItemNotFound", graph.ClassTemporary, graph.ReasonItemNotFound, false},
 		{403, "ErrorCannotDeleteObject", graph.ClassTemporary, graph.ReasonItemNotFound, false},
 		{404, "ErrorInvalidUser", graph.ClassMessage, graph.ReasonMailbox, false},
-		{404, "MailboxNotEnabledForRESTAPI", graph.ClassMessage, graph.ReasonMailbox, false},
+		{404, "MailboxNotEnabledForRESTAPI", graph.ClassMailbox, graph.ReasonMailbox, false},
 		{404, "ErrorNonExistentMailbox", graph.ClassTemporary, graph.ReasonMailbox, false},
 		{403, "ErrorQuotaExceeded", graph.ClassMailbox, graph.ReasonMailboxFull, false},
 		{507, "ErrorQuotaExceeded", graph.ClassMailbox, graph.ReasonMailboxFull, true},
