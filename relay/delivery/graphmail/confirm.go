@@ -146,6 +146,7 @@ func (t *transfer) replaceDeleted(ctx context.Context, refused error) (step, err
 		return nil, refused // it is on its way, and the next attempt looks for it
 	}
 	t.done("draft was deleted", "making a new one", reply)
+	t.seen = false // if it is found again after all, the next attempt goes on
 	t.p.draftVanished()
 	t.p.DraftWanted = true
 	return t.makePlan, nil
