@@ -24,7 +24,9 @@ func TestPanic(t *testing.T) {
 	if got := codes(replies); got != "220 250 250 421" {
 		t.Errorf("the answers are %s", got)
 	}
-	if got := (&bench{T: t, registry: registry}).counted("graphrelay_smtp_panics_total", "test"); got != 1 {
+	b := &bench{T: t, registry: registry} // it is logged and counted after the answer
+	b.wait("the log", func() bool { return strings.Contains(log.String(), "ended a session") })
+	if got := b.counted("graphrelay_smtp_panics_total", "test"); got != 1 {
 		t.Errorf("%v panics are counted", got)
 	}
 	if text := log.String(); !strings.Contains(text, `"level":"ERROR"`) || !strings.Contains(text, "a fault with b@example.test") ||
