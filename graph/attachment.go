@@ -155,3 +155,24 @@ func (m Mailbox) CountAttachments(ctx context.Context, draft string) (int, Reply
 
 // maxAttachmentPages is how many pages of a list of attachments are read.
 const maxAttachmentPages = 200
+
+// Stored is what a draft shows of an attachment.
+type Stored struct {
+	Name        string `json:"name"`
+	ContentType string `json:"contentType"`
+	Inline      bool   `json:"isInline"`
+}
+
+// Attachments returns what the draft shows of its first attachments, without their content.
+// A list does not show the contentId of each, which a type below attachment has
+// (resources/attachment).
+func (m Mailbox) Attachments(ctx context.Context, draft string) ([]Stored, Reply, error) {
+	r := &request{op: "list_attachments", method: http.MethodGet,
+		path: "/messages/" + url.PathEscape(draft) + "/attachments", success: []int{http.StatusOK},
+		query: url.Values{"$select": {"id,name,contentType,isInline"}}}
+	var answer struct {
+		Value []Stored `json:"value"`
+	}
+	reply, err := m.call(ctx, r, &answer)
+	return answer.Value, reply, err
+}

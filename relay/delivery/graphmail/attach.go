@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
 	"graphrelay/graph"
 )
@@ -57,6 +59,9 @@ func (a *attacher) attach(ctx context.Context, f graph.Attachment) (graph.Reply,
 		switch {
 		case graph.UploadsRefused(err):
 			missing = a.t.uploadRefused(err)
+		case err == nil:
+			a.readBack(ctx, f)
+			return reply, nil
 		case !graph.TooSmallForSession(err):
 			return reply, err
 		}
@@ -72,6 +77,31 @@ func (a *attacher) attach(ctx context.Context, f graph.Attachment) (graph.Reply,
 		err = missing
 	}
 	return reply, err
+}
+
+// readBack reports what a file has lost in its upload session: its type, or its place in the
+// text (reported, msgraph-sdk-dotnet #2941, microsoft-graph-docs #9140). Attachments cannot be
+// changed afterwards, and what goes by session fits into no other request. If they cannot be
+// read, nothing is known to be lost.
+func (a *attacher) readBack(ctx context.Context, f graph.Attachment) {
+	list, _, err := a.mailbox.Attachments(ctx, a.p.DraftID)
+	if err != nil {
+		return
+	}
+	same := func(s graph.Stored) bool { return s.Name == f.Name }
+	whole := func(s graph.Stored) bool {
+		return same(s) && s.Inline == f.Inline && strings.EqualFold(s.ContentType, f.ContentType)
+	}
+	i := slices.IndexFunc(list, same)
+	if i < 0 || slices.ContainsFunc(list, whole) {
+		return
+	}
+	if list[i].Inline != f.Inline {
+		a.lose(LossAttachmentField, f.Name+" is no inline picture any more")
+	}
+	if !strings.EqualFold(list[i].ContentType, f.ContentType) {
+		a.lose(LossAttachmentField, f.Name+" is "+list[i].ContentType+" instead of "+f.ContentType)
+	}
 }
 
 // upload sends the file range by range, from where the session is.
