@@ -187,6 +187,9 @@ func TestBadRecipientsAsAWhole(t *testing.T) {
 			id := r.submit(compose(header("whole"), "text"), r.to(anna, "bob@example.test", "carla@example.test"))
 			defer r.start(nil)()
 			r.await(id, queue.Failed)
+			if n := r.sim.Stats().Calls[simulator.OpCreate]; n != 1 {
+				t.Errorf("%d drafts were made\n%s", n, r.history(id))
+			}
 			if n := len(r.deliveries(id)); n != 0 || strings.Contains(r.history(id), "lost: recipient") {
 				t.Errorf("sent %d times\n%s", n, r.history(id))
 			}
