@@ -63,6 +63,22 @@ func withoutDescriptors(t *testing.T, dir string) {
 		if small != nil || claim != nil || len(tasks) == 0 {
 			t.Errorf("with %d free, a small message got %v, claims of %d %v", free, small, len(tasks), claim)
 		}
+		w, err := s.Create(t.Context())
+		if err == nil {
+			_, err = w.Write(make([]byte, 1<<20))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil { // the last one was its file's
+			t.Fatal(err)
+		}
+		if free == 0 {
+			err = w.Commit(t.Context(), testEntry)
+		}
+		if again := errors.Join(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before), w.Abort()); err != nil || again != nil {
+			t.Errorf("a body that had been written: %v, %v", err, again)
+		}
 		if err := s.Healthy(); err != nil {
 			t.Errorf("with %d free, the queue stopped: %v", free, err)
 		}
