@@ -23,18 +23,21 @@ type habitKey struct {
 }
 
 type habit struct {
-	helped int       // how many messages were accepted without the part alone
+	helped int       // how many messages in a row were accepted only without the part
 	until  time.Time // it is left out until then
 	said   bool
 }
 
+// minHelped is how many messages in a row have to show that Graph refuses a part. A few that
+// are odd themselves must not cost the others that part.
+const minHelped = 3
+
 // learned are the parts that do not depend on the message alone.
 var learned = []omission{omitHeaders, omitProperties, omitQueueID}
 
-// learn notes that a message was accepted without the part. If no refusal has named it, a
-// second message has to confirm that: the first may have been refused for something that
-// passed. It reports whether the operator is to be told.
-func (h *habits) learn(connection string, o omission, named bool) (news bool) {
+// learn notes that a message was accepted without the part, but not with it. It reports
+// whether the operator is to be told.
+func (h *habits) learn(connection string, o omission) (news bool) {
 	if !slices.Contains(learned, o) {
 		return false
 	}
@@ -46,12 +49,19 @@ func (h *habits) learn(connection string, o omission, named bool) (news bool) {
 	key := habitKey{connection, o}
 	x := h.seen[key]
 	x.helped++
-	if named || x.helped > 1 {
+	if x.helped >= minHelped {
 		x.until = time.Now().Add(habitTime)
 		news, x.said = !x.said, true
 	}
 	h.seen[key] = x
 	return news
+}
+
+// unlearn notes that a message was accepted with the part.
+func (h *habits) unlearn(connection string, o omission) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.seen, habitKey{connection, o})
 }
 
 // known returns what to leave out of the messages of a connection.

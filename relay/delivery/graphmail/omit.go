@@ -246,11 +246,16 @@ func (t *transfer) refusal(err error) error {
 // what has helped.
 func (t *transfer) accepted() {
 	t.report(t.plan.losses())
+	if t.plan.draft != nil {
+		for _, o := range t.plan.candidates() {
+			t.o.habits.unlearn(t.Message.Lane.Connection, o)
+		}
+	}
 	if x := t.trial; x != nil {
 		t.trial = nil
 		helped := slices.DeleteFunc(slices.Clone(t.plan.omitted), func(o omission) bool { return slices.Contains(x.start, o) })
 		for _, o := range helped {
-			if t.o.habits.learn(t.Message.Lane.Connection, o, slices.Contains(x.named, o)) {
+			if t.o.habits.learn(t.Message.Lane.Connection, o) {
 				t.o.cfg.Log.Warn("Graph refuses a part of each message of this connection; it is left out, and tried again after "+habitTime.String(),
 					"connection", t.Message.Lane.Connection, "part", o.String(), "error", x.first)
 			}
