@@ -2,7 +2,6 @@ package delivery_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -272,6 +271,6 @@ func (r *rig) attachmentsOf(d simulator.Delivery) []simulator.Attachment {
 			return m.Attachments
 		}
 	}
-	r.t.Error(fmt.Sprintf("the item that was sent is not in %s", d.Mailbox))
+	r.t.Errorf("the item that was sent is not in %s", d.Mailbox)
 	return nil
 }
