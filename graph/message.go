@@ -104,7 +104,7 @@ type Item struct {
 	ID         string      `json:"id"`
 	IsDraft    bool        `json:"isDraft"`
 	Properties []Property  `json:"singleValueExtendedProperties"`
-	MessageID  string      `json:"internetMessageId"` // set by FindByMessageID only, like all that follows
+	MessageID  string      `json:"internetMessageId"` // set by FindByMessageID only, like all that follows; the recipients by Recipients too
 	Subject    string      `json:"subject"`
 	Created    itemTime    `json:"createdDateTime"`
 	Sent       itemTime    `json:"sentDateTime"`
@@ -227,6 +227,12 @@ func (m Mailbox) Item(ctx context.Context, id string) (Item, Reply, error) {
 		item, reply, err = m.getItem(ctx, id, query)
 	}
 	return item, reply, err
+}
+
+// Recipients returns the recipients of an item. Those of a field that Graph does not show are
+// nil; a field that names nobody is empty.
+func (m Mailbox) Recipients(ctx context.Context, id string) (Item, Reply, error) {
+	return m.getItem(ctx, id, url.Values{"$select": {"id,isDraft,toRecipients,ccRecipients,bccRecipients"}})
 }
 
 func (m Mailbox) getItem(ctx context.Context, id string, query url.Values) (item Item, reply Reply, err error) {

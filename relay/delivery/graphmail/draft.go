@@ -208,6 +208,9 @@ func (t *transfer) attach(ctx context.Context) (step, error) {
 		t.counted = true
 		return t.countFiles, nil
 	}
+	if t.plan.hasBcc() {
+		return t.checkBcc, nil
+	}
 	return t.send, nil
 }
 

@@ -35,6 +35,7 @@ type plan struct {
 	suppress  *graph.Header      // instead of its property, if that is left out; may be nil
 	files     []graph.Attachment // of draft
 	whole     *graph.MIME        // mime, and sendmail of what JSON would break
+	bcc       []string           // of whole: recipients that only its Bcc field names
 	messageID string
 	report    []finding
 	fixed     bool  // From cannot change without breaking a signature
@@ -99,7 +100,7 @@ func (p *plan) forgetRefused(before progress) {
 	})
 }
 
-var errMIMERefused = errors.New("Graph refuses it as MIME")
+var errMIMERefused = errors.New("it cannot go as MIME")
 
 // breaksAsJSON reports whether the message means nothing once its parts are taken apart, as
 // one that is signed or encrypted. An invitation or a report can still be read.
@@ -136,6 +137,7 @@ func (p *plan) header(m *mime.Message, rec queue.Record) (set []mime.Field, repo
 	put("To", mime.FormatAddresses(addresses(to)))
 	put("Cc", mime.FormatAddresses(addresses(cc)))
 	put("Bcc", mime.FormatAddresses(addresses(bcc)))
+	p.bcc = addressesOf(bcc)
 	for _, name := range []string{"Return-Path", "Resent-To", "Resent-Cc", "Resent-Bcc"} {
 		put(name, "")
 	}

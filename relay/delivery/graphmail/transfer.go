@@ -36,8 +36,10 @@ type transfer struct {
 //	findDraft     -> countFiles, or createDraft if there is none
 //	createDraft   -> attach
 //	countFiles    -> attach, or draft after it removed a draft that cannot be continued
-//	attach        -> countFiles once if an earlier attempt may have added files, then send;
+//	attach        -> countFiles once if an earlier attempt may have added files, then send, of
+//	                 MIME with Bcc recipients after checkBcc;
 //	                 makePlan if a large file cannot be attached
+//	checkBcc      -> send; makePlan if the draft has lost its Bcc recipients
 //	send          -> removeCopy if no copy is wanted; draft after it replaced the draft;
 //	                 awaitDraft if the new draft is not found yet; makePlan if the draft was deleted
 //	awaitDraft    -> confirm
