@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -161,15 +162,33 @@ type Stored struct {
 	Name        string `json:"name"`
 	ContentType string `json:"contentType"`
 	Inline      bool   `json:"isInline"`
+	// ContentID is JSON: a string, or null for none. It is nil if it is not shown.
+	ContentID json.RawMessage `json:"contentId"`
+}
+
+// HasContentID reports whether the attachment has this Content-ID, as far as that is shown.
+// An empty one is not missed.
+func (s Stored) HasContentID(id string) bool {
+	var has string
+	return id == "" || s.ContentID == nil || json.Unmarshal(s.ContentID, &has) == nil && has == id
 }
 
 // Attachments returns what the draft shows of its first attachments, without their content.
-// A list does not show the contentId of each, which a type below attachment has
-// (resources/attachment).
+// The contentId is a property of fileAttachment, a type below the one that a list has
+// (resources/fileattachment): where Graph does not show it, the list comes without.
 func (m Mailbox) Attachments(ctx context.Context, draft string) ([]Stored, Reply, error) {
+	const fields = "id,name,contentType,isInline"
+	list, reply, err := m.attachments(ctx, draft, fields+",microsoft.graph.fileAttachment/contentId")
+	if reply.Status == http.StatusBadRequest {
+		list, reply, err = m.attachments(ctx, draft, fields)
+	}
+	return list, reply, err
+}
+
+func (m Mailbox) attachments(ctx context.Context, draft, fields string) ([]Stored, Reply, error) {
 	r := &request{op: "list_attachments", method: http.MethodGet,
 		path: "/messages/" + url.PathEscape(draft) + "/attachments", success: []int{http.StatusOK},
-		query: url.Values{"$select": {"id,name,contentType,isInline"}}}
+		query: url.Values{"$select": {fields}}}
 	var answer struct {
 		Value []Stored `json:"value"`
 	}

@@ -69,7 +69,7 @@ func (o *queryOptions) parseOrder(value string) error {
 
 func (o *queryOptions) parseSelect(value string) error {
 	for name := range strings.SplitSeq(value, ",") {
-		name = strings.TrimSpace(name)
+		name = strings.TrimPrefix(strings.TrimSpace(name), "microsoft.graph.fileAttachment/")
 		_, ofMessage := schema["message"][name]
 		_, ofAttachment := schema["attachment"][name]
 		if !ofMessage && !ofAttachment {

@@ -23,7 +23,7 @@ func uploadPicture(t *testing.T, lose bool) {
 	r.sentOnce(id)
 	stop()
 	h := r.history(id)
-	if got := strings.Count(h, "lost: attachment_field: logo.png"); (got == 2) != lose || !lose && got != 0 {
+	if got := strings.Count(h, "lost: attachment_field: logo.png"); (got == 3) != lose || !lose && got != 0 {
 		t.Errorf("%d losses\n%s", got, h)
 	}
 }

@@ -90,7 +90,7 @@ func (a *attacher) readBack(ctx context.Context, f graph.Attachment) {
 	}
 	same := func(s graph.Stored) bool { return s.Name == f.Name }
 	whole := func(s graph.Stored) bool {
-		return same(s) && s.Inline == f.Inline && strings.EqualFold(s.ContentType, f.ContentType)
+		return same(s) && s.Inline == f.Inline && s.HasContentID(f.ContentID) && strings.EqualFold(s.ContentType, f.ContentType)
 	}
 	i := slices.IndexFunc(list, same)
 	if i < 0 || slices.ContainsFunc(list, whole) {
@@ -98,6 +98,9 @@ func (a *attacher) readBack(ctx context.Context, f graph.Attachment) {
 	}
 	if list[i].Inline != f.Inline {
 		a.lose(LossAttachmentField, f.Name+" is no inline picture any more")
+	}
+	if !list[i].HasContentID(f.ContentID) {
+		a.lose(LossAttachmentField, f.Name+" has lost its Content-ID "+f.ContentID+", by which the text shows it")
 	}
 	if !strings.EqualFold(list[i].ContentType, f.ContentType) {
 		a.lose(LossAttachmentField, f.Name+" is "+list[i].ContentType+" instead of "+f.ContentType)
