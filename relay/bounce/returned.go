@@ -14,7 +14,7 @@ import (
 
 // ErrTold is returned if the sender has the report of Microsoft 365 in the same mailbox to
 // which the notification would go.
-var ErrTold = errors.New("the report of Microsoft 365 is in the sender's own mailbox")
+var ErrTold = errors.New("the report of Microsoft 365 is in the sender's own mailbox, and delivery.postmaster names no other")
 
 // ReturnedOriginal returns the Original of a message whose content is no longer there, from
 // its record and from the header that a report has returned.
@@ -23,9 +23,10 @@ func ReturnedOriginal(m queue.Record, header *mime.Header) Original {
 }
 
 // NotifyReturned returns the notification that a message of which the sender thinks that it
-// was sent did not reach some of its recipients. It goes to the sender. It goes to the
-// postmaster if the sender wants none, or is a device for which the mailbox of the message
-// gets the mail. The error is ErrNotWanted, ErrTold, or an ImpossibleError.
+// was sent did not reach some of its recipients. It goes to the sender, or to the postmaster
+// if the sender wants none or would get it in the mailbox that has the report of Microsoft
+// 365 already: nobody may look there, as in that of a device. The error is ErrNotWanted,
+// ErrTold, or an ImpossibleError.
 func (n Notifier) NotifyReturned(m queue.Record, returns []queue.Return, original Original) (*queue.Submission, error) {
 	lane := n.lane(m)
 	switch {
@@ -64,8 +65,6 @@ func (n Notifier) whoToTell(m queue.Record, returns []queue.Return) (to string, 
 	switch {
 	case len(of) > 0 && !n.sameMailbox(m.Lane, to):
 		return to, of, nil
-	case len(of) > 0 && n.sameMailbox(m.Lane, sender):
-		return "", nil, ErrTold
 	case postmaster != "" && !n.sameMailbox(m.Lane, postmaster):
 		return postmaster, returns, nil
 	case len(of) == 0:

@@ -31,8 +31,9 @@ func TestWhoIsToldOfAReturn(t *testing.T) {
 	}{
 		"another sender":                {from: "anna@contoso.test", to: "anna@contoso.test", recipients: 2},
 		"another sender, by postmaster": {from: "anna@contoso.test", postmaster: postmaster, to: "anna@contoso.test", recipients: 2},
-		"the mailbox itself":            {from: "Scanner@contoso.test", postmaster: postmaster, err: ErrTold},
-		"its alias":                     {from: "alias@contoso.test", postmaster: postmaster, err: ErrTold},
+		"the mailbox itself":            {from: "Scanner@contoso.test", err: ErrTold},
+		"itself, with a postmaster":     {from: "Scanner@contoso.test", postmaster: postmaster, to: "postmaster@contoso.test", recipients: 2},
+		"its alias":                     {from: "alias@contoso.test", err: ErrTold},
 		"a device":                      {from: "hp@printers.local", err: ErrTold},
 		"a device, with a postmaster":   {from: "hp@printers.local", postmaster: postmaster, to: "postmaster@contoso.test", recipients: 2},
 		"the postmaster's own mailbox":  {from: "hp@printers.local", postmaster: lane, err: ErrTold},

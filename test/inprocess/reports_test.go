@@ -143,10 +143,13 @@ func TestReturnedMail(t *testing.T) {
 	}
 }
 
-// Where the sender's own mailbox has the report, nobody is told once more. Only mailboxes that
+// Where the sender's own mailbox has the report and there is no postmaster, nobody is told
+// once more. Only mailboxes that
 // the configuration names are looked into.
 func TestReturnedMailOfAPerson(t *testing.T) {
-	r := startReports(t, simulator.Options{}, func(c *config.Config) { c.Connections[0].WatchReports = true })
+	r := startReports(t, simulator.Options{}, func(c *config.Config) {
+		c.Connections[0].WatchReports, c.Delivery.Postmaster = true, ""
+	})
 	if err := r.relay.Send("127.0.0.1:0", "Hello"); err != nil { // from a@contoso.test
 		t.Fatal(err)
 	}
