@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -92,10 +93,17 @@ func responseError(op string, resp *http.Response, secrets ...string) *Error {
 	}
 	known, unexplained := classify(e.Status, e.Code)
 	e.Class, e.Reason, e.Unexplained = known.class, known.reason, unexplained
+	if _, ok := byCode[e.Code]; !ok && e.Status == http.StatusNotFound && slices.Contains(ofMailbox, op) {
+		e.Class, e.Reason, e.Unexplained = ClassMessage, ReasonMailbox, true
+	}
 	// An unexpected 2xx or 3xx, or a 5xx, does not say whether the request had its effect.
 	e.Ambiguous = e.Status < 400 || e.Status >= 500
 	return e
 }
+
+// ofMailbox are the operations whose URL names nothing but the mailbox: no item can be what a
+// 404 does not find.
+var ofMailbox = []string{opCreate, opCreateMIME, opSendMail}
 
 // errNoList is the cause where the answer to a search has no list. It does not mean that
 // nothing was found: the list would be there, and empty.

@@ -172,7 +172,7 @@ func flags(value string) (n int64) {
 // CreateDraft creates a draft (user-post-messages, JSON) and returns its immutable ID. Only
 // 201 is success: Graph has been reported to refuse a message with an empty 200.
 func (m Mailbox) CreateDraft(ctx context.Context, message *Message) (string, Reply, error) {
-	r := &request{op: "create", method: http.MethodPost, path: "/messages", success: []int{http.StatusCreated}}
+	r := &request{op: opCreate, method: http.MethodPost, path: "/messages", success: []int{http.StatusCreated}}
 	if err := r.json(message); err != nil {
 		return "", Reply{}, err
 	}
@@ -243,6 +243,12 @@ func (m Mailbox) getItem(ctx context.Context, id string, query url.Values) (item
 	}
 	return item, reply, err
 }
+
+// The operations that create a draft.
+const (
+	opCreate     = "create"
+	opCreateMIME = "create_mime"
+)
 
 // The operations that count against Budgets.Sends.
 const (

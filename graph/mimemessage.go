@@ -29,7 +29,7 @@ func (m MIME) body() io.Reader { return &base64Reader{src: m.Open()} }
 // returns its immutable ID. Such a draft cannot be created with an extended property, so
 // that it has to be found by its Message-ID and recipients, see FindByMessageID.
 func (m Mailbox) CreateMIMEDraft(ctx context.Context, message MIME) (string, Reply, error) {
-	return m.create(ctx, &request{op: "create_mime", method: http.MethodPost, path: "/messages",
+	return m.create(ctx, &request{op: opCreateMIME, method: http.MethodPost, path: "/messages",
 		contentType: "text/plain", body: message.body, length: message.encoded(), success: []int{http.StatusCreated}})
 }
 
