@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
 	"modernc.org/sqlite"
@@ -175,4 +177,25 @@ func (s *storage) missing() error {
 		}
 	}
 	return nil
+}
+
+// lookEvery is how often Healthy looks whether the files are still there. It is asked for each
+// message, and a commit looks itself.
+const lookEvery = time.Second
+
+// looked is the result of the last look.
+type looked struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+// error returns what look returned last, or lets it look again.
+func (l *looked) error(look func() error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.at) >= lookEvery {
+		l.at, l.err = now, look()
+	}
+	return l.err
 }

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"graphrelay/relay/queue"
 )
@@ -126,7 +127,13 @@ func TestFilesRemovedUnderIt(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if err := s.Healthy(); !errors.Is(err, queue.ErrDisk) {
+				for range 1000 { // it looks each second
+					if err = s.Healthy(); err != nil {
+						break
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				if !errors.Is(err, queue.ErrDisk) {
 					t.Errorf("it is healthy: %v", err)
 				}
 				w := &writer{s}

@@ -50,6 +50,7 @@ type storage struct {
 	own    presence // of the files that are open
 	ops    chan *op
 	broken atomic.Pointer[error]
+	looked looked
 	done   chan struct{} // closed when the committer has stopped
 	mu     sync.RWMutex  // guards closed against sends on ops
 	closed bool
@@ -237,7 +238,7 @@ func (s *storage) Healthy() error {
 	if p := s.broken.Load(); p != nil {
 		return *p
 	}
-	return s.missing()
+	return s.looked.error(s.missing)
 }
 
 // Close implements queue.Storage.
