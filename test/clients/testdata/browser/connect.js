@@ -13,8 +13,8 @@ try {
   tab.on('pageerror', (error) => problems.push(String(error)));
 
   await tab.goto(page);
-  await tab.getByLabel('Mailbox').fill(mailbox);
-  await tab.getByRole('checkbox').check();
+  await tab.getByRole('textbox', { name: 'Mailbox' }).fill(mailbox);
+  await tab.getByRole('checkbox', { name: 'user name and password' }).check();
   await tab.getByRole('button', { name: 'Sign in with Microsoft' }).click();
 
   await tab.getByLabel('Account').fill(mailbox);
