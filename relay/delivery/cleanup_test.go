@@ -221,13 +221,13 @@ func TestRetryOfAnOrphan(t *testing.T) {
 			id := r.submit(compose(header("again"), "text", smallFiles...), r.to(anna, "bob@example.org"))
 			stop := r.start(nil)
 			r.await(id, queue.Failed)
+			stop() // or the message might fail once more
 			if err := r.store.Apply(t.Context(), id, queue.Retry, "test"); err != nil {
 				t.Fatal(err)
 			}
 			if r.hasCleanup() {
 				t.Error("it still has a cleanup")
 			}
-			stop()
 			r.sim.ClearFaults()
 			r.cfg.GiveUpAfter = time.Hour
 			r.due(id)
