@@ -122,8 +122,8 @@ var byCode = map[string]classification{
 	"ErrorMessageThrottled":             {ClassTemporary, ReasonThrottled},   // likewise
 }
 
-// byStatus classifies errors whose code is not in byCode (source: Microsoft's page "errors"). UnknownError, which says
-// nothing, is among them: it has come with 401, 404 and 504 (reported).
+// byStatus classifies errors whose code is not in byCode (source: Microsoft's page "errors").
+// UnknownError, which says nothing, is among them: it has come with 401, 404 and 504 (reported).
 var byStatus = map[int]classification{
 	http.StatusUnauthorized:          {ClassConnection, ReasonAuth},
 	http.StatusForbidden:             {ClassMailbox, ReasonAccessDenied},

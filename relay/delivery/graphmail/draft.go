@@ -22,9 +22,9 @@ func (t *transfer) draft(context.Context) (step, error) {
 	return t.createDraft, nil
 }
 
-// createDraft makes the draft, without what Graph refuses if need be. If its attachments are still to come, its id is recorded
-// at once. Otherwise the record that the send is wanted holds it too, and until then its
-// queue ID finds it.
+// createDraft makes the draft, without what Graph refuses if need be. If its attachments are
+// still to come, its id is recorded at once. Otherwise the record that the send is wanted
+// holds it too, and until then its queue ID finds it.
 func (t *transfer) createDraft(ctx context.Context) (step, error) {
 	t.p.DraftWanted = true
 	if !t.draftRecorded { // usually the claim has recorded it
@@ -86,10 +86,10 @@ func (t *transfer) findDraft(ctx context.Context) (step, error) {
 	return t.countFiles, t.save(ctx)
 }
 
-// findAnonymousDraft looks for a draft that does not carry the queue ID and whose id was never learned. One that looks
-// like it may be the mailbox owner's or of another submission of the same mail: an item that
-// is older than this message is not its draft, and neither is it one that was sent, as its
-// send was never requested. Where it may be another's, a new draft is made.
+// findAnonymousDraft looks for a draft that does not carry the queue ID and whose id was never
+// learned. One that looks like it may be the mailbox owner's or of another submission of the
+// same mail: an item that is older than this message is not its draft, and neither is one that
+// was sent, as its send was never requested. Where it may be another's, a new draft is made.
 func (t *transfer) findAnonymousDraft(ctx context.Context) (step, error) {
 	found, reply, err := t.findAlike(ctx, t.Wall(t.Message.Arrived))
 	if err != nil {

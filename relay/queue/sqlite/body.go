@@ -183,9 +183,9 @@ func diskError(err error) error {
 	return fmt.Errorf("%w: %w", queue.ErrDisk, err)
 }
 
-// synced takes the result of a sync, and nothing else. It ends intake after a sync that failed: the kernel has discarded what it could not
-// write, perhaps of other files too, and the next sync would succeed. A full disk is known
-// to affect this file alone, which is removed.
+// synced takes the result of a sync, and nothing else. It ends intake after a sync that failed:
+// the kernel has discarded what it could not write, perhaps of other files too, and the next
+// sync would succeed. A full disk is known to affect this file alone, which is removed.
 func (s *storage) synced(err error) error {
 	err = diskError(err)
 	if errors.Is(err, queue.ErrDisk) {
