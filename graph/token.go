@@ -27,6 +27,14 @@ type SignIn interface {
 	PerMailbox() bool
 }
 
+// Grants is implemented by a SignIn whose tokens rest on a grant that may end, or be
+// replaced by another one, while a token from it is still good.
+type Grants interface {
+	// Grant returns what identifies the mailbox's present grant, or an error that wraps
+	// ErrNotConnected if there is none. mailbox is in lower case.
+	Grant(ctx context.Context, mailbox string) (int64, error)
+}
+
 // ErrNotConnected means that a mailbox's owner has not signed in, or has to sign in again
 // because Entra no longer accepts the grant.
 var ErrNotConnected = errors.New("nobody is signed in for the mailbox")
@@ -51,6 +59,7 @@ type tokenCache struct {
 type cachedToken struct {
 	lock  chan struct{} // held while a token is requested; a channel so that a context can end the wait
 	value *oauth2.Token // nil: none yet
+	grant int64         // that value rests on, if the SignIn has Grants
 	renew time.Time     // when to request the next one; zero: never
 }
 
@@ -85,10 +94,15 @@ func (t tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // get returns a token for the mailbox. It returns one that is due for renewal while
-// another request renews it, or if the endpoint is unavailable.
+// another request renews it, or if the endpoint is unavailable. It returns none of a grant
+// that has ended.
 func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, error) {
 	e := t.entry(mailbox)
-	value, due := t.current(e)
+	grant, err := t.grant(ctx, mailbox)
+	if err != nil {
+		return nil, t.signInError(err)
+	}
+	value, due := t.current(e, grant)
 	if !due {
 		return value, nil
 	}
@@ -101,7 +115,7 @@ func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, er
 		}
 	}
 	defer e.unlock()
-	if value, due = t.current(e); !due {
+	if value, due = t.current(e, grant); !due {
 		return value, nil
 	}
 	fresh, err := t.signIn.Source(context.WithValue(ctx, oauth2.HTTPClient, t.client), strings.ToLower(mailbox)).Token()
@@ -109,7 +123,7 @@ func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, er
 		t.obs.Token(err == nil)
 	}
 	if err == nil {
-		t.store(e, fresh)
+		t.store(e, fresh, grant)
 		return fresh, nil
 	}
 	err = t.signInError(err)
@@ -117,6 +131,15 @@ func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, er
 		return value, nil
 	}
 	return nil, err
+}
+
+// grant returns the grant that a token has to rest on, 0 if the SignIn has none. It is read
+// before the token is requested, so a token of a newer one is at worst requested twice.
+func (t *tokenCache) grant(ctx context.Context, mailbox string) (int64, error) {
+	if g, ok := t.signIn.(Grants); ok {
+		return g.Grant(ctx, strings.ToLower(mailbox))
+	}
+	return 0, nil
 }
 
 // entry returns the mailbox's entry. It creates one if there is none.
@@ -167,20 +190,21 @@ func (e *cachedToken) valid() bool {
 	return e.value != nil && (e.value.Expiry.IsZero() || time.Until(e.value.Expiry) > time.Second)
 }
 
-// current returns the token, nil if it is not valid, and whether it is due for renewal.
-func (t *tokenCache) current(e *cachedToken) (value *oauth2.Token, due bool) {
+// current returns the token, nil if it is not valid or rests on another grant, and whether
+// it is due for renewal.
+func (t *tokenCache) current(e *cachedToken, grant int64) (value *oauth2.Token, due bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !e.valid() {
+	if !e.valid() || e.grant != grant {
 		return nil, true
 	}
 	return e.value, !e.renew.IsZero() && !time.Now().Before(e.renew)
 }
 
-func (t *tokenCache) store(e *cachedToken, value *oauth2.Token) {
+func (t *tokenCache) store(e *cachedToken, value *oauth2.Token, grant int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e.value, e.renew = value, time.Time{}
+	e.value, e.grant, e.renew = value, grant, time.Time{}
 	if !value.Expiry.IsZero() {
 		e.renew = value.Expiry.Add(-min(renewAhead, time.Until(value.Expiry)/2))
 	}

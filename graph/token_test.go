@@ -3,6 +3,8 @@ package graph_test
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -320,5 +322,39 @@ func TestTokenOfAMailbox(t *testing.T) {
 	})
 	if wrong.Load() != 0 {
 		t.Errorf("%d requests with another mailbox's token", wrong.Load())
+	}
+}
+
+// grantTokens gives tokens that rest on a grant.
+type grantTokens struct {
+	ownTokens
+	grant atomic.Int64 // 0: none
+}
+
+func (g *grantTokens) Grant(context.Context, string) (int64, error) {
+	if id := g.grant.Load(); id != 0 {
+		return id, nil
+	}
+	return 0, graph.ErrNotConnected
+}
+
+func (g *grantTokens) Source(context.Context, string) oauth2.TokenSource {
+	return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: fmt.Sprint("token of grant ", g.grant.Load())})
+}
+
+// A token is used as long as its grant: not once that has ended, nor once there is another.
+func TestTokenOfAnEndedGrant(t *testing.T) {
+	own := &grantTokens{}
+	c := newClient(t, "http://127.0.0.1:1", func(cfg *graph.Config) { cfg.SignIn = own })
+	for _, grant := range []int64{1, 1, 2, 0, 3} {
+		own.grant.Store(grant)
+		token, err := c.Token(t.Context(), mailbox)
+		var e *graph.Error
+		switch {
+		case grant == 0 && (!errors.As(err, &e) || e.Reason != graph.ReasonNotConnected):
+			t.Errorf("without a grant: %v, %v", token, err)
+		case grant != 0 && (err != nil || token.AccessToken != fmt.Sprint("token of grant ", grant)):
+			t.Errorf("grant %d: %v, %v", grant, token, err)
+		}
 	}
 }

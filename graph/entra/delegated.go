@@ -20,6 +20,9 @@ type RefreshTokens interface {
 	// RefreshToken returns the mailbox's token and its version. The error wraps
 	// graph.ErrNotConnected if there is none, or if Entra no longer accepts it.
 	RefreshToken(ctx context.Context, mailbox string) (token string, version int64, err error)
+	// Grant returns what identifies the sign-in that the mailbox's tokens come from: it
+	// changes when the mailbox is connected again. The error is as that of RefreshToken.
+	Grant(ctx context.Context, mailbox string) (int64, error)
 	// Renew replaces the token if it still has that version. It reports errors to the
 	// operator itself: the previous token remains valid.
 	Renew(ctx context.Context, mailbox string, version int64, token string)
@@ -68,6 +71,11 @@ func (d Delegated) requested() []string {
 
 // PerMailbox implements graph.SignIn.
 func (Delegated) PerMailbox() bool { return true }
+
+// Grant implements graph.Grants.
+func (d Delegated) Grant(ctx context.Context, mailbox string) (int64, error) {
+	return d.Tokens.Grant(ctx, mailbox)
+}
 
 // config returns the OAuth configuration. redirect is for the authorization code flow only.
 func (d Delegated) config(redirect string) *oauth2.Config {

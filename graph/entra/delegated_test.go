@@ -41,6 +41,8 @@ func (m *memory) RefreshToken(_ context.Context, mailbox string) (string, int64,
 	return m.token[mailbox], m.version[mailbox], nil
 }
 
+func (m *memory) Grant(context.Context, string) (int64, error) { return 0, nil }
+
 func (m *memory) Renew(_ context.Context, mailbox string, version int64, token string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -46,7 +46,8 @@ type Store struct {
 	log  *slog.Logger
 }
 
-// schema: token is encrypted, see Keys.seal; version counts the tokens that a mailbox had.
+// schema: token is encrypted, see Keys.seal. version is another for each token that a
+// mailbox had, and signed_in for each sign-in; neither repeats after a Disconnect.
 const schema = `
 CREATE TABLE IF NOT EXISTS mailbox (
 	connection TEXT NOT NULL,
@@ -59,6 +60,7 @@ CREATE TABLE IF NOT EXISTS mailbox (
 	user       TEXT NOT NULL DEFAULT '',
 	hash       TEXT NOT NULL DEFAULT '',
 	account    TEXT NOT NULL DEFAULT '',
+	signed_in  INTEGER NOT NULL DEFAULT 0,
 	PRIMARY KEY (connection, address)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS mailbox_user ON mailbox(user) WHERE user <> '';`
@@ -84,7 +86,7 @@ func Open(ctx context.Context, dir string, keys *Keys, log *slog.Logger) (*Store
 	s := &Store{db: db, keys: keys, log: log}
 	_, err = db.ExecContext(ctx, schema)
 	if err == nil {
-		err = s.addAccount(ctx)
+		err = s.addColumns(ctx)
 	}
 	if err == nil {
 		err = s.reseal(ctx)
@@ -99,20 +101,22 @@ func Open(ctx context.Context, dir string, keys *Keys, log *slog.Logger) (*Store
 // Close closes the database.
 func (s *Store) Close() error { return s.db.Close() }
 
-// addAccount adds the column account to a database from before there was one.
-func (s *Store) addAccount(ctx context.Context) error {
+// addColumns adds the columns that a database of an earlier version lacks.
+func (s *Store) addColumns(ctx context.Context) error {
 	tx, err := s.db.BeginTx(ctx, nil) // immediate: another process may be about to do the same
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	var there bool
-	err = tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM pragma_table_info('mailbox') WHERE name = 'account'`).Scan(&there)
-	if err == nil && !there {
-		_, err = tx.ExecContext(ctx, `ALTER TABLE mailbox ADD COLUMN account TEXT NOT NULL DEFAULT ''`)
-	}
-	if err != nil {
-		return err
+	for _, c := range [][2]string{{"account", "TEXT NOT NULL DEFAULT ''"}, {"signed_in", "INTEGER NOT NULL DEFAULT 0"}} {
+		var there bool
+		err := tx.QueryRowContext(ctx, `SELECT count(*) > 0 FROM pragma_table_info('mailbox') WHERE name = ?`, c[0]).Scan(&there)
+		if err == nil && !there {
+			_, err = tx.ExecContext(ctx, `ALTER TABLE mailbox ADD COLUMN `+c[0]+` `+c[1])
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return tx.Commit()
 }
@@ -168,11 +172,12 @@ func (s *Store) reseal(ctx context.Context) error {
 // of the mailbox stays.
 func (s *Store) Connect(ctx context.Context, connection, address, account, token string) error {
 	address = mailaddr.Canonical(address)
-	now := time.Now().Unix()
-	_, err := s.db.ExecContext(ctx, `INSERT INTO mailbox (connection, address, account, token, version, connected, renewed) VALUES (?, ?, ?, ?, 1, ?, ?)
-		ON CONFLICT DO UPDATE SET account = excluded.account, token = excluded.token, version = version + 1,
+	now := time.Now()
+	_, err := s.db.ExecContext(ctx, `INSERT INTO mailbox (connection, address, account, token, version, signed_in, connected, renewed) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?6)
+		ON CONFLICT DO UPDATE SET account = excluded.account, token = excluded.token,
+			version = max(version + 1, excluded.version), signed_in = max(version + 1, excluded.version),
 			connected = excluded.connected, renewed = excluded.renewed, refused = ''`,
-		connection, address, account, s.keys.seal(token, connection, address), now, now)
+		connection, address, account, s.keys.seal(token, connection, address), now.UnixMicro(), now.Unix())
 	return err
 }
 
@@ -262,21 +267,36 @@ func (s *Store) Of(connection string) Tokens { return Tokens{s, connection} }
 // RefreshToken implements entra.RefreshTokens.
 func (t Tokens) RefreshToken(ctx context.Context, mailbox string) (token string, version int64, err error) {
 	var sealed []byte
-	var refused string
-	err = t.store.db.QueryRowContext(ctx, `SELECT token, version, refused FROM mailbox WHERE connection = ? AND address = ?`,
-		t.connection, mailbox).Scan(&sealed, &version, &refused)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return "", 0, graph.ErrNotConnected
-	case err != nil:
-		return "", 0, fmt.Errorf("read the connected mailbox: %w", err)
-	case refused != "":
-		return "", 0, fmt.Errorf("%w any more: %s", graph.ErrNotConnected, refused)
+	if err := t.usable(ctx, mailbox, "token, version", &sealed, &version); err != nil {
+		return "", 0, err
 	}
 	if token, _, err = t.store.keys.open(sealed, t.connection, mailbox); err != nil {
 		return "", 0, fmt.Errorf("%w, as long as the key that its token was stored with is not given: %w", graph.ErrNotConnected, err)
 	}
 	return token, version, nil
+}
+
+// Grant implements entra.RefreshTokens.
+func (t Tokens) Grant(ctx context.Context, mailbox string) (id int64, err error) {
+	err = t.usable(ctx, mailbox, "signed_in", &id)
+	return id, err
+}
+
+// usable reads columns of a mailbox. The error wraps graph.ErrNotConnected if the mailbox is
+// not connected, or Entra no longer accepts its token.
+func (t Tokens) usable(ctx context.Context, mailbox, columns string, into ...any) error {
+	var refused string
+	err := t.store.db.QueryRowContext(ctx, `SELECT `+columns+`, refused FROM mailbox WHERE connection = ? AND address = ?`,
+		t.connection, mailbox).Scan(append(into, &refused)...)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return graph.ErrNotConnected
+	case err != nil:
+		return fmt.Errorf("read the connected mailbox: %w", err)
+	case refused != "":
+		return fmt.Errorf("%w any more: %s", graph.ErrNotConnected, refused)
+	}
+	return nil
 }
 
 // Renew implements entra.RefreshTokens.

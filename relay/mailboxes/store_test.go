@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -179,22 +180,70 @@ func TestTokensAreSealed(t *testing.T) {
 	}
 }
 
-// A database from before accounts were kept is used on.
+// A database from before accounts and sign-ins were kept is used on.
 func TestDatabaseWithoutAccounts(t *testing.T) {
 	dir, key := t.TempDir(), newKey()
 	s, _ := open(t, dir, key)
 	if err := s.Connect(t.Context(), "crm", "a@contoso.test", "", "token"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.db.ExecContext(t.Context(), "ALTER TABLE mailbox DROP COLUMN account"); err != nil {
+	if _, err := s.db.ExecContext(t.Context(), "ALTER TABLE mailbox DROP COLUMN account; ALTER TABLE mailbox DROP COLUMN signed_in"); err != nil {
 		t.Fatal(err)
 	}
 	s, _ = open(t, dir, key)
 	if err := s.Connect(t.Context(), "crm", "b@contoso.test", "anna@contoso.test", "token"); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.Of("crm").Grant(t.Context(), "a@contoso.test"); err != nil {
+		t.Error(err)
+	}
 	list, err := s.List(t.Context())
 	if err != nil || len(list) != 2 || list[0].Account != "" || list[1].Account != "anna@contoso.test" {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// A sign-in is told from every other one of the mailbox, also from one before a disconnect,
+// and what belongs to an earlier one neither replaces nor refuses its token.
+func TestSignInsAreToldApart(t *testing.T) {
+	const address = "a@contoso.test"
+	ctx := t.Context()
+	s, _ := open(t, t.TempDir(), newKey())
+	tokens := s.Of("crm")
+	if id, err := tokens.Grant(ctx, address); !errors.Is(err, graph.ErrNotConnected) {
+		t.Errorf("not connected: %d, %v", id, err)
+	}
+	seen := map[int64]bool{}
+	for i, disconnect := range []bool{false, false, true} {
+		_, earlier, _ := tokens.RefreshToken(ctx, address)
+		if disconnect {
+			if err := s.Disconnect(ctx, "crm", address); err != nil {
+				t.Fatal(err)
+			}
+		}
+		newest := fmt.Sprint("token ", i)
+		if err := s.Connect(ctx, "crm", address, "", newest); err != nil {
+			t.Fatal(err)
+		}
+		id, err := tokens.Grant(ctx, address)
+		if err != nil || seen[id] {
+			t.Errorf("sign-in %d is %d, %v", i, id, err)
+		}
+		seen[id] = true
+		tokens.Renew(ctx, address, earlier, "of the sign-in before")
+		tokens.Refuse(ctx, address, earlier, "of the sign-in before")
+		if got := tokenOf(t, s, address); got != newest {
+			t.Errorf("got %q, want %q", got, newest)
+		}
+		_, version, _ := tokens.RefreshToken(ctx, address)
+		tokens.Renew(ctx, address, version, "renewed")
+		if same, err := tokens.Grant(ctx, address); err != nil || same != id {
+			t.Errorf("after a renewal the sign-in is %d, %v, before it was %d", same, err, id)
+		}
+	}
+	_, version, _ := tokens.RefreshToken(ctx, address)
+	tokens.Refuse(ctx, address, version, "revoked")
+	if _, err := tokens.Grant(ctx, address); !errors.Is(err, graph.ErrNotConnected) {
+		t.Errorf("refused: %v", err)
 	}
 }

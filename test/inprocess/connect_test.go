@@ -25,6 +25,7 @@ import (
 	"graphrelay/relay/config"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 const tokenKey = "EHq8pkIS0zXBqH2rUY1iHwxpV9Ejh5XzWzA2lfoXd3M="
@@ -201,6 +202,48 @@ func TestConsentEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	WaitSent(t, r.sim, 3)
+}
+
+// A mailbox that was disconnected sends nothing more, though the relay has a token that Graph
+// still takes. Its mail goes on when it is connected again.
+func TestDisconnectedSendsNothing(t *testing.T) {
+	t.Parallel()
+	const address = "anna@contoso.test"
+	r := startOwners(t, simulator.Options{SendDelay: -1})
+	k := r.connector()
+	if _, err := r.signIn(k, address, address); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send(nil, address, "before"); err != nil {
+		t.Fatal(err)
+	}
+	WaitSent(t, r.sim, 1)
+	lane := queue.Lane{Connection: "owners", Mailbox: address}
+	if err := r.relay.Store.Pause(t.Context(), lane, queue.Forever, reason.Operator); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.send(nil, address, "waiting"); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Disconnect(t.Context(), address); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.relay.Store.Resume(t.Context(), lane); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		held, err := r.relay.Store.List(t.Context(), queue.Filter{States: []queue.State{queue.Held}, Reason: reason.NotConnected})
+		if err != nil || len(r.sim.Sent()) > 1 || time.Now().After(end) {
+			t.Fatalf("held %v, %v; %d sent", held, err, len(r.sim.Sent()))
+		}
+		if len(held) == 1 {
+			break
+		}
+	}
+	if _, err := r.signIn(k, address, address); err != nil {
+		t.Fatal(err)
+	}
+	WaitSent(t, r.sim, 2)
 }
 
 // Signing in as another account connects nothing and replaces nothing.
