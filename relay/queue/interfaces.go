@@ -83,8 +83,8 @@ type Work interface {
 	Save(ctx context.Context, ref Ref, p Progress, events ...Event) error
 	// Finish ends the claim.
 	Finish(ctx context.Context, ref Ref, o Outcome) error
-	// Pause stops claims from a lane until then, or from all lanes of its connection and
-	// principal when lane.Mailbox is empty. An earlier end does not shorten a pause.
+	// Pause stops claims until then from the lanes that lane covers: one, or all of a
+	// principal, or all of a connection. An earlier end does not shorten a pause.
 	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
 	// Renew extends the node's lease and gives back what dead nodes had claimed. It
 	// returns how many messages that were.
@@ -117,7 +117,7 @@ type Cleanups interface {
 type Returns interface {
 	// ServedLanes returns the lanes from which a message was claimed since then.
 	ServedLanes(ctx context.Context, since time.Time) ([]ServedLane, error)
-	// Paused reports whether the lane, or all of its connection and principal, is paused.
+	// Paused reports whether the lane, or all of its principal or connection, is paused.
 	Paused(ctx context.Context, l Lane) (bool, error)
 	// SetReportsRead records that the reports which came before then have been read.
 	SetReportsRead(ctx context.Context, l Lane, until time.Time) error

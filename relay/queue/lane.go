@@ -37,3 +37,9 @@ func ParseLane(s string) Lane {
 
 // Whole returns the lane that stands for all of the same connection and principal.
 func (l Lane) Whole() Lane { return Lane{Connection: l.Connection, Principal: l.Principal} }
+
+// Covers reports whether l is m, or stands for m: the lane of a principal for all of the
+// principal, that of a connection for all of the connection.
+func (l Lane) Covers(m Lane) bool {
+	return l == m || l == m.Whole() || l == Lane{Connection: m.Connection}
+}

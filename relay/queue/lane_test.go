@@ -19,3 +19,18 @@ func TestLane(t *testing.T) {
 		}
 	}
 }
+
+func TestLaneCovers(t *testing.T) {
+	for of, covered := range map[string][4]bool{
+		"contoso":               {true, true, true, false},
+		"contoso+anna@x.test":   {false, true, false, false},
+		"contoso/m@x.test":      {true, false, false, false},
+		"contoso+bert@x.test/m": {false, false, true, false},
+	} {
+		for i, l := range []string{"contoso/m@x.test", "contoso+anna@x.test/m", "contoso+bert@x.test/m", "other/m@x.test"} {
+			if got := ParseLane(of).Covers(ParseLane(l)); got != covered[i] {
+				t.Errorf("%s covers %s: %v", of, l, got)
+			}
+		}
+	}
+}

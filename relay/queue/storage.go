@@ -70,7 +70,7 @@ type Finder interface {
 	// doubt, and arrived up to the time before; the oldest ones if they are more than
 	// limit. With unpaused, it leaves out those in lanes that are paused at now.
 	Unwarned(ctx context.Context, before, now time.Time, unpaused bool, limit int) ([]Record, error)
-	// Paused reports whether the lane, or all of its connection and principal, is paused
+	// Paused reports whether the lane, or all of its principal or connection, is paused
 	// at now.
 	Paused(ctx context.Context, l Lane, now time.Time) (bool, error)
 	// NextCleanup returns the first cleanup with an ID greater than after, or ErrNotFound.

@@ -136,19 +136,69 @@ func principals(t *testing.T, b *bench) {
 			t.Errorf("the filter %s lists %+v", f, list)
 		}
 	}
-	b.ok(b.store.Pause(t.Context(), lane("").Whole(), queue.Forever, reason.Operator))
+	b.ok(b.store.Pause(t.Context(), lane(""), queue.Forever, reason.Operator))
 	b.ok(b.store.Pause(t.Context(), lane("anna@contoso.test").Whole(), queue.Forever, reason.Throttled))
 	if tasks := b.claim(10, 10); len(tasks) != 1 || tasks[0].ID != ids["bert@contoso.test"] {
 		t.Errorf("with the others paused, claimed %+v", tasks)
 	}
 	list, err := b.store.Lanes(t.Context())
 	b.ok(err)
-	if len(list) != 5 { // three with a message, two that are paused as a whole
+	if len(list) != 4 { // three with a message, one that is paused as a whole
 		t.Errorf("the lanes are %+v", list)
 	}
 	b.ok(b.store.Resume(t.Context(), lane("anna@contoso.test").Whole()))
 	if tasks := b.claim(10, 10); len(tasks) != 1 || tasks[0].ID != ids["anna@contoso.test"] {
 		t.Errorf("after the pause of anna, claimed %+v", tasks)
+	}
+}
+
+// pausedConnection checks that the pause of a connection holds the lanes of its principals,
+// those that are new too, and ends for them all.
+func pausedConnection(t *testing.T, b *bench) {
+	lane := func(principal string) queue.Lane {
+		return queue.Lane{Connection: "tenants", Principal: principal, Mailbox: "m@contoso.test"}
+	}
+	whole := queue.Lane{Connection: "tenants"}
+	early := b.put(lane("anna@contoso.test"), "x")
+	b.ok(b.store.Pause(t.Context(), whole, queue.Forever, reason.Operator))
+	b.put(lane("bert@contoso.test"), "x")
+	b.ok(b.store.Pause(t.Context(), lane("anna@contoso.test").Whole(), b.store.Now().Add(time.Hour), reason.Throttled))
+	b.ok(b.store.Apply(t.Context(), early, queue.Retry, "anna")) // ends the pause of the principal alone
+	other := b.put(laneA, "x")
+	if task := b.claimOne(); task.ID != other {
+		t.Errorf("with the connection paused, claimed %+v", task)
+	} else {
+		b.finish(task.Ref, queue.Outcome{State: queue.Sent})
+	}
+	if tasks := b.claim(10, 10); len(tasks) != 0 {
+		t.Errorf("with the connection paused, claimed %+v", tasks)
+	}
+	for l, want := range map[queue.Lane]bool{lane("anna@contoso.test"): true, lane(""): true, laneA: false} {
+		if paused, err := b.store.Paused(t.Context(), l); err != nil || paused != want {
+			t.Errorf("%s paused: %v, %v", l, paused, err)
+		}
+	}
+	b.reopen()
+	if tasks := b.claim(10, 10); len(tasks) != 0 {
+		t.Errorf("with the connection paused, claimed %+v after a restart", tasks)
+	}
+	b.ok(b.store.Resume(t.Context(), whole))
+	tasks := b.claim(10, 10)
+	if len(tasks) != 2 {
+		t.Fatalf("after the pause, claimed %+v", tasks)
+	}
+	due := b.store.Now().Add(time.Hour)
+	b.ok(b.store.Pause(t.Context(), whole, due, reason.Unavailable))
+	b.finish(tasks[0].Ref, queue.Outcome{State: queue.Deferred, Reason: reason.Unavailable, Due: due})
+	b.ok(b.store.Resume(t.Context(), whole))
+	if got := b.claimOne(); got.ID != tasks[0].ID {
+		t.Error("what the pause deferred was not claimed after it")
+	}
+	b.ok(b.store.Pause(t.Context(), whole, due, reason.Unavailable))
+	waiting := b.put(lane("anna@contoso.test"), "x")
+	b.ok(b.store.Apply(t.Context(), waiting, queue.Retry, "anna"))
+	if got := b.claim(10, 10); len(got) != 1 {
+		t.Errorf("a retry did not end the pause of the connection: claimed %+v", got)
 	}
 }
 

@@ -13,9 +13,11 @@ import (
 
 // pausedUntil returns the end of the pauses that apply to a lane.
 func (t *tx) pausedUntil(l queue.Lane) time.Time {
-	until := t.pauses[l].until
-	if whole := t.pauses[l.Whole()].until; whole.After(until) {
-		until = whole
+	var until time.Time
+	for of, p := range t.pauses {
+		if of.Covers(l) && p.until.After(until) {
+			until = p.until
+		}
 	}
 	return until
 }
@@ -293,13 +295,13 @@ func (t *tx) EndPause(l queue.Lane) error {
 }
 
 func (t *tx) EndPauses(l queue.Lane, keep reason.Reason) error {
-	maps.DeleteFunc(t.pauses, func(of queue.Lane, p pause) bool { return (of == l || of == l.Whole()) && p.why != keep })
+	maps.DeleteFunc(t.pauses, func(of queue.Lane, p pause) bool { return of.Covers(l) && p.why != keep })
 	return nil
 }
 
 func (t *tx) EndDeferral(l queue.Lane, why reason.Reason, now time.Time) error {
 	for _, r := range t.find(func(m message) bool {
-		return m.State == queue.Deferred && m.Reason == why && m.Due.After(now) && (m.Lane == l || m.Lane.Whole() == l)
+		return m.State == queue.Deferred && m.Reason == why && m.Due.After(now) && l.Covers(m.Lane)
 	}) {
 		t.change(r.ID, func(m *message) { m.Due = now })
 	}

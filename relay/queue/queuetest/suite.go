@@ -52,6 +52,7 @@ func Run(t *testing.T, open Open) {
 		"receipts":                     receipts,
 		"lanes":                        lanes,
 		"lanes of principals":          principals,
+		"a paused connection":          pausedConnection,
 		"capacity":                     capacity,
 		"expire":                       expire,
 		"cleanup of the deleted":       cleanupOfDeleted,

@@ -34,8 +34,7 @@ func (s *storage) Unwarned(ctx context.Context, before, now time.Time, unpaused 
 
 // Paused implements queue.Finder.
 func (s *storage) Paused(ctx context.Context, l queue.Lane, now time.Time) (paused bool, err error) {
-	err = s.read.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pause WHERE connection=? AND principal=? AND mailbox IN ('', ?) AND until>?)",
-		l.Connection, l.Principal, l.Mailbox, micros(now)).Scan(&paused)
+	err = s.read.QueryRowContext(ctx, "SELECT "+pausedUntil+">?4", l.Connection, l.Principal, l.Mailbox, micros(now)).Scan(&paused)
 	return paused, err
 }
 

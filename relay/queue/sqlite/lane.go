@@ -37,8 +37,15 @@ func (t *transaction) DropTags(limit int) (int, error) {
 		FROM flow JOIN lane ON lane.id = flow.lane WHERE start_tag < virtual_time LIMIT ?)`, limit)
 }
 
-// pausedUntil is the end of the pauses of the lane ?1, ?2, ?3, which lane.paused holds.
-const pausedUntil = "coalesce((SELECT max(until) FROM pause WHERE connection=?1 AND principal=?2 AND mailbox IN ('', ?3)), 0)"
+// lastPause returns the end of the pauses that apply to a lane, which lane.paused holds: its
+// own, that of its principal, and that of its connection.
+func lastPause(connection, principal, mailbox string) string {
+	return "max(coalesce((SELECT until FROM pause WHERE connection=" + connection + " AND principal='' AND mailbox=''), 0), " +
+		"coalesce((SELECT max(until) FROM pause WHERE connection=" + connection + " AND principal=" + principal + " AND mailbox IN ('', " + mailbox + ")), 0))"
+}
+
+// pausedUntil is lastPause of the lane ?1, ?2, ?3.
+var pausedUntil = lastPause("?1", "?2", "?3")
 
 // readyLanes reads the entries of lanes that are ready from an index, so its cost does not
 // grow with the others.

@@ -24,7 +24,10 @@ func (t *transaction) repause(l queue.Lane) error {
 	if l.Mailbox != "" {
 		return t.exec("UPDATE lane SET paused="+pausedUntil+" WHERE connection=?1 AND principal=?2 AND mailbox=?3", l.Connection, l.Principal, l.Mailbox)
 	}
-	const until = "coalesce((SELECT max(until) FROM pause WHERE connection=?1 AND principal=?2 AND mailbox IN ('', lane.mailbox)), 0)"
+	until := lastPause("lane.connection", "lane.principal", "lane.mailbox")
+	if l.Principal == "" {
+		return t.exec("UPDATE lane SET paused="+until+" WHERE connection=?1 AND paused IS NOT "+until, l.Connection)
+	}
 	return t.exec("UPDATE lane SET paused="+until+" WHERE connection=?1 AND principal=?2 AND paused IS NOT "+until, l.Connection, l.Principal)
 }
 
@@ -45,18 +48,19 @@ func (t *transaction) EndPause(l queue.Lane) error {
 
 // EndPauses implements queue.PauseTx.
 func (t *transaction) EndPauses(l queue.Lane, keep reason.Reason) error {
-	n, err := t.count("DELETE FROM pause WHERE connection=? AND principal=? AND mailbox IN ('', ?) AND reason != ?",
-		l.Connection, l.Principal, l.Mailbox, keep)
+	n, err := t.count(`DELETE FROM pause WHERE connection=? AND reason != ?
+		AND (principal='' AND mailbox='' OR principal=? AND mailbox IN ('', ?))`,
+		l.Connection, keep, l.Principal, l.Mailbox)
 	if err != nil || n == 0 {
 		return err
 	}
-	return t.repause(l.Whole())
+	return t.repause(queue.Lane{Connection: l.Connection})
 }
 
 // EndDeferral implements queue.PauseTx.
 func (t *transaction) EndDeferral(l queue.Lane, why reason.Reason, now time.Time) error {
 	return t.exec(`UPDATE message SET due=?1 WHERE state='deferred' AND due>?1 AND reason=?2
-		AND lane IN (SELECT id FROM lane WHERE connection=?3 AND principal=?4 AND ?5 IN ('', mailbox))`,
+		AND lane IN (SELECT id FROM lane WHERE connection=?3 AND (principal=?4 AND ?5 IN ('', mailbox) OR ?4='' AND ?5=''))`,
 		micros(now), why, l.Connection, l.Principal, l.Mailbox)
 }
 
@@ -78,8 +82,7 @@ func (t *transaction) EndAhead(now, pause, due time.Time, keep reason.Reason) er
 	if err := t.exec("DELETE FROM pause WHERE until<=?1 OR until>?2 AND reason != ?3", micros(now), micros(pause), keep); err != nil {
 		return err
 	}
-	return t.exec("UPDATE lane SET paused=0 WHERE paused>?1 AND NOT EXISTS (SELECT 1 FROM pause WHERE "+
-		"pause.connection=lane.connection AND pause.principal=lane.principal AND pause.mailbox IN ('', lane.mailbox))", micros(pause))
+	return t.exec("UPDATE lane SET paused=0 WHERE paused>?1 AND "+lastPause("lane.connection", "lane.principal", "lane.mailbox")+"=0", micros(pause))
 }
 
 // Abandoned implements queue.UpkeepTx.
