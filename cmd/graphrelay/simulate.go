@@ -19,7 +19,7 @@ import (
 func simulateCommand(e env, args []string) int {
 	fs := flags(e, "simulate")
 	listen := fs.String("listen", "127.0.0.1:8100", "`address` to listen on")
-	var o simulator.Options
+	o := simulator.Options{World: simulator.World{KeyLag: 20 * time.Second}} // as Entra has it, about
 	fs.DurationVar(&o.Latency, "latency", 0, "the least `time` that each call takes")
 	fs.DurationVar(&o.SendDelay, "send-delay", 0, "`time` from the answer to send until the item is in Sent Items (default 200ms)")
 	fs.BoolVar(&o.RequireContract, "strict", false, "record requests that lack what graphrelay always sends (see /_simulator/violations)")

@@ -26,6 +26,8 @@ type assertion struct {
 		Algorithm  string `json:"alg"`
 		Type       string `json:"typ"`
 		Thumbprint string `json:"x5t#S256"`
+		SHA1       string `json:"x5t"`
+		KeyID      string `json:"kid"`
 	}
 	claims struct {
 		Issuer    string  `json:"iss"`
@@ -62,7 +64,7 @@ func (s *Simulator) checkAssertion(app App, form url.Values) *oauthError {
 	now := time.Now()
 	expires := time.Unix(int64(a.claims.Expires), 0)
 	begins := time.Unix(int64(a.claims.NotBefore), 0)
-	strict := len(app.Certificates)+len(app.Federated) > 0
+	strict := app.registered || len(app.Certificates)+len(app.Federated) > 0
 	if expires.Before(now) || begins.After(now.Add(assertionSkew)) || strict && expires.Sub(now) > maxAssertionLife {
 		return invalidClient(700024, "Client assertion is not within its valid time range.")
 	}

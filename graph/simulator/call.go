@@ -15,31 +15,38 @@ import (
 type Operation string
 
 const (
-	OpToken           Operation = "token"
-	OpDeviceCode      Operation = "device_code"
-	OpFindUser        Operation = "find_user"
-	OpCreate          Operation = "create"
-	OpCreateMIME      Operation = "create_mime"
-	OpAttachment      Operation = "attachment"
-	OpCreateSession   Operation = "create_session"
-	OpUpload          Operation = "upload"
-	OpSend            Operation = "send"
-	OpSendMail        Operation = "sendmail"
-	OpGet             Operation = "get"
-	OpList            Operation = "list"
-	OpListAttachments Operation = "list_attachments"
-	OpPatch           Operation = "patch"
-	OpDelete          Operation = "delete"
-	OpPermanentDelete Operation = "permanent_delete"
-	OpGetMIME         Operation = "get_mime"
-	OpCancelUpload    Operation = "cancel_upload"
-	OpGetUpload       Operation = "get_upload"
-	OpUnknown         Operation = "unknown" // not simulated
+	OpToken             Operation = "token"
+	OpDeviceCode        Operation = "device_code"
+	OpFindUser          Operation = "find_user"
+	OpCreate            Operation = "create"
+	OpCreateMIME        Operation = "create_mime"
+	OpAttachment        Operation = "attachment"
+	OpCreateSession     Operation = "create_session"
+	OpUpload            Operation = "upload"
+	OpSend              Operation = "send"
+	OpSendMail          Operation = "sendmail"
+	OpGet               Operation = "get"
+	OpList              Operation = "list"
+	OpListAttachments   Operation = "list_attachments"
+	OpPatch             Operation = "patch"
+	OpDelete            Operation = "delete"
+	OpPermanentDelete   Operation = "permanent_delete"
+	OpGetMIME           Operation = "get_mime"
+	OpCancelUpload      Operation = "cancel_upload"
+	OpGetUpload         Operation = "get_upload"
+	OpOrganization      Operation = "organization"
+	OpApplications      Operation = "applications"
+	OpServicePrincipals Operation = "service_principals"
+	OpRoleAssignments   Operation = "role_assignments"
+	OpAddKey            Operation = "add_key"
+	OpRemoveKey         Operation = "remove_key"
+	OpUnknown           Operation = "unknown" // not simulated
 )
 
 func operations() []Operation {
 	return []Operation{OpToken, OpDeviceCode, OpFindUser, OpCreate, OpCreateMIME, OpAttachment, OpCreateSession, OpUpload, OpSend, OpSendMail,
-		OpGet, OpList, OpListAttachments, OpPatch, OpDelete, OpPermanentDelete, OpGetMIME, OpCancelUpload, OpGetUpload}
+		OpGet, OpList, OpListAttachments, OpPatch, OpDelete, OpPermanentDelete, OpGetMIME, OpCancelUpload, OpGetUpload,
+		OpOrganization, OpApplications, OpServicePrincipals, OpRoleAssignments, OpAddKey, OpRemoveKey}
 }
 
 // call is a request to the simulator and what is known of it.

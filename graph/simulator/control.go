@@ -26,6 +26,8 @@ func (s *Simulator) controlRoutes() http.Handler {
 	get("faults", func(*http.Request) any { return s.Faults() })
 	get("world", func(*http.Request) any { return s.World() })
 	get("touched", func(*http.Request) any { return s.Touched() })
+	get("applications", func(*http.Request) any { return s.RegisteredApps() })
+	mux.HandleFunc("POST /_simulator/rbac", s.postRBAC)
 	mux.HandleFunc("PATCH /_simulator/world", s.setWorld)
 	mux.HandleFunc("PUT /_simulator/world", s.setWorld)
 	mux.HandleFunc("POST /_simulator/items", s.postItem)
@@ -88,6 +90,19 @@ func (s *Simulator) postFault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusCreated, map[string]int{"id": id})
+}
+
+// postRBAC grants an application permissions in some mailboxes.
+func (s *Simulator) postRBAC(w http.ResponseWriter, r *http.Request) {
+	var grant struct {
+		AppID            string
+		Roles, Mailboxes []string
+	}
+	if !readControl(w, r, &grant) {
+		return
+	}
+	s.GrantRBAC(grant.AppID, grant.Roles, grant.Mailboxes)
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // setWorld puts the world in the body in force. With PATCH, fields that the body lacks stay.

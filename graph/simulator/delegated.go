@@ -44,6 +44,7 @@ type deviceCode struct {
 	interval time.Duration
 	polled   time.Time
 	declined bool
+	refused  *oauthError // for the account that signed in
 }
 
 // authCode is an authorization code. It is kept after it was redeemed, to refuse it again.
@@ -88,7 +89,7 @@ func (c *call) delegated(tenant string, form url.Values) (response, *oauthError)
 	var agreed *consent
 	switch form.Get("grant_type") {
 	case grantDevice, grantDeviceShort:
-		agreed, err = c.sim.redeemDevice(app, form)
+		agreed, err = c.redeemDevice(app, form)
 	case grantCode:
 		agreed, err = c.sim.redeemCode(app, form)
 	default:
@@ -115,12 +116,12 @@ func (s *Simulator) clientApp(tenant string, form url.Values) (App, *oauthError)
 
 // redeemDevice returns the consent for a device code (RFC 8628 section 3.5). The caller holds
 // s.mu.
-func (s *Simulator) redeemDevice(app App, form url.Values) (*consent, *oauthError) {
+func (c *call) redeemDevice(app App, form url.Values) (*consent, *oauthError) {
 	refuse := func(code string, number int, text string) (*consent, *oauthError) {
 		return nil, &oauthError{http.StatusBadRequest, code, number, text}
 	}
 	code := form.Get("device_code")
-	d := s.grants.devices[code]
+	d := c.sim.grants.devices[code]
 	now := time.Now()
 	switch {
 	case d == nil || d.app.ClientID != app.ClientID || d.app.Tenant != app.Tenant:
@@ -135,10 +136,14 @@ func (s *Simulator) redeemDevice(app App, form url.Values) (*consent, *oauthErro
 	switch {
 	case early:
 		return refuse("slow_down", 50199, "Polling too often; wait longer.")
+	case d.user != "" && c.sim.world().DeviceCode == DeviceCodeRefused:
+		return refuse("invalid_grant", 53003, blockedText)
+	case d.refused != nil:
+		return refuse(d.refused.error, d.refused.number, d.refused.text)
 	case d.user == "":
 		return refuse("authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
 	}
-	delete(s.grants.devices, code)
+	delete(c.sim.grants.devices, code)
 	return &d.consent, nil
 }
 

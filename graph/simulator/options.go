@@ -24,6 +24,16 @@ type Options struct {
 	// Users are the mailboxes that have aliases or other data in the directory.
 	Users []User
 
+	// TenantID is the id of the tenant, which "organizations" and "common" in a path stand for
+	// when somebody signs in; "" is a fixed one.
+	TenantID string
+	// Admins are the accounts of Global Administrators; nil is every account that begins with
+	// "admin@".
+	Admins []string
+	// PublicClients are client ids with which people can sign in, beside that of Microsoft
+	// Graph Command Line Tools, 14d82eec-204b-4c2f-b7e8-296a70dab67e.
+	PublicClients []string
+
 	// SendAs maps each mailbox (lower case) to the other addresses that it may send as. If
 	// it is nil, a mailbox may send as any address that exists. An empty map allows no
 	// address but the mailbox's own. In another one's mailbox, the rights are those of the
@@ -88,6 +98,10 @@ type App struct {
 	Confidential bool
 	// RedirectURIs are the registered redirect URIs; nil allows any.
 	RedirectURIs []string
+
+	public     bool   // a client of Microsoft's, which cannot sign in as itself
+	registered bool   // through Graph: all assertions are verified
+	objectID   string // of its service principal
 }
 
 // Federated is a federated identity credential ("Workload identity federation").
@@ -121,6 +135,7 @@ const (
 )
 
 func (o Options) withDefaults() Options {
+	setDefault(&o.TenantID, defaultTenantID)
 	setDefault(&o.SendDelay, 200*time.Millisecond)
 	setDefault(&o.TokenLifetime, time.Hour)
 	setDefault(&o.SessionLife, time.Hour)

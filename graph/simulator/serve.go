@@ -16,7 +16,7 @@ type admission func(*call) (release func(), err error)
 // routes returns the handler of all requests.
 func (s *Simulator) routes() http.Handler {
 	root := http.NewServeMux()
-	root.Handle("/v1.0/", s.mailRoutes())
+	root.Handle("/v1.0/", alternateKeys(s.mailRoutes()))
 	root.Handle("/api/v2.0/", s.uploadRoutes())
 	root.Handle("/_simulator/", s.controlRoutes())
 	root.HandleFunc(imdsPath, s.serveManagedIdentity)
@@ -74,6 +74,7 @@ func (s *Simulator) mailRoutes() http.Handler {
 	handle("POST "+user+"/sendMail", OpSendMail, (*call).sendMail)
 	handle("POST "+user+"/microsoft.graph.sendMail", OpSendMail, (*call).sendMail)
 	mux.HandleFunc("GET /v1.0/users", s.serveUsers)
+	s.directoryRoutes(mux)
 	handle("/v1.0/", OpUnknown, (*call).unknown)
 	return mux
 }

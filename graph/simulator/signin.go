@@ -104,8 +104,13 @@ func (s *Simulator) approveDevice(userCode, account string, decline bool) (probl
 		case decline:
 			d.declined = true
 			return ""
-		case !s.mailboxExists(account):
+		case !s.accountExists(account):
 			return "That account does not exist."
+		case s.world().DeviceCode == DeviceCodeSilent:
+			return "AADSTS53003: " + blockedText
+		}
+		if d.refused = s.consentRefused(account, d.scopes); d.refused != nil {
+			return d.refused.Error()
 		}
 		d.user = account
 		return ""
@@ -136,10 +141,14 @@ func (s *Simulator) serveAuthorize(w http.ResponseWriter, r *http.Request, tenan
 // application with the code.
 func (s *Simulator) completeAuthorize(w http.ResponseWriter, r *http.Request, code *authCode) {
 	code.user = s.addressOf(strings.TrimSpace(r.FormValue("account")))
-	if !s.mailboxExists(code.user) {
+	if !s.accountExists(code.user) {
 		form := authorizeForm(r)
 		form.Error = "That account does not exist."
 		showSignIn(w, http.StatusBadRequest, form)
+		return
+	}
+	if refused := s.consentRefused(code.user, code.scopes); refused != nil {
+		redirectBack(w, r, url.Values{"error": {refused.error}, "error_description": {refused.Error()}})
 		return
 	}
 	value := "0." + newSecret()

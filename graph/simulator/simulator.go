@@ -30,9 +30,12 @@
 //	GET    /_simulator/touched               []Touch, see Touched
 //	DELETE /_simulator/state                 see Reset
 //	DELETE /_simulator/consent?mailbox=      see Revoke
+//	GET    /_simulator/applications          []RegisteredApp, see RegisteredApps
+//	POST   /_simulator/rbac                  {"appId", "roles", "mailboxes"}, see GrantRBAC
 //
 // The owners of mailboxes sign in at /{tenant}/oauth2/v2.0/authorize, or with a device
-// code at /common/oauth2/deviceauth. No password is asked for.
+// code at /common/oauth2/deviceauth. No password is asked for. Applications are administered
+// below /v1.0/applications and /v1.0/servicePrincipals, with the token of an administrator.
 //
 // Names in double quotes in comments are titles of Microsoft's pages. The marks in
 // brackets give the source of a behavior: [documented] on a page, [reported] in public
@@ -71,6 +74,7 @@ type Simulator struct {
 	assertions    map[string]time.Time // the jti of those used, with their expiry
 	sessions      map[string]*uploadSession
 	grants        grants // not removed by Reset, like tokens
+	directory     directory
 	content       contentStore
 	faults        faultList
 	journal       journal
@@ -95,7 +99,8 @@ func (s *Simulator) Close() {
 }
 
 // Reset removes all items, sessions, records and faults, and puts the world of the options in
-// force again. Tokens remain valid.
+// force again. Tokens remain valid, and registered
+// applications stay.
 func (s *Simulator) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,6 +115,7 @@ func (s *Simulator) Reset() {
 	if s.tokens == nil {
 		s.tokens = map[string]*accessToken{}
 		s.grants = newGrants()
+		s.directory = newDirectory(s.options.TenantID)
 	}
 	s.sessions = map[string]*uploadSession{}
 	s.content = contentStore{limit: s.options.ContentBytes, kept: map[string][]byte{}}

@@ -154,8 +154,11 @@ func (s *Simulator) authenticateApp(tenant string, form url.Values) (App, *oauth
 	switch {
 	case err != nil:
 		return App{}, err
+	case app.public:
+		return App{}, &oauthError{http.StatusUnauthorized, "invalid_client", 700025,
+			"Client is public so neither 'client_assertion' nor 'client_secret' should be presented."}
 	case form.Get("client_secret") != "":
-		if form.Get("client_secret") != app.Secret {
+		if app.registered || form.Get("client_secret") != app.Secret {
 			return App{}, &oauthError{http.StatusUnauthorized, "invalid_client", 7000215,
 				"Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '" + id + "'."}
 		}
@@ -174,6 +177,12 @@ func noCredential() *oauthError {
 
 // findApp returns the configured app, with the tenant and client id of the request.
 func (s *Simulator) findApp(tenant, id string) (App, *oauthError) {
+	if app, known, err := s.registeredApp(tenant, id); known {
+		return app, err
+	}
+	if s.isPublicClient(id) {
+		return App{Tenant: tenant, ClientID: id, Roles: []string{}, RedirectURIs: publicRedirects, public: true}, nil
+	}
 	knownTenant := false
 	apps := s.options.Apps
 	if len(apps) == 0 {
@@ -198,7 +207,11 @@ func (s *Simulator) findApp(tenant, id string) (App, *oauthError) {
 		return App{}, &oauthError{http.StatusBadRequest, "invalid_request", 90002,
 			"Tenant '" + tenant + "' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud."}
 	}
-	return App{}, &oauthError{http.StatusBadRequest, "unauthorized_client", 700016,
+	return App{}, appNotFound(tenant, id)
+}
+
+func appNotFound(tenant, id string) *oauthError {
+	return &oauthError{http.StatusBadRequest, "unauthorized_client", 700016,
 		"Application with identifier '" + id + "' was not found in the directory '" + tenant + "'."}
 }
 
@@ -237,6 +250,15 @@ func (s *Simulator) issueLocked(app App, user string, lifetime time.Duration) st
 	claims := map[string]any{
 		"aud": graphResource, "appid": app.ClientID, "tid": app.Tenant,
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(lifetime).Unix(),
+	}
+	if app.objectID != "" {
+		claims["oid"] = app.objectID
+	}
+	if user != "" && slices.Contains([]string{"common", "organizations"}, app.Tenant) {
+		claims["tid"] = s.options.TenantID
+	}
+	if user != "" && s.isAdmin(user) {
+		claims["wids"] = []string{globalAdmin}
 	}
 	switch {
 	case user != "":
@@ -301,7 +323,11 @@ func (c *call) checkPermission() error {
 	if c.isForeign() {
 		needed = c.sim.world().sharedScopes(needed)
 	}
-	if slices.ContainsFunc(needed, func(role string) bool { return slices.Contains(c.roles, role) }) {
+	roles := c.roles
+	if c.user == "" {
+		roles = slices.Concat(roles, c.sim.rbacRoles(c.app, c.mailbox))
+	}
+	if slices.ContainsFunc(needed, func(role string) bool { return slices.Contains(roles, role) }) {
 		return nil
 	}
 	return accessDenied()

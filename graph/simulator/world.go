@@ -157,6 +157,34 @@ type World struct {
 	// [reported].
 	DeniedByPolicy bool `json:"deniedByPolicy"`
 
+	// DirectoryLag is the time from a change of an application, a service principal or a role
+	// assignment until it is found. [reported] as seconds up to minutes after a create, by
+	// terraform-provider-azuread and others; the directory is replicated.
+	DirectoryLag time.Duration `json:"directoryLag"`
+	// KeyLag is the time until a new certificate of an application is accepted. [reported]:
+	// about 20 seconds, at times minutes.
+	KeyLag time.Duration `json:"keyLag"`
+	// GrantLag is the time until new tokens have a role that was assigned. [reported]
+	GrantLag time.Duration `json:"grantLag"`
+	// RBACLag is the time until a role assignment in Exchange has effect. [documented], "Role
+	// Based Access Control for Applications in Exchange Online": 30 minutes to two hours.
+	RBACLag time.Duration `json:"rbacLag"`
+	// HexKeyIdentifiers shows customKeyIdentifier in hex, not in base64. [reported]: both
+	// forms were seen, of which the type Edm.Binary is the latter.
+	HexKeyIdentifiers bool `json:"hexKeyIdentifiers"`
+	// KeyRollDenied refuses addKey and removeKey for the application itself, without a
+	// permission: 403. [reported], msgraph-sdk-powershell #779, against "application: addKey".
+	KeyRollDenied bool `json:"keyRollDenied"`
+	// DeviceCode is how a Conditional Access policy blocks device codes: "" not at all,
+	// "refused" with AADSTS53003 for the token, "silent" on the sign-in page only. [documented]
+	// that tenants block them, "Block authentication flows with Conditional Access policy";
+	// [assumed] where the refusal is seen.
+	DeviceCode string `json:"deviceCode"`
+	// ClientConsented means that an administrator has consented to the public clients, so that
+	// accounts without a role can sign in with them, and are refused at the request.
+	// [documented] for delegated permissions in general.
+	ClientConsented bool `json:"clientConsented"`
+
 	// Returns maps recipients to the enhanced status code of the report that comes to the
 	// Inbox of the sending mailbox, ReturnDelay after the message was sent: one for each
 	// message, for all of its recipients. [documented]
@@ -235,13 +263,17 @@ func (w World) check() error {
 	if !slices.Contains([]string{"", DeleteToRecoverable, DeleteToDeleted}, w.DeleteTo) {
 		return fmt.Errorf("deleteTo %q is not %q or %q", w.DeleteTo, DeleteToRecoverable, DeleteToDeleted)
 	}
+	if !slices.Contains([]string{"", DeviceCodeRefused, DeviceCodeSilent}, w.DeviceCode) {
+		return fmt.Errorf("deviceCode %q is not %q or %q", w.DeviceCode, DeviceCodeRefused, DeviceCodeSilent)
+	}
 	for _, name := range slices.Concat(w.DroppedProperties, w.RefusedProperties) {
 		_, ok := schema["message"][name]
 		if _, err := normalizeProperty(name); !ok && err != nil {
 			return fmt.Errorf("a message has no property %q", name)
 		}
 	}
-	if min(w.FilterLag, w.AppearDelay, w.MoveDuration, w.PermissionCache, w.ReturnDelay) < 0 || min(w.Pace, w.UserValueLimit, w.AttachmentsPage) < 0 || w.MessageSize < 0 {
+	if min(w.FilterLag, w.AppearDelay, w.MoveDuration, w.PermissionCache, w.ReturnDelay,
+		w.DirectoryLag, w.KeyLag, w.GrantLag, w.RBACLag) < 0 || min(w.Pace, w.UserValueLimit, w.AttachmentsPage) < 0 || w.MessageSize < 0 {
 		return fmt.Errorf("a duration or number of the world is negative")
 	}
 	return nil

@@ -72,7 +72,7 @@ func TestSetWorld(t *testing.T) {
 	if !reflect.DeepEqual(w, want) {
 		t.Errorf("set %+v, want %+v", w, want)
 	}
-	for _, text := range []string{"filterLg=4s", "filterLag=4", "filterStatus=200", "newIdOnSend=maybe", "deleteTo=trash", "pace=-1",
+	for _, text := range []string{"filterLg=4s", "filterLag=4", "filterStatus=200", "newIdOnSend=maybe", "deleteTo=trash", "deviceCode=no", "keyLag=-1s", "pace=-1",
 		"returns=a", "droppedProperties=nothing", ""} {
 		if err := w.Set(text); err == nil {
 			t.Errorf("accepted %q", text)
@@ -83,8 +83,11 @@ func TestSetWorld(t *testing.T) {
 		value := map[reflect.Kind]string{reflect.Bool: "true", reflect.Int: "500", reflect.Int64: "5", reflect.Map: "a:b", reflect.Slice: "from", reflect.String: "deleted"}
 		field, _ := reflect.TypeFor[simulator.World]().FieldByNameFunc(func(f string) bool { return strings.EqualFold(f, name) })
 		text := value[field.Type.Kind()]
-		if field.Type == reflect.TypeFor[time.Duration]() {
+		switch {
+		case field.Type == reflect.TypeFor[time.Duration]():
 			text = "5s"
+		case name == "deviceCode":
+			text = simulator.DeviceCodeSilent
 		}
 		if err := fresh.Set(name + "=" + text); err != nil || reflect.ValueOf(fresh).IsZero() {
 			t.Errorf("%s=%s: %v, set %+v", name, text, err, fresh)

@@ -85,11 +85,16 @@ type worldWire struct {
 	MoveDuration    *durationText `json:"moveDuration"`
 	PermissionCache *durationText `json:"permissionCache"`
 	ReturnDelay     *durationText `json:"returnDelay"`
+	DirectoryLag    *durationText `json:"directoryLag"`
+	KeyLag          *durationText `json:"keyLag"`
+	GrantLag        *durationText `json:"grantLag"`
+	RBACLag         *durationText `json:"rbacLag"`
 }
 
 func (w *World) wire() worldWire {
 	return worldWire{(*worldFields)(w), (*durationText)(&w.FilterLag), (*durationText)(&w.AppearDelay), (*durationText)(&w.MoveDuration),
-		(*durationText)(&w.PermissionCache), (*durationText)(&w.ReturnDelay)}
+		(*durationText)(&w.PermissionCache), (*durationText)(&w.ReturnDelay),
+		(*durationText)(&w.DirectoryLag), (*durationText)(&w.KeyLag), (*durationText)(&w.GrantLag), (*durationText)(&w.RBACLag)}
 }
 
 // MarshalJSON implements json.Marshaler. It writes durations as text.
