@@ -10,11 +10,17 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/li
 TESTS = ./relay/delivery ./test/durability ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test test-bare lint demo bench crash worlds clean
+.PHONY: build man test test-bare lint demo bench crash worlds clean
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o . ./cmd/graphrelay
+
+# Writes a man page for each command into dist/man, dated by the last commit.
+man:
+	mkdir -p dist/man
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null) \
+		go run -tags manpages -ldflags "-X graphrelay/internal/buildinfo.version=$(VERSION)" ./cmd/graphrelay dist/man
 
 # Needs only Go. Without a C compiler the race detector is left out, and a test that needs
 # a missing program (.ci/install lists them) is skipped. The end-to-end tests share the two
@@ -38,6 +44,7 @@ lint:
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
 	go vet ./...
+	go vet -tags manpages ./cmd/graphrelay
 	go mod tidy -diff
 	go run $(STATICCHECK) ./...
 

@@ -9,36 +9,50 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"graphrelay/internal/text"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
 	"graphrelay/relay/mailboxes"
 )
 
-func checkCommand(e env, args []string) int {
-	fs := flags(e, "check")
-	path := fs.String("config", "", "configuration `file`")
+func checkCommand(e env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "check a configuration, and with --online also its connections",
+		Long: `Checks every key of the configuration, and the files, certificates and password hashes
+that it refers to. Each fault is printed with its line, its key and what to do.
+
+With --online it also gets a token for each connection, reads a mailbox, and says what the
+connection may do. The status is 2 if the file has a fault or a connection fails.`,
+		Example: `  graphrelay check
+  graphrelay check --config relay.yaml --online --mailbox crm@contoso.com`,
+		Args: noOperands,
+	}
+	fs := c.Flags()
+	file := configFlag(c)
 	online := fs.Bool("online", false, "try each connection: get a token and read a mailbox")
 	mailbox := fs.String("mailbox", "", "with --online, the `address` of the mailbox to read (default: one that the configuration names)")
 	asJSON := fs.Bool("json", false, "with --online, print one JSON object a line")
-	if status, ok := noOperands(e, fs, args); !ok {
-		return status
+	c.RunE = func(*cobra.Command, []string) error {
+		cfg, path, err := loadConfig(e, *file)
+		if err != nil {
+			return err
+		}
+		for _, w := range cfg.Warnings() {
+			fmt.Fprintln(e.stderr, "warning: "+w)
+		}
+		if *online && !checkOnline(e, cfg, *mailbox, *asJSON) {
+			return exitError{status: exitBadUsage}
+		}
+		if !*asJSON {
+			printSharedNames(e, cfg)
+			fmt.Fprintf(e.stdout, "%s is good\n", path)
+		}
+		return nil
 	}
-	cfg, status := loadConfig(e, *path)
-	if cfg == nil {
-		return status
-	}
-	for _, w := range cfg.Warnings() {
-		fmt.Fprintln(e.stderr, "warning: "+w)
-	}
-	if *online && !checkOnline(e, cfg, *mailbox, *asJSON) {
-		return exitBadUsage
-	}
-	if !*asJSON {
-		printSharedNames(e, cfg)
-		fmt.Fprintf(e.stdout, "%s is good\n", *path)
-	}
-	return exitOK
+	return c
 }
 
 // printSharedNames names the mailboxes whose display name recipients see for several senders.

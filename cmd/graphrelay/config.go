@@ -1,22 +1,72 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"graphrelay/relay/config"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
+
+	"github.com/spf13/cobra"
+
+	"graphrelay/relay/config"
 )
 
-// loadConfig loads the configuration. It prints each fault on a line of its own, and
-// returns nil and the exit status.
-func loadConfig(e env, path string) (*config.Config, int) {
-	if path == "" {
-		fmt.Fprintln(e.stderr, "graphrelay: no configuration; give one with --config FILE (config.example.yaml explains every key)")
-		return nil, exitBadUsage
+// configVariable names the environment variable with the path of the configuration.
+const configVariable = "GRAPHRELAY_CONFIG"
+
+// configFlag adds the flag for the configuration. Its value is empty unless it was given.
+func configFlag(c *cobra.Command) *string {
+	fs := c.Flags()
+	if c.HasSubCommands() {
+		fs = c.PersistentFlags() // for all of them
 	}
-	cfg, err := config.Load(path)
+	path := fs.String("config", "", "configuration `file` (default: $"+configVariable+", else "+systemConfig()+")")
+	_ = cobra.MarkFlagFilename(fs, "config", "yaml", "yml")
+	return path
+}
+
+// systemConfig returns where the configuration is if nobody says.
+func systemConfig() string {
+	if runtime.GOOS == "windows" {
+		return filepath.Join(os.Getenv("ProgramData"), "graphrelay", "relay.yaml")
+	}
+	return "/etc/graphrelay/relay.yaml"
+}
+
+// findConfig returns the path of the configuration that a command uses.
+func findConfig(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if path := os.Getenv(configVariable); path != "" {
+		return path, nil
+	}
+	path := systemConfig()
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", badConfiguration(fmt.Errorf("no configuration in %s; give one with --config FILE or in $%s (config.example.yaml explains every key)", path, configVariable))
+	}
+	return path, nil
+}
+
+// loadConfig loads the configuration and returns the path at which it was found. It prints
+// each fault of the file on a line of its own.
+func loadConfig(e env, flag string) (cfg *config.Config, path string, err error) {
+	return readConfig(e, flag, config.Load)
+}
+
+// readConfig is loadConfig with a function that reads the file.
+func readConfig(e env, flag string, read func(path string) (*config.Config, error)) (*config.Config, string, error) {
+	path, err := findConfig(flag)
+	if err != nil {
+		return nil, "", err
+	}
+	cfg, err := read(path)
 	if err != nil {
 		fmt.Fprintln(e.stderr, strings.TrimRight(err.Error(), "\n"))
-		return nil, exitBadUsage
+		return nil, "", exitError{status: exitBadUsage}
 	}
-	return cfg, exitOK
+	return cfg, path, nil
 }

@@ -13,53 +13,68 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"graphrelay/graph"
 	"graphrelay/internal/text"
 	"graphrelay/relay/mailboxes"
 )
 
-func connectCommand(e env, args []string) int {
-	fs := flags(e, "connect")
-	path := fs.String("config", "", "configuration `file`")
+func connectCommand(e env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "connect {MAILBOX | --list}",
+		Short: "sign in the owner of a mailbox; or --list, --disconnect",
+		Long: `Signs in the owner of a mailbox with a device code, and stores the refresh token
+encrypted, for connections with sign_in: delegated. The owner opens a page in any browser and enters
+the code.`,
+		Example: `  graphrelay connect anna@contoso.com --smtp-user
+  graphrelay connect info@contoso.com --shared
+  graphrelay connect --list
+  graphrelay connect anna@contoso.com --disconnect`,
+	}
+	fs := c.Flags()
+	file := configFlag(c)
 	connection := fs.String("connection", "", "`name` of the connection, if owners can sign in to more than one")
 	user := fs.Bool("smtp-user", false, "create an SMTP user that may send from the mailbox, and print its name and password")
 	shared := fs.Bool("shared", false, "the mailbox is a shared one: sign in with an account that has Full Access and Send As in it")
 	list := fs.Bool("list", false, "list the connected mailboxes")
 	asJSON := fs.Bool("json", false, "with --list, print one JSON object a line")
 	disconnect := fs.Bool("disconnect", false, "remove the mailbox's sign-in and its SMTP user")
-	operands, status, ok := parse(e, fs, args)
-	if !ok {
-		return status
-	}
-	if *list != (len(operands) == 0) || len(operands) > 1 {
-		return badUsage(e, fs, "name one mailbox, or give --list")
-	}
-	cfg, status := loadConfig(e, *path)
-	if cfg == nil {
-		return status
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	k, err := mailboxes.OpenConnector(ctx, cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return fault(e, exitBadUsage, err)
-	}
-	defer k.Close()
-	switch {
-	case *list:
-		err = listMailboxes(ctx, e, k, *asJSON)
-	case *disconnect:
-		err = k.Disconnect(ctx, operands[0])
-	default:
-		var s *mailboxes.SignIn
-		if s, err = k.Begin(*connection, operands[0], *shared); err == nil {
-			err = connectMailbox(ctx, e, s, *user)
+	c.Args = func(_ *cobra.Command, operands []string) error {
+		if *list != (len(operands) == 0) || len(operands) > 1 {
+			return usagef("name one mailbox, or give --list")
 		}
+		return nil
 	}
-	if err != nil {
-		return fault(e, exitFault, fmt.Errorf("%w%s", err, connectHint(err)))
+	c.RunE = func(_ *cobra.Command, operands []string) error {
+		cfg, _, err := loadConfig(e, *file)
+		if err != nil {
+			return err
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		k, err := mailboxes.OpenConnector(ctx, cfg, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return badConfiguration(err)
+		}
+		defer k.Close()
+		switch {
+		case *list:
+			err = listMailboxes(ctx, e, k, *asJSON)
+		case *disconnect:
+			err = k.Disconnect(ctx, operands[0])
+		default:
+			var s *mailboxes.SignIn
+			if s, err = k.Begin(*connection, operands[0], *shared); err == nil {
+				err = connectMailbox(ctx, e, s, *user)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%w%s", err, connectHint(err))
+		}
+		return nil
 	}
-	return exitOK
+	return c
 }
 
 // connectMailbox has the owner sign in with a device code (RFC 8628).

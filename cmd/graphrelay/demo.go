@@ -6,19 +6,27 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"graphrelay/relay/demo"
 )
 
-func demoCommand(e env, args []string) int {
-	fs := flags(e, "demo")
-	once := fs.Bool("once", false, "exit after the sample messages")
-	if status, ok := noOperands(e, fs, args); !ok {
-		return status
+func demoCommand(e env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "show the relay at work with a built-in Graph simulator; needs no set-up",
+		Long: `Starts the relay and the Graph simulator on free ports of this machine, sends sample
+messages through SMTP, and shows the Graph calls that they became and what the mailbox then
+holds. Both stay up for your own client and browser until you press Ctrl-C.`,
+		Example: `  graphrelay demo
+  graphrelay demo --once`,
+		Args: noOperands,
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := demo.Run(ctx, demo.Options{Once: *once, Out: e.stdout, Log: e.stderr}); err != nil {
-		return fault(e, exitFault, err)
+	once := c.Flags().Bool("once", false, "exit after the sample messages")
+	c.RunE = func(*cobra.Command, []string) error {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		return demo.Run(ctx, demo.Options{Once: *once, Out: e.stdout, Log: e.stderr})
 	}
-	return exitOK
+	return c
 }

@@ -8,28 +8,38 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/term"
 
 	"graphrelay/internal/text"
 )
 
-// hashPasswordCommand reads the password from standard input, to keep it out of process
-// lists and shell histories.
-func hashPasswordCommand(e env, args []string) int {
-	if status, ok := noOperands(e, flags(e, "hash-password"), args); !ok {
-		return status
+func hashPasswordCommand(e env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "hash-password",
+		Short: "read a password from standard input and print its hash for users",
+		Long: `Reads a password from standard input and prints its bcrypt hash, for users in the
+configuration. The password is no argument, to keep it out of process lists and shell
+histories. In a terminal it is asked for and not shown.`,
+		Example: `  graphrelay hash-password
+  printf %s SECRET | graphrelay hash-password`,
+		Args: noOperands,
+		RunE: func(*cobra.Command, []string) error { return hashPassword(e) },
 	}
+}
+
+func hashPassword(e env) error {
 	password, err := readPassword(e)
 	if err != nil {
-		return fault(e, exitFault, err)
+		return err
 	}
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
 	if err != nil {
-		return fault(e, exitFault, fmt.Errorf("cannot hash the password: %w; bcrypt takes at most 72 bytes", err))
+		return fmt.Errorf("cannot hash the password: %w; bcrypt takes at most 72 bytes", err)
 	}
-	fmt.Fprintln(e.stdout, string(hash))
-	return exitOK
+	_, err = fmt.Fprintln(e.stdout, string(hash))
+	return err
 }
 
 func readPassword(e env) (string, error) {

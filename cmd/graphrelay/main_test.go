@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
 )
@@ -102,48 +104,129 @@ func fillQueue(t *testing.T) (config, id string) {
 func TestUsage(t *testing.T) {
 	for _, word := range []string{"help", "-h", "--help"} {
 		got := execute(t, "", word)
-		for _, c := range commands() {
-			got.want(t, exitOK, "graphrelay "+c.name+" ", c.summary)
+		for _, c := range commands(env{}) {
+			got.want(t, exitOK, "  "+c.Name()+" ", c.Short)
 		}
 	}
 	execute(t, "").want(t, exitBadUsage, "Usage:")
-	execute(t, "", "nonsense").wantUsage(t, `unknown command "nonsense"`, "graphrelay help")
-}
-
-// Each command explains its flags, and refuses those that it does not have.
-func TestFlags(t *testing.T) {
-	for _, c := range commands() {
-		execute(t, "", c.name, "-h").want(t, exitOK, "Usage of graphrelay "+c.name)
-		execute(t, "", c.name, "--nonsense").wantUsage(t, "graphrelay "+c.name+": ", "-nonsense")
+	for _, args := range [][]string{{"nonsense"}, {"help", "nonsense"}, {"nonsense", "--config", "x"}} {
+		execute(t, "", args...).wantUsage(t, `unknown command "nonsense"; see graphrelay help`+"\n")
 	}
 }
 
-// Flags may stand before, between and behind the operands.
-func TestParse(t *testing.T) {
-	for _, line := range []string{"--json one two", "one --json two", "one two --json"} {
-		fs := flags(env{}, "test")
-		asJSON := fs.Bool("json", false, "")
-		operands, status, ok := parse(env{}, fs, strings.Fields(line))
-		if !ok || status != exitOK || !*asJSON || !slices.Equal(operands, []string{"one", "two"}) {
-			t.Errorf("%s: %q, %v, status %d", line, operands, *asJSON, status)
+// everyCommand returns the commands and subcommands of the project, as words.
+func everyCommand(of []*cobra.Command) (paths [][]string) {
+	for _, c := range of {
+		paths = append(paths, strings.Fields(c.CommandPath()))
+		for _, sub := range everyCommand(c.Commands()) {
+			paths = append(paths, sub)
 		}
 	}
+	return paths
+}
+
+// Each command explains itself and its flags with an example that names it, and refuses
+// flags that it does not have.
+func TestHelp(t *testing.T) {
+	tree := newRoot(env{})
+	for _, path := range everyCommand(commands(env{})) {
+		name := "graphrelay " + strings.Join(path, " ")
+		c, _, err := tree.Find(path)
+		if err != nil || c.Short == "" || c.Long == "" || !strings.Contains(c.Example, name) {
+			t.Errorf("%s lacks a text: %q, %q, %q, %v", name, c.Short, c.Long, c.Example, err)
+		}
+		want := []string{c.Long, "Usage:\n  " + name, "Examples:\n" + c.Example, "Flags:"}
+		execute(t, "", append([]string{"help"}, path...)...).want(t, exitOK, want...)
+		execute(t, "", append(path, "-h")...).want(t, exitOK, want...)
+		execute(t, "", append(path, "--nonsense")...).wantUsage(t, name+": ", "unknown flag: --nonsense", "see graphrelay help "+strings.Join(path, " ")+"\n")
+	}
+}
+
+// Whoever mistypes a command or flag is shown the right one.
+func TestSuggestions(t *testing.T) {
+	for line, want := range map[string]string{
+		"srve":              `unknown command "srve" (did you mean serve?)`,
+		"ser":               "(did you mean serve?)",
+		"queue lst":         `unknown action "lst" (did you mean list?); choose from list, show, `,
+		"help queue lst":    "(did you mean list?)",
+		"serve --confg x":   "unknown flag: --confg (did you mean --config?)",
+		"queue list -stat":  "(did you mean --state?)",
+		"queue --jsn list":  "(did you mean --json?)",
+		"check --onlin":     "(did you mean --online?)",
+		"simulate --world3": "(did you mean --world?)",
+	} {
+		execute(t, "", strings.Fields(line)...).wantUsage(t, want)
+	}
+}
+
+// Flags may stand anywhere, and long ones have one dash or two.
+func TestArrange(t *testing.T) {
+	for line, want := range map[string]string{
+		"check --config x":                 "check --config x",
+		"check -config x -online":          "check --config x --online",
+		"check -config=-online":            "check --config=-online",
+		"-config x check":                  "check --config x",
+		"check -h":                         "check -h",
+		"queue -config list list":          "queue list --config list",
+		"queue --json hold 1 -config x 2":  "queue hold --json 1 --config x 2",
+		"queue --state held list -json":    "queue list --state held --json",
+		"queue pause -for -1h lane":        "queue pause --for -1h lane",
+		"queue pause -- -for":              "queue pause -- -for",
+		"queue hold -":                     "queue hold -",
+		"help queue list":                  "help queue list",
+		"completion bash -no-descriptions": "completion bash --no-descriptions",
+		"__complete queue -st":             "__complete queue -st",
+	} {
+		got, _, err := arrange(newRoot(env{}), strings.Fields(line))
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s is read as %q, %v; want %s", line, got, err, want)
+		}
+	}
+}
+
+// A completion script asks the program for what fits.
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		execute(t, "", "completion", shell).want(t, exitOK, "__complete")
+	}
+	execute(t, "", "completion", "tcsh").wantUsage(t, "tcsh")
+	execute(t, "", "__complete", "queue", "re").want(t, exitOK, "release\t", "retry\t", "resume\t")
+	execute(t, "", "__complete", "help", "queue", "").want(t, exitOK, "list\t")
 }
 
 // A command without operands names the first that it was given.
 func TestNoOperands(t *testing.T) {
-	for _, name := range []string{"demo", "serve", "check", "simulate", "hash-password", "version"} {
-		execute(t, "", name, "surplus").wantUsage(t, "graphrelay "+name+": ", `unexpected "surplus"`)
+	for _, name := range []string{"demo", "serve", "check", "simulate", "hash-password", "version", "queue list", "queue lanes"} {
+		execute(t, "", append(strings.Fields(name), "surplus")...).wantUsage(t, "graphrelay "+name+": ", `unexpected "surplus"`)
 	}
+}
+
+// The configuration is the one of the flag, of the environment, or of the system.
+func TestFindConfig(t *testing.T) {
+	path := writeConfig(t, "", "")
+	t.Setenv(configVariable, path)
+	execute(t, "", "check").want(t, exitOK, path+" is good")
+	other := writeConfig(t, "", "")
+	execute(t, "", "check", "-config", other).want(t, exitOK, other+" is good")
+	t.Setenv(configVariable, "")
+	t.Setenv("ProgramData", t.TempDir())
+	if _, err := os.Stat(systemConfig()); err == nil {
+		t.Skipf("%s is there", systemConfig())
+	}
+	execute(t, "", "check").want(t, exitBadUsage, "no configuration in "+systemConfig(), "$"+configVariable)
 }
 
 // Without a configuration a command names the flag; with a broken one, file and line of
 // each fault.
 func TestConfigurationFaults(t *testing.T) {
+	t.Setenv(configVariable, "")
+	t.Setenv("ProgramData", t.TempDir())
 	missing := filepath.Join(t.TempDir(), "missing.yaml")
 	broken := writeConfig(t, "data_dir:", "data_dirs:")
 	for _, args := range [][]string{{"serve"}, {"check"}, {"connect", "--list"}, {"queue", "list"}} {
-		execute(t, "", args...).wantUsage(t, "--config FILE")
+		if _, err := os.Stat(systemConfig()); err != nil {
+			execute(t, "", args...).wantUsage(t, "--config FILE")
+		}
 		execute(t, "", append(args, "--config", missing)...).wantUsage(t, missing)
 		execute(t, "", append(args, "--config", broken)...).want(t, exitBadUsage, "relay.yaml:2", "data_dirs")
 	}

@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 	"os/user"
-	"strings"
-	"time"
+
+	"github.com/spf13/cobra"
 
 	"graphrelay/internal/text"
 	"graphrelay/relay"
@@ -17,91 +17,78 @@ import (
 	"graphrelay/relay/queueview"
 )
 
-const queueActions = "list, show, hold, release, retry, delete, export, lanes, pause or resume"
-
-func queueCommand(e env, args []string) int {
-	fs := flags(e, "queue")
-	path := fs.String("config", "", "configuration `file`")
-	asJSON := fs.Bool("json", false, "print one JSON object a line")
-	var list listFlags
-	list.add(fs)
-	pauseFor := fs.Duration("for", 0, "with pause, how long to pause (default: until resume)")
-	operands, status, ok := parse(e, fs, args)
-	if !ok {
-		return status
-	}
-	if len(operands) == 0 {
-		return badUsage(e, fs, "say what to do: "+queueActions)
-	}
-	action, names := operands[0], operands[1:]
-	if action != "list" && action != "lanes" && len(names) == 0 {
-		return badUsage(e, fs, "name the queue ID of a message, which queue list shows, or with pause and resume a lane, which queue lanes shows")
-	}
-	filter, err := list.filter()
-	if err != nil {
-		return badUsage(e, fs, err.Error())
-	}
-	cfg, store, status := openQueue(e, *path)
-	if store == nil {
-		return status
-	}
-	defer store.Close()
-	q := queueTool{store: store, print: queueview.Printer{Out: e.stdout, JSON: *asJSON}, out: e.stdout}
-	for _, c := range cfg.Connections {
-		q.connections = append(q.connections, c.Name)
-	}
-	switch action {
-	case "list":
-		return result(e, q.list(filter))
-	case "lanes":
-		return result(e, q.lanes())
-	}
-	do := q.action(action, *pauseFor)
-	if do == nil {
-		return badUsage(e, fs, fmt.Sprintf("unknown action %q; choose from %s", action, queueActions))
-	}
-	return each(e, names, do)
+func queueCommand(e env) *cobra.Command {
+	o := &queueOptions{env: e}
+	c := group(&cobra.Command{
+		Use:   "queue",
+		Short: "inspect and control the queue",
+		Long: `Inspects and controls the queue, whether the relay runs or not. Run it as the user that the
+relay runs as.`,
+		Example: `  graphrelay queue list --state deferred,held
+  graphrelay queue show 06rq2p8k1v4t9x3m
+  graphrelay queue pause contoso/crm@contoso.com --for 1h`,
+	},
+		queueListCommand(o),
+		queueShowCommand(o),
+		queueActionCommand(o, queue.Hold, "stop messages that wait or are in delivery", "Holds messages: they stay in the queue and are not tried until release or retry."),
+		queueActionCommand(o, queue.Release, "let held messages go on", "Releases held messages: they are tried when their lane lets them."),
+		queueActionCommand(o, queue.Retry, "try messages now, failed ones included", "Tries messages now that wait, are held or have failed. It ends the pauses of their lanes, except an operator's."),
+		queueActionCommand(o, queue.Delete, "delete messages", "Deletes messages that are not in delivery. Nobody is told."),
+		queueExportCommand(o),
+		lanesCommand(o),
+		pauseCommand(o),
+		resumeCommand(o),
+	)
+	o.file = configFlag(c)
+	c.PersistentFlags().BoolVar(&o.asJSON, "json", false, "print one JSON object a line")
+	return c
 }
 
-// openQueue opens the queue of a running or stopped relay. It reads the configuration
-// without the secrets, which an operator's shell may not have.
-func openQueue(e env, path string) (*config.Config, *queue.Queue, int) {
-	if path == "" {
-		_, status := loadConfig(e, path)
-		return nil, nil, status
-	}
-	data, err := os.ReadFile(path)
+// queueOptions are what the commands of the queue have in common.
+type queueOptions struct {
+	env
+	file   *string
+	asJSON bool
+}
+
+// open calls do with the queue of a running or stopped relay.
+func (o *queueOptions) open(do func(q queueTool) error) error {
+	// The secrets are left out: an operator's shell may not have them.
+	cfg, _, err := readConfig(o.env, *o.file, func(path string) (*config.Config, error) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("graphrelay: %w", err)
+		}
+		return config.Parse(data, path)
+	})
 	if err != nil {
-		return nil, nil, fault(e, exitBadUsage, err)
-	}
-	cfg, err := config.Parse(data, path)
-	if err != nil {
-		fmt.Fprintln(e.stderr, strings.TrimRight(err.Error(), "\n"))
-		return nil, nil, exitBadUsage
+		return err
 	}
 	store, err := relay.OpenQueue(context.Background(), cfg, false)
 	if err != nil {
-		return nil, nil, fault(e, exitFault, err)
+		return err
 	}
-	return cfg, store, exitOK
+	defer store.Close()
+	q := queueTool{env: o.env, store: store, print: queueview.Printer{Out: o.stdout, JSON: o.asJSON}}
+	for _, c := range cfg.Connections {
+		q.connections = append(q.connections, c.Name)
+	}
+	return do(q)
 }
 
-func result(e env, err error) int {
-	if err != nil {
-		return fault(e, exitFault, err)
-	}
-	return exitOK
-}
-
-// each calls do with each name. It goes on after an error.
-func each(e env, names []string, do func(name string) error) int {
-	status := exitOK
-	for _, name := range names {
-		if err := do(name); err != nil {
-			status = fault(e, exitFault, fmt.Errorf("%s: %w%s", text.Printable(name), err, queueHint(err)))
+// each opens the queue and calls do with each name. It goes on after an error, which it
+// prints.
+func (o *queueOptions) each(names []string, do func(q queueTool, name string) error) error {
+	return o.open(func(q queueTool) error {
+		var failed error
+		for _, name := range names {
+			if err := do(q, name); err != nil {
+				fault(o.env, fmt.Errorf("%s: %w%s", text.Printable(name), err, queueHint(err)))
+				failed = exitError{status: exitFault}
+			}
 		}
-	}
-	return status
+		return failed
+	})
 }
 
 // queueHint returns what the operator can do about an error, or nothing.
@@ -117,64 +104,34 @@ func queueHint(err error) string {
 
 // queueTool performs the actions on a queue.
 type queueTool struct {
+	env
 	store interface {
 		queue.Inspector
 		queue.Controller
 	}
 	print       queueview.Printer
-	out         io.Writer
 	connections []string // of the configuration, by name
 }
 
-// action returns the function that performs an action on one message or lane, or nil if the
-// action is unknown.
-func (q queueTool) action(action string, pauseFor time.Duration) func(name string) error {
-	switch action {
-	case "pause":
-		return func(lane string) error { return q.pause(lane, pauseFor) }
-	case "resume":
-		return q.resume
-	case "show":
-		return q.show
-	case "export":
-		return q.export
-	case "hold", "release", "retry", "delete":
-		return func(id string) error { return q.apply(id, queue.Action(action)) }
+// someMessages is the Args of a command on messages.
+func someMessages(_ *cobra.Command, ids []string) error {
+	if len(ids) == 0 {
+		return usagef("name the queue ID of a message, which queue list shows")
 	}
 	return nil
 }
 
-func (q queueTool) list(f queue.Filter) error {
-	records, err := q.store.List(context.Background(), f)
-	if err != nil {
-		return err
+func queueActionCommand(o *queueOptions, a queue.Action, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use:     string(a) + " ID...",
+		Short:   short,
+		Long:    long,
+		Example: fmt.Sprintf("  graphrelay queue %s 06rq2p8k1v4t9x3m", a),
+		Args:    someMessages,
+		RunE: func(_ *cobra.Command, ids []string) error {
+			return o.each(ids, func(q queueTool, id string) error { return q.apply(id, a) })
+		},
 	}
-	return q.print.Messages(records)
-}
-
-func (q queueTool) show(id string) error {
-	r, events, err := q.store.Get(context.Background(), id)
-	if err != nil {
-		return err
-	}
-	return q.print.Message(r, events)
-}
-
-// export writes the message byte for byte as it was received, without the Received field
-// that the relay put in front. It writes what is left of a damaged one too, and then
-// returns the error.
-func (q queueTool) export(id string) error {
-	r, _, err := q.store.Get(context.Background(), id)
-	if err != nil {
-		return err
-	}
-	b, err := q.store.Open(context.Background(), id)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	_, err = io.Copy(q.out, io.NewSectionReader(b, r.Trace, b.Size()-r.Trace))
-	return errors.Join(err, b.Check())
 }
 
 func (q queueTool) apply(id string, a queue.Action) error {
@@ -190,4 +147,51 @@ func operator() string {
 		return u.Username
 	}
 	return "unknown"
+}
+
+func queueShowCommand(o *queueOptions) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show ID...",
+		Short:   "show all of a message, with its history",
+		Long:    "Shows what is known of messages, and each step of their delivery with Graph's request IDs.",
+		Example: "  graphrelay queue show 06rq2p8k1v4t9x3m",
+		Args:    someMessages,
+		RunE:    func(_ *cobra.Command, ids []string) error { return o.each(ids, queueTool.show) },
+	}
+}
+
+func (q queueTool) show(id string) error {
+	r, events, err := q.store.Get(context.Background(), id)
+	if err != nil {
+		return err
+	}
+	return q.print.Message(r, events)
+}
+
+func queueExportCommand(o *queueOptions) *cobra.Command {
+	return &cobra.Command{
+		Use:     "export ID...",
+		Short:   "write the original message",
+		Long:    "Writes messages to standard output byte for byte as they were received.",
+		Example: "  graphrelay queue export 06rq2p8k1v4t9x3m > message.eml",
+		Args:    someMessages,
+		RunE:    func(_ *cobra.Command, ids []string) error { return o.each(ids, queueTool.export) },
+	}
+}
+
+// export writes the message byte for byte as it was received, without the Received field
+// that the relay put in front. It writes what is left of a damaged one too, and then
+// returns the error.
+func (q queueTool) export(id string) error {
+	r, _, err := q.store.Get(context.Background(), id)
+	if err != nil {
+		return err
+	}
+	b, err := q.store.Open(context.Background(), id)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	_, err = io.Copy(q.stdout, io.NewSectionReader(b, r.Trace, b.Size()-r.Trace))
+	return errors.Join(err, b.Check())
 }

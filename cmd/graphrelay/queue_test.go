@@ -15,10 +15,14 @@ func TestQueueActionUsage(t *testing.T) {
 		t.Helper()
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
 	}
-	at().wantUsage(t, queueActions)
-	at("steer", id).wantUsage(t, `unknown action "steer"`, queueActions)
-	for _, action := range []string{"show", "hold", "release", "retry", "delete", "export", "pause", "resume"} {
+	const actions = "list, show, hold, release, retry, delete, export, lanes, pause or resume"
+	at().wantUsage(t, actions)
+	at("steer", id).wantUsage(t, `unknown action "steer"`, actions)
+	for _, action := range []string{"show", "hold", "release", "retry", "delete", "export"} {
 		at(action).wantUsage(t, "queue ID")
+	}
+	for _, action := range []string{"pause", "resume"} {
+		at(action).wantUsage(t, "queue lanes")
 	}
 	at("list", "--state", "lost").wantUsage(t, "lost", "queued")
 }

@@ -6,28 +6,38 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"graphrelay/internal/systemd"
 	"graphrelay/relay"
 )
 
-func serveCommand(e env, args []string) int {
-	fs := flags(e, "serve")
-	path := fs.String("config", "", "configuration `file`")
-	if status, ok := noOperands(e, fs, args); !ok {
-		return status
+func serveCommand(e env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "run the relay",
+		Long: `Runs the relay until SIGTERM or SIGINT (Ctrl-C). It then finishes what is in delivery, and
+keeps the rest in the queue. SIGHUP makes it read the configuration again. It logs to standard error.`,
+		Example: `  graphrelay serve
+  graphrelay serve --config relay.yaml`,
+		Args: noOperands,
 	}
-	cfg, status := loadConfig(e, *path)
-	if cfg == nil {
-		return status
+	file := configFlag(c)
+	c.RunE = func(*cobra.Command, []string) error {
+		cfg, path, err := loadConfig(e, *file)
+		if err != nil {
+			return err
+		}
+		s := listenForSignals()
+		defer s.end()
+		r, err := relay.Start(context.Background(), cfg, e.stderr)
+		if err != nil {
+			return err
+		}
+		notifySystemd(r, systemd.Ready)
+		return watch(r, path, s)
 	}
-	s := listenForSignals()
-	defer s.end()
-	r, err := relay.Start(context.Background(), cfg, e.stderr)
-	if err != nil {
-		return fault(e, exitFault, err)
-	}
-	notifySystemd(r, systemd.Ready)
-	return watch(e, r, *path, s)
+	return c
 }
 
 // notifySystemd only logs an error: the relay works without, and systemd itself stops a
@@ -56,7 +66,7 @@ func (s signals) end() {
 
 // watch blocks until a signal stops the relay, or a part of it fails. SIGHUP reloads; a
 // reload does not keep the relay from stopping.
-func watch(e env, r *relay.Relay, path string, s signals) int {
+func watch(r *relay.Relay, path string, s signals) error {
 	reloaded := make(chan struct{}, 1)
 	reloads := s.reload // nil during a reload: the next one waits
 	for {
@@ -74,14 +84,11 @@ func watch(e env, r *relay.Relay, path string, s signals) int {
 		case what := <-s.stop:
 			notifySystemd(r, systemd.Stopping)
 			r.Log().Info("stopping", "signal", what.String())
-			if err := r.Stop(); err != nil {
-				return fault(e, exitFault, err)
-			}
-			return exitOK
+			return r.Stop()
 		case err := <-r.Failed():
 			r.Log().Error("a part of the relay failed", "error", err)
 			_ = r.Stop()
-			return exitFault
+			return exitError{status: exitFault}
 		}
 	}
 }

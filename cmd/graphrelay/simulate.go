@@ -13,34 +13,42 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"graphrelay/graph/simulator"
 )
 
-func simulateCommand(e env, args []string) int {
-	fs := flags(e, "simulate")
+func simulateCommand(e env) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "simulate",
+		Short: "run only the Graph simulator",
+		Long: `Runs Graph's mail calls and the token endpoint as far as they are known, refusals included,
+for tests of any program. docs/graph.md lists the worlds that it can be.`,
+		Example: `  graphrelay simulate
+  graphrelay simulate --listen 127.0.0.1:8200 --latency 100ms --world filterLag=4s`,
+		Args: noOperands,
+	}
+	fs := c.Flags()
 	listen := fs.String("listen", "127.0.0.1:8100", "`address` to listen on")
 	o := simulator.Options{World: simulator.World{KeyLag: 20 * time.Second}} // as Entra has it, about
-	fs.DurationVar(&o.Latency, "latency", 0, "the least `time` that each call takes")
-	fs.DurationVar(&o.SendDelay, "send-delay", 0, "`time` from the answer to send until the item is in Sent Items (default 200ms)")
+	durationFlag(fs, &o.Latency, "latency", "the least `time` that each call takes")
+	durationFlag(fs, &o.SendDelay, "send-delay", "`time` from the answer to send until the item is in Sent Items (default 200ms)")
 	fs.BoolVar(&o.RequireContract, "strict", false, "record requests that lack what graphrelay always sends (see /_simulator/violations)")
 	fs.Func("world", "`NAME=VALUE` in which the tenant differs from the usual one, such as filterLag=4s; may be repeated (names: docs/graph.md)", o.World.Set)
 	fs.Func("full-access", "`MAILBOX:ACCOUNT` that may use the mailbox of another; may be repeated", pairs(&o.FullAccess, false))
 	fs.Func("send-as", "`ADDRESS:ACCOUNT` that may send as an address that is not its own; may be repeated; without any, all may", pairs(&o.SendAs, true))
 	roles := fs.String("roles", "Mail.ReadWrite,Mail.Send", "application `permissions` of the tokens, separated by commas")
 	quiet := fs.Bool("quiet", false, "do not log each call")
-	if status, ok := noOperands(e, fs, args); !ok {
-		return status
+	c.RunE = func(*cobra.Command, []string) error {
+		o.Apps = []simulator.App{{Roles: strings.Split(*roles, ",")}}
+		if !*quiet {
+			o.Logger = slog.New(slog.NewTextHandler(e.stderr, nil))
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		return simulate(ctx, e, *listen, o)
 	}
-	o.Apps = []simulator.App{{Roles: strings.Split(*roles, ",")}}
-	if !*quiet {
-		o.Logger = slog.New(slog.NewTextHandler(e.stderr, nil))
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := simulate(ctx, e, *listen, o); err != nil {
-		return fault(e, exitFault, err)
-	}
-	return exitOK
+	return c
 }
 
 // simulate serves until ctx is done.

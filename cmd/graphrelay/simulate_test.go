@@ -15,6 +15,6 @@ func TestSimulateOnABusyAddress(t *testing.T) {
 }
 
 func TestSimulateFlags(t *testing.T) {
-	execute(t, "", "simulate", "--latency", "slow").wantUsage(t, "-latency")
+	execute(t, "", "simulate", "--latency", "slow").wantUsage(t, "-latency", "30s, 5m")
 	execute(t, "", "simulate", "--world", "filterLag=4s", "--world", "filterLg").wantUsage(t, "-world")
 }

@@ -3,14 +3,26 @@ package main
 import (
 	"fmt"
 
+	"github.com/spf13/cobra"
+
 	"graphrelay/internal/buildinfo"
 )
 
-func versionCommand(e env, args []string) int {
-	if status, ok := noOperands(e, flags(e, "version"), args); !ok {
-		return status
+func versionCommand(e env) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "print the version, the commit and the Go version",
+		Long:    "Prints the version, the commit and the Go version, one on each line. --version does the same.",
+		Example: "  graphrelay version",
+		Args:    noOperands,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprint(e.stdout, versionText())
+			return err
+		},
 	}
+}
+
+func versionText() string {
 	b := buildinfo.Read()
-	fmt.Fprintf(e.stdout, "graphrelay %s\ncommit %s\n%s\n", b.Version, b.Revision, b.GoVersion)
-	return exitOK
+	return fmt.Sprintf("graphrelay %s\ncommit %s\n%s\n", b.Version, b.Revision, b.GoVersion)
 }

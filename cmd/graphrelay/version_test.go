@@ -6,5 +6,9 @@ import (
 )
 
 func TestVersionCommand(t *testing.T) {
-	execute(t, "", "version").want(t, exitOK, "graphrelay ", "\ncommit ", runtime.Version())
+	got := execute(t, "", "version")
+	got.want(t, exitOK, "graphrelay ", "\ncommit ", runtime.Version())
+	if flag := execute(t, "", "--version"); flag != got {
+		t.Errorf("--version prints %+v, version %+v", flag, got)
+	}
 }

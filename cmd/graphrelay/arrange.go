@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// arrange returns the command line in the form that cobra reads: the names of the commands
+// first, and flags with two dashes. Users may write flags anywhere, and long ones with one
+// dash. It also returns the command, and an error if there is none of that name.
+func arrange(root *cobra.Command, args []string) (arranged []string, c *cobra.Command, err error) {
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		return args, root, nil
+	}
+	c = root
+	var path []string
+	rest := []string{} // cobra reads os.Args if it gets nil
+	found := false
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		switch {
+		case arg == "--":
+			return append(append(path, rest...), args[i:]...), c, nil
+		case len(arg) > 1 && arg[0] == '-':
+			name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+			if len(name) > 1 {
+				arg = "--" + strings.TrimLeft(arg, "-")
+			}
+			rest = append(rest, arg)
+			if f := lookUp(c, name); f != nil && f.NoOptDefVal == "" && !hasValue && i+1 < len(args) {
+				i++
+				rest = append(rest, args[i])
+			}
+		case found || !c.HasSubCommands():
+			rest = append(rest, arg)
+		case child(c, arg) != nil:
+			c = child(c, arg)
+			path = append(path, arg)
+			found = c.Name() == "help"
+		default:
+			return nil, c, unknownCommand(c, arg)
+		}
+	}
+	return append(path, rest...), c, nil
+}
+
+// lookUp returns the flag of a command, of those above it, or of those below.
+func lookUp(c *cobra.Command, name string) *pflag.Flag {
+	if f := c.Flag(name); f != nil {
+		return f
+	}
+	for _, sub := range c.Commands() {
+		if f := lookUp(sub, name); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func child(c *cobra.Command, name string) *cobra.Command {
+	for _, sub := range c.Commands() {
+		if sub.Name() == name {
+			return sub
+		}
+	}
+	return nil
+}
+
+// choices lists the subcommands of a group.
+func choices(c *cobra.Command) string {
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// unknownCommand returns the error for a name that is none of the command's subcommands.
+func unknownCommand(c *cobra.Command, name string) error {
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	if !c.HasParent() {
+		return fmt.Errorf("unknown command %q%s", name, suggestion(name, "", names))
+	}
+	return fmt.Errorf("unknown action %q%s; choose from %s", name, suggestion(name, "", names), choices(c))
+}
+
+// flagFault returns the text of an error that cobra or pflag found. For an unknown flag it
+// names those that are spelled alike.
+func flagFault(c *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return err.Error()
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	name := unknown.GetSpecifiedName()
+	return err.Error() + suggestion(name, "--", names)
+}
+
+// suggestion returns a question after those of the names that are spelled like name.
+func suggestion(name, prefix string, names []string) string {
+	like := cobra.Command{SuggestionsMinimumDistance: 2}
+	for _, n := range names {
+		like.AddCommand(&cobra.Command{Use: n, Run: func(*cobra.Command, []string) {}})
+	}
+	close := like.SuggestionsFor(name)
+	if len(close) == 0 {
+		return ""
+	}
+	return " (did you mean " + prefix + strings.Join(close, " or "+prefix) + "?)"
+}
