@@ -219,6 +219,34 @@ func TestScrapes(t *testing.T) {
 	})
 }
 
+// countingListener counts the connections that are open.
+type countingListener struct {
+	net.Listener
+	open, most atomic.Int32
+}
+
+type countedConn struct {
+	net.Conn
+	of   *countingListener
+	once sync.Once
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if n := l.open.Add(1); n > l.most.Load() { // one goroutine accepts
+		l.most.Store(n)
+	}
+	return &countedConn{Conn: c, of: l}, nil
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(func() { c.of.open.Add(-1) })
+	return c.Conn.Close()
+}
+
 // Connections without a request make room for others, oldest first.
 func TestAdminConnections(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -226,8 +254,9 @@ func TestAdminConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := New(Config{Registry: prometheus.NewRegistry(), Ready: func() error { return nil }, Notices: func() []string { return nil }, Log: slog.New(slog.DiscardHandler)})
+	counted := &countingListener{Listener: l}
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
+	go func() { served <- s.Serve(counted) }()
 	var idle []net.Conn
 	for range 2 * maxConnections {
 		c, err := net.Dial("tcp", l.Addr().String())
@@ -245,6 +274,9 @@ func TestAdminConnections(t *testing.T) {
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("/readyz answers %s", resp.Status)
+	}
+	if n := counted.most.Load(); n > maxConnections+1 {
+		t.Errorf("%d connections were open at a time", n)
 	}
 	for i, c := range idle[:maxConnections] {
 		_ = c.SetReadDeadline(time.Now().Add(time.Minute)) // a guard, not a measure

@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +56,36 @@ func shares(t *testing.T, b *bench) {
 		t.Errorf("the addresses of one network got %d places", n)
 	}
 	if err := b.store.CheckCapacity(t.Context(), 1, l, origin("late", "192.0.2.9", 0)); err != nil {
+		t.Errorf("who comes last: %v", err)
+	}
+}
+
+// byteShares keeps room for others when one client, or one lane, fills the queue with few large
+// messages.
+func byteShares(t *testing.T, b *bench) {
+	l := queue.Limits{Messages: 1000, Bytes: 40_000}
+	fill := func(source func(n int) queue.Origin) (taken int) {
+		t.Helper()
+		for n := range 2 * 40 {
+			s := source(n)
+			if b.store.CheckCapacity(t.Context(), 1000, l, s) != nil {
+				return n
+			}
+			e := entry(s.Lane)
+			e.User, e.Client = s.User, s.Client
+			b.putEntry(e, strings.Repeat("x", 1000))
+		}
+		t.Fatal("no message was refused")
+		return 0
+	}
+	if n := fill(func(n int) queue.Origin { return origin("", "192.0.2.1", n) }); n < 30 || n > 31 {
+		t.Errorf("one client got room for %d messages of 40", n)
+	}
+	lane := origin("", "", 0).Lane
+	if n := fill(func(n int) queue.Origin { return queue.Origin{Client: fmt.Sprintf("192.0.2.%d", n+10), Lane: lane} }); n < 4 || n > 6 {
+		t.Errorf("one lane got room for %d messages", n)
+	}
+	if err := b.store.CheckCapacity(t.Context(), 1000, l, origin("late", "192.0.2.9", 0)); err != nil {
 		t.Errorf("who comes last: %v", err)
 	}
 }

@@ -61,6 +61,7 @@ func Run(t *testing.T, open Open) {
 		"wake":                         wake,
 		"what lies too far ahead":      ahead,
 		"shares":                       shares,
+		"shares of bytes":              byteShares,
 		"held and failed":              heldAndFailed,
 		"the clock goes on":            clockGoesOn,
 	}

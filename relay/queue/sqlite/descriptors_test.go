@@ -3,6 +3,7 @@
 package sqlite
 
 import (
+	"database/sql"
 	"errors"
 	"os"
 	"os/exec"
@@ -54,8 +55,12 @@ func withoutDescriptors(t *testing.T, dir string) {
 		for _, task := range tasks {
 			claim = errors.Join(claim, s.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Deferred, Due: s.Now().Add(time.Hour)}))
 		}
+		readers := s.takeReaders(t)
 		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 			t.Fatal(err)
+		}
+		if readers != nil {
+			t.Errorf("with %d free, the readers of the database got %v", free, readers)
 		}
 		if large != nil && !errors.Is(large, syscall.EMFILE) || (large == nil) != (free > 0) {
 			t.Errorf("with %d free, a large message got %v", free, large)
@@ -102,4 +107,22 @@ func TestBodyIsAPipe(t *testing.T) {
 	if _, err := s.Open(t.Context(), id); !errors.Is(err, queue.ErrDamaged) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// takeReaders takes all connections of readers at a time, as delivery and health checks may.
+func (s opened) takeReaders(t *testing.T) error {
+	for _, db := range []*sql.DB{s.storage.read, s.storage.work} {
+		for range readers {
+			c, err := db.Conn(t.Context())
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			var n int
+			if err := c.QueryRowContext(t.Context(), "SELECT count(*) FROM message").Scan(&n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -63,8 +63,8 @@ func TestLaneIsUpToDate(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
 	const wrong = `lane WHERE due IS NOT iif(EXISTS (SELECT 1 FROM message WHERE lane = lane.id AND state = 'queued'), 1,
 			coalesce((SELECT min(due) FROM message WHERE lane = lane.id AND state = 'deferred'), 9223372036854775807))
-		OR paused IS NOT coalesce((SELECT max(until) FROM pause WHERE pause.connection = lane.connection AND pause.principal = lane.principal
-			AND pause.mailbox IN ('', lane.mailbox)), 0)`
+		OR paused IS NOT coalesce((SELECT max(until) FROM pause WHERE pause.connection = lane.connection
+			AND (pause.principal = lane.principal AND pause.mailbox IN ('', lane.mailbox) OR pause.principal = '' AND pause.mailbox = '')), 0)`
 	check := func(what string, err error) {
 		t.Helper()
 		if n := s.count(t, wrong); n != 0 || err != nil {
@@ -96,6 +96,14 @@ func TestLaneIsUpToDate(t *testing.T) {
 	check("a release", s.Apply(t.Context(), tasks[1].ID, queue.Release, "test"))
 	check("a pause before a retry", s.Pause(t.Context(), tasks[0].Lane, hour, reason.Throttled))
 	check("a retry", s.Apply(t.Context(), tasks[0].ID, queue.Retry, "test"))
+	of := entry("d")
+	of.Lane.Principal = "anna@x.test"
+	check("a pause of a principal", s.Pause(t.Context(), of.Lane.Whole(), hour, reason.Throttled))
+	putEntry(t, s, of)
+	check("a message of a principal", nil)
+	check("a longer pause of all", s.Pause(t.Context(), whole, hour.Add(time.Minute), reason.Unavailable))
+	check("the end of a principal's", s.Resume(t.Context(), of.Lane.Whole()))
+	check("the end of all", s.Resume(t.Context(), whole))
 	for _, task := range tasks {
 		check("a removal", s.Apply(t.Context(), task.ID, queue.Delete, "test"))
 	}
