@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -217,6 +218,67 @@ func TestScrapes(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 	})
+}
+
+// slowForm begins to post a form. It returns once the server reads the form.
+func slowForm(t *testing.T, address string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_, _ = io.WriteString(c, "POST /connect HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"+
+		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n")
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("a slow form is answered %q, %v", line, err)
+	}
+	return c
+}
+
+// Forms that come slowly keep no one else from the page, nor from health checks.
+func TestSlowForms(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{Registry: prometheus.NewRegistry(), Ready: func() error { return nil }, Notices: func() []string { return nil },
+		Connect: &ConnectPage{BaseURL: "http://" + l.Addr().String()}, BaseURL: "http://" + l.Addr().String(), Log: slog.New(slog.DiscardHandler)})
+	s.http.ReadTimeout = time.Hour // so that no form ends by itself
+	go func() { _ = s.Serve(l) }()
+	defer s.http.Close()
+	get := func(path string) {
+		t.Helper()
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := client.Get("http://" + l.Addr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s answers %s", path, resp.Status)
+		}
+	}
+	for range maxSameRequests {
+		slowForm(t, l.Addr().String())
+	}
+	get("/connect")
+	for range maxConnections {
+		slowForm(t, l.Addr().String())
+	}
+	get("/readyz")
+	get("/connect")
+}
+
+// A form that is too large is refused.
+func TestLargeForm(t *testing.T) {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, "http://localhost:9025/connect", strings.NewReader("mailbox="+strings.Repeat("x", maxBody)))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if testPage(NewConnectKey()).ServeHTTP(w, r); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "too large") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 }
 
 // countingListener counts the connections that are open.

@@ -47,9 +47,6 @@ type ConnectPage struct {
 	Key         ConnectKey // encrypts what browsers keep of sign-ins in progress
 }
 
-// maxForm bounds a form, in bytes.
-const maxForm = 16 << 10
-
 //go:embed connect.html
 var connectSource string
 
@@ -72,10 +69,7 @@ func (p *ConnectPage) register(mux *http.ServeMux) {
 	}
 	slots := make(chan struct{}, maxSameRequests)
 	handle := func(pattern string, h http.HandlerFunc) {
-		mux.Handle(pattern, guarded.Handler(atMost(slots, func(w http.ResponseWriter, r *http.Request) {
-			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-			h(w, r)
-		})))
+		mux.Handle(pattern, guarded.Handler(atMost(slots, h)))
 	}
 	handle("GET /connect", p.form)
 	handle("POST /connect", p.begin)

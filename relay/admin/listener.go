@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -25,7 +27,7 @@ type limitedConn struct {
 	net.Conn
 	listener *limitedListener
 	once     sync.Once
-	serving  bool // a request whose header is complete
+	serving  bool // a request that is complete
 	since    time.Time
 }
 
@@ -94,9 +96,19 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// trackRequests notes which connections have a request.
+// maxBody bounds the body of a request: a form, which is small.
+const maxBody = 16 << 10
+
+// trackRequests notes which connections have a request. It reads the body first: one that
+// comes slowly keeps nobody else waiting, and is given up like a connection without a request.
 func trackRequests(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			answer(w, http.StatusBadRequest, "the request's body cannot be read: "+err.Error())
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		if c, ok := r.Context().Value(connKey{}).(*limitedConn); ok {
 			c.serve(true)
 			defer c.serve(false)
