@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -94,6 +95,42 @@ func TestUploadSkipsBytes(t *testing.T) {
 			if !skipped {
 				t.Error("no bytes were skipped")
 			}
+		})
+	}
+}
+
+// Whatever a session says that it expects next, the file arrives whole and once.
+func TestOddRanges(t *testing.T) {
+	for name, expected := range map[string]string{
+		"back to the beginning": `["0-"]`,
+		"within the range":      `["100-"]`,
+		"negative":              `["-5"]`,
+		"words":                 `["soon"]`,
+		"beyond the file":       `["99999999999-"]`,
+		"beyond 64 bits":        `["99999999999999999999-"]`,
+		"overlapping":           `["7000000-7900000","3604480-"]`,
+		"none":                  `[]`,
+		"another type":          `[3604480]`,
+		"an object":             `{"start":3604480}`,
+		"null":                  `null`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, simulator.Options{})
+			var odd atomic.Int32
+			r.front = func(w http.ResponseWriter, req *http.Request) {
+				if !strings.HasPrefix(req.Header.Get("Content-Range"), "bytes 0-") || odd.Add(1) > 1 {
+					r.sim.ServeHTTP(w, req)
+					return
+				}
+				answer := httptest.NewRecorder()
+				r.sim.ServeHTTP(answer, req)
+				w.WriteHeader(answer.Code)
+				_, _ = io.WriteString(w, `{"expirationDateTime":"2099-01-01T00:00:00Z","nextExpectedRanges":`+expected+`}`)
+			}
+			id := r.submit(compose(header("odd"), "text", ranges3...), r.to(anna, "bob@example.org"))
+			defer r.start(nil)()
+			sameFiles(t, r.message(r.sentOnce(id)).Attachments, ranges3)
+			r.noDrafts()
 		})
 	}
 }
