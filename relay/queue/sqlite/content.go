@@ -69,8 +69,10 @@ func (s *storage) Open(ctx context.Context, id string) (queue.Body, error) {
 		b.ReaderAt, b.Closer, b.size = bytes.NewReader(data), inMemory{}, int64(len(data))
 	case kind == bodyFile:
 		err = b.openFile(s.bodyPath(id))
-	default:
+	case kind == bodyNone:
 		err = fmt.Errorf("%w: its content was removed when it was sent", queue.ErrNotFound)
+	default:
+		err = fmt.Errorf("%w: nothing says where its content is", queue.ErrDamaged)
 	}
 	if err != nil {
 		return nil, err

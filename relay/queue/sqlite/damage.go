@@ -11,6 +11,9 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // Errors about damage end with what can be done.
@@ -98,6 +101,37 @@ func (s *storage) checkDatabase(ctx context.Context, limit time.Duration) error 
 		return nil
 	}
 	return err
+}
+
+// holdUnknownStates holds messages whose state is none that there is: nothing else would ever
+// find them.
+func (s *storage) holdUnknownStates(ctx context.Context) error {
+	known := "''"
+	for _, state := range queue.States() {
+		known += ",'" + string(state) + "'"
+	}
+	damaged, err := ids(s.read.QueryContext(ctx, "SELECT id FROM message WHERE state NOT IN ("+known+")"))
+	if err != nil || len(damaged) == 0 {
+		return err
+	}
+	return s.Update(ctx, func(tx queue.Tx) error {
+		for _, id := range damaged {
+			if err := holdDamaged(tx, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func holdDamaged(tx queue.Tx, id string) error {
+	st, err := tx.Status(id)
+	if err != nil {
+		return err
+	}
+	st.State, st.Reason, st.Detail = queue.Held, reason.Storage, "its state cannot be read"
+	st.Fence++
+	return tx.SetStatus(id, st)
 }
 
 func (s *storage) pragmaCheck(ctx context.Context, check string) error {

@@ -227,6 +227,9 @@ func (s *storage) recover(ctx context.Context, q *queue.Queue) error {
 	if err := s.checkDatabase(ctx, bodyCheck); err != nil {
 		return err
 	}
+	if err := s.holdUnknownStates(ctx); err != nil {
+		return err
+	}
 	if err := q.Recover(ctx); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -73,6 +74,44 @@ func TestUnreadableRecord(t *testing.T) {
 				t.Errorf("later mail: %v", err)
 			}
 		})
+	}
+}
+
+// A message whose state is none is held at the next start: otherwise nobody would ever see it.
+// One whose content is nowhere is damaged.
+func TestUnknownState(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Exclusive: true})
+	var all []string
+	for range 3 {
+		id, err := put(t, s, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, id)
+	}
+	for _, change := range []string{"state='queuee' WHERE id='" + all[0] + "'", "body=7 WHERE id='" + all[1] + "'"} {
+		if _, err := s.storage.writer.conn.ExecContext(t.Context(), "UPDATE message SET "+change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Options{Dir: dir, Exclusive: true})
+	r, _, err := s.Get(t.Context(), all[0])
+	if err != nil || r.State != queue.Held || r.Reason != reason.Storage || !strings.Contains(r.Detail, "state") {
+		t.Errorf("it is %s, %s: %s; %v", r.State, r.Reason, r.Detail, err)
+	}
+	if _, err := s.Open(t.Context(), all[1]); !errors.Is(err, queue.ErrDamaged) {
+		t.Errorf("the content that is nowhere: %v", err)
+	}
+	if err := s.Apply(t.Context(), all[0], queue.Release, "test"); err != nil {
+		t.Error(err)
+	}
+	tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 10, PerLane: 10})
+	if err != nil || len(tasks) != 3 {
+		t.Errorf("claimed %d, %v", len(tasks), err)
 	}
 }
 
