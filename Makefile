@@ -8,9 +8,10 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/li
 # The packages that make test tests.
 # The packages that take longest begin first, so that none is left alone at the end.
 TESTS = ./relay/delivery ./test/durability ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Runs a tool at the version, and with the checksums, of .ci/tools.
+TOOL = go tool -modfile=.ci/tools/go.mod
 
-.PHONY: build man test test-bare lint demo bench crash worlds clean
+.PHONY: build man sbom test test-bare lint vulncheck vulndb demo bench crash worlds clean
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
@@ -21,6 +22,13 @@ man:
 	mkdir -p dist/man
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null) \
 		go run -tags manpages -ldflags "-X graphrelay/internal/buildinfo.version=$(VERSION)" ./cmd/graphrelay dist/man
+
+# Writes graphrelay.cdx.json, which names the modules in ./graphrelay (CycloneDX). BINARY
+# names another binary.
+BINARY = graphrelay
+sbom:
+	@test -e $(BINARY) || { echo "$(BINARY) is not there: run make build first"; exit 1; }
+	go run ./tools/sbom -version $(VERSION) $(BINARY) > $(BINARY).cdx.json
 
 # Needs only Go. Without a C compiler the race detector is left out, and a test that needs
 # a missing program (.ci/install lists them) is skipped. The end-to-end tests share the two
@@ -46,7 +54,17 @@ lint:
 	go vet ./...
 	go vet -tags manpages ./cmd/graphrelay
 	go mod tidy -diff
-	go run $(STATICCHECK) ./...
+	$(TOOL) staticcheck ./...
+	go mod verify
+
+# Fails when code with a known vulnerability can be reached (tools/vulncheck). Before a
+# release, ARGS=-strict makes it fail for vulnerabilities of Go itself, too.
+vulncheck:
+	go run ./tools/vulncheck $(ARGS)
+
+# Brings the newest list of known vulnerabilities for make vulncheck.
+vulndb:
+	cd .ci/vulndb && rm -f go.sum && go get golang.org/x/vulndb
 
 demo:
 	go run ./cmd/graphrelay demo
@@ -69,4 +87,4 @@ worlds:
 	go test -count=1 -timeout 1h -run '^(TestAssumption|TestLostAnswer|TestCrash)' ./relay/delivery -worlds
 
 clean:
-	rm -rf graphrelay graphrelay.exe dist
+	rm -rf graphrelay graphrelay.exe graphrelay.cdx.json dist

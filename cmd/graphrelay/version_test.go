@@ -12,3 +12,7 @@ func TestVersionCommand(t *testing.T) {
 		t.Errorf("--version prints %+v, version %+v", flag, got)
 	}
 }
+
+func TestLicencesCommand(t *testing.T) {
+	execute(t, "", "version", "--licences").want(t, exitOK, "github.com/emersion/go-smtp ", "Permission is hereby granted")
+}

@@ -14,7 +14,7 @@ import (
 // layers are the packages from the top of the picture in docs/architecture.md to its
 // bottom. A package imports only packages of lower layers. internal/... is below all.
 var layers = [][]string{
-	{"cmd/graphrelay"},
+	{"cmd/graphrelay", "tools/sbom", "tools/vulncheck"},
 	{"relay/demo"},
 	{"relay"},
 	{"relay/access", "relay/admin", "relay/certificate", "relay/queueview"},
