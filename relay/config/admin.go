@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Admin is the console, the admin API, health and metrics.
+// Admin is where health, metrics and the page /connect are served.
 type Admin struct {
 	Address string `yaml:"address"` // loopback only
 	URL     string `yaml:"url"`     // for browsers; see BaseURL
@@ -18,7 +18,7 @@ func (v validator) admin(listeners []netip.AddrPort) {
 		return
 	}
 	if !addr.Addr().IsLoopback() {
-		v.fault("admin.address", "is %s, which other machines can reach, and the console asks for no password; choose a loopback address, such as 127.0.0.1:9025", addr)
+		v.fault("admin.address", "is %s, which other machines can reach, and nothing there asks for a password; choose a loopback address, such as 127.0.0.1:9025", addr)
 	}
 	v.clash("admin.address", addr, listeners)
 }

@@ -136,7 +136,7 @@ func readPEM(key, path string, r *report) []byte {
 	}
 	data, err := ReadPEM(path)
 	if err != nil {
-		r.fault(key, "%s; %s", err, fileRemedy)
+		r.fault(key, "%s", withRemedy(err, fileRemedy))
 		return nil
 	}
 	return data

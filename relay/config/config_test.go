@@ -6,8 +6,10 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -229,7 +231,7 @@ func TestUnreadable(t *testing.T) {
 		".":             ".: names a file that cannot be read (is a directory); give the path of a configuration file with --config",
 		"large.yaml":    "large.yaml: is larger than 1MiB; give the path of a configuration file with --config",
 		"comments.yaml": "comments.yaml: is empty; start from config.example.yaml",
-		"control.yaml":  "control.yaml:1: is not valid YAML: control characters are not allowed; check indentation, colons and quotes",
+		"control.yaml":  "control.yaml:1: has a control character; save the file as text in UTF-8",
 	} {
 		if _, err := Load(name); err == nil || err.Error() != want {
 			t.Errorf("%s:\ngot:  %v\nwant: %s", name, err, want)
@@ -249,6 +251,88 @@ func TestWorldReadableKey(t *testing.T) {
 	}
 	if got := cfg.Warnings(); len(got) != 1 || !strings.HasPrefix(got[0], "relay.yaml:22: tls.key_file: names a file that every user") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestNotPermitted checks that a file that this user may not read is told from one that is not
+// there, and with what to do. Root may read everything, so the error is given.
+func TestNotPermitted(t *testing.T) {
+	err := readError(&fs.PathError{Op: "open", Path: "hidden-value", Err: fs.ErrPermission})
+	got := withRemedy(err, fileRemedy)
+	for _, want := range []string{"that the user " + userName() + " may not read; ", "chgrp " + userName(), "chmod g+r"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q lacks %q", got, want)
+		}
+	}
+	if strings.Contains(got, fileRemedy) || strings.Contains(got, "hidden-value") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestUnwritableDataDir checks the folder itself or, where it is missing, the one in which it
+// would be created.
+func TestUnwritableDataDir(t *testing.T) {
+	t.Chdir(t.TempDir())
+	above, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir("there", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, folder := range map[string]string{"there": filepath.Join(above, "there"), filepath.Join("not", "there"): above} {
+		for _, may := range []bool{true, false} {
+			asked := ""
+			r := newReport("relay.yaml")
+			checkDataDir(path, func(f string) bool { asked = f; return may }, r)
+			if asked != folder {
+				t.Errorf("%s: asked about %s, want %s", path, asked, folder)
+			}
+			want := "data_dir: is " + filepath.Join(above, path) + ", but the user " + userName() + " may not write to " + folder
+			if got := r.warnings; may != (len(got) == 0) || !may && !strings.Contains(got[0].Error(), want) {
+				t.Errorf("%s, %v: %v", path, may, got)
+			}
+		}
+	}
+}
+
+// TestInlineSecret warns of secrets in a configuration that everybody may read.
+func TestInlineSecret(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no modes here")
+	}
+	name := inTestFolder(t, fixtures(t, "testdata/good/proxy.yaml")[0])
+	for mode, want := range map[fs.FileMode][]string{0o640: nil, 0o644: {"connections[0].client_secret:", "connections[1].client_secret:", "connections[2].client_secret:"}} {
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range cfg.Warnings() {
+			if strings.Contains(w, "is a secret in a file that every user of this machine can read") {
+				got = append(got, strings.Fields(w)[1])
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("mode %o: %q, want %q", mode, got, want)
+		}
+	}
+}
+
+// TestPlaceholderInFile finds a placeholder wherever the secret comes from.
+func TestPlaceholderInFile(t *testing.T) {
+	name := inTestFolder(t, fixtures(t, "testdata/good/sources.yaml")[0])
+	write(t, "contoso.secret", []byte("change-me\n"))
+	cfg, err := Load(name)
+	if err != nil || len(cfg.Warnings()) != 1 || !strings.Contains(cfg.Warnings()[0], "connections[0].client_secret_file: is still change-me") {
+		t.Errorf("%v, %q", err, cfg.Warnings())
+	}
+	t.Setenv("GRAPHRELAY_TEST_SECRET", "${SECRET}")
+	if _, err := Load(name); err == nil || !strings.Contains(err.Error(), "connections[1].client_secret_env: is a reference to a variable") {
+		t.Error(err)
 	}
 }
 

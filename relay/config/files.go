@@ -1,8 +1,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -15,7 +19,8 @@ const fileRemedy = "check the path (a relative one starts from the folder of the
 
 // checkFiles checks the files that the configuration refers to, and reads the secrets.
 func checkFiles(cfg *Config, r *report) {
-	checkDataDir(cfg.DataDir, r)
+	checkDataDir(cfg.DataDir, writable, r)
+	checkInlineSecrets(cfg, r)
 	readTokenKeys(&cfg.Mailboxes, r)
 	readSignatures(cfg, r)
 	checkCertificates(cfg, r)
@@ -34,9 +39,45 @@ func checkFiles(cfg *Config, r *report) {
 	}
 }
 
-// checkDataDir accepts a folder that does not exist: it is created later.
-func checkDataDir(path string, r *report) {
-	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+// checkDataDir accepts a folder that does not exist: it is created later. One that this user
+// may not write to is only warned of, since the relay may run as another.
+func checkDataDir(path string, writable func(folder string) bool, r *report) {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
 		r.fault("data_dir", "names a file; name a folder")
+		return
+	}
+	existing, err := filepath.Abs(path)
+	if err != nil {
+		return
+	}
+	for folder := existing; ; folder = filepath.Dir(folder) {
+		if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) && folder != filepath.Dir(folder) {
+			continue
+		}
+		if !writable(folder) {
+			r.warn("data_dir", "is %s, but the user %s may not write to %s; run graphrelay as the user that owns it, or change that with chown, or name another folder", existing, userName(), folder)
+		}
+		return
+	}
+}
+
+// checkInlineSecrets warns of secrets within a configuration that every user of the machine
+// can read.
+func checkInlineSecrets(cfg *Config, r *report) {
+	info, err := os.Stat(r.file)
+	if err != nil || !othersMayRead(info) {
+		return
+	}
+	keys := []string{"mailboxes.token_key"}
+	for i := range cfg.Connections {
+		for _, name := range []string{"client_secret", "certificate_password", "proxy_password"} {
+			keys = append(keys, fmt.Sprintf("connections[%d].%s", i, name))
+		}
+	}
+	for _, key := range keys {
+		if r.has(key) {
+			r.warn(key, "is a secret in a file that every user of this machine can read; remove that permission with chmod o-r, or move the secret into a file of its own, as %s_file", key[strings.LastIndexByte(key, '.')+1:])
+		}
 	}
 }

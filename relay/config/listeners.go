@@ -11,8 +11,8 @@ import (
 	"graphrelay/relay/smtpd"
 )
 
-// listeners checks the listeners and all addresses that the relay listens on, that of the
-// console included.
+// listeners checks the listeners and all addresses that the relay listens on, the
+// admin address included.
 func (v validator) listeners() {
 	v.requireList("listeners", len(v.cfg.Listeners), "add at least one, with name and address")
 	names := v.names()

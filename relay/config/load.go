@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"reflect"
 )
@@ -19,12 +20,13 @@ func Load(path string) (*Config, error) {
 	r := newReport(path)
 	data, err := readFile(path, maxFile)
 	if err != nil {
-		r.fault("", "%s; give the path of a configuration file with --config", err)
+		r.fault("", "%s", withRemedy(err, "give the path of a configuration file with --config"))
 		return nil, r.err()
 	}
 	cfg := parse(data, r)
 	if cfg != nil {
 		checkFiles(cfg, r)
+		checkPlaceholders(cfg, r)
 	}
 	return finish(cfg, r)
 }
@@ -122,11 +124,30 @@ func readError(err error) error {
 		return errors.New("names a file that does not exist")
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return errors.New("names a file that this user may not read")
+		return errNoPermission
 	}
 	var at *fs.PathError
 	if errors.As(err, &at) {
 		err = at.Err
 	}
 	return fmt.Errorf("names a file that cannot be read (%w)", err)
+}
+
+// errNoPermission is the error for a file, or a folder above it, that is closed to this user.
+var errNoPermission = fmt.Errorf("names a file that the user %[1]s may not read; let that user read it and enter the folders above it, such as with chgrp %[1]s and chmod g+r (folders: g+x)", userName())
+
+// userName returns the name of the user that runs the program.
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "that runs graphrelay"
+}
+
+// withRemedy returns the text of an error of readFile, with a remedy unless it has one.
+func withRemedy(err error, remedy string) string {
+	if errors.Is(err, errNoPermission) {
+		return err.Error()
+	}
+	return err.Error() + "; " + remedy
 }

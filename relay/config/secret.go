@@ -123,7 +123,7 @@ func readSecret(s secretSource, key string, r *report) {
 func secretFromFile(path, key string, r *report) Secret {
 	data, err := readFile(path, int64(maxSecret))
 	if err != nil {
-		r.fault(key, "%s; %s", err, fileRemedy)
+		r.fault(key, "%s", withRemedy(err, fileRemedy))
 		return Secret{}
 	}
 	warnReadable(key, path, r)
@@ -155,12 +155,16 @@ func credentialPath(name string) string {
 	return filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), name)
 }
 
-// warnReadable warns of a secret that every user of the machine can read. Windows has no
-// such mode.
+// warnReadable warns of a secret that every user of the machine can read.
 func warnReadable(key, path string, r *report) {
-	const others fs.FileMode = 0o004
-	info, err := os.Stat(path)
-	if err == nil && info.Mode()&others != 0 && runtime.GOOS != "windows" {
+	if info, err := os.Stat(path); err == nil && othersMayRead(info) {
 		r.warn(key, "names a file that every user of this machine can read; remove that permission with: chmod o-r")
 	}
+}
+
+// othersMayRead reports whether every user of the machine can read a file. Windows has no such
+// mode.
+func othersMayRead(info fs.FileInfo) bool {
+	const others fs.FileMode = 0o004
+	return info.Mode()&others != 0 && runtime.GOOS != "windows"
 }

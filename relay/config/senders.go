@@ -95,6 +95,33 @@ func (v validator) reachable(key string, i int) {
 	}
 }
 
+// served warns of addresses that a user may send from, but for which no mailbox sends.
+func (v validator) served(key string, user User) {
+	if user.Connection != "" || !v.domainsKnown() || v.isBad("senders") || v.isBad("connections") {
+		return
+	}
+	for i, p := range user.Senders {
+		if p.domain != "" && !v.cfg.serves(p) {
+			v.warn(fmt.Sprintf("%s[%d]", key, i), "is %s, but no connection has that domain and no rule in senders is for it, so such mail is refused; add the domain to a connection, or a rule", quote(p.String()))
+		}
+	}
+}
+
+// serves reports whether a mailbox may send for an address that matches the pattern.
+func (c *Config) serves(p Pattern) bool {
+	for _, s := range c.Senders {
+		if overlaps(s.Match.domain, p.domain) && overlaps(s.Match.local, p.local) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(c.Connections, func(of Connection) bool {
+		return slices.ContainsFunc(of.Domains, func(domain string) bool { return overlaps(domain, p.domain) })
+	})
+}
+
+// overlaps reports whether one of two patterns covers the other.
+func overlaps(a, b string) bool { return glob(a, b) || glob(b, a) }
+
 // SharedNames returns, in order, the mailboxes that the rules show as From for more than one
 // sender. Recipients see one display name for all of them.
 func (c *Config) SharedNames() (mailboxes []string) {

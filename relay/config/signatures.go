@@ -64,7 +64,7 @@ func readSignature(key, path string, parse func(string) error, r *report) {
 	}
 	data, err := readFile(path, signature.MaxTemplate)
 	if err != nil {
-		r.fault(key, "%s; %s", err, fileRemedy)
+		r.fault(key, "%s", withRemedy(err, fileRemedy))
 		return
 	}
 	source := strings.TrimPrefix(string(data), "\ufeff")

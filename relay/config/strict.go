@@ -81,6 +81,7 @@ func (d *decoder) text(n *yaml.Node, key string, target any) {
 	if !d.single(n, key) {
 		return
 	}
+	d.curly(n, key)
 	var err error
 	if network, ok := target.(*netip.Prefix); ok {
 		*network, err = parseNetwork(n.Value)
@@ -98,6 +99,7 @@ func (d *decoder) plain(n *yaml.Node, key string, v reflect.Value) {
 	if !d.single(n, key) {
 		return
 	}
+	d.curly(n, key)
 	switch v.Kind() {
 	case reflect.String:
 		if choice, ok := v.Interface().(enumeration); ok {
@@ -177,7 +179,7 @@ func (d *decoder) mapping(n *yaml.Node, key string, v reflect.Value) {
 		seen[name.Value] = name.Line
 		index, known := fields.find(name)
 		if !known {
-			d.add(join(key, keyText(name)), name.Line, "%s", fields.advice(name))
+			d.add(join(key, keyText(name)), name.Line, "%s", fields.advice(name, v.Type()))
 			continue
 		}
 		d.marks[itemKey] = mark{line: name.Line}
@@ -240,8 +242,8 @@ func (f fields) find(name *yaml.Node) (int, bool) {
 	return 0, false
 }
 
-// advice returns what to write instead of an unknown key.
-func (f fields) advice(name *yaml.Node) string {
+// advice returns what to write instead of an unknown key of a struct.
+func (f fields) advice(name *yaml.Node, in reflect.Type) string {
 	if name.Value == "<<" {
 		return "merging is not supported; write the keys out"
 	}
@@ -256,8 +258,12 @@ func (f fields) advice(name *yaml.Node) string {
 			best, distance = key, d
 		}
 	}
-	if best != "" {
+	places := placesOf(name, in)
+	switch {
+	case best != "" && (distance == 1 || len(places) == 0):
 		return fmt.Sprintf("unknown key; did you mean %q?", best)
+	case len(places) > 0:
+		return "unknown key here; it belongs " + either(places)
 	}
 	return "unknown key; remove it, or use one of " + strings.Join(known, ", ")
 }

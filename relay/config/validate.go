@@ -228,6 +228,7 @@ func (v validator) users() {
 		v.credentials(key, &v.cfg.Users[i], certificates)
 		v.recipients(key+".recipients", user.Recipients)
 		v.connectionName(key+".connection", user.Connection)
+		v.served(key+".senders", user)
 		v.requireList(key+".senders", len(user.Senders), `list the addresses that the user may send from, such as "*@contoso.test"`)
 	}
 }
@@ -277,8 +278,25 @@ func (v validator) mailbox(key, mailbox, connection string) {
 		v.fault(key, "is %s, which is not a mail address; write one such as scanner@contoso.test", quote(mailbox))
 		return
 	}
-	if connection == "" && len(v.cfg.Connections) > 0 && v.cfg.ConnectionOf(mailbox) == nil {
+	if connection == "" && len(v.cfg.Connections) > 0 && v.domainsKnown() && v.cfg.ConnectionOf(mailbox) == nil {
 		_, domain := mailaddr.Split(mailbox)
 		v.fault(key, "is in %s, which no connection has; add %s to the domains of a connection", domain, domain)
 	}
+}
+
+// domainsKnown reports whether the domains of all connections could be read. Otherwise nothing
+// can be said of an address whose domain is in none of them.
+func (v validator) domainsKnown() bool {
+	for i, c := range v.cfg.Connections {
+		key := fmt.Sprintf("connections[%d].domains", i)
+		if v.isBad(key) {
+			return false
+		}
+		for j := range c.Domains {
+			if v.isBad(fmt.Sprintf("%s[%d]", key, j)) {
+				return false
+			}
+		}
+	}
+	return true
 }
