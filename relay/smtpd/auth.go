@@ -113,7 +113,7 @@ func (s *session) authFailed(user string, err error) error {
 	}
 	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, result).Inc()
 	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
-	s.log.Log(context.Background(), level, message, "user", printable(user), "answer", r.Error(), "error", printable(err.Error()))
+	s.log.Log(context.Background(), level, message, append([]any{"user", printable(user)}, answerAndError(r, err)...)...)
 	return r
 }
 

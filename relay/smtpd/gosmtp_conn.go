@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net"
 	"strings"
+
+	"graphrelay/relay/reason"
 )
 
 // smtpConn is a client's connection as go-smtp reads and writes it. A Read returns at most
@@ -170,7 +172,25 @@ func (c *smtpConn) replaced(reply string) *Refusal {
 	case "552 5.3.4 Max message size exceeded\r\n":
 		return tooLarge(c.server.cfg.Message.Bytes)
 	}
+	if strings.HasPrefix(reply, "501 5.5.2 Was expecting ") {
+		return withoutDomain(string(c.command))
+	}
 	return nil
+}
+
+// withoutDomain returns the refusal of a MAIL or RCPT command whose address is a name alone,
+// and nil for any other command.
+func withoutDomain(command string) *Refusal {
+	_, arg, _ := strings.Cut(strings.TrimRight(command, "\r\n"), ":")
+	name, _, ok := cutAddress(strings.Trim(arg, " \t"))
+	if !ok || name == "" || strings.ContainsAny(name, "@\"<>:,;=") {
+		return nil
+	}
+	text := "The address " + printable(name) + " has no domain; write it in full, such as name@example.com, or ask the administrator to set add_domain"
+	if isCommand([]byte(command), "MAIL") {
+		return &Refusal{501, [3]int{5, 5, 2}, reason.Sender, text}
+	}
+	return &Refusal{501, [3]int{5, 5, 2}, reason.Recipient, text}
 }
 
 // go-smtp's replies to a chunk of BDAT that is not the last, and to a MAIL among the chunks,

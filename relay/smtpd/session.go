@@ -50,8 +50,18 @@ func (s *session) refused(what string, err error) *Refusal {
 	if r.Reason == reason.Internal || r.Reason == reason.Storage || r.Reason == reason.Full {
 		level = slog.LevelError
 	}
-	s.log.Log(context.Background(), level, "refused", "command", what, "reason", r.Reason, "answer", printable(r.Error()), "error", printable(err.Error()))
+	s.log.Log(context.Background(), level, "refused", append([]any{"command", what, "reason", r.Reason}, answerAndError(r, err)...)...)
 	return r
+}
+
+// answerAndError returns the keys of the log for a refusal, and for what happened inside if
+// that says more.
+func answerAndError(r *Refusal, err error) []any {
+	keys := []any{"answer", printable(r.Error())}
+	if err.Error() != r.Error() {
+		keys = append(keys, "error", printable(err.Error()))
+	}
+	return keys
 }
 
 // mailOptions are the parameters of MAIL.
