@@ -28,7 +28,7 @@ type Fault struct {
 	After       bool          `json:"after"`
 	Status      int           `json:"status"`
 	Code        string        `json:"code"` // "" is UnknownError
-	Message     string        `json:"message"`
+	Message     string        `json:"message"`    // of a token fault: AADSTS and a number, and a text if wanted
 	RetryAfter  string        `json:"retryAfter"` // value of the header
 	Reset       bool          `json:"reset"`
 	Hang        time.Duration `json:"hang"`
@@ -166,16 +166,29 @@ func (f Fault) response(c *call) response {
 	case f.Status < http.StatusBadRequest:
 		a = emptyResponse(f.Status)
 	case c.op == OpToken:
-		number, err := strconv.Atoi(strings.TrimPrefix(f.Message, "AADSTS"))
-		if err != nil {
-			number = 90033
-		}
-		a = (&oauthError{f.Status, f.Code, number, "A transient error has occurred. Please try again."}).response(c)
+		a = f.oauthError().response(c)
 	default:
 		a = (&apiError{status: f.Status, code: f.Code, text: f.Message}).response(c)
 	}
 	f.setRetryAfter(&a)
 	return a
+}
+
+// oauthError returns the token fault's answer, which is a transient one unless the fault says
+// otherwise.
+func (f Fault) oauthError() *oauthError {
+	e := &oauthError{f.Status, f.Code, 90033, "A transient error has occurred. Please try again."}
+	message := f.Message
+	if digits, ok := strings.CutPrefix(message, "AADSTS"); ok {
+		digits, message, _ = strings.Cut(digits, ":")
+		if number, err := strconv.Atoi(strings.TrimSpace(digits)); err == nil {
+			e.number = number
+		}
+	}
+	if message = strings.TrimSpace(message); message != "" {
+		e.text = message
+	}
+	return e
 }
 
 // setRetryAfter adds the fault's Retry-After to an answer.

@@ -96,6 +96,17 @@ func TestFaultMatching(t *testing.T) {
 	c.fault(simulator.Fault{Operation: simulator.OpToken, Status: 503, Code: "temporarily_unavailable", RetryAfter: "3"})
 	req, _ := http.NewRequest("POST", c.base+"/t/oauth2/v2.0/token", nil)
 	c.want(c.do(req), 503, "temporarily_unavailable")
+	for message, want := range map[string]string{
+		"AADSTS53003": "AADSTS53003: A transient error", "AADSTS7000112: Application is disabled.": "AADSTS7000112: Application is disabled. Trace",
+		"No luck.": "AADSTS90033: No luck. Trace",
+	} {
+		c.sim.ClearFaults()
+		c.fault(simulator.Fault{Operation: simulator.OpToken, Status: 400, Code: "unauthorized_client", Message: message})
+		req, _ := http.NewRequest("POST", c.base+"/t/oauth2/v2.0/token", nil)
+		if r := c.do(req); r.status != 400 || !strings.Contains(string(r.body), want) {
+			t.Errorf("%s: %d %s", message, r.status, r.body)
+		}
+	}
 }
 
 func TestFaultChecks(t *testing.T) {
