@@ -1,6 +1,6 @@
 // Package demo shows graphrelay at work on one machine. It starts a relay and a simulated
-// Microsoft 365 on free loopback ports, sends samples by SMTP, and shows and checks how they
-// arrive.
+// Microsoft 365 on loopback ports, sends samples by SMTP, shows and checks how they arrive, and
+// then shows what becomes of the visitor's own mail.
 package demo
 
 import (
@@ -14,17 +14,22 @@ import (
 	"net/smtp"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/text"
 	"graphrelay/relay"
 	"graphrelay/relay/config"
 )
 
 // deliveryTime is how long the demo waits for a sample to be delivered.
 const deliveryTime = time.Minute
+
+// lookEvery is how often the demo looks for mail of the visitor.
+const lookEvery = 200 * time.Millisecond
 
 const (
 	demoUser     = "demo"
@@ -50,7 +55,7 @@ func Run(ctx context.Context, o Options) error {
 	defer os.RemoveAll(dir)
 	sim := simulator.New(simulator.Options{RequireContract: true})
 	defer sim.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listenAt(graphPort)
 	if err != nil {
 		return err
 	}
@@ -66,12 +71,12 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	d := demo{out: o.Out, sim: sim, smtp: r.Address(cfg.Listeners[0].Address),
+	d := demo{out: o.Out, sim: sim, config: filepath.Join(dir, "relay.yaml"), smtp: r.Address(cfg.Listeners[0].Address),
 		graph: "http://" + l.Addr().String(), admin: "http://" + r.Address(cfg.Admin.Address)}
 	err = d.show(ctx)
 	if err == nil && !o.Once {
 		d.invite()
-		<-ctx.Done()
+		d.watch(ctx)
 	}
 	return errors.Join(err, r.Stop())
 }
@@ -82,11 +87,11 @@ func configuration(dir, graph string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := ports(smtpPort, adminPort)
 	if err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf(`hostname: relay.contoso.test
+	file := fmt.Sprintf(`hostname: relay.contoso.test
 data_dir: %s
 listeners:
   - {name: demo, address: "127.0.0.1:%d", tls: none, auth: optional, networks: [127.0.0.0/8]}
@@ -104,29 +109,47 @@ admin: {address: "127.0.0.1:%[6]d"}
 log: {level: warn, format: text}
 `, "data", ports[0], demoUser, hash, graph, ports[1])
 	path := filepath.Join(dir, "relay.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		return nil, err
 	}
 	return config.Load(path)
 }
 
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+// The ports of the demo, so that the settings of a mail client last. Where one is in use, any
+// free one is taken.
+const (
+	smtpPort  = 2525
+	adminPort = 9025
+	graphPort = 8100
+)
+
+// listenAt listens on a loopback port, or on a free one if that is in use.
+func listenAt(port int) (net.Listener, error) {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	return l, err
+}
+
+// ports returns the ports, or free ones for those that are in use.
+func ports(wanted ...int) (free []int, err error) {
+	for _, port := range wanted {
+		l, err := listenAt(port)
 		if err != nil {
 			return nil, err
 		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		free = append(free, l.Addr().(*net.TCPAddr).Port)
 	}
-	return ports, nil
+	return free, nil
 }
 
 type demo struct {
 	out                io.Writer
 	sim                *simulator.Simulator
 	smtp, graph, admin string
+	config             string // the file
 }
 
 func (d demo) printf(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
@@ -215,5 +238,35 @@ Try it yourself, and stop with Ctrl-C:
                 send from any address at contoso.test
   mailboxes     %s   in a browser
   metrics       %s/metrics
-`, d.smtp, demoUser, demoPassword, d.graph, d.admin)
+  the queue     graphrelay queue list --state all --config %s
+
+What you send is shown here:
+`, d.smtp, demoUser, demoPassword, d.graph, d.admin, d.config)
+}
+
+// watch prints each message of the visitor that arrives, until ctx is done.
+func (d demo) watch(ctx context.Context) {
+	shown := map[string]bool{}
+	for _, m := range d.sim.Sent() {
+		shown[m.ID] = true
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookEvery):
+		}
+		for _, m := range d.sim.Sent() {
+			if shown[m.ID] {
+				continue
+			}
+			shown[m.ID] = true
+			from := m.Mailbox
+			if m.From != nil {
+				from = m.From.Address
+			}
+			d.printf("  %s  %q from %s to %s, %d files\n", time.Now().Format(time.TimeOnly),
+				text.Printable(m.Subject), text.Printable(from), text.Printable(strings.Join(m.Recipients(), ", ")), len(m.Attachments))
+		}
+	}
 }
