@@ -80,9 +80,11 @@ type testSignIn struct {
 	mailbox string
 }
 
-func (s testSignIn) Mailbox() string { return s.mailbox }
-func (testSignIn) Shared() bool      { return false }
-func (testSignIn) Account() string   { return "" }
+func (s testSignIn) Mailbox() string      { return s.mailbox }
+func (testSignIn) Shared() bool           { return false }
+func (testSignIn) Account() string        { return "" }
+func (s testSignIn) Served() bool         { return !strings.HasSuffix(s.mailbox, "@elsewhere.test") }
+func (testSignIn) ConnectionName() string { return "owners" }
 func (testSignIn) AuthURL(redirect, state, verifier string) string {
 	return "https://login.test/?" + url.Values{"state": {state}, "verifier": {verifier}, "redirect_uri": {redirect}}.Encode()
 }
@@ -349,5 +351,18 @@ func TestAdminConnections(t *testing.T) {
 	s.Shutdown(t.Context())
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUnservedMailbox checks that the page promises nothing for a mailbox whose domain is in no
+// connection.
+func TestUnservedMailbox(t *testing.T) {
+	h := testPage(NewConnectKey())
+	for mailbox, want := range map[string]bool{"anna@contoso.test": false, "anna@elsewhere.test": true} {
+		state, cookies := begin(t, h, mailbox)
+		w := callback(h, state, cookies...)
+		if got := strings.Contains(w.Body.String(), `id="unserved"`) && strings.Contains(w.Body.String(), "the connection owners"); got != want {
+			t.Errorf("%s: %s", mailbox, w.Body.String())
+		}
 	}
 }

@@ -24,6 +24,11 @@ type SignIn interface {
 	// Account returns the account that signed in, if it has another name than the mailbox
 	// and is known.
 	Account() string
+	// Served reports whether mail from the mailbox's address finds its connection. Otherwise
+	// only the mailbox's SMTP user can send from it.
+	Served() bool
+	// ConnectionName returns the name of the connection that the sign-in is for.
+	ConnectionName() string
 	// AuthURL returns the page at which the browser signs in. The browser comes back to
 	// redirect with state and a code. verifier is that of PKCE (RFC 7636).
 	AuthURL(redirect, state, verifier string) string
@@ -60,6 +65,7 @@ type connectView struct {
 	Account                   string
 	Connected, User, Password string
 	Submission                []string
+	Unserved                  string // the connection that lacks the mailbox's domain; empty: none
 }
 
 func (p *ConnectPage) register(mux *http.ServeMux) {
@@ -141,6 +147,9 @@ func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	view.Connected, view.Account, view.Shared, view.Submission = s.Mailbox(), s.Account(), s.Shared(), p.Submission
+	if !s.Served() {
+		view.Unserved = s.ConnectionName()
+	}
 	p.show(w, http.StatusOK, view)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
@@ -83,6 +84,19 @@ func (s *SignIn) Mailbox() string { return s.mailbox }
 
 // Shared reports whether the mailbox is another one's than the account's that signs in.
 func (s *SignIn) Shared() bool { return s.delegated.Shared }
+
+// Served reports whether mail from the mailbox's address finds this connection. Otherwise only
+// the SMTP user of the mailbox can send from it.
+func (s *SignIn) Served() bool {
+	cfg := s.connector.cfg
+	leads := func(c *config.Connection) bool { return c != nil && c.Name == s.connection.Name }
+	return leads(cfg.ConnectionOf(s.mailbox)) || slices.ContainsFunc(cfg.Senders, func(rule config.Sender) bool {
+		return mailaddr.Same(rule.Mailbox, s.mailbox) && leads(cfg.ConnectionOf(rule.Mailbox, rule.Connection))
+	})
+}
+
+// ConnectionName returns the name of the connection that the sign-in is for.
+func (s *SignIn) ConnectionName() string { return s.connection.Name }
 
 // Account returns the account that signed in, if that has another name than the mailbox and
 // its token tells.
