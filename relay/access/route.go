@@ -84,7 +84,7 @@ func (r *route) apply(rule *config.Sender, address string) {
 // rule returns the first sender rule that applies, or nil.
 func (p *Policy) rule(who smtpd.Identity, envelope, address string) *config.Sender {
 	for i := range p.Config.Senders {
-		if p.Config.Senders[i].Applies(address, envelope, who.User, who.Client) {
+		if p.Config.Senders[i].Applies(address, envelope, who.User, who.Listener, who.Client) {
 			return &p.Config.Senders[i]
 		}
 	}

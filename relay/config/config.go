@@ -125,10 +125,11 @@ type User struct {
 
 // Sender is a rule that maps senders to a mailbox. It applies if all of its conditions hold.
 type Sender struct {
-	Match      Pattern        `yaml:"match"`    // of the sender's address; * also matches a missing one
-	Envelope   Pattern        `yaml:"envelope"` // of MAIL FROM; the zero value matches any
-	Networks   []netip.Prefix `yaml:"networks"` // of clients; empty: any
-	Users      []string       `yaml:"users"`    // that signed in; empty: any, or none
+	Match      Pattern        `yaml:"match"`     // of the sender's address; * also matches a missing one
+	Envelope   Pattern        `yaml:"envelope"`  // of MAIL FROM; the zero value matches any
+	Networks   []netip.Prefix `yaml:"networks"`  // of clients; empty: any
+	Users      []string       `yaml:"users"`     // that signed in; empty: any, or none
+	Listeners  []string       `yaml:"listeners"` // through which the message came; empty: any
 	Mailbox    string         `yaml:"mailbox"`
 	From       SenderFrom     `yaml:"from"`         // that recipients see
 	OnBehalfOf bool           `yaml:"on_behalf_of"` // the mailbox is shown as sending on behalf of From

@@ -12,13 +12,14 @@ import (
 
 // Applies reports whether the rule applies to a message. address is the sender's,
 // or empty if there is none; envelope is the sender in MAIL FROM; user, who may be empty,
-// and client have submitted it.
-func (s *Sender) Applies(address, envelope, user string, client netip.Addr) bool {
+// and client have submitted it through a listener.
+func (s *Sender) Applies(address, envelope, user, listener string, client netip.Addr) bool {
 	switch {
 	case !s.Match.Match(address) && (address != "" || !s.Match.all()):
 	case s.Envelope != Pattern{} && !s.Envelope.Match(envelope):
 	case len(s.Networks) > 0 && !slices.ContainsFunc(s.Networks, func(n netip.Prefix) bool { return n.Contains(client.Unmap()) }):
 	case len(s.Users) > 0 && !slices.Contains(s.Users, user):
+	case len(s.Listeners) > 0 && !slices.Contains(s.Listeners, listener):
 	default:
 		return true
 	}
@@ -76,6 +77,14 @@ func (v validator) conditions(key string, s Sender) {
 	if v.has(key+".users") && len(s.Users) == 0 {
 		v.fault(key+".users", "is empty, so no user matches; list names of users, or remove the key")
 	}
+	if v.has(key+".listeners") && len(s.Listeners) == 0 {
+		v.fault(key+".listeners", "is empty, so no listener matches; list names of listeners, or remove the key")
+	}
+	for i, name := range s.Listeners {
+		if !slices.ContainsFunc(v.cfg.Listeners, func(l Listener) bool { return l.Name == name }) {
+			v.fault(fmt.Sprintf("%s.listeners[%d]", key, i), "is %s, but no listener has that name; write a name from listeners", quote(name))
+		}
+	}
 	for i, name := range s.Users {
 		if !slices.ContainsFunc(v.cfg.Users, func(u User) bool { return u.Name == name }) {
 			v.fault(fmt.Sprintf("%s.users[%d]", key, i), "is %s, but no user has that name; write a name from users", quote(name))
@@ -87,7 +96,7 @@ func (v validator) conditions(key string, s Sender) {
 func (v validator) reachable(key string, i int) {
 	for j, earlier := range v.cfg.Senders[:i] {
 		same := earlier.Match == v.cfg.Senders[i].Match && earlier.Match != Pattern{}
-		always := earlier.Envelope == Pattern{} && len(earlier.Networks) == 0 && len(earlier.Users) == 0
+		always := earlier.Envelope == Pattern{} && len(earlier.Networks) == 0 && len(earlier.Users) == 0 && len(earlier.Listeners) == 0
 		if always && (same || earlier.Match.all()) {
 			v.warn(key, "is never used, since senders[%d] matches before it; move it up or remove it", j)
 			return
