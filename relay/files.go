@@ -17,6 +17,13 @@ func warnOfDirectory(log *slog.Logger, dir string) {
 	}
 }
 
+// warnOfRoot logs a warning if the relay runs as root, whom no fault of the program would stop.
+func warnOfRoot(log *slog.Logger) {
+	if os.Geteuid() == 0 {
+		log.Warn("the relay runs as root, and needs none of root's rights: run it as a user of its own, as deploy/graphrelay.service does")
+	}
+}
+
 // otherFiles is an upper bound for what the queue, the log and the listeners have open.
 const otherFiles = 100
 

@@ -122,11 +122,11 @@ func (g *generation) newDirectories() map[string]*access.Directory {
 func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	for i, l := range g.cfg.Listeners {
 		v := sockets[l.Address].view()
-		g.log.Info("listening", "listener", l.Name, "address", v.Addr().String(), "tls", l.TLS, "auth", l.Auth)
+		g.log.Log(context.Background(), sockets[l.Address].level(), "listening", "listener", l.Name, "address", v.Addr().String(), "tls", l.TLS, "auth", l.Auth)
 		g.wg.Go(func() { r.failed(g.servers[i].Serve(v)) })
 	}
 	v := sockets[g.cfg.Admin.Address].view()
-	g.log.Info("admin", "address", v.Addr().String())
+	g.log.Log(context.Background(), sockets[g.cfg.Admin.Address].level(), "admin", "address", v.Addr().String())
 	g.wg.Go(func() { r.failed(g.admin.Serve(v)) })
 	g.startMaintenance(r.store, r.store)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 
 	"graphrelay/relay/config"
@@ -22,9 +23,28 @@ func OpenQueue(ctx context.Context, cfg *config.Config, exclusive bool) (*queue.
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("there is no queue in %s yet; start the relay once", cfg.DataDir)
 		}
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, notPermitted(cfg.DataDir, err)
+		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	return sqlite.Open(ctx, sqlite.Options{Dir: cfg.DataDir, Exclusive: exclusive})
+	q, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.DataDir, Exclusive: exclusive})
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, notPermitted(cfg.DataDir, err)
+	}
+	return q, err
+}
+
+// notPermitted returns an error that says who may not use a folder, and what to do.
+func notPermitted(folder string, err error) error {
+	if whole, e := filepath.Abs(folder); e == nil {
+		folder = whole
+	}
+	who := "this user"
+	if u, e := user.Current(); e == nil {
+		who = "the user " + u.Username
+	}
+	return fmt.Errorf("data_dir is %s, but %s may not read and write there (%w); run this as the user that owns it, or change that with chown", folder, who, err)
 }

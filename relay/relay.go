@@ -86,6 +86,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
 	}
 	r.register()
+	NewLog(logTo, cfg.Log).Info("graphrelay starts", "version", r.about.Version, "commit", r.about.Revision, "go", r.about.GoVersion, "data_dir", cfg.DataDir)
 	if err := r.guard.Load(knownClients(cfg)); err != nil {
 		NewLog(logTo, cfg.Log).Warn("cannot read who has signed in lately; a block after wrong passwords may hit them until they sign in again", "error", err)
 	}
@@ -96,6 +97,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 	if err := r.swap(cfg); err != nil {
 		return nil, errors.Join(err, r.closeSockets(nil), store.Close())
 	}
+	warnOfRoot(r.Log())
 	return r, nil
 }
 
@@ -250,8 +252,9 @@ func (r *Relay) openSockets(cfg *config.Config) error {
 				_ = r.sockets[a].l.Close()
 				delete(r.sockets, a)
 			}
-			return fmt.Errorf("listen on %s: %w; choose another address or stop what uses it", address, err)
+			return fmt.Errorf("listen on %s: %w; %s", address, err, listenRemedy(err))
 		}
+		s.new = true
 		r.sockets[address] = s
 		opened = append(opened, address)
 	}

@@ -56,7 +56,7 @@ func sessionLimits(cfg *config.Config) smtpd.SessionLimits {
 }
 
 func queueLimits(cfg *config.Config) queue.Limits {
-	return queue.Limits{Messages: int64(cfg.Queue.MaxMessages), Bytes: int64(cfg.Queue.MaxSize), FreeSpace: int64(cfg.Queue.MinFreeSpace)}
+	return queue.Limits{Messages: int64(cfg.Queue.MaxMessages), Bytes: int64(cfg.Queue.MaxSize), FreeSpace: int64(cfg.Queue.MinFreeSpace), Folder: cfg.DataDir}
 }
 
 func retention(cfg *config.Config) queue.Retention {

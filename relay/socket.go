@@ -1,8 +1,13 @@
 package relay
 
 import (
+	"errors"
+	"io/fs"
+	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -12,14 +17,42 @@ import (
 type socket struct {
 	l    *net.TCPListener
 	lock chan struct{} // holds a value while a view accepts
+	new  bool          // no generation has logged it yet
 }
 
+// listen opens an IPv4 address for IPv4 alone: Go would take 0.0.0.0 for all of IPv6 too, whose
+// clients nobody has allowed.
 func listen(address string) (*socket, error) {
-	l, err := net.Listen("tcp", address)
+	network := "tcp"
+	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Unmap().Is4() {
+		network = "tcp4"
+	}
+	l, err := net.Listen(network, address)
 	if err != nil {
 		return nil, err
 	}
 	return &socket{l: l.(*net.TCPListener), lock: make(chan struct{}, 1)}, nil
+}
+
+// listenRemedy returns what to do about an error of listen.
+func listenRemedy(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "this user may not open that port: run the relay as the service of deploy/graphrelay.service, give the program the right with setcap cap_net_bind_service=+ep, or choose a port from 1024 on"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this machine does not have that address; choose one that it has, or 0.0.0.0 for all"
+	}
+	return "choose another address, or stop what uses it"
+}
+
+// level returns the severity at which a socket is logged: after a reload, what stays open is no
+// news.
+func (s *socket) level() slog.Level {
+	if s.new {
+		s.new = false
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
 }
 
 func (s *socket) view() *view { return &view{socket: s, closed: make(chan struct{})} }

@@ -89,7 +89,11 @@ func (j *job) finish(ctx context.Context, o queue.Outcome) error {
 // report logs the change of state and counts it.
 func (j *job) report(o queue.Outcome) {
 	lane := j.task.Lane
-	args := []any{"lane", lane.String(), "attempts", j.task.Attempts}
+	attempts := j.task.Attempts
+	if o.Uncount || o.State == queue.Queued { // as the queue counts them
+		attempts = max(attempts-1, 0)
+	}
+	args := []any{"lane", lane.String(), "attempts", attempts}
 	for _, n := range o.Notifications {
 		args = append(args, "notification", n.ID)
 	}
@@ -101,8 +105,8 @@ func (j *job) report(o queue.Outcome) {
 		if j.d.cfg.Sent != nil {
 			j.d.cfg.Sent(lane, j.task.Envelope.To)
 		}
-		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To),
-			"size", j.task.Size, "path", j.result.Path, "seconds", took.Seconds())...)
+		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To), "to", someOf(j.task.Envelope.To),
+			"message_id", text.Printable(j.task.MessageID), "size", j.task.Size, "path", j.result.Path, "seconds", took.Seconds())...)
 		j.reportRefused(args)
 	case queue.Failed:
 		j.log.Error("failed", append(args, "reason", o.Reason, "detail", o.Detail)...)
@@ -113,6 +117,17 @@ func (j *job) report(o queue.Outcome) {
 	case queue.Queued:
 		j.log.Info("given back", args...)
 	}
+}
+
+// mostLogged is how many recipients of a message the log names.
+const mostLogged = 20
+
+// someOf returns the first recipients, for the log.
+func someOf(recipients []string) []string {
+	if len(recipients) > mostLogged {
+		return append(slices.Clone(recipients[:mostLogged]), fmt.Sprintf("and %d more", len(recipients)-mostLogged))
+	}
+	return recipients
 }
 
 // reportRefused logs the recipients that do not get a message which was sent to others.

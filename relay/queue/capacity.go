@@ -1,11 +1,14 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"sync"
 	"time"
+
+	"graphrelay/internal/text"
 )
 
 // capacity knows roughly how much the queue holds and the disk has left. Counting reads an
@@ -82,9 +85,10 @@ func (c *capacity) check(ctx context.Context, size int64, l Limits, from Origin)
 	case l.Messages > 0 && c.waiting >= l.Messages:
 		return fmt.Errorf("%w: %d messages", ErrFull, c.waiting)
 	case l.Bytes > 0 && c.bytes+size > l.Bytes:
-		return fmt.Errorf("%w: %d bytes", ErrFull, c.bytes)
+		return fmt.Errorf("%w: %s", ErrFull, text.Size(c.bytes))
 	case c.free-size < min(l.FreeSpace, c.size/10): // all of a small disk would be too little
-		return fmt.Errorf("%w: %d bytes are free on the disk", ErrNoSpace, c.free)
+		return fmt.Errorf("%w: %s are free on the disk of %s, and %s have to stay free; remove something there, or lower queue.min_free_space",
+			ErrNoSpace, text.Size(max(c.free, 0)), cmp.Or(l.Folder, "the queue"), text.Size(min(l.FreeSpace, c.size/10)))
 	}
 	return c.checkShare(l, from)
 }

@@ -35,9 +35,10 @@ type Body interface {
 // Limits bounds what the queue takes; a zero field sets no bound. What does not fit on the
 // disk is never taken.
 type Limits struct {
-	Messages  int64 // that wait; as many others may be held
-	Bytes     int64 // of both
-	FreeSpace int64 // bytes that stay free on the disk, at most a tenth of it
+	Messages  int64  // that wait; as many others may be held
+	Bytes     int64  // of both
+	FreeSpace int64  // bytes that stay free on the disk, at most a tenth of it
+	Folder    string // on that disk, as errors name it
 }
 
 // Intake accepts messages.
