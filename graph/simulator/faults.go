@@ -27,7 +27,7 @@ type Fault struct {
 	Probability float64       `json:"probability"` // 0 is always, like 1
 	After       bool          `json:"after"`
 	Status      int           `json:"status"`
-	Code        string        `json:"code"` // "" is UnknownError
+	Code        string        `json:"code"`       // "" is UnknownError
 	Message     string        `json:"message"`    // of a token fault: AADSTS and a number, and a text if wanted
 	RetryAfter  string        `json:"retryAfter"` // value of the header
 	Reset       bool          `json:"reset"`
