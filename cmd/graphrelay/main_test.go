@@ -57,8 +57,8 @@ listeners:
   - {name: devices, address: "127.0.0.1:0", auth: none, networks: [127.0.0.0/8]}
 connections:
   - name: contoso
-    tenant: 11111111-1111-1111-1111-111111111111
-    client_id: 22222222-2222-2222-2222-222222222222
+    tenant: 8f1d9a54-0c0e-4e0b-9a3c-5b1f3f0c2a11
+    client_id: 3c2b7f6e-5d44-4b1a-8f0e-6a7d9c8b4e22
     client_secret: simulated
     domains: [contoso.test]
 `
