@@ -77,17 +77,8 @@ func (d Delegated) Grant(ctx context.Context, mailbox string) (int64, error) {
 	return d.Tokens.Grant(ctx, mailbox)
 }
 
-// config returns the OAuth configuration. redirect is for the authorization code flow only.
-func (d Delegated) config(redirect string) *oauth2.Config {
-	return &oauth2.Config{
-		ClientID: d.ClientID, ClientSecret: d.Secret, RedirectURL: redirect,
-		Endpoint: oauth2.Endpoint{
-			AuthURL: d.endpoint("authorize"), DeviceAuthURL: d.endpoint("devicecode"), TokenURL: d.TokenURL(),
-			AuthStyle: oauth2.AuthStyleInParams,
-		},
-		Scopes: d.requested(),
-	}
-}
+// interactive returns the sign-in of an owner.
+func (d Delegated) interactive() Interactive { return Interactive{d.App, d.Secret, d.requested()} }
 
 // Source implements graph.SignIn.
 func (d Delegated) Source(ctx context.Context, mailbox string) oauth2.TokenSource {
@@ -107,7 +98,7 @@ func (r refreshSource) Token() (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := r.d.config("").TokenSource(r.ctx, &oauth2.Token{RefreshToken: old}).Token()
+	fresh, err := r.d.interactive().config("").TokenSource(r.ctx, &oauth2.Token{RefreshToken: old}).Token()
 	if err != nil {
 		err = redactError(err, old, r.d.Secret)
 		if why := ownerRefusal(err); why != "" {
@@ -139,39 +130,22 @@ func ownerRefusal(err error) string {
 
 // DeviceCode begins a sign-in with a device code.
 func (d Delegated) DeviceCode(ctx context.Context) (*oauth2.DeviceAuthResponse, error) {
-	code, err := d.config("").DeviceAuth(ctx)
-	return code, redactError(err, d.Secret)
+	return d.interactive().DeviceCode(ctx)
 }
 
-// WaitForDevice polls the token endpoint, as often as it allows, until the owner has signed
-// in with the code or declined, or the code has expired.
+// WaitForDevice waits for the owner, as Interactive does.
 func (d Delegated) WaitForDevice(ctx context.Context, code *oauth2.DeviceAuthResponse) (*oauth2.Token, error) {
-	var more []oauth2.AuthCodeOption
-	if d.Secret != "" {
-		more = append(more, oauth2.SetAuthURLParam("client_secret", d.Secret))
-	}
-	token, err := d.config("").DeviceAccessToken(ctx, code, more...)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		err = &oauth2.RetrieveError{ErrorCode: "expired_token", ErrorDescription: "nobody signed in with the code in time"}
-	}
-	return d.complete(token, redactError(err, d.Secret, code.DeviceCode))
+	return d.complete(d.interactive().WaitForDevice(ctx, code))
 }
 
-// AuthURL returns the URL at which the owner signs in with a browser, which Entra then
-// sends to redirect with state and a code. verifier is from oauth2.GenerateVerifier (PKCE,
-// RFC 7636); hint is the owner's address, if known.
+// AuthURL returns the URL at which the owner signs in with a browser, as Interactive does.
 func (d Delegated) AuthURL(redirect, state, verifier, hint string) string {
-	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("prompt", "select_account")}
-	if hint != "" {
-		options = append(options, oauth2.SetAuthURLParam("login_hint", hint))
-	}
-	return d.config(redirect).AuthCodeURL(state, options...)
+	return d.interactive().AuthURL(redirect, state, verifier, hint)
 }
 
 // Exchange redeems the code that the browser brought to redirect.
 func (d Delegated) Exchange(ctx context.Context, redirect, code, verifier string) (*oauth2.Token, error) {
-	token, err := d.config(redirect).Exchange(ctx, code, oauth2.VerifierOption(verifier))
-	return d.complete(token, redactError(err, d.Secret, code, verifier))
+	return d.complete(d.interactive().Exchange(ctx, redirect, code, verifier))
 }
 
 // Widen requests, with the refresh token of a sign-in, a token with the scopes of d. Entra
