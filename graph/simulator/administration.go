@@ -124,8 +124,8 @@ type entityQuery struct {
 	top, skip       int
 }
 
-// entityQuery parses $filter (with appId eq or displayName eq), $select, $top and $skiptoken.
-// It refuses all others.
+// entityQuery parses $filter (with appId eq or displayName eq, or with a tag of an application),
+// $select, $top and $skiptoken. It refuses all others.
 func (c *call) entityQuery(resource string) (q entityQuery, err error) {
 	q.top = 100
 	for name, values := range c.r.URL.Query() {
@@ -135,6 +135,13 @@ func (c *call) entityQuery(resource string) (q entityQuery, err error) {
 		case "$filter":
 			p := &parser{text: value}
 			var ok bool
+			if tag, is := strings.CutPrefix(value, "tags/any(t:t eq '"); is && resource == "Application" {
+				if q.value, ok = strings.CutSuffix(tag, "')"); !ok || strings.Contains(q.value, "'") {
+					return q, badRequest("Request_BadRequest", "Invalid filter clause.")
+				}
+				q.property = "tags"
+				continue
+			}
 			if q.property = p.word(); !slices.Contains([]string{"appId", "displayName", "id"}, q.property) {
 				return q, badRequest("Request_UnsupportedQuery", "Unsupported or invalid query filter clause specified for property '%s' of resource '%s'.", q.property, resource)
 			}
@@ -165,6 +172,15 @@ func (c *call) entityQuery(resource string) (q entityQuery, err error) {
 func (q entityQuery) matches(id, appID, displayName string) bool {
 	value := map[string]string{"id": id, "appId": appID, "displayName": displayName}[q.property]
 	return q.property == "" || strings.EqualFold(value, q.value)
+}
+
+// matchesApplication is matches for an application.
+func (q entityQuery) matchesApplication(a *application) bool {
+	if q.property != "tags" {
+		return q.matches(a.id, a.appID, a.displayName())
+	}
+	tags, _ := a.properties["tags"].([]any)
+	return slices.Contains(tags, any(q.value))
 }
 
 // page returns the page of a list that the query asks for.

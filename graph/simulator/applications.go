@@ -140,7 +140,7 @@ func (c *call) listApplications() (response, error) {
 	defer c.sim.mu.Unlock()
 	list := []map[string]any{}
 	for _, a := range c.sim.directory.applications {
-		if a.deleted.IsZero() && c.sim.world().settled(a.created) && q.matches(a.id, a.appID, a.displayName()) {
+		if a.deleted.IsZero() && c.sim.world().settled(a.created) && q.matchesApplication(a) {
 			list = append(list, a.json(c.sim.world(), q.selected, false))
 		}
 	}
@@ -191,7 +191,7 @@ func (c *call) listDeleted() (response, error) {
 	defer c.sim.mu.Unlock()
 	list := []map[string]any{}
 	for _, a := range c.sim.directory.applications {
-		if !a.deleted.IsZero() && q.matches(a.id, a.appID, a.displayName()) {
+		if !a.deleted.IsZero() && q.matchesApplication(a) {
 			list = append(list, a.json(c.sim.world(), q.selected, false))
 		}
 	}
