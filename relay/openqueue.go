@@ -18,8 +18,9 @@ import (
 // which creates it if need be. Without exclusive it is for a command beside a running or
 // stopped relay, which must have created it.
 func OpenQueue(ctx context.Context, cfg *config.Config, exclusive bool) (*queue.Queue, error) {
+	path := filepath.Join(cfg.DataDir, sqlite.DatabaseName)
 	if !exclusive {
-		_, err := os.Stat(filepath.Join(cfg.DataDir, sqlite.DatabaseName))
+		_, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("there is no queue in %s yet; start the relay once", cfg.DataDir)
 		}
@@ -31,10 +32,24 @@ func OpenQueue(ctx context.Context, cfg *config.Config, exclusive bool) (*queue.
 		}
 	}
 	q, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.DataDir, Exclusive: exclusive})
+	if err != nil && !exclusive {
+		if e := tryFile(path); errors.Is(e, fs.ErrPermission) {
+			err = e // SQLite says only that it cannot open the file
+		}
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, notPermitted(cfg.DataDir, err)
 	}
 	return q, err
+}
+
+// tryFile returns why a file cannot be opened for reading and writing.
+func tryFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // notPermitted returns an error that says who may not use a folder, and what to do.

@@ -74,15 +74,29 @@ func writeConfig(t *testing.T, old, new string) string {
 	return path
 }
 
-// fillQueue returns a configuration whose queue holds a message, and its queue ID.
-func fillQueue(t *testing.T) (config, id string) {
+// fillQueue returns a configuration whose queue holds messages with these subjects, or one,
+// and the queue ID of the first.
+func fillQueue(t *testing.T, subjects ...string) (config, first string) {
 	t.Helper()
+	if len(subjects) == 0 {
+		subjects = []string{"waiting \x1b[2J"}
+	}
 	config = writeConfig(t, "", "")
 	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: filepath.Join(filepath.Dir(config), "data"), Exclusive: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
+	for _, subject := range subjects {
+		if id := putMessage(t, store, subject); first == "" {
+			first = id
+		}
+	}
+	return config, first
+}
+
+func putMessage(t *testing.T, store *queue.Queue, subject string) (id string) {
+	t.Helper()
 	w, err := store.Create(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -93,12 +107,12 @@ func fillQueue(t *testing.T) (config, id string) {
 	err = w.Commit(t.Context(), queue.Entry{
 		Envelope: queue.Envelope{From: "crm@contoso.test", To: []string{"anna@example.com", "bernd@example.com"}},
 		Lane:     queue.Lane{Connection: "contoso", Mailbox: "crm@contoso.test"},
-		From:     "crm@contoso.test", Subject: "waiting \x1b[2J", Listener: "devices", Client: "192.0.2.1",
+		From:     "crm@contoso.test", Subject: subject, Listener: "devices", Client: "192.0.2.1",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return config, w.ID()
+	return w.ID()
 }
 
 func TestUsage(t *testing.T) {

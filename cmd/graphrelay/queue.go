@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"os/user"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +33,7 @@ relay runs as.`,
 		queueActionCommand(o, queue.Hold, "stop messages that wait or are in delivery", "Holds messages: they stay in the queue and are not tried until release or retry."),
 		queueActionCommand(o, queue.Release, "let held messages go on", "Releases held messages: they are tried when their lane lets them."),
 		queueActionCommand(o, queue.Retry, "try messages now, failed ones included", "Tries messages now that wait, are held or have failed. It ends the pauses of their lanes, except an operator's."),
-		queueActionCommand(o, queue.Delete, "delete messages", "Deletes messages that are not in delivery. Nobody is told."),
+		queueActionCommand(o, queue.Delete, "delete messages", "Deletes messages that are not in delivery, and their content. Nobody is told. The record stays as long as that of a sent message; queue list --state deleted shows it."),
 		queueExportCommand(o),
 		lanesCommand(o),
 		pauseCommand(o),
@@ -56,6 +56,9 @@ func (o *queueOptions) open(do func(q queueTool) error) error {
 	// The secrets are left out: an operator's shell may not have them.
 	cfg, _, err := readConfig(o.env, *o.file, func(path string) (*config.Config, error) {
 		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("graphrelay: %w; run the command as the user that the relay runs as", err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("graphrelay: %w", err)
 		}
@@ -121,39 +124,12 @@ func someMessages(_ *cobra.Command, ids []string) error {
 	return nil
 }
 
-func queueActionCommand(o *queueOptions, a queue.Action, short, long string) *cobra.Command {
-	return &cobra.Command{
-		Use:     string(a) + " ID...",
-		Short:   short,
-		Long:    long,
-		Example: fmt.Sprintf("  graphrelay queue %s 06rq2p8k1v4t9x3m", a),
-		Args:    someMessages,
-		RunE: func(_ *cobra.Command, ids []string) error {
-			return o.each(ids, func(q queueTool, id string) error { return q.apply(id, a) })
-		},
-	}
-}
-
-func (q queueTool) apply(id string, a queue.Action) error {
-	if err := q.store.Apply(context.Background(), id, a, operator()); err != nil {
-		return err
-	}
-	return q.print.Done(string(a), "id", id)
-}
-
-// operator returns the name of the user that runs the command.
-func operator() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return "unknown"
-}
-
 func queueShowCommand(o *queueOptions) *cobra.Command {
 	return &cobra.Command{
-		Use:     "show ID...",
-		Short:   "show all of a message, with its history",
-		Long:    "Shows what is known of messages, and each step of their delivery with Graph's request IDs.",
+		Use:   "show ID...",
+		Short: "show all of a message, with its history",
+		Long: `Shows what is known of messages, and each step of their delivery with Graph's request IDs.
+The status is 1 for a message that was deleted, whose record is shown all the same.`,
 		Example: "  graphrelay queue show 06rq2p8k1v4t9x3m",
 		Args:    someMessages,
 		RunE:    func(_ *cobra.Command, ids []string) error { return o.each(ids, queueTool.show) },
@@ -165,7 +141,10 @@ func (q queueTool) show(id string) error {
 	if err != nil {
 		return err
 	}
-	return q.print.Message(r, events)
+	if err := q.print.Message(r, events); err != nil || r.State != queue.Deleted {
+		return err
+	}
+	return fmt.Errorf("it was deleted %s; only its record is left", r.Detail)
 }
 
 func queueExportCommand(o *queueOptions) *cobra.Command {
@@ -186,6 +165,9 @@ func (q queueTool) export(id string) error {
 	r, _, err := q.store.Get(context.Background(), id)
 	if err != nil {
 		return err
+	}
+	if !r.HasContent {
+		return fmt.Errorf("its content is gone, since it is %s", r.State)
 	}
 	b, err := q.store.Open(context.Background(), id)
 	if err != nil {

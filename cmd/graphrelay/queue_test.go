@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/queueview"
 )
 
 func TestQueueActionUsage(t *testing.T) {
@@ -81,8 +83,159 @@ func TestQueueApply(t *testing.T) {
 	if want := fmt.Sprintf("{\"done\":\"release\",\"id\":%q}\n", id); got != (outcome{exitOK, want, ""}) {
 		t.Errorf("got %+v, want %s", got, want)
 	}
-	execute(t, "", "queue", "delete", id, "--config", config).want(t, exitOK, "delete "+id)
-	execute(t, "", "queue", "show", id, "--config", config).want(t, exitFault, id)
+}
+
+// A deleted message leaves its record, which says who deleted it, and nothing else.
+func TestQueueDelete(t *testing.T) {
+	config, id := fillQueue(t)
+	at := func(args ...string) outcome {
+		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
+	}
+	at("delete", id).want(t, exitOK, "delete "+id)
+	got := at("show", id)
+	got.want(t, exitFault, id, "it was deleted by "+operator())
+	if !strings.Contains(got.stdout, "deleted") || !strings.Contains(got.stdout, "delete by "+operator()) {
+		t.Errorf("the record is\n%s", got.stdout)
+	}
+	if got := at("list", "--json"); got != (outcome{}) {
+		t.Errorf("it is still listed: %+v", got)
+	}
+	at("list", "--state", "deleted").want(t, exitOK, id, "operator")
+	at("export", id).want(t, exitFault, id, "its content is gone, since it is deleted")
+	for _, action := range []string{"delete", "retry", "release", "hold"} {
+		at(action, id).want(t, exitFault, id, "it is deleted")
+		at(action, id, "--dry-run").want(t, exitFault, id, "it is deleted")
+		at(action, "--all").want(t, exitFault, "no message is selected")
+	}
+}
+
+// Actions take filters instead of IDs, and say how many messages they changed.
+func TestQueueActionFilters(t *testing.T) {
+	config, first := fillQueue(t, "one", "two", "three")
+	at := func(args ...string) outcome {
+		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
+	}
+	listed := func(want int, args ...string) {
+		t.Helper()
+		if got := at(append([]string{"list", "--json"}, args...)...); strings.Count(got.stdout, "\n") != want {
+			t.Errorf("%q lists %+v, want %d", args, got, want)
+		}
+	}
+	at("hold", "--subject", "t", "--dry-run").want(t, exitOK, "would hold 2 messages\n")
+	at("hold", "--all", "--limit", "2", "--dry-run", "--json").want(t, exitOK, `{"messages":2,"would":"hold"}`)
+	at("hold", first, "--dry-run").want(t, exitOK, "would hold "+first+"\n")
+	at("hold", first, "--dry-run", "--json").want(t, exitOK, `{"id":"`+first+`","would":"hold"}`)
+	listed(0, "--state", "held")
+	at("hold", "--subject", "nothing").want(t, exitFault, "no message is selected")
+	at("hold", "--subject", "nothing", "--dry-run").want(t, exitFault, "no message is selected")
+	at("hold", "--subject", "T").want(t, exitOK, "hold 2 messages\n")
+	listed(2, "--state", "held")
+	at("release", "--all", "--limit", "1", "--json").want(t, exitOK, `{"done":"release","messages":1}`)
+	listed(1, "--state", "held")
+	at("delete", "--all", "--state", "held").want(t, exitOK, "delete 1 message\n")
+	at("delete", "--older", "1h").want(t, exitFault, "no message is selected")
+	at("delete", "--all").want(t, exitOK, "delete 2 messages\n")
+	listed(3, "--state", "deleted")
+}
+
+// An action without IDs and filters is refused, and so is what cannot be meant.
+func TestQueueActionRefusals(t *testing.T) {
+	config, id := fillQueue(t)
+	at := func(args ...string) outcome {
+		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
+	}
+	for _, action := range []string{"hold", "release", "retry", "delete"} {
+		at(action).wantUsage(t, "--all", "see graphrelay help queue "+action)
+		at(action, "--dry-run").wantUsage(t, "--all")
+		at(action, "--limit", "3").wantUsage(t, "--all")
+		at(action, id, "--all").wantUsage(t, "not both")
+		at(action, id, "--lane", "contoso").wantUsage(t, "not both")
+		at(action, "--state", "deleted").wantUsage(t, action+" is for messages that are [")
+	}
+	at("release", "--state", "queued").wantUsage(t, "release is for messages that are [held]")
+	at("hold", "--state", "sent,delivering").want(t, exitFault, "no message is selected")
+	at("list", "--json").want(t, exitOK, id, `"state":"queued"`)
+}
+
+// A list that ends at its limit says how many messages there are.
+func TestQueueListLimit(t *testing.T) {
+	config, _ := fillQueue(t, "one", "two", "three")
+	at := func(limit string) outcome {
+		return execute(t, "", "queue", "list", "--limit", limit, "--json", "--config", config)
+	}
+	for limit, want := range map[string]struct {
+		lines int
+		said  string
+	}{"2": {2, "2 of 3 messages; --limit shows more\n"}, "3": {3, ""}, "4": {3, ""}, "0": {3, ""}} {
+		if got := at(limit); got.status != exitOK || strings.Count(got.stdout, "\n") != want.lines || got.stderr != want.said {
+			t.Errorf("--limit %s: %+v", limit, got)
+		}
+	}
+}
+
+// manyMessages has as many messages as it says, in pages.
+type manyMessages struct {
+	queue.Inspector
+	queue.Controller
+	total, pages int
+}
+
+func (m *manyMessages) List(_ context.Context, f queue.Filter) (list []queue.Record, _ error) {
+	m.pages++
+	first := 0
+	if f.After != "" {
+		_, _ = fmt.Sscanf(f.After, "%d", &first)
+	}
+	for n := first + 1; n <= min(m.total, first+f.Limit); n++ {
+		list = append(list, queue.Record{ID: fmt.Sprintf("%016d", n)})
+	}
+	return list, nil
+}
+
+func (m *manyMessages) Count(context.Context, queue.Filter) (int64, error) {
+	return int64(m.total), nil
+}
+
+// A long list is read and printed in pages, under one heading.
+func TestQueueListPages(t *testing.T) {
+	for limit, want := range map[int]struct {
+		lines, pages int
+		said         string
+	}{
+		0:    {2501, 3, ""},
+		1500: {1501, 2, "1,500 of 2,500 messages; --limit shows more\n"},
+		2500: {2501, 3, ""},
+		5000: {2501, 3, ""},
+	} {
+		store := &manyMessages{total: 2500}
+		var out, said strings.Builder
+		q := queueTool{env: env{nil, &out, &said}, store: store, print: queueview.Printer{Out: &out}}
+		if err := q.list(queue.Filter{Limit: limit}); err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Count(out.String(), "\n"); lines != want.lines || store.pages != want.pages || said.String() != want.said || strings.Count(out.String(), "STATE") != 1 {
+			t.Errorf("limit %d: %d lines in %d pages, %q", limit, lines, store.pages, said.String())
+		}
+	}
+}
+
+// The list says that a lane is paused, and until when.
+func TestQueueListPaused(t *testing.T) {
+	config, id := fillQueue(t)
+	at := func(args ...string) outcome {
+		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
+	}
+	at("pause", "contoso")
+	at("list").want(t, exitOK, "lane paused until resume")
+	at("show", id).want(t, exitOK, "lane paused", "until resume")
+	at("resume", "contoso")
+	at("pause", "contoso/crm@contoso.test", "--for", "1d")
+	at("list").want(t, exitOK, "lane paused until 2")
+	at("list", "--json").want(t, exitOK, `"paused_until":"2`)
+	at("resume", "contoso/crm@contoso.test")
+	if got := at("list"); strings.Contains(got.stdout, "paused") {
+		t.Errorf("no lane is paused:\n%s", got.stdout)
+	}
 }
 
 func TestQueueHint(t *testing.T) {

@@ -2,28 +2,29 @@ package main
 
 import (
 	"context"
-	"strings"
-	"time"
+	"fmt"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"graphrelay/relay/queue"
-	"graphrelay/relay/reason"
+	"graphrelay/relay/queueview"
 )
 
 func queueListCommand(o *queueOptions) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "list messages, the oldest first",
-		Long:  "Lists messages, the oldest first, all but the sent ones unless --state says otherwise.",
+		Long: `Lists messages, the oldest first: all but the sent and deleted ones, unless --state says
+otherwise. WHY is the reason for which a message waits or has ended; see docs/operations.md.`,
 		Example: `  graphrelay queue list
   graphrelay queue list --state failed --older 1d
-  graphrelay queue list --lane contoso/crm@contoso.com --json`,
+  graphrelay queue list --lane contoso/crm@contoso.com --json
+  graphrelay queue list --state all --since "2026-11-29 14:00" --subject invoice`,
 		Args: noOperands,
 	}
-	var list listFlags
-	list.add(c.Flags())
+	var list filterFlags
+	list.add(c, 1000)
 	c.RunE = func(*cobra.Command, []string) error {
 		f, err := list.filter()
 		if err != nil {
@@ -34,57 +35,42 @@ func queueListCommand(o *queueOptions) *cobra.Command {
 	return c
 }
 
+// listPage is how many messages are read at a time.
+const listPage = 1000
+
+// list prints messages as it reads them, and on standard error how many there are if they
+// are more than the limit.
 func (q queueTool) list(f queue.Filter) error {
-	records, err := q.store.List(context.Background(), f)
-	if err != nil {
-		return err
-	}
-	return q.print.Messages(records)
-}
-
-// listFlags select what queue list shows.
-type listFlags struct {
-	states, from, to, lane, reason string
-	older                          time.Duration
-	limit                          int
-}
-
-func (l *listFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&l.states, "state", "", "only messages in these `states`, separated by commas, or all: "+stateNames())
-	fs.StringVar(&l.from, "from", "", "only messages whose envelope sender contains this `text`")
-	fs.StringVar(&l.to, "to", "", "only messages with a recipient that contains this `text`")
-	fs.StringVar(&l.lane, "lane", "", "only messages of this `lane`, written as connection/mailbox, or of a whole connection")
-	fs.StringVar(&l.reason, "reason", "", "only messages that wait or failed for this `reason`")
-	durationFlag(fs, &l.older, "older", "only messages that were received longer ago than this")
-	fs.IntVar(&l.limit, "limit", 1000, "at most this many messages, the oldest first")
-}
-
-func stateNames() string {
-	var names []string
-	for _, s := range queue.States() {
-		names = append(names, string(s))
-	}
-	return strings.Join(names, ", ")
-}
-
-// filter leaves out sent messages unless they are asked for: they are no longer queued.
-func (l *listFlags) filter() (queue.Filter, error) {
-	f := queue.Filter{From: l.from, To: l.to, Lane: l.lane, Reason: reason.Reason(l.reason), Limit: l.limit}
-	if l.older > 0 {
-		f.Before = time.Now().Add(-l.older)
-	}
-	var err error
-	switch l.states {
-	case "":
-		for _, s := range queue.States() {
-			if s != queue.Sent {
-				f.States = append(f.States, s)
+	ctx, all, limit := context.Background(), f, f.Limit
+	for shown := 0; ; {
+		f.Limit = listPage
+		if limit > 0 {
+			f.Limit = min(listPage, limit-shown)
+		}
+		records, err := q.store.List(ctx, f)
+		if err != nil {
+			return err
+		}
+		if len(records) > 0 || shown == 0 {
+			if err := q.print.Messages(records, shown == 0); err != nil {
+				return err
 			}
 		}
-	case "all":
-		f.States = queue.States()
-	default:
-		f.States, err = queue.ParseStates(l.states)
+		shown += len(records)
+		switch {
+		case shown == limit && limit > 0:
+			return q.sayMore(ctx, all, shown)
+		case len(records) < f.Limit:
+			return nil
+		}
+		f.After = records[len(records)-1].ID
 	}
-	return f, err
+}
+
+func (q queueTool) sayMore(ctx context.Context, f queue.Filter, shown int) error {
+	total, err := q.store.Count(ctx, f)
+	if err == nil && total > int64(shown) {
+		fmt.Fprintf(q.stderr, "%s of %s; --limit shows more\n", humanize.Comma(int64(shown)), queueview.Messages(total))
+	}
+	return err
 }

@@ -46,14 +46,16 @@ func (a *Attempt) Body(ctx context.Context) (queue.Body, error) {
 }
 
 // Twins returns the other messages of the mailbox with the same Message-ID, but not those that
-// had ended before since. Clients submit a message again, or alone to each recipient.
+// had ended before since, nor deleted ones that were certainly not sent. Clients submit a
+// message again, or alone to each recipient.
 func (a *Attempt) Twins(ctx context.Context, since time.Time) ([]queue.Record, error) {
 	if a.Message.MessageID == "" {
 		return nil, nil
 	}
 	list, err := a.work.List(ctx, queue.Filter{MessageID: a.Message.MessageID})
 	return slices.DeleteFunc(list, func(r queue.Record) bool {
-		return r.ID == a.Message.ID || r.Lane.Mailbox != a.Message.Lane.Mailbox || !r.Finished.IsZero() && r.Finished.Before(since)
+		return r.ID == a.Message.ID || r.Lane.Mailbox != a.Message.Lane.Mailbox || !r.Finished.IsZero() && r.Finished.Before(since) ||
+			r.State == queue.Deleted && !r.Progress.InDoubt
 	}), err
 }
 

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,47 +20,148 @@ func transition(a Action) (from []State, to State, err error) {
 	case Retry:
 		return []State{Queued, Deferred, Held, Failed}, Queued, nil
 	case Delete:
-		return []State{Queued, Deferred, Held, Failed, Sent, Returned}, "", nil
+		return []State{Queued, Deferred, Held, Failed, Sent, Returned}, Deleted, nil
 	}
 	return nil, "", fmt.Errorf("unknown action %q", a)
 }
 
+// Check returns ErrState if the action is not possible for the message.
+func (a Action) Check(r Record) error {
+	from, _, err := transition(a)
+	switch {
+	case err != nil:
+		return err
+	case !slices.Contains(from, r.State):
+		return fmt.Errorf("%w: it is %s", ErrState, r.State)
+	case a != Delete && !r.HasContent:
+		return fmt.Errorf("%w: its content is gone, the client was told of the failure", ErrState)
+	}
+	return nil
+}
+
+// Narrow returns the filter without the messages for which the action is not possible. It
+// returns ErrState if none is left.
+func (a Action) Narrow(f Filter) (Filter, error) {
+	from, _, err := transition(a)
+	if err != nil {
+		return f, err
+	}
+	f.HasContent = f.HasContent || a != Delete
+	if len(f.States) == 0 {
+		f.States = from
+		return f, nil
+	}
+	f.States = slices.DeleteFunc(slices.Clone(f.States), func(s State) bool { return !slices.Contains(from, s) })
+	if len(f.States) == 0 {
+		return f, fmt.Errorf("%w: %s is for messages that are %v", ErrState, a, from)
+	}
+	return f, nil
+}
+
 // Apply implements Controller.
 func (q *Queue) Apply(ctx context.Context, id string, a Action, by string) error {
-	from, to, err := transition(a)
-	if err != nil {
-		return err
-	}
-	err = q.storage.Update(ctx, func(tx Tx) error {
-		now := q.clock.Now()
-		r, err := tx.Record(id)
-		switch {
-		case err != nil:
-			return err
-		case !slices.Contains(from, r.State):
-			return fmt.Errorf("%w: it is %s", ErrState, r.State)
-		case a == Delete:
-			return remove(tx, r, now)
-		case !r.HasContent:
-			return fmt.Errorf("%w: its content is gone, the client was told of the failure", ErrState)
-		}
-		return move(tx, r, now, a, to, Event{What: string(a), Detail: "by " + by})
-	})
+	err := q.storage.Update(ctx, func(tx Tx) error { return q.apply(tx, id, a, by) })
 	if err == nil {
 		q.signal()
 	}
 	return err
 }
 
-// remove deletes a message. What it may have left behind is still cleaned up; a message
-// that has ended has its cleanup already, if it needed one.
-func remove(tx Tx, r Record, now time.Time) error {
+// applyBatch bounds how long one step of ApplyAll keeps others from the writer.
+const applyBatch = 200
+
+// ApplyAll implements Controller. Between two steps it leaves the writer to others for as
+// long as the step took.
+func (q *Queue) ApplyAll(ctx context.Context, f Filter, a Action, by string) (changed int, err error) {
+	f, err = a.Narrow(f)
+	if err != nil {
+		return 0, err
+	}
+	limit := f.Limit
+	for {
+		f.Limit = applyBatch
+		if limit > 0 {
+			f.Limit = min(applyBatch, limit-changed)
+		}
+		list, err := q.storage.List(ctx, f)
+		if err != nil || len(list) == 0 {
+			return changed, err
+		}
+		start := time.Now()
+		n, err := q.applyToEach(ctx, list, a, by)
+		changed += n
+		if err != nil || limit > 0 && changed == limit {
+			return changed, err
+		}
+		f.After = list[len(list)-1].ID
+		select {
+		case <-ctx.Done():
+			return changed, ctx.Err()
+		case <-time.After(time.Since(start)):
+		}
+	}
+}
+
+// applyToEach carries out an action on messages in one commit. It passes over those for
+// which it is no longer possible.
+func (q *Queue) applyToEach(ctx context.Context, list []Record, a Action, by string) (changed int, err error) {
+	err = q.storage.Update(ctx, func(tx Tx) error {
+		changed = 0
+		for _, r := range list {
+			err := q.apply(tx, r.ID, a, by)
+			if errors.Is(err, ErrNotFound) || errors.Is(err, ErrState) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			changed++
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	q.signal()
+	return changed, nil
+}
+
+// apply carries out an action on a message. It returns an ErrState or ErrNotFound before any
+// change.
+func (q *Queue) apply(tx Tx, id string, a Action, by string) error {
+	r, err := tx.Record(id)
+	if err == nil {
+		err = a.Check(r)
+	}
+	if err != nil {
+		return err
+	}
+	now := q.clock.Now()
+	e := Event{What: string(a), Detail: "by " + by}
+	if a == Delete {
+		return q.remove(tx, r, now, e)
+	}
+	_, to, _ := transition(a)
+	return move(tx, r, now, a, to, e)
+}
+
+// remove deletes the content of a message and keeps its record. What the message may have
+// left behind is still cleaned up; one that has left has its cleanup already, if it needed
+// one.
+func (q *Queue) remove(tx Tx, r Record, now time.Time, e Event) error {
 	if !r.State.Left() && r.Progress.Leftover {
 		if err := tx.AddCleanup(Cleanup{Record: r, Since: now}); err != nil {
 			return err
 		}
 	}
-	return tx.Remove(r.ID)
+	s := r.Status
+	s.State, s.Due, s.Finished, s.Reason, s.Detail = Deleted, now, q.clock.Wall(now), reason.Operator, e.Detail
+	s.Node, s.HasContent = "", false
+	s.Fence++
+	if err := tx.SetStatus(r.ID, s); err != nil {
+		return err
+	}
+	return tx.AddEvents(r.ID, e)
 }
 
 // move brings a message to a state at an operator's request. It raises the fence, so that

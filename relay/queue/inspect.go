@@ -9,15 +9,27 @@ import (
 func (q *Queue) List(ctx context.Context, f Filter) ([]Record, error) {
 	list, err := q.storage.List(ctx, f)
 	for i := range list {
-		list[i].Due = q.clock.Wall(list[i].Due)
+		q.toWall(&list[i])
 	}
 	return list, err
+}
+
+// Count implements Inspector.
+func (q *Queue) Count(ctx context.Context, f Filter) (int64, error) { return q.storage.Count(ctx, f) }
+
+// toWall brings the times of a record to the wall clock.
+func (q *Queue) toWall(r *Record) {
+	r.Due = q.clock.Wall(r.Due)
+	if r.State != Queued && r.State != Deferred || !r.PausedUntil.After(q.clock.Now()) {
+		r.PausedUntil = time.Time{}
+	}
+	r.PausedUntil = q.clock.Wall(r.PausedUntil)
 }
 
 // Get implements Inspector.
 func (q *Queue) Get(ctx context.Context, id string) (Record, []Event, error) {
 	r, events, err := q.storage.Get(ctx, id)
-	r.Due = q.clock.Wall(r.Due)
+	q.toWall(&r)
 	return r, events, err
 }
 

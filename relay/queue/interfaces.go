@@ -142,6 +142,8 @@ type Sends interface {
 type Inspector interface {
 	// List returns the records that f selects, oldest first.
 	List(ctx context.Context, f Filter) ([]Record, error)
+	// Count returns how many messages f selects, whatever its Limit.
+	Count(ctx context.Context, f Filter) (int64, error)
 	Get(ctx context.Context, id string) (Record, []Event, error)
 	Open(ctx context.Context, id string) (Body, error)
 	// Receipts calls each for every message received since then, in no order.
@@ -156,6 +158,11 @@ type Controller interface {
 	// Apply carries out an operator's action. It raises the fence, so that a worker
 	// that has the message cannot go on to send it.
 	Apply(ctx context.Context, id string, a Action, by string) error
+	// ApplyAll carries out an action on the messages that f selects, oldest first and not
+	// more than f.Limit unless it is 0, a commit for some of them at a time. It passes over
+	// those for which the action is not possible. It returns how many were changed, also with
+	// an error. f.Before keeps it from messages that come meanwhile.
+	ApplyAll(ctx context.Context, f Filter, a Action, by string) (changed int, err error)
 	// Pause is the same as Work's; Now returns the time from which its end counts.
 	Now() time.Time
 	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error

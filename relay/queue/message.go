@@ -9,7 +9,8 @@ import (
 
 // State is the state of a message: it is Queued, Deferred or Held until it ends as
 // Sent or Failed; while a node works on it, it is Delivering. A Sent message becomes
-// Returned if a non-delivery report comes for one of its recipients.
+// Returned if a non-delivery report comes for one of its recipients. What an operator
+// deletes is Deleted: only its record is kept, for a while.
 type State string
 
 // The states of a message.
@@ -21,11 +22,12 @@ const (
 	Sent       State = "sent"
 	Returned   State = "returned"
 	Failed     State = "failed"
+	Deleted    State = "deleted"
 )
 
 // States lists every state, in the order of a message's life.
 func States() []State {
-	return []State{Queued, Delivering, Deferred, Held, Sent, Returned, Failed}
+	return []State{Queued, Delivering, Deferred, Held, Sent, Returned, Failed, Deleted}
 }
 
 // Left reports whether a message in this state has left the relay for good: it was sent,
@@ -33,7 +35,7 @@ func States() []State {
 func (s State) Left() bool { return s == Sent || s == Returned }
 
 // ended reports whether nothing more is done with a message in this state.
-func (s State) ended() bool { return s.Left() || s == Failed }
+func (s State) ended() bool { return s.Left() || s == Failed || s == Deleted }
 
 // Envelope is MAIL FROM and RCPT TO (RFC 5321 section 2.3.1). From is empty for
 // the null reverse-path.
@@ -104,6 +106,9 @@ type Record struct {
 	Size     int64     // bytes as stored
 	Entry
 	Status
+	// PausedUntil is the end of the pauses that keep the message waiting, the zero Time if
+	// there is none. List and Get alone return it.
+	PausedUntil time.Time `json:"-"`
 }
 
 // Status is the part of a record that changes.
@@ -211,7 +216,14 @@ type Filter struct {
 	To     string // in a recipient of the envelope
 	Lane   string // as Lane.String returns it; without a mailbox, all of that connection and principal
 	Reason reason.Reason
-	Before time.Time // received before
+	User   string
+	// Subject is a part of the subject. Of its letters, only ASCII is compared without regard
+	// to case.
+	Subject    string
+	Since      time.Time // received then or later
+	Before     time.Time // received before
+	HasContent bool      // only messages whose content is kept
+	After      string    // only messages with a higher ID: the next ones of a long list
 	// MessageID is the whole Message-ID of the message itself; case matters.
 	MessageID string
 	Limit     int // 0: 1,000
@@ -225,7 +237,7 @@ const (
 	Hold    Action = "hold"    // queued, deferred or delivering -> held
 	Release Action = "release" // held -> queued
 	Retry   Action = "retry"   // deferred, held or failed -> queued now, one with a cleanup a little later; ends the pauses of its lane that no operator asked for
-	Delete  Action = "delete"  // anything but delivering; nothing remains
+	Delete  Action = "delete"  // anything but delivering -> deleted; the record remains
 )
 
 // LaneStatus is a lane as an operator sees it. A pause of all lanes of a connection is
@@ -250,8 +262,8 @@ var Forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Retention bounds what is kept of messages that have ended.
 type Retention struct {
-	Sent         time.Duration // the delivery log, by age
-	SentMessages int64         // and by count
+	Sent         time.Duration // the delivery log, and the records of deleted messages, by age
+	SentMessages int64         // and by count, of each
 	Failed       time.Duration // failed messages, with their content, and returned ones
 	// FailedMessages and FailedBytes bound what is kept of failed messages; 0 sets no bound.
 	// The oldest ones go first.

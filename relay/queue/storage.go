@@ -30,6 +30,7 @@ type Storage interface {
 // Reader reads the queue. Its methods are those of Inspector and Sends.
 type Reader interface {
 	List(ctx context.Context, f Filter) ([]Record, error)
+	Count(ctx context.Context, f Filter) (int64, error)
 	Get(ctx context.Context, id string) (Record, []Event, error)
 	Open(ctx context.Context, id string) (Body, error)
 	Receipts(ctx context.Context, since time.Time, each func(Receipt)) error
@@ -85,12 +86,12 @@ type Finder interface {
 	LeftAs(ctx context.Context, l Lane, messageID string, limit int) ([]Record, error)
 	// Usage returns what each client has waiting or held in each lane.
 	Usage(ctx context.Context) ([]Usage, error)
-	// FailedBeyond is SentBeyond for failed messages, of which the newest ones with together
+	// FailedBeyond is EndedBeyond for failed messages, of which the newest ones with together
 	// so many bytes are kept; 0 stands for any number.
 	FailedBeyond(ctx context.Context, keep, bytes int64) (time.Time, error)
-	// SentBeyond returns when the newest sent message arrived that is not among the
-	// keep newest ones; the zero Time if there is none.
-	SentBeyond(ctx context.Context, keep int64) (time.Time, error)
+	// EndedBeyond returns when the newest message in the given state arrived that is not
+	// among the keep newest ones; the zero Time if there is none.
+	EndedBeyond(ctx context.Context, s State, keep int64) (time.Time, error)
 }
 
 // Tx is a transaction. What it has read does not change until it ends: in an engine with

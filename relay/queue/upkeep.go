@@ -63,29 +63,38 @@ func (q *Queue) EndCleanup(ctx context.Context, id string) error {
 // expireBatch bounds how long one step keeps others from the writer.
 const expireBatch = 200
 
-// Expire implements Controller. Sent messages are kept by receipt, failed and returned ones
-// also by the time at which they ended.
+// Expire implements Controller. Sent messages are kept by receipt, all others also by the
+// time at which they ended.
 func (q *Queue) Expire(ctx context.Context, r Retention) (removed int, err error) {
-	beyond, err := q.storage.SentBeyond(ctx, r.SentMessages)
+	sentBeyond, err := q.storage.EndedBeyond(ctx, Sent, r.SentMessages)
 	if err != nil {
 		return 0, err
 	}
-	removed, err = q.expire(ctx, Sent, latest(q.clock.Now().Add(-r.Sent), beyond), false)
+	deletedBeyond, err := q.storage.EndedBeyond(ctx, Deleted, r.SentMessages)
 	if err != nil {
-		return removed, err
+		return 0, err
 	}
-	if beyond, err = q.storage.FailedBeyond(ctx, r.FailedMessages, r.FailedBytes); err != nil {
-		return removed, err
+	failedBeyond, err := q.storage.FailedBeyond(ctx, r.FailedMessages, r.FailedBytes)
+	if err != nil {
+		return 0, err
 	}
-	if !beyond.IsZero() {
-		n, err := q.expire(ctx, Failed, beyond, false)
-		removed += n
-		if err != nil {
-			return removed, err
+	now := q.clock.Now()
+	for _, e := range []struct {
+		state  State
+		before time.Time
+		ended  bool // by then, too
+	}{
+		{Sent, latest(now.Add(-r.Sent), sentBeyond), false},
+		{Deleted, deletedBeyond, false},
+		{Deleted, now.Add(-r.Sent), true},
+		{Failed, failedBeyond, false},
+		{Failed, now.Add(-r.Failed), true},
+		{Returned, now.Add(-r.Failed), true},
+	} {
+		if e.before.IsZero() {
+			continue
 		}
-	}
-	for _, state := range []State{Failed, Returned} {
-		n, err := q.expire(ctx, state, q.clock.Now().Add(-r.Failed), true)
+		n, err := q.expire(ctx, e.state, e.before, e.ended)
 		removed += n
 		if err != nil {
 			return removed, err

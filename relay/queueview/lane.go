@@ -56,11 +56,8 @@ func (p Printer) Lanes(lanes []queue.LaneStatus) error {
 }
 
 func paused(l queue.LaneStatus) string {
-	switch {
-	case l.PausedUntil.IsZero():
+	if l.PausedUntil.IsZero() {
 		return ""
-	case l.PausedUntil.Before(queue.Forever):
-		return "until " + l.PausedUntil.Format(time.DateTime) + ", " + string(l.PausedFor)
 	}
-	return "until resume, " + string(l.PausedFor)
+	return until(l.PausedUntil) + ", " + string(l.PausedFor)
 }

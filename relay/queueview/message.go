@@ -29,6 +29,7 @@ type record struct {
 	User       string         `json:"user,omitempty"`
 	Client     string         `json:"client"`
 	Due        *time.Time     `json:"due,omitempty"`
+	Paused     *time.Time     `json:"paused_until,omitempty"` // its lane
 	Reason     reason.Reason  `json:"reason,omitempty"`
 	Detail     string         `json:"detail,omitempty"`
 	Attempts   int            `json:"attempts"`
@@ -51,24 +52,46 @@ func recordOf(r queue.Record) record {
 	if r.State == queue.Queued || r.State == queue.Deferred {
 		v.Due = &r.Due
 	}
+	if !r.PausedUntil.IsZero() {
+		v.Paused = &r.PausedUntil
+	}
 	if !r.Finished.IsZero() {
 		v.Finished = &r.Finished
 	}
 	return v
 }
 
-// Messages prints one line for each message.
-func (p Printer) Messages(records []queue.Record) error {
+// Messages prints one line for each message, under a heading if this is the first part of
+// the list.
+func (p Printer) Messages(records []queue.Record, first bool) error {
 	if p.JSON {
 		return encodeEach(p, records, recordOf)
 	}
 	w := p.table()
-	fmt.Fprintln(w, "ID\tSTATE\tRECEIVED\tSIZE\tFROM\tTO\tWHY")
+	if first {
+		fmt.Fprintln(w, "ID\tSTATE\tRECEIVED\tSIZE\tFROM\tTO\tWHY")
+	}
 	for _, r := range records {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.ID, r.State, r.Received.Format(time.DateTime), r.Size,
-			text.Printable(sender(r.Envelope)), text.Printable(recipients(r.Envelope.To)), text.Printable(string(r.Reason)))
+			text.Printable(sender(r.Envelope)), text.Printable(recipients(r.Envelope.To)), text.Printable(why(r)))
 	}
 	return w.Flush()
+}
+
+// why returns why a message waits, or what became of it.
+func why(r queue.Record) string {
+	if r.PausedUntil.IsZero() {
+		return string(r.Reason)
+	}
+	return strings.TrimPrefix(string(r.Reason)+", lane paused "+until(r.PausedUntil), ", ")
+}
+
+// until returns until when a lane is paused.
+func until(t time.Time) string {
+	if t.Before(queue.Forever) {
+		return "until " + t.Format(time.DateTime)
+	}
+	return "until resume"
 }
 
 // Message prints all of one message, with its history.
@@ -101,6 +124,9 @@ func (p Printer) Message(r queue.Record, events []queue.Event) error {
 	line("subject", v.Subject)
 	line("message id", v.MessageID)
 	line("lane", r.Lane.String())
+	if v.Paused != nil {
+		line("lane paused", until(*v.Paused))
+	}
 	line("draft", v.Draft)
 	for _, x := range v.Returns {
 		line("returned", strings.Join(strings.Fields(x.At.Local().Format(time.DateTime)+" "+x.Recipient+" "+x.Code+" "+x.Diagnostic), " "))

@@ -9,6 +9,8 @@ import (
 	"io"
 	"text/tabwriter"
 
+	"github.com/dustin/go-humanize"
+
 	"graphrelay/internal/text"
 )
 
@@ -25,6 +27,36 @@ func (p Printer) Done(action, kind, name string) error {
 	}
 	_, err := fmt.Fprintf(p.Out, "%s %s\n", action, text.Printable(name))
 	return err
+}
+
+// WouldDo prints that an action on a message is possible.
+func (p Printer) WouldDo(action, id string) error {
+	if p.JSON {
+		return p.encoder().Encode(map[string]string{"id": id, "would": action})
+	}
+	_, err := fmt.Fprintf(p.Out, "would %s %s\n", action, id)
+	return err
+}
+
+// DoneAll prints to how many messages an action was done, or would be if dry is set.
+func (p Printer) DoneAll(action string, messages int64, dry bool) error {
+	key, words := "done", action
+	if dry {
+		key, words = "would", "would "+action
+	}
+	if p.JSON {
+		return p.encoder().Encode(map[string]any{key: action, "messages": messages})
+	}
+	_, err := fmt.Fprintf(p.Out, "%s %s\n", words, Messages(messages))
+	return err
+}
+
+// Messages returns a number of messages as text.
+func Messages(n int64) string {
+	if n == 1 {
+		return "1 message"
+	}
+	return humanize.Comma(n) + " messages"
 }
 
 func (p Printer) encoder() *json.Encoder { return json.NewEncoder(text.JSONWriter(p.Out)) }

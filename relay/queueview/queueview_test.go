@@ -44,7 +44,7 @@ func TestTables(t *testing.T) {
 	events := []queue.Event{{At: received, What: "draft created", RequestID: "r1"}}
 	lanes := []queue.LaneStatus{{Lane: queue.Lane{Connection: "contoso"}, PausedUntil: queue.Forever, PausedFor: "operator"}}
 	for name, c := range map[string]struct{ got, want string }{
-		"messages": {printed(t, false, func(p Printer) error { return p.Messages([]queue.Record{message()}) }), `
+		"messages": {printed(t, false, func(p Printer) error { return p.Messages([]queue.Record{message()}, true) }), `
 ID   STATE     RECEIVED             SIZE  FROM  TO                   WHY
 0M1  deferred  2026-11-01 09:00:00  12    <>    a@x.test and 1 more  throttled
 `},
@@ -71,7 +71,17 @@ returned       2026-11-01 10:00:00 b@x.test 5.1.10 550 not?found
 LANE     QUEUED  DELIVERING  DEFERRED  HELD  OLDEST  PAUSED
 contoso  0       0           0         0             until resume, operator
 `},
-		"done": {printed(t, false, func(p Printer) error { return p.Done("hold", "id", "0M1\x07") }), "\nhold 0M1?\n"},
+		"paused": {printed(t, false, func(p Printer) error {
+			r, queued := message(), message()
+			r.PausedUntil, queued.PausedUntil, queued.Reason = received.Add(time.Hour), queue.Forever, ""
+			return p.Messages([]queue.Record{r, queued}, false)
+		}), `
+0M1  deferred  2026-11-01 09:00:00  12  <>  a@x.test and 1 more  throttled, lane paused until 2026-11-01 10:00:00
+0M1  deferred  2026-11-01 09:00:00  12  <>  a@x.test and 1 more  lane paused until resume
+`},
+		"done to all":  {printed(t, false, func(p Printer) error { return p.DoneAll("hold", 12345, false) }), "\nhold 12,345 messages\n"},
+		"would do all": {printed(t, false, func(p Printer) error { return p.DoneAll("hold", 1, true) }), "\nwould hold 1 message\n"},
+		"done":         {printed(t, false, func(p Printer) error { return p.Done("hold", "id", "0M1\x07") }), "\nhold 0M1?\n"},
 	} {
 		if "\n"+c.got != c.want {
 			t.Errorf("%s:\n%s", name, c.got)
@@ -88,7 +98,7 @@ func TestJSON(t *testing.T) {
 	if v["subject"] != message().Subject || v["due"] == nil || v["finished"] != nil || v["user"] != nil {
 		t.Errorf("it is %v", v)
 	}
-	if got := printed(t, true, func(p Printer) error { return p.Messages([]queue.Record{returnedMessage()}) }); !strings.Contains(got, `"returns":[{"recipient":"b@x.test","at":"2026-11-01T10:00:00`) {
+	if got := printed(t, true, func(p Printer) error { return p.Messages([]queue.Record{returnedMessage()}, true) }); !strings.Contains(got, `"returns":[{"recipient":"b@x.test","at":"2026-11-01T10:00:00`) {
 		t.Error(got)
 	}
 	if got := printed(t, true, func(p Printer) error { return p.Done("pause", "lane", "contoso") }); got != `{"done":"pause","lane":"contoso"}`+"\n" {

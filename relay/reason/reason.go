@@ -63,7 +63,7 @@ const (
 const (
 	Confirming        Reason = "confirming"         // the answer to a send was lost; the item is being watched
 	SendUnknown       Reason = "send_unknown"       // it cannot be known whether the message was sent
-	Operator          Reason = "operator"           // an operator held or paused it
+	Operator          Reason = "operator"           // an operator held, paused or deleted it
 	ConnectionRemoved Reason = "connection_removed" // its connection is no longer configured
 	InternalError     Reason = "internal_error"     // the program failed on the message
 )

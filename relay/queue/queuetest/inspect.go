@@ -20,7 +20,9 @@ func filters(t *testing.T, b *bench) {
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Deferred, Reason: "network", Due: time.Now().Add(time.Hour)})
 	between := time.Now()
 	time.Sleep(time.Millisecond)
-	second := b.put(laneB, "x")
+	e := entry(laneB)
+	e.User, e.Subject = "accounts", "Invoice (ß) for 100%"
+	second := b.putEntry(e, "x")
 	both := []string{first, second}
 	for _, tt := range []struct {
 		f    queue.Filter
@@ -38,6 +40,16 @@ func filters(t *testing.T, b *bench) {
 		{queue.Filter{Reason: "network"}, both[:1]},
 		{queue.Filter{Before: between}, both[:1]},
 		{queue.Filter{Before: between, Reason: "network", Lane: laneA.String(), From: "a@", To: "x@", States: queue.States()}, both[:1]},
+		{queue.Filter{Since: between}, both[1:]},
+		{queue.Filter{User: "ACCOUNTS"}, both[1:]},
+		{queue.Filter{User: "account"}, nil},
+		{queue.Filter{Subject: "invoice (ß"}, both[1:]},
+		{queue.Filter{Subject: "0%"}, both[1:]},
+		{queue.Filter{Subject: "_"}, nil},
+		{queue.Filter{HasContent: true}, both},
+		{queue.Filter{After: first}, both[1:]},
+		{queue.Filter{After: first, States: queue.States()}, both[1:]},
+		{queue.Filter{After: second}, nil},
 		{queue.Filter{Limit: 1}, both[:1]},
 		{queue.Filter{MessageID: entry(laneA).MessageID}, both},
 		{queue.Filter{MessageID: "<other@x>"}, nil},
@@ -50,6 +62,11 @@ func filters(t *testing.T, b *bench) {
 		}
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%+v lists %q, want %q", tt.f, got, tt.want)
+		}
+		n, err := b.store.Count(t.Context(), tt.f)
+		b.ok(err)
+		if tt.f.Limit == 0 && n != int64(len(tt.want)) || tt.f.Limit > 0 && n != 2 {
+			t.Errorf("%+v counts %d, want %d", tt.f, n, len(tt.want))
 		}
 	}
 }
@@ -104,8 +121,21 @@ func lanes(t *testing.T, b *bench) {
 	if got := b.claim(1, 1); len(got) != 0 {
 		t.Error("claimed from a paused lane")
 	}
+	shown, err := b.store.List(t.Context(), queue.Filter{})
+	b.ok(err)
+	for _, r := range shown {
+		if want := r.State == queue.Deferred; r.PausedUntil.Equal(until) != want || r.PausedUntil.IsZero() == want {
+			t.Errorf("%s is paused until %v", r.State, r.PausedUntil)
+		}
+	}
+	if r, _ := b.get(task.ID); !r.PausedUntil.Equal(until) {
+		t.Errorf("it is paused until %v", r.PausedUntil)
+	}
 	b.ok(b.store.Resume(t.Context(), laneA))
 	b.want(b.store.Resume(t.Context(), laneA), queue.ErrNotFound)
+	if r, _ := b.get(task.ID); !r.PausedUntil.IsZero() {
+		t.Errorf("after its pause it is paused until %v", r.PausedUntil)
+	}
 	if got := b.claimOne(); got.ID != task.ID {
 		t.Error("what the pause deferred was not claimed after it")
 	}
@@ -264,6 +294,8 @@ func expire(t *testing.T, b *bench) {
 			t.Fatalf("%+v removed %d, want %d", r, n, want)
 		}
 	}
+	deleted := b.put(laneA, "x")
+	b.ok(b.store.Apply(t.Context(), deleted, queue.Delete, "anna"))
 	long := queue.Retention{Sent: time.Hour, SentMessages: messages, Failed: time.Hour}
 	count(long, 0)
 	long.SentMessages = 10
@@ -271,7 +303,16 @@ func expire(t *testing.T, b *bench) {
 	if !gone(sent[messages-11]) || gone(sent[messages-10]) || gone(failed) {
 		t.Error("not the oldest were removed")
 	}
-	count(queue.Retention{Sent: 0, SentMessages: 10, Failed: time.Hour}, 10)
+	if gone(deleted) {
+		t.Error("a deleted message was removed before its time")
+	}
+	count(queue.Retention{Sent: 0, SentMessages: 10, Failed: time.Hour}, 10+1)
+	later := b.put(laneA, "x")
+	b.ok(b.store.Apply(t.Context(), later, queue.Delete, "anna"))
+	count(queue.Retention{Sent: time.Hour, SentMessages: 0, Failed: time.Hour}, 1)
+	if !gone(deleted) || !gone(later) {
+		t.Error("a deleted message was kept beyond its time")
+	}
 	count(queue.Retention{Sent: time.Hour, SentMessages: 10}, 1)
 	_, err := b.store.Open(t.Context(), failed)
 	b.want(err, queue.ErrNotFound)

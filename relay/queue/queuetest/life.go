@@ -107,9 +107,11 @@ func apply(t *testing.T, b *bench) {
 	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Failed}))
 	b.ok(do(queue.Retry))
 	b.ok(do(queue.Delete))
-	b.want(do(queue.Delete), queue.ErrNotFound)
-	_, err := b.store.Open(t.Context(), id)
-	b.want(err, queue.ErrNotFound)
+	b.isDeleted(id)
+	for _, a := range []queue.Action{queue.Delete, queue.Retry, queue.Release, queue.Hold} {
+		b.want(do(a), queue.ErrState)
+	}
+	b.want(b.store.Apply(t.Context(), queue.NewID(time.Now()), queue.Delete, "anna"), queue.ErrNotFound)
 	if err := b.store.Apply(t.Context(), id, "burn", "anna"); err == nil {
 		t.Error("an unknown action was taken")
 	}

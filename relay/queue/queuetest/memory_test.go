@@ -146,18 +146,30 @@ func (m *memory) List(_ context.Context, f queue.Filter) ([]queue.Record, error)
 			slices.ContainsFunc(x.Envelope.To, func(to string) bool { return contains(to, f.To) }) &&
 			(f.Lane == "" || f.Lane == x.Lane.String() || f.Lane == x.Lane.Whole().String()) &&
 			(f.Reason == "" || f.Reason == x.Reason) && (f.Before.IsZero() || x.Received.Before(f.Before)) &&
-			(f.MessageID == "" || x.MessageID == f.MessageID)
+			(f.MessageID == "" || x.MessageID == f.MessageID) && (f.User == "" || strings.EqualFold(x.User, f.User)) &&
+			contains(x.Subject, f.Subject) && (!f.HasContent || x.HasContent) && !x.Received.Before(f.Since) && x.ID > f.After
 	})
+	slices.SortFunc(list, func(a, b queue.Record) int { return cmp.Compare(a.ID, b.ID) })
+	for i := range list {
+		list[i].PausedUntil = m.pausedUntil(list[i].Lane)
+	}
 	if f.Limit > 0 {
 		list = list[:min(f.Limit, len(list))]
 	}
 	return list, nil
 }
 
+func (m *memory) Count(ctx context.Context, f queue.Filter) (int64, error) {
+	f.Limit = 0
+	list, err := m.List(ctx, f)
+	return int64(len(list)), err
+}
+
 func (m *memory) Get(_ context.Context, id string) (queue.Record, []queue.Event, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, err := m.Record(id)
+	r.PausedUntil = m.pausedUntil(r.Lane)
 	return r, m.messages[id].events, err
 }
 
@@ -179,7 +191,9 @@ func (m *memory) Sends(_ context.Context, arrived, left time.Time, each func(que
 	return nil
 }
 
-func ended(m message) bool { return m.State.Left() || m.State == queue.Failed }
+func ended(m message) bool {
+	return m.State.Left() || m.State == queue.Failed || m.State == queue.Deleted
+}
 
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
@@ -194,7 +208,7 @@ func (m *memory) Stats(context.Context) (queue.Stats, error) {
 	st := queue.Stats{Messages: map[queue.State]int64{}}
 	for _, x := range m.messages {
 		st.Messages[x.State]++
-		if !x.State.Left() {
+		if !x.State.Left() && x.State != queue.Deleted {
 			st.Bytes += x.Size
 			if x.State == queue.Failed {
 				st.FailedBytes += x.Size

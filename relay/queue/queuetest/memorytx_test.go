@@ -186,12 +186,12 @@ func (m *memory) FailedBeyond(_ context.Context, keep, bytes int64) (time.Time, 
 	return time.Time{}, nil
 }
 
-func (m *memory) SentBeyond(_ context.Context, keep int64) (time.Time, error) {
+func (m *memory) EndedBeyond(_ context.Context, s queue.State, keep int64) (time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	sent := m.find(func(x message) bool { return x.State == queue.Sent })
-	if beyond := len(sent) - int(keep); beyond > 0 {
-		return sent[beyond-1].Arrived, nil
+	all := m.find(func(x message) bool { return x.State == s })
+	if beyond := len(all) - int(keep); beyond > 0 {
+		return all[beyond-1].Arrived, nil
 	}
 	return time.Time{}, nil
 }

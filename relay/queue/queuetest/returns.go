@@ -48,6 +48,8 @@ func returned(t *testing.T, b *bench) {
 	b.want(mark("0123456789abcdef", lost, "x@example.test"), queue.ErrFenced)
 	absent(lost)
 	b.ok(b.store.Apply(t.Context(), waiting, queue.Delete, "anna"))
+	_, err := b.store.Expire(t.Context(), queue.Retention{})
+	b.ok(err)
 
 	id := b.sent(entry(laneA))
 	before, _ := b.get(id)

@@ -46,6 +46,8 @@ func Run(t *testing.T, open Open) {
 		"pause":                        pause,
 		"renew reclaims":               renewReclaims,
 		"apply":                        apply,
+		"apply to all":                 applyToAll,
+		"apply to what has content":    contentIsGone,
 		"restart gives claims back":    restart,
 		"stats":                        stats,
 		"filters":                      filters,

@@ -119,10 +119,10 @@ func (s *storage) FailedBeyond(ctx context.Context, keep, bytes int64) (time.Tim
 	return fromMicros(arrived), err
 }
 
-// SentBeyond implements queue.Finder.
-func (s *storage) SentBeyond(ctx context.Context, keep int64) (time.Time, error) {
+// EndedBeyond implements queue.Finder.
+func (s *storage) EndedBeyond(ctx context.Context, state queue.State, keep int64) (time.Time, error) {
 	var arrived int64
-	err := s.read.QueryRowContext(ctx, "SELECT arrived FROM message WHERE state='sent' ORDER BY arrived DESC LIMIT 1 OFFSET ?", keep).Scan(&arrived)
+	err := s.read.QueryRowContext(ctx, "SELECT arrived FROM message WHERE state=? ORDER BY arrived DESC LIMIT 1 OFFSET ?", state, keep).Scan(&arrived)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}

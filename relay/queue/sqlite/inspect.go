@@ -22,6 +22,13 @@ func (s *storage) List(ctx context.Context, f queue.Filter) ([]queue.Record, err
 	return s.records(ctx, where+" ORDER BY m.id LIMIT ?", append(args, limit)...)
 }
 
+// Count implements queue.Reader.
+func (s *storage) Count(ctx context.Context, f queue.Filter) (n int64, err error) {
+	where, args := conditions(f)
+	err = s.read.QueryRowContext(ctx, "SELECT count(*) FROM "+recordTables+where, args...).Scan(&n)
+	return n, err
+}
+
 // records reads what the rest of a query on message and its lane selects.
 func (s *storage) records(ctx context.Context, rest string, args ...any) ([]queue.Record, error) {
 	rows, err := s.read.QueryContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+rest, args...)
@@ -94,12 +101,19 @@ func conditions(f queue.Filter) (where string, args []any) {
 		all = append(all, condition)
 		args = append(args, values...)
 	}
+	// A long list is read in pieces by the order of the IDs. An index on something else would
+	// have each piece read all of it.
+	noIndex := ""
+	if f.After != "" {
+		noIndex = "+"
+		add("m.id > ?", f.After)
+	}
 	if len(f.States) > 0 {
 		var states []any
 		for _, st := range f.States {
 			states = append(states, st)
 		}
-		add("m.state IN (?"+strings.Repeat(",?", len(f.States)-1)+")", states...)
+		add(noIndex+"m.state IN (?"+strings.Repeat(",?", len(f.States)-1)+")", states...)
 	}
 	if f.From != "" {
 		add("instr(lower(m.mail_from), lower(?)) > 0", f.From)
@@ -112,6 +126,18 @@ func conditions(f queue.Filter) (where string, args []any) {
 	}
 	if f.Reason != "" {
 		add("m.reason = ?", f.Reason)
+	}
+	if f.User != "" {
+		add("lower(m.user) = lower(?)", f.User)
+	}
+	if f.Subject != "" {
+		add("instr(lower(m.subject), lower(?)) > 0", f.Subject)
+	}
+	if f.HasContent {
+		add("m.body != 0")
+	}
+	if !f.Since.IsZero() {
+		add("m.received >= ?", micros(f.Since))
 	}
 	if !f.Before.IsZero() {
 		add("m.received < ?", micros(f.Before))
@@ -164,7 +190,7 @@ func (s *storage) Stats(ctx context.Context) (queue.Stats, error) {
 			return st, err
 		}
 		st.Messages[state] = n
-		if state.Left() {
+		if state.Left() || state == queue.Deleted {
 			continue
 		}
 		st.Bytes += bytes
@@ -184,7 +210,7 @@ func (s *storage) Lanes(ctx context.Context, now time.Time) ([]queue.LaneStatus,
 		SELECT connection, principal, mailbox, '', 0, 0, until, reason FROM pause WHERE until > ?
 		UNION ALL
 		SELECT connection, principal, mailbox, state, count(*), min(received), 0, ''
-		FROM message JOIN lane ON lane.id = message.lane WHERE state NOT IN ('sent', 'returned', 'failed') GROUP BY lane.id, state
+		FROM message JOIN lane ON lane.id = message.lane WHERE state NOT IN ('sent', 'returned', 'failed', 'deleted') GROUP BY lane.id, state
 		ORDER BY 1, 2, 3`, micros(now))
 	if err != nil {
 		return nil, err

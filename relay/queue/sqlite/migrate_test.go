@@ -128,6 +128,7 @@ func TestMigration(t *testing.T) {
 		if w.State == queue.Delivering { // its process is dead
 			w.State, w.Due, w.Fence = queue.Queued, r.Due, w.Fence+1
 		}
+		w.PausedUntil = r.PausedUntil // see oldPauses
 		if !reflect.DeepEqual(r, w) {
 			t.Errorf("got %+v\nwith %s\nwant %+v\nwith %s", r, r.Progress.Document, w, w.Progress.Document)
 		}

@@ -12,7 +12,7 @@ import (
 const (
 	statusColumns = `m.state, m.due, m.reason, m.detail, m.attempts, m.warned, m.finished,
 	m.document, m.leftover, m.in_doubt, m.owner, m.fence, m.start_tag, m.body != 0, m.returns`
-	recordColumns = `m.id, m.received, m.arrived, m.size, lane.connection, lane.principal, lane.mailbox, m.mail_from, m.recipients, m.utf8, m.dsn,
+	recordColumns = `m.id, m.received, m.arrived, m.size, lane.connection, lane.principal, lane.mailbox, lane.paused, m.mail_from, m.recipients, m.utf8, m.dsn,
 	m.header_from, m.sender, m.reply_to, m.signature, m.subject, m.message_id, m.listener, m.user, m.client, m.trace, m.fallback, ` + statusColumns
 	recordTables = `message m JOIN lane ON lane.id = m.lane`
 )
@@ -22,10 +22,10 @@ type scanner interface{ Scan(...any) error }
 // scanRecord reads a record. One that is damaged must not hide the other messages: it is
 // returned as far as it can be read. Its text is checked by queue.Body's Check.
 func scanRecord(row scanner) (r queue.Record, err error) {
-	var received, arrived int64
+	var received, arrived, paused int64
 	var to, dsn string
 	var status statusRow
-	columns := append([]any{&r.ID, &received, &arrived, &r.Size, &r.Lane.Connection, &r.Lane.Principal, &r.Lane.Mailbox, &r.Envelope.From, &to,
+	columns := append([]any{&r.ID, &received, &arrived, &r.Size, &r.Lane.Connection, &r.Lane.Principal, &r.Lane.Mailbox, &paused, &r.Envelope.From, &to,
 		&r.Envelope.UTF8, &dsn, &r.From, &r.Sender, &r.ReplyTo, &r.Signature, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace, &r.Fallback},
 		status.targets()...)
 	unreadable, err := scan(row, columns)
@@ -33,7 +33,7 @@ func scanRecord(row scanner) (r queue.Record, err error) {
 		return r, err
 	}
 	r.Received, r.Arrived, r.Status = fromMicros(received), fromMicros(arrived), status.status()
-	r.Unreadable = unreadable
+	r.Unreadable, r.PausedUntil = unreadable, fromMicros(paused)
 	_ = json.Unmarshal([]byte(to), &r.Envelope.To)
 	if dsn != "" {
 		_ = json.Unmarshal([]byte(dsn), &r.Envelope.DSN)

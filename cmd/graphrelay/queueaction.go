@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"os/user"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"graphrelay/relay/queue"
+	"graphrelay/relay/queueview"
+)
+
+// queueActionCommand returns the command that carries out an action on messages that are
+// named or selected.
+func queueActionCommand(o *queueOptions, a queue.Action, short, long string) *cobra.Command {
+	c := &cobra.Command{
+		Use:   string(a) + " {ID... | FILTERS | --all}",
+		Short: short,
+		Long: long + `
+
+The filters are those of queue list, and select what it shows, as far as the action is
+possible for it. The history of each message records who did it.`,
+		Example: fmt.Sprintf(`  graphrelay queue %[1]s 06rq2p8k1v4t9x3m
+  graphrelay queue %[1]s --lane contoso/crm@contoso.com --older 1d --dry-run
+  graphrelay queue %[1]s --all`, a),
+	}
+	var filters filterFlags
+	filters.add(c, 0)
+	fs := c.Flags()
+	all := fs.Bool("all", false, "all messages, or all that the filters select")
+	dry := fs.Bool("dry-run", false, "change nothing, and say what would be changed")
+	c.Args = func(_ *cobra.Command, ids []string) error {
+		switch selected := *all || filters.given(fs); {
+		case len(ids) > 0 && (selected || fs.Changed("limit")):
+			return usagef("give queue IDs or filters, not both")
+		case len(ids) == 0 && !selected:
+			return usagef("name a queue ID, which queue list shows; or select messages with filters such as --state and --lane, or with --all")
+		}
+		return nil
+	}
+	c.RunE = func(_ *cobra.Command, ids []string) error {
+		if len(ids) > 0 {
+			return o.each(ids, func(q queueTool, id string) error { return q.apply(id, a, *dry) })
+		}
+		f, err := filters.filter()
+		if err == nil {
+			f, err = a.Narrow(f)
+		}
+		if err != nil {
+			return usageError{err}
+		}
+		return o.open(func(q queueTool) error { return q.applyAll(f, a, *dry) })
+	}
+	return c
+}
+
+func (q queueTool) apply(id string, a queue.Action, dry bool) error {
+	if dry {
+		r, _, err := q.store.Get(context.Background(), id)
+		if err == nil {
+			err = a.Check(r)
+		}
+		if err != nil {
+			return err
+		}
+		return q.print.WouldDo(string(a), id)
+	}
+	if err := q.store.Apply(context.Background(), id, a, operator()); err != nil {
+		return err
+	}
+	return q.print.Done(string(a), "id", id)
+}
+
+// applyAll carries out an action on what is in the queue now. An interrupt ends it between
+// two messages.
+func (q queueTool) applyAll(f queue.Filter, a queue.Action, dry bool) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if f.Before.IsZero() {
+		f.Before = time.Now()
+	}
+	n, err := q.changeAll(ctx, f, a, dry)
+	if err != nil {
+		return fmt.Errorf("%w; %s changed before", err, queueview.Messages(n))
+	}
+	if n == 0 {
+		return errors.New("no message is selected; graphrelay queue list with the same filters shows which are")
+	}
+	return q.print.DoneAll(string(a), n, dry)
+}
+
+// changeAll returns how many messages were changed, or would be.
+func (q queueTool) changeAll(ctx context.Context, f queue.Filter, a queue.Action, dry bool) (int64, error) {
+	if !dry {
+		n, err := q.store.ApplyAll(ctx, f, a, operator())
+		return int64(n), err
+	}
+	n, err := q.store.Count(ctx, f)
+	if f.Limit > 0 {
+		n = min(n, int64(f.Limit))
+	}
+	return n, err
+}
+
+// operator returns the name of the user that runs the command.
+func operator() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}
