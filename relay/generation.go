@@ -55,6 +55,11 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	if g.mailboxes, err = mailboxes.OpenConfigured(context.Background(), cfg, g.log); err != nil {
 		return nil, err
 	}
+	for i := range cfg.Connections {
+		if c := &cfg.Connections[i]; c.Managed != nil {
+			c.Managed = r.managed.Keep(c.Managed)
+		}
+	}
 	observer := func(name string) graph.Observer {
 		r.deliveryMetrics.Prepare(name, graphmail.PathDraft)
 		r.reportMetrics.Prepare(name)

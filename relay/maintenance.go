@@ -30,6 +30,9 @@ func (g *generation) startMaintenance(c queue.Controller, held connection.HeldMa
 	if g.reports != nil {
 		g.wg.Go(func() { g.reports.Run(ctx) })
 	}
+	for _, renewal := range g.clients.Renewals(g.log) {
+		g.wg.Go(func() { renewal.Run(ctx) })
+	}
 	g.wg.Go(func() { connection.RemindOfExpiry(ctx, g.cfg, g.log) })
 }
 

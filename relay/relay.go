@@ -25,6 +25,7 @@ import (
 	"graphrelay/relay/certificate"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
+	"graphrelay/relay/credential"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/mailboxes"
@@ -66,6 +67,7 @@ type Relay struct {
 	limiter    *smtpd.ConnectionLimiter
 	connectKey admin.ConnectKey
 	principals *connection.Principals
+	managed    credential.Stores
 
 	mu       sync.Mutex
 	current  *generation

@@ -3,13 +3,16 @@ package entra
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -56,6 +59,31 @@ func (c Certificate) assertion() (string, error) {
 	if c.Chain {
 		token.Header["x5c"] = c.Certificate.Certificate // encoded in base64 (RFC 7515 section 4.1.6)
 	}
+	signed, err := token.SignedString(c.Certificate.PrivateKey)
+	if err != nil {
+		return "", fmt.Errorf("the certificate's key cannot sign: %w", err)
+	}
+	return signed, nil
+}
+
+// proofAudience and proofLife are those of "Generate proof of possession tokens for rolling
+// keys". The life counts from nbf.
+const (
+	proofAudience = "00000002-0000-0000-c000-000000000000"
+	proofLife     = 10 * time.Minute
+)
+
+// Proof returns a proof of possession of the certificate's key, with which an application
+// adds and removes its certificates (application-rollkey-prooftoken). objectID is that of the
+// application, not its client ID. The page signs with RS256.
+func (c Certificate) Proof(objectID string) (string, error) {
+	begin := time.Now().Add(-clockSkew)
+	token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
+		"aud": proofAudience, "iss": objectID, "nbf": begin.Unix(), "exp": begin.Add(proofLife).Unix(),
+	})
+	print := sha1.Sum(c.Certificate.Certificate[0])
+	token.Header["x5t"] = base64.RawURLEncoding.EncodeToString(print[:])
+	token.Header["kid"] = strings.ToUpper(hex.EncodeToString(print[:]))
 	signed, err := token.SignedString(c.Certificate.PrivateKey)
 	if err != nil {
 		return "", fmt.Errorf("the certificate's key cannot sign: %w", err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"graphrelay/internal/mailaddr"
+	"graphrelay/relay/credential"
 )
 
 // Connection is an Entra application in a tenant. After Load, ClientSecret,
@@ -32,6 +33,9 @@ type Connection struct {
 	CertificatePasswordEnv  string              `yaml:"certificate_password_env"`
 	CertificateChain        bool                `yaml:"certificate_chain"` // send the chain with each assertion
 	Certificate             *tls.Certificate    // from CertificateFile and CertificateKeyFile; nil with other ways to sign in
+	CertificateDirectory    string              `yaml:"certificate_directory"` // of certificates that the relay made
+	CertificateRenewal      bool                `yaml:"certificate_renewal"`   // renew those
+	Managed                 *credential.Store   // from CertificateDirectory; nil without it
 	ManagedIdentityClientID string              `yaml:"managed_identity_client_id"` // empty: the system-assigned one
 	FederatedTokenFile      string              `yaml:"federated_token_file"`
 	Domains                 []string            `yaml:"domains"` // in lower case and ASCII
@@ -62,6 +66,7 @@ type Endpoints struct {
 
 func (c *Connection) setDefaults() {
 	c.SignIn, c.Directory, c.MailReadWrite, c.SentItems = SignInSecret, DirectoryAuto, true, true
+	c.CertificateRenewal = true
 	c.DailyRecipients = 10_000 // Exchange Online limits
 	c.Cloud, c.Endpoints, c.Uploads = CloudGlobal, CloudGlobal.about().endpoints, UploadsAuto
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
+
+	"graphrelay/relay/credential"
 )
 
 // CredentialNotice is how long before a client secret or certificate expires a warning is
@@ -22,6 +24,13 @@ func (c *Connection) certificatePassword() secretSource {
 }
 
 func (v validator) certificate(key string, c *Connection) {
+	if v.has(key + ".certificate_directory") {
+		v.certificateDirectory(key, c)
+		return
+	}
+	if v.has(key + ".certificate_renewal") {
+		v.fault(key+".certificate_renewal", "needs certificate_directory, since the relay renews only certificates that it made; remove the key")
+	}
 	if c.CertificateFile == "" {
 		v.fault(key+".certificate_file", "is missing; name a PEM or PFX file with the certificate that is registered for the application, and its key")
 	}
@@ -137,6 +146,9 @@ func usable(leaf *x509.Certificate) error {
 // Credential describes the credential of the connection that expires: what it is called, the
 // configuration key to change, and its end, which is zero if there is none or it is unknown.
 func (c *Connection) Credential() (what, key string, end time.Time) {
+	if c.Managed != nil {
+		return "certificate", "certificate_directory", c.Managed.Expires(time.Now())
+	}
 	if c.Certificate != nil {
 		return "certificate", "certificate_file", c.Certificate.Leaf.NotAfter
 	}
@@ -147,10 +159,16 @@ func (c *Connection) Credential() (what, key string, end time.Time) {
 // "" for another.
 func (c *Connection) ExpiryNotice(now time.Time) string {
 	what, key, end := c.Credential()
+	if c.Managed != nil && c.CertificateRenewal {
+		return c.renewalNotice(now, end)
+	}
 	if end.IsZero() || now.Add(CredentialNotice).Before(end) {
 		return ""
 	}
 	remedy := fmt.Sprintf("create a new one in the Entra admin center, put it into %s and reload", key)
+	if c.Managed != nil {
+		remedy = "set certificate_renewal to true and reload while it is still valid, or run graphrelay setup"
+	}
 	if c.Certificate != nil {
 		remedy = fmt.Sprintf("register a new one in the Entra admin center, put it into %s and reload", key)
 	}
@@ -164,9 +182,58 @@ func (c *Connection) ExpiryNotice(now time.Time) string {
 func warnExpiry(key string, c *Connection, now time.Time, r *report) {
 	if notice := c.ExpiryNotice(now); notice != "" {
 		name := "client_secret_expires"
+		if c.Managed != nil {
+			name = "certificate_directory"
+		}
 		if c.Certificate != nil {
 			name = "certificate_file"
 		}
 		r.warn(key+"."+name, "%s", notice)
 	}
+}
+
+// certificateDirectory checks a connection whose certificates the relay has made.
+func (v validator) certificateDirectory(key string, c *Connection) {
+	if c.CertificateDirectory == "" {
+		v.fault(key+".certificate_directory", "is empty; name the folder that graphrelay setup has made, or remove this setting")
+	}
+	for _, own := range []string{"certificate_file", "certificate_key_file", "certificate_password", "certificate_password_file", "certificate_password_env", "certificate_chain"} {
+		if v.has(key + "." + own) {
+			v.fault(key+"."+own, "is given together with certificate_directory, which has certificates of the relay's own; keep one of the two")
+		}
+	}
+	for i := range v.cfg.Connections {
+		other := &v.cfg.Connections[i]
+		if other == c {
+			break
+		}
+		if other.CertificateDirectory == c.CertificateDirectory && c.CertificateDirectory != "" && !strings.EqualFold(other.ClientID, c.ClientID) {
+			v.fault(key+".certificate_directory", "is that of connections[%d], which has another client_id; name a folder of its own for each application", i)
+		}
+	}
+}
+
+// openManaged opens the folder with the certificates that the relay has made. It returns nil if
+// it reported a fault.
+func openManaged(key string, c *Connection, r *report) *credential.Store {
+	at := key + ".certificate_directory"
+	s, err := credential.Open(c.CertificateDirectory)
+	if err != nil {
+		r.fault(at, "%s", err)
+		return nil
+	}
+	return s
+}
+
+// renewalNotice returns what is wrong with certificates that the relay renews itself, or "".
+func (c *Connection) renewalNotice(now, end time.Time) string {
+	problem := c.Managed.Problem(now)
+	if problem == "" {
+		return ""
+	}
+	date := end.UTC().Format(time.DateOnly)
+	if !now.Before(end) {
+		return fmt.Sprintf("the certificate of connection %s expired on %s, and the relay could not renew it: %s", c.Name, date, problem)
+	}
+	return fmt.Sprintf("the relay cannot renew the certificate of connection %s, which expires on %s: %s", c.Name, date, problem)
 }

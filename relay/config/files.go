@@ -32,6 +32,9 @@ func checkFiles(cfg *Config, r *report) {
 		if c.SignIn == SignInCertificate && c.CertificateFile != "" {
 			c.Certificate = readClientCertificate(key, c, r)
 		}
+		if c.SignIn == SignInCertificate && c.CertificateDirectory != "" {
+			c.Managed = openManaged(key, c, r)
+		}
 		warnExpiry(key, c, time.Now(), r)
 		if c.CAFile != "" {
 			c.Authorities = readAuthorities(key+".ca_file", c.CAFile, r)

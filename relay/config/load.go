@@ -89,7 +89,7 @@ func resolvePaths(cfg *Config, folder string) {
 	for i := range cfg.Connections {
 		c := &cfg.Connections[i]
 		paths = append(paths, &c.ClientSecretFile, &c.ProxyPasswordFile, &c.CAFile,
-			&c.CertificateFile, &c.CertificateKeyFile, &c.CertificatePasswordFile, &c.FederatedTokenFile)
+			&c.CertificateFile, &c.CertificateKeyFile, &c.CertificatePasswordFile, &c.CertificateDirectory, &c.FederatedTokenFile)
 	}
 	for i := range cfg.Signatures {
 		paths = append(paths, &cfg.Signatures[i].HTMLFile, &cfg.Signatures[i].TextFile)

@@ -42,6 +42,8 @@ var signInKeys = []struct {
 	{"client_secret_file", []SignIn{SignInSecret, SignInDelegated}},
 	{"client_secret_env", []SignIn{SignInSecret, SignInDelegated}},
 	{"client_secret_expires", []SignIn{SignInSecret, SignInDelegated}},
+	{"certificate_directory", []SignIn{SignInCertificate}},
+	{"certificate_renewal", []SignIn{SignInCertificate}},
 	{"certificate_file", []SignIn{SignInCertificate}},
 	{"certificate_key_file", []SignIn{SignInCertificate}},
 	{"certificate_password", []SignIn{SignInCertificate}},

@@ -14,6 +14,7 @@ import (
 	"graphrelay/graph/entra"
 	"graphrelay/internal/buildinfo"
 	"graphrelay/relay/config"
+	"graphrelay/relay/credential"
 )
 
 func appOf(c config.Connection) entra.App {
@@ -27,6 +28,9 @@ func SignIn(c config.Connection, tokens entra.RefreshTokens) graph.SignIn {
 	case config.SignInDelegated:
 		return Delegated(c, tokens)
 	case config.SignInCertificate:
+		if c.Managed != nil {
+			return credential.SignIn{App: appOf(c), Store: c.Managed}
+		}
 		return entra.Certificate{App: appOf(c), Certificate: *c.Certificate, Chain: c.CertificateChain}
 	case config.SignInWorkload:
 		return entra.WorkloadIdentity{App: appOf(c), TokenFile: c.FederatedTokenFile}
