@@ -55,7 +55,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	if g.mailboxes, err = mailboxes.OpenConfigured(context.Background(), cfg, g.log); err != nil {
 		return nil, err
 	}
-	for i := range cfg.Connections {
+	for i := range cfg.Connections { // a reload goes on with the certificates that are in use
 		if c := &cfg.Connections[i]; c.Managed != nil {
 			c.Managed = r.managed.Keep(c.Managed)
 		}

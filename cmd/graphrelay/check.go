@@ -48,6 +48,7 @@ connection may do. The status is 2 if the file has a fault or a connection fails
 		}
 		if !*asJSON {
 			printSharedNames(e, cfg)
+			printCertificates(e, cfg)
 			fmt.Fprintf(e.stdout, "%s is good\n", path)
 		}
 		return nil
@@ -60,6 +61,33 @@ func printSharedNames(e env, cfg *config.Config) {
 	if shared := cfg.SharedNames(); len(shared) > 0 {
 		fmt.Fprintf(e.stdout, "note: several senders may share %s; recipients see the mailbox's own display name, whatever name the senders write into From (docs/senders.md)\n",
 			text.Printable(strings.Join(shared, ", ")))
+	}
+}
+
+// printCertificates shows the certificates with which connections sign in, and who renews them.
+func printCertificates(e env, cfg *config.Config) {
+	for i := range cfg.Connections {
+		c := &cfg.Connections[i]
+		for _, s := range connection.Certificates(c) {
+			what := s.Use + " certificate"
+			switch {
+			case s.Fault != "":
+				what += " cannot be used: " + text.Printable(s.Fault)
+			case !s.Managed:
+				what = fmt.Sprintf("certificate %s until %s; you renew it", s.Thumbprint, s.Until.UTC().Format(time.DateOnly))
+			default:
+				what += fmt.Sprintf(" %s until %s", s.Thumbprint, s.Until.UTC().Format(time.DateOnly))
+				if !s.Registered {
+					what += ", not registered yet"
+				}
+				if !s.Renewal.IsZero() && c.CertificateRenewal {
+					what += ", renewed by the relay from " + s.Renewal.UTC().Format(time.DateOnly)
+				} else if !s.Renewal.IsZero() {
+					what += "; certificate_renewal is false, so you renew it"
+				}
+			}
+			fmt.Fprintf(e.stdout, "note: connection %s: %s\n", c.Name, what)
+		}
 	}
 }
 

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"graphrelay/relay/connection"
+	"graphrelay/relay/credential"
 )
 
 func TestCheck(t *testing.T) {
@@ -25,6 +27,32 @@ func TestCheckWarnings(t *testing.T) {
 	got := execute(t, "", "check", "--config", writeConfig(t, "listeners:", "delivery: {retry_delays: [100ms]}\nlisteners:"))
 	got.want(t, exitOK, "is good")
 	outcome{exitBadUsage, "", got.stderr}.want(t, exitBadUsage, "warning: ", "retry_delays")
+}
+
+// Certificates are named, with who renews them.
+func TestCheckCertificates(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "certificates")
+	s, err := credential.Create(dir, "relay", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = "client_secret: simulated"
+	managed := "sign_in: certificate\n    certificate_directory: '" + dir + "'"
+	execute(t, "", "check", "--config", writeConfig(t, secret, managed)).want(t, exitOK, "current certificate ", ", not registered yet, renewed by the relay from ")
+	if err := s.Register("22222222-2222-2222-2222-222222222222"); err != nil {
+		t.Fatal(err)
+	}
+	got := execute(t, "", "check", "--config", writeConfig(t, secret, managed))
+	got.want(t, exitOK, "note: connection contoso: current certificate ", "note: connection contoso: standby certificate ", "renewed by the relay from ", "is good")
+	if strings.Contains(got.stdout, "not registered") || got.stderr != "" {
+		t.Errorf("%+v", got)
+	}
+	execute(t, "", "check", "--config", writeConfig(t, secret, managed+"\n    certificate_renewal: false")).want(t, exitOK, "so you renew it")
+	files, err := filepath.Glob(filepath.Join(dir, "certificate-*.pem"))
+	if err != nil || len(files) != 2 {
+		t.Fatal(files, err)
+	}
+	execute(t, "", "check", "--config", writeConfig(t, secret, "sign_in: certificate\n    certificate_file: '"+files[0]+"'")).want(t, exitOK, "; you renew it")
 }
 
 // Mailboxes that several senders share are named, since recipients see one name for all.

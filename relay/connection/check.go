@@ -15,6 +15,7 @@ import (
 	"graphrelay/graph/entra"
 	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/config"
+	"graphrelay/relay/credential"
 )
 
 // Check is the result of trying a connection. Each fault and each warning is one
@@ -31,10 +32,12 @@ type Check struct {
 	Directory  string        `json:"directory,omitempty"`  // whether it can be asked whose an alias is: readable, denied or failed
 	Connected  int           `json:"connected_mailboxes,omitempty"`
 	Expires    time.Time     `json:"credential_expires,omitzero"`
-	ClockAhead float64       `json:"clock_ahead_seconds"` // of Microsoft's, by the second
-	Faults     []string      `json:"faults,omitempty"`
-	Warnings   []string      `json:"warnings,omitempty"`
-	NotTried   []string      `json:"not_tried,omitempty"` // what this check cannot know
+	// Certificates are those with which the connection can sign in.
+	Certificates []credential.Status `json:"certificates,omitempty"`
+	ClockAhead   float64             `json:"clock_ahead_seconds"` // of Microsoft's, by the second
+	Faults       []string            `json:"faults,omitempty"`
+	Warnings     []string            `json:"warnings,omitempty"`
+	NotTried     []string            `json:"not_tried,omitempty"` // what this check cannot know
 
 	key string // of the mailbox in Graph's paths, where the directory has told
 }
@@ -98,6 +101,7 @@ func (k Checker) Check(ctx context.Context, c *config.Connection, mailbox string
 	if _, _, end := c.Credential(); !end.IsZero() {
 		check.Expires = end
 	}
+	check.Certificates = Certificates(c)
 	switch c.SignIn {
 	case config.SignInPassThrough:
 		check.warn("its clients bring their own credentials, which are seen when they sign in")
@@ -105,6 +109,7 @@ func (k Checker) Check(ctx context.Context, c *config.Connection, mailbox string
 		check.delegated(ctx, k, c)
 	default:
 		check.application(ctx, NewClient(k.Config, *c, SignIn(*c, nil), nil), c, k.Config.WatchesReports(c))
+		check.tryStandby(ctx, k.Config, c)
 	}
 	check.Good = len(check.Faults) == 0
 	return check

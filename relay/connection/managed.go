@@ -50,3 +50,33 @@ func tryCertificate(ctx context.Context, cfg *config.Config, of config.Connectio
 	}
 	return err
 }
+
+// Certificates returns the certificates with which a connection can sign in, if it does so with
+// certificates.
+func Certificates(c *config.Connection) []credential.Status {
+	switch {
+	case c.Managed != nil:
+		return c.Managed.Status()
+	case c.Certificate != nil:
+		return []credential.Status{credential.Of(c.Certificate)}
+	}
+	return nil
+}
+
+// tryStandby looks whether Entra accepts each of the certificates in use that the relay made:
+// Check has signed in with the first that is accepted.
+func (c *Check) tryStandby(ctx context.Context, cfg *config.Config, of *config.Connection) {
+	for _, s := range c.Certificates {
+		if !s.Managed || s.Use != "current" && s.Use != "standby" {
+			continue
+		}
+		switch {
+		case s.Fault != "":
+			c.warn("the %s certificate cannot be used: %s; the relay replaces it while it runs", s.Use, s.Fault)
+		case !c.TokenUntil.IsZero():
+			if err := tryCertificate(ctx, cfg, *of, *s.Pair); err != nil {
+				c.warn("the %s certificate gets no token; if it is not registered, the relay replaces it while it runs: %v", s.Use, err)
+			}
+		}
+	}
+}

@@ -30,7 +30,7 @@ var ErrRefused = errors.New("Entra does not accept the certificate")
 
 const (
 	lookEvery = time.Hour        // at certificates that need nothing
-	tryEvery  = 10 * time.Second // a certificate that was just registered; Entra takes about 20 s
+	tryEvery  = 10 * time.Second // at most, a certificate that was just registered; Entra takes about 20 s
 	maxPolls  = 120              // of a certificate at that pace
 	// askAgain is the time after which a registration is asked for again if the certificate is
 	// still not accepted, and confirmedFor that after Entra has confirmed it.
@@ -105,16 +105,17 @@ func (r *Renewal) logProblem(ctx context.Context, err error, wait time.Duration)
 	}
 }
 
-// soon returns when to try a certificate again that is being registered: soon, but not for
-// ever.
+// soon returns when to try a certificate again that is being registered: after growing
+// intervals up to tryEvery, but not for ever at that pace.
 func (r *Renewal) soon(k *key) time.Duration {
 	if r.polled == nil {
 		r.polled = map[*key]int{}
 	}
-	if r.polled[k]++; r.polled[k] > maxPolls {
+	n := r.polled[k]
+	if r.polled[k]++; n >= maxPolls {
 		return lookEvery
 	}
-	return tryEvery
+	return min(tryEvery, time.Second<<min(n, 4))
 }
 
 func (s *Store) setProblem(err error) {

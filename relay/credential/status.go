@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"crypto/tls"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -13,7 +14,15 @@ type Status struct {
 	Until      time.Time `json:"until,omitzero"`
 	Renewal    time.Time `json:"renewal,omitzero"` // when it is due
 	Registered bool      `json:"registered"`
+	Managed    bool      `json:"managed"`         // the relay made it
 	Fault      string    `json:"fault,omitempty"` // why its file cannot be used
+
+	Pair *tls.Certificate `json:"-"` // nil if its file cannot be used
+}
+
+// Of returns the status of a certificate that is not in a store.
+func Of(pair *tls.Certificate) Status {
+	return Status{Use: string(current), Thumbprint: thumbprint(pair), Until: pair.Leaf.NotAfter, Registered: true, Pair: pair}
 }
 
 // Status returns the certificates of the store: those in use, then the others.
@@ -25,7 +34,7 @@ func (s *Store) Status() (list []Status) {
 			if k.Stage != of {
 				continue
 			}
-			shown := Status{Use: map[stage]string{inUse: string(k.Role), candidate: "new", retired: "old"}[of], Registered: k.Registered}
+			shown := Status{Use: map[stage]string{inUse: string(k.Role), candidate: "new", retired: "old"}[of], Registered: k.Registered, Managed: true, Pair: k.pair}
 			if k.pair == nil {
 				shown.Fault = k.err.Error()
 			} else {

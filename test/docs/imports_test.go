@@ -21,7 +21,7 @@ var layers = [][]string{
 	{"relay/mailboxes", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/queuetest"},
 	{"relay/connection", "relay/delivery", "relay/reports", "relay/quota"},
 	{"relay/config", "relay/bounce"},
-	{"relay/smtpd", "relay/signature"},
+	{"relay/smtpd", "relay/signature", "relay/credential"},
 	{"relay/queue", "relay/verdict"},
 	{"relay/reason", "mime", "graph/entra", "graph/simulator"},
 	{"graph"},
