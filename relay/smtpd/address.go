@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -57,6 +58,10 @@ func checkQuoted(local, domain string, utf8Allowed bool) (address string, r *Ref
 	return local + "@" + domain, nil
 }
 
+// nowhere are the last labels of domains that no mail is delivered to: those of RFC 6761
+// sections 6.3 and 6.4, and that of a machine that was given no domain.
+var nowhere = []string{".localhost", ".invalid", ".localdomain"}
+
 // checkDeliverable refuses a recipient whose domain Exchange can never resolve: a name of
 // this network alone, such as localhost, or an address literal (RFC 5321 section 4.1.3). It
 // would refuse the whole message for it.
@@ -66,7 +71,8 @@ func checkDeliverable(a string) *Refusal {
 		return &Refusal{550, [3]int{5, 1, 2}, reason.Recipient,
 			"Microsoft 365 delivers to no IP address; write the domain's name, as in name@example.com"}
 	}
-	if !strings.Contains(domain, ".") {
+	ends := func(suffix string) bool { return strings.HasSuffix(strings.ToLower(domain), suffix) }
+	if !strings.Contains(domain, ".") || slices.ContainsFunc(nowhere, ends) {
 		return &Refusal{550, [3]int{5, 1, 2}, reason.Recipient,
 			"Microsoft 365 cannot deliver to " + domain + "; write the address with its full domain, as in name@example.com"}
 	}
