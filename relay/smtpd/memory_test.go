@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -67,4 +68,25 @@ func TestSessionMemory(t *testing.T) {
 	if n := recipients("192.0.2.1"); n != 300 {
 		t.Errorf("then %d were taken", n)
 	}
+}
+
+// The memory of all is bounded beside that of each.
+func TestSharedMemory(t *testing.T) {
+	m := newSharedMemory(100, 60)
+	a, b, c := HostPrefix(netip.MustParseAddr("192.0.2.1")), HostPrefix(netip.MustParseAddr("192.0.2.2")), HostPrefix(netip.MustParseAddr("192.0.2.3"))
+	take := func(client netip.Prefix, n int, want bool) {
+		t.Helper()
+		if got := m.take(client, n); got != want {
+			t.Errorf("%s takes %d: %v", client, n, got)
+		}
+	}
+	take(a, 61, false)
+	take(a, 60, true)
+	take(a, 1, false)
+	take(b, 41, false)
+	take(b, 40, true)
+	take(c, 1, false)
+	m.give(a, 10)
+	take(c, 11, false)
+	take(c, 10, true)
 }
