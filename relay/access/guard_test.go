@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,8 +234,12 @@ func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p.wants(t, 235, "192.0.2.1", "crm", "secret")
 		going := make(chan struct{})
+		var verified, turn atomic.Int32 // passwords of all, and the place of the second client's
 		p.passwords.compare = func(hash, password []byte) error {
 			<-going
+			if n := verified.Add(1); string(password) == "guess from 10.0.0.2" {
+				turn.Store(n)
+			}
 			return bcrypt.CompareHashAndPassword(hash, password)
 		}
 		var all sync.WaitGroup
@@ -242,7 +247,7 @@ func TestBusy(t *testing.T) {
 		codes := map[int]int{}
 		guess := func(from string) {
 			all.Go(func() {
-				code := p.signIn(t, from, "crm", "guess")
+				code := p.signIn(t, from, "crm", "guess from "+from)
 				mu.Lock()
 				defer mu.Unlock()
 				codes[code]++
@@ -264,6 +269,9 @@ func TestBusy(t *testing.T) {
 		all.Wait()
 		if codes[535] == 0 || codes[535]+codes[421]+codes[454] != 401 {
 			t.Errorf("the answers were %v", codes)
+		}
+		if n := turn.Load(); n == 0 || n > maxWaiting/2 {
+			t.Errorf("the second client's password was verified as number %d", n)
 		}
 	})
 }

@@ -105,6 +105,12 @@ func TestSenderOfAnother(t *testing.T) {
 			t.Errorf("%q gave %q, %v", sender, e.Sender, err)
 		}
 	}
+	// A client of the network may use both, but no mailbox sends for another tenant.
+	e := queue.Entry{Envelope: queue.Envelope{From: "anna@contoso.test"}}
+	err := p.Route(smtpd.Identity{}, []byte("From: anna@contoso.test\r\nSender: x@fabrikam.test\r\n\r\n"), 100, &e)
+	if err != nil || e.Sender != "" {
+		t.Errorf("a Sender of another connection gave %q, %v", e.Sender, err)
+	}
 }
 
 func TestSender(t *testing.T) {

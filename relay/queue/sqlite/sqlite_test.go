@@ -281,3 +281,37 @@ func TestSpaceComesBack(t *testing.T) {
 		t.Errorf("%d pages with the backlog, %d after it, %d of them free", before, after, pages("freelist_count"))
 	}
 }
+
+// setClock is a queue.Source that a test sets.
+type setClock struct {
+	wall    time.Time
+	elapsed time.Duration
+}
+
+func (c *setClock) Wall() time.Time        { return c.wall }
+func (c *setClock) Elapsed() time.Duration { return c.elapsed }
+
+// The queue's time goes on over a restart from where the last renewal of a lease left it,
+// whatever the wall clock shows then.
+func TestTimeGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	clock := &setClock{wall: time.Now()}
+	s := open(t, Options{Dir: dir, Exclusive: true, Source: clock})
+	start := s.Now()
+	clock.elapsed = time.Hour // and the wall clock was set back meanwhile
+	if _, err := s.Renew(t.Context(), "n", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, ahead := range []time.Duration{0, -365 * 24 * time.Hour, 365 * 24 * time.Hour} {
+		s := open(t, Options{Dir: dir, Exclusive: true, Source: &setClock{wall: clock.wall.Add(ahead)}})
+		if now := s.Now(); now.Before(start.Add(time.Hour)) || now.After(start.Add(time.Hour+queue.MaxStopped)) {
+			t.Errorf("with a wall clock %v ahead, an hour after %s it is %s", ahead, start, now)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
