@@ -97,3 +97,17 @@ func claimNewAndDeferred(t *testing.T, b *bench) {
 		}
 	}
 }
+
+// claimEndsTheOneBefore checks that a worker which has given a message back can no longer
+// change it, also while another worker has it.
+func claimEndsTheOneBefore(t *testing.T, b *bench) {
+	id := b.put(laneA, "x")
+	first := b.claimOne()
+	b.finish(first.Ref, queue.Outcome{State: queue.Queued})
+	second := b.claimOne()
+	b.want(b.store.Finish(t.Context(), first.Ref, queue.Outcome{State: queue.Sent}), queue.ErrFenced)
+	if r, _ := b.get(id); r.State != queue.Delivering {
+		t.Errorf("it is %s", r.State)
+	}
+	b.finish(second.Ref, queue.Outcome{State: queue.Sent})
+}

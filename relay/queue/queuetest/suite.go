@@ -53,6 +53,7 @@ func Run(t *testing.T, open Open) {
 		"filters":                      filters,
 		"receipts":                     receipts,
 		"lanes":                        lanes,
+		"a claim ends the one before":  claimEndsTheOneBefore,
 		"lanes of principals":          principals,
 		"a paused connection":          pausedConnection,
 		"capacity":                     capacity,
