@@ -64,6 +64,7 @@ type Options struct {
 	LedgerSize      int           // number of sends; 0 is 1,000,000
 	Seed            uint64        // of the random numbers for Fault.Probability
 	QueueProperty   string        // extended property that the ledger shows as queue id; "" is the constant QueueProperty
+	Deliver         bool          // put what is sent into the Inboxes of recipients who have a mailbox here
 	RequireContract bool          // check requests against graphrelay's own rules, see Violations
 
 	// World is the world that New and Reset put in force. See Simulator.SetWorld.

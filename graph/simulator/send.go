@@ -22,6 +22,7 @@ func (c *call) send() (response, error) {
 	err := c.withItem(func(i *item) error {
 		if i.Submitted && c.sim.world().SendsAgain {
 			c.sim.ledger.add(c.sim.delivery(i, c.app))
+			c.sim.deliver(i)
 			return nil
 		}
 		if i.Submitted { // which code Graph uses is not known [assumed]
@@ -200,11 +201,13 @@ func (s *Simulator) after(d time.Duration, box *mailbox, do func()) {
 func (s *Simulator) completeSend(i *item) {
 	switch {
 	case i.deleted || !i.inFlight(): // deleted meanwhile
-	case i.noCopy:
+	case i.noCopy && !s.world().SavesAlways:
+		s.deliver(i)
 		s.remove(i)
 	default:
 		s.move(i, SentItems)
 		s.changeSent(i)
+		s.deliver(i)
 		s.rememberSent(i)
 	}
 }

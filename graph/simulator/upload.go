@@ -298,6 +298,9 @@ func (c *call) finish(session *uploadSession) (response, error) {
 // getUpload returns the range from which an upload has to be resumed. It is not documented
 // for mail, but Microsoft's SDKs rely on it, and on this case of the names.
 func (c *call) getUpload(session *uploadSession) (response, error) {
+	if status := c.sim.world().UploadStateStatus; status != 0 {
+		return response{}, refuse(status, "ErrorInvalidRequest", "The request is invalid.")
+	}
 	session.mu.Lock()
 	defer session.mu.Unlock()
 	return jsonResponse(http.StatusOK, map[string]any{

@@ -46,6 +46,21 @@ type World struct {
 	// addresses become recipients is the claim of a client's author only.
 	MIMELosesBcc bool `json:"mimeLosesBcc"`
 
+	// MIMEKeepsBcc leaves the Bcc field of a message in MIME in what recipients get, and
+	// MIMELosesMethod takes the method of an invitation in MIME from it. [assumed]: no source
+	// shows what recipients get of such a message.
+	MIMEKeepsBcc    bool `json:"mimeKeepsBcc"`
+	MIMELosesMethod bool `json:"mimeLosesMethod"`
+	// CopyLoses are header fields that recipients do not get. [assumed]: no source shows which
+	// of those that are set as properties leave with the message.
+	CopyLoses []string `json:"copyLoses,omitempty"`
+	// CopyTNEF makes recipients get a winmail.dat. [documented] for Exchange, "Set-RemoteDomain",
+	// TNEFEnabled; [assumed] that mail by Graph can get it.
+	CopyTNEF bool `json:"copyTnef"`
+	// SavesAlways keeps a copy of what sendMail sends, whatever saveToSentItems says.
+	// [assumed]
+	SavesAlways bool `json:"savesAlways"`
+
 	// NewIDOnSend gives an item a new immutable id when it moves to Sent Items. "Obtain
 	// immutable identifiers for Outlook resources" says that it keeps it, "Overview of the
 	// Outlook mail API" that it does not [documented, contradictory]; #1533 and #11969
@@ -81,6 +96,9 @@ type World struct {
 	// SessionsLoseFields makes upload sessions lose contentType, isInline and contentId.
 	// [reported], msgraph-sdk-dotnet #2941 for contentType, #9140 and #9185 for the others.
 	SessionsLoseFields bool `json:"sessionsLoseFields"`
+	// UploadStateStatus is the status with which a GET of an upload URL is refused; 0 is none.
+	// [assumed]: no source shows such a request for mail.
+	UploadStateStatus int `json:"uploadStateStatus"`
 	// SharedScopes requires the .Shared form of a scope in a mailbox that is not the
 	// signer's own. [documented], "Send Outlook messages from another user"; [reported] for
 	// Mail.ReadWrite, microsoft-graph-explorer-v4 #3786.
@@ -246,7 +264,7 @@ func (s *Simulator) ChangeWorld(change func(*World)) error {
 
 // clone returns a copy that shares no list or map with w.
 func (w World) clone() World {
-	for _, list := range []*[]string{&w.DroppedProperties, &w.RefusedProperties, &w.RefusedMIME, &w.Unresolved, &w.Elsewhere, &w.Moving, &w.Denied} {
+	for _, list := range []*[]string{&w.DroppedProperties, &w.RefusedProperties, &w.RefusedMIME, &w.CopyLoses, &w.Unresolved, &w.Elsewhere, &w.Moving, &w.Denied} {
 		*list = slices.Clone(*list)
 	}
 	w.Returns = maps.Clone(w.Returns)
@@ -255,7 +273,7 @@ func (w World) clone() World {
 
 func (w World) check() error {
 	for name, status := range map[string]int{"filterStatus": w.FilterStatus, "wideFilterStatus": w.WideFilterStatus,
-		"missingStatus": w.MissingStatus, "moveStatus": w.MoveStatus} {
+		"missingStatus": w.MissingStatus, "moveStatus": w.MoveStatus, "uploadStateStatus": w.UploadStateStatus} {
 		if status != 0 && (status < 400 || status > 599) {
 			return fmt.Errorf("%s %d is not between 400 and 599", name, status)
 		}
