@@ -34,6 +34,7 @@ func commands(e env) []*cobra.Command {
 		demoCommand(e),
 		serveCommand(e),
 		checkCommand(e),
+		probeCommand(e),
 		connectCommand(e),
 		queueCommand(e),
 		simulateCommand(e),
