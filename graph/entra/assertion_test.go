@@ -169,8 +169,9 @@ func TestWorkload(t *testing.T) {
 	e := newEndpoint(t, false)
 	path := filepath.Join(t.TempDir(), "token")
 	source := entra.WorkloadIdentity{App: e.app(), TokenFile: path}.Source(t.Context(), "")
-	for _, tt := range []struct{ content, want string }{
-		{"first\n", ""}, {"second", ""}, {" \n", "is empty"}, {strings.Repeat("a", 64<<10+1), "more than 65536 bytes"},
+	for _, tt := range []struct{ content, token, want string }{
+		{"first\n", "first", ""}, {"second", "second", ""}, {" \n", "", "is empty"}, {strings.Repeat("a", 64<<10+1), "", "more than 65536 bytes"},
+		{"\xef\xbb\xbfthird\r\n", "third", ""}, {"\xff\xfef\x00o\x00", "fo", ""}, {"f\x00o\x00", "", "UTF-16"}, // as Windows writes it
 	} {
 		if err := os.WriteFile(path, []byte(tt.content), 0o600); err != nil {
 			t.Fatal(err)
@@ -178,7 +179,7 @@ func TestWorkload(t *testing.T) {
 		_, err := source.Token()
 		var refused *oauth2.RetrieveError
 		switch {
-		case tt.want == "" && (err != nil || e.forms[len(e.forms)-1]["client_assertion"] != strings.TrimSpace(tt.content)):
+		case tt.want == "" && (err != nil || e.forms[len(e.forms)-1]["client_assertion"] != tt.token):
 			t.Errorf("%q: %v, %v", tt.content, e.forms, err)
 		case tt.want != "" && (!errors.As(err, &refused) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "aaa")):
 			t.Errorf("%v, want %q", err, tt.want)
@@ -190,7 +191,7 @@ func TestWorkload(t *testing.T) {
 	if _, err := source.Token(); err == nil || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("missing: %v", err)
 	}
-	if len(e.forms) != 2 {
+	if len(e.forms) != 4 {
 		t.Errorf("%d requests", len(e.forms))
 	}
 }

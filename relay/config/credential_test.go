@@ -242,6 +242,12 @@ func asUTF16(text []byte) []byte {
 // Secrets in files that Windows programs wrote are read as they are meant, or refused.
 func TestSecretFromWindows(t *testing.T) {
 	const key = "connections[0]"
+	const variable = "GRAPHRELAY_TEST_SECRET"
+	t.Setenv(variable, "\ufeffsimulated\r\n") // as PowerShell reads a file
+	c := &Connection{ClientSecretEnv: variable}
+	if readSecret(c.clientSecret(), key, newReport("relay.yaml")); c.ClientSecret.Reveal() != "simulated" {
+		t.Errorf("from the environment: %q", c.ClientSecret.Reveal())
+	}
 	for content, want := range map[string]string{
 		"\xef\xbb\xbfsimulated\r\n": "simulated", string(asUTF16([]byte("simulated\r\n"))): "simulated", "simulated\n": "simulated",
 		string(asUTF16([]byte("simulated"))[2:]): "UTF-16 that cannot be read", "\xef\xbb\xbf\r\n": "names an empty file", string(asUTF16(nil)): "names an empty file",
