@@ -26,42 +26,42 @@ var everyWrite = flag.Bool("every-write", false, "TestFaultyDisk lets each write
 type diskFault struct {
 	name string
 	// fits tells whether the fault can begin with this operation.
-	fits func(operation) bool
+	fits func(harness.Operation) bool
 	// judge is asked from the first operation on.
-	judge func(o operation, first bool) verdict
+	judge func(o harness.Operation, first bool) harness.Verdict
 	// end stops a relay that has stopped its intake.
 	end func(*harness.Relay, *testing.T)
 }
 
 func diskFaults() []diskFault {
-	once := func(_ operation, first bool) verdict {
+	once := func(_ harness.Operation, first bool) harness.Verdict {
 		if first {
-			return verdict{errno: unix.EIO}
+			return harness.Verdict{Errno: unix.EIO}
 		}
-		return verdict{}
+		return harness.Verdict{}
 	}
-	full := func(o operation, _ bool) verdict {
-		if o.isSync() {
-			return verdict{}
+	full := func(o harness.Operation, _ bool) harness.Verdict {
+		if o.IsSync() {
+			return harness.Verdict{}
 		}
-		return verdict{errno: unix.ENOSPC}
+		return harness.Verdict{Errno: unix.ENOSPC}
 	}
-	notSync := func(o operation) bool { return !o.isSync() }
+	notSync := func(o harness.Operation) bool { return !o.IsSync() }
 	return []diskFault{
 		{"one error", notSync, once, (*harness.Relay).Kill},
-		{"one sync fails", operation.isSync, once, (*harness.Relay).Stop},
+		{"one sync fails", harness.Operation.IsSync, once, (*harness.Relay).Stop},
 		{"full", notSync, full, (*harness.Relay).Kill},
-		{"full within a write", operation.isWrite, func(o operation, first bool) verdict {
+		{"full within a write", harness.Operation.IsWrite, func(o harness.Operation, first bool) harness.Verdict {
 			if first {
-				return verdict{half: true}
+				return harness.Verdict{Half: true}
 			}
 			return full(o, first)
 		}, (*harness.Relay).Kill},
-		{"every sync fails", operation.isSync, func(o operation, _ bool) verdict {
-			if o.isSync() {
-				return verdict{errno: unix.EIO}
+		{"every sync fails", harness.Operation.IsSync, func(o harness.Operation, _ bool) harness.Verdict {
+			if o.IsSync() {
+				return harness.Verdict{Errno: unix.EIO}
 			}
-			return verdict{}
+			return harness.Verdict{}
 		}, (*harness.Relay).Kill},
 	}
 }
@@ -70,14 +70,14 @@ func diskFaults() []diskFault {
 type diskMail struct {
 	size     int // of a message
 	messages int // that it takes at most until every operation was there
-	counts   func() func(operation) bool
+	counts   func() func(harness.Operation) bool
 }
 
 // faultyDisk is a relay whose disk fails when the test wants it, and what became of
 // the mail that was sent to it.
 type faultyDisk struct {
 	*harness.Relay
-	tap      *tap
+	tap      *harness.Tap
 	text     map[int]string    // of messages, by size
 	sent     map[string]int    // size by subject
 	accepted map[string]string // subject by queue ID
@@ -116,10 +116,10 @@ func TestFaultyDisk(t *testing.T) {
 }
 
 // someWrites counts every operation but for most writes to a body and to the log.
-func someWrites() func(operation) bool {
+func someWrites() func(harness.Operation) bool {
 	body, log := 0, 0
-	return func(o operation) bool {
-		switch o.call {
+	return func(o harness.Operation) bool {
+		switch o.Call {
 		case "write":
 			body++
 			return body%50 == 1 || *everyWrite
@@ -133,23 +133,23 @@ func someWrites() func(operation) bool {
 
 // aroundCheckpoint counts what a checkpoint does, and the start of the log anew in the
 // commit after it. Most writes of pages are left out.
-func aroundCheckpoint() func(operation) bool {
+func aroundCheckpoint() func(harness.Operation) bool {
 	pages, since := 0, 1000
-	var last operation
-	return func(o operation) bool {
+	var last harness.Operation
+	return func(o harness.Operation) bool {
 		before := last
 		last = o
 		since++
 		switch {
-		case o.file == sqlite.DatabaseName && o.isWrite():
+		case o.File == sqlite.DatabaseName && o.IsWrite():
 			since = 0
 			pages++
 			return pages%600 == 1 || *everyWrite
-		case o.file == sqlite.DatabaseName:
+		case o.File == sqlite.DatabaseName:
 			since = 0
 			return true
 		}
-		return o.isSync() && before == o || since <= 2 // synced twice: for a commit, and for the checkpoint
+		return o.IsSync() && before == o || since <= 2 // synced twice: for a commit, and for the checkpoint
 	}
 }
 
@@ -157,11 +157,11 @@ func newFaultyDisk(t *testing.T) *faultyDisk {
 	t.Helper()
 	sim := harness.ReleasedSim(t)
 	d := &faultyDisk{
-		Relay: harness.ReleasedRelay(t, sim), tap: &tap{},
+		Relay: harness.ReleasedRelay(t, sim), tap: &harness.Tap{},
 		text: map[int]string{}, sent: map[string]int{}, accepted: map[string]string{},
 	}
-	d.tap.dir = filepath.Join(d.Dir, "data")
-	d.Launch = d.tap.start
+	d.tap.Dir = filepath.Join(d.Dir, "data")
+	d.Launch = d.tap.Start
 	d.Start(t)
 	d.PauseAll(t) // everything stays in the queue
 	return d
@@ -169,20 +169,20 @@ func newFaultyDisk(t *testing.T) *faultyDisk {
 
 // fails sends up to so many messages, until the n-th operation that counts, and that the
 // fault can begin with, has failed; it tells whether there was one.
-func (d *faultyDisk) fails(t *testing.T, f diskFault, counts func(operation) bool, n int, m diskMail) bool {
+func (d *faultyDisk) fails(t *testing.T, f diskFault, counts func(harness.Operation) bool, n int, m diskMail) bool {
 	t.Helper()
-	var at operation
+	var at harness.Operation
 	var failed atomic.Bool
 	left := n
-	d.tap.set(func(o operation) verdict {
+	d.tap.Set(func(o harness.Operation) harness.Verdict {
 		if failed.Load() {
 			return f.judge(o, false)
 		}
 		if counted := counts(o); !counted || !f.fits(o) {
-			return verdict{}
+			return harness.Verdict{}
 		}
 		if left--; left > 0 {
-			return verdict{}
+			return harness.Verdict{}
 		}
 		at = o
 		failed.Store(true)
@@ -194,7 +194,7 @@ func (d *faultyDisk) fails(t *testing.T, f diskFault, counts func(operation) boo
 		answer = d.mail(t, m.size)
 		last = last || !strings.HasPrefix(answer, "250 ")
 	}
-	d.tap.set(nil)
+	d.tap.Set(nil)
 	if !failed.Load() {
 		if !strings.HasPrefix(answer, "250 ") {
 			t.Errorf("without a fault: %q", answer)
@@ -208,7 +208,7 @@ func (d *faultyDisk) fails(t *testing.T, f diskFault, counts func(operation) boo
 	if !strings.HasPrefix(answer, "250 ") && !strings.HasPrefix(answer, want) {
 		t.Errorf("%s at %s, number %d: %q, want %s", f.name, at, n, answer, want)
 	}
-	if at.isSync() && !strings.HasPrefix(answer, "250 ") {
+	if at.IsSync() && !strings.HasPrefix(answer, "250 ") {
 		if status, _ := d.Get("/readyz"); status == http.StatusOK {
 			t.Errorf("%s at %s, number %d: intake goes on", f.name, at, n)
 		}
@@ -280,7 +280,7 @@ func (d *faultyDisk) laterMail(t *testing.T, end func(*harness.Relay, *testing.T
 func (d *faultyDisk) check(t *testing.T) {
 	t.Helper()
 	d.Kill(t)
-	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: d.tap.dir, Exclusive: true})
+	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: d.tap.Dir, Exclusive: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func (d *faultyDisk) check(t *testing.T) {
 			t.Errorf("%s had a 250 and is gone: %q", id, subject)
 		}
 	}
-	bodies, err := os.ReadDir(filepath.Join(d.tap.dir, "bodies"))
+	bodies, err := os.ReadDir(filepath.Join(d.tap.Dir, "bodies"))
 	if err != nil {
 		t.Fatal(err)
 	}

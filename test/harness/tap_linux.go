@@ -1,4 +1,4 @@
-package durability
+package harness
 
 import (
 	"errors"
@@ -14,36 +14,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tap sits between a program and the kernel (seccomp_unotify(2)). It sees, in their
-// order, the operations that change or open files below a directory, and says what
-// becomes of each.
-type tap struct {
-	dir string
+// Tap sits between a program and the kernel (seccomp_unotify(2)). It sees, in their order, the
+// operations that change or open files below Dir, and says what becomes of each.
+type Tap struct {
+	Dir string
 
 	mu    sync.Mutex
 	pid   int // of the program
-	judge func(operation) verdict
+	judge func(Operation) Verdict
 }
 
-// operation is a system call that is about to happen.
-type operation struct {
-	call string // its name
-	file string // relative to the tap's directory
+// Operation is a system call that is about to happen.
+type Operation struct {
+	Call string // its name
+	File string // relative to the tap's directory
 }
 
-func (o operation) String() string { return o.call + " " + o.file }
+func (o Operation) String() string { return o.Call + " " + o.File }
 
-func (o operation) isWrite() bool { return o.call == "write" || o.call == "pwrite64" }
+// IsWrite reports whether the operation writes to a file.
+func (o Operation) IsWrite() bool { return o.Call == "write" || o.Call == "pwrite64" }
 
-func (o operation) isSync() bool { return o.call == "fsync" || o.call == "fdatasync" }
+// IsSync reports whether the operation waits until data is on the disk.
+func (o Operation) IsSync() bool { return o.Call == "fsync" || o.Call == "fdatasync" }
 
-// verdict on an operation: the zero value lets it happen.
-type verdict struct {
-	errno unix.Errno // what happens in its stead
-	half  bool       // half of it happens, of a write
+// Verdict on an operation: the zero value lets it happen.
+type Verdict struct {
+	Errno unix.Errno // what happens in its stead
+	Half  bool       // half of it happens, of a write
 }
 
-// tapped are the calls that a tap sees.
+// tapped are the calls that a Tap sees.
 var tapped = map[int32]string{
 	unix.SYS_OPENAT: "openat", unix.SYS_WRITE: "write", unix.SYS_PWRITE64: "pwrite64",
 	unix.SYS_FSYNC: "fsync", unix.SYS_FDATASYNC: "fdatasync", unix.SYS_FTRUNCATE: "ftruncate",
@@ -67,9 +68,9 @@ type seccompNotifResp struct {
 	flags uint32
 }
 
-// start starts cmd with the tap. A new process has the filters of the thread that
+// Start starts cmd with the tap. A new process has the filters of the thread that
 // made it, so this thread, which gets one, is never used for anything else.
-func (p *tap) start(cmd *exec.Cmd) error {
+func (p *Tap) Start(cmd *exec.Cmd) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with this goroutine
@@ -113,7 +114,7 @@ func installFilter() (int, error) {
 }
 
 // serve answers until the program has ended.
-func (p *tap) serve(listener int) {
+func (p *Tap) serve(listener int) {
 	defer unix.Close(listener)
 	for {
 		poll := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
@@ -130,20 +131,20 @@ func (p *tap) serve(listener int) {
 	}
 }
 
-func (p *tap) decide(n *seccompNotif) seccompNotifResp {
+func (p *Tap) decide(n *seccompNotif) seccompNotifResp {
 	pass := seccompNotifResp{flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 	path := n.path()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	file, below := strings.CutPrefix(path, p.dir+"/")
+	file, below := strings.CutPrefix(path, p.Dir+"/")
 	if !below || p.judge == nil {
 		return pass
 	}
-	v := p.judge(operation{tapped[n.nr], file})
+	v := p.judge(Operation{tapped[n.nr], file})
 	switch {
-	case v.errno != 0:
-		return seccompNotifResp{errno: -int32(v.errno)}
-	case v.half:
+	case v.Errno != 0:
+		return seccompNotifResp{errno: -int32(v.Errno)}
+	case v.Half:
 		written, err := n.writeHalf(p.pid)
 		if err != nil {
 			return seccompNotifResp{errno: -int32(unix.EIO)}
@@ -199,8 +200,8 @@ func (n *seccompNotif) writeHalf(pid int) (int, error) {
 	return unix.Write(fd, data)
 }
 
-// set says what becomes of operations from now on; nil lets everything happen.
-func (p *tap) set(judge func(operation) verdict) {
+// Set says what becomes of operations from now on; nil lets everything happen.
+func (p *Tap) Set(judge func(Operation) Verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.judge = judge
