@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,10 @@ import (
 // Tap sits between a program and the kernel (seccomp_unotify(2)). It sees, in their order, the
 // operations that change or open files below Dir, and says what becomes of each.
 type Tap struct {
-	Dir string
+	Dir   string
+	Clock bool // also whenever it asks for the time; see SetClock
+
+	ahead atomic.Int64 // by which its clock is ahead of the true time, in nanoseconds
 
 	mu    sync.Mutex
 	pid   int // of the program
@@ -50,6 +54,10 @@ var tapped = map[int32]string{
 	unix.SYS_FSYNC: "fsync", unix.SYS_FDATASYNC: "fdatasync", unix.SYS_FTRUNCATE: "ftruncate",
 }
 
+// firstArgument is where struct seccomp_data has the first argument of a call, in machines
+// whose least significant byte comes first.
+const firstArgument = 16
+
 // seccompNotif and seccompNotifResp are struct seccomp_notif and its answer.
 type seccompNotif struct {
 	id    uint64
@@ -74,10 +82,14 @@ func (p *Tap) Start(cmd *exec.Cmd) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with this goroutine
-		listener, err := installFilter()
+		listener, err := p.installFilter()
 		if err == nil {
 			go p.serve(listener)
-			err = cmd.Start()
+			if p.Clock {
+				err = startAsking(cmd)
+			} else {
+				err = cmd.Start()
+			}
 		}
 		done <- err
 	}()
@@ -91,7 +103,7 @@ func (p *Tap) Start(cmd *exec.Cmd) error {
 }
 
 // installFilter reports the tapped calls of this thread to the descriptor it returns.
-func installFilter() (int, error) {
+func (p *Tap) installFilter() (int, error) {
 	var filter []unix.SockFilter
 	add := func(code uint16, k uint32, jt, jf uint8) {
 		filter = append(filter, unix.SockFilter{Code: code, K: k, Jt: jt, Jf: jf})
@@ -99,6 +111,12 @@ func installFilter() (int, error) {
 	add(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, 0, 0, 0) // the call's number
 	for nr := range tapped {
 		add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, uint32(nr), 0, 1)
+		add(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_USER_NOTIF, 0, 0)
+	}
+	if p.Clock {
+		add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.SYS_CLOCK_GETTIME, 0, 3)
+		add(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, firstArgument, 0, 0)
+		add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.CLOCK_REALTIME, 0, 1)
 		add(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_USER_NOTIF, 0, 0)
 	}
 	add(unix.BPF_RET|unix.BPF_K, unix.SECCOMP_RET_ALLOW, 0, 0)
@@ -132,6 +150,9 @@ func (p *Tap) serve(listener int) {
 }
 
 func (p *Tap) decide(n *seccompNotif) seccompNotifResp {
+	if n.nr == unix.SYS_CLOCK_GETTIME {
+		return p.tellTime(n)
+	}
 	pass := seccompNotifResp{flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 	path := n.path()
 	p.mu.Lock()
