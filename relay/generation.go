@@ -138,7 +138,7 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	g.stopDelivery = cancel
 	go func() {
 		defer close(g.delivering)
-		r.failed(g.deliverer.Run(ctx, drainTime))
+		g.deliverer.Run(ctx, drainTime)
 	}()
 }
 

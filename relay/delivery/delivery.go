@@ -80,10 +80,8 @@ const (
 
 // Run delivers until ctx is done. Then it claims no more, and messages in delivery have
 // until drain to come to an end.
-func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
-	if err := d.renew(ctx); err != nil {
-		return err
-	}
+func (d *Deliverer) Run(ctx context.Context, drain time.Duration) {
+	d.takeOver(ctx)
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(drain, abandon) })
@@ -107,7 +105,24 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) error {
 		case <-time.After(wait):
 		}
 	}
-	return nil
+}
+
+// takeOver frees what an earlier process had claimed. A queue that cannot be written to is
+// asked again until it can: its disk may be full, or have failed.
+func (d *Deliverer) takeOver(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := d.renew(ctx)
+		if err == nil {
+			return
+		}
+		if ctx.Err() == nil {
+			d.log.Error("cannot begin to deliver, trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pollEvery):
+		}
+	}
 }
 
 // claim starts the delivery of messages that are due, as far as there are free slots. It

@@ -181,7 +181,7 @@ func (r *rig) clientOf(lane queue.Lane) (*graph.Client, error) {
 	return nil, errors.New("no connection " + lane.Connection)
 }
 
-func (r *rig) run(ctx context.Context, work delivery.Queue, drain time.Duration) <-chan error {
+func (r *rig) run(ctx context.Context, work delivery.Queue, drain time.Duration) <-chan struct{} {
 	if work == nil {
 		work = r.store
 	}
@@ -193,18 +193,18 @@ func (r *rig) run(ctx context.Context, work delivery.Queue, drain time.Duration)
 		outlet = graphmail.New(r.out)
 	}
 	d := delivery.New(r.cfg, work, outlet, delivery.NewMetrics(r.metrics), log)
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx, drain) }()
+	done := make(chan struct{})
+	go func() {
+		d.Run(ctx, drain)
+		close(done)
+	}()
 	return done
 }
 
-func (r *rig) ended(done <-chan error) {
+func (r *rig) ended(done <-chan struct{}) {
 	r.t.Helper()
 	select {
-	case err := <-done:
-		if err != nil {
-			r.t.Errorf("run: %v", err)
-		}
+	case <-done:
 	case <-time.After(2 * guard):
 		r.t.Fatal("the deliverer does not stop")
 	}

@@ -201,9 +201,9 @@ func TestSlotsAreUsedAtOnce(t *testing.T) {
 		w := &idle{left: n, wake: make(chan struct{}, 1)}
 		d := delivery.New(delivery.Config{Concurrency: 1, PerLane: 1, SweepEvery: time.Minute}, w, graphmail.New(graphmail.Config{Clients: noClient}), delivery.NewMetrics(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
 		start := time.Now()
-		go func() { done <- d.Run(ctx, time.Minute) }()
+		var run sync.WaitGroup
+		run.Go(func() { d.Run(ctx, time.Minute) })
 		for {
 			time.Sleep(time.Millisecond)
 			w.mu.Lock()
@@ -217,10 +217,33 @@ func TestSlotsAreUsedAtOnce(t *testing.T) {
 			t.Errorf("%d messages that take 1 ms each took %s", n, took)
 		}
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		run.Wait()
 	})
+}
+
+// slowToStart is a queue that cannot be written to at first.
+type slowToStart struct {
+	delivery.Queue
+	failures int
+}
+
+func (q *slowToStart) Renew(ctx context.Context, node string, lease time.Duration) (int, error) {
+	if q.failures--; q.failures >= 0 {
+		return 0, errors.New("the disk is full")
+	}
+	return q.Queue.Renew(ctx, node, lease)
+}
+
+// A queue that cannot be written to when delivery begins is waited for: the relay must not
+// end, also after a reload.
+func TestBeginsOnceTheQueueCanBeWrittenTo(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	id := r.submit(compose(header("s"), "text"), r.to(anna, "bob@example.org"))
+	defer r.start(&slowToStart{Queue: r.store, failures: 2})()
+	r.sentOnce(id)
+	if !strings.Contains(r.log.String(), "cannot begin to deliver") {
+		t.Error("the log does not say why nothing was sent")
+	}
 }
 
 // A mailbox that has used up its budget waits at no cost of attempts, and other mailboxes

@@ -24,6 +24,10 @@ type Outbox struct {
 	Messages    int
 	Make        func(n int) Sample
 	Fresh       bool // each message has a connection of its own
+	Patient     bool // a message that is refused for now is sent again, over another connection
+	// Title, if it is set, begins the subject of all messages. Others that were sent, such as
+	// bounces, do not concern the outbox.
+	Title string
 
 	next     atomic.Int64
 	Stop     atomic.Bool
@@ -100,9 +104,15 @@ func (o *Outbox) attempt(d **Dialog, n, try int) bool {
 		s.Subject += fmt.Sprintf(" try %d", try)
 	}
 	_, err := (*d).send(s.From, s.Recipients(), strings.NewReader(s.Compose(RFC2231Name)))
+	var refusal *textproto.Error
+	if errors.As(err, &refusal) && refusal.Code < 500 && o.Patient {
+		_ = (*d).Close()
+		*d = nil
+		time.Sleep(50 * time.Millisecond)
+		return false
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var refusal *textproto.Error
 	switch {
 	case err == nil:
 		o.accepted[s.Subject] = s.digest()
@@ -115,6 +125,13 @@ func (o *Outbox) attempt(d **Dialog, n, try int) bool {
 	_ = (*d).Close()
 	*d = nil
 	return false
+}
+
+// Refused returns the final refusals.
+func (o *Outbox) Refused() []error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.refused)
 }
 
 // AcceptedCount returns the number of messages that were accepted so far.
@@ -172,7 +189,7 @@ func (o *Outbox) CheckSends(t *testing.T, sim *Sim, held map[string]bool) {
 		}
 	}
 	for _, m := range sim.Messages(t, "") {
-		if m.Planted || m.Folder != simulator.SentItems {
+		if m.Planted || m.Folder != simulator.SentItems || !strings.HasPrefix(m.Subject, o.Title) {
 			continue
 		}
 		want, known := o.accepted[m.Subject]

@@ -111,6 +111,9 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
+// PID returns the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 func (p *Process) Running() bool {
 	select {
 	case <-p.Done:
