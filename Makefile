@@ -7,11 +7,18 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/li
 	-gcflags=golang.org/x/crypto/blowfish=-race=false
 # The packages that make test tests.
 # The packages that take longest begin first, so that none is left alone at the end.
+<<<<<<< HEAD
 TESTS = ./relay/delivery ./test/durability ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
 # Runs a tool at the version, and with the checksums, of .ci/tools.
 TOOL = go tool -modfile=.ci/tools/go.mod
 
 .PHONY: build man sbom test test-bare lint vulncheck vulndb demo bench crash worlds clean
+=======
+TESTS = ./relay/delivery ./test/durability ./test/chaos ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build test test-bare lint demo bench crash worlds chaos clean
+>>>>>>> 8f3b7b9 (test/chaos: make all kinds of trouble at random)
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
@@ -85,6 +92,10 @@ crash:
 worlds:
 	go test -count=1 -timeout 2h -v -run '^TestWorlds$$' ./test/durability -world-messages 500 -world-kills 25 -world-seeds 6
 	go test -count=1 -timeout 1h -run '^(TestAssumption|TestLostAnswer|TestCrash)' ./relay/delivery -worlds
+
+# Makes all kinds of trouble at random, for an hour, and looks whether mail is lost or doubled.
+chaos:
+	go test -count=1 -timeout 2h -v -run '^TestChaos$$' ./test/chaos -chaos-time 1h
 
 clean:
 	rm -rf graphrelay graphrelay.exe graphrelay.cdx.json dist

@@ -280,7 +280,7 @@ var faults = []func(*rand.Rand) simulator.Fault{
 	},
 	func(x *rand.Rand) simulator.Fault { return simulator.Fault{Status: 500 + x.IntN(12)} },
 	func(x *rand.Rand) simulator.Fault {
-		after := []string{"", "0", "1", "0.5", "-7", "soon", "Fri, 31 Dec 1999 23:59:59 GMT", "99999999999999999999"}
+		after := []string{"", "0", "1", "0.5", "-7", "soon", "Fri, 31 Dec 1999 23:59:59 GMT", "3"} // an hour would be obeyed
 		return simulator.Fault{Status: 429, Code: "ApplicationThrottled", RetryAfter: after[x.IntN(len(after))]}
 	},
 	func(x *rand.Rand) simulator.Fault {
