@@ -77,6 +77,9 @@ func choices(c *cobra.Command) string {
 		names = append(names, sub.Name())
 	}
 	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 

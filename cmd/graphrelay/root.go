@@ -35,6 +35,7 @@ func commands(e env) []*cobra.Command {
 		serveCommand(e),
 		checkCommand(e),
 		probeCommand(e),
+		configCommand(e),
 		connectCommand(e),
 		queueCommand(e),
 		simulateCommand(e),

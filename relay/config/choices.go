@@ -23,9 +23,9 @@ const (
 	ProfileLegacy Profile = "legacy" // those of old devices
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (p *Profile) UnmarshalText(text []byte) error {
-	return oneOf(p, text, ProfileModern, ProfileLegacy)
+// Values implements enumeration.
+func (Profile) Values() []string {
+	return values(ProfileModern, ProfileLegacy)
 }
 
 // ReplyTo is what a rule that replaces the sender's address does with Reply-To.
@@ -37,9 +37,9 @@ const (
 	ReplyToNone     ReplyTo = "none"
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (r *ReplyTo) UnmarshalText(text []byte) error {
-	return oneOf(r, text, ReplyToOriginal, ReplyToNone)
+// Values implements enumeration.
+func (ReplyTo) Values() []string {
+	return values(ReplyToOriginal, ReplyToNone)
 }
 
 // SendDenied is what happens to a message whose From Exchange refuses for good.
@@ -51,9 +51,9 @@ const (
 	SendDeniedFallback SendDenied = "fallback" // the rule's mailbox is shown as From instead
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *SendDenied) UnmarshalText(text []byte) error {
-	return oneOf(s, text, SendDeniedFail, SendDeniedFallback)
+// Values implements enumeration.
+func (SendDenied) Values() []string {
+	return values(SendDeniedFail, SendDeniedFallback)
 }
 
 // OnUnknown is what happens to a message if it is impossible to find out whether it was sent.
@@ -65,9 +65,9 @@ const (
 	OnUnknownResend OnUnknown = "resend" // send it again, at the risk of a duplicate
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (o *OnUnknown) UnmarshalText(text []byte) error {
-	return oneOf(o, text, OnUnknownHold, OnUnknownResend)
+// Values implements enumeration.
+func (OnUnknown) Values() []string {
+	return values(OnUnknownHold, OnUnknownResend)
 }
 
 // LargeSigned is what happens to a signed or encrypted message that is too large to be sent
@@ -80,9 +80,9 @@ const (
 	LargeSignedConvert LargeSigned = "convert" // send its parts as attachments, which breaks the signature
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (l *LargeSigned) UnmarshalText(text []byte) error {
-	return oneOf(l, text, LargeSignedFail, LargeSignedConvert)
+// Values implements enumeration.
+func (LargeSigned) Values() []string {
+	return values(LargeSignedFail, LargeSignedConvert)
 }
 
 // LogLevel is the lowest severity that is logged.
@@ -96,9 +96,9 @@ const (
 	LevelError LogLevel = "error"
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (l *LogLevel) UnmarshalText(text []byte) error {
-	return oneOf(l, text, LevelDebug, LevelInfo, LevelWarn, LevelError)
+// Values implements enumeration.
+func (LogLevel) Values() []string {
+	return values(LevelDebug, LevelInfo, LevelWarn, LevelError)
 }
 
 // LogFormat is the form of a log line.
@@ -111,9 +111,9 @@ const (
 	FormatJSON LogFormat = "json"
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (f *LogFormat) UnmarshalText(text []byte) error {
-	return oneOf(f, text, FormatAuto, FormatText, FormatJSON)
+// Values implements enumeration.
+func (LogFormat) Values() []string {
+	return values(FormatAuto, FormatText, FormatJSON)
 }
 
 // Directory is whether the relay looks up in the tenant's directory which mailbox an address
@@ -126,22 +126,18 @@ const (
 	DirectoryOff  Directory = "off"
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Directory) UnmarshalText(text []byte) error {
-	return oneOf(d, text, DirectoryAuto, DirectoryOff)
+// Values implements enumeration.
+func (Directory) Values() []string {
+	return values(DirectoryAuto, DirectoryOff)
 }
 
-// oneOf sets *into to the choice that text names.
-func oneOf[T ~string](into *T, text []byte, choices ...T) error {
+// values returns the choices as they are configured.
+func values[T ~string](choices ...T) []string {
 	var names []string
 	for _, choice := range choices {
 		names = append(names, string(choice))
 	}
-	if err := checkChoice(string(text), names); err != nil {
-		return err
-	}
-	*into = T(text)
-	return nil
+	return names
 }
 
 // checkChoice returns an error if text is none of the choices.

@@ -11,9 +11,9 @@ const (
 	CloudChina    Cloud = "china"    // operated by 21Vianet
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (c *Cloud) UnmarshalText(text []byte) error {
-	return oneOf(c, text, CloudGlobal, CloudUSGov, CloudUSGovDoD, CloudChina)
+// Values implements enumeration.
+func (Cloud) Values() []string {
+	return values(CloudGlobal, CloudUSGov, CloudUSGovDoD, CloudChina)
 }
 
 // Missing is what the Graph of a cloud does not have of the global one's mail.
@@ -72,7 +72,7 @@ const (
 	UploadsOff  Uploads = "off"
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (u *Uploads) UnmarshalText(text []byte) error {
-	return oneOf(u, text, UploadsAuto, UploadsOff)
+// Values implements enumeration.
+func (Uploads) Values() []string {
+	return values(UploadsAuto, UploadsOff)
 }

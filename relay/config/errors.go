@@ -69,6 +69,7 @@ type report struct {
 	marks    map[string]mark // by key path; "" is the whole document
 	faults   Errors
 	warnings Errors
+	ranges   map[string][2]int // of whole numbers, by key path; collected for the schema unless it is nil
 }
 
 func newReport(file string) *report {

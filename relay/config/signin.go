@@ -18,9 +18,9 @@ const (
 	SignInPassThrough SignIn = "pass_through"      // SMTP clients bring their own credential
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *SignIn) UnmarshalText(text []byte) error {
-	return oneOf(s, text, SignInSecret, SignInCertificate, SignInWorkload, SignInManaged, SignInDelegated, SignInPassThrough)
+// Values implements enumeration.
+func (SignIn) Values() []string {
+	return values(SignInSecret, SignInCertificate, SignInWorkload, SignInManaged, SignInDelegated, SignInPassThrough)
 }
 
 // The ways to sign in for which the configuration names the tenant and application, and those

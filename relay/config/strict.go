@@ -25,7 +25,7 @@ type decoder struct {
 // are read.
 type defaulter interface{ setDefaults() }
 
-// enumeration is a text type of another package that has only these values.
+// enumeration is a text type that has only these values.
 type enumeration interface{ Values() []string }
 
 // value decodes one node into a variable. The mark of the key is set already.

@@ -22,9 +22,9 @@ const (
 	TLS10Insecure TLSFloor = "1.0-insecure"
 )
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (f *TLSFloor) UnmarshalText(text []byte) error {
-	return oneOf(f, text, TLS13, TLS12, TLS12Insecure, TLS11Insecure, TLS10Insecure)
+// Values implements enumeration.
+func (TLSFloor) Values() []string {
+	return values(TLS13, TLS12, TLS12Insecure, TLS11Insecure, TLS10Insecure)
 }
 
 // Insecure reports whether the floor allows ciphers that crypto/tls disables by default.

@@ -119,6 +119,9 @@ func loginName(name string) bool {
 
 // within adds a fault if a value is out of its range.
 func within[T cmp.Ordered](v validator, key string, value, least, most T) {
+	if low, ok := any(least).(int); ok && v.ranges != nil {
+		v.ranges[key] = [2]int{low, any(most).(int)}
+	}
 	if value < least || value > most {
 		v.fault(key, "is %v; choose from %v to %v", value, least, most)
 	}
