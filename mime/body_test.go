@@ -32,6 +32,8 @@ func TestToUTF8(t *testing.T) {
 		{"macintosh", "\x8e", "é"},
 		{"ibm850", "\x82", "é"},
 		{"nobody-knows", "caf\xe9", "café"},
+		{"iso-2022-cn-ext", "plain ASCII", "plain ASCII"}, // which browsers do not read at all
+		{"replacement", "caf\xe9", "café"},
 		{"utf-16", "a", "a"},
 		{"utf-16", "Hello, world\r\n", "Hello, world\r\n"},
 		{"utf-16le", "Gr\xfc\xdfe aus der weiten Ferne", "Grüße aus der weiten Ferne"},
