@@ -86,6 +86,9 @@ func (q queueTool) applyAll(f queue.Filter, a queue.Action, dry bool) error {
 		f.Before = time.Now()
 	}
 	n, err := q.changeAll(ctx, f, a, dry)
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
 	if err != nil {
 		return fmt.Errorf("%w; %s changed before", err, queueview.Messages(n))
 	}

@@ -14,18 +14,59 @@ const defaultListLimit = 1000
 
 // List implements queue.Reader.
 func (s *storage) List(ctx context.Context, f queue.Filter) ([]queue.Record, error) {
-	where, args := conditions(f)
+	few, err := s.few(ctx, f.States)
+	if err != nil {
+		return nil, err
+	}
+	query, args := listQuery(f, few)
+	return s.records(ctx, query, args...)
+}
+
+// listQuery returns the rest of the query for a list, ordered by ID. If few messages are in
+// the states, the index on the state finds them. Otherwise the rows are read in the order of
+// the list, which ends at its limit. Reading and sorting all of many would take long, and once
+// more for each part of a long list.
+func listQuery(f queue.Filter, few bool) (query string, args []any) {
+	where, args := conditions(f, few && f.After == "")
 	limit := f.Limit
 	if limit <= 0 {
 		limit = defaultListLimit
 	}
-	return s.records(ctx, where+" ORDER BY m.id LIMIT ?", append(args, limit)...)
+	return where + " ORDER BY m.id LIMIT ?", append(args, limit)
+}
+
+// fewMessages is how many messages are found by their state and sorted.
+const fewMessages = 10_000
+
+// few reports whether there are few messages in the states.
+func (s *storage) few(ctx context.Context, states []queue.State) (few bool, err error) {
+	if len(states) == 0 {
+		return false, nil
+	}
+	where, args := conditions(queue.Filter{States: states}, true)
+	err = s.read.QueryRowContext(ctx, "SELECT count(*) <= ? FROM (SELECT 1 FROM message m"+where+" LIMIT ?)",
+		append(append([]any{fewMessages}, args...), fewMessages+1)...).Scan(&few)
+	return few, err
 }
 
 // Count implements queue.Reader.
 func (s *storage) Count(ctx context.Context, f queue.Filter) (n int64, err error) {
-	where, args := conditions(f)
-	err = s.read.QueryRowContext(ctx, "SELECT count(*) FROM "+recordTables+where, args...).Scan(&n)
+	few, err := s.few(ctx, f.States)
+	if err != nil {
+		return 0, err
+	}
+	if !few { // if the state is all that counts, its index has it
+		states := f.States
+		f.States = nil
+		rest, _ := conditions(f, false)
+		f.States, few = states, rest == ""
+	}
+	where, args := conditions(f, few)
+	tables := "message m"
+	if f.Lane != "" {
+		tables = recordTables
+	}
+	err = s.read.QueryRowContext(ctx, "SELECT count(*) FROM "+tables+where, args...).Scan(&n)
 	return n, err
 }
 
@@ -49,7 +90,7 @@ func (s *storage) records(ctx context.Context, rest string, args ...any) ([]queu
 
 // Receipts implements queue.Reader.
 func (s *storage) Receipts(ctx context.Context, since time.Time, each func(queue.Receipt)) error {
-	where, args := conditions(queue.Filter{States: queue.States()}) // the index is of state and receipt
+	where, args := conditions(queue.Filter{States: queue.States()}, true) // the index is of state and receipt
 	rows, err := s.read.QueryContext(ctx, "SELECT arrived, mail_from, header_from, reply_to, user, client, json_array_length(recipients) FROM message m"+
 		where+" AND arrived >= ?", append(args, micros(since))...)
 	if err != nil {
@@ -93,19 +134,15 @@ func (s *storage) Sends(ctx context.Context, arrived, left time.Time, each func(
 // laneName is queue.Lane.String without the mailbox.
 const laneName = "lane.connection || CASE lane.principal WHEN '' THEN '' ELSE '+' || lane.principal END"
 
-// conditions returns the WHERE clause of a filter. instr rather than LIKE: an address may
-// hold a wildcard.
-func conditions(f queue.Filter) (where string, args []any) {
+// conditions returns the WHERE clause of a filter, which may use the index on the state if
+// byState is set. instr rather than LIKE: an address may hold a wildcard.
+func conditions(f queue.Filter, byState bool) (where string, args []any) {
 	var all []string
 	add := func(condition string, values ...any) {
 		all = append(all, condition)
 		args = append(args, values...)
 	}
-	// A long list is read in pieces by the order of the IDs. An index on something else would
-	// have each piece read all of it.
-	noIndex := ""
 	if f.After != "" {
-		noIndex = "+"
 		add("m.id > ?", f.After)
 	}
 	if len(f.States) > 0 {
@@ -113,7 +150,11 @@ func conditions(f queue.Filter) (where string, args []any) {
 		for _, st := range f.States {
 			states = append(states, st)
 		}
-		add(noIndex+"m.state IN (?"+strings.Repeat(",?", len(f.States)-1)+")", states...)
+		column := "m.state"
+		if !byState {
+			column = "+m.state" // SQLite uses no index on an expression
+		}
+		add(column+" IN (?"+strings.Repeat(",?", len(f.States)-1)+")", states...)
 	}
 	if f.From != "" {
 		add("instr(lower(m.mail_from), lower(?)) > 0", f.From)
