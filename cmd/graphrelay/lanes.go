@@ -37,7 +37,7 @@ connection. Their mail is still accepted, and waits.`,
   graphrelay queue pause contoso`,
 		Args: someLanes,
 		RunE: func(_ *cobra.Command, lanes []string) error {
-			return o.each(lanes, func(q queueTool, lane string) error { return q.pause(lane, length) })
+			return o.change("pause", lanes, func(q queueTool, lane string) error { return q.pause(lane, length) })
 		},
 	}
 	durationFlag(c.Flags(), &length, "for", "how long to pause (default: until resume)")
@@ -51,7 +51,7 @@ func resumeCommand(o *queueOptions) *cobra.Command {
 		Long:    "Ends pauses, whoever made them, and tries the messages that wait because of them.",
 		Example: "  graphrelay queue resume contoso/crm@contoso.com",
 		Args:    someLanes,
-		RunE:    func(_ *cobra.Command, lanes []string) error { return o.each(lanes, queueTool.resume) },
+		RunE:    func(_ *cobra.Command, lanes []string) error { return o.change("resume", lanes, queueTool.resume) },
 	}
 }
 

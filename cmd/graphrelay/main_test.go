@@ -161,8 +161,8 @@ func TestSuggestions(t *testing.T) {
 	for line, want := range map[string]string{
 		"srve":              `unknown command "srve" (did you mean serve?)`,
 		"ser":               "(did you mean serve?)",
-		"queue lst":         `unknown action "lst" (did you mean list?); choose from list, show, `,
-		"help queue lst":    "(did you mean list?)",
+		"queue relase":      `unknown action "relase" (did you mean release?); choose from list, show, `,
+		"help queue relase": "(did you mean release?)",
 		"serve --confg x":   "unknown flag: --confg (did you mean --config?)",
 		"queue list -stat":  "(did you mean --state?)",
 		"queue --jsn list":  "(did you mean --json?)",

@@ -38,6 +38,7 @@ relay runs as.`,
 		lanesCommand(o),
 		pauseCommand(o),
 		resumeCommand(o),
+		queueLogCommand(o),
 	)
 	o.file = configFlag(c)
 	c.PersistentFlags().BoolVar(&o.asJSON, "json", false, "print one JSON object a line")
@@ -83,15 +84,29 @@ func (o *queueOptions) open(do func(q queueTool) error) error {
 // prints.
 func (o *queueOptions) each(names []string, do func(q queueTool, name string) error) error {
 	return o.open(func(q queueTool) error {
-		var failed error
-		for _, name := range names {
-			if err := do(q, name); err != nil {
-				fault(o.env, fmt.Errorf("%s: %w%s", text.Printable(name), err, queueHint(err)))
-				failed = exitError{status: exitFault}
-			}
-		}
-		return failed
+		_, err := q.each(names, do)
+		return err
 	})
+}
+
+// change is each for what changes messages or lanes: it records who does what.
+func (o *queueOptions) change(action string, names []string, do func(q queueTool, name string) error) error {
+	return o.open(func(q queueTool) error {
+		return q.audited(action, named(names), func() (int64, error) { return q.each(names, do) })
+	})
+}
+
+// each returns for how many names do succeeded.
+func (q queueTool) each(names []string, do func(q queueTool, name string) error) (done int64, failed error) {
+	for _, name := range names {
+		if err := do(q, name); err != nil {
+			fault(q.env, fmt.Errorf("%s: %w%s", text.Printable(name), err, queueHint(err)))
+			failed = exitError{status: exitFault}
+			continue
+		}
+		done++
+	}
+	return done, failed
 }
 
 // queueHint returns what the operator can do about an error, or nothing.

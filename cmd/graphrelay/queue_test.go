@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queueview"
@@ -17,7 +19,7 @@ func TestQueueActionUsage(t *testing.T) {
 		t.Helper()
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
 	}
-	const actions = "list, show, hold, release, retry, delete, export, lanes, pause or resume"
+	const actions = "list, show, hold, release, retry, delete, export, lanes, pause, resume or log"
 	at().wantUsage(t, actions)
 	at("steer", id).wantUsage(t, `unknown action "steer"`, actions)
 	for _, action := range []string{"show", "hold", "release", "retry", "delete", "export"} {
@@ -216,6 +218,42 @@ func TestQueueListPages(t *testing.T) {
 		if lines := strings.Count(out.String(), "\n"); lines != want.lines || store.pages != want.pages || said.String() != want.said || strings.Count(out.String(), "STATE") != 1 {
 			t.Errorf("limit %d: %d lines in %d pages, %q", limit, lines, store.pages, said.String())
 		}
+	}
+}
+
+// What operators did is on record: who, what, and how many.
+func TestQueueLog(t *testing.T) {
+	config, first := fillQueue(t, "one", "two", "three")
+	at := func(args ...string) outcome {
+		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
+	}
+	at("hold", first, "0000000000000000")
+	at("hold", "--all", "--dry-run")
+	at("hold", "--subject", "t", "--limit", "5")
+	at("delete", "--subject", "nothing")
+	at("pause", "contoso")
+	var got []string
+	for line := range strings.Lines(at("log", "--json").stdout) {
+		var a queue.Audit
+		if err := json.Unmarshal([]byte(line), &a); err != nil || a.By != operator() || time.Since(a.At) > time.Minute {
+			t.Errorf("%s: %v", line, err)
+		}
+		got = append(got, fmt.Sprint(a.Action, " ", a.On, ": ", a.Changed))
+	}
+	want := []string{"hold " + first + " 0000000000000000: 1", "hold --limit 5 --subject t: 2", "delete --subject nothing: 0", "pause contoso: 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the log is %q, want %q", got, want)
+	}
+	at("log", "--limit", "1").want(t, exitOK, "CHANGED", "pause", operator())
+	if got := at("log", "--limit", "1"); strings.Contains(got.stdout, "delete") {
+		t.Errorf("the newest is\n%s", got.stdout)
+	}
+	at("log", "--limit", "0").wantUsage(t, "--limit")
+}
+
+func TestNamed(t *testing.T) {
+	if got := named(slices.Repeat([]string{"x"}, maxNamed+3)); !strings.HasSuffix(got, "x and 3 more") || strings.Count(got, "x") != maxNamed {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"os/user"
 	"syscall"
 	"time"
 
@@ -46,7 +45,10 @@ possible for it. The history of each message records who did it.`,
 	}
 	c.RunE = func(_ *cobra.Command, ids []string) error {
 		if len(ids) > 0 {
-			return o.each(ids, func(q queueTool, id string) error { return q.apply(id, a, *dry) })
+			if *dry {
+				return o.each(ids, func(q queueTool, id string) error { return q.tryOut(id, a) })
+			}
+			return o.change(string(a), ids, func(q queueTool, id string) error { return q.apply(id, a) })
 		}
 		f, err := filters.filter()
 		if err == nil {
@@ -55,66 +57,70 @@ possible for it. The history of each message records who did it.`,
 		if err != nil {
 			return usageError{err}
 		}
-		return o.open(func(q queueTool) error { return q.applyAll(f, a, *dry) })
+		return o.open(func(q queueTool) error {
+			if *dry {
+				return q.countAll(f, a)
+			}
+			return q.audited(string(a), selected(fs), func() (int64, error) { return q.applyAll(f, a) })
+		})
 	}
 	return c
 }
 
-func (q queueTool) apply(id string, a queue.Action, dry bool) error {
-	if dry {
-		r, _, err := q.store.Get(context.Background(), id)
-		if err == nil {
-			err = a.Check(r)
-		}
-		if err != nil {
-			return err
-		}
-		return q.print.WouldDo(string(a), id)
-	}
+func (q queueTool) apply(id string, a queue.Action) error {
 	if err := q.store.Apply(context.Background(), id, a, operator()); err != nil {
 		return err
 	}
 	return q.print.Done(string(a), "id", id)
 }
 
-// applyAll carries out an action on what is in the queue now. An interrupt ends it between
-// two messages.
-func (q queueTool) applyAll(f queue.Filter, a queue.Action, dry bool) error {
+// tryOut says that an action would be possible.
+func (q queueTool) tryOut(id string, a queue.Action) error {
+	r, _, err := q.store.Get(context.Background(), id)
+	if err == nil {
+		err = a.Check(r)
+	}
+	if err != nil {
+		return err
+	}
+	return q.print.WouldDo(string(a), id)
+}
+
+var errNoneSelected = errors.New("no message is selected; graphrelay queue list with the same filters shows which are")
+
+// applyAll carries out an action on what is in the queue now, and returns on how many
+// messages. An interrupt ends it between two steps.
+func (q queueTool) applyAll(f queue.Filter, a queue.Action) (changed int64, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if f.Before.IsZero() {
 		f.Before = time.Now()
 	}
-	n, err := q.changeAll(ctx, f, a, dry)
+	n, err := q.store.ApplyAll(ctx, f, a, operator())
+	changed = int64(n)
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")
 	}
-	if err != nil {
-		return fmt.Errorf("%w; %s changed before", err, queueview.Messages(n))
+	switch {
+	case err != nil:
+		return changed, fmt.Errorf("%w; %s changed before", err, queueview.Messages(changed))
+	case changed == 0:
+		return 0, errNoneSelected
 	}
-	if n == 0 {
-		return errors.New("no message is selected; graphrelay queue list with the same filters shows which are")
-	}
-	return q.print.DoneAll(string(a), n, dry)
+	return changed, q.print.DoneAll(string(a), changed, false)
 }
 
-// changeAll returns how many messages were changed, or would be.
-func (q queueTool) changeAll(ctx context.Context, f queue.Filter, a queue.Action, dry bool) (int64, error) {
-	if !dry {
-		n, err := q.store.ApplyAll(ctx, f, a, operator())
-		return int64(n), err
+// countAll says how many messages an action would change.
+func (q queueTool) countAll(f queue.Filter, a queue.Action) error {
+	n, err := q.store.Count(context.Background(), f)
+	if err != nil {
+		return err
 	}
-	n, err := q.store.Count(ctx, f)
 	if f.Limit > 0 {
 		n = min(n, int64(f.Limit))
 	}
-	return n, err
-}
-
-// operator returns the name of the user that runs the command.
-func operator() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
+	if n == 0 {
+		return errNoneSelected
 	}
-	return "unknown"
+	return q.print.DoneAll(string(a), n, true)
 }

@@ -151,6 +151,8 @@ type Inspector interface {
 	Stats(ctx context.Context) (Stats, error)
 	// Lanes returns the lanes that have messages or a pause, by name.
 	Lanes(ctx context.Context) ([]LaneStatus, error)
+	// Audits returns the newest records of what operators did, oldest first.
+	Audits(ctx context.Context, limit int) ([]Audit, error)
 }
 
 // Controller carries out what an operator or a setting asks for.
@@ -169,6 +171,9 @@ type Controller interface {
 	// Resume ends a pause, and with it the wait of the messages that it deferred;
 	// ErrNotFound if there is none.
 	Resume(ctx context.Context, lane Lane) error
+	// SetAudit records what an operator does, in the place of an earlier record with its ID.
+	// The actions do not do so themselves.
+	SetAudit(ctx context.Context, a Audit) error
 	// Expire removes ended messages beyond r and returns how many it removed.
 	Expire(ctx context.Context, r Retention) (int, error)
 }

@@ -37,6 +37,7 @@ type Reader interface {
 	Sends(ctx context.Context, arrived, left time.Time, each func(Send)) error
 	Stats(ctx context.Context) (Stats, error)
 	Lanes(ctx context.Context, now time.Time) ([]LaneStatus, error)
+	Audits(ctx context.Context, limit int) ([]Audit, error)
 }
 
 // Contents keeps the bytes of messages, by ID.
@@ -195,6 +196,10 @@ type UpkeepTx interface {
 	AddCleanup(c Cleanup) error
 	// RemoveCleanup reports whether there was one.
 	RemoveCleanup(id string) (bool, error)
+	// SetAudit adds an audit, or replaces the one with its ID.
+	SetAudit(a Audit) error
+	// DropAudits removes all but the newest ones.
+	DropAudits(keep int) error
 	// Shrink gives back some of the space that removed messages took.
 	Shrink() error
 }

@@ -100,6 +100,9 @@ func (q *Queue) Expire(ctx context.Context, r Retention) (removed int, err error
 			return removed, err
 		}
 	}
+	if err := q.dropAudits(ctx); err != nil {
+		return removed, err
+	}
 	return removed, q.dropTags(ctx)
 }
 

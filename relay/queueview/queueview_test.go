@@ -79,6 +79,12 @@ contoso  0       0           0         0             until resume, operator
 0M1  deferred  2026-11-01 09:00:00  12  <>  a@x.test and 1 more  throttled, lane paused until 2026-11-01 10:00:00
 0M1  deferred  2026-11-01 09:00:00  12  <>  a@x.test and 1 more  lane paused until resume
 `},
+		"audits": {printed(t, false, func(p Printer) error {
+			return p.Audits([]queue.Audit{{ID: "1", At: received, By: "anna\x1b", Action: "hold", On: "--subject \x1b[2J", Changed: 3}})
+		}), `
+AT                   BY     ACTION  CHANGED  ON
+2026-11-01 09:00:00  anna?  hold    3        --subject ?[2J
+`},
 		"done to all":  {printed(t, false, func(p Printer) error { return p.DoneAll("hold", 12345, false) }), "\nhold 12,345 messages\n"},
 		"would do all": {printed(t, false, func(p Printer) error { return p.DoneAll("hold", 1, true) }), "\nwould hold 1 message\n"},
 		"done":         {printed(t, false, func(p Printer) error { return p.Done("hold", "id", "0M1\x07") }), "\nhold 0M1?\n"},

@@ -130,3 +130,67 @@ func checkUnknown(t *testing.T, r *harness.Relay) {
 		}
 	}
 }
+
+// TestQueueFilters controls messages of a running relay by filters.
+func TestQueueFilters(t *testing.T) {
+	t.Parallel()
+	sim := harness.StartSim(t)
+	relay := harness.StartRelay(t, sim)
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusServiceUnavailable})
+	d, err := relay.Dial("submission")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var ids []string
+	for _, subject := range []string{"keep", "drop one", "drop two"} {
+		id, err := d.Submit("crm@contoso.test", []string{"anna@example.com"}, strings.NewReader(oddMessage(subject)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	harness.WaitFor(t, "the first tries to fail", func() bool { return relay.Open(t, "deferred") == 3 })
+	want := func(status int, stdout string, args ...string) {
+		t.Helper()
+		if got := relay.QueueCommand(t, args...); got.Status != status || got.Stdout != stdout || (got.Stderr == "") != (status == 0) || strings.Count(got.Stderr, "\n") > 1 {
+			t.Errorf("queue %q: %+v", args, got)
+		}
+	}
+	want(2, "", "delete")
+	want(1, "", "delete", "--lane", "other")
+	want(0, "would delete 2 messages\n", "delete", "--subject", "drop", "--dry-run")
+	want(0, `{"done":"delete","messages":2}`+"\n", "delete", "--subject", "DROP", "--since", "1h", "--user", harness.CRMUser, "--json")
+	if got := relay.QueueCommand(t, "list", "--state", "deleted", "--limit", "1"); got.Status != 0 || !strings.Contains(got.Stdout, ids[1]) || got.Stderr != "1 of 2 messages; --limit shows more\n" {
+		t.Errorf("the deleted ones: %+v", got)
+	}
+	sim.ClearFaults(t)
+	want(0, "retry 1 message\n", "retry", "--all")
+	sim.Sent(t, "crm@contoso.test", "keep")
+	relay.Settled(t)
+	relay.CheckEmpty(t)
+	if sent := sim.Ledger(t); len(sent) != 1 || sent[0].QueueID != ids[0] {
+		t.Errorf("sent: %+v, want %s alone", sent, ids[0])
+	}
+	if got := relay.QueueCommand(t, "log"); got.Status != 0 || strings.Count(got.Stdout, "\n") != 4 {
+		t.Errorf("the log: %+v", got)
+	}
+}
+
+// TestCommandLine: a flag may have one dash, and the configuration may be named by the
+// environment alone.
+func TestCommandLine(t *testing.T) {
+	relay := harness.StartRelay(t, harness.StartSim(t))
+	for _, args := range [][]string{{"queue", "list", "-json", "-config", relay.Config}, {"queue", "-config=" + relay.Config, "list"}, {"check", "-config", relay.Config}} {
+		if got := harness.Command(t, "", args...); got.Status != 0 {
+			t.Errorf("graphrelay %q: %+v", args, got)
+		}
+	}
+	t.Setenv("GRAPHRELAY_CONFIG", relay.Config)
+	if got := harness.Command(t, "", "queue", "list"); got.Status != 0 {
+		t.Errorf("with the file in the environment: %+v", got)
+	}
+	if version, flag := harness.Command(t, "", "version"), harness.Command(t, "", "--version"); flag != version || flag.Status != 0 {
+		t.Errorf("--version: %+v, version: %+v", flag, version)
+	}
+}

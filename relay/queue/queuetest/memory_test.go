@@ -26,7 +26,7 @@ func TestMemory(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if stored[dir] == nil {
-			stored[dir] = &memory{tx: tx{map[string]message{}, map[queue.LaneID]lane{}, map[tagOf]int64{}, map[queue.Lane]pause{}, map[string]time.Time{}, map[string]queue.Cleanup{}, queue.Reading{}}}
+			stored[dir] = &memory{tx: tx{map[string]message{}, map[queue.LaneID]lane{}, map[tagOf]int64{}, map[queue.Lane]pause{}, map[string]time.Time{}, map[string]queue.Cleanup{}, map[string]queue.Audit{}, queue.Reading{}}}
 		}
 		q := queue.New(stored[dir], queue.NewClock(stored[dir].clock, nil))
 		if err := q.Recover(t.Context()); err != nil {
@@ -50,6 +50,7 @@ type tx struct {
 	pauses   map[queue.Lane]pause
 	leases   map[string]time.Time
 	cleanups map[string]queue.Cleanup
+	audits   map[string]queue.Audit
 	clock    queue.Reading
 }
 
@@ -81,7 +82,7 @@ type pause struct {
 func (m *memory) Update(_ context.Context, fn func(queue.Tx) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := tx{maps.Clone(m.messages), maps.Clone(m.lanes), maps.Clone(m.tags), maps.Clone(m.pauses), maps.Clone(m.leases), maps.Clone(m.cleanups), m.clock}
+	t := tx{maps.Clone(m.messages), maps.Clone(m.lanes), maps.Clone(m.tags), maps.Clone(m.pauses), maps.Clone(m.leases), maps.Clone(m.cleanups), maps.Clone(m.audits), m.clock}
 	err := fn(&t)
 	if err == nil {
 		m.tx = t

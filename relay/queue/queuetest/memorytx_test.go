@@ -347,3 +347,26 @@ func (t *tx) RemoveCleanup(id string) (bool, error) {
 }
 
 func (t *tx) Shrink() error { return nil }
+
+func (t *tx) SetAudit(a queue.Audit) error {
+	t.audits[a.ID] = a
+	return nil
+}
+
+func (t *tx) DropAudits(keep int) error {
+	ids := slices.Sorted(maps.Keys(t.audits))
+	for _, id := range ids[:max(0, len(ids)-keep)] {
+		delete(t.audits, id)
+	}
+	return nil
+}
+
+func (m *memory) Audits(_ context.Context, limit int) (list []queue.Audit, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ids := slices.Sorted(maps.Keys(m.audits))
+	for _, id := range ids[max(0, len(ids)-limit):] {
+		list = append(list, m.audits[id])
+	}
+	return list, nil
+}

@@ -47,6 +47,7 @@ func Run(t *testing.T, open Open) {
 		"renew reclaims":               renewReclaims,
 		"apply":                        apply,
 		"apply to all":                 applyToAll,
+		"audits":                       audits,
 		"apply to what has content":    contentIsGone,
 		"restart gives claims back":    restart,
 		"stats":                        stats,

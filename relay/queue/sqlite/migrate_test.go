@@ -143,6 +143,9 @@ func TestMigration(t *testing.T) {
 	if err != nil || len(events) != 2 || events[0].What != "draft created" || events[0].RequestID != "r1" {
 		t.Errorf("history %+v, %v", events, err)
 	}
+	if err := s.SetAudit(t.Context(), queue.Audit{ID: "1"}); err != nil {
+		t.Error(err)
+	}
 	oldCleanup(t, s)
 	oldPauses(t, s)
 	oldTags(t, s)
