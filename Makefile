@@ -7,18 +7,11 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/li
 	-gcflags=golang.org/x/crypto/blowfish=-race=false
 # The packages that make test tests.
 # The packages that take longest begin first, so that none is left alone at the end.
-<<<<<<< HEAD
-TESTS = ./relay/delivery ./test/durability ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
+TESTS = ./relay/delivery ./test/durability ./test/chaos ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
 # Runs a tool at the version, and with the checksums, of .ci/tools.
 TOOL = go tool -modfile=.ci/tools/go.mod
 
-.PHONY: build man sbom test test-bare lint vulncheck vulndb demo bench crash worlds clean
-=======
-TESTS = ./relay/delivery ./test/durability ./test/chaos ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-
-.PHONY: build test test-bare lint demo bench crash worlds chaos clean
->>>>>>> 8f3b7b9 (test/chaos: make all kinds of trouble at random)
+.PHONY: build man sbom test test-bare lint vulncheck vulndb demo bench crash worlds chaos clean
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
