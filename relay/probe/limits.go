@@ -37,8 +37,8 @@ func (p *Probe) sendLarge(ctx context.Context, r *Result) {
 		case graph.MaybeTooLarge(a.err):
 			p.facts.set(factLargeRefused, size)
 			p.facts.set(factLargeAt, at)
-			if size < limit {
-				r.differs(fmt.Sprintf("the tenant takes less than the configured size: set message_size of the connection, or limits.message_size, below %s bytes; Set-TransportConfig and Set-Mailbox -MaxSendSize in Exchange change what it takes", number(int(size))))
+			if bySMTP := encoded(size); bySMTP < limit {
+				r.differs(fmt.Sprintf("the tenant takes less than the configured size: set message_size of the connection, or limits.message_size, below %s bytes, which is that file as it comes by SMTP; Set-TransportConfig and Set-Mailbox -MaxSendSize in Exchange change what the tenant takes", number(int(bySMTP))))
 			}
 		default:
 			r.fault(p.remedy(a.err))
@@ -46,6 +46,10 @@ func (p *Probe) sendLarge(ctx context.Context, r *Result) {
 		return
 	}
 }
+
+// encoded returns the bytes that a file has in a message that comes by SMTP: base64 in lines of
+// 76 characters and their ends.
+func encoded(size int64) int64 { return (size + 56) / 57 * 78 }
 
 // rangeBytes is the size of a range, which the relay uses too.
 const rangeBytes = graph.RangeBytes

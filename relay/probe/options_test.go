@@ -169,3 +169,20 @@ func TestProbeDelegated(t *testing.T) {
 		})
 	}
 }
+
+// A refusal of a file whose message the relay refuses itself differs in nothing.
+func TestProbeLargeBeyondTheConfiguration(t *testing.T) {
+	for _, test := range []struct {
+		configured string
+		want       probe.Verdict
+		advice     string
+	}{{"5MiB", probe.OK, ""}, {"6MiB", probe.Differs, "below 5,747,430 bytes"}} {
+		r := newRig(t, tenant(func(o *simulator.Options) { o.World.MessageSize = 4_000_000 }), "message_size: "+test.configured)
+		o := r.options()
+		o.Large = true
+		result := resultOf(t, r.run(o), 18)
+		if result.Verdict != test.want || !strings.Contains(strings.Join(result.Advice, ""), test.advice) {
+			t.Errorf("%s: %s", test.configured, result.Line())
+		}
+	}
+}
