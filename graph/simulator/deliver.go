@@ -31,7 +31,9 @@ func (s *Simulator) deliver(i *item) {
 			continue
 		}
 		reached[address] = true
-		s.addReceived(s.mailbox(address), raw, noteClass)
+		if got := s.addReceived(s.mailbox(address), raw, noteClass); got != nil && w.CopyToJunk {
+			s.move(got, JunkEmail)
+		}
 	}
 }
 

@@ -86,6 +86,8 @@ func folderName(wellKnown string) string {
 		return SentItems
 	case "inbox":
 		return Inbox
+	case "junkemail":
+		return JunkEmail
 	case "deleteditems":
 		return DeletedItems
 	case "recoverableitemsdeletions":

@@ -12,6 +12,7 @@ const (
 	Drafts           = "Drafts"
 	SentItems        = "Sent Items"
 	Inbox            = "Inbox"
+	JunkEmail        = "Junk Email"
 	DeletedItems     = "Deleted Items"
 	RecoverableItems = "Recoverable Items" // soft-deleted, not shown in lists of the mailbox
 	Purges           = "Purges"            // of permanentDelete, below Recoverable Items

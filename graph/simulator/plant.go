@@ -28,7 +28,7 @@ const (
 func (s *Simulator) Plant(m Message) (id string, err error) {
 	m.Mailbox = strings.ToLower(m.Mailbox)
 	setDefault(&m.Folder, Drafts)
-	if !slices.Contains([]string{Drafts, SentItems, Inbox, DeletedItems, RecoverableItems, Purges}, m.Folder) {
+	if !slices.Contains([]string{Drafts, SentItems, Inbox, JunkEmail, DeletedItems, RecoverableItems, Purges}, m.Folder) {
 		return "", fmt.Errorf("unknown folder %q", m.Folder)
 	}
 	if !s.mailboxExists(m.Mailbox) {
@@ -37,7 +37,7 @@ func (s *Simulator) Plant(m Message) (id string, err error) {
 	i := &item{Message: m.clone()}
 	setDefault(&i.Body.ContentType, "text")
 	setDefault(&i.Importance, "normal")
-	i.Submitted = m.Folder == SentItems || m.Folder == Inbox
+	i.Submitted = m.Folder == SentItems || m.Folder == Inbox || m.Folder == JunkEmail
 	if err := i.applyProperties(m.Properties); err != nil {
 		return "", err
 	}

@@ -57,6 +57,9 @@ type World struct {
 	// CopyTNEF makes recipients get a winmail.dat. [documented] for Exchange, "Set-RemoteDomain",
 	// TNEFEnabled; [assumed] that mail by Graph can get it.
 	CopyTNEF bool `json:"copyTnef"`
+	// CopyToJunk makes mail come to Junk Email instead of the Inbox. [assumed] for mail of the
+	// tenant's own.
+	CopyToJunk bool `json:"copyToJunk"`
 	// SavesAlways keeps a copy of what sendMail sends, whatever saveToSentItems says.
 	// [assumed]
 	SavesAlways bool `json:"savesAlways"`
