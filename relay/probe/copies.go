@@ -39,7 +39,7 @@ func (p *Probe) readCopy(ctx context.Context, r *Result) {
 		r.skip("the mail goes to the address of --to; look at it there")
 		return
 	}
-	i, ok := p.arrival(ctx, p.subject("4"))
+	i, ok := p.arrival(ctx, r, p.subject("4"))
 	if !ok {
 		r.saw("not in the Inbox for %s", p.w.Send)
 		r.differs(notArrived)
@@ -152,7 +152,7 @@ func (p *Probe) fromAlias(ctx context.Context, r *Result) {
 		r.fault(p.remedy(a.err))
 		return
 	}
-	i, ok := p.arrival(ctx, p.subject("13-alias"))
+	i, ok := p.arrival(ctx, r, p.subject("13-alias"))
 	if !ok {
 		r.saw("it has not come to the Inbox")
 		r.differs(notArrived)

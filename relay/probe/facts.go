@@ -58,6 +58,7 @@ const (
 	factSendLosesProperties  = "send_loses_properties"
 	factSecondSend           = "second_send_status"
 	factSendsAgain           = "sends_again"
+	factJunk                 = "arrives_as_junk"
 	factCopyLoses            = "copy_loses_fields"
 	factCopyParts            = "copy_loses_parts"
 	factReplacesName         = "replaces_from_name"

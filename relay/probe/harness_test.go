@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,8 +161,22 @@ func (r *rig) wantClean(report probe.Report) {
 	}
 }
 
-// verdicts fails the test unless the steps have these verdicts, and the others ok. It returns
-// what is shown of each step.
+// wantGone fails the test unless something is said to be left, and what is still there is said
+// to be.
+func (r *rig) wantGone(report probe.Report) {
+	r.t.Helper()
+	if len(report.Left) == 0 {
+		r.t.Error("nothing is said to be left")
+	}
+	for _, m := range r.sim.Messages(anna) {
+		said := slices.ContainsFunc(report.Left, func(l probe.Left) bool { return l.Subject == m.Subject && l.Folder == m.Folder })
+		if !m.Planted && m.Folder != simulator.Purges && !said {
+			r.t.Errorf("%q is left in %s, and that is not said", m.Subject, m.Folder)
+		}
+	}
+}
+
+// wantVerdicts fails the test unless the steps have these verdicts, and the others ok.
 func wantVerdicts(t *testing.T, report probe.Report, want map[int]probe.Verdict) {
 	t.Helper()
 	for _, r := range report.Results {

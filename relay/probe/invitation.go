@@ -103,7 +103,7 @@ func (p *Probe) readInvitation(ctx context.Context, r *Result, subject string) {
 		r.saw("the mail goes to the address of --to; look there whether it shows a Bcc field, and an invitation")
 		return
 	}
-	i, ok := p.arrival(ctx, subject)
+	i, ok := p.arrival(ctx, r, subject)
 	if !ok {
 		r.saw("not in the Inbox for %s", p.w.Send)
 		r.differs(notArrived)

@@ -81,6 +81,7 @@ var (
 	draftsFolder = folder{"drafts", "Drafts"}
 	sentFolder   = folder{"sentitems", "Sent Items"}
 	inboxFolder  = folder{"inbox", "Inbox"}
+	junkFolder   = folder{"junkemail", "Junk Email"}
 	binFolder    = folder{"deleteditems", "Deleted Items"}
 	keptFolder   = folder{"recoverableitemsdeletions", "Recoverable Items"}
 )
@@ -199,9 +200,9 @@ func (p *Probe) removeAll(ctx context.Context) []Left {
 func (p *Probe) sweep(ctx context.Context, left map[string]*Left, final bool) bool {
 	clear(left)
 	quiet := true
-	for _, f := range []folder{draftsFolder, sentFolder, inboxFolder, binFolder, keptFolder} {
+	for _, f := range []folder{draftsFolder, sentFolder, inboxFolder, junkFolder, binFolder, keptFolder} {
 		found, a := p.ours(ctx, f)
-		if a.err != nil && f != keptFolder {
+		if a.err != nil && f != keptFolder && f != junkFolder {
 			quiet = false
 			left[f.id] = &Left{Subject: p.subject("..."), Folder: f.name, Why: "the folder cannot be read: " + a.String()}
 			continue
@@ -246,7 +247,7 @@ func (p *Probe) settle(i item, f folder) {
 		switch f {
 		case sentFolder:
 			m.copy = false
-		case inboxFolder:
+		case inboxFolder, junkFolder:
 			m.copies--
 		case draftsFolder:
 			m.told = true

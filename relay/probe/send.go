@@ -288,7 +288,7 @@ func (p *Probe) noCopy(subject string) {
 
 // judgeCopy looks whether a message that was sent without a copy has one.
 func (p *Probe) judgeCopy(ctx context.Context, r *Result, subject string) {
-	if _, ok := p.arrival(ctx, subject); !ok {
+	if _, ok := p.arrival(ctx, r, subject); !ok {
 		r.saw("the message has not come to the Inbox")
 		r.differs(notArrived)
 		return
@@ -304,12 +304,22 @@ func (p *Probe) judgeCopy(ctx context.Context, r *Result, subject string) {
 // notArrived is the advice about a message that has not come to the Inbox.
 const notArrived = "see whether a rule of the mailbox moves it, whether it is in Junk Email or in quarantine, and what the message trace of Exchange says"
 
-// arrival waits for a message in the Inbox.
-func (p *Probe) arrival(ctx context.Context, subject string) (i item, ok bool) {
+// arrival waits for a message in the Inbox. It may come to Junk Email, which the result then says.
+func (p *Probe) arrival(ctx context.Context, r *Result, subject string) (i item, ok bool) {
+	in := inboxFolder
 	_, ok = p.slowly(ctx, p.w.Send, func() bool {
-		i, ok = p.named(ctx, inboxFolder, subject)
-		return ok
+		for _, in = range []folder{inboxFolder, junkFolder} {
+			if i, ok = p.named(ctx, in, subject); ok {
+				return true
+			}
+		}
+		return false
 	})
+	if ok && in == junkFolder {
+		p.facts.set(factJunk, true)
+		r.saw("it came to Junk Email")
+		r.differs("mail of the mailbox counts as junk: see why in the header of the message (X-Forefront-Antispam-Report), and look at SPF, DKIM and the policies of the tenant")
+	}
 	return i, ok
 }
 

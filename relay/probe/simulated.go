@@ -59,6 +59,7 @@ var counterparts = map[string]counterpart{
 	factNewMessageIDOnSend:   truth(func(o *simulator.Options) *bool { return &o.World.NewMessageIDOnSend }),
 	factSendLosesProperties:  truth(func(o *simulator.Options) *bool { return &o.World.SendLosesProperties }),
 	factSendsAgain:           truth(func(o *simulator.Options) *bool { return &o.World.SendsAgain }),
+	factJunk:                 truth(func(o *simulator.Options) *bool { return &o.World.CopyToJunk }),
 	factCopyLoses:            texts(func(o *simulator.Options, v []string) { o.World.CopyLoses = append(o.World.CopyLoses, v...) }),
 	factReplacesName:         truth(func(o *simulator.Options) *bool { return &o.World.ReplaceFromName }),
 	factTNEF:                 truth(func(o *simulator.Options) *bool { return &o.World.CopyTNEF }),
