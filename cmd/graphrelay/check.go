@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -24,16 +25,17 @@ func checkCommand(e env) *cobra.Command {
 		Long: `Checks every key of the configuration, and the files, certificates and password hashes
 that it refers to. Each fault is printed with its line, its key and what to do.
 
-With --online it also gets a token for each connection, reads a mailbox, and says what the
-connection may do. The status is 2 if the file has a fault or a connection fails.`,
+With --online it also gets a token for each connection, looks into each mailbox that the
+configuration names, and tries, without effect, whether it may write and send there. The
+status is 2 if the file has a fault or a connection fails.`,
 		Example: `  graphrelay check
   graphrelay check --config relay.yaml --online --mailbox crm@contoso.com`,
 		Args: noOperands,
 	}
 	fs := c.Flags()
 	file := configFlag(c)
-	online := fs.Bool("online", false, "try each connection: get a token and read a mailbox")
-	mailbox := fs.String("mailbox", "", "with --online, the `address` of the mailbox to read (default: one that the configuration names)")
+	online := fs.Bool("online", false, "try each connection: get a token, and try its mailboxes")
+	mailbox := fs.String("mailbox", "", "with --online, the `address` of the mailbox to try (default: those that the configuration names)")
 	asJSON := fs.Bool("json", false, "with --online, print one JSON object a line")
 	c.RunE = func(*cobra.Command, []string) error {
 		cfg, path, err := loadConfig(e, *file)
@@ -97,6 +99,7 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 	defer closeChecker()
 	good := true
 	var notTried []string
+	var checks []connection.Check
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	if !asJSON {
 		fmt.Fprintln(w, "CONNECTION\tSIGN-IN\tTOKEN\tRIGHTS IN IT\tMAILBOX\tDIRECTORY\tCREDENTIAL UNTIL")
@@ -109,6 +112,7 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 		}
 		check := checker.Check(context.Background(), c, of)
 		good = good && check.Good
+		checks = append(checks, check)
 		if asJSON {
 			_ = json.NewEncoder(text.JSONWriter(e.stdout)).Encode(check)
 			continue
@@ -125,11 +129,32 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 			notTried = append(notTried, fmt.Sprintf("not tried: connection %s: %s", c.Name, text.Printable(n)))
 		}
 	}
+	if !asJSON {
+		printMailboxes(w, checks)
+	}
 	_ = w.Flush()
 	for _, line := range notTried {
 		fmt.Fprintln(e.stdout, line)
 	}
 	return good
+}
+
+// printMailboxes prints what may be done in each mailbox: "ok" is a permission of the token,
+// "tried" one that a request without effect has shown.
+func printMailboxes(w io.Writer, checks []connection.Check) {
+	word := map[connection.Right]string{connection.RightUnknown: "-", connection.RightInToken: "ok", connection.RightTried: "ok, tried", connection.RightRefused: "refused"}
+	heading := "\nCONNECTION\tMAILBOX\tREAD\tWRITE\tSEND\n"
+	for _, c := range checks {
+		for _, m := range c.Mailboxes {
+			fmt.Fprint(w, heading)
+			heading = ""
+			read := "-"
+			if m.Readable {
+				read = "ok"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Connection, text.Printable(m.Address), read, word[m.Write], word[m.Send])
+		}
+	}
 }
 
 func until(prefix string, t time.Time) string {
@@ -142,9 +167,17 @@ func until(prefix string, t time.Time) string {
 func mailboxText(c connection.Check) string {
 	switch {
 	case c.Readable:
-		return c.Mailbox + " ok"
+		return c.Mailbox + " ok" + more(c)
 	case c.Mailbox != "" && !c.Good:
-		return c.Mailbox + " failed"
+		return c.Mailbox + " failed" + more(c)
 	}
 	return "not tried"
+}
+
+// more says how many other mailboxes were tried.
+func more(c connection.Check) string {
+	if n := len(c.Mailboxes) - 1; n > 0 {
+		return fmt.Sprintf(", and %d more", n)
+	}
+	return ""
 }

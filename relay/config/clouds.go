@@ -27,6 +27,7 @@ type Missing struct {
 type cloud struct {
 	endpoints Endpoints
 	missing   Missing
+	uploads   string // where upload sessions are, without a slash at the end; empty: not known
 }
 
 // about returns what is known of the cloud.
@@ -45,14 +46,24 @@ func (c Cloud) about() cloud {
 	missingUS := Missing{Uploads: true, PermanentDelete: true}
 	switch c {
 	case CloudUSGov:
-		return cloud{Endpoints{loginUS, "https://graph.microsoft.us"}, missingUS}
+		return cloud{endpoints: Endpoints{loginUS, "https://graph.microsoft.us"}, missing: missingUS}
 	case CloudUSGovDoD:
-		return cloud{Endpoints{loginUS, "https://dod-graph.microsoft.us"}, missingUS}
+		return cloud{endpoints: Endpoints{loginUS, "https://dod-graph.microsoft.us"}, missing: missingUS}
 	case CloudChina:
-		return cloud{Endpoints{"https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"},
-			Missing{PermanentDelete: true, Headers: true}}
+		return cloud{endpoints: Endpoints{"https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"},
+			missing: Missing{PermanentDelete: true, Headers: true}}
 	}
-	return cloud{Endpoints{"https://login.microsoftonline.com", "https://graph.microsoft.com"}, Missing{}}
+	return cloud{endpoints: Endpoints{"https://login.microsoftonline.com", "https://graph.microsoft.com"}, uploads: "https://outlook.office.com"}
+}
+
+// UploadHost returns the base URL of the host to which files of 3 MB and more are most likely
+// uploaded, as users have seen it: Graph names it only for a draft that exists. It is empty if
+// that is not known.
+func (c *Connection) UploadHost() string {
+	if about := c.Cloud.about(); c.Endpoints == about.endpoints {
+		return about.uploads
+	}
+	return ""
 }
 
 // Missing returns what the connection has to do without. With endpoints of its own, it counts

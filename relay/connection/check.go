@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"graphrelay/graph"
@@ -21,25 +22,25 @@ import (
 // Check is the result of trying a connection. Each fault and each warning is one
 // line, with what to do about it.
 type Check struct {
-	Connection string        `json:"connection"`
-	SignIn     config.SignIn `json:"sign_in"`
-	Good       bool          `json:"good"`
-	TokenUntil time.Time     `json:"token_until,omitzero"` // when the token that was got ends
-	Rights     []string      `json:"rights"`               // in the token; RBAC for Applications gives rights that are not
-	Mailbox    string        `json:"mailbox,omitempty"`    // that was tried
-	Account    string        `json:"account,omitempty"`    // that connected the mailbox, if the token tells
-	Readable   bool          `json:"mailbox_readable"`     // it exists, and the token is good for it
-	Directory  string        `json:"directory,omitempty"`  // whether it can be asked whose an alias is: readable, denied or failed
-	Connected  int           `json:"connected_mailboxes,omitempty"`
-	Expires    time.Time     `json:"credential_expires,omitzero"`
+	Connection string         `json:"connection"`
+	SignIn     config.SignIn  `json:"sign_in"`
+	Good       bool           `json:"good"`
+	TokenUntil time.Time      `json:"token_until,omitzero"` // when the token that was got ends
+	Rights     []string       `json:"rights"`               // in the token; RBAC for Applications gives rights that are not
+	Mailbox    string         `json:"mailbox,omitempty"`    // the first that was tried
+	Account    string         `json:"account,omitempty"`    // that connected the mailbox, if the token tells
+	Readable   bool           `json:"mailbox_readable"`     // all that were tried exist, and the token is good for them
+	Mailboxes  []TriedMailbox `json:"mailboxes,omitempty"`
+	UploadHost string         `json:"upload_host,omitempty"` // reached, not reached, or empty if that is not known
+	Directory  string         `json:"directory,omitempty"`   // whether it can be asked whose an alias is: readable, denied or failed
+	Connected  int            `json:"connected_mailboxes,omitempty"`
+	Expires    time.Time      `json:"credential_expires,omitzero"`
 	// Certificates are those with which the connection can sign in.
 	Certificates []credential.Status `json:"certificates,omitempty"`
 	ClockAhead   float64             `json:"clock_ahead_seconds"` // of Microsoft's, by the second
 	Faults       []string            `json:"faults,omitempty"`
 	Warnings     []string            `json:"warnings,omitempty"`
 	NotTried     []string            `json:"not_tried,omitempty"` // what this check cannot know
-
-	key string // of the mailbox in Graph's paths, where the directory has told
 }
 
 func (c *Check) fault(err error, advice string) {
@@ -79,8 +80,9 @@ func (c *Check) warn(format string, args ...any) {
 
 // Owners are the connected mailboxes of one delegated connection.
 type Owners struct {
-	Usable  []string          // mailboxes whose owners have signed in
-	Refused map[string]string // mailboxes that have to be connected again, and why
+	Usable  []string             // mailboxes whose owners have signed in
+	Refused map[string]string    // mailboxes that have to be connected again, and why
+	Renewed map[string]time.Time // when the newest refresh token of a mailbox came
 	Tokens  entra.RefreshTokens
 }
 
@@ -91,13 +93,10 @@ type Checker struct {
 	Owners func(ctx context.Context, connection string) (Owners, error)
 }
 
-// Check signs in to a connection and looks into a mailbox. mailbox may be empty:
-// then Check chooses one that the configuration names.
+// Check signs in to a connection and looks into mailboxes: the one that is named, or those that
+// the configuration names.
 func (k Checker) Check(ctx context.Context, c *config.Connection, mailbox string) Check {
-	check := Check{Connection: c.Name, SignIn: c.SignIn, Mailbox: mailbox}
-	if check.Mailbox == "" {
-		check.Mailbox = sampleMailbox(k.Config, c)
-	}
+	check := Check{Connection: c.Name, SignIn: c.SignIn}
 	if _, _, end := c.Credential(); !end.IsZero() {
 		check.Expires = end
 	}
@@ -106,44 +105,27 @@ func (k Checker) Check(ctx context.Context, c *config.Connection, mailbox string
 	case config.SignInPassThrough:
 		check.warn("its clients bring their own credentials, which are seen when they sign in")
 	case config.SignInDelegated:
-		check.delegated(ctx, k, c)
+		check.delegated(ctx, k, c, mailbox)
 	default:
-		check.application(ctx, NewClient(k.Config, *c, SignIn(*c, nil), nil), c, k.Config.WatchesReports(c))
+		mailboxes := mailboxesOf(k.Config, c)
+		if mailbox != "" {
+			mailboxes = []string{mailbox}
+		}
+		check.application(ctx, NewClient(k.Config, *c, SignIn(*c, nil), nil), c, mailboxes, k.Config.WatchesReports(c))
 		check.tryStandby(ctx, k.Config, c)
 	}
 	check.Good = len(check.Faults) == 0
 	return check
 }
 
-// sampleMailbox returns a mailbox of the connection that the configuration names, or "".
-func sampleMailbox(cfg *config.Config, c *config.Connection) string {
-	candidates := []string{cfg.Delivery.Postmaster}
-	for _, s := range cfg.Senders {
-		if s.Connection == "" || s.Connection == c.Name {
-			candidates = append(candidates, s.Mailbox)
-		}
-	}
-	for _, u := range cfg.Users {
-		for _, p := range u.Senders {
-			if text := p.String(); !strings.Contains(text, "*") {
-				candidates = append(candidates, text)
-			}
-		}
-	}
-	i := slices.IndexFunc(candidates, func(address string) bool { return address != "" && cfg.ConnectionOf(address) == c })
-	if i < 0 {
-		return ""
-	}
-	return candidates[i]
-}
-
 // application tries a connection that signs in as an application, for any mailbox. watches
 // means that it has to read mailboxes for watch_reports.
-func (c *Check) application(ctx context.Context, client *graph.Client, of *config.Connection, watches bool) {
+func (c *Check) application(ctx context.Context, client *graph.Client, of *config.Connection, mailboxes []string, watches bool) {
 	defer client.Close()
 	token, err := client.Token(ctx, "")
 	c.clock(client)
 	if err != nil {
+		c.Mailbox = first(mailboxes)
 		c.fault(err, remedy(err))
 		return
 	}
@@ -151,23 +133,53 @@ func (c *Check) application(ctx context.Context, client *graph.Client, of *confi
 	if !of.MailReadWrite && slices.Contains(c.Rights, "Mail.ReadWrite") {
 		c.warn("the application may write mailboxes, but mail_readwrite is false; remove that key, and larger messages can go, and lost answers be looked up")
 	}
-	c.lookUp(ctx, client, of)
+	c.lookUp(ctx, client, of, first(mailboxes))
+	mayLook := of.MailReadWrite || watches
 	switch {
-	case c.Mailbox == "":
+	case len(mailboxes) == 0:
 		c.warn("no mailbox was tried, since the configuration names none; name one with --mailbox")
-	case !of.MailReadWrite && !watches:
-		c.warn("no mailbox was tried: with Mail.Send alone the relay may not look into one")
-	default:
-		c.probe(ctx, client, of)
+	case !mayLook:
+		c.warn("no mailbox was looked into: with Mail.Send alone the relay may not")
 	}
-	c.judgeRights(of, watches, isReadable(token.AccessToken))
+	c.tryAll(mailboxes, func(m *TriedMailbox) {
+		box := client.Mailbox(c.keyOf(ctx, client, m.Address))
+		if mayLook {
+			m.probe(ctx, box, of)
+		}
+		if m.Readable || !mayLook {
+			m.tryRights(ctx, box, c.Rights, of.MailReadWrite)
+		}
+	})
+	if !c.judgeRights(of, watches, isReadable(token.AccessToken)) {
+		c.judgeTried(of)
+	}
+	c.reachUploads(ctx, client, of)
 	c.neverTried()
 }
 
-// judgeRights looks for the permissions that the application needs. Those that RBAC for
-// Applications gives are not in the token. They cannot be the reason why a mailbox can be
-// read if the token has a permission for that: then it is unlikely that RBAC is in use.
-func (c *Check) judgeRights(of *config.Connection, watches, readable bool) {
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// keyOf returns the key of a mailbox in Graph's paths: its object ID, if the directory tells.
+func (c *Check) keyOf(ctx context.Context, client *graph.Client, address string) string {
+	if c.Directory != "readable" {
+		return address
+	}
+	user, _, err := client.FindUser(ctx, address)
+	if err != nil {
+		return address
+	}
+	return cmp.Or(user.ID, address)
+}
+
+// judgeRights looks for the permissions that the application needs, and reports whether it found
+// fault with them. Those that RBAC for Applications gives are not in the token, but were tried
+// in the mailboxes, if there were any.
+func (c *Check) judgeRights(of *config.Connection, watches, readable bool) (faulty bool) {
 	needed := []string{"Mail.Send"}
 	switch {
 	case of.MailReadWrite:
@@ -179,13 +191,17 @@ func (c *Check) judgeRights(of *config.Connection, watches, readable bool) {
 	missing := strings.Join(needed, " and ")
 	mail := slices.DeleteFunc(slices.Clone(c.Rights), func(right string) bool { return !strings.HasPrefix(right, "Mail.") })
 	mayRead := slices.ContainsFunc(mail, func(right string) bool { return strings.HasPrefix(right, "Mail.Read") })
+	allow := slices.ContainsFunc(c.Mailboxes, func(m TriedMailbox) bool { return m.Send == RightTried || m.Write == RightTried })
 	test := graph.TestAuthorization(of.ClientID, cmp.Or(c.Mailbox, "MAILBOX"))
+	if !slices.ContainsFunc(needed, func(need string) bool { return !c.tried(need) }) && (missing == "" || allow || !mayRead) {
+		return false // judgeTried says what was refused
+	}
 	switch {
-	case missing == "":
 	case !readable:
 		c.NotTried = append(c.NotTried, "whether the application has "+missing+": its token cannot be read")
-	case len(mail) > 0 && (mayRead || !c.Readable):
+	case len(mail) > 0 && !allow && (mayRead || !c.Readable):
 		c.fault(fmt.Errorf("the token has %s, but not %s", strings.Join(mail, " and "), missing), "grant "+missing+" to the application, with admin consent; if RBAC for Applications is to give it, remove "+strings.Join(mail, " and ")+" from the application in Entra, which holds for all mailboxes")
+		return true
 	case c.Readable:
 		c.NotTried = append(c.NotTried, "whether the application has "+missing+", which is not in the token: RBAC for Applications lets it read the mailbox, and may give that too; Exchange shows it with "+test)
 	default:
@@ -193,11 +209,16 @@ func (c *Check) judgeRights(of *config.Connection, watches, readable bool) {
 			c.warn("%s is not in the token: it has to come from RBAC for Applications; otherwise grant it to the application, with admin consent; Exchange shows what it gives with %s", need, test)
 		}
 	}
+	return false
 }
 
 // neverTried says what is seen only when mail is sent.
 func (c *Check) neverTried() {
-	c.NotTried = append(c.NotTried, "nothing was written or sent: whether Exchange sends mail of this mailbox, of which size, and under which other addresses, is seen only when mail is sent")
+	text := "nothing was written or sent: of which size, and under which other addresses, Exchange sends mail of these mailboxes is seen only when mail is sent"
+	if c.UploadHost == "" {
+		text += "; nor was the host asked to which files of 3 MB and more are uploaded"
+	}
+	c.NotTried = append(c.NotTried, text)
 }
 
 // clock compares this machine's time with Microsoft's: a sign-in with a certificate
@@ -209,17 +230,14 @@ func (c *Check) clock(client *graph.Client) {
 	}
 }
 
-// lookUp asks the directory for the owner of the mailbox's address.
-func (c *Check) lookUp(ctx context.Context, client *graph.Client, of *config.Connection) {
+// lookUp asks the directory for the owner of a mailbox's address, or of any address.
+func (c *Check) lookUp(ctx context.Context, client *graph.Client, of *config.Connection, mailbox string) {
 	if of.Directory == config.DirectoryOff {
 		return
 	}
-	address := cmp.Or(c.Mailbox, "postmaster@"+of.Domains[0])
-	user, _, err := client.FindUser(ctx, address)
+	_, _, err := client.FindUser(ctx, cmp.Or(mailbox, "postmaster@"+of.Domains[0]))
 	switch {
-	case err == nil && c.Mailbox != "":
-		c.Directory, c.key = "readable", user.ID
-	case err == nil || errors.Is(err, graph.ErrNoUser):
+	case err == nil, errors.Is(err, graph.ErrNoUser):
 		c.Directory = "readable"
 	case graph.AccessDenied(err):
 		c.Directory = "denied"
@@ -231,33 +249,34 @@ func (c *Check) lookUp(ctx context.Context, client *graph.Client, of *config.Con
 }
 
 // probe looks into the mailbox.
-func (c *Check) probe(ctx context.Context, client *graph.Client, of *config.Connection) {
-	_, err := client.Mailbox(cmp.Or(c.key, c.Mailbox)).Probe(ctx)
+func (m *TriedMailbox) probe(ctx context.Context, box graph.Mailbox, of *config.Connection) {
+	_, err := box.Probe(ctx)
 	if err == nil {
-		c.Readable = true
+		m.Readable = true
 		return
 	}
 	advice := graph.Advice(err)
 	switch {
 	case advice != "":
 	case graph.AccessDenied(err) && of.SignIn == config.SignInDelegated:
-		advice = "see that the account " + cmp.Or(c.Account, "with which it was connected") + " has Full Access to it, and connect it again: graphrelay connect " + c.Mailbox + ", with --shared if it is a shared mailbox"
+		advice = "see that the account " + cmp.Or(m.Account, "with which it was connected") + " has Full Access to it, and connect it again: graphrelay connect " + m.Address + ", with --shared if it is a shared mailbox"
 	case graph.AccessDenied(err) && !of.MailReadWrite:
 		advice = "watch_reports needs Mail.Read for this mailbox: grant it to the application with admin consent, or by RBAC for Applications; Exchange shows whether it has it with " +
-			graph.TestAuthorization(of.ClientID, c.Mailbox)
+			graph.TestAuthorization(of.ClientID, m.Address)
 	case graph.AccessDenied(err):
 		advice = "grant the application Mail.ReadWrite and Mail.Send with admin consent, or put the mailbox into the scope of its RBAC for Applications; Graph knows a change after 30 minutes in which nothing asks, or after up to two hours, and Exchange shows it at once with " +
-			graph.TestAuthorization(of.ClientID, c.Mailbox)
+			graph.TestAuthorization(of.ClientID, m.Address)
 	case graph.MailboxUnknown(err):
 		advice = "check the address: it has to be the primary one of a mailbox in this tenant, with a licence"
 	default:
 		advice = remedy(err)
 	}
-	c.fault(fmt.Errorf("mailbox %s: %w", c.Mailbox, err), advice)
+	m.fault(fmt.Errorf("mailbox %s: %w", m.Address, err), advice)
 }
 
-// delegated tries a connection whose mailboxes' owners sign in, with one of those.
-func (c *Check) delegated(ctx context.Context, k Checker, of *config.Connection) {
+// delegated tries a connection whose mailboxes' owners sign in: the mailbox that is named, or
+// each that is connected.
+func (c *Check) delegated(ctx context.Context, k Checker, of *config.Connection, mailbox string) {
 	owners, err := k.Owners(ctx, of.Name)
 	if err != nil {
 		c.fault(err, "check data_dir and mailboxes.token_key")
@@ -268,28 +287,58 @@ func (c *Check) delegated(ctx context.Context, k Checker, of *config.Connection)
 	}
 	c.Connected = len(owners.Usable)
 	if c.Connected == 0 {
-		c.Mailbox = ""
 		c.warn("no mailbox is connected: graphrelay connect MAILBOX, or the page /connect")
 		return
 	}
-	if c.Mailbox = mailaddr.Canonical(c.Mailbox); !slices.Contains(owners.Usable, c.Mailbox) {
-		c.Mailbox = owners.Usable[0]
+	mailboxes := owners.Usable
+	if mailbox = mailaddr.Canonical(mailbox); slices.Contains(mailboxes, mailbox) {
+		mailboxes = []string{mailbox}
 	}
 	client := NewClient(k.Config, *of, SignIn(*of, owners.Tokens), nil)
 	defer client.Close()
-	token, err := client.Token(ctx, c.Mailbox)
+	var mu sync.Mutex // guards c
+	c.tryAll(mailboxes, func(m *TriedMailbox) {
+		m.warnOld(owners.Renewed[m.Address], time.Now())
+		token, err := client.Token(ctx, m.Address)
+		if err != nil {
+			m.fault(err, remedy(err))
+			return
+		}
+		rights := permissions(token.AccessToken)
+		mu.Lock()
+		if m.Address == mailboxes[0] || c.TokenUntil.IsZero() {
+			c.TokenUntil, c.Rights = token.Expiry, rights
+		}
+		mu.Unlock()
+		m.tryOwner(ctx, client.Mailbox(m.Address), of, token.AccessToken)
+	})
 	c.clock(client)
-	if err != nil {
-		c.fault(err, remedy(err))
+	if c.TokenUntil.IsZero() {
 		return
 	}
-	c.TokenUntil, c.Rights = token.Expiry, permissions(token.AccessToken)
-	c.Account = Account(token.AccessToken)
-	c.probe(ctx, client, of)
-	if !isReadable(token.AccessToken) {
-		c.NotTried = append(c.NotTried, "which permissions the sign-in brought: its token cannot be read")
-	} else if !slices.Contains(c.Rights, "Mail.Send") && !slices.Contains(c.Rights, "Mail.Send.Shared") {
-		c.fault(fmt.Errorf("the token for %s has no Mail.Send", c.Mailbox), "add it to the delegated permissions of the application, and connect the mailbox again")
-	}
+	c.reachUploads(ctx, client, of)
 	c.neverTried()
+}
+
+// tryOwner tries a mailbox with its owner's token.
+func (m *TriedMailbox) tryOwner(ctx context.Context, box graph.Mailbox, of *config.Connection, token string) {
+	m.Account = Account(token)
+	rights := permissions(token)
+	if slices.Contains(rights, "Mail.Send.Shared") {
+		rights = append(rights, "Mail.Send")
+	}
+	if slices.Contains(rights, "Mail.ReadWrite.Shared") {
+		rights = append(rights, "Mail.ReadWrite")
+	}
+	m.probe(ctx, box, of)
+	switch {
+	case isReadable(token) && !slices.Contains(rights, "Mail.Send"):
+		m.Send = RightRefused
+		m.fault(fmt.Errorf("the token for %s has no Mail.Send", m.Address), "add it to the delegated permissions of the application, and connect the mailbox again")
+	case m.Readable:
+		m.tryRights(ctx, box, rights, of.MailReadWrite)
+		if m.Send == RightRefused || m.Write == RightRefused {
+			m.fault(fmt.Errorf("mailbox %s: %w", m.Address, m.refusal), "add Mail.ReadWrite and Mail.Send to the delegated permissions of the application, and connect the mailbox again")
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
@@ -29,7 +30,7 @@ func (s *Store) Owners(ctx context.Context, name string) (connection.Owners, err
 	if err != nil {
 		return connection.Owners{}, err
 	}
-	o := connection.Owners{Refused: map[string]string{}, Tokens: s.Of(name)}
+	o := connection.Owners{Refused: map[string]string{}, Renewed: map[string]time.Time{}, Tokens: s.Of(name)}
 	for _, m := range all {
 		switch {
 		case m.Connection != name:
@@ -37,6 +38,7 @@ func (s *Store) Owners(ctx context.Context, name string) (connection.Owners, err
 			o.Refused[m.Address] = m.Refused
 		default:
 			o.Usable = append(o.Usable, m.Address)
+			o.Renewed[m.Address] = m.Renewed
 		}
 	}
 	return o, nil

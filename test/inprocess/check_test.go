@@ -35,6 +35,7 @@ func TestCheckOnline(t *testing.T) {
 		faults, warns []string
 		readable      bool
 		notTried      string
+		byRBAC        bool // the token shows no right to send
 	}{
 		{name: "good", mailbox: "anna@contoso.test", readable: true},
 		{name: "a mailbox of the configuration", readable: true, change: func(c *config.Config) { c.Delivery.Postmaster = "postmaster@contoso.test" }},
@@ -59,10 +60,18 @@ func TestCheckOnline(t *testing.T) {
 			faults: []string{"the token has Mail.ReadWrite, but not Mail.Send"}},
 		{name: "may not send, no mailbox", app: simulator.App{Roles: []string{"Mail.ReadWrite", "User.Read.All"}}, warns: []string{"--mailbox"},
 			faults: []string{"the token has Mail.ReadWrite, but not Mail.Send"}},
-		{name: "rights by RBAC", app: simulator.App{Roles: []string{"User.Read.All"}, RBAC: []string{"Mail.ReadWrite"}}, mailbox: "anna@contoso.test", readable: true,
-			notTried: "Test-ServicePrincipalAuthorization -Identity 22222222-2222-2222-2222-222222222222 -Resource anna@contoso.test"},
-		{name: "one right by RBAC", app: simulator.App{Roles: []string{"Mail.Send", "User.Read.All"}, RBAC: []string{"Mail.ReadWrite"}}, mailbox: "anna@contoso.test", readable: true,
-			notTried: "whether the application has Mail.ReadWrite, which is not in the token: RBAC"},
+		{name: "rights by RBAC", app: simulator.App{Roles: []string{"User.Read.All"}, RBAC: all}, mailbox: "anna@contoso.test", readable: true, byRBAC: true},
+		{name: "one right by RBAC", app: simulator.App{Roles: []string{"Mail.Send", "User.Read.All"}, RBAC: []string{"Mail.ReadWrite"}}, mailbox: "anna@contoso.test", readable: true},
+		{name: "RBAC without sending", app: simulator.App{Roles: []string{"User.Read.All"}, RBAC: []string{"Mail.ReadWrite"}}, mailbox: "anna@contoso.test", readable: true,
+			faults: []string{"anna@contoso.test: the application has no Mail.Send here", `New-ManagementRoleAssignment -App 22222222-2222-2222-2222-222222222222 -Role "Application Mail.Send"`,
+				"Test-ServicePrincipalAuthorization -Identity 22222222-2222-2222-2222-222222222222 -Resource anna@contoso.test"}},
+		{name: "RBAC without writing", app: simulator.App{Roles: []string{"User.Read.All"}, RBAC: []string{"Mail.Read", "Mail.Send"}}, mailbox: "anna@contoso.test", readable: true,
+			faults: []string{"the application has no Mail.ReadWrite here", `-Role "Application Mail.ReadWrite"`}},
+		{name: "RBAC, send only", app: simulator.App{Roles: []string{"User.Read.All"}, RBAC: []string{"Mail.Send"}}, mailbox: "anna@contoso.test", change: sendOnly, warns: []string{"with Mail.Send alone"}},
+		{name: "RBAC, an answer that says nothing", app: simulator.App{Roles: []string{"User.Read.All"}, RBAC: all}, mailbox: "anna@contoso.test", readable: true, byRBAC: true,
+			fault:    &simulator.Fault{Operation: simulator.OpSend, Status: 400, Code: "ErrorNew"},
+			notTried: "whether the application has Mail.Send and Mail.ReadWrite, which is not in the token: RBAC"},
+		{name: "every mailbox of the configuration", change: manyMailboxes, faults: []string{"mailbox missing1@contoso.test: ", "mailbox unknown2@contoso.test: "}},
 		{name: "denied", mailbox: "anna@contoso.test", world: simulator.World{Denied: []string{"*"}},
 			faults: []string{"ErrorAccessDenied", "up to two hours", "Test-ServicePrincipalAuthorization -Identity"}},
 		{name: "old policy", mailbox: "anna@contoso.test", world: simulator.World{Denied: []string{"*"}, DeniedByPolicy: true}, faults: []string{"[RAOP]", "Test-ApplicationAccessPolicy"}},
@@ -114,7 +123,7 @@ func TestCheckOnline(t *testing.T) {
 			}
 			wantAll(t, "faults", got.Faults, tt.faults)
 			wantAll(t, "warnings", got.Warnings, tt.warns)
-			if got.Good && tt.change == nil && tt.notTried == "" && (got.TokenUntil.Before(time.Now()) || !strings.Contains(strings.Join(got.Rights, " "), "Mail.Send")) {
+			if got.Good && tt.change == nil && !tt.byRBAC && (got.TokenUntil.Before(time.Now()) || !strings.Contains(strings.Join(got.Rights, " "), "Mail.Send")) {
 				t.Errorf("the token: %v, %v", got.TokenUntil, got.Rights)
 			}
 			if got.ClockAhead > 2 || got.ClockAhead < -2 {
@@ -124,6 +133,47 @@ func TestCheckOnline(t *testing.T) {
 				t.Errorf("%s, %v", text, err)
 			}
 		})
+	}
+}
+
+// manyMailboxes names mailboxes in rules and users, two of which do not exist.
+func manyMailboxes(c *config.Config) {
+	for _, address := range []string{"anna@contoso.test", "missing1@contoso.test", "Anna@contoso.test", "bob@contoso.test"} {
+		c.Senders = append(c.Senders, config.Sender{Mailbox: address})
+	}
+	for _, address := range []string{"unknown2@contoso.test", "*@contoso.test", "carl@elsewhere.test"} {
+		p, err := config.ParsePattern(address)
+		if err != nil {
+			panic(err)
+		}
+		c.Users = append(c.Users, config.User{Senders: []config.Pattern{p}})
+	}
+}
+
+// TestCheckOnlineScopes checks that rights which RBAC for Applications gives in one mailbox alone
+// are missed in the other.
+func TestCheckOnlineScopes(t *testing.T) {
+	s, url := Simulate(t, simulator.Options{Apps: []simulator.App{{Roles: []string{}}}})
+	cfg := Settings(t, t.TempDir(), url, "")
+	cfg.Connections[0].Directory = config.DirectoryOff
+	id := cfg.Connections[0].ClientID
+	s.GrantRBAC(id, []string{"Mail.ReadWrite", "Mail.Send"}, []string{"anna@contoso.test"})
+	s.GrantRBAC(id, []string{"Mail.ReadWrite"}, []string{"bob@contoso.test"})
+	for _, address := range []string{"anna@contoso.test", "bob@contoso.test"} {
+		cfg.Senders = append(cfg.Senders, config.Sender{Mailbox: address})
+	}
+	got := checkOnline(t, cfg, &cfg.Connections[0], "")
+	if len(got.Faults) != 1 || !strings.Contains(got.Faults[0], "mailbox bob@contoso.test: the application has no Mail.Send here") {
+		t.Errorf("faults %q", got.Faults)
+	}
+	if len(got.Mailboxes) != 2 || got.Mailboxes[0].Send != connection.RightTried || got.Mailboxes[0].Write != connection.RightTried || got.Mailboxes[1].Send != connection.RightRefused {
+		t.Errorf("mailboxes %+v", got.Mailboxes)
+	}
+	if items := s.Messages(""); len(items) != 0 {
+		t.Errorf("the check left %+v", items)
+	}
+	if sent := s.Ledger(); len(sent) != 0 {
+		t.Errorf("the check sent %+v", sent)
 	}
 }
 
