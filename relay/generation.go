@@ -89,10 +89,19 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
 	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{
-		Registry: r.registry, Ready: r.ready, Notices: func() []string { return connection.ExpiryNotices(cfg) },
+		Registry: r.registry, Ready: r.ready, Notices: func() []string { return notices(cfg) },
 		Connect: g.connectPage(r.store, r.connectKey), BaseURL: cfg.Admin.BaseURL(), Log: g.log,
 	})
 	return g, nil
+}
+
+// notices returns the lines of /readyz about what an operator should know.
+func notices(cfg *config.Config) []string {
+	all := connection.ExpiryNotices(cfg)
+	if to := cfg.Delivery.RedirectAll; to != "" {
+		all = append([]string{"delivery.redirect_all: ALL mail goes to " + to + ", and to nobody else"}, all...)
+	}
+	return all
 }
 
 func (g *generation) buildServers(r *Relay) error {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testlog"
+	"graphrelay/relay/config"
 	"graphrelay/test/inprocess"
 )
 
@@ -130,5 +132,37 @@ func TestStartFaults(t *testing.T) {
 	}
 	if err := r.Stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRedirectAllIsLoud checks that the log at the start and /readyz say where all mail goes.
+func TestRedirectAllIsLoud(t *testing.T) {
+	_, url := inprocess.Simulate(t, simulator.Options{})
+	text := "relay.yaml:13: delivery.redirect_all: is staging@contoso.test, so ALL mail goes"
+	cfg, err := config.Parse([]byte(strings.ReplaceAll(`listeners:
+  - name: local
+    address: 127.0.0.1:0
+    auth: none
+    networks: [127.0.0.0/8]
+connections:
+  - name: contoso
+    tenant: contoso.test
+    client_id: 3c2b7f6e-5d44-4b1a-8f0e-6a7d9c8b4e22
+    client_secret: simulated
+    domains: [contoso.test]
+    endpoints: {login: "URL", graph: "URL"}
+delivery: {redirect_all: staging@contoso.test}
+admin: {address: "localhost:0"}
+data_dir: `, "URL", url)+t.TempDir()+"\n"), "relay.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log testlog.Buffer
+	r := inprocess.Run(t, cfg, &log)
+	if !strings.Contains(log.String(), text) {
+		t.Errorf("the log is %s", log.String())
+	}
+	if got := r.Get(t, "/readyz"); !strings.HasPrefix(got, "200 ready\n") || !strings.Contains(got, "ALL mail goes to staging@contoso.test") {
+		t.Errorf("/readyz is %q", got)
 	}
 }

@@ -109,6 +109,7 @@ func outletConfig(cfg *config.Config) graphmail.Config {
 	o := graphmail.Config{
 		Host: cfg.Hostname, MIME: mimeLimits(cfg), XHeaders: cfg.Delivery.XHeaders,
 		SendSettle: time.Duration(cfg.Delivery.SendSettle), RetryUnexplained: time.Duration(cfg.Delivery.RetryUnexplained), GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter),
+		RedirectAll:        cfg.Delivery.RedirectAll,
 		ConvertLargeSigned: cfg.Delivery.LargeSigned == config.LargeSignedConvert,
 		ResendUnknown:      cfg.Delivery.OnUnknown == config.OnUnknownResend,
 		Signatures:         map[string]*signature.Template{}, Connections: map[string]graphmail.Connection{},

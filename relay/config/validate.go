@@ -204,6 +204,13 @@ func (v validator) delivery() {
 	if d.Postmaster != "" {
 		v.mailbox("delivery.postmaster", d.Postmaster, "")
 	}
+	switch {
+	case d.RedirectAll == "":
+	case checkAddress(d.RedirectAll) != nil:
+		v.fault("delivery.redirect_all", "is %s, which is not a mail address; write one such as staging@contoso.test", quote(d.RedirectAll))
+	default:
+		v.warn("delivery.redirect_all", "is %s, so ALL mail goes to that address alone, bounces included, and nobody else gets any; remove the key where mail is to arrive", d.RedirectAll)
+	}
 	for i, pattern := range d.XHeaders {
 		if _, err := path.Match(pattern, ""); err != nil || pattern != "auto" && !strings.HasPrefix(strings.ToLower(pattern), "x-") {
 			v.fault(fmt.Sprintf("delivery.x_headers[%d]", i), "is %s; write auto, or the name of a header that begins with X-, with * for any characters", quote(pattern))

@@ -130,8 +130,10 @@ func (t *transfer) findAlike(ctx context.Context, since time.Time) (graph.Search
 // once more. Those that had ended before since do not count.
 func (t *transfer) hasTwin(ctx context.Context, since time.Time) (bool, error) {
 	list, err := t.Twins(ctx, since)
-	mine := addressSet(t.Message.Envelope.To)
-	return slices.ContainsFunc(list, func(r queue.Record) bool { return maps.Equal(addressSet(r.Envelope.To), mine) }), err
+	mine := addressSet(t.o.cfg.recipients(t.Message.Envelope.To))
+	return slices.ContainsFunc(list, func(r queue.Record) bool {
+		return maps.Equal(addressSet(t.o.cfg.recipients(r.Envelope.To)), mine)
+	}), err
 }
 
 // searchTried reports whether a search failed because of what the service made of it. What

@@ -14,7 +14,7 @@ import (
 // convert returns the draft that Graph is given and its attachments. The report names what
 // could not be carried.
 func convert(m *mime.Message, rec queue.Record, cfg *Config) (*graph.Message, []graph.Attachment, []finding) {
-	patterns := cfg.XHeaders
+	patterns := cfg.xHeaders()
 	if cfg.Connections[rec.Lane.Connection].NoHeaders {
 		patterns = nil
 	}

@@ -46,7 +46,10 @@ type Config struct {
 	// Owner knows none. An alias is no key of Graph's paths, and the mailbox of a lane may
 	// be an alias if the directory could not be asked when its message came.
 	Owner func(ctx context.Context, lane queue.Lane) (u graph.User, retry bool)
-	Log   *slog.Logger
+	// RedirectAll gets all messages in place of their recipients, for tests of other systems;
+	// empty: nobody does.
+	RedirectAll string
+	Log         *slog.Logger
 	// Metrics counts losses; nil counts nothing.
 	Metrics *Metrics
 }
@@ -94,6 +97,8 @@ func (o *Outlet) Send(ctx context.Context, a *delivery.Attempt) (delivery.Result
 	switch {
 	case errors.Is(err, errProgress):
 		return delivery.Result{Status: delivery.StatusHold, Reason: reason.Storage, Detail: err.Error()}, nil
+	case errors.Is(err, errRedirect):
+		return delivery.Result{Status: delivery.StatusHold, Reason: reason.Operator, Detail: err.Error()}, nil
 	case errors.Is(err, graph.ErrNotConnected):
 		return delivery.Result{Status: delivery.StatusHold, Reason: reason.NotConnected, Detail: err.Error()}, nil
 	case err != nil:
@@ -116,7 +121,10 @@ func (o *Outlet) begin(ctx context.Context, a *delivery.Attempt) (*transfer, err
 	}
 	now := a.Now()
 	r.p.resume(now, o.backlog.since(now), o.cfg.SendSettle)
-	m.message.Envelope.To = remaining(a.Message.Envelope.To, r.p.Refused)
+	if err := r.p.redirects(o.cfg.RedirectAll); err != nil {
+		return nil, err
+	}
+	m.message.Envelope.To = remaining(o.cfg.recipients(a.Message.Envelope.To), r.p.Refused)
 	return &transfer{o: o, began: time.Now(), mailbox: m, recorder: r, continued: r.p.DraftWanted}, nil
 }
 

@@ -110,6 +110,9 @@ func breaksAsJSON(k mime.Kind) bool { return k == mime.KindSigned || k == mime.K
 // header become the envelope's and that a sender rule is applied.
 func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) error {
 	set, report := p.header(m, rec)
+	if field, ok := cfg.redirectedField(m); ok {
+		set = append(set, field)
+	}
 	head, offset, err := mime.EditHeader(s.message, s.message.Size(), cfg.MIME, set)
 	if err != nil {
 		return err

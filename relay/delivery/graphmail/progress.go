@@ -31,6 +31,7 @@ type progress struct {
 	Unexplained  time.Time `json:"unexplained,omitzero"` // when a refusal came first that graph cannot explain
 	Lost         []uint32  `json:"lost,omitempty"`       // losses that were reported, as hashes
 	Fallback     fallback  `json:"fallback,omitempty"`
+	Redirect     string    `json:"redirect,omitempty"` // who gets the message in place of its recipients
 
 	// What Graph has refused, and what is done about it. It outlives the draft.
 	Refused []refusedRecipient `json:"refused,omitempty"`  // recipients that do not get the message
@@ -134,7 +135,7 @@ func (p *progress) resume(now, started time.Time, settle time.Duration) {
 // restart goes back to the beginning. The draft so far is no longer the message's.
 func (p *progress) restart(path string) {
 	*p = progress{Path: path, LateDraft: p.LateDraft, Whole: p.Whole, Unexplained: p.Unexplained, Lost: p.Lost, Fallback: p.Fallback,
-		Refused: p.Refused, Omit: p.Omit, Tried: p.Tried, AsDraft: p.AsDraft}
+		Refused: p.Refused, Omit: p.Omit, Tried: p.Tried, AsDraft: p.AsDraft, Redirect: p.Redirect}
 }
 
 // draftMayAppear notes that a draft was requested that is not known and may appear later.

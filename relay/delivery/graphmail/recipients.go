@@ -45,7 +45,7 @@ func (t *transfer) excludeNamed(refused error) bool {
 // exclude makes the recipients in list the ones that do not get the message.
 func (t *transfer) exclude(list []refusedRecipient) {
 	t.p.Refused = list
-	t.mailbox.message.Envelope.To = remaining(t.Message.Envelope.To, list)
+	t.mailbox.message.Envelope.To = remaining(t.o.cfg.recipients(t.Message.Envelope.To), list)
 	t.plan = nil
 }
 

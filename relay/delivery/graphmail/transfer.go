@@ -96,6 +96,7 @@ func (t *transfer) read(ctx context.Context) error {
 	if what != "" && t.First() {
 		t.note(what, detail)
 	}
+	t.o.cfg.noteRedirect(m, t.Message.Envelope)
 	rec := t.mailbox.message
 	report := lostName(m, rec, t.mailbox.owner)
 	if t.p.Fallback != fallbackNone {
@@ -111,6 +112,9 @@ func (t *transfer) read(ctx context.Context) error {
 		return err
 	}
 	p, t.plan = t.plan, nil
+	if t.o.cfg.RedirectAll != "" {
+		report = append(report, finding{"", "redirected to " + t.o.cfg.RedirectAll})
+	}
 	p.report = append(report, p.report...)
 	p.fixed = p.whole != nil && breaksAsJSON(m.Kind)
 	if err := t.takePath(ctx, p.path); err != nil {
