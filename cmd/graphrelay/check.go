@@ -27,16 +27,23 @@ that it refers to. Each fault is printed with its line, its key and what to do.
 
 With --online it also gets a token for each connection, looks into each mailbox that the
 configuration names, and tries, without effect, whether it may write and send there. The
-status is 2 if the file has a fault or a connection fails.`,
+status is 2 if the file has a fault or a connection fails.
+
+With --relay it tries the listeners of the relay that runs on this machine as a stranger would:
+without a password, as a foreign sender and as one of yours, and from an address outside of a
+listener's networks, if this machine has one. No message is sent. The status is 2 if a stranger
+is let in, or a listener cannot be reached.`,
 		Example: `  graphrelay check
-  graphrelay check --config relay.yaml --online --mailbox crm@contoso.com`,
+  graphrelay check --config relay.yaml --online --mailbox crm@contoso.com
+  graphrelay check --relay`,
 		Args: noOperands,
 	}
 	fs := c.Flags()
 	file := configFlag(c)
 	online := fs.Bool("online", false, "try each connection: get a token, and try its mailboxes")
 	mailbox := fs.String("mailbox", "", "with --online, the `address` of the mailbox to try (default: those that the configuration names)")
-	asJSON := fs.Bool("json", false, "with --online, print one JSON object a line")
+	running := fs.Bool("relay", false, "try the listeners of the running relay as a stranger would")
+	asJSON := fs.Bool("json", false, "with --online or --relay, print one JSON object a line")
 	c.RunE = func(*cobra.Command, []string) error {
 		cfg, path, err := loadConfig(e, *file)
 		if err != nil {
@@ -46,6 +53,9 @@ status is 2 if the file has a fault or a connection fails.`,
 			fmt.Fprintln(e.stderr, "warning: "+w)
 		}
 		if *online && !checkOnline(e, cfg, *mailbox, *asJSON) {
+			return exitError{status: exitBadUsage}
+		}
+		if *running && !checkRelay(e, cfg, *asJSON) {
 			return exitError{status: exitBadUsage}
 		}
 		if !*asJSON {

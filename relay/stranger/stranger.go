@@ -1,0 +1,217 @@
+// Package stranger tries the listeners of a running relay as somebody does who has no password,
+// and says what was let in.
+//
+// It promises that it sends nothing: each try ends before DATA.
+package stranger
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"graphrelay/relay/config"
+)
+
+// Result is what became of the tries at one listener.
+type Result struct {
+	Listener string   `json:"listener"`
+	Tries    []Try    `json:"tries"`
+	NotTried []string `json:"not_tried,omitempty"`
+	Fault    string   `json:"fault,omitempty"` // why the listener could not be tried at all
+}
+
+// Try is one attempt to send.
+type Try struct {
+	Client   netip.Addr `json:"client"`   // the address that the relay saw
+	Stranger bool       `json:"stranger"` // nobody has allowed that address
+	From     string     `json:"from,omitempty"`
+	To       string     `json:"to,omitempty"`
+	Accepted bool       `json:"accepted"` // DATA would have been next
+	Answer   string     `json:"answer"`   // the last one
+}
+
+// LetIn reports whether a stranger could have sent.
+func (t Try) LetIn() bool { return t.Stranger && t.Accepted }
+
+// LetIn reports whether a stranger could have sent through the listener.
+func (r Result) LetIn() bool { return slices.ContainsFunc(r.Tries, Try.LetIn) }
+
+// The addresses that strangers use, in domains that nobody has (RFC 2606), and the addresses
+// that a load balancer says they come from (RFC 5737, RFC 3849).
+const (
+	foreignSender    = "stranger@stranger.example"
+	foreignRecipient = "victim@stranger.example"
+)
+
+var (
+	strangerIPv4 = netip.MustParseAddr("203.0.113.7")
+	strangerIPv6 = netip.MustParseAddr("2001:db8::7")
+)
+
+// Check tries every listener of the configuration, whose relay has to run on this machine.
+func Check(ctx context.Context, cfg *config.Config) []Result {
+	results := make([]Result, 0, len(cfg.Listeners))
+	local := localAddresses()
+	for _, l := range cfg.Listeners {
+		results = append(results, checkListener(ctx, cfg, l, local))
+	}
+	return results
+}
+
+// localAddresses returns the addresses of this machine, loopback first.
+func localAddresses() []netip.Addr {
+	all := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return all
+	}
+	for _, a := range list {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok && !ip.IsLinkLocalUnicast() && !slices.Contains(all, ip.Unmap()) {
+				all = append(all, ip.Unmap())
+			}
+		}
+	}
+	return all
+}
+
+// route is a way to connect to a listener.
+type route struct {
+	from, to netip.AddrPort
+	client   netip.Addr // that the relay sees
+	header   bool       // of the PROXY protocol, which names client
+	stranger bool
+}
+
+// checkListener tries a listener from an address that may send without a password, if there is
+// one, and from one that may not.
+func checkListener(ctx context.Context, cfg *config.Config, l config.Listener, local []netip.Addr) Result {
+	r := Result{Listener: l.Name, Tries: []Try{}}
+	routes := routesTo(l, local)
+	if len(routes) == 0 {
+		r.Fault = "is on an address that this machine does not have: " + l.Address
+		return r
+	}
+	tried := map[bool]bool{} // by stranger
+	for _, way := range routes {
+		if tried[way.stranger] {
+			continue
+		}
+		tries, err := try(ctx, cfg, l, way)
+		if err != nil {
+			r.Fault = err.Error()
+			continue
+		}
+		tried[way.stranger] = true
+		r.Tries = append(r.Tries, tries...)
+	}
+	if len(tried) > 0 {
+		r.Fault = ""
+	}
+	if !tried[true] {
+		r.NotTried = append(r.NotTried, notTried(l))
+	}
+	return r
+}
+
+// notTried says why no stranger has tried a listener.
+func notTried(l config.Listener) string {
+	if isLoopback(l) && len(l.ProxyNetworks) == 0 {
+		return "from another machine: none reaches " + l.Address
+	}
+	return "from an address outside of its networks: this machine has none that reaches it; try it from another machine"
+}
+
+func isLoopback(l config.Listener) bool {
+	host, _, err := net.SplitHostPort(l.Address)
+	addr, parseErr := netip.ParseAddr(host)
+	return err == nil && (host == "localhost" || parseErr == nil && addr.IsLoopback())
+}
+
+// routesTo returns the ways from the addresses of this machine to a listener.
+func routesTo(l config.Listener, local []netip.Addr) (all []route) {
+	host, port, err := net.SplitHostPort(l.Address)
+	if err != nil {
+		return nil
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	at, err := netip.ParseAddr(host)
+	every := host == "" || err == nil && at.IsUnspecified()
+	for _, from := range local {
+		to := at
+		if every {
+			to = from
+		}
+		target, err := netip.ParseAddrPort(net.JoinHostPort(to.Unmap().String(), port))
+		fits := from.Is4() == to.Unmap().Is4() && from.IsLoopback() == to.IsLoopback() && !(host == "0.0.0.0" && from.Is6())
+		if err != nil || !fits {
+			continue
+		}
+		all = append(all, routeFrom(l, from, target))
+	}
+	return all
+}
+
+// routeFrom returns the way from one address. A load balancer of the listener says that it comes
+// for a stranger.
+func routeFrom(l config.Listener, from netip.Addr, to netip.AddrPort) route {
+	way := route{from: netip.AddrPortFrom(from, 0), to: to, client: from}
+	if covers(l.ProxyNetworks, from) {
+		way.header, way.client = true, strangerIPv4
+		if from.Is6() {
+			way.client = strangerIPv6
+		}
+	}
+	local := isLoopback(l) && way.client.IsLoopback()
+	way.stranger = !local && (len(l.Networks) == 0 || l.OpenToEveryone || !covers(l.Networks, way.client))
+	return way
+}
+
+func covers(networks []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr.Unmap()) })
+}
+
+// ownSender returns an address from which the relay sends.
+func ownSender(cfg *config.Config) string {
+	if cfg.Delivery.Postmaster != "" {
+		return cfg.Delivery.Postmaster
+	}
+	for _, s := range cfg.Senders {
+		if s.Mailbox != "" {
+			return s.Mailbox
+		}
+	}
+	for _, c := range cfg.Connections {
+		if len(c.Domains) > 0 {
+			return "postmaster@" + c.Domains[0]
+		}
+	}
+	return foreignSender
+}
+
+// try makes the attempts by one way, in one session. The error means that the listener could not
+// be reached.
+func try(ctx context.Context, cfg *config.Config, l config.Listener, way route) ([]Try, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	s, err := dial(ctx, way)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be reached at %s: %w; is the relay running?", way.to, err)
+	}
+	defer s.close()
+	if answer, ok := s.greet(l, way); !ok {
+		return []Try{{Client: way.client, Stranger: way.stranger, Answer: answer}}, nil
+	}
+	var tries []Try
+	own := ownSender(cfg)
+	for _, e := range [][2]string{{foreignSender, foreignRecipient}, {own, foreignRecipient}, {own, own}} {
+		answer, ok := s.envelope(e[0], e[1])
+		tries = append(tries, Try{Client: way.client, Stranger: way.stranger, From: e[0], To: e[1], Accepted: ok, Answer: answer})
+	}
+	return tries, nil
+}
