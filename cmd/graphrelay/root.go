@@ -34,6 +34,7 @@ func commands(e env) []*cobra.Command {
 		demoCommand(e),
 		serveCommand(e),
 		checkCommand(e),
+		sendTestCommand(e),
 		probeCommand(e),
 		configCommand(e),
 		connectCommand(e),

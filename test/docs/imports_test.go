@@ -15,7 +15,7 @@ import (
 // bottom. A package imports only packages of lower layers. internal/... is below all.
 var layers = [][]string{
 	{"cmd/graphrelay", "tools/sbom", "tools/vulncheck"},
-	{"relay/demo"},
+	{"relay/demo", "relay/sendtest"},
 	{"relay"},
 	{"relay/access", "relay/admin", "relay/certificate", "relay/queueview"},
 	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/queuetest"},

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestSendTestUsage(t *testing.T) {
+	execute(t, "", "send-test", "--config", writeConfig(t, "", "")).wantUsage(t, "--to")
+	got := execute(t, "", "send-test", "--to", "bob@example.test", "--from", "anna@contoso.test", "--config", writeConfig(t, "", ""))
+	if got.status != exitFault || got.stderr == "" {
+		t.Errorf("without a relay: %+v", got)
+	}
+}
+
+// The password comes from the file, the environment or standard input, in this order.
+func TestSMTPPassword(t *testing.T) {
+	e := env{stdin: strings.NewReader("from-input\n")}
+	if got, err := smtpPassword(e, ""); err != nil || got != "from-input" {
+		t.Errorf("%q, %v", got, err)
+	}
+	t.Setenv(passwordVariable, "from-environment")
+	if got, err := smtpPassword(e, ""); err != nil || got != "from-environment" {
+		t.Errorf("%q, %v", got, err)
+	}
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := smtpPassword(e, file); err != nil || got != "from-file" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

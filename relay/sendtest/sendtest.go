@@ -1,0 +1,154 @@
+// Package sendtest sends one message through a running relay, like a client, and tells what
+// becomes of it, in seconds.
+package sendtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"graphrelay/internal/text"
+	"graphrelay/relay"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+	"graphrelay/relay/smtpd"
+)
+
+// Options says what is sent, and how.
+type Options struct {
+	Config   *config.Config
+	To       string
+	From     string // empty: an address that the configuration names
+	Listener string // by name; empty: one that fits
+	User     string // empty: none
+	Password func() (string, error)
+	Wait     time.Duration // longest time until the message is sent
+	Out      io.Writer
+}
+
+// ErrNotSent is returned, wrapped, if the message was accepted and not sent in time, or not found
+// where it should be.
+var ErrNotSent = errors.New("the test message did not arrive in Sent Items")
+
+// story prints what happened, with the seconds since the beginning.
+type story struct {
+	out   io.Writer
+	began time.Time
+}
+
+func (s story) at(when time.Time, what, detail string) {
+	line := text.Printable(what)
+	if detail != "" {
+		line += ": " + text.Printable(detail)
+	}
+	fmt.Fprintf(s.out, "%8.3f s  %s\n", max(when.Sub(s.began).Seconds(), 0), line)
+}
+
+func (s story) now(what, detail string) { s.at(time.Now(), what, detail) }
+
+// Run sends the message and follows it until it is found in Sent Items.
+func Run(ctx context.Context, o Options) error {
+	if o.From == "" {
+		if o.From = senderOf(o.Config, o.User); o.From == "" {
+			return errors.New("the configuration names no mailbox that sends; name a sender with --from")
+		}
+	}
+	for _, address := range []string{o.From, o.To} {
+		if !smtpd.ValidAddress(address) {
+			return fmt.Errorf("%s is no mail address; write one such as anna@contoso.test", text.Printable(address))
+		}
+	}
+	l, err := o.listener()
+	if err != nil {
+		return err
+	}
+	s := story{o.Out, time.Now()}
+	if to := o.Config.Delivery.RedirectAll; to != "" {
+		s.now("note", "delivery.redirect_all sends all mail to "+to)
+	}
+	id, err := o.submit(ctx, l, s)
+	if err != nil {
+		return err
+	}
+	store, err := relay.OpenQueue(ctx, o.Config, false)
+	if err != nil {
+		return fmt.Errorf("%s was accepted, but cannot be followed: %w", id, err)
+	}
+	defer store.Close()
+	rec, err := follow(ctx, store, id, o.Wait, s)
+	if err != nil {
+		return err
+	}
+	return o.find(ctx, rec, s)
+}
+
+// senderOf returns an address that a client may send from: one of the user's, else one of a
+// mailbox that the configuration names.
+func senderOf(cfg *config.Config, user string) string {
+	for _, u := range cfg.Users {
+		if u.Name == user && user != "" {
+			for _, p := range u.Senders {
+				if a := p.String(); !strings.Contains(a, "*") && cfg.ConnectionOf(a, u.Connection) != nil {
+					return a
+				}
+			}
+		}
+	}
+	if cfg.Delivery.Postmaster != "" {
+		return cfg.Delivery.Postmaster
+	}
+	for _, rule := range cfg.Senders {
+		if rule.Mailbox != "" {
+			return rule.Mailbox
+		}
+	}
+	return ""
+}
+
+// lookEvery is how often the queue is looked into.
+const lookEvery = 50 * time.Millisecond
+
+// inspector is the part of the queue that is looked into.
+type inspector interface {
+	Get(ctx context.Context, id string) (queue.Record, []queue.Event, error)
+}
+
+// follow prints the history of the message as it happens, until the message ended or wait is
+// over.
+func follow(ctx context.Context, store inspector, id string, wait time.Duration, s story) (queue.Record, error) {
+	shown, deferred := 0, ""
+	for end := time.Now().Add(wait); ; {
+		rec, events, err := store.Get(ctx, id)
+		if err != nil {
+			return rec, fmt.Errorf("cannot follow %s: %w", id, err)
+		}
+		for ; shown < len(events); shown++ {
+			e := events[shown]
+			s.at(e.At, e.What, e.Detail)
+		}
+		why := fmt.Sprintf("%s: %s", rec.Reason, rec.Detail)
+		switch rec.State {
+		case queue.Sent:
+			s.at(rec.Finished, "sent", "")
+			return rec, nil
+		case queue.Failed, queue.Held:
+			return rec, fmt.Errorf("%w: %s is %s, %s; graphrelay queue show %s has the details", ErrNotSent, id, rec.State, why, id)
+		case queue.Deferred:
+			if deferred != why {
+				s.now("deferred until "+rec.Due.Local().Format(time.TimeOnly), why)
+				deferred = why
+			}
+		}
+		if time.Now().After(end) {
+			return rec, fmt.Errorf("%w within %s: %s is %s, %s; it goes on without this command, and graphrelay queue show %s tells", ErrNotSent, wait, id, rec.State, why, id)
+		}
+		select {
+		case <-ctx.Done():
+			return rec, ctx.Err()
+		case <-time.After(lookEvery):
+		}
+	}
+}
