@@ -113,6 +113,10 @@ func printConnected(e env, s *mailboxes.SignIn) {
 	} else {
 		fmt.Fprintf(e.stdout, "Connected %s, with the account %s.\n", s.Mailbox(), account)
 	}
+	if !s.Served() {
+		fmt.Fprintf(e.stdout, "Only the mailbox's SMTP user (--smtp-user) can send from it: its domain is in no connection, so other mail from this address is refused.\n"+
+			"Add the domain to domains of the connection %s.\n", s.ConnectionName())
+	}
 	if s.Shared() {
 		fmt.Fprintf(e.stdout, "Mail is refused unless the account also has Send As in Exchange:\n    Add-RecipientPermission %s -Trustee %s -AccessRights SendAs\n"+
 			"Attached files of 3 MB or more cannot be sent from a shared mailbox.\n", s.Mailbox(), cmp.Or(account, "ACCOUNT"))
