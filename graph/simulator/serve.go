@@ -114,6 +114,14 @@ func (c *call) admitMail() (func(), error) {
 	if !c.sim.mailboxExists(c.mailbox) {
 		return release, refuse(http.StatusNotFound, "ErrorInvalidUser", "The requested user '%s' is invalid.", c.r.PathValue("mailbox"))
 	}
+	if c.itemID != "" && c.sim.world().ItemFirst {
+		c.sim.mu.Lock()
+		_, err := c.find()
+		c.sim.mu.Unlock()
+		if err != nil {
+			return release, err
+		}
+	}
 	return release, c.checkPermission()
 }
 

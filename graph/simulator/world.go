@@ -177,6 +177,9 @@ type World struct {
 	// DeniedByPolicy refuses Denied with the text of application access policies
 	// [reported].
 	DeniedByPolicy bool `json:"deniedByPolicy"`
+	// ItemFirst answers a request for an item that does not exist with 404 also where the
+	// token lacks the right. [assumed]: no source says what is looked at first.
+	ItemFirst bool `json:"itemFirst"`
 
 	// DirectoryLag is the time from a change of an application, a service principal or a role
 	// assignment until it is found. [reported] as seconds up to minutes after a create, by

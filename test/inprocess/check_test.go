@@ -71,6 +71,8 @@ func TestCheckOnline(t *testing.T) {
 		{name: "RBAC, an answer that says nothing", app: simulator.App{Roles: []string{"User.Read.All"}, RBAC: all}, mailbox: "anna@contoso.test", readable: true, byRBAC: true,
 			fault:    &simulator.Fault{Operation: simulator.OpSend, Status: 400, Code: "ErrorNew"},
 			notTried: "whether the application has Mail.Send and Mail.ReadWrite, which is not in the token: RBAC"},
+		{name: "RBAC, where Graph looks for the item first", app: simulator.App{Roles: []string{"User.Read.All"}, RBAC: []string{"Mail.ReadWrite"}}, mailbox: "anna@contoso.test", readable: true, byRBAC: true,
+			world: simulator.World{ItemFirst: true}}, // it cannot be seen then
 		{name: "every mailbox of the configuration", change: manyMailboxes, faults: []string{"mailbox missing1@contoso.test: ", "mailbox unknown2@contoso.test: "}},
 		{name: "denied", mailbox: "anna@contoso.test", world: simulator.World{Denied: []string{"*"}},
 			faults: []string{"ErrorAccessDenied", "up to two hours", "Test-ServicePrincipalAuthorization -Identity"}},
