@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,7 +32,7 @@ func configFlag(c *cobra.Command) *string {
 // systemConfig returns where the configuration is if nobody says.
 func systemConfig() string {
 	if runtime.GOOS == "windows" {
-		return filepath.Join(os.Getenv("ProgramData"), "graphrelay", "relay.yaml")
+		return filepath.Join(cmp.Or(os.Getenv("ProgramData"), `C:\ProgramData`), "graphrelay", "relay.yaml")
 	}
 	return "/etc/graphrelay/relay.yaml"
 }
