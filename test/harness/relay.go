@@ -52,9 +52,10 @@ func LimitsKey(line string) Edit { return Replace("limits:\n", "limits:\n  "+lin
 func NewRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
 	r := &Relay{program: ProgramPath(t), Launch: (*exec.Cmd).Start, Dir: t.TempDir(), Address: map[string]string{}}
-	for name, port := range map[string]string{"devices": "2525", "submission": "2587", "submissions": "2465", "admin": "9025"} {
+	// The character behind the port keeps 2465 apart from a free port such as 24651.
+	for name, port := range map[string]string{"devices": "2525\n", "submission": "2587\n", "submissions": "2465\n", "admin": "9025 "} {
 		r.Address[name] = fmt.Sprintf("127.0.0.1:%d", FreePort(t))
-		edits = append(edits, Replace("address: 127.0.0.1:"+port, "address: "+r.Address[name]))
+		edits = append(edits, Replace("address: 127.0.0.1:"+port, "address: "+r.Address[name]+port[4:]))
 	}
 	edits = append(edits, Replace("login: http://127.0.0.1:8100", "login: "+sim.URL), Replace("graph: http://127.0.0.1:8100", "graph: "+sim.URL))
 	text, err := os.ReadFile(ContractConfig)
