@@ -7,6 +7,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -221,6 +223,9 @@ func openManaged(key string, c *Connection, r *report) *credential.Store {
 	if err != nil {
 		r.fault(at, "%s", err)
 		return nil
+	}
+	if info, err := os.Stat(c.CertificateDirectory); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		r.warn(at, "names a folder into which other users of this machine may look; make it accessible to the user of the relay alone: chmod 700")
 	}
 	return s
 }

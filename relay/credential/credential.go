@@ -106,6 +106,8 @@ type Store struct {
 	objectID string
 	keys     []*key
 	problem  error // why the last renewal did not succeed
+	// unwritable is why the folder could not be written at the start, or nil.
+	unwritable error
 }
 
 const stateFile = "state.json"

@@ -57,6 +57,7 @@ func (r *Renewal) Run(ctx context.Context) {
 	if err := r.Store.removeStrays(); err != nil {
 		r.Log.Warn("cannot remove files of certificates that a crash has left", "directory", r.Store.dir, "error", err)
 	}
+	r.Store.tryToWrite()
 	for ctx.Err() == nil {
 		wait := r.step(ctx)
 		select {
@@ -85,6 +86,9 @@ func (r *Renewal) step(ctx context.Context) (wait time.Duration) {
 		}
 		all = errors.Join(all, err)
 	}
+	s.mu.Lock()
+	all = errors.Join(all, s.unwritable)
+	s.mu.Unlock()
 	all = errors.Join(all, r.tryStandby(ctx), r.removeRetired(ctx))
 	if ctx.Err() == nil {
 		s.setProblem(all)
@@ -116,6 +120,17 @@ func (r *Renewal) soon(k *key) time.Duration {
 		return lookEvery
 	}
 	return min(tryEvery, time.Second<<min(n, 4))
+}
+
+// tryToWrite finds out at the start whether the folder can be written, and not when a renewal
+// is due half a year later.
+func (s *Store) tryToWrite() {
+	s.stepping.Lock()
+	defer s.stepping.Unlock()
+	err := s.update(func() {})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unwritable = err
 }
 
 func (s *Store) setProblem(err error) {
@@ -213,7 +228,13 @@ func (r *Renewal) register(ctx context.Context, next *key) (wait time.Duration, 
 	})
 	if err != nil {
 		if refused, _ := graph.KeyRefused(err); refused {
+			if graph.AccessDenied(err) {
+				err = fmt.Errorf("%w; a policy seems to keep applications from registering their own certificates (docs/sign-in.md)", err)
+			}
 			return lookEvery, fmt.Errorf("Entra has refused to register it: %w", err)
+		}
+		if errors.Is(err, errNoProof) {
+			return lookEvery, err
 		}
 		return r.soon(next), fmt.Errorf("it is not known whether Entra has registered it: %w", err)
 	}

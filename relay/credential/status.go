@@ -68,6 +68,9 @@ func (s *Store) Problem(now time.Time) string {
 	if s.objectID == "" {
 		return "it is not registered for an application; run graphrelay setup"
 	}
+	if s.unwritable != nil {
+		return fmt.Sprintf("the relay cannot write to the folder (%v); let its user write there", s.unwritable)
+	}
 	for _, r := range []role{current, standby} {
 		k := s.find(r, inUse)
 		var overdue string
