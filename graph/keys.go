@@ -41,7 +41,7 @@ func (c *Client) AddKey(ctx context.Context, objectID string, certificate []byte
 		KeyID string `json:"keyId"`
 	}
 	_, err = c.call(ctx, r, &added)
-	return added.KeyID, withoutProof(err, proof)
+	return plausibleKeyID(added.KeyID), withoutProof(err, proof)
 }
 
 // RemoveKey removes a certificate from the application (application-removekey). It returns
@@ -80,10 +80,21 @@ func (c *Client) FindKey(ctx context.Context, objectID string, certificate []byt
 	}
 	for _, k := range application.Keys {
 		if k.Key == base64.StdEncoding.EncodeToString(certificate) || k.Key == "" && identifies(k.Identifier, certificate) {
-			return k.ID, nil
+			return plausibleKeyID(k.ID), nil
 		}
 	}
 	return "", ErrNoKey
+}
+
+// maxKeyID is the longest key ID that is taken for one: a GUID in any form.
+const maxKeyID = 64
+
+// plausibleKeyID returns the key ID of an answer, "" if it cannot be one.
+func plausibleKeyID(id string) string {
+	if len(id) > maxKeyID {
+		return ""
+	}
+	return id
 }
 
 // identifies reports whether a customKeyIdentifier is the thumbprint of the certificate, which

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -106,5 +107,29 @@ func TestKeyErrorsHideTheProof(t *testing.T) {
 	_, err := client.AddKey(t.Context(), "id", []byte("der"), proof)
 	if err == nil || strings.Contains(err.Error(), "signature-of-a-proof") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// An answer without a usable key ID, such as the one in Graph's documentation, is a success.
+func TestAddKeyWithoutID(t *testing.T) {
+	for answer, want := range map[string]string{
+		`{}`: "", `{"keyId":null}`: "", `{"keyId":"` + strings.Repeat("a", 1<<20) + `"}`: "", `{"keyId":"11111111-1111-1111-1111-111111111111"}`: "11111111-1111-1111-1111-111111111111",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/token") {
+				answer := `{"token_type":"Bearer","expires_in":3600,"access_token":"t"}`
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write([]byte(answer))
+				return
+			}
+			_, _ = w.Write([]byte(answer))
+		}))
+		app := entra.App{Tenant: "contoso.test", ClientID: "22222222-2222-2222-2222-222222222222", LoginURL: server.URL, GraphURL: server.URL}
+		client := graph.New(graph.Config{SignIn: entra.ClientSecret{App: app, Secret: "simulated"}, GraphURL: server.URL, Timeout: time.Minute})
+		if got, err := client.AddKey(t.Context(), "id", []byte("der"), "proof"); err != nil || got != want {
+			t.Errorf("%.60s: %.60q, %v", answer, got, err)
+		}
+		client.Close()
+		server.Close()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,7 +128,6 @@ func TestAllExpired(t *testing.T) {
 		v := newWorld(t, simulator.World{})
 		time.Sleep(standbyLife + day)
 		v.start()
-		v.events = nil
 		for range 20 {
 			time.Sleep(day)
 		}
@@ -229,6 +229,34 @@ func TestWrongClock(t *testing.T) {
 		}
 		v.stop()
 		for range v.died {
+		}
+	})
+}
+
+// What a crash has left is removed, and other people's files stay.
+func TestStrays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newWorld(t, simulator.World{})
+		stray := []string{"certificate-0123456789abcdef.pem", "certificate-0123456789abcdef.pem.new"}
+		kept := []string{"certificate-mine.pem", "key.pem", "certificate-0123456789ABCDEF.pem", "state.json.bak"}
+		for _, name := range append(stray, kept...) {
+			if err := os.WriteFile(filepath.Join(v.dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v.start()
+		v.run(time.Hour, time.Hour)
+		v.stop()
+		for range v.died {
+		}
+		entries, err := os.ReadDir(v.dir)
+		if err != nil || len(entries) != 3+len(kept) {
+			t.Errorf("left %v, %v", entries, err)
+		}
+		for _, name := range kept {
+			if _, err := os.Stat(filepath.Join(v.dir, name)); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

@@ -199,3 +199,28 @@ func TestStandbyTakesOver(t *testing.T) {
 		t.Errorf("with a standby that is not registered: %+v", got)
 	}
 }
+
+// A renewal that has failed for a week shows on /readyz, with what Entra says.
+func TestOverdueRenewal(t *testing.T) {
+	sim, cfg := managedRig(t, time.Now().AddDate(0, 0, -192))
+	if err := sim.ChangeWorld(func(w *simulator.World) { w.KeyRollDenied = true }); err != nil {
+		t.Fatal(err)
+	}
+	r := Run(t, cfg, &testlog.Buffer{})
+	var got string
+	for range 3000 {
+		if got = r.Get(t, "/readyz"); strings.Contains(got, "Authorization_RequestDenied") {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, want := range []string{"200 ready\nthe relay cannot renew the certificate of connection contoso, which expires on ", "has been due since", "Authorization_RequestDenied", "docs/sign-in.md"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("/readyz lacks %q: %s", want, got)
+		}
+	}
+	if err := r.Send("127.0.0.1:0", "s"); err != nil {
+		t.Error(err)
+	}
+	WaitSent(t, sim, 1)
+}
