@@ -57,8 +57,10 @@ func (r *Renewal) Run(ctx context.Context) {
 	if err := r.Store.removeStrays(); err != nil {
 		r.Log.Warn("cannot remove files of certificates that a crash has left", "directory", r.Store.dir, "error", err)
 	}
-	r.Store.tryToWrite()
-	for ctx.Err() == nil {
+	for first := true; ctx.Err() == nil; first = false {
+		if first || r.Store.isUnwritable() {
+			r.Store.tryToWrite()
+		}
 		wait := r.step(ctx)
 		select {
 		case <-ctx.Done():
@@ -77,7 +79,9 @@ func (r *Renewal) step(ctx context.Context) (wait time.Duration) {
 		return lookEvery
 	}
 	wait = lookEvery
-	var all error
+	s.mu.Lock()
+	all := s.unwritable
+	s.mu.Unlock()
 	for _, role := range []role{current, standby} {
 		next, err := r.renew(ctx, role)
 		wait = min(wait, next)
@@ -86,9 +90,6 @@ func (r *Renewal) step(ctx context.Context) (wait time.Duration) {
 		}
 		all = errors.Join(all, err)
 	}
-	s.mu.Lock()
-	all = errors.Join(all, s.unwritable)
-	s.mu.Unlock()
 	all = errors.Join(all, r.tryStandby(ctx), r.removeRetired(ctx))
 	if ctx.Err() == nil {
 		s.setProblem(all)
@@ -122,15 +123,18 @@ func (r *Renewal) soon(k *key) time.Duration {
 	return min(tryEvery, time.Second<<min(n, 4))
 }
 
+func (s *Store) isUnwritable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unwritable != nil
+}
+
 // tryToWrite finds out at the start whether the folder can be written, and not when a renewal
 // is due half a year later.
 func (s *Store) tryToWrite() {
-	s.stepping.Lock()
-	defer s.stepping.Unlock()
-	err := s.update(func() {})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unwritable = err
+	s.unwritable = s.save()
 }
 
 func (s *Store) setProblem(err error) {

@@ -180,8 +180,16 @@ func TestFullDisk(t *testing.T) {
 			if _, err := (SignIn{App: v.app, Store: s}).Source(v.client(t.Context()), "").Token(); err != nil {
 				t.Errorf("no token: %v", err)
 			}
-			if err := os.Rename(away, v.dir); err != nil {
-				t.Fatal(err)
+			time.AfterFunc(90*time.Minute, func() {
+				if err := os.Rename(away, v.dir); err != nil {
+					t.Error(err)
+				}
+			})
+			again, cancel := context.WithTimeout(t.Context(), 5*time.Hour)
+			r.Run(again)
+			cancel()
+			if got := s.Problem(time.Now()); got != "" {
+				t.Errorf("without a restart: %q", got)
 			}
 			v.start()
 			v.run(3*time.Hour, time.Hour)
