@@ -43,7 +43,7 @@ a fault or the probe was interrupted, and 2 if the command line or the configura
 	fs.BoolVar(&o.Large, "large", false, "also try the limits on sizes, with some 110 MB of uploads")
 	fs.BoolVar(&o.Keep, "keep", false, "remove nothing at the end")
 	wait := 2 * time.Minute
-	durationFlag(fs, &wait, "wait", "how long mail may take to Sent Items, then to the Inbox, and `time` for non-delivery reports")
+	durationFlag(fs, &wait, "wait", "the most `time` for mail to reach Sent Items, then the Inbox, and to wait for non-delivery reports")
 	asJSON := fs.Bool("json", false, "print facts for the project, without addresses, instead of the lines")
 	_ = c.MarkFlagRequired("mailbox")
 	c.RunE = func(*cobra.Command, []string) error {

@@ -156,8 +156,6 @@ func (p *Probe) directoryRefused(r *Result, a answer) {
 		r.differs(graph.DirectoryAdvice(a.err))
 	case a.Status == http.StatusBadRequest:
 		r.differs("the directory does not take the relay's look-ups; set directory: off for the connection, and write sender rules for aliases")
-	case a.is(http.StatusTooManyRequests) || a.Status >= 500:
-		r.fault(p.remedy(a.err))
 	default:
 		r.fault(p.remedy(a.err))
 	}
