@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"net/netip"
 	"os"
@@ -22,6 +23,7 @@ type node struct {
 	Type        types            `json:"type,omitempty"`
 	Enum        []any            `json:"enum,omitempty"`
 	Pattern     string           `json:"pattern,omitempty"`
+	PatternHelp string           `json:"patternErrorMessage,omitempty"` // which the YAML language server shows
 	Minimum     *int             `json:"minimum,omitempty"`
 	Maximum     *int             `json:"maximum,omitempty"`
 	Default     any              `json:"default,omitempty"`
@@ -146,7 +148,21 @@ func textNode(target any) *node {
 	case *Pattern:
 		n.Type, n.Pattern = []string{"string"}, `^(\*|[^@ ].*@[^@ ]+)$`
 	}
+	if n.Pattern != "" {
+		n.PatternHelp = remedy(target)
+	}
 	return n
+}
+
+// remedy returns what the relay says about an unreadable value: the part on what to write.
+func remedy(target any) string {
+	const unreadable = "?"
+	_, err := parseNetwork(unreadable)
+	if reads, ok := target.(encoding.TextUnmarshaler); ok && reflect.TypeOf(target) != reflect.TypeFor[*netip.Prefix]() {
+		err = reads.UnmarshalText([]byte(unreadable))
+	}
+	_, help, _ := strings.Cut(err.Error(), "; ")
+	return help
 }
 
 // choices returns the values of an enumeration as YAML reads them: 1.2 is a number, too.
@@ -198,6 +214,10 @@ func descriptions(t *testing.T) map[string]string {
 	return all
 }
 
+// tableEntry is a line of a table in a comment: a value and, in the second column, what it
+// means.
+var tableEntry = regexp.MustCompile(`^ {3}(\S.*?)(?: {2,}(.*))?$`)
+
 // commentsAbove returns for each line the comment above it.
 func commentsAbove(text string) map[int]string {
 	above := map[int]string{}
@@ -213,10 +233,11 @@ func commentsAbove(text string) map[int]string {
 			above[n], ended = comment, true
 		case ended:
 			comment, ended = strings.TrimSpace(words), false
-		case strings.HasPrefix(words, "   "): // a line of a table
-			comment += "\n" + strings.TrimSpace(words)
+		case tableEntry.MatchString(words):
+			m := tableEntry.FindStringSubmatch(words)
+			comment += "\n" + m[1] + ": " + m[2]
 		default:
-			comment += " " + strings.TrimSpace(words)
+			comment = strings.TrimRight(comment, " ") + " " + strings.TrimSpace(words)
 		}
 	}
 	return above

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -31,12 +32,9 @@ func TestSchemaDescribes(t *testing.T) {
 		t.Errorf("%s is not the schema", shared)
 	}
 	all := descriptions(t)
-	for _, path := range []string{
-		"listeners", "listeners[].name", "listeners[].key_file", "connections[].sign_in", "users[].senders",
-		"limits.parts", "delivery.x_headers", "rates", "queue.keep_failed", "admin.url",
-	} {
-		if len(all[path]) < 20 || strings.Contains(all[path], "#") {
-			t.Errorf("%s has the description %q", path, all[path])
+	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
+		if len(all[key]) < 15 || strings.Contains(all[key], "#") {
+			t.Errorf("%s has the description %q; the comment above it in config.example.yaml should explain it", key, all[key])
 		}
 	}
 }
