@@ -132,9 +132,7 @@ func TestUsage(t *testing.T) {
 func everyCommand(of []*cobra.Command) (paths [][]string) {
 	for _, c := range of {
 		paths = append(paths, strings.Fields(c.CommandPath()))
-		for _, sub := range everyCommand(c.Commands()) {
-			paths = append(paths, sub)
-		}
+		paths = append(paths, everyCommand(c.Commands())...)
 	}
 	return paths
 }
