@@ -175,19 +175,23 @@ func until(prefix string, t time.Time) string {
 }
 
 func mailboxText(c connection.Check) string {
-	switch {
+	failed := 0
+	for _, m := range c.Mailboxes {
+		if !m.Readable || m.Write == connection.RightRefused || m.Send == connection.RightRefused {
+			failed++
+		}
+	}
+	switch n := len(c.Mailboxes); {
+	case c.Good && !c.Readable:
+		return "not tried" // with Mail.Send alone
+	case n > 1 && failed > 0:
+		return fmt.Sprintf("%d of %d failed", failed, n)
+	case n > 1:
+		return fmt.Sprintf("%d ok", n)
 	case c.Readable:
-		return c.Mailbox + " ok" + more(c)
+		return c.Mailbox + " ok"
 	case c.Mailbox != "" && !c.Good:
-		return c.Mailbox + " failed" + more(c)
+		return c.Mailbox + " failed"
 	}
 	return "not tried"
-}
-
-// more says how many other mailboxes were tried.
-func more(c connection.Check) string {
-	if n := len(c.Mailboxes) - 1; n > 0 {
-		return fmt.Sprintf(", and %d more", n)
-	}
-	return ""
 }

@@ -82,7 +82,9 @@ func TestMailboxText(t *testing.T) {
 	for want, c := range map[string]connection.Check{
 		"a@contoso.test ok":     {Mailbox: "a@contoso.test", Readable: true},
 		"a@contoso.test failed": {Mailbox: "a@contoso.test"},
-		"not tried":             {Good: true},
+		"not tried":             {Good: true, Mailboxes: make([]connection.TriedMailbox, 2)},
+		"2 ok":                  {Good: true, Readable: true, Mailboxes: []connection.TriedMailbox{{Readable: true}, {Readable: true}}},
+		"2 of 3 failed":         {Mailboxes: []connection.TriedMailbox{{Readable: true}, {}, {Readable: true, Send: connection.RightRefused}}},
 	} {
 		if got := mailboxText(c); got != want {
 			t.Errorf("%+v is shown as %q, want %q", c, got, want)
