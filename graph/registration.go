@@ -146,17 +146,25 @@ func (c *Client) Organization(ctx context.Context) (Organization, error) {
 	return list[0], nil
 }
 
-// FindApplications returns the applications that have the tag (application-list). One that
-// was registered a moment ago may be missing.
-func (c *Client) FindApplications(ctx context.Context, tag string) ([]Application, error) {
-	query := url.Values{"$filter": {"tags/any(t:t eq '" + strings.ReplaceAll(tag, "'", "''") + "')"}, "$select": {applicationFields}}
-	var list []Application
-	if err := c.directoryList(ctx, opFindApplications, "/applications", query, &list); err != nil {
-		return nil, err
+// FindApplications returns the applications with the name that have the tag
+// (application-list). One that was registered a moment ago may be missing. If the directory
+// refuses to search for tags, FindApplications searches for the name.
+func (c *Client) FindApplications(ctx context.Context, tag, name string) ([]Application, error) {
+	list, err := c.findApplications(ctx, "tags/any(t:t eq "+filterText(tag)+")")
+	if isBadRequest(err) {
+		list, err = c.findApplications(ctx, "displayName eq "+filterText(name))
 	}
 	// What does not show the tag was not asked for: the filter may have been ignored.
-	return slices.DeleteFunc(list, func(a Application) bool { return !a.usable() || !slices.Contains(a.Tags, tag) }), nil
+	return slices.DeleteFunc(list, func(a Application) bool { return !a.usable() || !slices.Contains(a.Tags, tag) }), err
 }
+
+func (c *Client) findApplications(ctx context.Context, filter string) (list []Application, err error) {
+	err = c.directoryList(ctx, opFindApplications, "/applications", url.Values{"$filter": {filter}, "$select": {applicationFields}, "$top": {"100"}}, &list)
+	return list, err
+}
+
+// filterText quotes a text for $filter.
+func filterText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // Application returns the application with an object ID (application-get). It returns
 // ErrNotRegistered if there is none.

@@ -39,7 +39,7 @@ func TestApplicationsBelieved(t *testing.T) {
 		{"id": "`+objectA+`", "appId": "`+objectB+`", "tags": ["other"]},
 		{"id": "../users", "appId": "`+objectB+`", "tags": ["ours"]},
 		{"id": "`+objectB+`", "appId": "`+objectA+`", "tags": ["ours"]}]}`)
-	found, err := c.FindApplications(t.Context(), "ours")
+	found, err := c.FindApplications(t.Context(), "ours", "graphrelay")
 	if err != nil || len(found) != 1 || found[0].ID != objectB {
 		t.Errorf("found %+v, %v", found, err)
 	}

@@ -32,6 +32,7 @@ type env struct {
 func commands(e env) []*cobra.Command {
 	return []*cobra.Command{
 		demoCommand(e),
+		setupCommand(e),
 		serveCommand(e),
 		checkCommand(e),
 		sendTestCommand(e),

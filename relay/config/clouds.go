@@ -66,6 +66,9 @@ func (c *Connection) UploadHost() string {
 	return ""
 }
 
+// Endpoints returns the addresses of the cloud's sign-in and Graph.
+func (c Cloud) Endpoints() Endpoints { return c.about().endpoints }
+
 // Missing returns what the connection has to do without. With endpoints of its own, it counts
 // as one of the global cloud.
 func (c *Connection) Missing() Missing {

@@ -53,6 +53,14 @@ func readClaims(token string) (c claims, ok bool) {
 	return c, true
 }
 
+// Permissions returns what permissions returns, or nil if the token does not show its claims.
+func Permissions(token string) []string {
+	if !isReadable(token) {
+		return nil
+	}
+	return permissions(token)
+}
+
 // permissions returns the roles of an application's token, or the scopes of an
 // owner's. Those that RBAC for Applications gives are not among them.
 func permissions(token string) []string {

@@ -15,8 +15,9 @@ import (
 	"graphrelay/test/harness"
 )
 
-// TestReadme goes the path of README from step 4 to step 7 as it stands: its samples and its
-// commands, with a simulator in the place of Microsoft 365 and a free port in the place of 25.
+// TestReadme goes the path of README, by hand as docs/setup.md shows it, from step 4 to step 7
+// as it stands: its samples and its commands, with a simulator in the place of Microsoft 365 and
+// a free port in the place of 25. TestTerminal in test/setup goes it by graphrelay setup.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -59,7 +60,7 @@ func TestReadme(t *testing.T) {
 	r.graphrelay(t, dir, "queue list --config relay.yaml", "")
 }
 
-// readme is the text of README, and what stands for Microsoft 365 and port 25.
+// readme is the text of docs/setup.md and README, and what stands for Microsoft 365 and port 25.
 type readme struct {
 	text string
 	sim  *harness.Sim
@@ -68,11 +69,8 @@ type readme struct {
 
 func newReadme(t *testing.T) readme {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return readme{strings.ReplaceAll(string(text), "\r\n", "\n"), harness.StartSim(t), fmt.Sprint(harness.FreePort(t))}
+	text := harness.ReadFile(t, "../../docs/setup.md") + harness.ReadFile(t, "../../README.md")
+	return readme{strings.ReplaceAll(text, "\r\n", "\n"), harness.StartSim(t), fmt.Sprint(harness.FreePort(t))}
 }
 
 // has fails the test unless README has a line with the command.

@@ -17,6 +17,7 @@ var layers = [][]string{
 	{"cmd/graphrelay", "tools/sbom", "tools/vulncheck"},
 	{"relay/demo", "relay/sendtest"},
 	{"relay"},
+	{"relay/setup"},
 	{"relay/access", "relay/admin", "relay/certificate", "relay/queueview"},
 	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/queuetest"},
 	{"relay/connection", "relay/delivery", "relay/reports", "relay/quota"},

@@ -1,0 +1,51 @@
+//go:build unix
+
+package setup
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"graphrelay/graph/simulator"
+)
+
+// TestServiceUser: the relay's user owns what the relay reads and writes, and not the password.
+func TestServiceUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	const name, uid = "daemon", 1
+	if got, _, err := userIDs(name); err != nil || got != uid {
+		t.Skipf("no user %s: %v", name, err)
+	}
+	w := newTenant(t, simulator.World{})
+	o := w.options(Choices{Scope: Tenant, DataDir: "data", Mailboxes: []string{"Scanner@Contoso.Test"}})
+	o.ServiceUser = name
+	w.run(o)
+	folder := filepath.Dir(w.file)
+	owned := 0
+	for _, path := range []string{w.file, filepath.Join(folder, "data")} {
+		_ = filepath.WalkDir(path, func(at string, d os.DirEntry, err error) error {
+			info, statErr := os.Lstat(at)
+			if err != nil || statErr != nil || info.Sys().(*syscall.Stat_t).Uid != uid {
+				t.Errorf("%s is not the relay's: %v", at, err)
+			}
+			owned++
+			return nil
+		})
+	}
+	if info, err := os.Stat(filepath.Join(folder, "relay.password")); err != nil || owned < 5 || info.Sys().(*syscall.Stat_t).Uid != 0 {
+		t.Errorf("%d files are the relay's; the password: %v", owned, err)
+	}
+	if cfg := w.config(); cfg.Delivery.Postmaster != scanner {
+		t.Errorf("postmaster %s", cfg.Delivery.Postmaster)
+	}
+	// Once more, with the address as it was given.
+	w.run(o)
+	if !strings.Contains(w.screen.String(), "This set-up was completed") {
+		t.Error(w.screen.String())
+	}
+}
