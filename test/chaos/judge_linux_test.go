@@ -1,7 +1,9 @@
 package chaos
 
 import (
+	"database/sql"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/relay/queue/sqlite"
 	"graphrelay/test/harness"
 )
 
@@ -90,6 +93,20 @@ func (r *round) checkLeft(t *testing.T, open int) {
 			return m.MIME != nil || held
 		})
 		return len(left) == 0
+	})
+	name := url.URL{Scheme: "file", Path: filepath.Join(r.tap.Dir, sqlite.DatabaseName), RawQuery: "mode=ro"}
+	queue, err := sql.Open("sqlite", name.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer queue.Close()
+	harness.WaitFor(t, "lanes without messages to be removed", func() bool {
+		var lanes, idle int
+		err := queue.QueryRow("SELECT count(*), count(*) FILTER (WHERE id NOT IN (SELECT lane FROM message)) FROM lane").Scan(&lanes, &idle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lanes <= boxes && idle == 0
 	})
 	var now footprint
 	harness.WaitFor(t, "the relay to be back where it was", func() bool {
