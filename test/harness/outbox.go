@@ -71,7 +71,7 @@ func (o *Outbox) Start() <-chan struct{} {
 // work sends over one connection, and opens it again when it breaks.
 func (o *Outbox) work() {
 	var d *Dialog
-	for n := int(o.next.Add(1)); n <= o.Messages; n = int(o.next.Add(1)) {
+	for n := int(o.next.Add(1)); n <= o.Messages && !o.Stop.Load(); n = int(o.next.Add(1)) {
 		for try := 1; !o.Stop.Load() && !o.attempt(&d, n, try); try++ {
 		}
 		if o.Fresh {
