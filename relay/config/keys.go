@@ -2,7 +2,6 @@ package config
 
 import (
 	"reflect"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -63,13 +62,4 @@ func keyNames() map[string]bool {
 		}
 	}
 	return all
-}
-
-// curly warns of a value between the quotes of a word processor, which are part of it.
-func (d *decoder) curly(n *yaml.Node, key string) {
-	const quotes = "“”„‟‘’‚‛«»"
-	first, last := strings.IndexAny(n.Value, quotes) == 0, strings.TrimRight(n.Value, quotes) != n.Value
-	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 && (first || last) {
-		d.warn(key, `is between the curly quotes of a word processor, which count as part of the value; write straight ones, such as "*@contoso.test"`)
-	}
 }

@@ -124,7 +124,7 @@ func readError(err error) error {
 		return errors.New("names a file that does not exist")
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return errNoPermission
+		return permissionError{}
 	}
 	var at *fs.PathError
 	if errors.As(err, &at) {
@@ -133,8 +133,13 @@ func readError(err error) error {
 	return fmt.Errorf("names a file that cannot be read (%w)", err)
 }
 
-// errNoPermission is the error for a file, or a folder above it, that is closed to this user.
-var errNoPermission = fmt.Errorf("names a file that the user %[1]s may not read; let that user read it and enter the folders above it, such as with chgrp %[1]s and chmod g+r (folders: g+x)", userName())
+// permissionError is the error for a file that this user may not read, or whose folders this
+// user may not enter.
+type permissionError struct{}
+
+func (permissionError) Error() string {
+	return fmt.Sprintf("names a file that the user %[1]s may not read; let that user read it and enter the folders above it, such as with chgrp %[1]s and chmod g+r (folders: g+x)", userName())
+}
 
 // userName returns the name of the user that runs the program.
 func userName() string {
@@ -146,7 +151,7 @@ func userName() string {
 
 // withRemedy returns the text of an error of readFile, with a remedy unless it has one.
 func withRemedy(err error, remedy string) string {
-	if errors.Is(err, errNoPermission) {
+	if errors.Is(err, permissionError{}) {
 		return err.Error()
 	}
 	return err.Error() + "; " + remedy

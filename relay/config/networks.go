@@ -34,6 +34,11 @@ var (
 	wideIPv6 = math.Ldexp(1, 128-31)
 )
 
+// InNetworks reports whether an address is in one of the networks.
+func InNetworks(networks []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr.Unmap()) })
+}
+
 // tooWide reports whether the networks together have more public addresses than an
 // organisation, so that strangers are among them.
 func tooWide(networks ...netip.Prefix) bool {

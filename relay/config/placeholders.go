@@ -2,11 +2,8 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"regexp"
-	"slices"
-	"strings"
 )
 
 // Values of config.example.yaml that have to be replaced.
@@ -18,8 +15,8 @@ const (
 	examplePassword = "$2a$10$A9C6M.RFx7AI6SV4e3AgRe78ndbdT/fHG1PjyvwS4FRa4hnaHwWo2"
 )
 
-// reference matches a reference to a variable, as in a shell, in Windows or in a template. The
-// configuration expands none.
+// reference matches a reference to a variable, as in a shell, in Windows or in a template.
+// References are not expanded in the configuration.
 var reference = regexp.MustCompile(`^(?:\$\{[A-Za-z_][A-Za-z0-9_]*\}|%[A-Z_][A-Z0-9_]+%|\{\{.*\}\})$`)
 
 // checkPlaceholders warns of values that were left as the example has them, and refuses
@@ -69,12 +66,11 @@ func checkSecret(key string, s secretSource, r *report) {
 	}
 }
 
-// isLocal reports whether a base URL is on this machine, as that of a simulator.
+// isLocal reports whether a base URL is on this machine, like that of a simulator.
 func isLocal(base string) bool {
 	u, err := url.Parse(base)
 	if err != nil {
 		return false
 	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return slices.Contains([]string{"localhost", ""}, strings.ToLower(u.Hostname())) || err == nil && addr.IsLoopback()
+	return u.Hostname() == "" || isLoopbackHost(u.Hostname())
 }

@@ -17,7 +17,7 @@ func (s *Sender) Applies(address, envelope, user, listener string, client netip.
 	switch {
 	case !s.Match.Match(address) && (address != "" || !s.Match.all()):
 	case s.Envelope != Pattern{} && !s.Envelope.Match(envelope):
-	case len(s.Networks) > 0 && !slices.ContainsFunc(s.Networks, func(n netip.Prefix) bool { return n.Contains(client.Unmap()) }):
+	case len(s.Networks) > 0 && !InNetworks(s.Networks, client):
 	case len(s.Users) > 0 && !slices.Contains(s.Users, user):
 	case len(s.Listeners) > 0 && !slices.Contains(s.Listeners, listener):
 	default:
@@ -130,6 +130,20 @@ func (c *Config) serves(p Pattern) bool {
 
 // overlaps reports whether one of two patterns covers the other.
 func overlaps(a, b string) bool { return glob(a, b) || glob(b, a) }
+
+// SendingMailbox returns a mailbox that the configuration names as one that sends, or "" if it
+// names none.
+func (c *Config) SendingMailbox() string {
+	if c.Delivery.Postmaster != "" {
+		return c.Delivery.Postmaster
+	}
+	for _, s := range c.Senders {
+		if s.Mailbox != "" {
+			return s.Mailbox
+		}
+	}
+	return ""
+}
 
 // SharedNames returns, in order, the mailboxes that the rules show as From for more than one
 // sender. Recipients see one display name for all of them.

@@ -93,6 +93,15 @@ func (d *decoder) text(n *yaml.Node, key string, target any) {
 	}
 }
 
+// curly warns of a value between the quotes of a word processor, which are part of it.
+func (d *decoder) curly(n *yaml.Node, key string) {
+	const quotes = "“”„‟‘’‚‛«»"
+	first, last := strings.IndexAny(n.Value, quotes) == 0, strings.TrimRight(n.Value, quotes) != n.Value
+	if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 && (first || last) {
+		d.warn(key, `is between the curly quotes of a word processor, which count as part of the value; write straight ones, such as "*@contoso.test"`)
+	}
+}
+
 // plain decodes a string, a number or a bool. A string is any single value as written, so
 // that 007 stays 007.
 func (d *decoder) plain(n *yaml.Node, key string, v reflect.Value) {
