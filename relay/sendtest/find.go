@@ -14,11 +14,12 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// findTime is how long Sent Items are looked into.
+// findTime is how long find looks for the message.
 const findTime = time.Minute
 
-// find looks for the message in Sent Items of the mailbox that sent it, or says why it does not.
-func (o Options) find(ctx context.Context, rec queue.Record, s story) error {
+// find looks for the message in Sent Items of the mailbox that sent it. It prints why if it does
+// not look there.
+func (o Options) find(ctx context.Context, rec queue.Record, s steps) error {
 	c := o.Config.ConnectionOf("", rec.Lane.Connection)
 	switch {
 	case c == nil || c.SignIn == config.SignInPassThrough:
@@ -59,7 +60,7 @@ func (o Options) client(ctx context.Context, c *config.Connection) (*graph.Clien
 }
 
 // await looks for the message until it is found as an item that is no draft, or wait is over.
-func await(ctx context.Context, box graph.Mailbox, rec queue.Record, wait time.Duration, s story) error {
+func await(ctx context.Context, box graph.Mailbox, rec queue.Record, wait time.Duration, s steps) error {
 	for end := time.Now().Add(wait); ; {
 		found, _, err := box.FindByQueueID(ctx, rec.ID)
 		if err == nil && len(found.Items) == 0 && rec.MessageID != "" {

@@ -1,5 +1,5 @@
-// Package sendtest sends one message through a running relay, like a client, and tells what
-// becomes of it, in seconds.
+// Package sendtest sends one message through a running relay, like a client, and prints each
+// step until the message is found in Sent Items.
 package sendtest
 
 import (
@@ -29,17 +29,17 @@ type Options struct {
 	Out      io.Writer
 }
 
-// ErrNotSent is returned, wrapped, if the message was accepted and not sent in time, or not found
-// where it should be.
+// ErrNotSent means that the message was accepted, but was not sent in time or not found in Sent
+// Items.
 var ErrNotSent = errors.New("the test message did not arrive in Sent Items")
 
-// story prints what happened, with the seconds since the beginning.
-type story struct {
+// steps prints what happened, with the seconds since the beginning.
+type steps struct {
 	out   io.Writer
 	began time.Time
 }
 
-func (s story) at(when time.Time, what, detail string) {
+func (s steps) at(when time.Time, what, detail string) {
 	line := text.Printable(what)
 	if detail != "" {
 		line += ": " + text.Printable(detail)
@@ -47,7 +47,7 @@ func (s story) at(when time.Time, what, detail string) {
 	fmt.Fprintf(s.out, "%8.3f s  %s\n", max(when.Sub(s.began).Seconds(), 0), line)
 }
 
-func (s story) now(what, detail string) { s.at(time.Now(), what, detail) }
+func (s steps) now(what, detail string) { s.at(time.Now(), what, detail) }
 
 // Run sends the message and follows it until it is found in Sent Items.
 func Run(ctx context.Context, o Options) error {
@@ -65,7 +65,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	s := story{o.Out, time.Now()}
+	s := steps{o.Out, time.Now()}
 	if to := o.Config.Delivery.RedirectAll; to != "" {
 		s.now("note", "delivery.redirect_all sends all mail to "+to)
 	}
@@ -97,28 +97,20 @@ func senderOf(cfg *config.Config, user string) string {
 			}
 		}
 	}
-	if cfg.Delivery.Postmaster != "" {
-		return cfg.Delivery.Postmaster
-	}
-	for _, rule := range cfg.Senders {
-		if rule.Mailbox != "" {
-			return rule.Mailbox
-		}
-	}
-	return ""
+	return cfg.SendingMailbox()
 }
 
 // lookEvery is how often the queue is looked into.
 const lookEvery = 50 * time.Millisecond
 
-// inspector is the part of the queue that is looked into.
+// inspector is the part of the queue that follow needs.
 type inspector interface {
 	Get(ctx context.Context, id string) (queue.Record, []queue.Event, error)
 }
 
 // follow prints the history of the message as it happens, until the message ended or wait is
 // over.
-func follow(ctx context.Context, store inspector, id string, wait time.Duration, s story) (queue.Record, error) {
+func follow(ctx context.Context, store inspector, id string, wait time.Duration, s steps) (queue.Record, error) {
 	shown, deferred := 0, ""
 	for end := time.Now().Add(wait); ; {
 		rec, events, err := store.Get(ctx, id)
@@ -143,7 +135,7 @@ func follow(ctx context.Context, store inspector, id string, wait time.Duration,
 			}
 		}
 		if time.Now().After(end) {
-			return rec, fmt.Errorf("%w within %s: %s is %s, %s; it goes on without this command, and graphrelay queue show %s tells", ErrNotSent, wait, id, rec.State, why, id)
+			return rec, fmt.Errorf("%w within %s: %s is %s, %s; its delivery goes on without this command; graphrelay queue show %s shows what becomes of it", ErrNotSent, wait, id, rec.State, why, id)
 		}
 		select {
 		case <-ctx.Done():

@@ -100,12 +100,12 @@ func TestStory(t *testing.T) {
 		for _, want := range []string{"connected: listener ", "accepted: 250 2.0.0 queued as ", "draft", "attached", "send accepted", "  sent\n", "found in Sent Items of "} {
 			i := strings.Index(out.String(), want)
 			if i <= at {
-				t.Errorf("%s: the story has no %q in its place:\n%s", listener, want, out.String())
+				t.Errorf("%s: the output has no %q in its place:\n%s", listener, want, out.String())
 			}
 			at = i
 		}
 		if strings.Contains(out.String(), password) {
-			t.Error("the story shows the password")
+			t.Error("the output shows the password")
 		}
 	}
 	if n := len(sim.Ledger()); n != 3 {

@@ -48,15 +48,12 @@ func (o Options) fits(l config.Listener) error {
 	if err != nil {
 		return fmt.Errorf("has the address %s", l.Address)
 	}
-	within := func(list []netip.Prefix) bool {
-		return slices.ContainsFunc(list, func(n netip.Prefix) bool { return n.Contains(addr.Addr().Unmap()) })
-	}
 	switch {
 	case l.PassThrough != "":
 		return errors.New("takes clients with an Entra credential of their own alone; name another with --listener")
-	case within(l.ProxyNetworks):
+	case config.InNetworks(l.ProxyNetworks, addr.Addr()):
 		return errors.New("takes this machine for a load balancer; name another with --listener")
-	case len(l.Networks) > 0 && !within(l.Networks):
+	case len(l.Networks) > 0 && !config.InNetworks(l.Networks, addr.Addr()):
 		return fmt.Errorf("does not have %s in its networks; add it, or name another with --listener", addr.Addr())
 	case o.User == "" && l.Auth == smtpd.AuthRequired:
 		return errors.New("asks for a password; give --user")
@@ -85,7 +82,7 @@ type client struct {
 }
 
 // submit sends the message and returns its ID in the queue.
-func (o Options) submit(ctx context.Context, l config.Listener, s story) (id string, err error) {
+func (o Options) submit(ctx context.Context, l config.Listener, s steps) (id string, err error) {
 	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", target(l))
 	if err != nil {
 		return "", fmt.Errorf("listener %s: %w; is the relay running?", l.Name, err)
@@ -131,7 +128,7 @@ func (o Options) submit(ctx context.Context, l config.Listener, s story) (id str
 	return id, nil
 }
 
-// hello goes as far as a client goes before it signs in.
+// hello goes through the session as far as a client does before it signs in.
 func (c *client) hello(cfg *config.Config, l config.Listener) error {
 	secure := func() error {
 		t, err := clientTLS(cfg.CertificateOf(l), l)
@@ -163,8 +160,8 @@ func (c *client) hello(cfg *config.Config, l config.Listener) error {
 	return err
 }
 
-// clientTLS returns settings with which the listener's own certificate, and no other, is
-// trusted: the message goes to this machine.
+// clientTLS returns settings that trust the listener's own certificate and no other, whatever
+// its names, since the message goes to this machine.
 func clientTLS(files config.TLS, l config.Listener) (*tls.Config, error) {
 	pair, err := config.LoadKeyPair(files)
 	if err != nil {
@@ -184,7 +181,7 @@ func clientTLS(files config.TLS, l config.Listener) (*tls.Config, error) {
 }
 
 // signIn signs in, if there is a user.
-func (o Options) signIn(c *client, s story) error {
+func (o Options) signIn(c *client, s steps) error {
 	if o.User == "" {
 		return nil
 	}

@@ -38,7 +38,8 @@ func (s *session) close() {
 	_ = s.conn.Close()
 }
 
-// greet goes as far as a client goes before MAIL. ok is false if the relay has had enough.
+// greet goes through the session as far as a client does before MAIL. ok is false if the relay
+// refuses or closes the session.
 func (s *session) greet(l config.Listener, way route) (answer string, ok bool) {
 	if way.header {
 		family := "TCP4"
@@ -63,8 +64,7 @@ func (s *session) greet(l config.Listener, way route) (answer string, ok bool) {
 	return s.ask("EHLO stranger.example")
 }
 
-// secure begins TLS. A stranger does not care whose certificate it is, and accepts whatever
-// version old devices get.
+// secure begins TLS with any certificate and any version, since a stranger would accept them.
 func (s *session) secure() {
 	c := tls.Client(s.conn, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10})
 	s.conn, s.text = c, textproto.NewConn(c)

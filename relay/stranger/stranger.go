@@ -1,7 +1,7 @@
-// Package stranger tries the listeners of a running relay as somebody does who has no password,
-// and says what was let in.
+// Package stranger tries to send through the listeners of a running relay without a password,
+// and reports what they accepted.
 //
-// It promises that it sends nothing: each try ends before DATA.
+// It never sends a message: each try ends before DATA.
 package stranger
 
 import (
@@ -26,7 +26,7 @@ type Result struct {
 // Try is one attempt to send.
 type Try struct {
 	Client   netip.Addr `json:"client"`   // the address that the relay saw
-	Stranger bool       `json:"stranger"` // nobody has allowed that address
+	Stranger bool       `json:"stranger"` // the configuration does not allow that address
 	From     string     `json:"from,omitempty"`
 	To       string     `json:"to,omitempty"`
 	Accepted bool       `json:"accepted"` // DATA would have been next
@@ -81,8 +81,8 @@ func localAddresses() []netip.Addr {
 // route is a way to connect to a listener.
 type route struct {
 	from, to netip.AddrPort
-	client   netip.Addr // that the relay sees
-	header   bool       // of the PROXY protocol, which names client
+	client   netip.Addr // the address that the relay sees
+	header   bool       // the connection begins with a PROXY header, which names client
 	stranger bool
 }
 
@@ -117,7 +117,7 @@ func checkListener(ctx context.Context, cfg *config.Config, l config.Listener, l
 	return r
 }
 
-// notTried says why no stranger has tried a listener.
+// notTried returns why a listener was not tried from a stranger's address.
 func notTried(l config.Listener) string {
 	if isLoopback(l) && len(l.ProxyNetworks) == 0 {
 		return "from another machine: none reaches " + l.Address
@@ -131,7 +131,7 @@ func isLoopback(l config.Listener) bool {
 	return err == nil && (host == "localhost" || parseErr == nil && addr.IsLoopback())
 }
 
-// routesTo returns the ways from the addresses of this machine to a listener.
+// routesTo returns the routes from the addresses of this machine to a listener.
 func routesTo(l config.Listener, local []netip.Addr) (all []route) {
 	host, port, err := net.SplitHostPort(l.Address)
 	if err != nil {
@@ -157,34 +157,25 @@ func routesTo(l config.Listener, local []netip.Addr) (all []route) {
 	return all
 }
 
-// routeFrom returns the way from one address. A load balancer of the listener says that it comes
-// for a stranger.
+// routeFrom returns the route from one address. If the listener takes the address for a load
+// balancer, the PROXY header names a stranger's address.
 func routeFrom(l config.Listener, from netip.Addr, to netip.AddrPort) route {
 	way := route{from: netip.AddrPortFrom(from, 0), to: to, client: from}
-	if covers(l.ProxyNetworks, from) {
+	if config.InNetworks(l.ProxyNetworks, from) {
 		way.header, way.client = true, strangerIPv4
 		if from.Is6() {
 			way.client = strangerIPv6
 		}
 	}
 	local := isLoopback(l) && way.client.IsLoopback()
-	way.stranger = !local && (len(l.Networks) == 0 || l.OpenToEveryone || !covers(l.Networks, way.client))
+	way.stranger = !local && (len(l.Networks) == 0 || l.OpenToEveryone || !config.InNetworks(l.Networks, way.client))
 	return way
-}
-
-func covers(networks []netip.Prefix, addr netip.Addr) bool {
-	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr.Unmap()) })
 }
 
 // ownSender returns an address from which the relay sends.
 func ownSender(cfg *config.Config) string {
-	if cfg.Delivery.Postmaster != "" {
-		return cfg.Delivery.Postmaster
-	}
-	for _, s := range cfg.Senders {
-		if s.Mailbox != "" {
-			return s.Mailbox
-		}
+	if mailbox := cfg.SendingMailbox(); mailbox != "" {
+		return mailbox
 	}
 	for _, c := range cfg.Connections {
 		if len(c.Domains) > 0 {
@@ -194,8 +185,8 @@ func ownSender(cfg *config.Config) string {
 	return foreignSender
 }
 
-// try makes the attempts by one way, in one session. The error means that the listener could not
-// be reached.
+// try makes the attempts by one route, in one session. The error means that the listener could
+// not be reached.
 func try(ctx context.Context, cfg *config.Config, l config.Listener, way route) ([]Try, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
