@@ -68,8 +68,8 @@ func (p *Probe) sendAsRemedy(address string) string {
 		address, p.o.Mailbox)
 }
 
-// keptInMind says that nothing has to be set.
-const keptInMind = "nothing to set; the relay copes with it"
+// relayCopes is the end of advice about a difference that needs no setting.
+const relayCopes = "nothing to set; the relay copes with it"
 
 // usesUploads reports whether the relay would use upload sessions.
 func usesUploads(c *config.Connection) bool { return !c.Missing().Uploads }

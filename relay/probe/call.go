@@ -18,7 +18,7 @@ import (
 // maxBody is how many bytes of an answer are read.
 const maxBody = 4 << 20
 
-// answer is what came of one request. Its err is nil, or an *graph.Error.
+// answer is the answer to one request. Its err is nil for a success that could be read.
 type answer struct {
 	graph.RawAnswer
 	err error
@@ -183,7 +183,7 @@ func (p *Probe) sleepUntil(ctx context.Context, t time.Time) {
 	}
 }
 
-// zeros is a reader of bytes that compress to nothing but are no mail.
+// zeros is an endless reader of zero bytes.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"graphrelay/graph"
+	"graphrelay/internal/mailaddr"
 	"graphrelay/mime"
 )
 
@@ -94,7 +95,7 @@ func (p *Probe) compare(r *Result, raw []byte, m *mime.Message) {
 // compareFrom compares the author.
 func (p *Probe) compareFrom(r *Result, head *mime.Header) {
 	from := head.From()
-	if len(from) != 1 || !same(from[0].Address, p.o.Mailbox) {
+	if len(from) != 1 || !mailaddr.Same(from[0].Address, p.o.Mailbox) {
 		r.saw("From is not the mailbox's address")
 		r.differs("recipients see another address than the mailbox's; look for a transport rule or an address rewrite")
 		return
@@ -163,7 +164,7 @@ func (p *Probe) fromAlias(ctx context.Context, r *Result) {
 		return
 	}
 	from := mime.ReadHeader(raw, copyLimits()).From()
-	rewritten := len(from) != 1 || !same(from[0].Address, p.o.Alias)
+	rewritten := len(from) != 1 || !mailaddr.Same(from[0].Address, p.o.Alias)
 	p.facts.set(factRewritesAlias, rewritten)
 	if rewritten {
 		r.saw("recipients see another address than the alias")

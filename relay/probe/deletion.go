@@ -38,7 +38,7 @@ func (p *Probe) whereDeleted(ctx context.Context, r *Result) string {
 	for _, f := range []struct {
 		folder
 		fact string
-	}{{binFolder, "deleted"}, {keptFolder, "recoverable"}} {
+	}{{deletedFolder, "deleted"}, {recoverableFolder, "recoverable"}} {
 		found, a := p.list(ctx, f.folder)
 		if a.err != nil {
 			r.saw("%s: %s", f.name, a)

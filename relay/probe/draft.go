@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/internal/mailaddr"
 )
 
 // createDraft is step 4. If the draft is refused as a bad request, it finds out what in it is
@@ -184,7 +185,7 @@ func (p *Probe) noteAppearance(r *Result, a answer, late bool) {
 		return
 	}
 	p.facts.setTime(factAppear, after)
-	r.differs("a new draft is missing for a while; " + keptInMind)
+	r.differs("a new draft is missing for a while; " + relayCopes)
 }
 
 // readParts compares the draft with what it was given.
@@ -200,7 +201,7 @@ func (p *Probe) readParts(ctx context.Context, r *Result) {
 	a := p.get(ctx, itemPath(p.draft), url.Values{"$select": {"id,from,toRecipients,internetMessageHeaders"}, "$expand": {expand(ids...)}})
 	if !a.decode(&shown) {
 		r.saw("with its fields and properties: %s", a)
-		r.differs("the draft's properties cannot be read in one request; " + keptInMind)
+		r.differs("the draft's properties cannot be read in one request; " + relayCopes)
 		return
 	}
 	for _, part := range all {
@@ -233,7 +234,7 @@ func (p *Probe) readRecipients(r *Result, shown stored) {
 		return
 	}
 	to := shown.To[0].EmailAddress
-	if to.Name != recipientName || !same(to.Address, p.o.To) {
+	if to.Name != recipientName || !mailaddr.Same(to.Address, p.o.To) {
 		p.facts.set(factResolves, true)
 		r.saw("its recipient is shown as the directory has it")
 		r.differs("mail whose ID and queue ID are lost may not be recognized by its recipients; see delivery.on_unknown")

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Facts are what a run has found out of a tenant, by the names below: truth values, whole
+// Facts are what a run has found out about a tenant, by the names below: truth values, whole
 // numbers, texts, and lists of texts. None of them is an address, an ID or a text of the
 // tenant's.
 type Facts map[string]any
 
-// The names of the facts. simulated.go has what each means, and how the simulator is made to
-// behave in that way.
+// The names of the facts. docs/probe.md says what each means, and simulated.go how the
+// simulator is made to behave in that way.
 const (
 	factClock                = "clock_ahead_seconds"
 	factRights               = "token_rights"
@@ -104,7 +104,7 @@ func (f Facts) setTime(name string, d time.Duration) {
 	f[name] = int(ms)
 }
 
-// rightsOfGraph are the permissions that may be shown: others could be anything.
+// rightsOfGraph are the permissions that may be a fact. Another one could have any name.
 var rightsOfGraph = []string{"Mail.ReadWrite", "Mail.Send", "Mail.Read", "Mail.ReadWrite.Shared", "Mail.Send.Shared", "Mail.Read.Shared", "Mail.ReadBasic.All",
 	"User.Read.All", "User.Read", "User.ReadBasic.All", "Directory.Read.All"}
 

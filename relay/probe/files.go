@@ -223,7 +223,7 @@ func (p *Probe) nextRange(r *Result, a answer, want int64) {
 	if !a.decode(&s) || len(s.Expected) != 1 {
 		p.facts.set(factRanges, "none")
 		r.saw("without one next range")
-		r.differs("the relay goes on after what it has sent; " + keptInMind)
+		r.differs("the relay goes on after what it has sent; " + relayCopes)
 		return
 	}
 	from, to, open := strings.Cut(s.Expected[0], "-")

@@ -32,7 +32,7 @@ func (p *Probe) invitation(subject string, calendar bool) []byte {
 // sendMIME is step 14.
 func (p *Probe) sendMIME(ctx context.Context, r *Result) {
 	subject := p.subject("14")
-	id, a := p.created201(p.postMIME(ctx, "create_mime", "/messages", p.invitation(subject, true)), subject)
+	id, a := p.createdID(p.postMIME(ctx, "create_mime", "/messages", p.invitation(subject, true)), subject)
 	r.by(a)
 	r.saw("create: %s", a)
 	if id == "" {
@@ -62,7 +62,7 @@ func (p *Probe) mimeRefused(ctx context.Context, r *Result, refused answer) {
 		return
 	}
 	subject := p.subject("14-try")
-	id, a := p.created201(p.postMIME(ctx, "create_mime", "/messages", p.invitation(subject, false)), subject)
+	id, a := p.createdID(p.postMIME(ctx, "create_mime", "/messages", p.invitation(subject, false)), subject)
 	r.saw("without the invitation: %s", a)
 	if id == "" {
 		p.facts.set(factMIMERefused, "all")

@@ -51,11 +51,8 @@ func (p *Probe) sendLarge(ctx context.Context, r *Result) {
 // 76 characters and their ends.
 func encoded(size int64) int64 { return (size + 56) / 57 * 78 }
 
-// rangeBytes is the size of a range, which the relay uses too.
-const rangeBytes = graph.RangeBytes
-
-// sendFile sends a message with a file of this size. It returns the last answer, and to what it
-// was the answer.
+// sendFile sends a message with a file of this size. It returns the last answer, and which
+// request that answers: "create", "attachment" or "send".
 func (p *Probe) sendFile(ctx context.Context, size int64, label string) (a answer, at string) {
 	m := p.marked(p.subject(label))
 	id, a := p.create(ctx, m, m.Subject)
@@ -76,8 +73,8 @@ func (p *Probe) sendFile(ctx context.Context, size int64, label string) (a answe
 // upload adds a file of this size to a draft.
 func (p *Probe) upload(ctx context.Context, id string, size int64) (answer, string) {
 	s, a := p.createSession(ctx, id, "graphrelay-probe-large.bin", size, false)
-	for at := int64(0); at < size && a.err == nil; at += rangeBytes {
-		length := min(rangeBytes, size-at)
+	for at := int64(0); at < size && a.err == nil; at += graph.RangeBytes {
+		length := min(graph.RangeBytes, size-at)
 		a = p.put(ctx, s.URL, filler(length), at, length, size)
 	}
 	if a.err == nil {
@@ -126,7 +123,8 @@ func (p *Probe) concurrency(ctx context.Context, r *Result) {
 	}
 }
 
-// volley makes requests at a time. It returns how many were served, and the others' answers.
+// volley makes atOnce requests at the same time. It returns how many were served, and the
+// answers to the others.
 func (p *Probe) volley(ctx context.Context) (served int, refused []answer) {
 	p.sleepUntil(ctx, p.resume)
 	answers := make([]answer, atOnce)

@@ -71,7 +71,7 @@ func (p *Probe) filterProperty(ctx context.Context, r *Result) {
 	p.judgeStrange(ctx, r)
 }
 
-// judgeRefusal says what follows of a refused look-up.
+// judgeRefusal adds to the result what a refused look-up means.
 func (p *Probe) judgeRefusal(r *Result, folder string, s search) {
 	switch {
 	case graph.AccessDenied(s.err) || s.is(http.StatusUnauthorized, http.StatusTooManyRequests) || s.Status == 0:
@@ -83,7 +83,7 @@ func (p *Probe) judgeRefusal(r *Result, folder string, s search) {
 	}
 }
 
-// judgeFound says what follows of what a look-up has shown.
+// judgeFound adds to the result what a look-up has shown.
 func (p *Probe) judgeFound(r *Result, where string, s search, looks int, found bool) {
 	after := time.Since(p.created)
 	switch {
@@ -120,7 +120,7 @@ func (p *Probe) ignored(r *Result) {
 	r.differs("$filter is ignored: look-ups are not relied on, and nothing that they return is touched; see delivery.on_unknown")
 }
 
-// judgeStrange looks for a value that nobody has.
+// judgeStrange searches for a value that no item has.
 func (p *Probe) judgeStrange(ctx context.Context, r *Result) {
 	s := p.search(ctx, "drafts", byProperty(p.marker+"-nobody"), graph.PropertyQueueID)
 	switch {

@@ -29,14 +29,15 @@ type message struct {
 	copies  int       // that are expected in the Inbox
 	copy    bool      // one is expected in Sent Items
 	drafted bool      // the draft may be in Drafts
-	told    bool      // it has been removed, as far as is known
+	removed bool      // as far as is known
 	doubt   bool      // the answer to the last send was lost
 }
 
 // subject returns the subject of a message of ours.
 func (p *Probe) subject(label string) string { return "graphrelay probe " + p.marker + " " + label }
 
-// noteDraft notes a draft whose create was answered, or not.
+// noteDraft notes a draft, unless its create was refused. The draft may exist although no answer
+// came.
 func (p *Probe) noteDraft(a answer, subject, id string) {
 	if a.err != nil && a.Status >= 400 && a.Status < 500 {
 		return // it was refused
@@ -47,7 +48,7 @@ func (p *Probe) noteDraft(a answer, subject, id string) {
 // gone notes that a draft was removed.
 func (p *Probe) gone(id string) {
 	for _, m := range p.made.messages {
-		m.told = m.told || m.id == id
+		m.removed = m.removed || m.id == id
 	}
 }
 
@@ -78,12 +79,12 @@ type folder struct{ id, name string }
 
 // The folders in which something of ours can be.
 var (
-	draftsFolder = folder{"drafts", "Drafts"}
-	sentFolder   = folder{"sentitems", "Sent Items"}
-	inboxFolder  = folder{"inbox", "Inbox"}
-	junkFolder   = folder{"junkemail", "Junk Email"}
-	binFolder    = folder{"deleteditems", "Deleted Items"}
-	keptFolder   = folder{"recoverableitemsdeletions", "Recoverable Items"}
+	draftsFolder      = folder{"drafts", "Drafts"}
+	sentFolder        = folder{"sentitems", "Sent Items"}
+	inboxFolder       = folder{"inbox", "Inbox"}
+	junkFolder        = folder{"junkemail", "Junk Email"}
+	deletedFolder     = folder{"deleteditems", "Deleted Items"}
+	recoverableFolder = folder{"recoverableitemsdeletions", "Recoverable Items"}
 )
 
 // item is what a list shows of an item.
@@ -133,7 +134,7 @@ func (p *Probe) list(ctx context.Context, f folder, properties ...string) (found
 // skew is how far the mailbox's clock may be behind this machine's.
 const skew = time.Hour
 
-// ours returns the items of a folder that show the mark.
+// ours returns the items of a folder whose subject has the mark of this run.
 func (p *Probe) ours(ctx context.Context, f folder) ([]item, answer) {
 	found, a := p.list(ctx, f)
 	return slices.DeleteFunc(found, func(i item) bool { return !strings.Contains(i.Subject, p.marker) }), a
@@ -149,20 +150,20 @@ func (p *Probe) named(ctx context.Context, f folder, subject string, properties 
 	return found[i], true
 }
 
-// Left is an item of ours that is still there, or may be.
+// Left is an item of the probe that is still in the mailbox, or may be.
 type Left struct {
 	Subject string
 	Folder  string
 	Why     string
 }
 
-// String returns a line about it.
+// String returns a line that names the item and says why it was not removed.
 func (l Left) String() string {
 	return text.Printable(fmt.Sprintf("could not remove %q from %s: %s", l.Subject, l.Folder, l.Why))
 }
 
-// removeAll removes what was made. It looks again until all that is expected has come and gone,
-// or Waits.Remove is over.
+// removeAll removes what the probe made. It looks again until every expected item has come and
+// was removed, or Waits.Remove is over.
 func (p *Probe) removeAll(ctx context.Context) []Left {
 	if p.key == "" || len(p.made.messages)+len(p.made.uploads) == 0 {
 		return nil
@@ -177,8 +178,8 @@ func (p *Probe) removeAll(ctx context.Context) []Left {
 	}
 	p.made.settled = map[string]bool{}
 	for _, m := range p.made.messages {
-		if m.id != "" && m.drafted && !m.told {
-			m.told, _ = p.remove(ctx, m.id)
+		if m.id != "" && m.drafted && !m.removed {
+			m.removed, _ = p.remove(ctx, m.id)
 		}
 	}
 	seen := map[string]*Left{}
@@ -194,15 +195,15 @@ func (p *Probe) removeAll(ctx context.Context) []Left {
 	return p.leftUnseen(left)
 }
 
-// sweep removes what shows the mark in each folder. left has what could not be removed. It
-// reports whether nothing more is expected. Without final, it leaves drafts that are on their
-// way.
+// sweep removes the items with the mark from each folder, sets left to those that could not be
+// removed, and reports whether nothing more is expected. Unless final is set, it does not remove
+// drafts whose send was accepted.
 func (p *Probe) sweep(ctx context.Context, left map[string]*Left, final bool) bool {
 	clear(left)
 	quiet := true
-	for _, f := range []folder{draftsFolder, sentFolder, inboxFolder, junkFolder, binFolder, keptFolder} {
+	for _, f := range []folder{draftsFolder, sentFolder, inboxFolder, junkFolder, deletedFolder, recoverableFolder} {
 		found, a := p.ours(ctx, f)
-		if a.err != nil && f != keptFolder && f != junkFolder {
+		if a.err != nil && f != recoverableFolder && f != junkFolder {
 			quiet = false
 			left[f.id] = &Left{Subject: p.subject("..."), Folder: f.name, Why: "the folder cannot be read: " + a.String()}
 			continue
@@ -214,7 +215,7 @@ func (p *Probe) sweep(ctx context.Context, left map[string]*Left, final bool) bo
 			}
 			p.settle(i, f)
 			if _, why := p.remove(ctx, i.ID); why != "" {
-				if f == keptFolder {
+				if f == recoverableFolder {
 					why = "Exchange keeps it there until its retention is over; the cloud or the tenant has no permanent deletion (" + why + ")"
 				}
 				left[i.ID] = &Left{Subject: i.Subject, Folder: f.name, Why: why}
@@ -250,7 +251,7 @@ func (p *Probe) settle(i item, f folder) {
 		case inboxFolder, junkFolder:
 			m.copies--
 		case draftsFolder:
-			m.told = true
+			m.removed = true
 			if m.doubt { // it was not sent
 				m.copy, m.copies = false, 0
 			}
@@ -264,10 +265,10 @@ func (p *Probe) expected(m *message) bool {
 	if m.copy || m.copies > 0 {
 		return true
 	}
-	return m.drafted && !m.told && time.Since(m.at) < p.w.Appear
+	return m.drafted && !m.removed && time.Since(m.at) < p.w.Appear
 }
 
-// leftUnseen adds what was expected and has not been seen.
+// leftUnseen adds the items that were expected and have not come.
 func (p *Probe) leftUnseen(left []Left) []Left {
 	const why = "it has not come yet; remove it if it does"
 	for _, m := range p.made.messages {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"graphrelay/graph"
-	"graphrelay/internal/mailaddr"
 )
 
 // part is something of a draft that a tenant may refuse or lose, with the name that the facts
@@ -103,11 +102,11 @@ func (p *Probe) marked(subject string) *graph.Message {
 // create creates a draft and returns its id.
 func (p *Probe) create(ctx context.Context, m any, subject string) (string, answer) {
 	a := p.post(ctx, "create", "/messages", m)
-	return p.created201(a, subject)
+	return p.createdID(a, subject)
 }
 
-// created201 returns the id in the answer to a create.
-func (p *Probe) created201(a answer, subject string) (string, answer) {
+// createdID returns the id in the answer to a create.
+func (p *Probe) createdID(a answer, subject string) (string, answer) {
 	var i item
 	if a.err == nil && (!a.decode(&i) || i.ID == "") {
 		a.err = fmt.Errorf("%d, but its answer has no id", a.Status)
@@ -169,8 +168,5 @@ func tag(id string) string {
 	}
 	return kind + " 0x" + strings.TrimLeft(number, "0")
 }
-
-// same reports whether two addresses are the same.
-func same(a, b string) bool { return mailaddr.Same(a, b) }
 
 func base64Text(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

@@ -1,15 +1,15 @@
-// Package probe tries on a tenant itself what the relay takes for granted of Graph and
-// Exchange, and says what to set where something is otherwise.
+// Package probe tries on a tenant what the relay assumes of Graph and Exchange, and says what
+// to set where the tenant differs.
 //
-// It promises to write only into the Drafts of one mailbox and to send only to that mailbox or
-// to the address that it is given; to mark all that it makes with one random value, in each
-// subject among others; and to remove it again, also after a fault or an interruption, or to
-// say what it could not remove. It changes and removes nothing that does not show the mark. It
-// makes its requests below the relay's own repairs, each once, so that answers are seen as they
-// are. All of them are untrusted: what is shown of them is cleaned and bounded.
+// It writes only into the Drafts of one mailbox, and sends only to that mailbox or to the
+// address that it is given. It marks each item that it makes with a random value in the
+// subject. At the end, also after a fault or an interruption, it removes these items or says
+// which it could not remove. It changes and removes no item without the mark. It makes each
+// request once, without the relay's retries and fallbacks, so that the answers are seen as they
+// are. The answers are untrusted: the text that is shown of them is cleaned and bounded.
 //
-// The steps are listed in steps.go. What they find out beside their verdicts are facts, listed
-// in facts.go with what the simulator does to behave in the same way.
+// The steps are listed in steps.go. What they find out beside their verdicts are facts: facts.go
+// has their names, and simulated.go what the simulator does to behave in the same way.
 package probe
 
 import (
@@ -84,7 +84,7 @@ type Probe struct {
 	made    made
 	has     map[capability]bool
 
-	resume time.Time // until then Graph has asked for a pause
+	resume time.Time // the end of the pause that Graph has asked for
 
 	shared    bool   // the token has permissions for other mailboxes than the account's own
 	foreign   bool   // the account that has signed in is not the mailbox's

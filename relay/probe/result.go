@@ -47,7 +47,7 @@ func (r *Result) saw(format string, args ...any) {
 	r.Seen = text.Shorten(r.Seen+part, maxSeen)
 }
 
-// by makes an answer the one that decided.
+// by records the answer that decided the verdict.
 func (r *Result) by(a answer) {
 	r.Status, r.Code, r.RequestID, r.Took = a.Status, a.code(), a.RequestID, a.Took
 }

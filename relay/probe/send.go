@@ -123,7 +123,7 @@ func (f *flight) see(i item) {
 	f.mark = f.mark || shown && err == nil && flags&submitted != 0
 }
 
-// judgeSent compares the item in Sent Items with the draft.
+// judgeSent compares the item in Sent Items with the draft that was sent.
 func (p *Probe) judgeSent(ctx context.Context, r *Result, moved item) {
 	p.sentID = moved.ID
 	p.facts.set(factNewIDOnSend, moved.ID != p.draft)
@@ -286,7 +286,7 @@ func (p *Probe) noCopy(subject string) {
 	}
 }
 
-// judgeCopy looks whether a message that was sent without a copy has one.
+// judgeCopy looks for a copy in Sent Items of a message that was to have none.
 func (p *Probe) judgeCopy(ctx context.Context, r *Result, subject string) {
 	if _, ok := p.arrival(ctx, r, subject); !ok {
 		r.saw("the message has not come to the Inbox")

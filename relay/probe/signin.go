@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"graphrelay/graph"
+	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
 )
@@ -46,7 +47,7 @@ func (p *Probe) signIn(ctx context.Context, r *Result) {
 	}
 	p.shared = slices.ContainsFunc(rights, func(right string) bool { return strings.HasSuffix(right, ".Shared") })
 	if account := connection.Account(token.AccessToken); p.delegated() && account != "" {
-		p.foreign = !same(account, p.o.Mailbox)
+		p.foreign = !mailaddr.Same(account, p.o.Mailbox)
 	}
 	p.facts.set(factRights, known(rights))
 	r.saw("a token with %s", orNone(strings.Join(rights, ", ")))
@@ -102,9 +103,9 @@ type directoryUser struct {
 }
 
 func (u directoryUser) has(address string) bool {
-	return same(u.Mail, address) || same(u.UPN, address) || slices.ContainsFunc(u.Proxies, func(proxy string) bool {
+	return mailaddr.Same(u.Mail, address) || mailaddr.Same(u.UPN, address) || slices.ContainsFunc(u.Proxies, func(proxy string) bool {
 		_, proxy, _ = strings.Cut(proxy, ":")
-		return same(proxy, address)
+		return mailaddr.Same(proxy, address)
 	})
 }
 
@@ -232,7 +233,7 @@ func (p *Probe) keys(ctx context.Context, r *Result) {
 	r.saw("by address: %s", byAddress)
 	p.try(p.o.Mailbox, byAddress)
 	others := []struct{ name, key string }{{"by user principal name", p.upn}, {"by object ID", p.objectID}}
-	if p.upn != "" && same(p.upn, p.o.Mailbox) {
+	if p.upn != "" && mailaddr.Same(p.upn, p.o.Mailbox) {
 		others = others[1:]
 	}
 	for _, o := range others {

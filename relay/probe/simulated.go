@@ -10,14 +10,14 @@ import (
 	"graphrelay/graph/simulator"
 )
 
-// counterpart is how the simulator is made to behave as a fact says. It is nil for facts that
-// follow from others or that the simulator has no counterpart for; then why says which.
+// counterpart makes the simulator behave as a fact says. Its set is nil for a fact that follows
+// from others or that the simulator cannot imitate; then why says which.
 type counterpart struct {
 	set func(o *simulator.Options, value any) error
 	why string
 }
 
-// counterparts has each fact.
+// counterparts has the counterpart of each fact.
 var counterparts = map[string]counterpart{
 	factRights:         texts(func(o *simulator.Options, v []string) { app(o).Roles = append([]string{}, v...) }),
 	factRBAC:           texts(func(o *simulator.Options, v []string) { app(o).RBAC = v }),

@@ -22,7 +22,7 @@ const (
 	writes                     // the configuration has the relay write to mailboxes
 )
 
-// missing says why a step is not made without a capability.
+// missing returns why a step that needs the capability is skipped.
 func missing(c capability) string {
 	switch c {
 	case signedIn:
