@@ -3,7 +3,7 @@ package graph
 import (
 	"bytes"
 	"context"
-	"crypto/sha1"
+	"crypto/sha1" // names certificates; nothing depends on its strength
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -100,11 +100,11 @@ func plausibleKeyID(id string) string {
 // identifies reports whether a customKeyIdentifier is the thumbprint of the certificate, which
 // has been seen in base64 and in hex.
 func identifies(identifier string, certificate []byte) bool {
-	print := sha1.Sum(certificate)
-	if decoded, err := base64.StdEncoding.DecodeString(identifier); err == nil && bytes.Equal(decoded, print[:]) {
+	thumbprint := sha1.Sum(certificate)
+	if decoded, err := base64.StdEncoding.DecodeString(identifier); err == nil && bytes.Equal(decoded, thumbprint[:]) {
 		return true
 	}
-	return strings.EqualFold(identifier, hex.EncodeToString(print[:]))
+	return strings.EqualFold(identifier, hex.EncodeToString(thumbprint[:]))
 }
 
 func applicationPath(objectID string) string { return "/applications/" + url.PathEscape(objectID) }

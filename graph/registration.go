@@ -2,9 +2,6 @@ package graph
 
 import (
 	"context"
-	"crypto/sha1" // names certificates; nothing depends on its strength
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -61,9 +58,8 @@ type Application struct {
 // KeyID returns the ID of the key whose certificate has the DER encoding, or "" if the
 // application does not show it.
 func (a Application) KeyID(der []byte) string {
-	print := sha1.Sum(der)
 	for _, k := range a.Keys {
-		if strings.EqualFold(k.Identifier, hex.EncodeToString(print[:])) || k.Identifier == base64.StdEncoding.EncodeToString(print[:]) {
+		if identifies(k.Identifier, der) {
 			return k.ID
 		}
 	}

@@ -34,8 +34,8 @@ func (m Mailbox) MaySend(ctx context.Context) (Reply, error) {
 	return m.tried(m.call(ctx, &request{op: opRights, method: http.MethodPost, path: "/messages/" + noItem + "/send", success: []int{http.StatusAccepted}}, nil))
 }
 
-// tried takes the answer that there is no such item for a right that is there: Graph checks
-// the token before it looks for the item [assumed].
+// tried returns no error for the answer that there is no such item, which shows that the token
+// has the right: Graph checks the token before it looks for the item [assumed].
 func (m Mailbox) tried(reply Reply, err error) (Reply, error) {
 	missing := NotFound(err) || is(err, func(e *Error) bool {
 		return e.Status == http.StatusBadRequest && strings.HasPrefix(e.Code, "ErrorInvalidId")
@@ -46,8 +46,8 @@ func (m Mailbox) tried(reply Reply, err error) (Reply, error) {
 	return reply, err
 }
 
-// Reach makes a request without a token to a base URL, by the client's proxy, and returns an
-// error if no answer comes.
+// Reach makes a request without a token to a base URL, through the client's proxy, and returns
+// an error if no answer comes.
 func (c *Client) Reach(ctx context.Context, base string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()

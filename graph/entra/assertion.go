@@ -81,9 +81,9 @@ func (c Certificate) Proof(objectID string) (string, error) {
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
 		"aud": proofAudience, "iss": objectID, "nbf": begin.Unix(), "exp": begin.Add(proofLife).Unix(),
 	})
-	print := sha1.Sum(c.Certificate.Certificate[0])
-	token.Header["x5t"] = base64.RawURLEncoding.EncodeToString(print[:])
-	token.Header["kid"] = strings.ToUpper(hex.EncodeToString(print[:]))
+	thumbprint := sha1.Sum(c.Certificate.Certificate[0])
+	token.Header["x5t"] = base64.RawURLEncoding.EncodeToString(thumbprint[:])
+	token.Header["kid"] = strings.ToUpper(hex.EncodeToString(thumbprint[:]))
 	signed, err := token.SignedString(c.Certificate.PrivateKey)
 	if err != nil {
 		return "", fmt.Errorf("the certificate's key cannot sign: %w", err)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// maxDelivered is the size of the largest message whose copy has a content, in bytes.
+// maxDelivered is the size in bytes up to which a copy has the content of its files.
 const maxDelivered = 8 << 20
 
 // deliver puts a copy of a sent item into the Inbox of each recipient with a mailbox in the

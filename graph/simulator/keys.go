@@ -216,8 +216,8 @@ func (a *application) proves(text string, w *settings) bool {
 		return false
 	}
 	return slices.ContainsFunc(a.keys, func(k keyCredential) bool {
-		print := thumbprint(k.cert)
-		named := strings.EqualFold(p.header.KeyID, hex.EncodeToString(print)) || p.header.SHA1 == base64.RawURLEncoding.EncodeToString(print)
+		sum := thumbprint(k.cert)
+		named := strings.EqualFold(p.header.KeyID, hex.EncodeToString(sum)) || p.header.SHA1 == base64.RawURLEncoding.EncodeToString(sum)
 		return named && k.usable(w) && rsa.VerifyPKCS1v15(k.cert.PublicKey.(*rsa.PublicKey), crypto.SHA256, p.digest, p.signature) == nil
 	})
 }

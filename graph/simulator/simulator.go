@@ -99,8 +99,7 @@ func (s *Simulator) Close() {
 }
 
 // Reset removes all items, sessions, records and faults, and puts the world of the options in
-// force again. Tokens remain valid, and registered
-// applications stay.
+// force again. Tokens remain valid, and registered applications stay.
 func (s *Simulator) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
