@@ -17,7 +17,8 @@ func warnOfDirectory(log *slog.Logger, dir string) {
 	}
 }
 
-// warnOfRoot logs a warning if the relay runs as root, whom no fault of the program would stop.
+// warnOfRoot logs a warning if the relay runs as root, since a fault of the program could then do
+// anything to the machine.
 func warnOfRoot(log *slog.Logger) {
 	if os.Geteuid() == 0 {
 		log.Warn("the relay runs as root, and needs none of root's rights: run it as a user of its own, as deploy/graphrelay.service does")

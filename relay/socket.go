@@ -20,8 +20,8 @@ type socket struct {
 	new  bool          // no generation has logged it yet
 }
 
-// listen opens an IPv4 address for IPv4 alone: Go would take 0.0.0.0 for all of IPv6 too, whose
-// clients nobody has allowed.
+// listen opens an IPv4 address for IPv4 alone: Go would open 0.0.0.0 for IPv6 as well, whose
+// clients the configuration does not mention.
 func listen(address string) (*socket, error) {
 	network := "tcp"
 	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Unmap().Is4() {
@@ -45,8 +45,8 @@ func listenRemedy(err error) string {
 	return "choose another address, or stop what uses it"
 }
 
-// level returns the severity at which a socket is logged: after a reload, what stays open is no
-// news.
+// level returns the severity at which a socket is logged: Info the first time, and Debug after a
+// reload that keeps it open.
 func (s *socket) level() slog.Level {
 	if s.new {
 		s.new = false

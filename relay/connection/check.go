@@ -112,7 +112,7 @@ func (k Checker) Check(ctx context.Context, c *config.Connection, mailbox string
 			mailboxes = []string{mailbox}
 		}
 		check.application(ctx, NewClient(k.Config, *c, SignIn(*c, nil), nil), c, mailboxes, k.Config.WatchesReports(c))
-		check.tryStandby(ctx, k.Config, c)
+		check.tryManaged(ctx, k.Config, c)
 	}
 	check.Good = len(check.Faults) == 0
 	return check

@@ -29,7 +29,7 @@ const (
 	RightUnknown Right = ""
 	RightInToken Right = "token"   // a permission of the token, for all mailboxes
 	RightTried   Right = "tried"   // by a request that can have no effect
-	RightRefused Right = "refused" // so too
+	RightRefused Right = "refused" // by such a request
 )
 
 // TriedMailbox is what is known of one mailbox.
@@ -163,19 +163,19 @@ func assignments(clientID string, rights []string) string {
 	return strings.Join(all, " and ")
 }
 
-// tried reports whether a right that the token does not name was found in every mailbox that
-// was tried, or refused in one.
+// tried reports whether every mailbox that was tried showed whether the application has the
+// right. Mail.Read is never tried.
 func (c *Check) tried(right string) (known bool) {
 	for _, m := range c.Mailboxes {
 		is := m.Send
 		if right == "Mail.ReadWrite" {
 			is = m.Write
 		}
-		if is == RightUnknown || right == "Mail.Read" {
+		if is == RightUnknown {
 			return false
 		}
 	}
-	return len(c.Mailboxes) > 0
+	return len(c.Mailboxes) > 0 && right != "Mail.Read"
 }
 
 // reachUploads asks the host to which files of 3 MB and more are uploaded for any answer.

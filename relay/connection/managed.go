@@ -63,9 +63,9 @@ func Certificates(c *config.Connection) []credential.Status {
 	return nil
 }
 
-// tryStandby looks whether Entra accepts each of the certificates in use that the relay made:
-// Check has signed in with the first that is accepted.
-func (c *Check) tryStandby(ctx context.Context, cfg *config.Config, of *config.Connection) {
+// tryManaged requests a token with each certificate in use that the relay made. Check itself has
+// signed in with the first of them that Entra accepts.
+func (c *Check) tryManaged(ctx context.Context, cfg *config.Config, of *config.Connection) {
 	for _, s := range c.Certificates {
 		if !s.Managed || s.Use != "current" && s.Use != "standby" {
 			continue

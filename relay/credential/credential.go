@@ -7,10 +7,10 @@
 // is registered already, and used once Entra has issued a token for it. The old one is removed
 // days later.
 //
-// The package promises that there is always a usable credential, as long as there was one: no
-// key is given up before its successor has proved itself. What is about to be asked of Entra is
-// on the disk before, so that after a kill at any point the next start finds out by trying the
-// new key, and goes on. It never touches a file that it did not make.
+// The package promises that the application keeps a certificate that Entra accepts: no key is
+// given up before Entra has issued a token for its successor. Each request that changes Entra is
+// on the disk before it is made, so that after a kill at any point the next start tries the new
+// key and goes on from there. The package never touches a file that it did not make.
 package credential
 
 import (
@@ -64,7 +64,7 @@ type record struct {
 	Role       role      `json:"role"`
 	Stage      stage     `json:"stage"`
 	Since      time.Time `json:"since"`           // of the stage
-	Asked      time.Time `json:"asked,omitzero"`  // when its registration was last about to be asked for
+	Asked      time.Time `json:"asked,omitzero"`  // just before its registration was last requested
 	Registered bool      `json:"registered"`      // Entra has confirmed the registration
 	KeyID      string    `json:"key_id,omitzero"` // in Entra; "" is unknown
 }

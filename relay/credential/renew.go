@@ -13,10 +13,10 @@ import (
 	"graphrelay/graph/entra"
 )
 
-// Entra is what the renewal asks of Entra and Graph.
+// Entra makes the requests of the renewal to Entra and Graph.
 type Entra interface {
-	// Try requests a token with this certificate alone. Its error is ErrRefused if Entra does
-	// not accept the certificate; another one does not tell.
+	// Try requests a token with this certificate alone. Its error wraps ErrRefused if Entra does
+	// not accept the certificate. Any other error says nothing about the certificate.
 	Try(ctx context.Context, certificate tls.Certificate) error
 	// AddKey, RemoveKey and FindKey are those of graph.Client, with a token that any accepted
 	// certificate brings.
@@ -218,8 +218,8 @@ func (s *Store) name() string {
 	return "graphrelay"
 }
 
-// register asks Entra to register a certificate. Whatever the answer, whether it is registered
-// is found out by trying it.
+// register asks Entra to register a certificate. Whatever the answer, a later call of Try finds
+// out whether it is registered.
 func (r *Renewal) register(ctx context.Context, next *key) (wait time.Duration, err error) {
 	s := r.Store
 	if err := s.update(func() { next.Asked, next.Registered = time.Now(), false }); err != nil {
@@ -270,7 +270,7 @@ func (r *Renewal) prove(except *key, do func(proof string) error) error {
 	return err
 }
 
-// use puts a certificate into use that has proved itself, and retires the one before.
+// use puts a certificate that Entra accepts into use, and retires the one before.
 func (r *Renewal) use(next *key) error {
 	s, now := r.Store, time.Now()
 	err := s.update(func() {

@@ -1,6 +1,6 @@
 // Package demo shows graphrelay at work on one machine. It starts a relay and a simulated
 // Microsoft 365 on loopback ports, sends samples by SMTP, shows and checks how they arrive, and
-// then shows what becomes of the visitor's own mail.
+// then shows what becomes of the user's own mail.
 package demo
 
 import (
@@ -28,7 +28,7 @@ import (
 // deliveryTime is how long the demo waits for a sample to be delivered.
 const deliveryTime = time.Minute
 
-// lookEvery is how often the demo looks for mail of the visitor.
+// lookEvery is how often the demo looks for mail of the user.
 const lookEvery = 200 * time.Millisecond
 
 const (
@@ -115,8 +115,8 @@ log: {level: warn, format: text}
 	return config.Load(path)
 }
 
-// The ports of the demo, so that the settings of a mail client last. Where one is in use, any
-// free one is taken.
+// The ports of the demo. They are fixed, so that a mail client needs its settings only once. If
+// one is in use, the demo takes any free one.
 const (
 	smtpPort  = 2525
 	adminPort = 9025
@@ -244,7 +244,7 @@ What you send is shown here:
 `, d.smtp, demoUser, demoPassword, d.graph, d.admin, d.config)
 }
 
-// watch prints each message of the visitor that arrives, until ctx is done.
+// watch prints each message of the user that arrives, until ctx is done.
 func (d demo) watch(ctx context.Context) {
 	shown := map[string]bool{}
 	for _, m := range d.sim.Sent() {

@@ -30,9 +30,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// TestVisitor sends a message to the demo as a visitor does, and sees it in what that prints.
+// TestOwnMail sends a message to the demo as a user does, and looks for it in the output.
 // The usual ports may be in use.
-func TestVisitor(t *testing.T) {
+func TestOwnMail(t *testing.T) {
 	if l, err := net.Listen("tcp", "127.0.0.1:2525"); err == nil { // as if a relay ran already
 		defer l.Close()
 	}

@@ -1,8 +1,8 @@
 package reports
 
 // Codes returns the Message-ID of the message that a non-delivery report is about, and the
-// enhanced status codes that it gives. The error says why the message is no such report. What a
-// report says is not proven.
+// enhanced status codes that it gives. The error says why the message is no such report. Anyone
+// can write a report, so what it says may be false.
 func Codes(raw []byte) (messageID string, codes []string, err error) {
 	r, err := parseReport(raw)
 	if err != nil {

@@ -13,14 +13,15 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// redirectField is the field with the recipients that a redirected message was for.
+// redirectField is the field that names the recipients of the envelope of a redirected message.
 const redirectField = "X-Graphrelay-Redirected"
 
 // errRedirect is the error for a message whose delivery began under another redirect_all: a
 // draft with the recipients of that time may exist, or may have been sent.
-var errRedirect = errors.New("its delivery began before delivery.redirect_all was changed, so that it could reach whom it should not; put the setting back and release the message, or delete it")
+var errRedirect = errors.New("its delivery began before delivery.redirect_all was changed, so it could reach recipients that it should not; put the setting back and release the message, or delete it")
 
-// redirects reports whether the message goes on as its delivery began.
+// redirects records the value of redirect_all for a delivery that begins now. It returns
+// errRedirect for one that began under another value.
 func (p *progress) redirects(to string) error {
 	begun := p.DraftWanted || p.DraftID != "" || p.LateDraft || p.Send != sendNone
 	switch {
@@ -41,8 +42,8 @@ func (c *Config) recipients(to []string) []string {
 	return to
 }
 
-// noteRedirect makes a message one to the address that gets all. It adds whom it was for: as text
-// before its body, which a message that goes as MIME keeps unchanged, and as a field.
+// noteRedirect addresses a message to redirect_all. It adds the recipients of the envelope as a
+// note before the text and as a field; a message that goes as MIME gets the field alone.
 func (c *Config) noteRedirect(m *mime.Message, e queue.Envelope) {
 	if c.RedirectAll == "" {
 		return
@@ -72,7 +73,7 @@ func intoBody(document, insert string) string {
 	return document[:at] + insert + document[at:]
 }
 
-// shortList joins addresses, as many as have room in limit bytes.
+// shortList joins as many addresses as fit into limit bytes, and says how many are left out.
 func shortList(all []string, limit int) string {
 	list := ""
 	for i, a := range all {

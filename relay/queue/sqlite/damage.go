@@ -103,8 +103,8 @@ func (s *storage) checkDatabase(ctx context.Context, limit time.Duration) error 
 	return err
 }
 
-// holdUnknownStates holds messages whose state is none that there is: nothing else would ever
-// find them.
+// holdUnknownStates holds messages whose state is not one of queue.States, since no other query
+// would find them.
 func (s *storage) holdUnknownStates(ctx context.Context) error {
 	known := "''"
 	for _, state := range queue.States() {
