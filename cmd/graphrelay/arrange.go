@@ -70,12 +70,17 @@ func child(c *cobra.Command, name string) *cobra.Command {
 	return nil
 }
 
-// choices lists the subcommands of a group.
-func choices(c *cobra.Command) string {
-	var names []string
+// subcommands returns the names of the command's subcommands.
+func subcommands(c *cobra.Command) (names []string) {
 	for _, sub := range c.Commands() {
 		names = append(names, sub.Name())
 	}
+	return names
+}
+
+// choices lists the subcommands of a group.
+func choices(c *cobra.Command) string {
+	names := subcommands(c)
 	last := len(names) - 1
 	if last == 0 {
 		return names[0]
@@ -85,14 +90,11 @@ func choices(c *cobra.Command) string {
 
 // unknownCommand returns the error for a name that is none of the command's subcommands.
 func unknownCommand(c *cobra.Command, name string) error {
-	var names []string
-	for _, sub := range c.Commands() {
-		names = append(names, sub.Name())
-	}
+	alike := suggestion(name, "", subcommands(c))
 	if !c.HasParent() {
-		return fmt.Errorf("unknown command %q%s", name, suggestion(name, "", names))
+		return fmt.Errorf("unknown command %q%s", name, alike)
 	}
-	return fmt.Errorf("unknown action %q%s; choose from %s", name, suggestion(name, "", names), choices(c))
+	return fmt.Errorf("unknown action %q%s; choose from %s", name, alike, choices(c))
 }
 
 // flagFault returns the text of an error that cobra or pflag found. For an unknown flag it
@@ -108,15 +110,15 @@ func flagFault(c *cobra.Command, err error) string {
 	return err.Error() + suggestion(name, "--", names)
 }
 
-// suggestion returns a question after those of the names that are spelled like name.
+// suggestion returns a text that asks for those of the names that are spelled like name, or "".
 func suggestion(name, prefix string, names []string) string {
-	like := cobra.Command{SuggestionsMinimumDistance: 2}
+	known := cobra.Command{SuggestionsMinimumDistance: 2}
 	for _, n := range names {
-		like.AddCommand(&cobra.Command{Use: n, Run: func(*cobra.Command, []string) {}})
+		known.AddCommand(&cobra.Command{Use: n, Run: func(*cobra.Command, []string) {}})
 	}
-	close := like.SuggestionsFor(name)
-	if len(close) == 0 {
+	alike := known.SuggestionsFor(name)
+	if len(alike) == 0 {
 		return ""
 	}
-	return " (did you mean " + prefix + strings.Join(close, " or "+prefix) + "?)"
+	return " (did you mean " + prefix + strings.Join(alike, " or "+prefix) + "?)"
 }

@@ -29,7 +29,8 @@ func configFlag(c *cobra.Command) *string {
 	return path
 }
 
-// systemConfig returns where the configuration is if nobody says.
+// systemConfig returns the path of the configuration where neither a flag nor the environment
+// names one.
 func systemConfig() string {
 	if runtime.GOOS == "windows" {
 		return filepath.Join(cmp.Or(os.Getenv("ProgramData"), `C:\ProgramData`), "graphrelay", "relay.yaml")

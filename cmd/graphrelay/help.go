@@ -36,7 +36,7 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// group makes a command of one that only has subcommands.
+// group gives a command its subcommands. The command itself only says which there are.
 func group(c *cobra.Command, subcommands ...*cobra.Command) *cobra.Command {
 	c.AddCommand(subcommands...)
 	c.Args = cobra.NoArgs // arrange has found the subcommand

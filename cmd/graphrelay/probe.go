@@ -20,10 +20,11 @@ func probeCommand(e env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "probe --mailbox ADDRESS",
 		Short: "try on your tenant what the relay takes for granted of Microsoft 365",
-		Long: `Makes drafts in a mailbox, sends some mail to that mailbox, and reads what comes of it, in 20
-steps. Each prints a line: what was expected, what was seen, and what to set if that differs. All
-that it makes has "graphrelay probe" and a random value in its subject, and is removed at the end,
-also after Ctrl-C. It takes a few minutes, and more with --large. docs/probe.md explains the steps.
+		Long: `Makes drafts in a mailbox, sends some mail to that mailbox, and reads what arrives, in 20 steps.
+Each step prints a line: what was expected, what was seen, and what to set if that differs. Each
+item that the probe makes has "graphrelay probe" and a random value in its subject, and is removed
+at the end, also after Ctrl-C. The probe takes a few minutes, and more with --large.
+docs/probe.md explains the steps.
 
 The status is 0 if all steps are ok, 3 if some differ or something could not be removed, 1 if one is
 a fault or the probe was interrupted, and 2 if the command line or the configuration is wrong.`,

@@ -74,7 +74,7 @@ func (q queueTool) apply(id string, a queue.Action) error {
 	return q.print.Done(string(a), "id", id)
 }
 
-// tryOut says that an action would be possible.
+// tryOut prints that an action would be possible.
 func (q queueTool) tryOut(id string, a queue.Action) error {
 	r, _, err := q.store.Get(context.Background(), id)
 	if err == nil {
@@ -110,7 +110,7 @@ func (q queueTool) applyAll(f queue.Filter, a queue.Action) (changed int64, err 
 	return changed, q.print.DoneAll(string(a), changed, false)
 }
 
-// countAll says how many messages an action would change.
+// countAll prints how many messages an action would change.
 func (q queueTool) countAll(f queue.Filter, a queue.Action) error {
 	n, err := q.store.Count(context.Background(), f)
 	if err != nil {

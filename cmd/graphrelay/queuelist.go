@@ -38,8 +38,8 @@ otherwise. WHY is the reason for which a message waits or has ended; see docs/op
 // listPage is how many messages are read at a time.
 const listPage = 1000
 
-// list prints messages as it reads them, and on standard error how many there are if they
-// are more than the limit.
+// list prints messages as it reads them. If there are more than the limit, it prints on standard
+// error how many there are.
 func (q queueTool) list(f queue.Filter) error {
 	ctx, all, limit := context.Background(), f, f.Limit
 	for shown := 0; ; {

@@ -93,7 +93,7 @@ func run(e env, args []string) int {
 	return report(e, c, err)
 }
 
-// exitError ends the program with a status. Without an error there is nothing left to print.
+// exitError ends the program with a status. Without an err, nothing more is printed.
 type exitError struct {
 	status int
 	err    error
@@ -110,13 +110,13 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // badConfiguration returns an error of the configuration.
 func badConfiguration(err error) error { return exitError{exitBadUsage, err} }
 
-// runError is what a command returned. Errors that are none come from the parsing of the
+// runError is an error that a command returned. Any other error comes from the parsing of the
 // command line.
 type runError struct{ error }
 
 func (x runError) Unwrap() error { return x.error }
 
-// markErrors makes runErrors of the errors that the command and its subcommands return.
+// markErrors makes the command and its subcommands return their errors as runErrors.
 func markErrors(c *cobra.Command) {
 	if do := c.RunE; do != nil {
 		c.RunE = func(c *cobra.Command, args []string) error {

@@ -18,7 +18,7 @@ const passwordVariable = "GRAPHRELAY_SMTP_PASSWORD"
 func sendTestCommand(e env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "send-test --to ADDRESS",
-		Short: "send one message through the running relay, and tell what becomes of it",
+		Short: "send one message through the running relay, and print what becomes of it",
 		Long: `Sends one message with a small file through a listener of the relay that runs on this machine,
 like any client, and prints each step with the seconds since the beginning: accepted, draft,
 attachment, sent, found in Sent Items. The status is 1 if the message is refused, is not sent in

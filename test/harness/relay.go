@@ -52,7 +52,7 @@ func LimitsKey(line string) Edit { return Replace("limits:\n", "limits:\n  "+lin
 func NewRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
 	r := &Relay{program: ProgramPath(t), Launch: (*exec.Cmd).Start, Dir: t.TempDir(), Address: map[string]string{}}
-	// The character behind the port keeps 2465 apart from a free port such as 24651.
+	// The character after the port keeps Replace from taking a free port such as 24651 for 2465.
 	for name, port := range map[string]string{"devices": "2525\n", "submission": "2587\n", "submissions": "2465\n", "admin": "9025 "} {
 		r.Address[name] = fmt.Sprintf("127.0.0.1:%d", FreePort(t))
 		edits = append(edits, Replace("address: 127.0.0.1:"+port, "address: "+r.Address[name]+port[4:]))

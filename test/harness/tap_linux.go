@@ -42,7 +42,7 @@ func (o Operation) IsWrite() bool { return o.Call == "write" || o.Call == "pwrit
 // IsSync reports whether the operation waits until data is on the disk.
 func (o Operation) IsSync() bool { return o.Call == "fsync" || o.Call == "fdatasync" }
 
-// Verdict on an operation: the zero value lets it happen.
+// Verdict says what becomes of an operation; the zero value lets it happen.
 type Verdict struct {
 	Errno unix.Errno // what happens in its stead
 	Half  bool       // half of it happens, of a write
@@ -175,7 +175,7 @@ func (p *Tap) decide(n *seccompNotif) seccompNotifResp {
 	return pass
 }
 
-// path is of the file that the call is about, empty if that cannot be told.
+// path returns the path of the file that the call is about, or "" if it cannot be found out.
 func (n *seccompNotif) path() string {
 	if n.nr != unix.SYS_OPENAT {
 		path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", n.pid, int32(n.args[0])))
