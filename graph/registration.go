@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // GraphAppID is the client ID of Microsoft Graph itself, the same in every tenant and cloud.
@@ -265,15 +267,4 @@ func unusable(op string, err error) error {
 }
 
 // isGUID reports whether an ID of the directory can stand in a path.
-func isGUID(id string) bool {
-	if len(id) != 36 {
-		return false
-	}
-	for i, r := range id {
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (r == '-') || !dash && !strings.ContainsRune("0123456789abcdefABCDEF", r) {
-			return false
-		}
-	}
-	return true
-}
+func isGUID(id string) bool { return len(id) == 36 && uuid.Validate(id) == nil }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/credential"
 )
@@ -180,18 +182,7 @@ func (v validator) clientID(key, id string) {
 	}
 }
 
-func isGUID(text string) bool {
-	if len(text) != 36 {
-		return false
-	}
-	for i, r := range text {
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (r == '-') || !dash && !strings.ContainsRune("0123456789abcdefABCDEF", r) {
-			return false
-		}
-	}
-	return true
-}
+func isGUID(text string) bool { return len(text) == 36 && uuid.Validate(text) == nil }
 
 func (c *Connection) clientSecret() secretSource {
 	return secretSource{name: "client_secret", value: &c.ClientSecret, file: c.ClientSecretFile, env: c.ClientSecretEnv}

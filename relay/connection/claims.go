@@ -53,12 +53,10 @@ func readClaims(token string) (c claims, ok bool) {
 	return c, true
 }
 
-// Permissions returns what permissions returns, or nil if the token does not show its claims.
-func Permissions(token string) []string {
-	if !isReadable(token) {
-		return nil
-	}
-	return permissions(token)
+// Rights returns the permissions that a token for Graph names, and whether it shows its claims.
+// What RBAC for Applications gives is not among them.
+func Rights(token string) (rights []string, readable bool) {
+	return permissions(token), isReadable(token)
 }
 
 // permissions returns the roles of an application's token, or the scopes of an

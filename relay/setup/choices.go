@@ -46,8 +46,8 @@ const (
 // Values returns the values of Scope.
 func (Scope) Values() []string { return []string{string(Limited), string(Tenant)} }
 
-// Choices are what the operator decides. A zero field was not decided: then it is asked for,
-// or has its default.
+// Choices are what the operator decides. The set-up asks for a zero field, or gives it its
+// default.
 type Choices struct {
 	Clients   Clients      `json:"clients,omitempty"`
 	Networks  []string     `json:"networks,omitempty"`  // of the devices: IP addresses and prefixes
@@ -118,7 +118,7 @@ func (c *Choices) normalize() {
 }
 
 // ask completes the choices that have to be made before anybody signs in, and checks them.
-// Mailboxes may stay empty: then it is that of the administrator.
+// Mailboxes may stay empty, which stands for the mailbox of the administrator.
 func (r *run) ask(ctx context.Context) error {
 	c := &r.state.Choices
 	if err := checkGiven(*c); err != nil {
@@ -221,7 +221,7 @@ func (c *Choices) setDefaults(file string) {
 	}
 }
 
-// checkGiven checks what the command line has given.
+// checkGiven checks the choices of the command line.
 func checkGiven(c Choices) error {
 	switch {
 	case (c.LoginURL == "") != (c.GraphURL == ""):
@@ -237,7 +237,7 @@ func checkGiven(c Choices) error {
 	case c.Attribute != "" && !isAttribute(c.Attribute):
 		return fmt.Errorf("%q is none of CustomAttribute1 to CustomAttribute15", c.Attribute)
 	case strings.ContainsAny(c.Name, "\"'`$\\\r\n") || len(c.Name) > 60:
-		return errors.New("the name of the application has quotes or the like in it, or is too long; write letters, digits, spaces and dashes")
+		return errors.New("the name of the application has a quote or another special character in it, or is too long; write letters, digits, spaces and dashes")
 	case strings.ContainsFunc(c.User, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_@", r)
 	}):

@@ -58,8 +58,8 @@ func (c *console) read(ctx context.Context) (string, error) {
 	}
 }
 
-// line asks a question until the answer passes the check. flag names the flag that answers
-// it, for when nobody is there.
+// line asks a question until the answer passes the check. Without a terminal, the error names
+// flag, with which the question can be answered.
 func (c *console) line(ctx context.Context, flag, question, byDefault string, check func(string) error) (string, error) {
 	if c.in == nil {
 		if err := check(byDefault); err != nil || byDefault == "" {
@@ -119,7 +119,7 @@ func (c *console) choose(ctx context.Context, flag, question string, options []o
 	return find(answer), err
 }
 
-// confirm asks a question whose answer is yes or no. Nobody's answer is byDefault.
+// confirm asks a question whose answer is yes or no. Without a terminal the answer is byDefault.
 func (c *console) confirm(ctx context.Context, question string, byDefault bool) (bool, error) {
 	name := map[bool]string{true: "yes", false: "no"}
 	answer, err := c.line(ctx, "yes", question, name[byDefault], func(s string) error {

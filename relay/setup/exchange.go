@@ -11,12 +11,12 @@ import (
 // these themselves.
 func psQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// exchangeName names what the commands make in Exchange. It differs from that of every other
-// application.
+// exchangeName returns the name that the commands give to the scope, the assignments and the
+// mark of the mailboxes in Exchange. Each application has another one.
 func (s *state) exchangeName() string { return "graphrelay-" + s.ClientID[:8] }
 
-// exchangeRoles are the roles of RBAC for Applications, with the end of their assignment's
-// name.
+// exchangeRoles are the roles of RBAC for Applications, each with the end of the name of its
+// assignment.
 var exchangeRoles = [][2]string{{"Application Mail.ReadWrite", "write"}, {"Application Mail.Send", "send"}}
 
 // connectExchange returns the command that connects to the Exchange Online of a cloud

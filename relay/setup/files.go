@@ -157,7 +157,7 @@ func (r *run) writeFile(path string, data []byte) error {
 	return syncFolder(filepath.Dir(path))
 }
 
-// give makes the relay's user the owner of what the relay reads and writes.
+// give makes the relay's user the owner of a file, or of a folder with all that is in it.
 func (r *run) give(path string) error {
 	if r.o.ServiceUser == "" {
 		return nil

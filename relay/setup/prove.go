@@ -27,8 +27,8 @@ func (r *run) client(store *credential.Store) *graph.Client {
 		UserAgent: buildinfo.Read().UserAgent(), SignIn: entra.Certificate{App: app, Certificate: store.TLS()}})
 }
 
-// prove waits until the application can sign in and may use the mailboxes, and then tries
-// all that check --online tries. It reports whether all is good.
+// prove waits until the application can sign in and may use the mailboxes, and then runs
+// check --online. It reports whether no fault was found.
 func (r *run) prove(ctx context.Context, store *credential.Store) (good bool, err error) {
 	if r.state.Rights.IsZero() {
 		if err := r.awaitToken(ctx, store); err != nil {
@@ -72,7 +72,7 @@ func (r *run) awaitToken(ctx context.Context, store *credential.Store) error {
 			return graph.CredentialRefused(err), err
 		}
 		for _, role := range r.state.Choices.roles() {
-			if rights := connection.Permissions(token.AccessToken); rights != nil && !slices.Contains(rights, role) {
+			if rights, readable := connection.Rights(token.AccessToken); readable && !slices.Contains(rights, role) {
 				return true, fmt.Errorf("the token does not have %s yet", role)
 			}
 		}

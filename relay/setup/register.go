@@ -89,7 +89,7 @@ func (r *run) organization(ctx context.Context, a *admin) (graph.ServicePrincipa
 	}
 	for _, m := range s.Choices.Mailboxes {
 		if _, domain := mailaddr.Split(m); len(domains) > 0 && !slices.Contains(domains, domain) {
-			return none, fmt.Errorf("%s cannot be a mailbox of the tenant %s, whose domains are %s; correct --mailboxes, or sign in to another tenant (move %s away to begin anew)",
+			return none, fmt.Errorf("%s cannot be a mailbox of the tenant %s, whose domains are %s; correct --mailboxes, or sign in to another tenant (to begin anew, move %s away)",
 				m, text.Printable(s.TenantName), strings.Join(domains, ", "), r.path)
 		}
 	}
@@ -158,8 +158,8 @@ func (r *run) application(ctx context.Context, a *admin, store *credential.Store
 	return nil
 }
 
-// rememberKeys records beside the certificates under which IDs Entra has them, which the
-// relay needs to renew them.
+// rememberKeys records the IDs under which Entra has the certificates. The relay needs them to
+// renew the certificates.
 func (r *run) rememberKeys(ctx context.Context, a *admin, store *credential.Store) error {
 	if store.ObjectID() != "" {
 		return nil
@@ -179,8 +179,8 @@ func (r *run) rememberKeys(ctx context.Context, a *admin, store *credential.Stor
 	return store.Register(app.ID, ids...)
 }
 
-// removeOthers removes the registrations of this set-up whose answers were lost and that were
-// not found in time, so that one is left.
+// removeOthers removes further registrations of this set-up, whose answers were lost and which
+// were not found in time, so that one is left.
 func (r *run) removeOthers(ctx context.Context, a *admin) error {
 	if r.state.Tries < 2 {
 		return nil
@@ -199,12 +199,12 @@ func (r *run) removeOthers(ctx context.Context, a *admin) error {
 		if err := a.DeleteApplication(ctx, app.ID); err != nil && !errors.Is(err, graph.ErrNotRegistered) {
 			return err
 		}
-		r.say("Removed a second registration, client ID %s, that an answer which was lost had made.", app.ClientID)
+		r.say("Removed a second registration, client ID %s, whose answer had been lost.", app.ClientID)
 	}
 	return nil
 }
 
-// registration returns the application to register.
+// registration returns the description of the application to register.
 func (r *run) registration(store *credential.Store, offered graph.ServicePrincipal) (graph.Registration, error) {
 	host, _ := os.Hostname()
 	reg := graph.Registration{DisplayName: r.state.Choices.Name, Audience: "AzureADMyOrg", Tags: []string{r.state.Marker},
@@ -226,7 +226,7 @@ func (r *run) registration(store *credential.Store, offered graph.ServicePrincip
 	return reg, nil
 }
 
-// keyNames are what Entra shows as the names of the certificates.
+// keyNames are the names that Entra shows for the certificates.
 var keyNames = []string{"graphrelay", "graphrelay standby"}
 
 // principal makes the service principal of the application, or finds it.
@@ -305,8 +305,8 @@ func (r *run) grants(ctx context.Context, a *admin, offered graph.ServicePrincip
 var errNotKnown = errors.New("Entra does not show it yet")
 
 // until repeats try until it succeeds, for as long as Entra may need to know what was just
-// made. try reports whether another try may succeed; passing faults of Microsoft's are tried
-// again in any case. why is said once.
+// made. try reports whether another try may succeed; a passing fault of Microsoft's is followed
+// by another try in any case. until prints why once, before the second try.
 func (r *run) until(ctx context.Context, why string, try func() (again bool, err error)) error {
 	said := false
 	end := time.Now().Add(r.o.pace.known)

@@ -48,8 +48,8 @@ var scriptClouds = map[config.Cloud][2]string{
 	config.CloudChina:    {"China", "AzureChinaCloud"},
 }
 
-// script prints the script. It makes the application with the same marker, keys and grants as
-// register does, whatever of them is there already.
+// script prints the script, which makes the application with the same marker, keys and grants as
+// register does. It can be run again, and makes only what is not there yet.
 func (r *run) script(store *credential.Store) error {
 	c := r.state.Choices
 	if r.state.Registered || r.state.AppID != "" {

@@ -5,11 +5,11 @@
 //   - the private key never leaves this machine, and the administrator's token is in memory
 //     alone;
 //   - each step with an effect outside is recorded before it is made, and a step whose answer
-//     was lost is looked up, so that a set-up that was interrupted anywhere goes on where it
-//     stopped, with one application in the end;
+//     was lost is looked up. A set-up that was interrupted anywhere goes on where it stopped,
+//     and there is one application in the end;
 //   - a file that exists is never overwritten;
-//   - nobody is waited for without an end: without a terminal each question has its default
-//     or is an error, and each wait is bounded;
+//   - it never waits for ever: each wait is bounded, and without a terminal each question has
+//     its default or is an error;
 //   - Undo removes from Entra what this set-up has made there, and nothing else.
 package setup
 
@@ -104,7 +104,7 @@ func begin(o Options) (*run, error) {
 	return r, err
 }
 
-// save records the state, and lets a test stop here.
+// save records the state.
 func (r *run) save() error {
 	if err := r.state.save(r.path); err != nil {
 		return fmt.Errorf("the state of the set-up cannot be written: %w", err)
@@ -112,7 +112,7 @@ func (r *run) save() error {
 	return nil
 }
 
-// step announces a step with an effect outside, after the state was saved.
+// step records the state before a step with an effect outside. Tests can stop the run there.
 func (r *run) step(name string) error {
 	if err := r.save(); err != nil {
 		return err
@@ -219,8 +219,8 @@ func (c Choices) roles() []string {
 	return list
 }
 
-// setDomains takes the domains of the connection from the mailboxes, or, if the application
-// may use all of them, from the tenant.
+// setDomains takes the domains of the connection from the mailboxes, and also from the tenant if
+// the application may use all of its mailboxes.
 func (c *Choices) setDomains(ofTenant []string) {
 	if len(c.Domains) > 0 {
 		return
@@ -237,7 +237,7 @@ func (c *Choices) setDomains(ofTenant []string) {
 	}
 }
 
-// summary says what was made, and what comes next.
+// summary prints what was made, and what to do next.
 func (r *run) summary(good bool) {
 	s := r.state
 	r.say("\nMade in Entra, tenant %s:\n  application %q, client ID %s, object ID %s\n  its service principal, object ID %s",
@@ -259,5 +259,5 @@ func (r *run) summary(good bool) {
 		r.say("\nStart the relay:\n\n    graphrelay serve --config %s\n", r.o.Config)
 		return
 	}
-	r.say("\nNot all is good yet. Mend what is named above, and run graphrelay setup --config %s again.", r.o.Config)
+	r.say("\nThe set-up is not complete yet. Mend what is named above, and run graphrelay setup --config %s again.", r.o.Config)
 }

@@ -95,7 +95,7 @@ func (r *run) removeApplications(ctx context.Context, a *admin) error {
 	return nil
 }
 
-// forget removes the state, and says which files stay.
+// forget removes the state, and prints which files stay.
 func (r *run) forget() error {
 	var stay []string
 	for _, f := range r.state.Files {
@@ -119,5 +119,5 @@ func orUnknown(id string) string {
 	return id
 }
 
-// joined lists names for people.
+// joined returns the names, separated by commas.
 func joined(list []string) string { return strings.Join(list, ", ") }
