@@ -16,8 +16,8 @@ import (
 	"graphrelay/test/harness"
 )
 
-// calm ends all trouble, and does what an operator would do after it until nothing is left to
-// do but what nobody can decide.
+// calm ends all trouble. It then resumes lanes and retries messages, as an operator would, until
+// no message waits.
 func (r *round) calm(t *testing.T) {
 	t.Helper()
 	r.sim.ClearFaults(t)
@@ -116,7 +116,7 @@ func (r *round) checkLeft(t *testing.T, open int) {
 	t.Logf("before: %v; after: %v", r.before, now)
 }
 
-// footprint is what a relay takes.
+// footprint is what a relay uses of the machine.
 type footprint struct {
 	descriptors, goroutines int
 	heap                    int64 // bytes
