@@ -3,7 +3,6 @@ package inprocess
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
@@ -33,12 +32,7 @@ func TestBounceOfDevice(t *testing.T) {
 	if r := p.finished(id); r.State != queue.Failed {
 		t.Fatalf("%s: %s", r.State, r.Detail)
 	}
-	for range 1000 {
-		if len(p.sim.Sent()) > 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	until(func() bool { return len(p.sim.Sent()) > 0 })
 	d, item, found := p.lastSend(1)
 	if !found || d.Mailbox != "postmaster@contoso.test" || strings.Join(d.Recipients(), " ") != "scanner@contoso.test" {
 		t.Fatalf("sent: %+v", d)

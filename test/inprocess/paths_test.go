@@ -50,18 +50,18 @@ func (p *rig) deliver(to []string, raw string) queue.Record {
 	if err := smtp.SendMail(p.relay.Address("127.0.0.1:0"), nil, "a@contoso.test", to, []byte(raw)); err != nil {
 		p.Fatal(err)
 	}
-	for range 3000 {
-		list, err := p.relay.Store.List(p.Context(), queue.Filter{States: []queue.State{queue.Sent, queue.Failed, queue.Held}})
-		if err != nil {
+	var list []queue.Record
+	ended := until(func() bool {
+		var err error
+		if list, err = p.relay.Store.List(p.Context(), queue.Filter{States: []queue.State{queue.Sent, queue.Failed, queue.Held}}); err != nil {
 			p.Fatal(err)
 		}
-		if len(list) > 0 {
-			return list[0]
-		}
-		time.Sleep(10 * time.Millisecond)
+		return len(list) > 0
+	})
+	if !ended {
+		p.Fatal("the message came to no end")
 	}
-	p.Fatal("the message came to no end")
-	return queue.Record{}
+	return list[0]
 }
 
 // notes returns the message's events with their details.
@@ -147,13 +147,9 @@ func TestPaths(t *testing.T) {
 // after it was sent.
 func (p *rig) copies(want int) {
 	p.Helper()
-	for range 1000 {
-		if len(p.sim.Sent()) == want && len(p.sim.Drafts()) == 0 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	if !until(func() bool { return len(p.sim.Sent()) == want && len(p.sim.Drafts()) == 0 }) {
+		p.Errorf("%d copies and %d drafts, want %d and 0", len(p.sim.Sent()), len(p.sim.Drafts()), want)
 	}
-	p.Errorf("%d copies and %d drafts, want %d and 0", len(p.sim.Sent()), len(p.sim.Drafts()), want)
 }
 
 // On the MIME path nothing below the header of the message changes, and in it only what

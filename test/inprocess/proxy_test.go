@@ -197,18 +197,18 @@ func (g *gateway) send(r *Running, body string) {
 
 func (g *gateway) deferred(r *Running) queue.Record {
 	g.Helper()
-	for range 3000 {
-		list, err := r.Store.List(g.Context(), queue.Filter{})
-		if err != nil {
+	var list []queue.Record
+	deferred := until(func() bool {
+		var err error
+		if list, err = r.Store.List(g.Context(), queue.Filter{}); err != nil {
 			g.Fatal(err)
 		}
-		if len(list) == 1 && list[0].Reason != "" {
-			return list[0]
-		}
-		time.Sleep(10 * time.Millisecond)
+		return len(list) == 1 && list[0].Reason != ""
+	})
+	if !deferred {
+		g.Fatal("the message was not deferred")
 	}
-	g.Fatal("the message was not deferred")
-	return queue.Record{}
+	return list[0]
 }
 
 func writeFile(t *testing.T, path, text string) {

@@ -65,13 +65,7 @@ func TestCertificateRenewsItself(t *testing.T) {
 	}
 	WaitSent(t, sim, 1)
 	renewed := func() bool { return !open(t, cfg.Connections[0].CertificateDirectory).Certificates()[0].Equal(old) }
-	for range 3000 {
-		if renewed() {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if !renewed() || len(sim.RegisteredApps()[0].Keys) != 3 {
+	if !until(renewed) || len(sim.RegisteredApps()[0].Keys) != 3 {
 		t.Fatalf("not renewed:\n%s", log.String())
 	}
 	next := *cfg
@@ -179,12 +173,7 @@ func TestStandbyTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	WaitSent(t, sim, 1)
-	for range 3000 {
-		if len(open(t, c.CertificateDirectory).Certificates()) == 2 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	until(func() bool { return len(open(t, c.CertificateDirectory).Certificates()) == 2 })
 	if err := r.Stop(); err != nil {
 		t.Error(err)
 	}
@@ -208,12 +197,10 @@ func TestOverdueRenewal(t *testing.T) {
 	}
 	r := Run(t, cfg, &testlog.Buffer{})
 	var got string
-	for range 3000 {
-		if got = r.Get(t, "/readyz"); strings.Contains(got, "Authorization_RequestDenied") {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	until(func() bool {
+		got = r.Get(t, "/readyz")
+		return strings.Contains(got, "Authorization_RequestDenied")
+	})
 	for _, want := range []string{"200 ready\nthe relay cannot renew the certificate of connection contoso, which expires on ", "has been due since", "Authorization_RequestDenied", "docs/sign-in.md"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("/readyz lacks %q: %s", want, got)

@@ -69,13 +69,9 @@ func (r *reportsRig) list(s queue.State) []queue.Record {
 
 func (r *reportsRig) until(what string, is func() bool) {
 	r.Helper()
-	for range 6000 {
-		if is() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	if !until(is) {
+		r.Fatalf("no %s:\n%s", what, r.log.String())
 	}
-	r.Fatalf("no %s:\n%s", what, r.log.String())
 }
 
 // looks returns how often an Inbox was looked into.

@@ -125,11 +125,18 @@ func Simulate(t *testing.T, o simulator.Options) (*simulator.Simulator, string) 
 // WaitSent waits until the simulator has accepted n sends.
 func WaitSent(t *testing.T, s *simulator.Simulator, n int) {
 	t.Helper()
-	for range 3000 {
-		if len(s.Ledger()) >= n {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	if !until(func() bool { return len(s.Ledger()) >= n }) {
+		t.Fatalf("%d messages were sent, want %d", len(s.Ledger()), n)
 	}
-	t.Fatalf("%d messages were sent, want %d", len(s.Ledger()), n)
+}
+
+// until polls until done returns true. It reports false if that takes longer than anything
+// does, on however busy a machine.
+func until(done func() bool) bool {
+	for end := time.Now().Add(4 * time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }

@@ -75,16 +75,13 @@ func (p *rig) answer(raw string) (string, time.Duration) {
 func (p *rig) checkWaited(state queue.State, bounce bool) {
 	p.Helper()
 	var list []queue.Record
-	for range 3000 {
+	until(func() bool {
 		var err error
 		if list, err = p.relay.Store.List(p.Context(), queue.Filter{}); err != nil {
 			p.Fatal(err)
 		}
-		if list[0].State == state {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return list[0].State == state
+	})
 	r := list[0]
 	if r.State != state || (len(list) == 2) != bounce {
 		p.Fatalf("%s with %d messages, want %s and a bounce: %v", r.State, len(list), state, bounce)
