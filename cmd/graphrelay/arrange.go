@@ -98,8 +98,19 @@ func unknownCommand(c *cobra.Command, name string) error {
 }
 
 // flagFault returns the text of an error that cobra or pflag found. For an unknown flag it
-// names those that are spelled alike.
+// names those that are spelled alike, and for a value what it has to be.
 func flagFault(c *cobra.Command, err error) string {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		want := invalid.Unwrap().Error()
+		switch invalid.GetFlag().Value.Type() { // pflag would name a function of Go
+		case "bool":
+			want = "write true or false"
+		case "int":
+			want = "write a whole number"
+		}
+		return fmt.Sprintf("--%s has the value %q; %s", invalid.GetFlag().Name, invalid.GetValue(), want)
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return err.Error()

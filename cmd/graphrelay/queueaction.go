@@ -35,6 +35,9 @@ possible for it. The history of each message records who did it.`,
 	all := fs.Bool("all", false, "all messages, or all that the filters select")
 	dry := fs.Bool("dry-run", false, "change nothing, and say what would be changed")
 	c.Args = func(_ *cobra.Command, ids []string) error {
+		if name := filters.empty(fs); name != "" {
+			return usagef("--%s is empty, which would select all messages; give it a value, or leave it out", name)
+		}
 		switch selected := *all || filters.given(fs); {
 		case len(ids) > 0 && (selected || fs.Changed("limit")):
 			return usagef("give queue IDs or filters, not both")

@@ -47,6 +47,18 @@ func (l *filterFlags) given(fs *pflag.FlagSet) bool {
 	return slices.ContainsFunc(filterNames, fs.Changed)
 }
 
+// empty returns the name of a flag that was given an empty value, such as that of a shell
+// variable that is not set, or nothing. It selects all messages.
+func (l *filterFlags) empty(fs *pflag.FlagSet) string {
+	i := slices.IndexFunc(filterNames, func(name string) bool {
+		return fs.Changed(name) && strings.TrimSpace(fs.Lookup(name).Value.String()) == ""
+	})
+	if i < 0 {
+		return ""
+	}
+	return filterNames[i]
+}
+
 func stateNames() []string {
 	var names []string
 	for _, s := range queue.States() {
@@ -101,7 +113,8 @@ func (m *moment) Set(s string) error {
 		return nil
 	}
 	for _, layout := range layouts {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+		// The zero time is a filter's word for no bound.
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil && !t.IsZero() {
 			*m = moment(t)
 			return nil
 		}

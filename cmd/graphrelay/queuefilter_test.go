@@ -72,10 +72,27 @@ func TestFilterTimes(t *testing.T) {
 	}
 }
 
+// A variable that is not set in a shell leaves an empty value, which must not select every
+// message for an action.
+func TestEmptyFilters(t *testing.T) {
+	config, _ := fillQueue(t, "one", "two")
+	for _, name := range filterNames {
+		for _, with := range [][]string{nil, {"--subject", "one", "--from", "a"}, {"--all"}} {
+			args := append([]string{"queue", "delete", "--config", config}, append(with, "--"+name, "")...)
+			execute(t, "", args...).wantUsage(t, "--"+name)
+		}
+	}
+	execute(t, "", "queue", "delete", "--config", config, "--lane", " ").wantUsage(t, "--lane is empty")
+	if got := execute(t, "", "queue", "list", "--config", config, "--json", "--lane", ""); strings.Count(got.stdout, "\n") != 2 {
+		t.Errorf("left are %+v", got)
+	}
+}
+
 func TestFilterFaults(t *testing.T) {
 	for line, want := range map[string]string{
 		"--state queued,lost": "lost", "--reason netwrk": "did you mean network?", "--since yesterday": "such as 90s, 2h or 7d",
 		"--older -1h": "such as 90s, 2h or 7d", "--limit -1": "negative",
+		"--older 0001-01-01T00:00:00Z": "such as 90s, 2h or 7d", "--state held,": "choose from queued, delivering",
 	} {
 		args := strings.Fields(line)
 		if _, err := parseFilter(t, args...); err == nil || !strings.Contains(err.Error(), want) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"graphrelay/internal/text"
 )
 
 // Exit statuses that scripts rely on.
@@ -139,7 +141,7 @@ func report(e env, c *cobra.Command, err error) int {
 	var ran runError
 	var usage usageError
 	if !errors.As(err, &ran) || errors.As(err, &usage) {
-		fmt.Fprintf(e.stderr, "%s: %s; see %s\n", c.CommandPath(), flagFault(c, err), helpOn(c))
+		fmt.Fprintf(e.stderr, "%s: %s; see %s\n", c.CommandPath(), text.Printable(flagFault(c, err)), helpOn(c))
 		return exitBadUsage
 	}
 	var x exitError

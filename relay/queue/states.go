@@ -12,7 +12,11 @@ func ParseStates(names string) ([]State, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		s := State(strings.TrimSpace(name))
 		if !slices.Contains(States(), s) {
-			return nil, fmt.Errorf("unknown state %q; there are %v", name, States())
+			var known []string
+			for _, s := range States() {
+				known = append(known, string(s))
+			}
+			return nil, fmt.Errorf("unknown state %q; choose from %s", name, strings.Join(known, ", "))
 		}
 		states = append(states, s)
 	}
