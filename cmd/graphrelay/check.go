@@ -45,6 +45,9 @@ is let in, or a listener cannot be reached.`,
 	running := fs.Bool("relay", false, "try the listeners of the running relay as a stranger would")
 	asJSON := fs.Bool("json", false, "with --online or --relay, print one JSON object a line")
 	c.RunE = func(*cobra.Command, []string) error {
+		if *mailbox != "" && !*online {
+			return usagef("--mailbox is tried with --online alone; add it")
+		}
 		cfg, path, err := loadConfig(e, *file)
 		if err != nil {
 			return err
@@ -189,9 +192,9 @@ func mailboxText(c connection.Check) string {
 	case n > 1:
 		return fmt.Sprintf("%d ok", n)
 	case c.Readable:
-		return c.Mailbox + " ok"
+		return text.Printable(c.Mailbox) + " ok"
 	case c.Mailbox != "" && !c.Good:
-		return c.Mailbox + " failed"
+		return text.Printable(c.Mailbox) + " failed"
 	}
 	return "not tried"
 }

@@ -12,6 +12,7 @@ import (
 
 func TestCheck(t *testing.T) {
 	path := writeConfig(t, "", "")
+	execute(t, "", "check", "--config", path, "--mailbox", "a@contoso.test").wantUsage(t, "--online")
 	got := execute(t, "", "check", "--config", path)
 	if want := (outcome{exitOK, path + " is good\n", ""}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -82,6 +83,7 @@ func TestMailboxText(t *testing.T) {
 	for want, c := range map[string]connection.Check{
 		"a@contoso.test ok":     {Mailbox: "a@contoso.test", Readable: true},
 		"a@contoso.test failed": {Mailbox: "a@contoso.test"},
+		"a?[2J ok":              {Mailbox: "a\x1b[2J", Readable: true},
 		"not tried":             {Good: true, Mailboxes: make([]connection.TriedMailbox, 2)},
 		"2 ok":                  {Good: true, Readable: true, Mailboxes: []connection.TriedMailbox{{Readable: true}, {Readable: true}}},
 		"2 of 3 failed":         {Mailboxes: []connection.TriedMailbox{{Readable: true}, {}, {Readable: true, Send: connection.RightRefused}}},

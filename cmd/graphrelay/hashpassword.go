@@ -42,6 +42,8 @@ func hashPassword(e env) error {
 	return err
 }
 
+var errNoPassword = errors.New("no password on standard input; give it there, as in: printf %s SECRET | graphrelay hash-password")
+
 func readPassword(e env) (string, error) {
 	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		fmt.Fprint(e.stderr, "Password: ")
@@ -57,7 +59,7 @@ func readPassword(e env) (string, error) {
 		return "", fmt.Errorf("standard input %w", err)
 	}
 	if line == "" {
-		return "", errors.New("no password on standard input; give it there, as in: printf %s SECRET | graphrelay hash-password")
+		return "", errNoPassword
 	}
 	return line, nil
 }

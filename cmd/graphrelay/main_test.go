@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -161,7 +162,12 @@ func TestFlagFaults(t *testing.T) {
 	execute(t, "", "queue", "list", "--limit", "1.5").wantUsage(t, `--limit has the value "1.5"; write a whole number; see`)
 	execute(t, "", "queue", "list", "--json=maybe").wantUsage(t, `--json has the value "maybe"; write true or false; see`)
 	execute(t, "", "queue", "list", "--since", "then").wantUsage(t, `--since has the value "then"; write how long ago`)
-	execute(t, "", "check", "--x\x1b[31m\ny").wantUsage(t, "--x?[31m?y")
+	execute(t, "", "check", "--x\x1b[31m\ny").wantUsage(t, "--x [31m y")
+	var stderr strings.Builder
+	fault(env{stderr: &stderr}, errors.Join(errors.New("one\x1b[2J"), errors.New("two")))
+	if got := stderr.String(); got != "graphrelay: one [2J two\n" {
+		t.Errorf("printed %q", got)
+	}
 }
 
 func TestSuggestions(t *testing.T) {

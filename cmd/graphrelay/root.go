@@ -141,7 +141,7 @@ func report(e env, c *cobra.Command, err error) int {
 	var ran runError
 	var usage usageError
 	if !errors.As(err, &ran) || errors.As(err, &usage) {
-		fmt.Fprintf(e.stderr, "%s: %s; see %s\n", c.CommandPath(), text.Printable(flagFault(c, err)), helpOn(c))
+		fmt.Fprintf(e.stderr, "%s: %s; see %s\n", c.CommandPath(), text.OneLine(flagFault(c, err)), helpOn(c))
 		return exitBadUsage
 	}
 	var x exitError
@@ -154,8 +154,8 @@ func report(e env, c *cobra.Command, err error) int {
 	return x.status
 }
 
-// fault prints an error.
-func fault(e env, err error) { fmt.Fprintf(e.stderr, "graphrelay: %v\n", err) }
+// fault prints an error on one line, of which scripts read one for each fault.
+func fault(e env, err error) { fmt.Fprintf(e.stderr, "graphrelay: %s\n", text.OneLine(err.Error())) }
 
 // helpOn returns the command line that explains the command.
 func helpOn(c *cobra.Command) string {

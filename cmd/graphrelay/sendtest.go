@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -44,6 +45,12 @@ for.`,
 		if o.To == "" {
 			return usagef("name a recipient with --to")
 		}
+		if o.Wait <= 0 {
+			return usagef("--wait has to be more than 0")
+		}
+		if *passwordFile != "" && o.User == "" {
+			return usagef("--password-file has the password of a user; name that one with --user")
+		}
 		cfg, _, err := loadConfig(e, *file)
 		if err != nil {
 			return err
@@ -65,5 +72,9 @@ func smtpPassword(e env, file string) (string, error) {
 	if password := os.Getenv(passwordVariable); password != "" {
 		return password, nil
 	}
-	return readPassword(e)
+	password, err := readPassword(e)
+	if errors.Is(err, errNoPassword) {
+		err = errors.New("no password; name a file that has it with --password-file, or set $" + passwordVariable)
+	}
+	return password, err
 }

@@ -122,12 +122,16 @@ func follow(ctx context.Context, store inspector, id string, wait time.Duration,
 			s.at(e.At, e.What, e.Detail)
 		}
 		why := fmt.Sprintf("%s: %s", rec.Reason, rec.Detail)
+		is := string(rec.State)
+		if rec.Reason != "" {
+			is += ", " + why
+		}
 		switch rec.State {
 		case queue.Sent:
 			s.at(rec.Finished, "sent", "")
 			return rec, nil
 		case queue.Failed, queue.Held:
-			return rec, fmt.Errorf("%w: %s is %s, %s; graphrelay queue show %s has the details", ErrNotSent, id, rec.State, why, id)
+			return rec, fmt.Errorf("%w: %s is %s; graphrelay queue show %s has the details", ErrNotSent, id, is, id)
 		case queue.Deferred:
 			if deferred != why {
 				s.now("deferred until "+rec.Due.Local().Format(time.TimeOnly), why)
@@ -135,7 +139,7 @@ func follow(ctx context.Context, store inspector, id string, wait time.Duration,
 			}
 		}
 		if time.Now().After(end) {
-			return rec, fmt.Errorf("%w within %s: %s is %s, %s; its delivery goes on without this command; graphrelay queue show %s shows what becomes of it", ErrNotSent, wait, id, rec.State, why, id)
+			return rec, fmt.Errorf("%w within %s: %s is %s; its delivery goes on without this command; graphrelay queue show %s shows what becomes of it", ErrNotSent, wait, id, is, id)
 		}
 		select {
 		case <-ctx.Done():

@@ -134,10 +134,15 @@ func TestNoStory(t *testing.T) {
 		"takes no password":              {To: "bob@example.test", From: "anna@contoso.test", Listener: "local", User: "crm"},
 		"no listener has the name":       {To: "bob@example.test", From: "anna@contoso.test", Listener: "lokal"},
 		"sign in as crm: 535":            {To: "bob@example.test", From: "anna@contoso.test", User: "crm", Password: wrong},
+		"no password was given":          {To: "bob@example.test", From: "anna@contoso.test", User: "crm", Password: func() (string, error) { return "", errors.New("no password was given") }},
 		"No mailbox sends for":           {To: "bob@example.test", From: "anna@elsewhere.test"},
 	} {
-		if _, err := run(o); err == nil || !strings.Contains(err.Error(), want) {
+		out, err := run(o)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+		if want == "no password was given" && out != "" {
+			t.Errorf("without a password: %s", out)
 		}
 	}
 	if _, err := sim.AddFault(simulator.Fault{Operation: simulator.OpCreate, Status: 503}); err != nil {

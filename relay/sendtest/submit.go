@@ -83,6 +83,12 @@ type client struct {
 
 // submit sends the message and returns its ID in the queue.
 func (o Options) submit(ctx context.Context, l config.Listener, s steps) (id string, err error) {
+	password := ""
+	if o.User != "" {
+		if password, err = o.Password(); err != nil {
+			return "", err
+		}
+	}
 	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", target(l))
 	if err != nil {
 		return "", fmt.Errorf("listener %s: %w; is the relay running?", l.Name, err)
@@ -96,7 +102,7 @@ func (o Options) submit(ctx context.Context, l config.Listener, s steps) (id str
 		return "", fmt.Errorf("listener %s: %w", l.Name, err)
 	}
 	s.now("connected", fmt.Sprintf("listener %s at %s, TLS: %s", l.Name, target(l), l.TLS))
-	if err := o.signIn(c, s); err != nil {
+	if err := o.signIn(c, password, s); err != nil {
 		return "", err
 	}
 	message := o.message()
@@ -181,13 +187,9 @@ func clientTLS(files config.TLS, l config.Listener) (*tls.Config, error) {
 }
 
 // signIn signs in, if there is a user.
-func (o Options) signIn(c *client, s steps) error {
+func (o Options) signIn(c *client, password string, s steps) error {
 	if o.User == "" {
 		return nil
-	}
-	password, err := o.Password()
-	if err != nil {
-		return err
 	}
 	response := base64.StdEncoding.EncodeToString([]byte("\x00" + o.User + "\x00" + password))
 	if err := c.text.PrintfLine("AUTH PLAIN %s", response); err != nil {
@@ -235,10 +237,14 @@ func (c *client) read(code int) (string, error) {
 func ReadPassword(path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w; name a file with the user's password", err)
 	}
 	if data, err = text.Decode(data); err != nil {
 		return "", fmt.Errorf("%s %w", path, err)
 	}
-	return strings.TrimRight(string(data), "\r\n"), nil
+	password := strings.TrimRight(string(data), "\r\n")
+	if password == "" {
+		return "", fmt.Errorf("%s is empty; write the user's password into it", path)
+	}
+	return password, nil
 }

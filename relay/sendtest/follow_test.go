@@ -1,0 +1,30 @@
+package sendtest
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/relay/queue"
+)
+
+type fixed queue.Record
+
+func (f fixed) Get(context.Context, string) (queue.Record, []queue.Event, error) {
+	return queue.Record(f), nil, nil
+}
+
+// A message that waits for nothing but its turn has no reason that could be said.
+func TestFollowWithoutReason(t *testing.T) {
+	for want, r := range map[string]queue.Status{
+		"1 is queued; its delivery goes on":                      {State: queue.Queued},
+		"1 is deferred, network: no route; its delivery goes on": {State: queue.Deferred, Reason: "network", Detail: "no route"},
+		"1 is held, operator: by root; graphrelay queue show":    {State: queue.Held, Reason: "operator", Detail: "by root"},
+	} {
+		if _, err := follow(t.Context(), fixed{Status: r}, "1", 0, steps{io.Discard, time.Now()}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
