@@ -91,7 +91,10 @@ func choices(c *cobra.Command) string {
 // unknownCommand returns the error for a name that is none of the command's subcommands.
 func unknownCommand(c *cobra.Command, name string) error {
 	alike := suggestion(name, "", subcommands(c))
-	if !c.HasParent() {
+	switch {
+	case !c.HasSubCommands():
+		return fmt.Errorf("unexpected %q: %s has no actions", name, c.CommandPath())
+	case !c.HasParent():
 		return fmt.Errorf("unknown command %q%s", name, alike)
 	}
 	return fmt.Errorf("unknown action %q%s; choose from %s", name, alike, choices(c))

@@ -155,13 +155,13 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Whoever mistypes a command or flag is shown the right one.
 // A value that a flag cannot have is said in words, and nothing of a command line reaches the
 // terminal as control characters.
 func TestFlagFaults(t *testing.T) {
 	execute(t, "", "queue", "list", "--limit", "1.5").wantUsage(t, `--limit has the value "1.5"; write a whole number; see`)
 	execute(t, "", "queue", "list", "--json=maybe").wantUsage(t, `--json has the value "maybe"; write true or false; see`)
 	execute(t, "", "queue", "list", "--since", "then").wantUsage(t, `--since has the value "then"; write how long ago`)
+	execute(t, "", "help", "check", "extra").wantUsage(t, `unexpected "extra": graphrelay check has no actions; see graphrelay help`)
 	execute(t, "", "check", "--x\x1b[31m\ny").wantUsage(t, "--x [31m y")
 	var stderr strings.Builder
 	fault(env{stderr: &stderr}, errors.Join(errors.New("one\x1b[2J"), errors.New("two")))
@@ -170,6 +170,7 @@ func TestFlagFaults(t *testing.T) {
 	}
 }
 
+// Whoever mistypes a command or flag is shown the right one.
 func TestSuggestions(t *testing.T) {
 	for line, want := range map[string]string{
 		"srve":              `unknown command "srve" (did you mean serve?)`,
