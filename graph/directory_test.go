@@ -45,6 +45,17 @@ func TestFindUser(t *testing.T) {
 	}
 }
 
+// A page that a proxy puts in the place of Graph's answer is no sign of a mailbox.
+func TestProbeSpoiltAnswer(t *testing.T) {
+	for _, body := range []string{"<html>sign in to the proxy</html>", "", "null", "{}", `{"value":null}`} {
+		c := answering(t, reply(http.StatusOK, body))
+		var e *graph.Error
+		if _, err := c.Mailbox("anna@contoso.test").Probe(t.Context()); !errors.As(err, &e) || e.Class != graph.ClassTemporary {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+}
+
 func TestFindUserDenied(t *testing.T) {
 	_, _, c := simulated(t, directoryOptions())
 	_, _, err := c.FindUser(t.Context(), "anna@contoso.test")

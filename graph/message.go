@@ -302,8 +302,16 @@ func deletedBefore(err error) bool {
 const opProbe = "probe"
 
 // Probe makes a request that needs Mail.Read or Mail.ReadWrite, to check that the
-// mailbox exists and that the token is accepted for it.
+// mailbox exists and that the token is accepted for it. The page of a proxy, also with the
+// status 200, is an error.
 func (m Mailbox) Probe(ctx context.Context) (Reply, error) {
 	q := url.Values{"$select": {"id"}, "$top": {"1"}}
-	return m.call(ctx, &request{op: opProbe, method: http.MethodGet, path: "/messages", query: q, success: []int{http.StatusOK}}, nil)
+	var page struct {
+		Value []struct{} `json:"value"`
+	}
+	reply, err := m.call(ctx, &request{op: opProbe, method: http.MethodGet, path: "/messages", query: q, success: []int{http.StatusOK}}, &page)
+	if err == nil && page.Value == nil {
+		err = unreadable(opProbe, reply, errNoList)
+	}
+	return reply, err
 }

@@ -132,6 +132,13 @@ func (p *Probe) send(ctx context.Context, id, subject string, recipients ...stri
 
 func itemPath(id string) string { return "/messages/" + url.PathEscape(id) }
 
+// wantList makes an error of a success that is not 200 or, if has is false, has no list.
+func (a *answer) wantList(has bool) {
+	if a.err == nil && (!a.is(http.StatusOK) || !has) {
+		a.err = fmt.Errorf("%d, but its answer is no list", a.Status)
+	}
+}
+
 func marshal(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -119,6 +119,35 @@ func TestProbeRetryAfter(t *testing.T) {
 	}
 }
 
+// A proxy that puts its own page in the place of Graph's answers is a fault at once, and not a
+// directory in which the mailbox is missing. Without a token, nothing else is a reason.
+func TestProbeProxyPage(t *testing.T) {
+	r := newRig(t, tenant(nil))
+	tokens := true
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if tokens && strings.Contains(q.URL.Path, "oauth2") {
+			r.sim.ServeHTTP(w, q)
+			return
+		}
+		_, _ = io.WriteString(w, "<html>sign in to the proxy</html>")
+	}))
+	t.Cleanup(page.Close)
+	r.config = configFor(t, page.URL, page.URL)
+	report := r.run(r.options())
+	for _, step := range []int{2, 3} {
+		if result := resultOf(t, report, step); result.Verdict != probe.Fault || !strings.Contains(result.Line(), "200, but its answer is no list") {
+			t.Error(result.Line())
+		}
+	}
+	if result := resultOf(t, report, 4); !strings.Contains(result.Line(), "step 3 found no way into the mailbox") {
+		t.Error(result.Line())
+	}
+	tokens = false
+	if result := resultOf(t, r.run(r.options()), 4); !strings.Contains(result.Line(), "step 1 got no token") {
+		t.Error(result.Line())
+	}
+}
+
 func TestProbeUnreachable(t *testing.T) {
 	r := newRig(t, tenant(nil))
 	closed := closedPort(t)

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -208,9 +207,7 @@ func (p *Probe) findBy(ctx context.Context, filter, address string) (directoryUs
 	var list struct {
 		Value []directoryUser `json:"value"`
 	}
-	if !a.decode(&list) {
-		return directoryUser{}, false, a
-	}
+	a.wantList(a.decode(&list) && list.Value != nil)
 	i := slices.IndexFunc(list.Value, func(u directoryUser) bool { return u.has(address) && u.ID != "" })
 	if i < 0 {
 		return directoryUser{}, false, a
@@ -271,9 +268,7 @@ func (p *Probe) look(ctx context.Context, key string) answer {
 	var list struct {
 		Value []item `json:"value"`
 	}
-	if a.err == nil && (!a.is(http.StatusOK) || !a.decode(&list) || list.Value == nil) {
-		a.err = fmt.Errorf("%d, but its answer is no list", a.Status)
-	}
+	a.wantList(a.decode(&list) && list.Value != nil)
 	return a
 }
 

@@ -40,7 +40,7 @@ func missing(c capability) string {
 // steps returns the steps in their order.
 func steps() []step {
 	in := []capability{signedIn, mailbox}
-	write := append([]capability{writes}, in...)
+	write := []capability{signedIn, writes, mailbox}
 	made := append([]capability{drafts}, write...)
 	was := append([]capability{sent}, made...)
 	return []step{
