@@ -26,8 +26,8 @@ item that the probe makes has "graphrelay probe" and a random value in its subje
 at the end, also after Ctrl-C. The probe takes a few minutes, and more with --large.
 docs/probe.md explains the steps.
 
-The status is 0 if all steps are ok, 3 if some differ or something could not be removed, 1 if one is
-a fault or the probe was interrupted, and 2 if the command line or the configuration is wrong.`,
+The status is 0 if all steps are ok, 3 if some differ or something could not be removed, and 2 if
+one is a fault, the probe was interrupted, or the command line or the configuration is wrong.`,
 		Example: `  graphrelay probe --mailbox scanner@contoso.com
   graphrelay probe --mailbox scanner@contoso.com --alias copier@contoso.com --from info@contoso.com --large
   graphrelay probe --mailbox scanner@contoso.com --json > tenant.json`,

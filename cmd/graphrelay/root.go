@@ -112,6 +112,14 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // badConfiguration returns an error of the configuration.
 func badConfiguration(err error) error { return exitError{exitBadUsage, err} }
 
+// proves returns the error of a command whose purpose is to find faults, nil if err is nil.
+func proves(err error) error {
+	if err == nil {
+		return nil
+	}
+	return exitError{exitBadUsage, err}
+}
+
 // runError is an error that a command returned. Any other error comes from the parsing of the
 // command line.
 type runError struct{ error }

@@ -22,7 +22,7 @@ func sendTestCommand(e env) *cobra.Command {
 		Short: "send one message through the running relay, and print what becomes of it",
 		Long: `Sends one message with a small file through a listener of the relay that runs on this machine,
 like any client, and prints each step with the seconds since the beginning: accepted, draft,
-attachment, sent, found in Sent Items. The status is 1 if the message is refused, is not sent in
+attachment, sent, found in Sent Items. The status is 2 if the message is refused, is not sent in
 time, or is not found.
 
 The listener is the first that takes mail from this machine. With --user, the password is read from
@@ -59,7 +59,7 @@ for.`,
 		o.Password = func() (string, error) { return smtpPassword(e, *passwordFile) }
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		return sendtest.Run(ctx, o)
+		return proves(sendtest.Run(ctx, o))
 	}
 	return c
 }

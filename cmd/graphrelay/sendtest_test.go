@@ -13,7 +13,7 @@ func TestSendTestUsage(t *testing.T) {
 	execute(t, "", "send-test", "--to", "bob@example.test", "--wait", "0").wantUsage(t, "--wait")
 	execute(t, "", "send-test", "--to", "bob@example.test", "--password-file", "x").wantUsage(t, "--user")
 	got := execute(t, "", "send-test", "--to", "bob@example.test", "--from", "anna@contoso.test", "--config", writeConfig(t, "", ""))
-	if got.status != exitFault || got.stderr == "" {
+	if got.status != exitBadUsage || got.stderr == "" {
 		t.Errorf("without a relay: %+v", got)
 	}
 }

@@ -88,7 +88,10 @@ exists is overwritten. --undo removes from Entra what the set-up has made there.
 		if errors.Is(err, context.Canceled) {
 			return errors.New("interrupted; run the same command again to go on where it stopped")
 		}
-		return err
+		if errors.Is(err, setup.ErrUnfinished) {
+			return err
+		}
+		return proves(err)
 	}
 	return c
 }

@@ -98,7 +98,7 @@ func (r Result) Line() string {
 // The exit statuses of the command.
 const (
 	ExitOK      = 0 // every step that was made is ok
-	ExitFault   = 1 // a step is a fault, or the probe was interrupted
+	ExitFault   = 2 // a step is a fault, or the probe was interrupted
 	ExitDiffers = 3 // a step differs, or something could not be removed
 )
 
