@@ -302,7 +302,7 @@ func (r *run) grants(ctx context.Context, a *admin, offered graph.ServicePrincip
 }
 
 // errNotKnown is the error while something that may exist cannot be found yet.
-var errNotKnown = errors.New("Entra does not show it yet")
+var errNotKnown = errors.New("it is not shown by Entra yet")
 
 // until repeats try until it succeeds, for as long as Entra may need to know what was just
 // made. try reports whether another try may succeed; a passing fault of Microsoft's is followed
