@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"graphrelay/relay/config"
+	"graphrelay/test/harness"
 )
 
 // blocks returns the indented blocks of a document, without their indentation.
@@ -103,9 +104,7 @@ func checkSample(t *testing.T, name, part string) {
 // empty folder and in their order.
 func TestOpenSSLCommands(t *testing.T) {
 	for _, program := range []string{"openssl", "bash"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skip(err)
-		}
+		harness.NeedTool(t, program)
 	}
 	ran := 0
 	for _, name := range pages(t) {
