@@ -56,8 +56,8 @@ func newRoot(e env) *cobra.Command {
 		Short: "An SMTP server that delivers through Microsoft Graph",
 		Long: `graphrelay accepts mail by SMTP and delivers it through Microsoft Graph.
 
-It ends with status 0 if all went well, 2 if the command line or the configuration is wrong,
-and 1 after any other fault.`,
+It ends with status 0 if all went well, 2 if the command line or the configuration is wrong, or
+if check, probe, send-test or setup finds a fault, and 1 after any other fault.`,
 		Example: `  graphrelay demo
   graphrelay check --online
   graphrelay queue list`,
