@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -48,9 +49,13 @@ func commands(e env) []*cobra.Command {
 	}
 }
 
+// keepOrder has help list commands in their order here. It is cobra's setting for the whole
+// program, and tests make several trees at a time.
+var keepOrder = sync.OnceFunc(func() { cobra.EnableCommandSorting = false })
+
 // newRoot returns the whole tree of commands, with help and completion.
 func newRoot(e env) *cobra.Command {
-	cobra.EnableCommandSorting = false
+	keepOrder()
 	root := &cobra.Command{
 		Use:   "graphrelay",
 		Short: "An SMTP server that delivers through Microsoft Graph",

@@ -12,6 +12,7 @@ func TestServeOnABusyAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	got := execute(t, "", "serve", "--config", writeConfig(t, "127.0.0.1:0", l.Addr().String()))
+	busy := `address: "` + l.Addr().String() + `", auth: none, networks: [127.0.0.0/8]}` + "\nadmin: {address: \"127.0.0.1:0\"}"
+	got := execute(t, "", "serve", "--config", writeConfig(t, `address: "127.0.0.1:0", auth: none, networks: [127.0.0.0/8]}`, busy))
 	got.want(t, exitFault, "graphrelay: ", l.Addr().String())
 }
