@@ -23,6 +23,9 @@ func TestReadme(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("README has commands of a Unix shell")
 	}
+	for _, program := range []string{"cat", "cp"} {
+		harness.NeedTool(t, program)
+	}
 	r := newReadme(t)
 	dir := t.TempDir()
 	r.shell(t, dir, "(umask 077; cat > contoso.secret)", "simulated\n")

@@ -10,10 +10,11 @@ import (
 
 // TestTapClock starts programs with clocks of their own.
 func TestTapClock(t *testing.T) {
+	date := NeedTool(t, "date")
 	for _, ahead := range []time.Duration{0, 400 * 24 * time.Hour, -3 * time.Hour} {
 		p := &Tap{Dir: t.TempDir(), Clock: true}
 		p.SetClock(ahead)
-		cmd := exec.Command("date", "+%s")
+		cmd := exec.Command(date, "+%s")
 		var out strings.Builder
 		cmd.Stdout = &out
 		if err := p.Start(cmd); err != nil {
