@@ -9,10 +9,10 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"graphrelay/internal/bounded"
+	"graphrelay/internal/durable"
 )
 
 // knownFor is how long a user who has signed in from a host is known there.
@@ -69,7 +69,7 @@ func (g *Guard) Save(path string) error {
 	if data == nil || err != nil {
 		return err
 	}
-	if err = replaceFile(path, data); err != nil {
+	if err = durable.Replace(path, data); err != nil {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.known.changed = true
@@ -129,21 +129,4 @@ func (g *Guard) Load(path string) error {
 		}
 		g.known.Put(knownClient{r.User, r.Host}, &knownTime{until, until})
 	}
-}
-
-// replaceFile writes a file so that it has either its old or its new content.
-func replaceFile(path string, data []byte) error {
-	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(next))
-	}
-	return os.Rename(next, filepath.Clean(path))
 }

@@ -18,9 +18,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"time"
+
+	"graphrelay/internal/durable"
 )
 
 const (
@@ -101,26 +102,13 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// write replaces a file of the folder, so that after a crash it has its old content or its new
-// one, and is on the disk when write returns.
+// write replaces a file of the folder durably.
 func (s *Store) write(name string, data []byte) error {
 	s.touched("before writing " + name)
-	path := s.path(name)
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the certificates: %w", err)
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
+	staged, err := durable.Stage(s.path(name), data)
 	s.touched("before renaming " + name)
 	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err == nil {
-		err = syncDir(s.dir)
+		err = durable.Rename(staged, s.path(name))
 	}
 	if err != nil {
 		return fmt.Errorf("write the certificates: %w", err)
@@ -137,18 +125,6 @@ func (s *Store) remove(name string) error {
 		err = nil
 	}
 	return err
-}
-
-// syncDir makes new names in a folder durable. Windows has nothing like it.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // removeStrays removes the files of certificates to which the state does not refer: a crash has

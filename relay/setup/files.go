@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"graphrelay/internal/durable"
 	"graphrelay/relay/config"
 	"graphrelay/relay/credential"
 )
@@ -139,22 +140,21 @@ func (r *run) writeFile(path string, data []byte) error {
 	if err := r.step("write " + filepath.Base(path)); err != nil {
 		return err
 	}
-	temporary := path + ".new"
-	_ = os.Remove(temporary)
-	if err := writeNew(temporary, data, 0o600); err != nil {
+	staged, err := durable.Stage(path, data)
+	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary)
-	if err := os.Link(temporary, path); err != nil { // unlike a rename, a link replaces nothing
+	defer os.Remove(staged)
+	if err := os.Link(staged, path); err != nil { // unlike a rename, a link replaces nothing
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%s has appeared since the set-up began; nothing is overwritten: move it away and run the command again", path)
 		}
-		if err := writeNew(path, data, 0o600); err != nil { // no hard links here
+		if err := durable.Create(path, data); err != nil { // no hard links here
 			return err
 		}
 	}
 	r.say("Wrote %s.", path)
-	return syncFolder(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // give makes the relay's user the owner of a file, or of a folder with all that is in it.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"graphrelay/internal/durable"
 )
 
 // state is how far a set-up has come. It is written before each step with an effect outside,
@@ -69,53 +71,11 @@ func newState(c Choices) *state {
 	return &state{Version: stateVersion, Marker: markerPrefix + uuid.NewString(), Begun: time.Now().UTC(), Choices: c}
 }
 
-// save writes the state durably: the new file is complete on the disk before it takes the
-// place of the old one.
+// save writes the state durably.
 func (s *state) save(path string) error {
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	temporary := path + ".new"
-	_ = os.Remove(temporary) // of a set-up that was killed
-	if err := writeNew(temporary, append(data, '\n'), 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// writeNew writes a file that must not exist, and syncs it.
-func writeNew(path string, data []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode) // whatever the umask is
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		_ = os.Remove(path)
-	}
-	return err
-}
-
-// syncFolder makes the names in a folder durable, where the system can.
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	_ = d.Sync() // Windows cannot
-	return nil
+	return durable.Replace(path, append(data, '\n'))
 }
