@@ -3,12 +3,35 @@ package sendtest
 import (
 	"context"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 )
+
+// An interruption ends the wait for a listener that does not answer.
+func TestSubmitInterrupted(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			defer c.Close()
+			interrupt()
+			<-t.Context().Done()
+		}
+	}()
+	_, err = Options{Config: &config.Config{}}.submit(ctx, config.Listener{Name: "x", Address: l.Addr().String()}, steps{io.Discard, time.Now()})
+	if err == nil {
+		t.Error("a message was accepted")
+	}
+}
 
 type fixed queue.Record
 

@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/textproto"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"graphrelay/internal/smtpclient"
 	"graphrelay/internal/text"
 	"graphrelay/relay/config"
 	"graphrelay/relay/smtpd"
@@ -75,12 +75,6 @@ func target(l config.Listener) string {
 	return net.JoinHostPort(host, port)
 }
 
-// client is an SMTP session.
-type client struct {
-	conn net.Conn
-	text *textproto.Conn
-}
-
 // submit sends the message and returns its ID in the queue.
 func (o Options) submit(ctx context.Context, l config.Listener, s steps) (id string, err error) {
 	password := ""
@@ -93,12 +87,14 @@ func (o Options) submit(ctx context.Context, l config.Listener, s steps) (id str
 	if err != nil {
 		return "", fmt.Errorf("listener %s: %w; is the relay running?", l.Name, err)
 	}
-	defer conn.Close()
+	c := smtpclient.New(conn)
+	defer c.Close()
 	if err := conn.SetDeadline(time.Now().Add(10*time.Minute + time.Duration(l.Wait))); err != nil {
 		return "", err
 	}
-	c := &client{conn, textproto.NewConn(conn)}
-	if err := c.hello(o.Config, l); err != nil {
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer stop()
+	if err := hello(c, o.Config, l); err != nil {
 		return "", fmt.Errorf("listener %s: %w", l.Name, err)
 	}
 	s.now("connected", fmt.Sprintf("listener %s at %s, TLS: %s", l.Name, target(l), l.TLS))
@@ -110,23 +106,15 @@ func (o Options) submit(ctx context.Context, l config.Listener, s steps) (id str
 		code    int
 		command string
 	}{{250, "MAIL FROM:<" + o.From + ">"}, {250, "RCPT TO:<" + o.To + ">"}, {354, "DATA"}} {
-		if _, err := c.ask(step.code, step.command); err != nil {
+		if _, err := c.Ask(step.code, step.command); err != nil {
 			return "", fmt.Errorf("%s: %w", step.command, err)
 		}
 	}
-	w := c.text.DotWriter()
-	if _, err := w.Write(message); err != nil {
-		return "", err
-	}
-	if err := w.Close(); err != nil {
-		return "", err
-	}
-	answer, err := c.read(250)
+	answer, err := c.Data(message)
 	if err != nil {
 		return "", fmt.Errorf("the message: %w", err)
 	}
 	s.now("accepted", answer)
-	_, _ = c.ask(221, "QUIT")
 	_, id, found := strings.Cut(answer, "queued as ")
 	if id, _, _ = strings.Cut(id, " "); !found || id == "" {
 		return "", fmt.Errorf("the answer %q names no queue ID; is that a graphrelay?", answer)
@@ -135,34 +123,20 @@ func (o Options) submit(ctx context.Context, l config.Listener, s steps) (id str
 }
 
 // hello goes through the session as far as a client does before it signs in.
-func (c *client) hello(cfg *config.Config, l config.Listener) error {
-	secure := func() error {
+func hello(c *smtpclient.Session, cfg *config.Config, l config.Listener) error {
+	var starttls *tls.Config
+	if l.TLS == smtpd.TLSImplicit || l.TLS == smtpd.TLSStart {
 		t, err := clientTLS(cfg.CertificateOf(l), l)
 		if err != nil {
 			return err
 		}
-		c.conn = tls.Client(c.conn, t)
-		c.text = textproto.NewConn(c.conn)
-		return nil
-	}
-	if l.TLS == smtpd.TLSImplicit {
-		if err := secure(); err != nil {
-			return err
+		if l.TLS == smtpd.TLSImplicit {
+			c.Secure(t)
+		} else {
+			starttls = t
 		}
 	}
-	if _, err := c.read(220); err != nil {
-		return err
-	}
-	if _, err := c.ask(250, "EHLO localhost"); err != nil || l.TLS != smtpd.TLSStart {
-		return err
-	}
-	if _, err := c.ask(220, "STARTTLS"); err != nil {
-		return err
-	}
-	if err := secure(); err != nil {
-		return err
-	}
-	_, err := c.ask(250, "EHLO localhost")
+	_, err := c.Greet("localhost", starttls)
 	return err
 }
 
@@ -187,15 +161,12 @@ func clientTLS(files config.TLS, l config.Listener) (*tls.Config, error) {
 }
 
 // signIn signs in, if there is a user.
-func (o Options) signIn(c *client, password string, s steps) error {
+func (o Options) signIn(c *smtpclient.Session, password string, s steps) error {
 	if o.User == "" {
 		return nil
 	}
 	response := base64.StdEncoding.EncodeToString([]byte("\x00" + o.User + "\x00" + password))
-	if err := c.text.PrintfLine("AUTH PLAIN %s", response); err != nil {
-		return err
-	}
-	if _, err := c.read(235); err != nil {
+	if _, err := c.Ask(235, "AUTH PLAIN "+response); err != nil {
 		return fmt.Errorf("sign in as %s: %w", o.User, err)
 	}
 	s.now("signed in", "as "+o.User)
@@ -211,26 +182,6 @@ func (o Options) message() []byte {
 		"--%[3]s\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nThis is a test message of graphrelay send-test. The attached file has its mark.\r\n"+
 		"--%[3]s\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=send-test.txt\r\n\r\n%[3]s\r\n--%[3]s--\r\n",
 		o.From, o.To, mark, time.Now().Format(time.RFC1123Z), mark, host)
-}
-
-func (c *client) ask(code int, command string) (string, error) {
-	if err := c.text.PrintfLine("%s", command); err != nil {
-		return "", err
-	}
-	return c.read(code)
-}
-
-// read returns an answer, or an error with it if it has another code.
-func (c *client) read(code int) (string, error) {
-	got, lines, err := c.text.ReadResponse(code)
-	answer := text.Shorten(text.OneLine(fmt.Sprintf("%d %s", got, lines)), 500)
-	switch {
-	case err == nil:
-		return answer, nil
-	case got == 0:
-		return "", err
-	}
-	return "", errors.New(answer)
 }
 
 // ReadPassword returns the password in a file, without a line's end.

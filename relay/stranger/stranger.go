@@ -190,18 +190,19 @@ func ownSender(cfg *config.Config) string {
 func try(ctx context.Context, cfg *config.Config, l config.Listener, way route) ([]Try, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	s, err := dial(ctx, way)
+	conn, err := dial(ctx, way)
 	if err != nil {
 		return nil, fmt.Errorf("cannot be reached at %s: %w; is the relay running?", way.to, err)
 	}
-	defer s.close()
-	if answer, ok := s.greet(l, way); !ok {
-		return []Try{{Client: way.client, Stranger: way.stranger, Answer: answer}}, nil
+	s, err := greet(conn, l, way)
+	defer s.Close()
+	if err != nil {
+		return []Try{{Client: way.client, Stranger: way.stranger, Answer: err.Error()}}, nil
 	}
 	var tries []Try
 	own := ownSender(cfg)
 	for _, e := range [][2]string{{foreignSender, foreignRecipient}, {own, foreignRecipient}, {own, own}} {
-		answer, ok := s.envelope(e[0], e[1])
+		answer, ok := envelope(s, e[0], e[1])
 		tries = append(tries, Try{Client: way.client, Stranger: way.stranger, From: e[0], To: e[1], Accepted: ok, Answer: answer})
 	}
 	return tries, nil
