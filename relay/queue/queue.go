@@ -19,9 +19,14 @@ var (
 	ErrNoSpace  = errors.New("no space left for the queue")
 	ErrFull     = errors.New("the queue holds as much as it may")
 	ErrDisk     = errors.New("the queue's disk failed")
-	ErrDamaged  = errors.New("the stored message is damaged")
-	ErrClosed   = errors.New("the queue is closed")
-	ErrState    = errors.New("not possible in the message's present state")
+	// ErrBroken comes with ErrDisk or damage: no change succeeds until another process opens
+	// the queue.
+	ErrBroken = errors.New("nothing is taken or sent until graphrelay is restarted")
+	// ErrResources is a lack of file descriptors, memory or locks, which passes.
+	ErrResources = errors.New("the system has no file descriptors, memory or locks left for the queue")
+	ErrDamaged   = errors.New("the stored message is damaged")
+	ErrClosed    = errors.New("the queue is closed")
+	ErrState     = errors.New("not possible in the message's present state")
 )
 
 // Queue is the queue on a storage. It implements Intake, Work, Warnings, Cleanups,

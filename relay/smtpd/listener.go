@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -33,6 +34,7 @@ func newListener(l net.Listener, s *Server) *listener {
 func (l *listener) run() {
 	defer close(l.ended)
 	defer l.wg.Wait()
+	var faults acceptFaults
 	for {
 		nc, err := l.Listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -40,13 +42,28 @@ func (l *listener) run() {
 		}
 		if err != nil {
 			// Probably out of file descriptors. Waiting helps; returning would end the service.
-			l.server.log.Error("accept failed", "error", err)
+			faults.add(l.server.log, err)
 			if !l.server.waitAfterError() {
 				return
 			}
 			continue
 		}
 		l.wg.Go(func() { l.handle(nc) })
+	}
+}
+
+// acceptFaults counts accepts that failed, and logs one line a minute of them: while a fault
+// lasts, there are twenty a second.
+type acceptFaults struct {
+	logged time.Time
+	times  int // since then
+}
+
+func (f *acceptFaults) add(log *slog.Logger, err error) {
+	f.times++
+	if now := time.Now(); now.Sub(f.logged) >= time.Minute {
+		log.Error("accept failed", "error", err, "times", f.times)
+		f.logged, f.times = now, 0
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"graphrelay/relay/queue"
 )
@@ -172,11 +173,14 @@ func (b *spool) Discard() error {
 	return os.Remove(b.s.bodyPath(b.id))
 }
 
-// diskError returns ErrNoSpace for a full disk, and ErrDisk for any other fault.
+// diskError returns ErrNoSpace for a full disk, ErrResources for a lack of descriptors, and
+// ErrDisk for any other fault.
 func diskError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return fmt.Errorf("%w: %w", queue.ErrResources, err)
 	case diskFull(err):
 		return fmt.Errorf("%w: %w", queue.ErrNoSpace, err)
 	}
