@@ -18,6 +18,12 @@ import (
 // which creates it if need be. Without exclusive it is for a command beside a running or
 // stopped relay, which must have created it.
 func OpenQueue(ctx context.Context, cfg *config.Config, exclusive bool) (*queue.Queue, error) {
+	return openQueue(ctx, cfg, exclusive, nil)
+}
+
+// openQueue is OpenQueue that calls broken when the queue takes no more changes
+// (sqlite.Options.Broken).
+func openQueue(ctx context.Context, cfg *config.Config, exclusive bool, broken func(error)) (*queue.Queue, error) {
 	path := filepath.Join(cfg.DataDir, sqlite.DatabaseName)
 	if !exclusive {
 		_, err := os.Stat(path)
@@ -31,7 +37,7 @@ func OpenQueue(ctx context.Context, cfg *config.Config, exclusive bool) (*queue.
 			return nil, err
 		}
 	}
-	q, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.DataDir, Exclusive: exclusive})
+	q, err := sqlite.Open(ctx, sqlite.Options{Dir: cfg.DataDir, Exclusive: exclusive, Broken: broken})
 	if err != nil && !exclusive {
 		if e := tryFile(path); errors.Is(e, fs.ErrPermission) {
 			err = e // SQLite says only that it cannot open the file

@@ -79,13 +79,14 @@ type Relay struct {
 // Start opens the queue and starts to accept and deliver mail. The log goes to
 // logTo in the form that cfg says.
 func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, error) {
-	store, err := OpenQueue(ctx, cfg, true)
+	fault := make(chan error, 1)
+	store, err := openQueue(ctx, cfg, true, func(err error) { report(fault, err) })
 	if err != nil {
 		return nil, err
 	}
 	r := &Relay{
 		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
-		registry: prometheus.NewRegistry(), fault: make(chan error, 1), sockets: map[string]*socket{},
+		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{},
 	}
 	r.register()
 	NewLog(logTo, cfg.Log).Info("graphrelay starts", "version", r.about.Version, "commit", r.about.Revision, "go", r.about.GoVersion, "data_dir", cfg.DataDir)
@@ -295,18 +296,24 @@ func (r *Relay) ready() error {
 	return r.store.CheckCapacity(context.Background(), 0, limits, queue.Origin{})
 }
 
-// failed records that a part ended which should not have.
+// failed records that a part ended which should not have. It ignores nil.
 func (r *Relay) failed(err error) {
-	if err == nil {
-		return
+	if err != nil {
+		report(r.fault, err)
 	}
+}
+
+// report sends err unless an error is waiting already: one is enough to end the relay.
+func report(fault chan<- error, err error) {
 	select {
-	case r.fault <- err:
+	case fault <- err:
 	default:
 	}
 }
 
-// Failed returns a channel that receives the error of a part that ended by itself.
+// Failed returns a channel that receives the error of a part that ended by itself, or of the
+// queue when its storage is broken. The relay should then be stopped: only another process
+// can go on.
 func (r *Relay) Failed() <-chan error { return r.fault }
 
 // Stop stops the relay. It accepts no new connections and lets messages that are

@@ -70,12 +70,16 @@ func (j *job) attempt(ctx context.Context) (o queue.Outcome) {
 	return j.notifySender(o)
 }
 
+// final are the errors after which an outcome cannot be recorded later.
+var final = []error{queue.ErrFenced, queue.ErrClosed, queue.ErrBroken}
+
 // finish records the outcome, also when the program stops. It goes on trying while
-// the store cannot write: no other worker can take up a claim that has not ended.
+// the store cannot write: no other worker can take up a claim that has not ended. A store
+// that is broken will not write again, and the next process takes up its claims.
 func (j *job) finish(ctx context.Context, o queue.Outcome) error {
 	for {
 		err := j.d.work.Finish(context.WithoutCancel(ctx), j.task.Ref, o)
-		if err == nil || ctx.Err() != nil || errors.Is(err, queue.ErrFenced) || errors.Is(err, queue.ErrClosed) {
+		if err == nil || ctx.Err() != nil || slices.ContainsFunc(final, func(e error) bool { return errors.Is(err, e) }) {
 			return err
 		}
 		j.log.Error("cannot record the outcome, trying again", "state", o.State, "error", err)

@@ -84,19 +84,20 @@ func keptSeeds(t *testing.T) (seeds []uint64) {
 
 // A round is one relay's time of trouble.
 type round struct {
-	seed   uint64
-	random *rand.Rand // decides what happens; only the test's goroutine uses it
-	sim    *harness.Sim
-	liar   *liar // between relay and simulator
-	relay  *harness.Relay
-	tap    *harness.Tap
-	outbox *harness.Outbox
-	good   string            // the configuration
-	gone   map[string]bool   // subjects of messages that an operator deleted
-	ending []trouble         // that have begun and must end
-	begun  map[string]int    // how often each kind of trouble has begun
-	before footprint         // of the relay, before any trouble
-	held   map[string]string // reasons by subjects, in the end, of what was not sent
+	seed       uint64
+	random     *rand.Rand // decides what happens; only the test's goroutine uses it
+	sim        *harness.Sim
+	liar       *liar // between relay and simulator
+	relay      *harness.Relay
+	tap        *harness.Tap
+	diskFailed bool // since the relay was started
+	outbox     *harness.Outbox
+	good       string            // the configuration
+	gone       map[string]bool   // subjects of messages that an operator deleted
+	ending     []trouble         // that have begun and must end
+	begun      map[string]int    // how often each kind of trouble has begun
+	before     footprint         // of the relay, before any trouble
+	held       map[string]string // reasons by subjects, in the end, of what was not sent
 }
 
 // newRound starts a simulator, and a relay whose disk and clock are the round's to decide.

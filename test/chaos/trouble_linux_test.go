@@ -96,7 +96,7 @@ func (r *round) stop(t *testing.T) {
 	r.relay.Signal(syscall.SIGTERM)
 	select {
 	case <-r.relay.Done:
-		if status := r.relay.Status(); status != 0 {
+		if status := r.relay.Status(); status != 0 && !r.broke() {
 			t.Errorf("serve ended with status %d after SIGTERM", status)
 		}
 	case <-time.After(time.Duration(r.random.IntN(5000)) * time.Millisecond):
@@ -105,9 +105,10 @@ func (r *round) stop(t *testing.T) {
 	r.start(t)
 }
 
-// start starts the relay and waits until it answers, be it ready or not.
+// start starts the relay, whose disk is well then, and waits until it answers, be it ready or not.
 func (r *round) start(t *testing.T) {
 	t.Helper()
+	r.diskFailed = false
 	r.relay.Begin(t)
 	harness.WaitFor(t, "a start", func() bool {
 		r.wantRunning(t)
@@ -116,13 +117,21 @@ func (r *round) start(t *testing.T) {
 	})
 }
 
-// wantRunning fails the test if the relay has ended of its own.
+// wantRunning fails the test if the relay has ended of its own. After a fault of the disk it is
+// started again, as a service manager does.
 func (r *round) wantRunning(t *testing.T) {
 	t.Helper()
-	if !r.relay.Running() {
+	switch {
+	case r.relay.Running():
+	case r.broke():
+		r.start(t)
+	default:
 		t.Fatalf("serve ended with status %d", r.relay.Status())
 	}
 }
+
+// broke reports whether the relay, which has ended, did so because its disk failed.
+func (r *round) broke() bool { return r.diskFailed && r.relay.Status() == 1 }
 
 func (r *round) freeze(t *testing.T) {
 	r.relay.Signal(syscall.SIGSTOP)
@@ -178,6 +187,7 @@ func (r *round) fullDisk(t *testing.T) {
 // failingWrite has every so many operations on files fail.
 func (r *round) failingWrite(t *testing.T) {
 	every := int64(2 + r.random.IntN(60))
+	r.diskFailed = true
 	var count atomic.Int64
 	r.tap.Set(func(o harness.Operation) harness.Verdict {
 		if o.IsSync() || count.Add(1)%every != 0 {
@@ -188,17 +198,20 @@ func (r *round) failingWrite(t *testing.T) {
 	r.lasting(2*time.Second, r.mendDisk)
 }
 
-// mendDisk ends a fault of the disk. A relay that has seen one takes and sends nothing until it
-// is started again.
+// mendDisk ends a fault of the disk. A relay that has seen one ends, if it is not frozen; now and
+// then it is killed before.
 func (r *round) mendDisk(t *testing.T) {
 	r.tap.Set(nil)
-	r.relay.Signal(syscall.SIGCONT)
-	r.kill(t)
+	if r.random.IntN(3) == 0 {
+		r.kill(t)
+	}
+	r.wantRunning(t)
 }
 
 // failingSync has one sync fail.
 func (r *round) failingSync(t *testing.T) {
 	var failed atomic.Bool
+	r.diskFailed = true
 	r.tap.Set(func(o harness.Operation) harness.Verdict {
 		if o.IsSync() && failed.CompareAndSwap(false, true) {
 			return harness.Verdict{Errno: unix.EIO}
@@ -210,6 +223,9 @@ func (r *round) failingSync(t *testing.T) {
 
 // noDescriptors leaves the relay at most a few more descriptors than it has.
 func (r *round) noDescriptors(t *testing.T) {
+	if r.diskFailed {
+		return // it may be ending
+	}
 	pid := r.relay.PID()
 	var old unix.Rlimit
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &old); err != nil {

@@ -12,9 +12,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"graphrelay/graph/simulator"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
 	"graphrelay/test/harness"
@@ -29,7 +31,7 @@ type diskFault struct {
 	fits func(harness.Operation) bool
 	// judge is asked from the first operation on.
 	judge func(o harness.Operation, first bool) harness.Verdict
-	// end stops a relay that has stopped its intake.
+	// end ends a relay that has seen the fault and is about to end by itself.
 	end func(*harness.Relay, *testing.T)
 }
 
@@ -48,8 +50,8 @@ func diskFaults() []diskFault {
 	}
 	notSync := func(o harness.Operation) bool { return !o.IsSync() }
 	return []diskFault{
-		{"one error", notSync, once, (*harness.Relay).Kill},
-		{"one sync fails", harness.Operation.IsSync, once, (*harness.Relay).Stop},
+		{"one error", notSync, once, endsByItself},
+		{"one sync fails", harness.Operation.IsSync, once, endsByItself},
 		{"full", notSync, full, (*harness.Relay).Kill},
 		{"full within a write", harness.Operation.IsWrite, func(o harness.Operation, first bool) harness.Verdict {
 			if first {
@@ -81,12 +83,12 @@ type faultyDisk struct {
 	text     map[int]string    // of messages, by size
 	sent     map[string]int    // size by subject
 	accepted map[string]string // subject by queue ID
-	stopped  int               // how often intake had stopped
+	stopped  int               // how often the relay ended
 }
 
 // TestFaultyDisk lets the operations on files fail that one accept makes, one after the
 // other and in several ways: the message is refused for now, or accepted and kept, and later mail is taken,
-// after a restart where the relay has stopped its intake. Whatever is killed in between:
+// by another process where the relay ends because of the fault. Whatever is killed in between:
 // in the end, what had a 250 is in the queue once, and nothing else is.
 func TestFaultyDisk(t *testing.T) {
 	t.Parallel()
@@ -110,7 +112,7 @@ func TestFaultyDisk(t *testing.T) {
 				t.Logf("%s: at %d operations", f.name, points)
 			}
 			d.check(t)
-			t.Logf("%d messages accepted, %d refused, intake stopped %d times", len(d.accepted), len(d.sent)-len(d.accepted), d.stopped)
+			t.Logf("%d messages accepted, %d refused, the relay ended %d times", len(d.accepted), len(d.sent)-len(d.accepted), d.stopped)
 		})
 	}
 }
@@ -192,6 +194,9 @@ func (d *faultyDisk) fails(t *testing.T, f diskFault, counts func(harness.Operat
 	for i, last := 0, false; i < m.messages && !last; i++ {
 		last = failed.Load() // another one, if the disk has failed and the message was taken nevertheless
 		answer = d.mail(t, m.size)
+		if last && strings.HasPrefix(answer, "421 ") {
+			answer = "250 " // that one came too late: the relay is ending
+		}
 		last = last || !strings.HasPrefix(answer, "250 ")
 	}
 	d.tap.Set(nil)
@@ -216,14 +221,14 @@ func (d *faultyDisk) fails(t *testing.T, f diskFault, counts func(harness.Operat
 	return true
 }
 
-// mail sends one message and returns the answer.
+// mail sends one message and returns the answer, 421 if the relay is not there.
 func (d *faultyDisk) mail(t *testing.T, size int) string {
 	t.Helper()
 	subject := fmt.Sprintf("disk %04d", len(d.sent))
 	d.sent[subject] = size
 	client, err := d.Dial("devices")
 	if err != nil {
-		t.Fatal(err)
+		return "421 " + err.Error()
 	}
 	defer client.Close()
 	if err := client.Envelope("crm@contoso.test", "anna@example.com"); err != nil {
@@ -260,18 +265,72 @@ func refusal(t *testing.T, err error) string {
 	return fmt.Sprintf("%d %s", r.Code, r.Msg)
 }
 
-// laterMail wants mail to be taken, after a restart at the latest.
+// laterMail wants mail to be taken, by another process if this one ends because of the fault.
 func (d *faultyDisk) laterMail(t *testing.T, end func(*harness.Relay, *testing.T)) {
 	t.Helper()
-	answer := d.mail(t, 1000)
-	if status, _ := d.Get("/readyz"); status != http.StatusOK {
-		d.stopped++
-		end(d.Relay, t)
-		d.Start(t)
-		answer = d.mail(t, 1000)
+	var answer string
+	for range 2 { // the fault may show only now
+		if status, _ := d.Get("/readyz"); status != http.StatusOK {
+			d.stopped++
+			end(d.Relay, t)
+			d.Start(t)
+		}
+		if answer = d.mail(t, 1000); strings.HasPrefix(answer, "250 ") {
+			return
+		}
 	}
-	if !strings.HasPrefix(answer, "250 ") {
-		t.Fatalf("later mail: %q", answer)
+	t.Fatalf("later mail: %q", answer)
+}
+
+// endsByItself waits until the relay has ended as after a fault: a service manager then starts
+// it again.
+func endsByItself(r *harness.Relay, t *testing.T) {
+	t.Helper()
+	if !r.Ends() {
+		t.Fatal("serve goes on although its disk failed")
+	}
+	if r.Status() != 1 {
+		t.Fatalf("serve ended with status %d", r.Status())
+	}
+	if log := r.Log.String(); !strings.Contains(log, queue.ErrBroken.Error()) {
+		t.Errorf("the log does not say why:\n%s", harness.Tail(log))
+	}
+}
+
+// TestBrokenDiskEndsRelay has syncs fail while mail comes in and goes out. Each time the relay
+// ends and is started again, as a service manager does. What had a 250 is sent once.
+func TestBrokenDiskEndsRelay(t *testing.T) {
+	t.Parallel()
+	sim := harness.StartSim(t)
+	sim.Fault(t, simulator.Fault{Operation: simulator.OpSend, Latency: 100 * time.Millisecond})
+	relay := harness.NewRelay(t, sim)
+	tap := &harness.Tap{Dir: filepath.Join(relay.Dir, "data")}
+	relay.Launch = tap.Start
+	relay.Start(t)
+	o := &harness.Outbox{
+		Dial:        func() (*harness.Dialog, error) { return relay.Dial("devices") },
+		Connections: 4, Messages: 1 << 20, Make: harness.TenKilobytes("broken"), Patient: true,
+	}
+	done := o.Start()
+	for n := range 6 {
+		before := sim.Sends(t)
+		harness.WaitFor(t, "mail to flow", func() bool { return sim.Sends(t) >= before+5 })
+		var failed atomic.Bool
+		tap.Set(func(op harness.Operation) harness.Verdict {
+			if op.IsSync() && (failed.CompareAndSwap(false, true) || n%2 == 1) {
+				return harness.Verdict{Errno: unix.EIO}
+			}
+			return harness.Verdict{}
+		})
+		endsByItself(relay, t)
+		relay.Start(t)
+	}
+	o.Stop.Store(true)
+	<-done
+	relay.Settled(t)
+	o.Check(t, sim)
+	if n := o.AcceptedCount(); n < 30 {
+		t.Errorf("only %d messages were accepted", n)
 	}
 }
 

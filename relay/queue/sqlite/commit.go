@@ -137,7 +137,7 @@ func (s *storage) fault(err error) error {
 		return fmt.Errorf("%w: %w", queue.ErrNoSpace, err)
 	case sqlite3.SQLITE_IOERR:
 		if slices.Contains(passing, e.Code()) {
-			return fmt.Errorf("%w: %w", queue.ErrDisk, err)
+			return fmt.Errorf("%w: %w", queue.ErrResources, err)
 		}
 		return s.fail(fmt.Errorf("%w: %w", queue.ErrDisk, err))
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
@@ -158,7 +158,9 @@ var passing = []int{
 // tried again: what the kernel has discarded would count as written, and only a new
 // process reads what is really there.
 func (s *storage) fail(err error) error {
-	err = fmt.Errorf("%w; nothing is taken or sent until graphrelay is restarted", err)
-	s.broken.CompareAndSwap(nil, &err)
+	err = fmt.Errorf("%w; %w", err, queue.ErrBroken)
+	if s.broken.CompareAndSwap(nil, &err) && s.onBroken != nil {
+		s.onBroken(err)
+	}
 	return err
 }

@@ -95,7 +95,8 @@ func TestDiskFaults(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, files := t.TempDir(), &faultyFiles{}
-			s := open(t, Options{Dir: dir, Exclusive: true, files: files})
+			var reported []error
+			s := open(t, Options{Dir: dir, Exclusive: true, files: files, Broken: func(err error) { reported = append(reported, err) }})
 			tt.set(files)
 			id, err := put(t, s, 5<<20)
 			if !errors.Is(err, tt.want) {
@@ -106,6 +107,9 @@ func TestDiskFaults(t *testing.T) {
 			}
 			if got := bodies(t, dir); len(got) != 0 {
 				t.Errorf("files remain: %v", got)
+			}
+			if tt.ends != (len(reported) == 1 && errors.Is(reported[0], queue.ErrBroken)) || !tt.ends && len(reported) > 0 {
+				t.Errorf("reported as broken: %v", reported)
 			}
 			files.writes, files.syncs, files.dirs = nil, nil, nil
 			if err := s.Healthy(); errors.Is(err, queue.ErrDisk) != tt.ends {

@@ -32,28 +32,32 @@ type Options struct {
 	// were never committed. Without it the queue is opened beside a running daemon.
 	Exclusive bool
 	Source    queue.Source // of the queue's clock; nil: the system's clocks
-	files     fileSystem   // replaced by tests that make writes fail
+	// Broken is called once when a fault of the disk or of the database has ended every
+	// change (queue.ErrBroken), with that error. It must not wait for the queue.
+	Broken func(error)
+	files  fileSystem // replaced by tests that make writes fail
 }
 
 // storage implements queue.Storage.
 type storage struct {
-	dir    string
-	files  fileSystem
-	bodies syncer         // of the directory of bodies
-	locks  []func() error // release the directory; none if it is not held exclusively
-	write  *sql.DB
-	writer *transaction // on the one connection of write, used by the committer alone
-	read   *sql.DB      // of people and tools
-	work   *sql.DB      // of delivery, which they cannot keep waiting
-	due    *sql.Stmt    // nextDue, and bodyOf, on work
-	bodyOf *sql.Stmt
-	own    presence // of the files that are open
-	ops    chan *op
-	broken atomic.Pointer[error]
-	looked looked
-	done   chan struct{} // closed when the committer has stopped
-	mu     sync.RWMutex  // guards closed against sends on ops
-	closed bool
+	dir      string
+	files    fileSystem
+	bodies   syncer         // of the directory of bodies
+	locks    []func() error // release the directory; none if it is not held exclusively
+	write    *sql.DB
+	writer   *transaction // on the one connection of write, used by the committer alone
+	read     *sql.DB      // of people and tools
+	work     *sql.DB      // of delivery, which they cannot keep waiting
+	due      *sql.Stmt    // nextDue, and bodyOf, on work
+	bodyOf   *sql.Stmt
+	own      presence // of the files that are open
+	ops      chan *op
+	broken   atomic.Pointer[error]
+	onBroken func(error) // may be nil
+	looked   looked
+	done     chan struct{} // closed when the committer has stopped
+	mu       sync.RWMutex  // guards closed against sends on ops
+	closed   bool
 }
 
 var _ queue.Storage = (*storage)(nil)
@@ -88,10 +92,11 @@ func openQueue(ctx context.Context, o Options) (*queue.Queue, *storage, error) {
 
 func openStorage(ctx context.Context, o Options) (*storage, error) {
 	s := &storage{
-		dir:   o.Dir,
-		files: o.files,
-		ops:   make(chan *op, maxBatch),
-		done:  make(chan struct{}),
+		dir:      o.Dir,
+		files:    o.files,
+		onBroken: o.Broken,
+		ops:      make(chan *op, maxBatch),
+		done:     make(chan struct{}),
 	}
 	if s.files == nil {
 		s.files = osFiles{}
