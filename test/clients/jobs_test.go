@@ -45,28 +45,21 @@ func (j job) arrival(from string) arrival {
 	}
 }
 
-// snippet returns a file that docs/clients.md shows: the indented block that begins with
-// the file's path. The relay's address and domain replace those of the example.
+// snippet returns a file that docs/clients.md shows: the block that begins with the file's
+// path. The relay's address and domain replace those of the example.
 func snippet(t *testing.T, r *harness.Relay, path string) string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/clients.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(doc), "\n    # "+path+"\n")
-	if !found {
+	_, rest, found := strings.Cut(string(doc), "\n```conf\n# "+path+"\n")
+	text, _, ended := strings.Cut(rest, "```\n")
+	if !found || !ended {
 		t.Fatalf("docs/clients.md has no %s", path)
 	}
-	var text strings.Builder
-	for line := range strings.Lines(rest) {
-		line, inside := strings.CutPrefix(line, "    ")
-		if !inside {
-			break
-		}
-		text.WriteString(line)
-	}
 	return strings.NewReplacer("relay.example.com", "localhost", "587", r.Port(t, "submission"), "example.com", "contoso.test",
-		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "relay.crt")).Replace(text.String())
+		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "relay.crt")).Replace(text)
 }
 
 // asSendmail sets msmtp up as the command sendmail of a user with the given address. It

@@ -126,12 +126,13 @@ func (r readme) configure(t *testing.T, dir string) (admin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, sample, found := strings.Cut(r.text, "\n       listeners:\n")
-	sample, _, ended := strings.Cut(sample, "\n\n")
+	const indent = "\n   " // within a list
+	_, sample, found := strings.Cut(r.text, indent+"```yaml"+indent+"listeners:"+indent)
+	sample, _, ended := strings.Cut(sample, indent+"```")
 	if !found || !ended {
-		t.Fatal("README shows no listener")
+		t.Fatal("docs/setup.md shows no listener")
 	}
-	sample = "\nlisteners:\n" + strings.ReplaceAll("       "+strings.TrimPrefix(sample, "       "), "\n       ", "\n")[7:] + "\n"
+	sample = "\nlisteners:\n" + strings.ReplaceAll(sample, indent, "\n") + "\n"
 	admin = net.JoinHostPort("127.0.0.1", fmt.Sprint(harness.FreePort(t)))
 	text := regexp.MustCompile(`(?s)\nlisteners:\n.*?    address: 127\.0\.0\.1:2525\n`).ReplaceAllLiteralString(string(data), strings.ReplaceAll(sample, ":25\n", ":"+r.port+"\n"))
 	for _, edit := range [][2]string{

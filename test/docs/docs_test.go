@@ -16,16 +16,11 @@ import (
 
 // What docs/devices.md shows of a configuration is one.
 func TestDevicesConfiguration(t *testing.T) {
-	text, err := os.ReadFile("../../docs/devices.md")
-	if err != nil {
-		t.Fatal(err)
+	samples := blocks(t, "docs/devices.md", "yaml")
+	if len(samples) != 1 {
+		t.Fatalf("the document shows %d configurations", len(samples))
 	}
-	_, sample, found := strings.Cut(strings.ReplaceAll(string(text), "\r\n", "\n"), "    # relay.yaml\n")
-	sample, _, ended := strings.Cut(sample, "\n\n")
-	if !found || !ended {
-		t.Fatal("the document shows no relay.yaml")
-	}
-	cfg, err := config.Parse([]byte(strings.ReplaceAll("\n"+sample, "\n    ", "\n")), "relay.yaml")
+	cfg, err := config.Parse([]byte(samples[0].text), "relay.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,21 +32,7 @@ func TestDevicesConfiguration(t *testing.T) {
 // Each test that the documents name for a promise is there: one that was renamed or
 // removed would leave the promise without one, unseen.
 func TestDocumentsNameTests(t *testing.T) {
-	defined := map[string]bool{}
-	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		code, err := os.ReadFile(path)
-		for _, m := range function.FindAllSubmatch(code, -1) {
-			defined[string(m[1])] = true
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	defined := testNames(t)
 	documents, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +52,27 @@ func TestDocumentsNameTests(t *testing.T) {
 	if named == 0 {
 		t.Error("no test is named")
 	}
+}
+
+// testNames returns the names of all tests and fuzz targets.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	defined := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		code, err := os.ReadFile(path)
+		for _, m := range function.FindAllSubmatch(code, -1) {
+			defined[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return defined
 }
 
 // TestReasonsAreExplained checks that docs/operations.md names each reason for which mail is

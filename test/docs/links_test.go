@@ -36,21 +36,16 @@ func pages(t *testing.T) []string {
 	return names
 }
 
-// read returns a document without its indented and fenced blocks, which hold samples.
+// read returns a document without its blocks.
 func read(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, name))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var prose strings.Builder
-	fenced := false
-	for line := range strings.Lines(strings.ReplaceAll(string(text), "\r\n", "\n")) {
-		fence := strings.HasPrefix(line, "```")
-		if fenced = fenced != fence; !fenced && !fence && !strings.HasPrefix(line, "    ") {
-			prose.WriteString(line)
+	open := false
+	lines(t, name, func(_ int, line, _ string, fence bool) {
+		if open = open != fence; !open && !fence {
+			prose.WriteString(line + "\n")
 		}
-	}
+	})
 	return prose.String()
 }
 

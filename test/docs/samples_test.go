@@ -1,82 +1,51 @@
 package docs_test
 
 import (
-	"bytes"
-	"errors"
+	"go/parser"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"graphrelay/relay/config"
 	"graphrelay/test/harness"
 )
 
-// blocks returns the indented blocks of a document, without their indentation.
-func blocks(t *testing.T, name string) (all []string) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var block []string
-	end := func() {
-		if len(block) > 0 {
-			all = append(all, dedent(block))
-		}
-		block = nil
-	}
-	for line := range strings.Lines(strings.ReplaceAll(string(text), "\r\n", "\n")) {
-		line = strings.TrimSuffix(line, "\n")
-		switch {
-		case strings.HasPrefix(line, "    "):
-			block = append(block, line)
-		case line == "" && len(block) > 0:
-			block = append(block, "")
-		default:
-			end()
-		}
-	}
-	end()
-	return all
-}
+// minimal is a configuration to which a document's sample is added. The domains are those of
+// samples without connections.
+const minimal = `
+listeners:
+  - {name: minimal, address: "127.0.0.1:2599", auth: none, networks: [127.0.0.1]}
+connections:
+  - name: minimal
+    tenant: 33333333-3333-3333-3333-333333333333
+    client_id: 44444444-4444-4444-4444-444444444444
+    client_secret_file: minimal.secret
+    domains: [contoso.test, contoso.com, example.com]
+`
 
-func dedent(lines []string) string {
-	least := 100
-	for _, l := range lines {
-		if l != "" {
-			least = min(least, len(l)-len(strings.TrimLeft(l, " ")))
-		}
-	}
-	for i, l := range lines {
-		lines[i] = l[min(least, len(l)):]
-	}
-	return strings.Trim(strings.Join(lines, "\n"), "\n") + "\n"
-}
+// someHash stands for the hash that a sample leaves out.
+const someHash = `"$2a$10$A9C6M.RFx7AI6SV4e3AgRe78ndbdT/fHG1PjyvwS4FRa4hnaHwWo2"`
 
-// topKey matches a line with which a part of a configuration begins.
-var topKey = regexp.MustCompile(`^(listeners|connections|users|senders|signatures|mailboxes|tls|limits|rates|queue|delivery|admin|log|hostname|data_dir):`)
-
-// TestConfigurationSamples reads each part of a configuration that a document shows: it is YAML,
-// and all its keys exist. What a part lacks to be a whole is no fault.
+// TestConfigurationSamples reads each part of a configuration that a document shows, together
+// with a minimal configuration. A sample may be a listener, or keys of a connection.
 func TestConfigurationSamples(t *testing.T) {
+	t.Setenv("AZURE_FEDERATED_TOKEN_FILE", "token") // as a cluster sets it
 	samples := 0
 	for _, name := range pages(t) {
-		for _, block := range blocks(t, name) {
-			for _, part := range strings.Split(block, "\n\n") {
-				switch first, _, _ := strings.Cut(part, "\n"); {
-				case strings.HasPrefix(part, "- name: ") && strings.Contains(part, "address:"):
-					part = "listeners:\n  " + strings.ReplaceAll(part, "\n", "\n  ")
-				case strings.HasPrefix(part, "sign_in:"):
-					part = "connections:\n  - " + strings.ReplaceAll(part, "\n", "\n    ")
-				case strings.HasPrefix(first, "# relay.yaml"):
-				case !topKey.MatchString(part):
-					continue
-				}
-				samples++
-				checkSample(t, name, part)
+		for _, b := range blocks(t, name, "yaml") {
+			samples++
+			text := strings.ReplaceAll(b.text, "password_hash: ...", "password_hash: "+someHash)
+			merged, err := merge(text)
+			if err == nil {
+				_, err = config.Parse(merged, "relay.yaml")
+			}
+			if err != nil {
+				t.Errorf("%s: %v\n%s\nas part of\n%s", b, err, b.text, merged)
 			}
 		}
 	}
@@ -85,67 +54,170 @@ func TestConfigurationSamples(t *testing.T) {
 	}
 }
 
-func checkSample(t *testing.T, name, part string) {
-	t.Helper()
-	_, err := config.Parse([]byte(part), name)
-	var faults config.Errors
-	if !errors.As(err, &faults) {
-		return
+// merge adds a sample to the minimal configuration.
+func merge(sample string) ([]byte, error) {
+	var base map[string]any
+	if err := yaml.Unmarshal([]byte(minimal), &base); err != nil {
+		return nil, err
 	}
-	for _, f := range faults {
-		missing := strings.Contains(f.Text, "is missing") || strings.Contains(f.Text, "no connection has")
-		if !missing && (f.Key == "" || strings.Contains(f.Text, "unknown key") || strings.Contains(f.Text, "; write ")) {
-			t.Errorf("%s\n%s", f.Error(), part)
-		}
+	var added any
+	if err := yaml.Unmarshal([]byte(sample), &added); err != nil {
+		return nil, err
 	}
-}
-
-// TestOpenSSLCommands runs the commands of openssl that the documents show, each page's in an
-// empty folder and in their order.
-func TestOpenSSLCommands(t *testing.T) {
-	for _, program := range []string{"openssl", "bash"} {
-		harness.NeedTool(t, program)
-	}
-	ran := 0
-	for _, name := range pages(t) {
-		dir := t.TempDir()
-		for _, block := range blocks(t, name) {
-			for _, command := range commands(block) {
-				if !strings.Contains(command, "openssl ") {
-					continue
-				}
-				ran++
-				c := exec.Command("bash", "-e", "-c", command)
-				c.Dir = dir
-				var out bytes.Buffer
-				c.Stdout, c.Stderr = &out, &out
-				if err := c.Run(); err != nil {
-					t.Errorf("%s: %s: %v\n%s", name, command, err, out.String())
-				}
+	switch part := added.(type) {
+	case []any:
+		base["listeners"] = part
+	case map[string]any:
+		if _, ok := part["sign_in"]; ok {
+			connection := base["connections"].([]any)[0].(map[string]any)
+			delete(connection, "client_secret_file")
+			for key, value := range part {
+				connection[key] = value
 			}
+			break
 		}
-		checkPrivate(t, name, dir)
+		for key, value := range part {
+			base[key] = value
+		}
 	}
-	if ran < 5 {
-		t.Errorf("only %d commands were found", ran)
-	}
+	return yaml.Marshal(base)
 }
 
-// checkPrivate checks that the keys which the commands have made cannot be read by others.
-func checkPrivate(t *testing.T, name, dir string) {
-	t.Helper()
-	keys, err := filepath.Glob(filepath.Join(dir, "*.key"))
+// TestOtherFiles checks that the configurations of other programs in the documents are files
+// with which a test sends mail.
+func TestOtherFiles(t *testing.T) {
+	var tests strings.Builder
+	files, err := filepath.Glob("../clients/*_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range keys {
-		if info, err := os.Stat(key); err != nil || info.Mode()&0o004 != 0 {
-			t.Errorf("%s makes %s with mode %o", name, filepath.Base(key), info.Mode())
+	for _, path := range files {
+		tests.WriteString(harness.ReadFile(t, path))
+	}
+	seen := 0
+	for _, name := range pages(t) {
+		for _, b := range blocks(t, name, "conf") {
+			seen++
+			path, _, _ := strings.Cut(strings.TrimPrefix(b.text, "# "), "\n")
+			named := func(text string) bool { return strings.Contains(tests.String(), `"`+text+`"`) }
+			dir, base := filepath.Split(path)
+			if !strings.HasPrefix(path, "/etc/") || !named(path) && (!named(dir) || !named(base)) {
+				t.Errorf("%s: the first line is %q, want # and the path of a file that a test of test/clients uses", b, path)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no file was found")
+	}
+}
+
+// TestSystemdSamples has systemd check the unit with each drop-in that a document shows.
+func TestSystemdSamples(t *testing.T) {
+	analyze := harness.NeedTool(t, "systemd-analyze")
+	unit := strings.ReplaceAll(harness.ReadFile(t, filepath.Join(root, "deploy/graphrelay.service")), "/usr/local/bin/graphrelay", harness.ProgramPath(t))
+	seen := 0
+	for _, name := range pages(t) {
+		for _, b := range blocks(t, name, "ini") {
+			if !strings.HasPrefix(b.text, "[") {
+				continue // php.ini
+			}
+			seen++
+			path := filepath.Join(t.TempDir(), "graphrelay.service")
+			if err := os.WriteFile(path, []byte(unit+"\n"+b.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out := harness.Tool(t, "", analyze, "verify", "--man=no", path); out != "" {
+				t.Errorf("%s: %s", b, out)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no drop-in was found")
+	}
+}
+
+// alert matches the expression of a row in the table of alerts.
+var alert = regexp.MustCompile("(?m)^\\| `([^`]*(?:graphrelay_|process_)[^`]*)` \\|")
+
+// TestAlerts has promtool check the alerts that docs/operations.md recommends.
+func TestAlerts(t *testing.T) {
+	promtool := harness.NeedTool(t, "promtool")
+	type rule struct {
+		Alert string `yaml:"alert"`
+		Expr  string `yaml:"expr"`
+	}
+	var rules []rule
+	for _, m := range alert.FindAllStringSubmatch(read(t, "docs/operations.md"), -1) {
+		rules = append(rules, rule{"Documented", strings.ReplaceAll(m[1], `\|`, "|")})
+	}
+	if len(rules) < 15 {
+		t.Fatalf("only %d alerts were found", len(rules))
+	}
+	data, err := yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "documented", "rules": rules}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	harness.Tool(t, "", promtool, "check", "rules", "--lint=none", path)
+}
+
+// TestCodeSamples checks the syntax of code in other languages.
+func TestCodeSamples(t *testing.T) {
+	for _, name := range pages(t) {
+		for _, b := range blocks(t, name, "go", "python", "js") {
+			t.Run(b.lang, func(t *testing.T) {
+				switch b.lang {
+				case "go":
+					if _, err := parser.ParseExpr("func() {\n" + b.text + "}"); err != nil {
+						t.Errorf("%s: %v", b, err)
+					}
+				case "python":
+					harness.Tool(t, b.text, harness.NeedTool(t, "python3"), "-c", "import ast, sys; ast.parse(sys.stdin.read())")
+				case "js":
+					harness.Tool(t, b.text, harness.NeedTool(t, "node"), "--check", "-")
+				}
+			})
 		}
 	}
 }
 
-// commands returns the commands of a block, with their continued lines joined.
-func commands(block string) []string {
-	return strings.Split(strings.ReplaceAll(block, "\\\n", " "), "\n")
+// cmdlets are the commands of PowerShell in the documents. None can be run: they need a tenant,
+// or Windows.
+var cmdlets = []string{
+	"Add-MailboxPermission", "Add-RecipientPermission", "Connect-ExchangeOnline", "Connect-MgGraph", "Get-Credential", "Get-MailboxPlan",
+	"Get-MgServicePrincipal", "Install-Module", "New-ManagementRoleAssignment", "New-ManagementScope", "New-MgServicePrincipalAppRoleAssignment",
+	"New-ServicePrincipal", "Send-MailMessage", "Set-Mailbox", "Set-MailboxPlan", "Set-OrganizationConfig", "Test-ServicePrincipalAuthorization",
+	"Where-Object",
+}
+
+// TestPowerShell checks that the commands of PowerShell are spelled as they are known.
+func TestPowerShell(t *testing.T) {
+	named := regexp.MustCompile(`(?m)(?:^ *|[(|=] ?)([A-Z][a-z]+-[A-Z]\w+)`)
+	seen := map[string]bool{}
+	for _, name := range pages(t) {
+		for _, b := range blocks(t, name, "powershell") {
+			found := named.FindAllStringSubmatch(b.text, -1)
+			if len(found) == 0 {
+				t.Errorf("%s has no command", b)
+			}
+			for _, m := range found {
+				if seen[m[1]] = true; !slices.Contains(cmdlets, m[1]) {
+					t.Errorf("%s: %s is not in the list of this test", b, m[1])
+				}
+			}
+			for _, pair := range []string{"()", "{}", `""`} {
+				if open, end := strings.Count(b.text, pair[:1]), strings.Count(b.text, pair[1:]); open != end || pair == `""` && open%2 != 0 {
+					t.Errorf("%s: %d of %s, and %d of %s", b, open, pair[:1], end, pair[1:])
+				}
+			}
+		}
+	}
+	for _, c := range cmdlets {
+		if !seen[c] {
+			t.Errorf("no document has %s any longer", c)
+		}
+	}
 }
