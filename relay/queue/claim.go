@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"graphrelay/relay/reason"
@@ -10,22 +11,45 @@ import (
 // Claim implements Work.
 func (q *Queue) Claim(ctx context.Context, c Claim) (tasks []Task, next time.Time, err error) {
 	now := q.clock.Now()
-	next, err = q.storage.NextDue(ctx)
+	next, err = q.storage.NextDue(ctx, c.Node)
 	if err != nil || next.IsZero() || next.After(now) { // spares the writer a transaction
 		return nil, next, err
 	}
+	if tasks, err = q.claim(ctx, c, now); err != nil {
+		return nil, time.Time{}, err
+	}
+	next, err = q.storage.NextDue(ctx, c.Node)
+	return tasks, next, err
+}
+
+func (q *Queue) claim(ctx context.Context, c Claim, now time.Time) (tasks []Task, err error) {
+	q.claiming.Lock()
+	defer q.claiming.Unlock()
+	var given int
 	err = q.storage.Update(ctx, func(tx Tx) error {
-		ready, err := tx.ReadyLanes(now)
+		ready, err := tx.ReadyLanes(now, c.Node)
+		if err == nil && q.Shared() {
+			ready, given, err = q.share.choose(tx.(SharedTx), c.Node, ready, now)
+		}
 		if err == nil {
 			tasks, err = claimEvenly(tx, now, c, capped(ready, c))
 		}
 		return err
 	})
-	if err != nil {
-		return nil, time.Time{}, err
+	if !q.Shared() {
+		return tasks, err
 	}
-	next, err = q.storage.NextDue(ctx)
-	return tasks, next, err
+	if errors.Is(err, ErrUnknown) {
+		q.lost.note()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tasks {
+		q.lost.began(t.Ref)
+	}
+	q.share.gave(given)
+	return tasks, nil
 }
 
 // cappedLane is a lane with its limit of messages in delivery.
@@ -90,6 +114,12 @@ func claimOne(tx Tx, now time.Time, node string, l *ReadyLane) (t Task, err erro
 	if err != nil {
 		return t, err
 	}
+	if !l.Owned {
+		if t.Carry, err = tx.(SharedTx).Own(l.ID, node); err != nil {
+			return t, err
+		}
+		l.Owned, t.Taken = true, true
+	}
 	s := r.Status
 	s.State, s.Node, s.Progress.Leftover = Delivering, node, true
 	s.Fence++
@@ -98,7 +128,7 @@ func claimOne(tx Tx, now time.Time, node string, l *ReadyLane) (t Task, err erro
 		return t, err
 	}
 	l.DeferredNext = r.State == Queued
-	t = Task{Record: r, Ref: Ref{ID: r.ID, Fence: s.Fence}}
+	t.Record, t.Ref = r, Ref{ID: r.ID, Fence: s.Fence}
 	t.Status = s
 	t.Progress = r.Progress // with Leftover as it was before the claim
 	return t, tx.Served(l.ID, now, l.DeferredNext, r.StartTag)

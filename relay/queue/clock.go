@@ -20,6 +20,8 @@ type Clock struct {
 	from   time.Duration
 	mu     sync.Mutex
 	ahead  time.Duration // by which the wall clock was ahead of the queue's time at its last jump
+
+	leader *leader // that the clock follows; nil: it goes by itself
 }
 
 // Source is what a Clock is read from.
@@ -53,7 +55,12 @@ func NewClock(last Reading, source Source) *Clock {
 }
 
 // Now returns the queue's time.
-func (c *Clock) Now() time.Time { return c.base.Add(c.source.Elapsed() - c.from) }
+func (c *Clock) Now() time.Time {
+	if c.leader != nil {
+		return c.leader.now(c.source.Elapsed())
+	}
+	return c.base.Add(c.source.Elapsed() - c.from)
+}
 
 // Wall returns what the wall clock shows at a time of the queue, as it is set now. Forever
 // and the zero Time stay as they are.
@@ -81,11 +88,30 @@ func (c *Clock) aheadNow() time.Duration {
 }
 
 func (c *Clock) measure() time.Duration {
+	if c.leader != nil {
+		return 0 // this machine's wall clock does not count
+	}
 	return plain(c.source.Wall()).Sub(c.Now()).Round(time.Millisecond)
 }
 
 // Read returns a reading for the next process.
 func (c *Clock) Read() Reading { return Reading{Queue: c.Now(), Wall: plain(c.source.Wall())} }
+
+// NewFollower returns a clock that goes by another one, that of a database, which all nodes
+// share: this machine's wall clock counts for nothing, and Wall returns what the other one
+// shows. Shown is what that showed at a moment that has passed. A nil source stands for the
+// system's clocks.
+func NewFollower(shown time.Time, source Source) *Clock {
+	c := NewClock(Reading{}, source)
+	c.leader = &leader{}
+	c.Follow(shown)
+	return c
+}
+
+// Follow tells a follower what the other clock showed at a moment that has passed. It thus is
+// never ahead of the other one, and behind by no more than it took to ask the fastest time of
+// late: what a node does until its lease ends, others do not before.
+func (c *Clock) Follow(shown time.Time) { c.leader.follow(shown, c.source.Elapsed()) }
 
 // jump is the least change of the wall clock that counts as one.
 const jump = time.Second

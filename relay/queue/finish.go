@@ -7,12 +7,17 @@ import (
 
 // Save implements Work.
 func (q *Queue) Save(ctx context.Context, ref Ref, p Progress, events ...Event) error {
-	return q.storage.Update(ctx, func(tx Tx) error {
+	save := func(tx Tx) error {
 		if err := tx.SaveProgress(ref, p); err != nil {
 			return err
 		}
 		return tx.AddEvents(ref.ID, events...)
-	})
+	}
+	err := q.storage.Update(ctx, save)
+	if errors.Is(err, ErrUnknown) { // once more does no harm
+		err = q.storage.Update(ctx, save)
+	}
+	return err
 }
 
 // Finish implements Work.
@@ -28,6 +33,13 @@ func (q *Queue) Finish(ctx context.Context, ref Ref, o Outcome) error {
 		}
 		return nil
 	})
+	maybe := q.lost.finishing(ref, errors.Is(err, ErrUnknown))
+	if errors.Is(err, ErrFenced) && maybe && q.recorded(ctx, ref, o) {
+		err = nil
+	}
+	if err == nil || errors.Is(err, ErrFenced) {
+		q.lost.ended(ref)
+	}
 	if err != nil {
 		return err
 	}
@@ -36,6 +48,19 @@ func (q *Queue) Finish(ctx context.Context, ref Ref, o Outcome) error {
 	}
 	q.signal() // the lane may have another message in delivery
 	return nil
+}
+
+// recorded reports whether the outcome has been recorded before: the answer to that commit
+// was lost.
+func (q *Queue) recorded(ctx context.Context, ref Ref, o Outcome) bool {
+	r, _, err := q.storage.Get(ctx, ref.ID)
+	return err == nil && r.Fence == ref.Fence && r.State == o.State
+}
+
+// Lost implements Work.
+func (q *Queue) Lost(ref Ref) {
+	q.lost.ended(ref)
+	q.lost.note()
 }
 
 func (q *Queue) finish(tx Tx, ref Ref, o Outcome) error {

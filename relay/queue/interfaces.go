@@ -87,9 +87,16 @@ type Work interface {
 	// Pause stops claims until then from the lanes that lane covers: one, or all of a
 	// principal, or all of a connection. An earlier end does not shorten a pause.
 	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
-	// Renew extends the node's lease and gives back what dead nodes had claimed. It
-	// returns how many messages that were.
-	Renew(ctx context.Context, node string, lease time.Duration) (int, error)
+	// Renew extends the node's lease and gives back what dead nodes had claimed. It returns
+	// ErrReplaced if another process goes on as the same relay.
+	Renew(ctx context.Context, r Renewal) (Renewed, error)
+	// Shared reports whether a node's claims are lost when its lease ends. Where they are not,
+	// the node is alone.
+	Shared() bool
+	// Lost says that the worker of a claim has ended without a Finish.
+	Lost(ref Ref)
+	// Leave ends the lease.
+	Leave(ctx context.Context, node string) error
 	// Wake receives when new work may be there.
 	Wake() <-chan struct{}
 }
@@ -153,6 +160,8 @@ type Inspector interface {
 	Lanes(ctx context.Context) ([]LaneStatus, error)
 	// Audits returns the newest records of what operators did, oldest first.
 	Audits(ctx context.Context, limit int) ([]Audit, error)
+	// Nodes returns the nodes, by name.
+	Nodes(ctx context.Context) ([]NodeStatus, error)
 }
 
 // Controller carries out what an operator or a setting asks for.

@@ -11,27 +11,6 @@ import (
 // retry.
 const MaxDeferral = 8 * 24 * time.Hour
 
-// Renew implements Work.
-func (q *Queue) Renew(ctx context.Context, node string, lease time.Duration) (released int, err error) {
-	err = q.storage.Update(ctx, func(tx Tx) (err error) {
-		now := q.clock.Now()
-		if err := tx.SetLease(node, now.Add(lease)); err != nil {
-			return err
-		}
-		if released, err = release(tx, now, now); err != nil {
-			return err
-		}
-		if err := q.keepTime(tx, now); err != nil {
-			return err
-		}
-		return tx.Shrink()
-	})
-	if released > 0 {
-		q.signal()
-	}
-	return released, err
-}
-
 // keepTime records the clock, and ends what lies further ahead than anything may: it was
 // written by a clock that was wrong.
 func (q *Queue) keepTime(tx Tx, now time.Time) error {
@@ -61,15 +40,19 @@ func release(tx Tx, ended, now time.Time) (int, error) {
 		return 0, err
 	}
 	for _, id := range ids {
-		s, err := tx.Status(id)
-		if err != nil {
-			return 0, err
-		}
-		s.State, s.Due, s.Node = Queued, now, ""
-		s.Fence++
-		if err := tx.SetStatus(id, s); err != nil {
+		if err := releaseOne(tx, id, now); err != nil {
 			return 0, err
 		}
 	}
 	return len(ids), nil
+}
+
+func releaseOne(tx Tx, id string, now time.Time) error {
+	s, err := tx.Status(id)
+	if err != nil {
+		return err
+	}
+	s.State, s.Due, s.Node = Queued, now, ""
+	s.Fence++
+	return tx.SetStatus(id, s)
 }

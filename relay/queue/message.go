@@ -168,6 +168,10 @@ type Ref struct {
 type Task struct {
 	Record
 	Ref Ref
+	// Taken: the lane has just become the node's. Carry then is what the node before it has
+	// spent of the mailbox's limits, as that one's Renewal said it.
+	Taken bool
+	Carry string
 }
 
 // Outcome ends a claim.

@@ -9,6 +9,8 @@ package queue
 
 import (
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,18 +26,30 @@ var (
 	ErrBroken = errors.New("nothing is taken or sent until graphrelay is restarted")
 	// ErrResources is a lack of file descriptors, memory or locks, which passes.
 	ErrResources = errors.New("the system has no file descriptors, memory or locks left for the queue")
-	ErrDamaged   = errors.New("the stored message is damaged")
-	ErrClosed    = errors.New("the queue is closed")
-	ErrState     = errors.New("not possible in the message's present state")
+	ErrAway      = errors.New("the queue's database cannot be reached")
+	// ErrUnknown means that the database did not say whether a change was made. Of a change
+	// that inserts a client's message it is certain that the message will not be delivered.
+	ErrUnknown  = errors.New("it is not known whether the queue was changed")
+	ErrReplaced = errors.New("another relay with the name of this node has started")
+	ErrDamaged  = errors.New("the stored message is damaged")
+	ErrClosed   = errors.New("the queue is closed")
+	ErrState    = errors.New("not possible in the message's present state")
 )
 
 // Queue is the queue on a storage. It implements Intake, Work, Warnings, Cleanups,
 // Returns, Sends, Inspector and Controller.
 type Queue struct {
 	storage  Storage
+	shared   Shared // storage, if several nodes may share it, else nil
 	clock    *Clock
 	capacity capacity
 	wake     chan struct{}
+
+	// Of this process as a node.
+	renewed  atomic.Bool
+	claiming sync.Mutex
+	share    share
+	lost     lost
 }
 
 var _ interface {
@@ -51,7 +65,8 @@ var _ interface {
 
 // New returns the queue on s, kept by the clock c.
 func New(s Storage, c *Clock) *Queue {
-	return &Queue{storage: s, clock: c, capacity: capacity{storage: s}, wake: make(chan struct{}, 1)}
+	shared, _ := s.(Shared)
+	return &Queue{storage: s, shared: shared, clock: c, capacity: capacity{storage: s}, wake: make(chan struct{}, 1)}
 }
 
 // Now implements Work.

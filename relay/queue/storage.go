@@ -38,6 +38,7 @@ type Reader interface {
 	Stats(ctx context.Context) (Stats, error)
 	Lanes(ctx context.Context, now time.Time) ([]LaneStatus, error)
 	Audits(ctx context.Context, limit int) ([]Audit, error)
+	Nodes(ctx context.Context) ([]NodeStatus, error)
 }
 
 // Contents keeps the bytes of messages, by ID.
@@ -66,8 +67,9 @@ type Content interface {
 // transaction that acts.
 type Finder interface {
 	// NextDue returns when the first message falls due in a lane that is not paused then,
-	// the zero Time if none waits.
-	NextDue(ctx context.Context) (time.Time, error)
+	// the zero Time if none waits. Of an engine that is shared, other nodes' lanes do not
+	// count.
+	NextDue(ctx context.Context, node string) (time.Time, error)
 	// Unwarned returns messages that are queued or deferred, not warned of and not in
 	// doubt, and arrived up to the time before; the oldest ones if they are more than
 	// limit. With unpaused, it leaves out those in lanes that are paused at now.
@@ -136,8 +138,9 @@ type LaneTx interface {
 	// lane, and returns how many it removed.
 	DropTags(limit int) (int, error)
 	// ReadyLanes returns the lanes that have a message due and are not paused at now,
-	// longest unserved first.
-	ReadyLanes(now time.Time) ([]ReadyLane, error)
+	// longest unserved first. In an engine that is shared these are lanes of the node, and
+	// nobody's, without those that another transaction has locked.
+	ReadyLanes(now time.Time, node string) ([]ReadyLane, error)
 	// NextQueued returns the queued message of a lane with the lowest start tag, and
 	// NextDeferred the one deferred message, of those due at now, that fell due first. With
 	// several writers they pass over messages that another transaction has locked.
@@ -164,6 +167,7 @@ type ReadyLane struct {
 	Lane         Lane
 	InDelivery   int  // its messages that are being delivered
 	DeferredNext bool // a deferred message comes next
+	Owned        bool // it is the node's, not nobody's; always so in an engine that is not shared
 }
 
 // PauseTx reads and writes pauses.
@@ -184,7 +188,13 @@ type PauseTx interface {
 
 // UpkeepTx keeps the leases of nodes and the cleanups.
 type UpkeepTx interface {
-	SetLease(node string, until time.Time) error
+	// SetNode adds a node or changes what is known of it, but not whether it is draining.
+	SetNode(n Node) error
+	// SetDraining does that, for all of a name. It returns ErrNotFound if there is none.
+	SetDraining(name string, draining bool) error
+	// EndNode removes a node, if it is known.
+	EndNode(id string) error
+	Nodes() ([]Node, error)
 	// SetClock keeps the reading for the next process.
 	SetClock(r Reading) error
 	// EndAhead makes the deferred messages due that are due later than due, and ends the

@@ -22,7 +22,7 @@ func ahead(t *testing.T, b *bench) {
 	if got := b.claim(10, 10); len(got) != 0 {
 		t.Fatalf("claimed %v before", got)
 	}
-	if _, err := b.store.Renew(t.Context(), "n1", time.Minute); err != nil {
+	if _, err := b.store.Renew(t.Context(), renewal("n1", time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.claimOne(); got.ID != id {

@@ -71,19 +71,19 @@ func finish(t *testing.T, b *bench) {
 func renewReclaims(t *testing.T, b *bench) {
 	b.put(laneA, "x")
 	task := b.claimOne() // by n1, which has no lease
-	n, err := b.store.Renew(t.Context(), "n2", time.Minute)
+	found, err := b.store.Renew(t.Context(), renewal("n2", time.Minute))
 	b.ok(err)
-	if n != 1 {
-		t.Fatalf("reclaimed %d of a node without a lease, want 1", n)
+	if found.Released != 1 {
+		t.Fatalf("reclaimed %d of a node without a lease, want 1", found.Released)
 	}
 	b.want(b.store.Save(t.Context(), task.Ref, queue.Progress{}), queue.ErrFenced)
-	_, err = b.store.Renew(t.Context(), "n1", time.Minute)
+	_, err = b.store.Renew(t.Context(), renewal("n1", time.Minute))
 	b.ok(err)
 	task = b.claimOne()
-	n, err = b.store.Renew(t.Context(), "n2", time.Minute)
+	found, err = b.store.Renew(t.Context(), renewal("n2", time.Minute))
 	b.ok(err)
-	if n != 0 {
-		t.Fatalf("reclaimed %d of a living node", n)
+	if found.Released != 0 {
+		t.Fatalf("reclaimed %d of a living node", found.Released)
 	}
 	b.ok(b.store.Save(t.Context(), task.Ref, queue.Progress{}))
 }

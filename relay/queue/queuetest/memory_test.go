@@ -26,7 +26,7 @@ func TestMemory(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if stored[dir] == nil {
-			stored[dir] = &memory{tx: tx{map[string]message{}, map[queue.LaneID]lane{}, map[tagOf]int64{}, map[queue.Lane]pause{}, map[string]time.Time{}, map[string]queue.Cleanup{}, map[string]queue.Audit{}, queue.Reading{}}}
+			stored[dir] = newMemory()
 		}
 		q := queue.New(stored[dir], queue.NewClock(stored[dir].clock, nil))
 		if err := q.Recover(t.Context()); err != nil {
@@ -34,6 +34,10 @@ func TestMemory(t *testing.T) {
 		}
 		return q
 	})
+}
+
+func newMemory() *memory {
+	return &memory{tx: tx{map[string]message{}, map[queue.LaneID]lane{}, map[tagOf]int64{}, map[queue.Lane]pause{}, map[string]queue.Node{}, map[string]queue.Cleanup{}, map[string]queue.Audit{}, queue.Reading{}, false}}
 }
 
 // memory implements queue.Storage. Its tx is what is committed.
@@ -48,10 +52,11 @@ type tx struct {
 	lanes    map[queue.LaneID]lane
 	tags     map[tagOf]int64
 	pauses   map[queue.Lane]pause
-	leases   map[string]time.Time
+	nodes    map[string]queue.Node
 	cleanups map[string]queue.Cleanup
 	audits   map[string]queue.Audit
 	clock    queue.Reading
+	divided  bool // the lanes belong to nodes
 }
 
 type message struct {
@@ -67,6 +72,9 @@ type lane struct {
 	deferredNext bool
 	virtualTime  int64
 	reportsRead  time.Time
+	owner        string // of a storage that is shared
+	epoch        int
+	carry        string
 }
 
 type tagOf struct {
@@ -82,8 +90,12 @@ type pause struct {
 func (m *memory) Update(_ context.Context, fn func(queue.Tx) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := tx{maps.Clone(m.messages), maps.Clone(m.lanes), maps.Clone(m.tags), maps.Clone(m.pauses), maps.Clone(m.leases), maps.Clone(m.cleanups), maps.Clone(m.audits), m.clock}
-	err := fn(&t)
+	t := tx{maps.Clone(m.messages), maps.Clone(m.lanes), maps.Clone(m.tags), maps.Clone(m.pauses), maps.Clone(m.nodes), maps.Clone(m.cleanups), maps.Clone(m.audits), m.clock, m.divided}
+	var given queue.Tx = &t
+	if m.divided {
+		given = &sharedTx{&t}
+	}
+	err := fn(given)
 	if err == nil {
 		m.tx = t
 	}

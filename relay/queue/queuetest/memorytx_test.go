@@ -1,6 +1,7 @@
 package queuetest_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -56,12 +57,12 @@ func (t *tx) firstDue(lane queue.LaneID) time.Time {
 	return r.Due
 }
 
-func (m *memory) NextDue(context.Context) (next time.Time, err error) {
+func (m *memory) NextDue(_ context.Context, node string) (next time.Time, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, l := range m.lanes {
 		due := m.firstDue(id)
-		if due.IsZero() {
+		if due.IsZero() || !m.mayServe(l, node) {
 			continue
 		}
 		if until := m.pausedUntil(l.Lane); until.After(due) {
@@ -72,14 +73,14 @@ func (m *memory) NextDue(context.Context) (next time.Time, err error) {
 	return next, nil
 }
 
-func (t *tx) ReadyLanes(now time.Time) (ready []queue.ReadyLane, err error) {
+func (t *tx) ReadyLanes(now time.Time, node string) (ready []queue.ReadyLane, err error) {
 	for id, l := range t.lanes {
 		due := t.firstDue(id)
-		if due.IsZero() || due.After(now) || t.pausedUntil(l.Lane).After(now) {
+		if due.IsZero() || due.After(now) || t.pausedUntil(l.Lane).After(now) || !t.mayServe(l, node) {
 			continue
 		}
 		busy := t.find(func(m message) bool { return m.lane == id && m.State == queue.Delivering })
-		ready = append(ready, queue.ReadyLane{ID: id, Lane: l.Lane, InDelivery: len(busy), DeferredNext: l.deferredNext})
+		ready = append(ready, queue.ReadyLane{ID: id, Lane: l.Lane, InDelivery: len(busy), DeferredNext: l.deferredNext, Owned: l.owner == node || !t.divided})
 	}
 	slices.SortFunc(ready, func(a, b queue.ReadyLane) int { return t.lanes[a.ID].served.Compare(t.lanes[b.ID].served) })
 	return ready, nil
@@ -308,9 +309,46 @@ func (t *tx) EndDeferral(l queue.Lane, why reason.Reason, now time.Time) error {
 	return nil
 }
 
-func (t *tx) SetLease(node string, until time.Time) error {
-	t.leases[node] = until
+func (t *tx) SetNode(n queue.Node) error {
+	n.Draining = t.nodes[n.ID].Draining
+	t.nodes[n.ID] = n
 	return nil
+}
+
+func (t *tx) SetDraining(name string, draining bool) error {
+	err := queue.ErrNotFound
+	for id, n := range t.nodes {
+		if n.Name == name {
+			n.Draining, err = draining, nil
+			t.nodes[id] = n
+		}
+	}
+	return err
+}
+
+func (t *tx) EndNode(id string) error {
+	delete(t.nodes, id)
+	return nil
+}
+
+func (t *tx) Nodes() ([]queue.Node, error) {
+	return slices.SortedFunc(maps.Values(t.nodes), func(a, b queue.Node) int { return cmp.Compare(a.ID, b.ID) }), nil
+}
+
+func (m *memory) Nodes(context.Context) (list []queue.NodeStatus, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	nodes, err := m.tx.Nodes()
+	for _, n := range nodes {
+		s := queue.NodeStatus{Node: n, Delivering: len(m.find(func(x message) bool { return x.State == queue.Delivering && x.Node == n.ID }))}
+		for _, l := range m.lanes {
+			if l.owner == n.ID {
+				s.Lanes++
+			}
+		}
+		list = append(list, s)
+	}
+	return list, err
 }
 
 func (t *tx) SetClock(r queue.Reading) error {
@@ -329,7 +367,7 @@ func (t *tx) EndAhead(now, end, due time.Time, keep reason.Reason) error {
 }
 
 func (t *tx) Abandoned(now time.Time) (ids []string, err error) {
-	for _, r := range t.find(func(m message) bool { return m.State == queue.Delivering && !t.leases[m.Node].After(now) }) {
+	for _, r := range t.find(func(m message) bool { return m.State == queue.Delivering && !t.nodes[m.Node].Lease.After(now) }) {
 		ids = append(ids, r.ID)
 	}
 	return ids, nil

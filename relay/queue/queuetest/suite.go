@@ -167,6 +167,10 @@ func (b *bench) body(id string) string {
 	return string(data)
 }
 
+func renewal(node string, lease time.Duration) queue.Renewal {
+	return queue.Renewal{Node: queue.Node{ID: node, Name: node, About: queue.About{Version: "test"}}, Lease: lease}
+}
+
 func acceptAndRead(t *testing.T, b *bench) {
 	for _, size := range []int{0, 1, 128 << 10, 128<<10 + 1, 9 << 20} {
 		want := strings.Repeat("0123456789abcdef", size/16+1)[:size]

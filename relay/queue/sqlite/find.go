@@ -16,7 +16,7 @@ import (
 const nextDue = "SELECT ready FROM lane ORDER BY ready LIMIT 1"
 
 // NextDue implements queue.Finder.
-func (s *storage) NextDue(ctx context.Context) (time.Time, error) {
+func (s *storage) NextDue(ctx context.Context, _ string) (time.Time, error) {
 	var due int64
 	err := s.due.QueryRowContext(ctx).Scan(&due)
 	if errors.Is(err, sql.ErrNoRows) || due == math.MaxInt64 {

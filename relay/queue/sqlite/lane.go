@@ -56,14 +56,14 @@ WHERE ready <= ?1
 ORDER BY served`
 
 // ReadyLanes implements queue.LaneTx.
-func (t *transaction) ReadyLanes(now time.Time) (lanes []queue.ReadyLane, err error) {
+func (t *transaction) ReadyLanes(now time.Time, _ string) (lanes []queue.ReadyLane, err error) {
 	rows, err := t.rows(readyLanes, micros(now))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var l queue.ReadyLane
+		l := queue.ReadyLane{Owned: true}
 		if err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.InDelivery, &l.DeferredNext); err != nil {
 			return nil, err
 		}

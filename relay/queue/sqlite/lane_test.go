@@ -48,7 +48,7 @@ func TestLanesGo(t *testing.T) {
 	if _, err := s.Expire(t.Context(), queue.Retention{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Renew(t.Context(), "n", time.Minute); err != nil {
+	if _, err := s.Renew(t.Context(), queue.Renewal{Node: queue.Node{ID: "n", Name: "n"}, Lease: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	for _, table := range []string{"message", "lane", "flow", "pause"} {

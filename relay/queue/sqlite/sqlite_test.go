@@ -274,7 +274,7 @@ func TestSpaceComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Renew(t.Context(), "n", time.Minute); err != nil {
+	if _, err := s.Renew(t.Context(), queue.Renewal{Node: queue.Node{ID: "n", Name: "n"}, Lease: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	if after := pages("page_count"); after > before/4 || pages("freelist_count") > before/4 {
@@ -299,7 +299,7 @@ func TestTimeGoesOn(t *testing.T) {
 	s := open(t, Options{Dir: dir, Exclusive: true, Source: clock})
 	start := s.Now()
 	clock.elapsed = time.Hour // and the wall clock was set back meanwhile
-	if _, err := s.Renew(t.Context(), "n", time.Minute); err != nil {
+	if _, err := s.Renew(t.Context(), queue.Renewal{Node: queue.Node{ID: "n", Name: "n"}, Lease: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

@@ -64,11 +64,6 @@ func (t *transaction) EndDeferral(l queue.Lane, why reason.Reason, now time.Time
 		micros(now), why, l.Connection, l.Principal, l.Mailbox)
 }
 
-// SetLease implements queue.UpkeepTx.
-func (t *transaction) SetLease(node string, until time.Time) error {
-	return t.exec("INSERT INTO node (name, lease) VALUES (?,?) ON CONFLICT DO UPDATE SET lease=excluded.lease", node, micros(until))
-}
-
 // SetClock implements queue.UpkeepTx.
 func (t *transaction) SetClock(r queue.Reading) error {
 	return t.exec("INSERT OR REPLACE INTO clock (id, queue, wall) VALUES (1,?,?)", micros(r.Queue), micros(r.Wall))
@@ -87,7 +82,7 @@ func (t *transaction) EndAhead(now, pause, due time.Time, keep reason.Reason) er
 
 // Abandoned implements queue.UpkeepTx.
 func (t *transaction) Abandoned(now time.Time) ([]string, error) {
-	return ids(t.rows("SELECT id FROM message WHERE state='delivering' AND owner NOT IN (SELECT name FROM node WHERE lease > ?)", micros(now)))
+	return ids(t.rows("SELECT id FROM message WHERE state='delivering' AND owner NOT IN (SELECT id FROM node WHERE lease > ?)", micros(now)))
 }
 
 // AddCleanup implements queue.UpkeepTx.

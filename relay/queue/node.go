@@ -1,0 +1,222 @@
+package queue
+
+import (
+	"context"
+	"time"
+)
+
+// Node is a process that works on the queue. Its claims and its lanes are its own until its
+// lease ends.
+type Node struct {
+	ID       string // names its claims; no two processes share one
+	Name     string // of the relay; the next process of the same relay has it too
+	Lease    time.Time
+	Seen     time.Time // its last renewal
+	Draining bool      // an operator has asked it to take no more lanes
+	About    About
+}
+
+// About is what a node tells of itself.
+type About struct {
+	Version string    `json:"version,omitempty"`
+	Started time.Time `json:"started,omitzero"` // by its wall clock
+	// Config is a digest of what nodes have to agree on.
+	Config string `json:"config,omitempty"`
+	// Full: it works on as many messages as it may.
+	Full bool `json:"full,omitempty"`
+}
+
+// NodeStatus is a node as an operator sees it.
+type NodeStatus struct {
+	Node
+	Lanes      int // that are the node's
+	Delivering int // messages that it has claimed
+}
+
+// Shared is a Storage that several nodes share. Its transactions are SharedTx.
+type Shared interface {
+	Storage
+	// Owner returns the ID of the node that a lane belongs to, or "".
+	Owner(ctx context.Context, l Lane) (string, error)
+}
+
+// SharedTx divides the lanes among nodes. A lane belongs to one node at a time, or to nobody:
+// so Graph's limits on a mailbox hold without a question to the other nodes. An epoch of the
+// lane is raised whenever it changes hands.
+type SharedTx interface {
+	Tx
+	// Own gives a lane that belongs to nobody to a node. It returns the lane's carry: what the
+	// node before has spent of the mailbox's limits.
+	Own(lane LaneID, node string) (carry string, err error)
+	// Disown makes a lane nobody's.
+	Disown(lane LaneID) error
+	// DisownIdle makes nobody's the lanes of a node that have nothing in delivery and were last
+	// claimed from before then: those that were so the longest, at most limit. It returns how
+	// many these were.
+	DisownIdle(node string, servedBefore time.Time, limit int) (int, error)
+	// DisownDead makes nobody's the lanes of nodes without a lease at now.
+	DisownDead(now time.Time) error
+	// LaneCounts returns how many lanes each node has, by ID, and under "" how many are ready at
+	// now and nobody's.
+	LaneCounts(now time.Time) (map[string]int, error)
+	// SetCarry stores the carry of lanes, as far as they still are the node's.
+	SetCarry(node string, carry map[Lane]string) error
+	// Claimed returns the claims of a node.
+	Claimed(node string) ([]Ref, error)
+}
+
+// Renewal is a request to go on as a node.
+type Renewal struct {
+	Node  Node // without Lease and Seen
+	Lease time.Duration
+	Carry map[Lane]string // of lanes whose carry has changed
+}
+
+// Renewed is what a renewal has found.
+type Renewed struct {
+	Released int  // messages whose nodes had died, and that wait again
+	Draining bool // the node is to take no more lanes
+}
+
+// idleLane is how long a lane stays with a node that claims nothing from it: as long as
+// Graph's longest window, so that the limits of the mailbox need not be carried over.
+const idleLane = 10 * time.Minute
+
+// forgetNode is how long a node without a lease is listed.
+const forgetNode = 24 * time.Hour
+
+// Shared reports whether several nodes may share the queue. A node then must not act for a
+// claim after its lease has ended.
+func (q *Queue) Shared() bool { return q.shared != nil }
+
+// Nodes returns the nodes of the queue by name, those without a lease for a day after it ended.
+func (q *Queue) Nodes(ctx context.Context) ([]NodeStatus, error) {
+	list, err := q.storage.Nodes(ctx)
+	for i := range list {
+		list[i].Lease, list[i].Seen = q.clock.Wall(list[i].Lease), q.clock.Wall(list[i].Seen)
+	}
+	return list, err
+}
+
+// Drain has the node of that name take no more lanes and give back those it has once their
+// messages in delivery have come to an end, or ends that. It returns ErrNotFound if there is
+// no such node.
+func (q *Queue) Drain(ctx context.Context, name string, drain bool) error {
+	return q.storage.Update(ctx, func(tx Tx) error { return tx.SetDraining(name, drain) })
+}
+
+// Renew implements Work. In a storage that is shared it first gives back what nodes without a
+// lease had claimed, this one included: if its own lease has ended, another may have looked.
+func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error) {
+	var spare int
+	first := !q.renewed.Load()
+	q.claiming.Lock() // no claim is under way whose result is not known yet
+	defer q.claiming.Unlock()
+	err = q.storage.Update(ctx, func(tx Tx) (err error) {
+		now := q.clock.Now()
+		nodes, err := q.replace(tx, r.Node, first)
+		if err != nil {
+			return err
+		}
+		found = Renewed{}
+		for _, n := range nodes {
+			found.Draining = found.Draining || n.ID == r.Node.ID && n.Draining
+		}
+		if q.Shared() {
+			if found.Released, err = q.releaseAll(tx, r.Node.ID, now); err != nil {
+				return err
+			}
+		}
+		n := r.Node
+		n.Lease, n.Seen = now.Add(r.Lease), now
+		if err := tx.SetNode(n); err != nil {
+			return err
+		}
+		if q.Shared() {
+			spare, err = divide(tx.(SharedTx), r, now)
+		} else {
+			found.Released, err = release(tx, now, now)
+		}
+		if err != nil {
+			return err
+		}
+		if err := q.keepTime(tx, now); err != nil {
+			return err
+		}
+		return tx.Shrink()
+	})
+	if err != nil {
+		return found, err
+	}
+	q.renewed.Store(true)
+	q.lost.clear()
+	q.share.set(spare)
+	if found.Released > 0 {
+		q.signal()
+	}
+	return found, nil
+}
+
+// replace ends the earlier processes of the same relay, at the first renewal, and forgets
+// nodes that are long dead. It returns the other nodes and the node itself, if they are known.
+// At a later renewal, another process of the same name has replaced this one.
+func (q *Queue) replace(tx Tx, n Node, first bool) ([]Node, error) {
+	all, err := tx.Nodes()
+	if err != nil {
+		return nil, err
+	}
+	now := q.clock.Now()
+	rest := all[:0]
+	for _, other := range all {
+		same := other.Name == n.Name && other.ID != n.ID
+		if same && !first {
+			return nil, ErrReplaced
+		}
+		if same || other.Lease.Add(forgetNode).Before(now) {
+			if err := tx.EndNode(other.ID); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		rest = append(rest, other)
+	}
+	return rest, nil
+}
+
+// releaseAll gives back the claims of nodes without a lease, and those of this node that no
+// worker has: the answer to their claim was lost, or their worker could not record its outcome.
+func (q *Queue) releaseAll(tx Tx, node string, now time.Time) (int, error) {
+	n, err := release(tx, now, now)
+	if err != nil || !q.lost.any() {
+		return n, err
+	}
+	refs, err := tx.(SharedTx).Claimed(node)
+	if err != nil {
+		return n, err
+	}
+	for _, ref := range refs {
+		if q.lost.working(ref) {
+			continue
+		}
+		if err := releaseOne(tx, ref.ID, now); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// Leave ends the node: it gives back what it has claimed, and its lanes.
+func (q *Queue) Leave(ctx context.Context, node string) error {
+	shared := q.Shared()
+	return q.storage.Update(ctx, func(tx Tx) error {
+		if err := tx.EndNode(node); err != nil || !shared {
+			return err
+		}
+		now := q.clock.Now()
+		if _, err := release(tx, now, now); err != nil {
+			return err
+		}
+		return tx.(SharedTx).DisownDead(now)
+	})
+}

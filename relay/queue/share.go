@@ -1,0 +1,224 @@
+package queue
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// leftAfter is how long a lane that has work stays with nobody before a node takes it that has
+// its share already: the others had the time to.
+const leftAfter = time.Second
+
+// share is what a node remembers of how the lanes are divided. Each node may have as many as it
+// would if all that have work were divided evenly.
+type share struct {
+	mu    sync.Mutex
+	spare int                  // lanes that it gives back as soon as they have nothing in delivery
+	free  map[LaneID]time.Time // since when it has seen lanes that are nobody's
+}
+
+func (s *share) set(spare int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare = spare
+}
+
+// divide gives back lanes of dead nodes, lanes that a node no longer needs, and what it has
+// more than its share, as far as nothing is in delivery there. It returns how many are left to
+// be given back.
+func divide(tx SharedTx, r Renewal, now time.Time) (spare int, err error) {
+	node := r.Node.ID
+	if err := tx.SetCarry(node, r.Carry); err != nil {
+		return 0, err
+	}
+	if err := tx.DisownDead(now); err != nil {
+		return 0, err
+	}
+	if _, err := tx.DisownIdle(node, now.Add(-idleLane), maxIdle); err != nil {
+		return 0, err
+	}
+	part, mine, err := partOf(tx, node, now)
+	if err != nil || part >= mine {
+		return 0, err
+	}
+	given, err := tx.DisownIdle(node, now, mine-part)
+	return mine - part - given, err
+}
+
+// maxIdle bounds how many lanes one renewal gives back.
+const maxIdle = 10_000
+
+// partOf returns how many lanes the node should have and how many it has. A node that is
+// draining should have none; one that works on as many messages as it may should have no more
+// than it has while another has room.
+func partOf(tx SharedTx, node string, now time.Time) (part, mine int, err error) {
+	nodes, err := tx.Nodes()
+	if err != nil {
+		return 0, 0, err
+	}
+	counts, err := tx.LaneCounts(now)
+	if err != nil {
+		return 0, 0, err
+	}
+	var self Node
+	total, alive, room := counts[""]+counts[node], 1, false
+	for _, n := range nodes {
+		switch {
+		case n.ID == node:
+			self = n
+		case n.Lease.After(now):
+			total += counts[n.ID]
+			if !n.Draining {
+				alive++
+				room = room || !n.About.Full
+			}
+		}
+	}
+	part, mine = (total+alive-1)/alive, counts[node]
+	switch {
+	case self.Draining:
+		part = 0
+	case self.About.Full && room:
+		part = min(part, mine)
+	}
+	return part, mine, nil
+}
+
+// choose returns the lanes from which a node may claim: its own without those that it gives
+// back, of nobody's as many as are missing from its share, and those that were left over. It
+// also returns how many it has given back.
+func (s *share) choose(tx SharedTx, node string, ready []ReadyLane, now time.Time) (lanes []ReadyLane, given int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	leaving := leaving(s.spare, ready)
+	room, draining := 0, false
+	if slices.ContainsFunc(ready, func(l ReadyLane) bool { return !l.Owned }) {
+		part, mine, err := partOf(tx, node, now)
+		if err != nil {
+			return nil, 0, err
+		}
+		room, draining = part-mine, part == 0
+	}
+	free := map[LaneID]time.Time{}
+	for _, l := range ready {
+		switch {
+		case leaving[l.ID] && l.InDelivery == 0:
+			if err := tx.Disown(l.ID); err != nil {
+				return nil, 0, err
+			}
+			given++
+		case leaving[l.ID]:
+		case l.Owned:
+			lanes = append(lanes, l)
+		default:
+			free[l.ID] = now
+			if since, ok := s.free[l.ID]; ok {
+				free[l.ID] = since
+			}
+			left := !draining && now.Sub(free[l.ID]) >= leftAfter
+			if room > 0 || left {
+				room--
+				lanes = append(lanes, l)
+			}
+		}
+	}
+	s.free = free
+	return lanes, given, nil
+}
+
+// gave notes that lanes were given back, once it is durable.
+func (s *share) gave(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare = max(s.spare-n, 0)
+}
+
+// leaving returns which lanes a node gives back: from claim to claim the same ones, so that
+// they come to have nothing in delivery.
+func leaving(spare int, ready []ReadyLane) map[LaneID]bool {
+	if spare == 0 {
+		return nil
+	}
+	var own []LaneID
+	for _, l := range ready {
+		if l.Owned {
+			own = append(own, l.ID)
+		}
+	}
+	slices.Sort(own)
+	set := map[LaneID]bool{}
+	for _, id := range own[:min(spare, len(own))] {
+		set[id] = true
+	}
+	return set
+}
+
+// lost knows the claims that workers of this process have, and whether there may be others in
+// its name.
+type lost struct {
+	mu     sync.Mutex
+	work   map[string]int64 // fence by message
+	found  bool             // that there may be
+	unsure map[Ref]bool     // whose outcome may have been recorded
+}
+
+// began notes that a worker has a claim, and ended that it has it no more.
+func (l *lost) began(ref Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.work == nil {
+		l.work = map[string]int64{}
+	}
+	l.work[ref.ID] = ref.Fence
+}
+
+func (l *lost) ended(ref Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.work[ref.ID] == ref.Fence {
+		delete(l.work, ref.ID)
+	}
+	delete(l.unsure, ref)
+}
+
+// finishing notes whether the outcome of a claim may have been recorded, and returns whether it
+// may have been before.
+func (l *lost) finishing(ref Ref, unknown bool) (before bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before = l.unsure[ref]
+	if unknown {
+		if l.unsure == nil {
+			l.unsure = map[Ref]bool{}
+		}
+		l.unsure[ref] = true
+	}
+	return before
+}
+
+func (l *lost) working(ref Ref) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.work[ref.ID] == ref.Fence
+}
+
+// note records that a claim may have been made, or not been ended, without anybody's
+// knowledge.
+func (l *lost) note() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.found = true
+}
+
+func (l *lost) any() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.found
+}
+
+func (l *lost) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.found = false
+}
