@@ -33,6 +33,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"graphrelay/internal/permit"
 )
 
 // Config describes a connection: an Entra application in a tenant.
@@ -213,6 +215,9 @@ func setCommonHeaders(h http.Header, userAgent string) {
 // go through it.
 func (c *Client) roundTrip(req *http.Request, op string, success []int, out any) (Reply, error) {
 	setCommonHeaders(req.Header, c.cfg.UserAgent)
+	if err := permit.Check(req.Context()); err != nil {
+		return Reply{}, &Error{Op: op, Class: ClassTemporary, Reason: ReasonCanceled, err: err}
+	}
 	start := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -49,7 +48,7 @@ const stopGrace = 5 * time.Second
 type Relay struct {
 	logTo           io.Writer
 	about           buildinfo.Info
-	node            string
+	node            queue.Node
 	store           *queue.Queue
 	registry        *prometheus.Registry
 	smtpMetrics     *smtpd.Metrics
@@ -85,7 +84,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: buildinfo.Read(), node: node(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
+		logTo: logTo, about: buildinfo.Read(), node: newNode(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{},
 	}
 	r.register()
@@ -102,14 +101,6 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 	}
 	warnOfRoot(r.Log())
 	return r, nil
-}
-
-func node() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "node"
-	}
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 func (r *Relay) register() {
@@ -340,5 +331,15 @@ func (r *Relay) stop() error {
 	g.stop(ctx)
 	r.replaced.Wait()
 	g.saveKnown()
-	return errors.Join(r.closeSockets(nil), r.store.Close())
+	return errors.Join(r.closeSockets(nil), r.leave(), r.store.Close())
+}
+
+// leave ends this node's lease, so that others need not wait for that.
+func (r *Relay) leave() error {
+	if !r.store.Shared() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	return r.store.Leave(ctx, r.node.ID)
 }

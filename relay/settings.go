@@ -72,7 +72,7 @@ func mimeLimits(cfg *config.Config) mime.Limits {
 	return l
 }
 
-func deliveryConfig(cfg *config.Config, node string) delivery.Config {
+func deliveryConfig(cfg *config.Config, node queue.Node) delivery.Config {
 	perLane := 2 * cfg.Delivery.MailboxConcurrency // the next is ready when a request ends; the gate in graph counts those
 	d := delivery.Config{
 		Node: node, Host: cfg.Hostname, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
@@ -90,7 +90,7 @@ func deliveryConfig(cfg *config.Config, node string) delivery.Config {
 
 // notifier writes the notifications about returned messages like those about failed ones.
 func notifier(cfg *config.Config, to func(sender string) string, receives func(queue.Lane, string) bool) bounce.Notifier {
-	d := deliveryConfig(cfg, "")
+	d := deliveryConfig(cfg, queue.Node{})
 	return bounce.Notifier{Host: d.Host, Postmaster: d.Postmaster, To: to, GiveUpAfter: d.GiveUpAfter, Receives: receives}
 }
 

@@ -55,6 +55,22 @@ func (w *Window[N]) Wait(now time.Time, n, limit N) time.Duration {
 	return w.slot * time.Duration(w.size()-1)
 }
 
+// Each calls do for each amount in the window, oldest first, with the time at which its slot
+// ended, but not a later one than now. Amounts that are added to an empty window at these times
+// count for as long as they do here.
+func (w *Window[N]) Each(now time.Time, do func(at time.Time, n N)) {
+	w.move(w.number(now))
+	for i := w.last - w.size() + 1; i <= w.last; i++ {
+		if n := *w.count(i); n != 0 {
+			end := time.Unix(0, (i+1)*int64(w.slot)-1)
+			if end.After(now) {
+				end = now
+			}
+			do(end, n)
+		}
+	}
+}
+
 func (w *Window[N]) size() int64 { return int64(len(w.counts)) }
 
 func (w *Window[N]) number(t time.Time) int64 { return t.UnixNano() / int64(w.slot) }

@@ -8,9 +8,11 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"graphrelay/mime"
@@ -21,7 +23,8 @@ import (
 
 // Config is what an operator sets.
 type Config struct {
-	Node        string          // names this process's claims
+	Node        queue.Node      // this process, without Lease and Seen
+	Lease       time.Duration   // for how long its claims last if they are not renewed; 0: DefaultLease
 	Host        string          // this relay's name, in notifications
 	Concurrency int             // messages of responsive lanes in delivery at a time
 	PerLane     int             // messages of one responsive lane in delivery at a time; see slots for the others
@@ -59,19 +62,25 @@ type Deliverer struct {
 	slots    *slots
 	metrics  *Metrics
 	log      *slog.Logger
+
+	// Of this process as a node of a queue that is shared.
+	tenure   tenure
+	touched  touched
+	draining atomic.Bool
 }
 
 // New returns a Deliverer, which does nothing until Run.
 func New(cfg Config, work Queue, outlet Outlet, m *Metrics, log *slog.Logger) *Deliverer {
+	cfg.Lease = cmp.Or(cfg.Lease, DefaultLease)
 	return &Deliverer{cfg: cfg, work: work, outlet: outlet, slots: newSlots(cfg), metrics: m, log: log,
 		notifier: bounce.Notifier{Host: cfg.Host, Postmaster: cfg.Postmaster, To: cfg.NotifyAt, GiveUpAfter: cfg.GiveUpAfter}}
 }
 
 const (
-	// lease is how long this node's claims last if it does not renew them.
-	lease = time.Minute
 	// pollEvery is how often to look for what another process (the queue commands) changed.
 	pollEvery = time.Second
+	// pollShared is how often to look for what other nodes have accepted.
+	pollShared = 200 * time.Millisecond
 	// gather is the wait between the end of a delivery and the claim that follows it, so
 	// that one claim follows several ends: it costs as much as each of them. A lane that may
 	// have several requests at a time has its next messages ready meanwhile.
@@ -81,11 +90,11 @@ const (
 // Run delivers until ctx is done. Then it claims no more, and messages in delivery have
 // until drain to come to an end.
 func (d *Deliverer) Run(ctx context.Context, drain time.Duration) {
-	d.takeOver(ctx)
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(drain, abandon) })
 	defer stop()
+	d.takeOver(ctx, hard)
 
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -109,9 +118,9 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) {
 
 // takeOver frees what an earlier process had claimed. A queue that cannot be written to is
 // asked again until it can: its disk may be full, or have failed.
-func (d *Deliverer) takeOver(ctx context.Context) {
+func (d *Deliverer) takeOver(ctx, hard context.Context) {
 	for ctx.Err() == nil {
-		err := d.renew(ctx)
+		err := d.renew(ctx, hard)
 		if err == nil {
 			return
 		}
@@ -128,33 +137,34 @@ func (d *Deliverer) takeOver(ctx context.Context) {
 // claim starts the delivery of messages that are due, as far as there are free slots. It
 // returns how long to wait until the next claim.
 func (d *Deliverer) claim(ctx, hard context.Context, wg *sync.WaitGroup) (time.Duration, error) {
+	if !d.tenure.held() {
+		return pollEvery, nil
+	}
 	c := d.slots.claim(time.Now())
 	if c.Max <= 0 && c.MaxUnresponsive <= 0 {
 		return pollEvery, nil // the end of any delivery wakes us
 	}
+	work := d.tenure.work(hard)
 	tasks, next, err := d.work.Claim(ctx, c)
 	for _, t := range tasks {
+		if t.Taken {
+			d.resume(t)
+		}
+		d.touched.add(t.Lane)
 		d.slots.acquire(t.Lane)
 		wg.Go(func() {
 			defer d.slots.release(t.Lane) // and wake Run: the queue's own wake-up comes before
-			d.deliver(hard, t)
+			d.deliver(work, t)
 		})
 	}
-	if until := next.Sub(d.work.Now()); err == nil && !next.IsZero() && until > 0 && until < pollEvery {
+	poll := pollEvery
+	if d.work.Shared() {
+		poll = pollShared
+	}
+	if until := next.Sub(d.work.Now()); err == nil && !next.IsZero() && until > 0 && until < poll {
 		return until, nil
 	}
-	return pollEvery, err
-}
-
-func (d *Deliverer) renew(ctx context.Context) error {
-	if by := d.work.Jumped(); by != 0 {
-		d.log.Warn("the machine's clock was set, or the machine slept; messages do not age by that", "seconds", by.Seconds())
-	}
-	n, err := d.work.Renew(ctx, d.cfg.Node, lease)
-	if n > 0 {
-		d.log.Warn("took over what another node had claimed", "messages", n)
-	}
-	return err
+	return poll, err
 }
 
 // every calls do at once and then at each interval until ctx is done.
@@ -165,21 +175,6 @@ func every(ctx context.Context, interval time.Duration, do func(context.Context)
 		case <-ctx.Done():
 			return
 		case <-time.After(interval):
-		}
-	}
-}
-
-func (d *Deliverer) keepLease(ctx context.Context) {
-	tick := time.NewTicker(lease / 4)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := d.renew(ctx); err != nil {
-				d.log.Error("cannot renew the lease on claimed messages", "error", err)
-			}
 		}
 	}
 }

@@ -73,7 +73,7 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 	r.url = srv.URL
 	r.connect("main", secret)
 	r.cfg = delivery.Config{
-		Node: "test", Host: "relay.test", Concurrency: 16, PerLane: 4, RetryDelays: []time.Duration{20 * time.Millisecond},
+		Node: queue.Node{ID: "test", Name: "test"}, Host: "relay.test", Concurrency: 16, PerLane: 4, RetryDelays: []time.Duration{20 * time.Millisecond},
 		GiveUpAfter: time.Hour, MIME: mime.DefaultLimits(), SweepEvery: 50 * time.Millisecond,
 	}
 	r.out = graphmail.Config{Host: "relay.test", SendSettle: time.Second, MIME: mime.DefaultLimits(), XHeaders: []string{"auto"}}

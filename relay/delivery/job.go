@@ -44,6 +44,7 @@ func (d *Deliverer) deliver(ctx context.Context, t queue.Task) {
 	err := j.finish(ctx, o)
 	j.answerClient(o, err)
 	if err != nil {
+		d.work.Lost(t.Ref)
 		j.log.Warn("the outcome was not recorded", "state", o.State, "error", err)
 		return
 	}

@@ -184,10 +184,14 @@ func (w *idle) Finish(context.Context, queue.Ref, queue.Outcome) error {
 	return nil
 }
 
-func (w *idle) Renew(context.Context, string, time.Duration) (int, error) { return 0, nil }
-func (w *idle) Wake() <-chan struct{}                                     { return w.wake }
-func (w *idle) Now() time.Time                                            { return time.Now() }
-func (w *idle) Jumped() time.Duration                                     { return 0 }
+func (w *idle) Renew(context.Context, queue.Renewal) (queue.Renewed, error) {
+	return queue.Renewed{}, nil
+}
+func (w *idle) Shared() bool          { return false }
+func (w *idle) Lost(queue.Ref)        {}
+func (w *idle) Wake() <-chan struct{} { return w.wake }
+func (w *idle) Now() time.Time        { return time.Now() }
+func (w *idle) Jumped() time.Duration { return 0 }
 func (w *idle) NextCleanup(context.Context, string) (queue.Cleanup, error) {
 	return queue.Cleanup{}, queue.ErrNotFound
 }
@@ -227,11 +231,11 @@ type slowToStart struct {
 	failures int
 }
 
-func (q *slowToStart) Renew(ctx context.Context, node string, lease time.Duration) (int, error) {
+func (q *slowToStart) Renew(ctx context.Context, r queue.Renewal) (queue.Renewed, error) {
 	if q.failures--; q.failures >= 0 {
-		return 0, errors.New("the disk is full")
+		return queue.Renewed{}, errors.New("the disk is full")
 	}
-	return q.Queue.Renew(ctx, node, lease)
+	return q.Queue.Renew(ctx, r)
 }
 
 // A queue that cannot be written to when delivery begins is waited for: the relay must not

@@ -38,7 +38,7 @@ type laneState struct {
 func (l *laneState) responsive(now time.Time) bool { return now.Sub(l.lastResponse) < responsiveWindow }
 
 func newSlots(cfg Config) *slots {
-	return &slots{node: cfg.Node, total: cfg.Concurrency, perLane: cfg.PerLane,
+	return &slots{node: cfg.Node.ID, total: cfg.Concurrency, perLane: cfg.PerLane,
 		lanes: map[queue.Lane]*laneState{}, changed: make(chan struct{}, 1)}
 }
 
@@ -67,6 +67,12 @@ func (s *slots) claim(now time.Time) queue.Claim {
 		Node: s.node, PerLane: s.perLane, Responsive: func(l queue.Lane) bool { return responsive[l] },
 		Max: min(free, free+freeBeside), MaxUnresponsive: min(freeBeside, free+freeBeside),
 	}
+}
+
+// full reports whether every slot is taken.
+func (s *slots) full() bool {
+	c := s.claim(time.Now())
+	return c.Max <= 0 && c.MaxUnresponsive <= 0
 }
 
 func (s *slots) acquire(l queue.Lane) {

@@ -257,6 +257,7 @@ type LaneStatus struct {
 // ServedLane is a lane from which messages were claimed.
 type ServedLane struct {
 	Lane
+	Owner       string    // the node that has it, in a queue that is shared
 	Served      time.Time // the last claim
 	ReportsRead time.Time // non-delivery reports that came before then were read; zero: none
 }

@@ -109,6 +109,7 @@ func (q *Queue) Drain(ctx context.Context, name string, drain bool) error {
 // lease had claimed, this one included: if its own lease has ended, another may have looked.
 func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error) {
 	var spare int
+	var lowest bool
 	first := !q.renewed.Load()
 	q.claiming.Lock() // no claim is under way whose result is not known yet
 	defer q.claiming.Unlock()
@@ -118,9 +119,10 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 		if err != nil {
 			return err
 		}
-		found = Renewed{}
+		found, lowest = Renewed{}, true
 		for _, n := range nodes {
 			found.Draining = found.Draining || n.ID == r.Node.ID && n.Draining
+			lowest = lowest && (n.ID >= r.Node.ID || !n.Lease.After(now))
 		}
 		if q.Shared() {
 			if found.Released, err = q.releaseAll(tx, r.Node.ID, now); err != nil {
@@ -150,7 +152,7 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 	}
 	q.renewed.Store(true)
 	q.lost.clear()
-	q.share.set(spare)
+	q.share.set(r.Node.ID, lowest, spare)
 	if found.Released > 0 {
 		q.signal()
 	}

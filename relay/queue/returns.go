@@ -84,9 +84,12 @@ func overlap(a, b []Return) bool {
 	})
 }
 
-// ServedLanes implements Returns.
+// ServedLanes implements Returns. In a queue that is shared it leaves out those of other nodes.
 func (q *Queue) ServedLanes(ctx context.Context, since time.Time) ([]ServedLane, error) {
 	list, err := q.storage.ServedLanes(ctx, q.clock.At(since))
+	if q.Shared() {
+		list = slices.DeleteFunc(list, func(l ServedLane) bool { return !q.share.serves(l.Owner) })
+	}
 	for i := range list {
 		list[i].Served = q.clock.Wall(list[i].Served)
 	}

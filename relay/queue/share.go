@@ -14,14 +14,24 @@ const leftAfter = time.Second
 // would if all that have work were divided evenly.
 type share struct {
 	mu    sync.Mutex
+	node  string
+	first bool                 // of all nodes with a lease, it has the lowest ID
 	spare int                  // lanes that it gives back as soon as they have nothing in delivery
 	free  map[LaneID]time.Time // since when it has seen lanes that are nobody's
 }
 
-func (s *share) set(spare int) {
+func (s *share) set(node string, first bool, spare int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.spare = spare
+	s.node, s.first, s.spare = node, first, spare
+}
+
+// serves reports whether the node looks after a lane of this owner beside its deliveries. One
+// of the nodes looks after those of nobody. A process that has not renewed yet is alone.
+func (s *share) serves(owner string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.node == "" || owner == s.node || owner == "" && s.first
 }
 
 // divide gives back lanes of dead nodes, lanes that a node no longer needs, and what it has

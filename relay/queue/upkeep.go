@@ -45,11 +45,28 @@ func (q *Queue) MarkWarned(ctx context.Context, id string, warning *Submission, 
 	return err
 }
 
-// NextCleanup implements Cleanups.
+// NextCleanup implements Cleanups. In a queue that is shared it passes over those in lanes of
+// other nodes.
 func (q *Queue) NextCleanup(ctx context.Context, after string) (Cleanup, error) {
-	c, err := q.storage.NextCleanup(ctx, after)
-	c.Age = q.clock.Now().Sub(c.Since)
-	return c, err
+	for {
+		c, err := q.storage.NextCleanup(ctx, after)
+		if err != nil {
+			return c, err
+		}
+		mine := true
+		if q.Shared() {
+			owner, err := q.shared.Owner(ctx, c.Lane)
+			if err != nil {
+				return c, err
+			}
+			mine = q.share.serves(owner)
+		}
+		if mine {
+			c.Age = q.clock.Now().Sub(c.Since)
+			return c, nil
+		}
+		after = c.ID
+	}
 }
 
 // EndCleanup implements Cleanups.

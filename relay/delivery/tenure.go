@@ -1,0 +1,76 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"graphrelay/internal/permit"
+	"graphrelay/relay/queue"
+)
+
+// tenure is this node's right to work on what it has claimed from a queue that it shares. It
+// ends with the lease, unless that is renewed before: from then on another node may work on
+// the same messages. What is under way is then given up, and no step outside is taken after
+// the end, also if this process did not run meanwhile.
+type tenure struct {
+	mu    sync.Mutex
+	until time.Time // has a monotonic reading; zero: without end
+	end   context.CancelFunc
+	ctx   context.Context // of what is claimed now; done after the end
+	timer *time.Timer
+}
+
+// extend sets the end. It is counted from before the renewal was asked for, so it comes before
+// the one that the queue knows.
+func (t *tenure) extend(ctx context.Context, until time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ctx != nil && t.over() == nil {
+		t.timer.Stop()
+	} else {
+		t.ctx, t.end = context.WithCancel(ctx)
+	}
+	t.until = until
+	end := t.end
+	t.timer = time.AfterFunc(time.Until(until), end)
+}
+
+// over returns an error after the end. The caller holds the lock.
+func (t *tenure) over() error {
+	if t.until.IsZero() || time.Now().Before(t.until) {
+		return nil
+	}
+	t.end()
+	return fmt.Errorf("%w: this node could not renew its lease in time", queue.ErrFenced)
+}
+
+// check returns an error after the end of the tenure that ctx is of.
+func (t *tenure) check(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.over(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// work returns the context for work on what is claimed now. Ctx is returned if the tenure has
+// no end.
+func (t *tenure) work(ctx context.Context) context.Context {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.until.IsZero() {
+		return ctx
+	}
+	of := t.ctx
+	return permit.With(of, func() error { return t.check(of) })
+}
+
+// held reports whether the tenure lasts.
+func (t *tenure) held() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.over() == nil
+}
