@@ -84,7 +84,9 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 		return u, result == access.Unavailable
 	}
 	g.outlet = graphmail.New(o)
-	d := deliveryConfig(cfg, r.node)
+	node := r.node
+	node.About.Config = digest(cfg)
+	d := deliveryConfig(cfg, node)
 	d.NotifyAt, d.Waiters, d.Sent = g.policy.BounceTo, r.waiters, r.quota.Sent
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
 	g.reports = g.buildReports(r)

@@ -2,17 +2,13 @@ package relay
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
-	"strings"
-	"time"
 
-	"graphrelay/internal/buildinfo"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
@@ -51,17 +47,6 @@ func openQueue(ctx context.Context, cfg *config.Config, exclusive bool, broken f
 		return nil, notPermitted(cfg.DataDir, err)
 	}
 	return q, err
-}
-
-// newNode returns this process as a node of the queue. Its ID is new with each start, so that
-// the claims of the process before are not taken for its own.
-func newNode() queue.Node {
-	host, err := os.Hostname()
-	if err != nil || host == "" {
-		host = "node"
-	}
-	return queue.Node{ID: host + "/" + strings.ToLower(rand.Text()[:8]), Name: host,
-		About: queue.About{Version: buildinfo.Read().Version, Started: time.Now().UTC().Truncate(time.Second)}}
 }
 
 // tryFile returns why a file cannot be opened for reading and writing.

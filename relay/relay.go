@@ -78,13 +78,17 @@ type Relay struct {
 // Start opens the queue and starts to accept and deliver mail. The log goes to
 // logTo in the form that cfg says.
 func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, error) {
+	node, err := newNode(cfg)
+	if err != nil {
+		return nil, err
+	}
 	fault := make(chan error, 1)
 	store, err := openQueue(ctx, cfg, true, func(err error) { report(fault, err) })
 	if err != nil {
 		return nil, err
 	}
 	r := &Relay{
-		logTo: logTo, about: buildinfo.Read(), node: newNode(), store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
+		logTo: logTo, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{},
 	}
 	r.register()
@@ -113,6 +117,7 @@ func (r *Relay) register() {
 	r.registry.MustRegister(r.reloaded, r.quota, newBuildCollector(r.about),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)),
+		admin.NewNodeCollector(r.store, slog.New(slog.DiscardHandler)),
 		certificate.NewCollector(func() (*config.Config, certificate.List) { g := r.generation(); return g.cfg, g.certificates }),
 		connection.NewExpiryCollector(func() *config.Config { return r.generation().cfg }),
 		mailboxes.NewCollector(func() (*config.Config, *mailboxes.Store) { g := r.generation(); return g.cfg, g.mailboxes }))
@@ -136,7 +141,9 @@ var errStopping = errors.New("the relay is stopping")
 func (r *Relay) Reload(cfg *config.Config) error {
 	old := r.generation().cfg
 	var err error
-	if cfg.DataDir != old.DataDir {
+	if cfg.Queue.URL.Reveal() != old.Queue.URL.Reveal() {
+		err = errors.New("queue.url cannot change while graphrelay runs; restart it")
+	} else if cfg.DataDir != old.DataDir {
 		err = fmt.Errorf("data_dir cannot change from %s to %s while graphrelay runs; restart it", old.DataDir, cfg.DataDir)
 	} else {
 		err = r.swap(cfg)

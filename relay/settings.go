@@ -75,7 +75,7 @@ func mimeLimits(cfg *config.Config) mime.Limits {
 func deliveryConfig(cfg *config.Config, node queue.Node) delivery.Config {
 	perLane := 2 * cfg.Delivery.MailboxConcurrency // the next is ready when a request ends; the gate in graph counts those
 	d := delivery.Config{
-		Node: node, Host: cfg.Hostname, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
+		Node: node, Lease: lease(cfg), Host: cfg.Hostname, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
 		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), WarnAfter: time.Duration(cfg.Delivery.WarnAfter),
 		SweepEvery: maintenanceInterval, MIME: mimeLimits(cfg),
 	}
@@ -86,6 +86,15 @@ func deliveryConfig(cfg *config.Config, node queue.Node) delivery.Config {
 		d.RetryDelays = append(d.RetryDelays, time.Duration(delay))
 	}
 	return d
+}
+
+// lease returns how long a node's claims last. Where it has no others, they last long: its
+// disk may take its time.
+func lease(cfg *config.Config) time.Duration {
+	if !cfg.Queue.Shared() {
+		return delivery.DefaultLease
+	}
+	return time.Duration(cfg.Queue.Lease)
 }
 
 // notifier writes the notifications about returned messages like those about failed ones.

@@ -43,6 +43,7 @@ func commands(e env) []*cobra.Command {
 		configCommand(e),
 		connectCommand(e),
 		queueCommand(e),
+		nodesCommand(e),
 		simulateCommand(e),
 		hashPasswordCommand(e),
 		versionCommand(e),

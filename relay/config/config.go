@@ -142,16 +142,6 @@ type Sender struct {
 	WatchReports bool `yaml:"watch_reports"`
 }
 
-// Queue bounds the queue: waiting messages, and the records of finished ones.
-type Queue struct {
-	MaxMessages      int      `yaml:"max_messages"` // that are not sent yet
-	MaxSize          Size     `yaml:"max_size"`     // of these messages together
-	MinFreeSpace     Size     `yaml:"min_free_space"`
-	KeepSent         Duration `yaml:"keep_sent"` // the delivery log
-	KeepSentMessages int      `yaml:"keep_sent_messages"`
-	KeepFailed       Duration `yaml:"keep_failed"` // failed messages with their content
-}
-
 // Delivery configures the delivery of queued messages to Graph.
 type Delivery struct {
 	GiveUpAfter        Duration    `yaml:"give_up_after"`
@@ -212,6 +202,7 @@ func Default() *Config {
 			HeaderValue:           64 * KiB,
 		},
 		Queue: Queue{
+			Lease:            seconds(15),
 			MaxMessages:      100_000,
 			MaxSize:          20 * GiB,
 			MinFreeSpace:     128 * MiB,

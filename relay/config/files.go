@@ -22,6 +22,8 @@ func checkFiles(cfg *Config, r *report) {
 	checkDataDir(cfg.DataDir, writable, r)
 	checkInlineSecrets(cfg, r)
 	readTokenKeys(&cfg.Mailboxes, r)
+	readSecret(cfg.Queue.url(), "queue", r)
+	checkQueueURL(&cfg.Queue, r)
 	readSignatures(cfg, r)
 	checkCertificates(cfg, r)
 	for i := range cfg.Connections {
@@ -72,7 +74,7 @@ func checkInlineSecrets(cfg *Config, r *report) {
 	if err != nil || !othersMayRead(info) {
 		return
 	}
-	keys := []string{"mailboxes.token_key"}
+	keys := []string{"mailboxes.token_key", "queue.url"}
 	for i := range cfg.Connections {
 		for _, name := range []string{"client_secret", "certificate_password", "proxy_password"} {
 			keys = append(keys, fmt.Sprintf("connections[%d].%s", i, name))

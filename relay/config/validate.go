@@ -166,28 +166,6 @@ func (v validator) rates() {
 	}
 }
 
-func (v validator) queue() {
-	q := v.cfg.Queue
-	within(v, "queue.max_messages", q.MaxMessages, 1, 10_000_000)
-	largest := v.cfg.Limits.MessageSize
-	for _, c := range v.cfg.Connections {
-		largest = max(largest, c.MessageSize)
-	}
-	within(v, "queue.max_size", q.MaxSize, largest, 1<<20*GiB) // or some mail never fits
-	within(v, "queue.min_free_space", q.MinFreeSpace, 0, 1<<20*GiB)
-	within(v, "queue.keep_sent", q.KeepSent, 0, minutes(3650*24*60))
-	within(v, "queue.keep_sent_messages", q.KeepSentMessages, 0, 10_000_000)
-	within(v, "queue.keep_failed", q.KeepFailed, minutes(60), minutes(3650*24*60))
-	for i := range v.cfg.Connections {
-		if c := &v.cfg.Connections[i]; v.cfg.WatchesReports(c) && (q.KeepSent < reportsLate || q.KeepSentMessages == 0) {
-			v.warn("queue", "keeps the records of sent mail for less than three days, so connection %s can find only some of the messages that non-delivery reports are about; raise keep_sent and keep_sent_messages", quote(c.Name))
-		}
-	}
-}
-
-// reportsLate is how long after a message most non-delivery reports have come.
-const reportsLate = Duration(3 * 24 * time.Hour)
-
 func (v validator) delivery() {
 	d := v.cfg.Delivery
 	within(v, "delivery.give_up_after", d.GiveUpAfter, seconds(1), minutes(30*24*60))

@@ -174,12 +174,17 @@ type Controller interface {
 	// those for which the action is not possible. It returns how many were changed, also with
 	// an error. f.Before keeps it from messages that come meanwhile.
 	ApplyAll(ctx context.Context, f Filter, a Action, by string) (changed int, err error)
-	// Pause is the same as Work's; Now returns the time from which its end counts.
+	// Pause is the same as Work's; Now returns the time from which its end counts, and Wall
+	// what the wall clock shows then.
 	Now() time.Time
+	Wall(t time.Time) time.Time
 	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
 	// Resume ends a pause, and with it the wait of the messages that it deferred;
 	// ErrNotFound if there is none.
 	Resume(ctx context.Context, lane Lane) error
+	// Drain has the nodes of a name take no more lanes, or ends that. It returns ErrNotFound if
+	// there is none, and ErrNotShared if the queue is one node's alone.
+	Drain(ctx context.Context, name string, drain bool) error
 	// SetAudit records what an operator does, in the place of an earlier record with its ID.
 	// The actions do not do so themselves.
 	SetAudit(ctx context.Context, a Audit) error

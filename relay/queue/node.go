@@ -98,10 +98,12 @@ func (q *Queue) Nodes(ctx context.Context) ([]NodeStatus, error) {
 	return list, err
 }
 
-// Drain has the node of that name take no more lanes and give back those it has once their
-// messages in delivery have come to an end, or ends that. It returns ErrNotFound if there is
-// no such node.
+// Drain implements Controller. A node gives back its lanes once their messages in delivery have
+// come to an end.
 func (q *Queue) Drain(ctx context.Context, name string, drain bool) error {
+	if !q.Shared() {
+		return ErrNotShared
+	}
 	return q.storage.Update(ctx, func(tx Tx) error { return tx.SetDraining(name, drain) })
 }
 
@@ -221,4 +223,40 @@ func (q *Queue) Leave(ctx context.Context, node string) error {
 		}
 		return tx.(SharedTx).DisownDead(now)
 	})
+}
+
+// NodeState is what a node does.
+type NodeState string
+
+// The states of a node.
+const (
+	Live        NodeState = "live"
+	DrainingOut NodeState = "draining"
+	Gone        NodeState = "gone" // its lease has ended
+)
+
+// NodeStates lists every state of a node.
+func NodeStates() []NodeState { return []NodeState{Live, DrainingOut, Gone} }
+
+// State returns the state of a node at the time now of the clock that its times are of.
+func (n Node) State(now time.Time) NodeState {
+	switch {
+	case !n.Lease.After(now):
+		return Gone
+	case n.Draining:
+		return DrainingOut
+	}
+	return Live
+}
+
+// ConfigsDiffer reports whether nodes that have a lease at now differ in what they have to
+// agree on.
+func ConfigsDiffer(list []NodeStatus, now time.Time) bool {
+	seen := map[string]bool{}
+	for _, n := range list {
+		if n.State(now) != Gone {
+			seen[n.About.Config] = true
+		}
+	}
+	return len(seen) > 1
 }

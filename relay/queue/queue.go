@@ -29,11 +29,12 @@ var (
 	ErrAway      = errors.New("the queue's database cannot be reached")
 	// ErrUnknown means that the database did not say whether a change was made. Of a change
 	// that inserts a client's message it is certain that the message will not be delivered.
-	ErrUnknown  = errors.New("it is not known whether the queue was changed")
-	ErrReplaced = errors.New("another relay with the name of this node has started")
-	ErrDamaged  = errors.New("the stored message is damaged")
-	ErrClosed   = errors.New("the queue is closed")
-	ErrState    = errors.New("not possible in the message's present state")
+	ErrUnknown   = errors.New("it is not known whether the queue was changed")
+	ErrNotShared = errors.New("the queue cannot be shared by several nodes")
+	ErrReplaced  = errors.New("another relay with the name of this node has started")
+	ErrDamaged   = errors.New("the stored message is damaged")
+	ErrClosed    = errors.New("the queue is closed")
+	ErrState     = errors.New("not possible in the message's present state")
 )
 
 // Queue is the queue on a storage. It implements Intake, Work, Warnings, Cleanups,

@@ -20,7 +20,7 @@ type Printer struct {
 	JSON bool
 }
 
-// Done prints what was done to a message or lane. kind is what name is: "id" or "lane".
+// Done prints what was done to a message or lane. kind is what name is: "id", "lane" or "node".
 func (p Printer) Done(action, kind, name string) error {
 	if p.JSON {
 		return p.encoder().Encode(map[string]string{kind: name, "done": action})

@@ -1,0 +1,90 @@
+package relay
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"graphrelay/internal/buildinfo"
+	"graphrelay/internal/durable"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+)
+
+// newNode returns this process as a node of the queue. Its ID is new with each start, so that
+// the claims of the process before are not taken for its own.
+func newNode(cfg *config.Config) (queue.Node, error) {
+	name, err := nodeName(cfg)
+	if err != nil {
+		return queue.Node{}, err
+	}
+	n := queue.Node{ID: name + "/" + letters(8), Name: name}
+	n.About = queue.About{Version: buildinfo.Read().Version, Started: time.Now().UTC().Truncate(time.Second), Config: digest(cfg)}
+	return n, nil
+}
+
+// nodeName returns the name of this relay: the same after a restart, and not that of another
+// relay, which may run on the same host, or on one of the same name.
+func nodeName(cfg *config.Config) (string, error) {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "relay"
+	}
+	if cfg.Queue.Node != "" || !cfg.Queue.Shared() {
+		return cmp.Or(cfg.Queue.Node, host), nil
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return "", fmt.Errorf("create data_dir: %w", err)
+	}
+	path := filepath.Join(cfg.DataDir, "node")
+	mark, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		mark = []byte(letters(4) + "\n")
+		err = durable.Create(path, mark)
+	}
+	mark = bytes.TrimSpace(mark)
+	if err != nil {
+		return "", fmt.Errorf("the file that tells this relay from others on the queue: %w", err)
+	}
+	if len(mark) == 0 || len(mark) > 16 || bytes.ContainsFunc(mark, func(r rune) bool { return !('a' <= r && r <= 'z' || '0' <= r && r <= '9') }) {
+		return "", fmt.Errorf("the file %s, which tells this relay from others on the queue, is damaged; remove it, or set queue.node", path)
+	}
+	return host + "-" + string(mark), nil
+}
+
+func letters(n int) string { return strings.ToLower(rand.Text()[:n]) }
+
+// digest returns a short digest of what the nodes of a queue have to agree on: which mailboxes
+// are served with whose rights, and what decides how mail is delivered and when it is given up.
+// It has no secret in it.
+func digest(cfg *config.Config) string {
+	type connection struct {
+		Name, Tenant, ClientID, Graph string
+		Domains                       []string
+		SignIn                        any
+	}
+	var all []connection
+	for _, c := range cfg.Connections {
+		all = append(all, connection{c.Name, c.Tenant, c.ClientID, c.Endpoints.Graph, c.Domains, c.SignIn})
+	}
+	data, err := json.Marshal(struct {
+		Connections []connection
+		Delivery    config.Delivery
+		Signatures  int
+	}{all, cfg.Delivery, len(cfg.Signatures)})
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:4])
+}
