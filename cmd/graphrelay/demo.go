@@ -26,7 +26,7 @@ holds. Both stay up for your own client and browser until you press Ctrl-C.`,
 	c.RunE = func(*cobra.Command, []string) error {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		return demo.Run(ctx, demo.Options{Once: *once, Out: e.stdout, Log: e.stderr})
+		return demo.Run(ctx, demo.Options{Program: os.Args[0], Once: *once, Out: e.stdout, Log: e.stderr})
 	}
 	return c
 }

@@ -47,7 +47,7 @@ exists is overwritten. --undo removes from Entra what the set-up has made there.
   graphrelay setup --undo`,
 		Args: noOperands,
 	}
-	o := setup.Options{}
+	o := setup.Options{Program: os.Args[0]}
 	fs := c.Flags()
 	fs.StringVar(&o.Config, "config", "", "configuration `file` to write (default: $"+configVariable+"; else, as root, "+systemConfig()+", or relay.yaml here)")
 	yes := fs.Bool("yes", false, "ask nothing")

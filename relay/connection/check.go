@@ -214,9 +214,9 @@ func (c *Check) judgeRights(of *config.Connection, watches, readable bool) (faul
 
 // neverTried says what is seen only when mail is sent.
 func (c *Check) neverTried() {
-	text := "nothing was written or sent: of which size, and under which other addresses, Exchange sends mail of these mailboxes is seen only when mail is sent"
+	text := "nothing was written or sent: whether Exchange takes large messages, and other addresses in From, shows only when mail is sent"
 	if c.UploadHost == "" {
-		text += "; nor was the host asked to which files of 3 MB and more are uploaded"
+		text += "; and no request was made to the host to which files of 3 MB and more are uploaded"
 	}
 	c.NotTried = append(c.NotTried, text)
 }

@@ -5,6 +5,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,9 +39,10 @@ const (
 
 // Options configures the demo.
 type Options struct {
-	Once bool      // end after the samples
-	Out  io.Writer // what the demo shows
-	Log  io.Writer // the relay's log
+	Program string    // how the user called the program
+	Once    bool      // end after the samples
+	Out     io.Writer // what the demo shows
+	Log     io.Writer // the relay's log
 }
 
 // ErrNotWhole is returned if a sample did not arrive as it was sent.
@@ -71,7 +73,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	d := demo{out: o.Out, sim: sim, config: filepath.Join(dir, "relay.yaml"), smtp: r.Address(cfg.Listeners[0].Address),
+	d := demo{out: o.Out, program: o.Program, sim: sim, config: filepath.Join(dir, "relay.yaml"), smtp: r.Address(cfg.Listeners[0].Address),
 		graph: "http://" + l.Addr().String(), admin: "http://" + r.Address(cfg.Admin.Address)}
 	err = d.show(ctx)
 	if err == nil && !o.Once {
@@ -150,6 +152,7 @@ type demo struct {
 	sim                *simulator.Simulator
 	smtp, graph, admin string
 	config             string // the file
+	program            string // how the user called it
 }
 
 func (d demo) printf(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
@@ -238,10 +241,10 @@ Try it yourself, and stop with Ctrl-C:
                 send from any address at contoso.test
   mailboxes     %s   in a browser
   metrics       %s/metrics
-  the queue     graphrelay queue list --state all --config %s
+  the queue     %s queue list --state all --config %s
 
 What you send is shown here:
-`, d.smtp, demoUser, demoPassword, d.graph, d.admin, d.config)
+`, d.smtp, demoUser, demoPassword, d.graph, d.admin, cmp.Or(d.program, "graphrelay"), d.config)
 }
 
 // watch prints each message of the user that arrives, until ctx is done.

@@ -37,10 +37,31 @@ func laneOf(l queue.LaneStatus) lane {
 	return v
 }
 
-// Lanes prints one line for each lane.
+// pausedIn says until when a lane is paused, and why. Whole has the connections, and the
+// principals, that are paused.
+func pausedIn(l queue.LaneStatus, whole map[string]bool) string {
+	of := l.Lane.Whole().String()
+	switch {
+	case !l.PausedUntil.IsZero():
+		return paused(l)
+	case whole[of]:
+		return "with " + of
+	case whole[l.Lane.Connection]:
+		return "with " + l.Lane.Connection
+	}
+	return ""
+}
+
+// Lanes prints one line for each lane. A lane whose connection is paused says so.
 func (p Printer) Lanes(lanes []queue.LaneStatus) error {
 	if p.JSON {
 		return encodeEach(p, lanes, laneOf)
+	}
+	whole := map[string]bool{} // paused
+	for _, l := range lanes {
+		if l.Lane.Mailbox == "" && !l.PausedUntil.IsZero() {
+			whole[l.Lane.String()] = true
+		}
 	}
 	w := p.table()
 	fmt.Fprintln(w, "LANE\tQUEUED\tDELIVERING\tDEFERRED\tHELD\tOLDEST\tPAUSED")
@@ -50,7 +71,7 @@ func (p Printer) Lanes(lanes []queue.LaneStatus) error {
 			oldest = l.Oldest.Format(time.DateTime)
 		}
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", text.Printable(l.Lane.String()), l.Messages[queue.Queued], l.Messages[queue.Delivering],
-			l.Messages[queue.Deferred], l.Messages[queue.Held], oldest, text.Printable(paused(l)))
+			l.Messages[queue.Deferred], l.Messages[queue.Held], oldest, text.Printable(pausedIn(l, whole)))
 	}
 	return w.Flush()
 }

@@ -42,7 +42,11 @@ func printed(t *testing.T, asJSON bool, do func(Printer) error) string {
 
 func TestTables(t *testing.T) {
 	events := []queue.Event{{At: received, What: "draft created", RequestID: "r1"}}
-	lanes := []queue.LaneStatus{{Lane: queue.Lane{Connection: "contoso"}, PausedUntil: queue.Forever, PausedFor: "operator"}}
+	lanes := []queue.LaneStatus{
+		{Lane: queue.Lane{Connection: "contoso"}, PausedUntil: queue.Forever, PausedFor: "operator"},
+		{Lane: queue.Lane{Connection: "contoso", Mailbox: "crm@contoso.test"}, Messages: map[queue.State]int64{queue.Queued: 2}},
+		{Lane: queue.Lane{Connection: "other", Mailbox: "a@other.test"}},
+	}
 	for name, c := range map[string]struct{ got, want string }{
 		"messages": {printed(t, false, func(p Printer) error { return p.Messages([]queue.Record{message()}, true) }), `
 ID   STATE     RECEIVED             SIZE  FROM  TO                   WHY
@@ -68,8 +72,10 @@ lane                       contoso/crm@contoso.test
 returned       2026-11-01 10:00:00 b@x.test 5.1.10 550 not?found
 `},
 		"lanes": {printed(t, false, func(p Printer) error { return p.Lanes(lanes) }), `
-LANE     QUEUED  DELIVERING  DEFERRED  HELD  OLDEST  PAUSED
-contoso  0       0           0         0             until resume, operator
+LANE                      QUEUED  DELIVERING  DEFERRED  HELD  OLDEST  PAUSED
+contoso                   0       0           0         0             until resume, operator
+contoso/crm@contoso.test  2       0           0         0             with contoso
+other/a@other.test        0       0           0         0             
 `},
 		"paused": {printed(t, false, func(p Printer) error {
 			r, queued := message(), message()

@@ -161,7 +161,7 @@ func (r *run) offerProbe(ctx context.Context) error {
 	if !r.state.Done.IsZero() {
 		return nil
 	}
-	command := fmt.Sprintf("graphrelay probe --config %s --mailbox %s", r.o.Config, r.mailbox())
+	command := fmt.Sprintf("%s probe --config %s --mailbox %s", r.program(), r.o.Config, r.mailbox())
 	if r.o.Probe == nil || r.in == nil {
 		r.say("\nTo try on this tenant what the relay takes for granted of Graph:\n\n    %s", command)
 		return nil

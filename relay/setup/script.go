@@ -73,6 +73,6 @@ func (r *run) script(store *credential.Store) error {
 		"C": c, "Marker": r.state.Marker, "Registration": registration, "Body": string(body), "Tenant": tenant, "Roles": c.roles(),
 		"Graph": graphURL, "GraphApp": graph.GraphAppID, "PowerShellCloud": names[0], "AzureCloud": names[1],
 		"Filter": "tags/any(t:t eq '" + r.state.Marker + "')", "FilterEscaped": url.PathEscape("tags/any(t:t eq '" + r.state.Marker + "')"),
-		"Next": "graphrelay setup --config " + r.o.Config,
+		"Next": r.program() + " setup --config " + r.o.Config,
 	})
 }

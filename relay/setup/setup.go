@@ -14,6 +14,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ import (
 
 // Options are what the command line says.
 type Options struct {
+	Program string // how the user called the program; empty: graphrelay
 	Config  string // the configuration file to write; its folder must exist
 	Choices Choices
 	SignIn  string // WayDevice, WayBrowser, or empty: with a code, and otherwise a browser
@@ -205,6 +207,9 @@ func (r *run) endpoints() (login, graphURL string) {
 }
 
 // mailbox returns the mailbox that is tried, and that sends bounces.
+// program returns how the user calls graphrelay, for the commands to paste.
+func (r *run) program() string { return cmp.Or(r.o.Program, "graphrelay") }
+
 func (r *run) mailbox() string { return r.state.Choices.Mailboxes[0] }
 
 // roles returns the permissions to grant in Entra.
@@ -254,10 +259,10 @@ func (r *run) summary(good bool) {
 		r.say("  %s%s", f, about)
 	}
 	r.say("  %s (what was made, without secrets)", r.path)
-	r.say("graphrelay setup --undo --config %s removes what was made in Entra.", r.o.Config)
+	r.say("%s setup --undo --config %s removes what was made in Entra.", r.program(), r.o.Config)
 	if good {
-		r.say("\nStart the relay:\n\n    graphrelay serve --config %s\n", r.o.Config)
+		r.say("\nStart the relay:\n\n    %s serve --config %s\n", r.program(), r.o.Config)
 		return
 	}
-	r.say("\nThe set-up is not complete yet. Mend what is named above, and run graphrelay setup --config %s again.", r.o.Config)
+	r.say("\nThe set-up is not complete yet. Mend what is named above, and run %s setup --config %s again.", r.program(), r.o.Config)
 }

@@ -46,8 +46,16 @@ func (t *transfer) createDraft(ctx context.Context) (step, error) {
 		t.done("draft created", "", reply)
 		return t.attach, nil
 	}
-	t.done("draft created", fmt.Sprintf("%d attachments to come", files), reply)
+	t.done("draft created", toCome(files), reply)
 	return t.attach, t.save(ctx)
+}
+
+// toCome says how many files the draft is to get.
+func toCome(files int) string {
+	if files == 1 {
+		return "1 attachment to come"
+	}
+	return fmt.Sprintf("%d attachments to come", files)
 }
 
 func (t *transfer) requestDraft(ctx context.Context) (string, graph.Reply, error) {
