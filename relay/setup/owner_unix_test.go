@@ -44,6 +44,9 @@ func TestServiceUser(t *testing.T) {
 	if cfg := w.config(); cfg.Delivery.Postmaster != scanner {
 		t.Errorf("postmaster %s", cfg.Delivery.Postmaster)
 	}
+	if want := "    runuser -u daemon -- graphrelay serve --config " + w.file; !strings.Contains(w.screen.String(), want) {
+		t.Errorf("the relay is not started as its user:\n%s", w.screen.String())
+	}
 	// Once more, with the address as it was given.
 	w.run(o)
 	if !strings.Contains(w.screen.String(), "This set-up was completed") {

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -207,6 +208,16 @@ func (r *run) endpoints() (login, graphURL string) {
 }
 
 // mailbox returns the mailbox that is tried, and that sends bounces.
+// serveCommand starts the relay as the user who owns its files. Root would leave files in the
+// queue that this user cannot read.
+func (r *run) serveCommand() string {
+	command := r.program() + " serve --config " + r.o.Config
+	if r.o.ServiceUser != "" && os.Geteuid() == 0 {
+		command = "runuser -u " + r.o.ServiceUser + " -- " + command
+	}
+	return command
+}
+
 // program returns how the user calls graphrelay, for the commands to paste.
 func (r *run) program() string { return cmp.Or(r.o.Program, "graphrelay") }
 
@@ -261,7 +272,7 @@ func (r *run) summary(good bool) {
 	r.say("  %s (what was made, without secrets)", r.path)
 	r.say("%s setup --undo --config %s removes what was made in Entra.", r.program(), r.o.Config)
 	if good {
-		r.say("\nStart the relay:\n\n    %s serve --config %s\n", r.program(), r.o.Config)
+		r.say("\nStart the relay:\n\n    %s\n", r.serveCommand())
 		return
 	}
 	r.say("\nThe set-up is not complete yet. Mend what is named above, and run %s setup --config %s again.", r.program(), r.o.Config)
