@@ -95,6 +95,9 @@ func printCertificates(e env, cfg *config.Config) {
 				if !s.Registered {
 					what += ", not registered yet"
 				}
+				if s.Unremovable {
+					what += ", whose ID in Entra is not known: unless the application has Application.Read.All, it stays registered there until you remove it or it expires (docs/sign-in.md)"
+				}
 				if !s.Renewal.IsZero() && c.CertificateRenewal {
 					what += ", renewed by the relay from " + s.Renewal.UTC().Format(time.DateOnly)
 				} else if !s.Renewal.IsZero() {

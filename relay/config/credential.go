@@ -169,7 +169,7 @@ func (c *Connection) ExpiryNotice(now time.Time) string {
 	}
 	remedy := fmt.Sprintf("create a new one in the Entra admin center, put it into %s and reload", key)
 	if c.Managed != nil {
-		remedy = "set certificate_renewal to true and reload while it is still valid, or run graphrelay setup"
+		remedy = "set certificate_renewal to true and reload while it is still valid, or have an administrator upload a new one (docs/sign-in.md)"
 	}
 	if c.Certificate != nil {
 		remedy = fmt.Sprintf("register a new one in the Entra admin center, put it into %s and reload", key)

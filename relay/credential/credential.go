@@ -10,10 +10,12 @@
 // The package promises that the application keeps a certificate that Entra accepts: no key is
 // given up before Entra has issued a token for its successor. Each request that changes Entra is
 // on the disk before it is made, so that after a kill at any point the next start tries the new
-// key and goes on from there. The package never touches a file that it did not make.
+// key and goes on from there. One process at a time renews the certificates of a folder, and takes
+// up what another has changed there. The package never touches a file that it did not make.
 package credential
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -25,6 +27,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // How long certificates live. A certificate is renewed at half of its life.
@@ -105,12 +109,16 @@ type Store struct {
 	mu       sync.Mutex
 	objectID string
 	keys     []*key
-	problem  error // why the last renewal did not succeed
+	onDisk   []byte // the state file as this process has read or written it
+	problem  error  // why the last renewal did not succeed
 	// unwritable is why the folder could not be written at the start, or nil.
 	unwritable error
 }
 
-const stateFile = "state.json"
+const (
+	stateFile = "state.json"
+	lockFile  = "lock"
+)
 
 // maxState limits what is read of a state file.
 const maxState = 1 << 20
@@ -175,8 +183,33 @@ func (s *Store) load() error {
 	if !usable {
 		return errors.New("has no certificate that can be read; make a new folder with: graphrelay setup")
 	}
-	s.objectID, s.keys = read.ObjectID, keys
+	for _, k := range keys {
+		if n := slices.IndexFunc(s.keys, func(old *key) bool { return old.File == k.File }); n >= 0 {
+			k.refused = s.keys[n].refused
+		}
+	}
+	s.objectID, s.keys, s.onDisk = read.ObjectID, keys, data
 	return nil
+}
+
+// lock keeps other processes from renewing the certificates of the folder. unlock is nil if one
+// of them has the lock.
+func (s *Store) lock() (unlock func(), err error) {
+	l := flock.New(s.path(lockFile), flock.SetPermissions(0o600))
+	if ok, err := l.TryLock(); !ok {
+		return nil, err
+	}
+	return func() { _ = l.Unlock() }, nil
+}
+
+// takeUp reads the folder again if another process has changed its state. On a fault the store
+// stays as it is, and its next change replaces what cannot be read.
+func (s *Store) takeUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if data, err := readFile(s.path(stateFile), maxState); err == nil && !bytes.Equal(data, s.onDisk) {
+		_ = s.load()
+	}
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
@@ -267,5 +300,10 @@ func (s *Store) save() error {
 	if err != nil {
 		return err
 	}
-	return s.write(stateFile, append(data, '\n'))
+	data = append(data, '\n')
+	if err := s.write(stateFile, data); err != nil {
+		return err
+	}
+	s.onDisk = data
+	return nil
 }

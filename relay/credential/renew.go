@@ -32,6 +32,7 @@ const (
 	lookEvery = time.Hour        // at certificates that need nothing
 	tryEvery  = 10 * time.Second // at most, a certificate that was just registered; Entra takes about 20 s
 	maxPolls  = 120              // of a certificate at that pace
+	busyWait  = time.Minute      // while another process renews the certificates of the folder
 	// askAgain is the time after which a registration is asked for again if the certificate is
 	// still not accepted, and confirmedFor that after Entra has confirmed it.
 	askAgain     = 10 * time.Minute
@@ -46,21 +47,16 @@ type Renewal struct {
 	Entra Entra
 	Log   *slog.Logger
 
+	begun        bool // the folder was cleared up and tried
 	standbyTried time.Time
-	polled       map[*key]int // how often each was tried soon after it was registered
-	logged       string       // the last problem in the log
+	polled       map[string]int // how often each file's certificate was tried soon after it was registered
+	logged       string         // the last problem in the log
 }
 
 // Run renews certificates until ctx is done. A store may have several renewals, such as those
 // of two configurations during a reload; one at a time works.
 func (r *Renewal) Run(ctx context.Context) {
-	if err := r.Store.removeStrays(); err != nil {
-		r.Log.Warn("cannot remove files of certificates that a crash has left", "directory", r.Store.dir, "error", err)
-	}
-	for first := true; ctx.Err() == nil; first = false {
-		if first || r.Store.isUnwritable() {
-			r.Store.tryToWrite()
-		}
+	for ctx.Err() == nil {
 		wait := r.step(ctx)
 		select {
 		case <-ctx.Done():
@@ -74,6 +70,18 @@ func (r *Renewal) step(ctx context.Context) (wait time.Duration) {
 	s := r.Store
 	s.stepping.Lock()
 	defer s.stepping.Unlock()
+	unlock, err := s.lock()
+	if err != nil {
+		s.setUnwritable(err)
+		r.logProblem(ctx, err, lookEvery)
+		return lookEvery
+	}
+	if unlock == nil {
+		return busyWait
+	}
+	defer unlock()
+	s.takeUp()
+	r.begin()
 	if s.ObjectID() == "" {
 		s.setProblem(errors.New("it is not registered for an application; run graphrelay setup"))
 		return lookEvery
@@ -98,6 +106,24 @@ func (r *Renewal) step(ctx context.Context) (wait time.Duration) {
 	return wait
 }
 
+// begin clears up what a crash has left, and finds out whether the folder can be written: at the
+// start, and not when a renewal is due half a year later.
+func (r *Renewal) begin() {
+	s := r.Store
+	if !r.begun {
+		if err := s.removeStrays(); err != nil {
+			r.Log.Warn("cannot remove files of certificates that a crash has left", "directory", s.dir, "error", err)
+		}
+	}
+	if !r.begun || s.isUnwritable() {
+		s.mu.Lock()
+		err := s.save()
+		s.mu.Unlock()
+		s.setUnwritable(err)
+	}
+	r.begun = true
+}
+
 // logProblem logs why a renewal did not succeed: when that changes, and once an hour.
 func (r *Renewal) logProblem(ctx context.Context, err error, wait time.Duration) {
 	switch {
@@ -114,10 +140,10 @@ func (r *Renewal) logProblem(ctx context.Context, err error, wait time.Duration)
 // intervals up to tryEvery, but not for ever at that pace.
 func (r *Renewal) soon(k *key) time.Duration {
 	if r.polled == nil {
-		r.polled = map[*key]int{}
+		r.polled = map[string]int{}
 	}
-	n := r.polled[k]
-	if r.polled[k]++; n >= maxPolls {
+	n := r.polled[k.File]
+	if r.polled[k.File]++; n >= maxPolls {
 		return lookEvery
 	}
 	return min(tryEvery, time.Second<<min(n, 4))
@@ -129,12 +155,10 @@ func (s *Store) isUnwritable() bool {
 	return s.unwritable != nil
 }
 
-// tryToWrite finds out at the start whether the folder can be written, and not when a renewal
-// is due half a year later.
-func (s *Store) tryToWrite() {
+func (s *Store) setUnwritable(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unwritable = s.save()
+	s.unwritable = err
 }
 
 func (s *Store) setProblem(err error) {
@@ -195,6 +219,7 @@ func (r *Renewal) successor(role role) (*key, error) {
 		return nil, err
 	}
 	if err := s.update(func() { s.keys = append(s.keys, made) }); err != nil {
+		_ = s.remove(made.File) // the next try makes another one
 		return nil, err
 	}
 	r.Log.Info("made a new certificate", "directory", s.dir, "for", role, "thumbprint", thumbprint(made.pair), "until", made.pair.Leaf.NotAfter)
@@ -233,12 +258,12 @@ func (r *Renewal) register(ctx context.Context, next *key) (wait time.Duration, 
 	if err != nil {
 		if refused, _ := graph.KeyRefused(err); refused {
 			if graph.AccessDenied(err) {
-				err = fmt.Errorf("%w; a policy seems to keep applications from registering their own certificates (docs/sign-in.md)", err)
+				err = fmt.Errorf("%w; a policy seems to keep applications from registering their own certificates; an administrator can upload this one to Entra (docs/sign-in.md)", err)
 			}
-			return lookEvery, fmt.Errorf("Entra has refused to register it: %w", err)
+			return lookEvery, fmt.Errorf("Entra has refused to register %s: %w", next.File, err)
 		}
 		if errors.Is(err, errNoProof) {
-			return lookEvery, err
+			return lookEvery, fmt.Errorf("%s: %w", next.File, err)
 		}
 		return r.soon(next), fmt.Errorf("it is not known whether Entra has registered it: %w", err)
 	}
@@ -247,7 +272,7 @@ func (r *Renewal) register(ctx context.Context, next *key) (wait time.Duration, 
 }
 
 // errNoProof means that no certificate is left with which another could be registered.
-var errNoProof = errors.New("no registered certificate is valid any more, so that a new one has to be registered by an administrator: run graphrelay setup")
+var errNoProof = errors.New("no registered certificate is valid any more, so that an administrator has to upload the new one to Entra (docs/sign-in.md)")
 
 // prove calls do with a proof by each valid certificate but this one, until the proof is not
 // refused.
@@ -279,7 +304,7 @@ func (r *Renewal) use(next *key) error {
 		}
 		next.Stage, next.Since, next.Registered = inUse, now, true
 	})
-	delete(r.polled, next)
+	delete(r.polled, next.File)
 	if err == nil {
 		r.Log.Info("use the new certificate", "directory", s.dir, "for", next.Role, "thumbprint", thumbprint(next.pair), "until", next.pair.Leaf.NotAfter)
 	}

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"graphrelay/graph"
 	"graphrelay/graph/entra"
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testlog"
 )
 
 // testKeys are made once, since that takes long, and shorter than real ones.
@@ -69,15 +71,20 @@ type world struct {
 	lose     func(call string) bool // whether the answer of a call is lost after its effect
 	readable bool                   // the application may read itself
 	events   []string               // what the process did with effect outside of its memory
-	log      bytes.Buffer
+	mu       sync.Mutex             // of events
+	log      testlog.Buffer
 	store    *Store // of the running process, nil if there is none
 	stop     context.CancelFunc
 	died     chan string
 }
 
+// adminID is the client ID of an application that may administer others.
+const adminID = "99999999-9999-9999-9999-999999999999"
+
 // newWorld registers an application with two new certificates. It must be called in a bubble.
 func newWorld(t *testing.T, w simulator.World) *world {
-	sim := simulator.New(simulator.Options{Mailboxes: []string{"contoso.test"}, World: w})
+	sim := simulator.New(simulator.Options{Mailboxes: []string{"contoso.test"}, World: w,
+		Apps: []simulator.App{{ClientID: adminID, Secret: "secret", Roles: []string{"Application.ReadWrite.All"}}}})
 	t.Cleanup(sim.Close)
 	v := &world{t: t, sim: sim, dir: filepath.Join(t.TempDir(), "certificates"), app: entra.App{Tenant: "contoso.test", LoginURL: "http://graph.test", GraphURL: "http://graph.test"}}
 	s := newStore(v.dir)
@@ -109,16 +116,17 @@ func newWorld(t *testing.T, w simulator.World) *world {
 	return v
 }
 
-var made int
+var made atomic.Int64
 
 func (v *world) newKey() (*rsa.PrivateKey, error) {
-	made++
 	keys := testKeys()
-	return keys[made%len(keys)], nil
+	return keys[int(made.Add(1))%len(keys)], nil
 }
 
 // event is called at each step with an effect outside of the process's memory.
 func (v *world) event(what string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.events = append(v.events, what)
 	if v.kill != nil && v.kill(what) {
 		panic(killed{what})
@@ -130,7 +138,7 @@ func (v *world) start() {
 	v.t.Helper()
 	s, err := Open(v.dir)
 	if err != nil {
-		v.t.Fatalf("a restart fails: %v\n%s", err, v.log.Bytes())
+		v.t.Fatalf("a restart fails: %v\n%s", err, v.log.String())
 	}
 	s.newKey, s.touched = v.newKey, v.event
 	ctx, cancel := context.WithCancel(v.t.Context())
@@ -175,7 +183,7 @@ func (v *world) token(when string) {
 		_, err = SignIn{App: v.app, Store: s}.Source(v.client(v.t.Context()), "").Token()
 	}
 	if err != nil {
-		v.t.Fatalf("no token %s: %v\n%s", when, err, v.log.Bytes())
+		v.t.Fatalf("no token %s: %v\n%s", when, err, v.log.String())
 	}
 }
 
@@ -192,10 +200,10 @@ func (v *world) end() {
 	registered := v.sim.RegisteredApps()[0].Keys
 	status := v.store.Status()
 	if len(status) != 2 || len(registered) != 2 {
-		v.t.Errorf("%d certificates on the disk and %d registered, want 2: %+v, %+v\n%s", len(status), len(registered), status, registered, v.log.Bytes())
+		v.t.Errorf("%d certificates on the disk and %d registered, want 2: %+v, %+v\n%s", len(status), len(registered), status, registered, v.log.String())
 	}
 	entries, err := os.ReadDir(v.dir)
-	if err != nil || len(entries) != 3 {
+	if err != nil || len(entries) != 4 { // with the lock
 		v.t.Errorf("left %v, %v", entries, err)
 	}
 	for _, e := range entries {
@@ -358,11 +366,11 @@ func renewBoth(t *testing.T, n int, lost bool) (events []string) {
 		events = v.events
 		if lost || n >= 0 { // the key ID of one may be unknown: it stays registered
 			if keys := v.sim.RegisteredApps()[0].Keys; len(v.store.Status()) != 2 || len(keys) > 4 {
-				t.Errorf("killed at %d: %+v\n%s", n, v.store.Status(), v.log.Bytes())
+				t.Errorf("killed at %d: %+v\n%s", n, v.store.Status(), v.log.String())
 			}
 			for _, s := range v.store.Status() {
 				if s.Use != "current" && s.Use != "standby" || time.Until(s.Until) < year/2 {
-					t.Errorf("killed at %d: %+v\n%s", n, s, v.log.Bytes())
+					t.Errorf("killed at %d: %+v\n%s", n, s, v.log.String())
 				}
 			}
 			return

@@ -14,8 +14,11 @@ type Status struct {
 	Until      time.Time `json:"until,omitzero"`
 	Renewal    time.Time `json:"renewal,omitzero"` // when it is due
 	Registered bool      `json:"registered"`
-	Managed    bool      `json:"managed"`         // the relay made it
-	Fault      string    `json:"fault,omitempty"` // why its file cannot be used
+	Managed    bool      `json:"managed"` // the relay made it
+	// Unremovable means that Entra's ID of the certificate is not known, so that it stays
+	// registered after its renewal, unless the application may read itself.
+	Unremovable bool   `json:"unremovable,omitempty"`
+	Fault       string `json:"fault,omitempty"` // why its file cannot be used
 
 	Pair *tls.Certificate `json:"-"` // nil if its file cannot be used
 }
@@ -34,7 +37,8 @@ func (s *Store) Status() (list []Status) {
 			if k.Stage != of {
 				continue
 			}
-			shown := Status{Use: map[stage]string{inUse: string(k.Role), candidate: "new", retired: "old"}[of], Registered: k.Registered, Managed: true, Pair: k.pair}
+			shown := Status{Use: map[stage]string{inUse: string(k.Role), candidate: "new", retired: "old"}[of], Registered: k.Registered, Managed: true, Pair: k.pair,
+				Unremovable: k.Registered && k.KeyID == ""}
 			if k.pair == nil {
 				shown.Fault = k.err.Error()
 			} else {

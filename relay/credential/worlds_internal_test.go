@@ -40,7 +40,7 @@ func TestSlowEntra(t *testing.T) {
 			}
 			v.run(lag+2*time.Hour, time.Hour)
 			if v.store.Certificates()[0].Equal(old) || len(v.sim.RegisteredApps()[0].Keys) != 3 {
-				t.Errorf("%s: %+v\n%s", lag, v.sim.RegisteredApps()[0].Keys, v.log.Bytes())
+				t.Errorf("%s: %+v\n%s", lag, v.sim.RegisteredApps()[0].Keys, v.log.String())
 			}
 		})
 	}
@@ -86,7 +86,7 @@ func TestCurrentIsLost(t *testing.T) {
 		v.start()
 		v.run(day, time.Hour)
 		if made := v.store.Certificates(); len(made) != 2 || time.Until(made[0].NotAfter) < currentLife/2 {
-			t.Errorf("not renewed: %v\n%s", made, v.log.Bytes())
+			t.Errorf("not renewed: %v\n%s", made, v.log.String())
 		}
 		keys := v.sim.RegisteredApps()[0].Keys
 		v.stop()
@@ -113,7 +113,7 @@ func TestStandbyIsRemoved(t *testing.T) {
 		}
 		v.run(3*day, 6*time.Hour)
 		if v.store.Certificates()[1].Equal(old) || len(v.sim.RegisteredApps()[0].Keys) != 2 {
-			t.Errorf("not replaced: %+v\n%s", v.sim.RegisteredApps()[0].Keys, v.log.Bytes())
+			t.Errorf("not replaced: %+v\n%s", v.sim.RegisteredApps()[0].Keys, v.log.String())
 		}
 		v.stop()
 		for range v.died {
@@ -131,7 +131,7 @@ func TestAllExpired(t *testing.T) {
 		for range 20 {
 			time.Sleep(day)
 		}
-		if got := v.store.Problem(time.Now()); !strings.Contains(got, "graphrelay setup") {
+		if got := v.store.Problem(time.Now()); !strings.Contains(got, "upload the new one") {
 			t.Errorf("problem %q", got)
 		}
 		if _, err := (SignIn{App: v.app, Store: v.store}).Source(v.client(t.Context()), "").Token(); err == nil || !Refused(err) {
@@ -229,7 +229,7 @@ func TestWrongClock(t *testing.T) {
 		v.run(10*day, day)
 		for _, status := range v.store.Status() {
 			if status.Thumbprint == thumbprint(k.pair) {
-				t.Errorf("the candidate is still there: %+v\n%s", status, v.log.Bytes())
+				t.Errorf("the candidate is still there: %+v\n%s", status, v.log.String())
 			}
 		}
 		if got := v.store.Problem(time.Now()); got != "" {
@@ -258,7 +258,7 @@ func TestStrays(t *testing.T) {
 		for range v.died {
 		}
 		entries, err := os.ReadDir(v.dir)
-		if err != nil || len(entries) != 3+len(kept) {
+		if err != nil || len(entries) != 4+len(kept) {
 			t.Errorf("left %v, %v", entries, err)
 		}
 		for _, name := range kept {
