@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"graphrelay/relay/config"
+	"graphrelay/relay/probe"
 	"graphrelay/relay/setup"
 )
 
@@ -73,8 +74,9 @@ exists is overwritten. --undo removes from Entra what the set-up has made there.
 				o.RightsWait = rightsWait
 			}
 		}
-		o.Probe = func(_ context.Context, file, mailbox string) {
-			run(env{nil, o.Out, e.stderr}, []string{"probe", "--config", file, "--mailbox", mailbox})
+		o.Probe = func(_ context.Context, file, mailbox string) bool {
+			status := run(env{nil, o.Out, e.stderr}, []string{"probe", "--config", file, "--mailbox", mailbox})
+			return status == exitOK || status == probe.ExitDiffers
 		}
 		o.Check = func(_ context.Context, file, mailbox string) bool { return checkSetUp(e, o.Out, file, mailbox) }
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

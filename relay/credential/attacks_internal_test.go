@@ -115,7 +115,7 @@ func TestFullDiskStaysEmpty(t *testing.T) {
 		time.Sleep(currentLife/2 - time.Hour)
 		v.start()
 		v.run(time.Minute, time.Minute)
-		if err := os.Mkdir(filepath.Join(v.dir, stateFile+".new"), 0o700); err != nil { // not even root can write to it
+		if err := os.MkdirAll(filepath.Join(v.dir, stateFile+".new", "full"), 0o700); err != nil { // which not even root can replace
 			t.Fatal(err)
 		}
 		v.run(3*day, time.Hour)
@@ -126,7 +126,7 @@ func TestFullDiskStaysEmpty(t *testing.T) {
 		if n := v.sim.Stats().Calls[simulator.OpAddKey]; n != 0 {
 			t.Errorf("%d registrations without a record of them", n)
 		}
-		_ = os.Remove(filepath.Join(v.dir, stateFile+".new"))
+		_ = os.RemoveAll(filepath.Join(v.dir, stateFile+".new"))
 		v.run(8*day, time.Hour)
 		v.end()
 	})

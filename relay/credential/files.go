@@ -111,7 +111,7 @@ func (s *Store) write(name string, data []byte) error {
 		err = durable.Rename(staged, s.path(name))
 	}
 	if err != nil {
-		_ = os.Remove(path + ".new") // on a full disk, each try would leave another one
+		_ = os.Remove(s.path(name) + ".new") // on a full disk, each try would leave another one
 		return fmt.Errorf("write the certificates: %w", err)
 	}
 	s.touched("after writing " + name)

@@ -26,6 +26,10 @@ func azure(args []string) int {
 	for i := 1; i+1 < len(args); i += 2 {
 		flags[args[i]] = args[i+1]
 	}
+	if resource := flags["--resource"]; args[0] != "rest" || resource == "" || !strings.HasPrefix(flags["--url"], resource+"/v1.0/") {
+		fmt.Fprintf(os.Stderr, "az %s: no token for that\n", args) // az finds out the resource of its clouds' own endpoints alone
+		return 1
+	}
 	request, err := http.NewRequest(strings.ToUpper(flags["--method"]), flags["--url"], strings.NewReader(flags["--body"]))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

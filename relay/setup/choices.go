@@ -77,7 +77,8 @@ type Choices struct {
 }
 
 // commandLineTools is the client ID of Microsoft Graph Command Line Tools, a public client of
-// Microsoft's that every tenant knows.
+// Microsoft's that every tenant knows but those in the cloud of 21Vianet (authentication-commands
+// of Microsoft Graph PowerShell: "Globally registered apps don't replicate to Azure China").
 const commandLineTools = "14d82eec-204b-4c2f-b7e8-296a70dab67e"
 
 // anyTenant is the tenant of whoever signs in (v2-oauth2-device-code).
@@ -204,7 +205,9 @@ func (c *Choices) setDefaults(file string) {
 		c.Cloud = cmp.Or(c.Cloud, config.CloudGlobal)
 	}
 	c.Tenant = cmp.Or(c.Tenant, anyTenant)
-	c.AdminApp = cmp.Or(c.AdminApp, commandLineTools)
+	if c.Cloud != config.CloudChina {
+		c.AdminApp = cmp.Or(c.AdminApp, commandLineTools)
+	}
 	c.ReadUsers = cmp.Or(c.ReadUsers, "no")
 	c.User = cmp.Or(c.User, "app")
 	devices, programs, host := "2525", "2587", "127.0.0.1"

@@ -103,7 +103,7 @@ func (r *run) writeFiles() error {
 		if err != nil {
 			return fmt.Errorf("the password of the programs: %w", err)
 		}
-		b, err := bcrypt.GenerateFromPassword(bytes.TrimSpace(password), bcrypt.DefaultCost)
+		b, err := bcrypt.GenerateFromPassword(bytes.TrimSpace(password), r.o.cost)
 		if err != nil {
 			return fmt.Errorf("the password of the programs: %w", err)
 		}

@@ -49,7 +49,7 @@ func (r *run) prove(ctx context.Context, store *credential.Store) (good bool, er
 			return false, nil
 		}
 	}
-	if err := r.offerProbe(ctx); err != nil {
+	if good, err := r.offerProbe(ctx); !good || err != nil {
 		return false, err
 	}
 	if err := r.testMail(ctx, store); err != nil {
@@ -156,22 +156,23 @@ func mailboxAdvice(err error) error {
 	return fmt.Errorf("%w; %s", err, advice)
 }
 
-// offerProbe offers to try what the relay takes for granted of Graph.
-func (r *run) offerProbe(ctx context.Context) error {
+// offerProbe offers to try what the relay takes for granted of Graph. It reports whether that
+// found no fault.
+func (r *run) offerProbe(ctx context.Context) (good bool, err error) {
 	if !r.state.Done.IsZero() {
-		return nil
+		return true, nil
 	}
 	command := fmt.Sprintf("%s probe --config %s --mailbox %s", r.program(), r.o.Config, r.mailbox())
 	if r.o.Probe == nil || r.in == nil {
 		r.say("\nTo try on this tenant what the relay takes for granted of Graph:\n\n    %s", command)
-		return nil
+		return true, nil
 	}
 	yes, err := r.confirm(ctx, fmt.Sprintf("Try on this tenant what the relay takes for granted of Graph? It takes some minutes, writes only to the Drafts of %s,\nsends only to it, and removes what it made. (Later: %s)", r.mailbox(), command), false)
 	if err != nil || !yes {
-		return err
+		return err == nil, err
 	}
-	r.o.Probe(ctx, r.o.Config, r.mailbox())
-	return ctx.Err()
+	good = r.o.Probe(ctx, r.o.Config, r.mailbox())
+	return good, ctx.Err()
 }
 
 // testMail sends a message from the first mailbox, if that is wanted. It goes to Graph as the

@@ -48,6 +48,14 @@ var scriptClouds = map[config.Cloud][2]string{
 	config.CloudChina:    {"China", "AzureChinaCloud"},
 }
 
+// quoted returns a path as a shell, PowerShell and cmd read it.
+func quoted(path string) string {
+	if strings.Contains(path, " ") {
+		return `"` + path + `"`
+	}
+	return path
+}
+
 // script prints the script, which makes the application with the same marker, keys and grants as
 // register does. It can be run again, and makes only what is not there yet.
 func (r *run) script(store *credential.Store) error {
@@ -65,14 +73,17 @@ func (r *run) script(store *credential.Store) error {
 	}
 	_, graphURL := r.endpoints()
 	names := scriptClouds[cmp.Or(c.Cloud, config.CloudGlobal)]
-	tenant := c.Tenant
+	adminApp, tenant := c.AdminApp, c.Tenant
+	if adminApp == commandLineTools { // which PowerShell uses by itself
+		adminApp = ""
+	}
 	if tenant == anyTenant {
 		tenant = ""
 	}
 	return scriptTemplates[r.o.Script].Execute(r.o.ScriptTo, map[string]any{
-		"C": c, "Marker": r.state.Marker, "Registration": registration, "Body": string(body), "Tenant": tenant, "Roles": c.roles(),
+		"C": c, "Marker": r.state.Marker, "Registration": registration, "Body": string(body), "Tenant": tenant, "AdminApp": adminApp, "Roles": c.roles(),
 		"Graph": graphURL, "GraphApp": graph.GraphAppID, "PowerShellCloud": names[0], "AzureCloud": names[1],
 		"Filter": "tags/any(t:t eq '" + r.state.Marker + "')", "FilterEscaped": url.PathEscape("tags/any(t:t eq '" + r.state.Marker + "')"),
-		"Next": r.program() + " setup --config " + r.o.Config,
+		"Next": r.program() + " setup --config " + quoted(r.o.Config),
 	})
 }

@@ -25,6 +25,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"graphrelay/internal/mailaddr"
 	"graphrelay/internal/text"
 	"graphrelay/relay/credential"
@@ -50,12 +52,14 @@ type Options struct {
 
 	// Check is check --online: it prints what it finds, and reports whether all is good.
 	Check func(ctx context.Context, file, mailbox string) bool
-	// Probe is graphrelay probe: it prints what it finds.
-	Probe func(ctx context.Context, file, mailbox string)
+	// Probe is graphrelay probe: it prints what it finds, and reports whether there was no fault.
+	// A tenant that differs from what the relay takes for granted is none.
+	Probe func(ctx context.Context, file, mailbox string) bool
 
 	pace   pace
 	before func(step string) error                                          // called before each step with an effect; tests interrupt there
 	create func(dir, name string, now time.Time) (*credential.Store, error) // credential.Create, which takes long
+	cost   int                                                              // of bcrypt; with the race detector, the default takes seconds
 }
 
 // pace is how long a set-up waits. Zero fields have the defaults.
@@ -88,8 +92,8 @@ type run struct {
 	state *state
 }
 
-// ErrUndone means that there is no set-up to undo.
-var ErrUndone = errors.New("there is no set-up here to undo")
+// ErrNoSetup means that there is no set-up to undo.
+var ErrNoSetup = errors.New("there is no set-up here to undo")
 
 // begin loads the state of a set-up that was begun, or makes a new one.
 func begin(o Options) (*run, error) {
@@ -97,6 +101,7 @@ func begin(o Options) (*run, error) {
 	if o.create == nil {
 		o.create = credential.Create
 	}
+	o.cost = cmp.Or(o.cost, bcrypt.DefaultCost)
 	file, err := filepath.Abs(o.Config)
 	if err != nil {
 		return nil, err
@@ -175,6 +180,9 @@ func (r *run) prepare(ctx context.Context) error {
 		if err := r.ask(ctx); err != nil {
 			return err
 		}
+		if err := r.needAdminApp(); err != nil {
+			return err
+		}
 		return r.step("begin")
 	}
 	var err error
@@ -182,6 +190,9 @@ func (r *run) prepare(ctx context.Context) error {
 	given.normalize()
 	if r.state.Registered { // these only name what is there by now
 		given.ClientID, given.AppObjectID, given.PrincipalID, given.Tenant = "", "", "", ""
+	}
+	if given.AdminApp != "" { // another sign-in changes nothing that was made
+		r.state.Choices.AdminApp = given.AdminApp
 	}
 	if r.state.Choices.Tenant == anyTenant {
 		r.state.Choices.Tenant = ""
@@ -194,7 +205,20 @@ func (r *run) prepare(ctx context.Context) error {
 	} else {
 		r.say("This set-up was completed on %s (%s). Checking it again.", r.state.Done.Local().Format(time.DateTime), r.path)
 	}
-	return r.ask(ctx)
+	if err := r.ask(ctx); err != nil {
+		return err
+	}
+	return r.needAdminApp()
+}
+
+// needAdminApp returns an error if the administrator has to sign in and there is no application
+// through which that can be done.
+func (r *run) needAdminApp() error {
+	c := r.state.Choices
+	if c.AdminApp != "" || c.ClientID != "" || r.state.Registered || r.o.AdminTokenEnv != "" || r.o.Script == ScriptAzureCLI {
+		return nil
+	}
+	return errors.New("the cloud of 21Vianet has no application of Microsoft's through which an administrator could sign in; register a public client of your own there (docs/setup.md, National clouds) and name it with --admin-app, and the tenant with --tenant; or use --print azcli")
 }
 
 // endpoints returns the addresses of the sign-in and of Graph.

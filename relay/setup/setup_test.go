@@ -23,7 +23,7 @@ var lags = simulator.World{DirectoryLag: 60 * time.Millisecond, KeyLag: 150 * ti
 func TestTenantWide(t *testing.T) {
 	w := newTenant(t, lags)
 	o := w.options(Choices{Scope: Tenant})
-	o.AdminTokenEnv = "" // signs in with a code
+	o.AdminTokenEnv, o.cost = "", 0 // signs in with a code
 	checked := ""
 	o.Check = func(_ context.Context, file, mailbox string) bool { checked = file + " " + mailbox; return true }
 	o.TestMail = "you@contoso.test"
@@ -44,8 +44,12 @@ func TestTenantWide(t *testing.T) {
 	}
 	password := strings.TrimSpace(w.read(strings.TrimSuffix(w.file, ".yaml") + ".password"))
 	user := cfg.Users[0]
-	if err := bcrypt.CompareHashAndPassword([]byte(user.PasswordHash.Reveal()), []byte(password)); err != nil || len(password) < 20 {
+	hash := []byte(user.PasswordHash.Reveal())
+	if err := bcrypt.CompareHashAndPassword(hash, []byte(password)); err != nil || len(password) < 20 {
 		t.Errorf("the password %q: %v", password, err)
+	}
+	if cost, err := bcrypt.Cost(hash); err != nil || cost != bcrypt.DefaultCost {
+		t.Errorf("the password's hash has cost %d, %v", cost, err)
 	}
 	if checked != w.file+" "+scanner {
 		t.Errorf("checked: %q", checked)
@@ -117,6 +121,7 @@ func TestLimited(t *testing.T) {
 	}
 	shown := strings.NewReplacer(app.AppID, "CLIENT-ID", app.Principal, "PRINCIPAL-ID", app.AppID[:8], "SHORT").Replace(w.screen.String())
 	golden(t, "exchange.txt", between(shown, "if it is not there):\n\n", "\n\n"))
+	golden(t, "exchange-remove.txt", strings.NewReplacer(app.AppID, "CLIENT-ID", app.Principal, "PRINCIPAL-ID", app.AppID[:8], "SHORT").Replace(indent(w.state().removeCommands()))+"\n")
 
 	// The commands are pasted, and the same command goes on.
 	w.sim.GrantRBAC(app.AppID, []string{"Mail.ReadWrite", "Mail.Send"}, o.Choices.Mailboxes)
@@ -208,7 +213,7 @@ func TestUndo(t *testing.T) {
 	if left := w.one(); left.AppID != other {
 		t.Errorf("left: %+v", left)
 	}
-	if err := Undo(t.Context(), o, true); !errors.Is(err, ErrUndone) {
+	if err := Undo(t.Context(), o, true); !errors.Is(err, ErrNoSetup) {
 		t.Errorf("a second undo: %v", err)
 	}
 	if !strings.Contains(w.read(w.file), "connections") {

@@ -48,6 +48,9 @@ type admin struct {
 func (r *run) signIn(ctx context.Context, scopes ...string) (*admin, error) {
 	login, graphURL := r.endpoints()
 	c := r.state.Choices
+	if c.AdminApp == "" && r.o.AdminTokenEnv == "" {
+		return nil, errors.New("name the public client through which the administrator signs in with --admin-app")
+	}
 	tenant := c.Tenant
 	if r.state.TenantID != "" {
 		tenant = r.state.TenantID
@@ -172,6 +175,8 @@ func signInAdvice(err error) error {
 		return fmt.Errorf("%w; the sign-in was declined, or consent was not given; %s", err, notAdmin)
 	case regexp.MustCompile(`AADSTS(90094|90095|65001|65004|50105)\b`).MatchString(e.Message):
 		return fmt.Errorf("%w; %s", err, notAdmin)
+	case regexp.MustCompile(`AADSTS50194\b`).MatchString(e.Message):
+		return fmt.Errorf("%w; the application of --admin-app is of one tenant alone: name that tenant with --tenant", err)
 	case regexp.MustCompile(`AADSTS(700016|7000112)\b`).MatchString(e.Message):
 		return fmt.Errorf("%w; the tenant has blocked this client: name another public client with --admin-app, or use the script that --print prints", err)
 	}

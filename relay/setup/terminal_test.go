@@ -3,10 +3,13 @@ package setup
 import (
 	"context"
 	"net/http"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/config"
@@ -15,7 +18,7 @@ import (
 
 // onTerminal returns the options of a set-up on a terminal, without any flag.
 func (w *tenant) onTerminal(answers ...[2]string) Options {
-	return Options{Config: w.file, Choices: Choices{LoginURL: w.url, GraphURL: w.url}, In: w.keyboard(answers...), Out: w.screen, pace: quick(), create: copyKeys(w.t)}
+	return Options{Config: w.file, Choices: Choices{LoginURL: w.url, GraphURL: w.url}, In: w.keyboard(answers...), Out: w.screen, pace: quick(), create: copyKeys(w.t), cost: bcrypt.MinCost}
 }
 
 // TestQuestions: every question is asked, also again after an answer that is none, and Enter
@@ -36,7 +39,7 @@ func TestQuestions(t *testing.T) {
 	)
 	o.RightsWait = 1
 	probed := ""
-	o.Probe = func(_ context.Context, file, mailbox string) { probed = file + " " + mailbox }
+	o.Probe = func(_ context.Context, file, mailbox string) bool { probed = file + " " + mailbox; return true }
 	w.run(o)
 	if app := w.one(); strings.Join(app.Roles, " ") != "Mail.ReadWrite Mail.Send" {
 		t.Errorf("granted: %v", app.Roles)
@@ -256,6 +259,50 @@ func TestScripts(t *testing.T) {
 			w.goesOn(t, o)
 		}
 	}
+}
+
+// TestScriptOfChina: Microsoft's public client is not in that cloud, so the script names another.
+func TestScriptOfChina(t *testing.T) {
+	w := newTenant(t, simulator.World{})
+	o := w.options(Choices{Cloud: config.CloudChina})
+	o.Choices.LoginURL, o.Choices.GraphURL, o.AdminTokenEnv = "", "", ""
+	var out strings.Builder
+	o.Script, o.ScriptTo = ScriptPowerShell, &out
+	w.refused(o, "--admin-app", "--tenant", "azcli")
+	o.Script = ""
+	w.refused(o, "--admin-app")
+	if _, err := os.Stat(statePath(w.file)); err == nil {
+		t.Error("a set-up was begun that cannot go on")
+	}
+	o.Script = ScriptAzureCLI // which has a client of its own there
+	w.run(o)
+	if !strings.Contains(out.String(), "AzureChinaCloud") {
+		t.Errorf("the script is\n%s", out.String())
+	}
+	out.Reset()
+	o.Script, o.Choices.AdminApp, o.Choices.Tenant = ScriptPowerShell, ownClient, "contoso.test"
+	w.run(o)
+	golden(t, "powershell-china.txt", anyCertificate.ReplaceAllString(strings.ReplaceAll(anyID.ReplaceAllString(strings.ReplaceAll(out.String(), ownClient, "OWN-CLIENT"), "ID"), w.file, "/etc/graphrelay/relay.yaml"), "CERTIFICATE"))
+}
+
+// ownClient is the client ID of a public client that somebody registered in the tenant.
+const ownClient = "55555555-5555-5555-5555-555555555555"
+
+// TestOtherAdminApp: a set-up that was begun goes on through another public client.
+func TestOtherAdminApp(t *testing.T) {
+	w := newTenant(t, simulator.World{})
+	o := w.options(Choices{Scope: Tenant, AdminApp: "66666666-6666-6666-6666-666666666666"})
+	o.AdminTokenEnv = ""
+	o.before = func(step string) error {
+		if step == "create application" {
+			return errKilled
+		}
+		return nil
+	}
+	w.refused(o, "killed")
+	o.before, o.Choices.AdminApp = nil, commandLineTools
+	w.run(o)
+	w.one()
 }
 
 const graphID = "00000003-0000-0000-c000-000000000000"

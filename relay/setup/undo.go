@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,10 @@ func Undo(ctx context.Context, o Options, confirmed bool) error {
 		return err
 	}
 	if r.state == nil {
-		return fmt.Errorf("%w: %s does not exist", ErrUndone, r.path)
+		return fmt.Errorf("%w: %s does not exist", ErrNoSetup, r.path)
 	}
 	s := r.state
+	s.Choices.AdminApp = cmp.Or(o.Choices.AdminApp, s.Choices.AdminApp)
 	if s.AppID == "" && s.Asked.IsZero() && s.ClientID == "" && o.Choices.ClientID == "" {
 		r.say("Nothing was made in Entra.")
 		return r.forget()

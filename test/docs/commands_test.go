@@ -82,7 +82,7 @@ var commands = map[string][]documented{
 		{"go test ./mime -run TestGolden -update", never(writesExpected)},
 		{"go test ./relay/bounce -run TestNotices -update", never(writesExpected)},
 		{"go test ./relay/config -run TestBad -update", never(writesExpected)},
-		{"go test ./relay/setup -run 'TestScripts|TestLimited' -update", never(writesExpected)},
+		{"go test ./relay/setup -run 'TestScript|TestLimited' -update", never(writesExpected)},
 		{"go test ./test/readers -run TestFolders -v -args -folders ~/mail -differences /tmp/differences", never("it needs a folder of mail")},
 		{"go test ./internal/licences -update", never(writesExpected)},
 		{"cd .ci/tools && go get honnef.co/go/tools@v0.8.2 && go mod tidy", never(writesExpected)},
@@ -144,6 +144,7 @@ var commands = map[string][]documented{
 	"docs/sign-in.md": {
 		{`openssl req -x509 -newkey rsa:3072 -sha256 -days 365 -noenc -subj "/CN=graphrelay" -keyout contoso.key -out contoso.crt`, runs()},
 		{"chmod 640 contoso.key && chgrp graphrelay contoso.key", never("it needs the group of the service")},
+		{"openssl x509 -in certificate-0123456789abcdef.pem -out new.cer", never("it needs a certificate that the relay has made")},
 	},
 }
 

@@ -40,11 +40,15 @@ type machine struct {
 	ports  map[string]string
 }
 
-func newMachine(t *testing.T) *machine {
+func newMachine(t *testing.T, change ...func(o *simulator.Options)) *machine {
 	t.Helper()
 	m := &machine{config: filepath.Join(t.TempDir(), "relay.yaml"), ports: map[string]string{}}
-	m.sim = harness.ServeSim(t, simulator.Options{Mailboxes: []string{"contoso.test"}, DeviceInterval: time.Second,
-		World: simulator.World{DirectoryLag: 200 * time.Millisecond, KeyLag: 500 * time.Millisecond}})
+	o := simulator.Options{Mailboxes: []string{"contoso.test"}, DeviceInterval: time.Second, Deliver: true, MessageFlags: true,
+		World: simulator.World{DirectoryLag: 200 * time.Millisecond, KeyLag: 500 * time.Millisecond}}
+	for _, f := range change {
+		f(&o)
+	}
+	m.sim = harness.ServeSim(t, o)
 	m.flags = []string{"--config", m.config, "--login-url", m.sim.URL, "--graph-url", m.sim.URL}
 	for _, name := range []string{"devices", "programs", "admin"} {
 		m.ports[name] = fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t))
