@@ -232,7 +232,11 @@ func TestUploadedByAdministrator(t *testing.T) {
 
 // A clock that jumps while certificates are renewed costs no credential.
 func TestClockJumps(t *testing.T) {
-	for _, jump := range []time.Duration{-40 * year, -2 * year, -day, 9 * day, 3 * year, 30 * year} {
+	jumps := []time.Duration{-40 * year, 3 * year, -2 * year, -day, 9 * day, 30 * year}
+	if testing.Short() {
+		jumps = jumps[:2]
+	}
+	for _, jump := range jumps {
 		synctest.Test(t, func(t *testing.T) {
 			v := newWorld(t, simulator.World{KeyLag: 20 * time.Second})
 			time.Sleep(currentLife/2 + time.Minute)
