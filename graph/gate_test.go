@@ -72,7 +72,7 @@ func (b *busy) count(box string) int {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(guard); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("never: " + what)
 		}
@@ -177,11 +177,11 @@ func TestSendRecorded(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "two records and one request", func() bool { return recorded.Load() == 2 && b.count(mailbox) == 1 })
+	eventually(t, "two records and one request", func() bool { return recorded.Load() >= 2 && b.count(mailbox) == 1 })
 	time.Sleep(1100 * time.Millisecond) // for the record to become too old
 	close(b.release)
 	in.Wait()
-	if n := recorded.Load(); n != 3 {
+	if n := recorded.Load(); n < 3 || n > 4 { // 4 if the first waited long for the processor
 		t.Errorf("recorded %d times", n)
 	}
 }

@@ -20,6 +20,8 @@ import (
 const (
 	mailbox = "anna@contoso.test"
 	secret  = "s3cret~value"
+
+	guard = 4 * time.Minute // of every wait; none is expected to take a tenth of it
 )
 
 // seen is a request as the server got it.
@@ -93,7 +95,7 @@ func newClient(t *testing.T, url string, change ...func(*graph.Config)) *graph.C
 	t.Helper()
 	cfg := graph.Config{
 		Tenant: "contoso", ClientID: "app", SignIn: signIn(url, url, secret), GraphURL: url,
-		UserAgent: "graphrelay/test", Concurrency: 4, Timeout: 30 * time.Second,
+		UserAgent: "graphrelay/test", Concurrency: 4, Timeout: guard,
 	}
 	for _, f := range change {
 		f(&cfg)

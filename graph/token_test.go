@@ -104,31 +104,32 @@ func TestTokenRefusedForGood(t *testing.T) {
 
 // A token is renewed five minutes before its expiry, or after half of a short lifetime.
 func TestTokenIsRenewedAhead(t *testing.T) {
-	sim, _, c := simulated(t, simulator.Options{TokenLifetime: 2 * time.Second})
-	first, err := c.Token(t.Context(), mailbox)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		next, err := c.Token(t.Context(), mailbox)
+	t.Parallel()
+	ahead := func(lifetime time.Duration) bool {
+		sim, _, c := simulated(t, simulator.Options{TokenLifetime: lifetime})
+		first, err := c.Token(t.Context(), mailbox)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if next.AccessToken != first.AccessToken {
-			break
+		var asked time.Time
+		for next := first; next.AccessToken == first.AccessToken; time.Sleep(10 * time.Millisecond) {
+			asked = time.Now()
+			if next, err = c.Token(t.Context(), mailbox); err != nil {
+				t.Fatal(err)
+			}
 		}
-		time.Sleep(10 * time.Millisecond)
+		if n := sim.Stats().Calls[simulator.OpToken]; n != 2 {
+			t.Errorf("%d token requests, want 2", n)
+		}
+		return asked.Before(first.Expiry)
 	}
-	if !time.Now().Before(first.Expiry) {
+	// On a busy machine nobody may have asked between the renewal and the end.
+	if !ahead(2*time.Second) && !ahead(8*time.Second) && !ahead(40*time.Second) {
 		t.Error("the first token was used to its end")
-	}
-	if n := sim.Stats().Calls[simulator.OpToken]; n != 2 {
-		t.Errorf("%d token requests, want 2", n)
 	}
 }
 
 func TestTokenFailures(t *testing.T) {
-	sim, _, _ := simulated(t, simulator.Options{})
 	down := "http://127.0.0.1:1"
 	for _, tt := range []struct {
 		name   string
@@ -143,12 +144,12 @@ func TestTokenFailures(t *testing.T) {
 		{"429", "", secret, simulator.Fault{Status: 429, RetryAfter: "7"}, graph.ReasonUnavailable, 7 * time.Second},
 		{"503", "", secret, simulator.Fault{Status: 503}, graph.ReasonUnavailable, 0},
 		{"reset", "", secret, simulator.Fault{Reset: true}, graph.ReasonNetwork, 0},
-		{"hangs", "", secret, simulator.Fault{Hang: 2 * time.Second}, graph.ReasonNetwork, 0},
+		{"hangs", "", secret, simulator.Fault{Hang: guard}, graph.ReasonNetwork, 0},
 		{"redirect", "", secret, simulator.Fault{Status: 302}, graph.ReasonAuth, 0},
 		{"empty 200", "", secret, simulator.Fault{Status: 200}, graph.ReasonNetwork, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			sim.ClearFaults()
+			sim, _, _ := simulated(t, simulator.Options{})
 			if tt.fault != (simulator.Fault{}) {
 				tt.fault.Operation = simulator.OpToken
 				if _, err := sim.AddFault(tt.fault); err != nil {
@@ -156,9 +157,13 @@ func TestTokenFailures(t *testing.T) {
 				}
 			}
 			c := newClient(t, serve(t, sim), func(cfg *graph.Config) {
-				cfg.SignIn, cfg.Timeout = signIn(cmp.Or(tt.login, cfg.GraphURL), cfg.GraphURL, tt.secret), time.Second
+				cfg.SignIn = signIn(cmp.Or(tt.login, cfg.GraphURL), cfg.GraphURL, tt.secret)
+				if tt.fault.Hang > 0 {
+					cfg.Timeout = time.Second
+				}
 			})
 			_, err := c.Mailbox(mailbox).Send(t.Context(), "AAQ", nil)
+			sim.Close() // which ends the hang
 			e := graphError(t, err)
 			if e.Class != graph.ClassConnection || e.Reason != tt.reason || e.RetryAfter != tt.after || e.Ambiguous {
 				t.Errorf("got %s %s %s ambiguous %v", e.Class, e.Reason, e.RetryAfter, e.Ambiguous)
@@ -183,7 +188,7 @@ func TestTokenRequestCanBeGivenUp(t *testing.T) {
 	}))
 	defer close(release)
 	c := newClient(t, url)
-	ctx, cancel := context.WithCancel(within(t, 20*time.Second))
+	ctx, cancel := context.WithCancel(within(t, guard))
 	done := make(chan error, 2)
 	for range 2 {
 		go func() { _, err := c.Mailbox(mailbox).Send(ctx, "AAQ", nil); done <- err }()
@@ -198,7 +203,7 @@ func TestTokenRequestCanBeGivenUp(t *testing.T) {
 			if e := graphError(t, err); e.Reason != graph.ReasonCanceled || e.Class != graph.ClassTemporary {
 				t.Errorf("got %s %s: %v", e.Class, e.Reason, e)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(guard):
 			t.Fatal("still waiting")
 		}
 	}
@@ -270,7 +275,8 @@ func TestObserver(t *testing.T) {
 
 // A token that is due for renewal is used until it expires if the endpoint is unavailable.
 func TestTokenServesToItsEnd(t *testing.T) {
-	sim, _, c := simulated(t, simulator.Options{TokenLifetime: 4 * time.Second})
+	t.Parallel()
+	sim, _, c := simulated(t, simulator.Options{TokenLifetime: 20 * time.Second})
 	first, err := c.Token(t.Context(), mailbox)
 	if err != nil {
 		t.Fatal(err)

@@ -145,7 +145,7 @@ func TestDeviceCode(t *testing.T) {
 
 // A client that polls too early is told to slow down, and succeeds in the end.
 func TestDeviceCodeSlowDown(t *testing.T) {
-	o := newOwner(t, simulator.Options{DeviceInterval: 2 * time.Second})
+	o := newOwner(t, simulator.Options{DeviceInterval: 5 * time.Second})
 	device, err := o.d.DeviceCode(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -53,8 +53,16 @@ func TestFaultAfterTheEffect(t *testing.T) {
 			f.Operation, f.After, f.Nth = simulator.OpSend, true, 2
 			c.fault(f)
 			c.want(c.send(c.draft(plain("first"))), 202, "")
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			if f.Hang > 0 {
+				go func() {
+					for ctx.Err() == nil && len(c.sim.Ledger()) < 2 {
+						time.Sleep(time.Millisecond)
+					}
+					cancel()
+				}()
+			}
 			r, err := c.try(c.request("POST", "/messages/"+c.draft(plain("s"))+"/send", "", nil).WithContext(ctx))
 			if lost := f.Reset || f.Hang > 0; lost != (err != nil) || !lost && r.status != f.Status {
 				t.Errorf("answer %d, error %v", r.status, err)

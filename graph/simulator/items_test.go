@@ -32,25 +32,33 @@ func TestOrdinaryIDsChangeOnSending(t *testing.T) {
 }
 
 func TestLifecycle(t *testing.T) {
-	c := start(t, simulator.Options{SendDelay: 100 * time.Millisecond, InFlight: simulator.InFlightDraft})
-	id := c.draft(plain("s"))
-	c.want(c.send(id), 202, "")
-	if r := c.get("/messages/" + id); r.object()["isDraft"] != true {
-		t.Errorf("in flight: %s", r.body)
-	}
-	c.want(c.send(id), 400, "ErrorInvalidRequest")
-	c.settled(1)
-	if r := c.get("/messages/" + id + "?$select=isDraft"); r.object()["isDraft"] != false || r.field("subject") != "" {
-		t.Errorf("sent: %s", r.body)
-	}
-	c.want(c.send(id), 400, "ErrorInvalidRequest")
-	c.want(c.json("POST", "/messages/"+id+"/attachments", file("a", nil)), 400, "ErrorInvalidRequest")
-	c.want(c.session(id, object{"attachmentType": "file", "name": "f", "size": 4_000_000}), 400, "ErrorInvalidRequest")
-	c.want(c.do(c.request("DELETE", "/messages/"+id, "", nil)), 204, "")
-	c.want(c.get("/messages/"+id), 404, "ErrorItemNotFound")
-	if n := len(c.sim.Ledger()); n != 1 {
-		t.Errorf("%d sends in the ledger, want 1", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := startDirect(t, simulator.Options{SendDelay: 100 * time.Millisecond, InFlight: simulator.InFlightDraft})
+		id := c.draft(plain("s"))
+		c.want(c.send(id), 202, "")
+		if r := c.get("/messages/" + id); r.object()["isDraft"] != true {
+			t.Errorf("in flight: %s", r.body)
+		}
+		c.want(c.send(id), 400, "ErrorInvalidRequest")
+		if n := c.sim.UnderWay(); n != 1 {
+			t.Errorf("%d are under way", n)
+		}
+		c.settled(1)
+		if n := c.sim.UnderWay(); n != 0 {
+			t.Errorf("%d are under way after it", n)
+		}
+		if r := c.get("/messages/" + id + "?$select=isDraft"); r.object()["isDraft"] != false || r.field("subject") != "" {
+			t.Errorf("sent: %s", r.body)
+		}
+		c.want(c.send(id), 400, "ErrorInvalidRequest")
+		c.want(c.json("POST", "/messages/"+id+"/attachments", file("a", nil)), 400, "ErrorInvalidRequest")
+		c.want(c.session(id, object{"attachmentType": "file", "name": "f", "size": 4_000_000}), 400, "ErrorInvalidRequest")
+		c.want(c.do(c.request("DELETE", "/messages/"+id, "", nil)), 204, "")
+		c.want(c.get("/messages/"+id), 404, "ErrorItemNotFound")
+		if n := len(c.sim.Ledger()); n != 1 {
+			t.Errorf("%d sends in the ledger, want 1", n)
+		}
+	})
 }
 
 func TestInFlightHidden(t *testing.T) {
@@ -148,24 +156,26 @@ func TestMessageFlags(t *testing.T) {
 		return list[0].(object)["value"]
 	}
 	for _, shown := range []bool{true, false} {
-		c := start(t, simulator.Options{SendDelay: 100 * time.Millisecond, InFlight: simulator.InFlightDraft, MessageFlags: shown})
-		want := func(when, id string, value any) {
-			t.Helper()
-			if !shown {
-				value = nil
+		synctest.Test(t, func(t *testing.T) {
+			c := startDirect(t, simulator.Options{SendDelay: 100 * time.Millisecond, InFlight: simulator.InFlightDraft, MessageFlags: shown})
+			want := func(when, id string, value any) {
+				t.Helper()
+				if !shown {
+					value = nil
+				}
+				if got := flags(c, id); got != value {
+					t.Errorf("%s, shown %v: flags %v, want %v", when, shown, got, value)
+				}
 			}
-			if got := flags(c, id); got != value {
-				t.Errorf("%s, shown %v: flags %v, want %v", when, shown, got, value)
-			}
-		}
-		id := c.draft(plain("s"))
-		want("draft", id, "9")
-		c.want(c.json("POST", "/messages/"+id+"/attachments", file("a", nil)), 201, "")
-		want("draft with a file", id, "25")
-		c.want(c.send(id), 202, "")
-		want("in flight", id, "29")
-		c.settled(1)
-		want("sent", id, "17")
+			id := c.draft(plain("s"))
+			want("draft", id, "9")
+			c.want(c.json("POST", "/messages/"+id+"/attachments", file("a", nil)), 201, "")
+			want("draft with a file", id, "25")
+			c.want(c.send(id), 202, "")
+			want("in flight", id, "29")
+			c.settled(1)
+			want("sent", id, "17")
+		})
 	}
 }
 

@@ -187,14 +187,20 @@ func (s *Simulator) after(d time.Duration, box *mailbox, do func()) {
 		do()
 		return
 	}
+	s.underWay.Add(1)
 	time.AfterFunc(d, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		defer s.underWay.Add(-1)
 		if s.mailboxes[box.address] == box {
 			do()
 		}
 	})
 }
+
+// UnderWay returns how many effects of requests are still to come: items that are on their way
+// to Sent Items, and reports of mail that is returned.
+func (s *Simulator) UnderWay() int { return int(s.underWay.Load()) }
 
 // completeSend moves a submitted item to Sent Items, where it gets a new mutable id. The
 // caller holds s.mu.

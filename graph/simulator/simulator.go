@@ -60,6 +60,7 @@ type Simulator struct {
 	once    sync.Once
 
 	settings atomic.Pointer[settings]
+	underWay atomic.Int64 // see UnderWay
 
 	mu            sync.Mutex
 	mailboxes     map[string]*mailbox // by lower-case address

@@ -205,7 +205,7 @@ func file(name string, content []byte) object {
 // settled waits until n items are in Sent Items.
 func (c *client) settled(n int) []simulator.Message {
 	c.t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(4 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if sent := c.sim.Sent(); len(sent) == n {
 			return sent
 		}

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,13 +12,29 @@ import (
 )
 
 // clock is the source of the queue's clock. Its wall clock can be set.
-type clock struct{ ahead atomic.Int64 }
+type clock struct {
+	ahead atomic.Int64
+	stops func() bool // whether time stands still; nil: never
+
+	mu          sync.Mutex
+	read, stood time.Duration // when it was last read, and for how long it has stood still
+}
 
 var started = time.Now()
 
-func (c *clock) Wall() time.Time         { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *clock) Elapsed() time.Duration  { return time.Since(started) }
+func (c *clock) Wall() time.Time         { return started.Add(c.Elapsed() + time.Duration(c.ahead.Load())) }
 func (c *clock) set(ahead time.Duration) { c.ahead.Store(int64(ahead)) }
+
+func (c *clock) Elapsed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Since(started)
+	if c.stops != nil && c.stops() {
+		c.stood += now - c.read
+	}
+	c.read = now
+	return now - c.stood
+}
 
 const day = 24 * time.Hour
 
