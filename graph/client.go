@@ -50,6 +50,7 @@ type Config struct {
 	Budgets     Budgets       // of each mailbox
 	Timeout     time.Duration // of one request
 	Observer    Observer      // may be nil
+	Dial        Dial          // nil: by TCP, within 10 s
 }
 
 // Observer is called for each request, to count it.
@@ -59,6 +60,9 @@ type Observer interface {
 	LookupUnreliable()                                        // a look-up returned items that were not searched for
 	Token(ok bool)                                            // a token was asked for
 }
+
+// Dial connects to an address, such as [net.Dialer.DialContext].
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Client makes requests to Graph for one connection. It is safe for concurrent use.
 type Client struct {
@@ -74,11 +78,15 @@ type Client struct {
 
 // New returns a client. It makes no request.
 func New(cfg Config) *Client {
+	dial := cfg.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
 	transport := &http.Transport{
 		Proxy:                  proxyFunc(cfg.Proxy),
 		OnProxyConnectResponse: checkConnect,
 		TLSClientConfig:        tlsConfig(cfg.Authorities),
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		DialContext:            dial,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    1024, // without HTTP/2, as many as requests at a time: each new one costs a handshake
 		IdleConnTimeout:        90 * time.Second,

@@ -50,12 +50,17 @@ func Delegated(c config.Connection, tokens entra.RefreshTokens) entra.Delegated 
 // the limits, proxy and authorities that the configuration gives. observer may be
 // nil.
 func NewClient(cfg *config.Config, c config.Connection, s graph.SignIn, observer graph.Observer) *graph.Client {
-	return graph.New(graph.Config{
+	return graph.New(ClientConfig(cfg, c, s, observer))
+}
+
+// ClientConfig returns the configuration of the connection's client.
+func ClientConfig(cfg *config.Config, c config.Connection, s graph.SignIn, observer graph.Observer) graph.Config {
+	return graph.Config{
 		Tenant: c.Tenant, ClientID: c.ClientID, SignIn: s, GraphURL: c.Endpoints.Graph,
 		Proxy: c.ProxyURL(), Authorities: c.Authorities, UserAgent: buildinfo.Read().UserAgent(),
 		Concurrency: cfg.Delivery.MailboxConcurrency, Budgets: budgets(cfg.Delivery),
 		Timeout: time.Duration(cfg.Delivery.RequestTimeout), Observer: observer,
-	})
+	}
 }
 
 // budgets returns the budgets of a mailbox over the periods in which Graph counts.

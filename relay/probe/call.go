@@ -46,10 +46,27 @@ func (a answer) String() string {
 // decode reads the answer into v. It returns false if that is not possible.
 func (a answer) decode(v any) bool { return a.err == nil && json.Unmarshal(a.Body, v) == nil }
 
-// do makes a request, after a pause that Graph has asked for.
-func (p *Probe) do(ctx context.Context, r graph.RawRequest) answer {
-	p.sleepUntil(ctx, p.resume)
-	return p.doNow(ctx, r)
+// maxRepeats is how often a request is repeated, and maxPauses how many times the longest pause
+// a run waits in all.
+const (
+	maxRepeats = 3
+	maxPauses  = 10
+)
+
+// do makes a request with the body, which may be nil, after a pause that Graph has asked for. If
+// Graph throttles the request or is busy, do repeats it.
+func (p *Probe) do(ctx context.Context, r graph.RawRequest, body func() io.Reader) answer {
+	for n := 0; ; n++ {
+		p.sleepUntil(ctx, p.resume)
+		if body != nil {
+			r.Body = body()
+		}
+		a := p.doNow(ctx, r)
+		p.pause(a)
+		if ctx.Err() != nil || !p.again(a, r.Op, n) {
+			return a
+		}
+	}
 }
 
 // doNow makes a request.
@@ -70,6 +87,66 @@ func (p *Probe) pause(a answer) {
 	}
 }
 
+// again reports whether a request is to be repeated, after the pause that it notes. n is how
+// often it was repeated. It notes for the step's result what it decides.
+func (p *Probe) again(a answer, op string, n int) bool {
+	if !a.is(http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout) {
+		return false
+	}
+	_, wait := graph.WhyAndWhen(a.err)
+	asked := wait > 0
+	if !asked {
+		wait = min(p.w.Poll<<(3+n), p.w.Throttle)
+	}
+	switch {
+	case a.Status != http.StatusTooManyRequests && (op == "send" || op == "sendmail"):
+		p.repeats.note("%d is not repeated, since the message may have been sent", a.Status)
+		return false
+	case wait > p.w.Throttle:
+		p.repeats.note("%d is not repeated, since Graph asks for a pause of %s", a.Status, wait.Round(time.Second))
+		return false
+	case n == maxRepeats || p.repeats.paused+wait > maxPauses*p.w.Throttle:
+		p.repeats.note("%d, repeated %d times", a.Status, n)
+		return false
+	case asked:
+		p.repeats.note("%d is repeated after the %s that Graph asks for", a.Status, wait.Round(time.Millisecond))
+	default:
+		p.repeats.note("%d is repeated after %s", a.Status, wait.Round(time.Millisecond))
+	}
+	p.repeats.paused += wait
+	p.resume = time.Now().Add(wait)
+	return true
+}
+
+// repeats is what became of requests that Graph throttled or was too busy for.
+type repeats struct {
+	paused time.Duration // in the whole run
+	notes  []string      // of the step
+	more   int           // notes that are left out
+}
+
+// maxNotes is how many notes a step's result has.
+const maxNotes = 4
+
+func (r *repeats) note(format string, args ...any) {
+	if len(r.notes) == maxNotes {
+		r.more++
+		return
+	}
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
+
+// report adds the notes to the result of the step, and begins anew.
+func (r *repeats) report(result *Result) {
+	for _, note := range r.notes {
+		result.saw("%s", note)
+	}
+	if r.more > 0 {
+		result.saw("and %d more such answers", r.more)
+	}
+	r.notes, r.more = nil, 0
+}
+
 // retryForm returns the form of a Retry-After header.
 func retryForm(value string) string {
 	switch {
@@ -86,37 +163,36 @@ func retryForm(value string) string {
 	return "other"
 }
 
-// call makes a request to the mailbox, and notes a pause that Graph asks for.
-func (p *Probe) call(ctx context.Context, r graph.RawRequest) answer {
+// call makes a request to the mailbox.
+func (p *Probe) call(ctx context.Context, r graph.RawRequest, body func() io.Reader) answer {
 	r.Path = "/users/" + url.PathEscape(p.key) + r.Path
-	a := p.do(ctx, r)
-	p.pause(a)
-	return a
+	return p.do(ctx, r, body)
 }
 
 func (p *Probe) get(ctx context.Context, path string, query url.Values) answer {
-	return p.call(ctx, graph.RawRequest{Op: "get", Method: http.MethodGet, Path: path, Query: query})
+	return p.call(ctx, graph.RawRequest{Op: "get", Method: http.MethodGet, Path: path, Query: query}, nil)
 }
 
 // post makes a POST with v as JSON, or without a body if v is nil.
 func (p *Probe) post(ctx context.Context, op, path string, v any) answer {
 	r := graph.RawRequest{Op: op, Method: http.MethodPost, Path: path}
-	if v != nil {
-		body := marshal(v)
-		r.ContentType, r.Body, r.Length = "application/json", bytes.NewReader(body), int64(len(body))
+	if v == nil {
+		return p.call(ctx, r, nil)
 	}
-	return p.call(ctx, r)
+	body := marshal(v)
+	r.ContentType, r.Length = "application/json", int64(len(body))
+	return p.call(ctx, r, func() io.Reader { return bytes.NewReader(body) })
 }
 
 // postMIME makes a POST with a message in MIME.
 func (p *Probe) postMIME(ctx context.Context, op, path string, message []byte) answer {
 	body := base64Text(message)
-	return p.call(ctx, graph.RawRequest{Op: op, Method: http.MethodPost, Path: path, ContentType: "text/plain",
-		Body: strings.NewReader(body), Length: int64(len(body))})
+	return p.call(ctx, graph.RawRequest{Op: op, Method: http.MethodPost, Path: path, ContentType: "text/plain", Length: int64(len(body))},
+		func() io.Reader { return strings.NewReader(body) })
 }
 
 func (p *Probe) delete(ctx context.Context, id string) answer {
-	return p.call(ctx, graph.RawRequest{Op: "delete", Method: http.MethodDelete, Path: itemPath(id)})
+	return p.call(ctx, graph.RawRequest{Op: "delete", Method: http.MethodDelete, Path: itemPath(id)}, nil)
 }
 
 func (p *Probe) permanentDelete(ctx context.Context, id string) answer {
@@ -198,5 +274,7 @@ func (zeros) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// filler returns a reader of n bytes.
-func filler(n int64) io.Reader { return io.LimitReader(zeros{}, n) }
+// filler returns readers of n bytes.
+func filler(n int64) func() io.Reader {
+	return func() io.Reader { return io.LimitReader(zeros{}, n) }
+}

@@ -10,19 +10,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/probe"
 )
-
-// closedPort returns a URL at which nothing listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	server := httptest.NewServer(http.NotFoundHandler())
-	server.Close()
-	return server.URL
-}
 
 // Refusals and hosts that cannot be reached show at their step, with advice, and what depends on
 // it is skipped.
@@ -45,8 +38,7 @@ func TestProbeFaults(t *testing.T) {
 		{"expired secret", simulator.Fault{Operation: simulator.OpToken, Status: 401, Code: "invalid_client", Message: "AADSTS7000222"}, 1, 401, "expired"},
 		{"disabled", simulator.Fault{Operation: simulator.OpToken, Status: 401, Code: "unauthorized_client", Message: "AADSTS7000112"}, 1, 401, "disabled in the tenant"},
 	} {
-		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
-			t.Parallel()
+		inTime(t, strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
 			r := newRig(t, tenant(nil))
 			if _, err := r.sim.AddFault(test.fault); err != nil {
 				t.Fatal(err)
@@ -66,7 +58,9 @@ func TestProbeFaults(t *testing.T) {
 }
 
 // A mailbox without named properties gets the draft without X- fields.
-func TestProbeNamedProperties(t *testing.T) {
+func TestProbeNamedProperties(t *testing.T) { synctest.Test(t, testProbeNamedProperties) }
+
+func testProbeNamedProperties(t *testing.T) {
 	r := newRig(t, tenant(nil))
 	fault := simulator.Fault{Operation: simulator.OpCreate, Nth: 1, Status: 403, Code: "ErrorQuotaExceeded", Message: "Cannot get ID from name"}
 	if _, err := r.sim.AddFault(fault); err != nil {
@@ -84,8 +78,7 @@ func TestProbeNamedProperties(t *testing.T) {
 func TestProbeRetryAfter(t *testing.T) {
 	for _, test := range []struct{ value, form string }{{"1", "seconds"}, {"0.25", "fraction"}, {"", "none"}, {"soon", "other"},
 		{time.Now().Add(time.Second).UTC().Format(http.TimeFormat), "date"}, {"999999999", "seconds"}} {
-		t.Run(test.form, func(t *testing.T) {
-			t.Parallel()
+		inTime(t, test.form, func(t *testing.T) {
 			r := newRig(t, tenant(nil))
 			if _, err := r.sim.AddFault(simulator.Fault{Operation: simulator.OpCreate, Status: 429, Code: "ApplicationThrottled", RetryAfter: test.value}); err != nil {
 				t.Fatal(err)
@@ -121,18 +114,19 @@ func TestProbeRetryAfter(t *testing.T) {
 
 // A proxy that puts its own page in the place of Graph's answers is a fault at once, and not a
 // directory in which the mailbox is missing. Without a token, nothing else is a reason.
-func TestProbeProxyPage(t *testing.T) {
+func TestProbeProxyPage(t *testing.T) { synctest.Test(t, testProbeProxyPage) }
+
+func testProbeProxyPage(t *testing.T) {
 	r := newRig(t, tenant(nil))
 	tokens := true
-	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	page := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if tokens && strings.Contains(q.URL.Path, "oauth2") {
 			r.sim.ServeHTTP(w, q)
 			return
 		}
 		_, _ = io.WriteString(w, "<html>sign in to the proxy</html>")
 	}))
-	t.Cleanup(page.Close)
-	r.config = configFor(t, page.URL, page.URL)
+	r.config = configFor(t, page, page)
 	report := r.run(r.options())
 	for _, step := range []int{2, 3} {
 		if result := resultOf(t, report, step); result.Verdict != probe.Fault || !strings.Contains(result.Line(), "200, but its answer is no list") {
@@ -148,18 +142,19 @@ func TestProbeProxyPage(t *testing.T) {
 	}
 }
 
-func TestProbeUnreachable(t *testing.T) {
+func TestProbeUnreachable(t *testing.T) { synctest.Test(t, testProbeUnreachable) }
+
+func testProbeUnreachable(t *testing.T) {
 	r := newRig(t, tenant(nil))
-	closed := closedPort(t)
-	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	closed := "http://" + r.network.free()
+	login := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"access_token":"a.b.c","token_type":"Bearer","expires_in":3600}`)
 	}))
-	t.Cleanup(login.Close)
 	for _, test := range []struct {
 		name, login, graph string
 		step               int
-	}{{"sign-in", closed, r.url, 1}, {"Graph", login.URL, closed, 3}} {
+	}{{"sign-in", closed, r.url, 1}, {"Graph", login, closed, 3}} {
 		r.config = configFor(t, test.login, test.graph, "directory: off")
 		report := r.run(r.options())
 		result := resultOf(t, report, test.step)
@@ -174,11 +169,13 @@ func TestProbeUnreachable(t *testing.T) {
 
 // The host of uploads may be out of reach although Graph is not. Its name is shown, and nothing
 // else of the URL, which has a token in it.
-func TestProbeUploadHostUnreachable(t *testing.T) {
+func TestProbeUploadHostUnreachable(t *testing.T) { synctest.Test(t, testProbeUploadHostUnreachable) }
+
+func testProbeUploadHostUnreachable(t *testing.T) {
 	r := newRig(t, tenant(nil))
-	closed := strings.TrimPrefix(closedPort(t), "http://")
+	closed := r.network.free()
 	host := strings.TrimPrefix(r.url, "http://")
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	front := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if !strings.HasSuffix(q.URL.Path, "createUploadSession") {
 			r.sim.ServeHTTP(w, q)
 			return
@@ -189,8 +186,7 @@ func TestProbeUploadHostUnreachable(t *testing.T) {
 		w.WriteHeader(rec.Code)
 		_, _ = io.WriteString(w, strings.ReplaceAll(rec.Body.String(), host, closed))
 	}))
-	t.Cleanup(front.Close)
-	r.config = configFor(t, front.URL, front.URL)
+	r.config = configFor(t, front, front)
 	report := r.run(r.options())
 	result := resultOf(t, report, 9)
 	if result.Verdict != probe.Fault || !strings.Contains(result.Line(), closed) || !strings.Contains(strings.Join(result.Advice, ""), "let this machine reach it") {
@@ -205,11 +201,10 @@ func TestProbeSpoiltAnswers(t *testing.T) {
 	bodies := []string{`{"value":[{"id":"../x","subject":"\u001b[2J","isDraft":true,"receivedDateTime":"2999-01-01T00:00:00Z"},{}]}`, `{"id":"y"}`, `[`, `null`, ``,
 		`{"uploadUrl":"http://127.0.0.1:1/?authtoken=eyJsecretsecretsecret","nextExpectedRanges":["-1","\u001b"]}`}
 	for every := 2; every < 8; every++ {
-		t.Run(fmt.Sprint(every), func(t *testing.T) {
-			t.Parallel()
+		inTime(t, fmt.Sprint(every), func(t *testing.T) {
 			r := newRig(t, tenant(nil))
 			var requests atomic.Int64
-			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			front := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 				n := int(requests.Add(1))
 				if strings.Contains(q.URL.Path, "oauth2") || n < 8 || n%every != 0 || q.Method == http.MethodDelete {
 					r.sim.ServeHTTP(w, q)
@@ -222,8 +217,7 @@ func TestProbeSpoiltAnswers(t *testing.T) {
 					_, _ = io.WriteString(w, bodies[n/every%len(bodies)])
 				}
 			}))
-			t.Cleanup(front.Close)
-			r.config = configFor(t, front.URL, front.URL)
+			r.config = configFor(t, front, front)
 			o := r.options()
 			o.Waits = probe.Waits{Poll: time.Millisecond, Appear: 50 * time.Millisecond, Find: 50 * time.Millisecond, Send: 400 * time.Millisecond,
 				Returns: time.Millisecond, Throttle: time.Millisecond, Remove: time.Second}
@@ -250,8 +244,7 @@ func wantNoSecrets(t *testing.T, report probe.Report) {
 // What was made is removed although the answers to the requests were lost.
 func TestProbeRemovesWhatItWasNotTold(t *testing.T) {
 	for _, op := range []simulator.Operation{simulator.OpCreate, simulator.OpCreateMIME, simulator.OpSend, simulator.OpSendMail, simulator.OpAttachment, simulator.OpUpload} {
-		t.Run(string(op), func(t *testing.T) {
-			t.Parallel()
+		inTime(t, string(op), func(t *testing.T) {
 			r := newRig(t, tenant(nil))
 			if _, err := r.sim.AddFault(simulator.Fault{Operation: op, Nth: 1, After: true, Reset: true}); err != nil {
 				t.Fatal(err)
@@ -268,19 +261,17 @@ func TestProbeRemovesWhatItWasNotTold(t *testing.T) {
 // An interruption at any moment ends the steps, and what was made is removed.
 func TestProbeInterrupted(t *testing.T) {
 	for _, after := range []int64{1, 4, 9, 16, 30, 45, 60, 75, 90} {
-		t.Run(fmt.Sprint(after), func(t *testing.T) {
-			t.Parallel()
+		inTime(t, fmt.Sprint(after), func(t *testing.T) {
 			r := newRig(t, tenant(nil))
 			ctx, cancel := context.WithCancel(t.Context())
 			var requests atomic.Int64
-			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			front := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 				if requests.Add(1) == after {
 					cancel()
 				}
 				r.sim.ServeHTTP(w, q)
 			}))
-			t.Cleanup(front.Close)
-			r.config = configFor(t, front.URL, front.URL)
+			r.config = configFor(t, front, front)
 			o := r.options()
 			o.Waits.Appear, o.Waits.Remove = time.Second, 15*time.Second
 			report := r.runContext(ctx, o)
@@ -309,10 +300,9 @@ func TestProbeHostileAnswers(t *testing.T) {
 	}
 	for status := 200; status < 600; status += 100 {
 		for n, body := range bodies {
-			t.Run(fmt.Sprintf("%d-%d", status, n), func(t *testing.T) {
-				t.Parallel()
+			inTime(t, fmt.Sprintf("%d-%d", status, n), func(t *testing.T) {
 				r := newRig(t, tenant(nil))
-				front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+				front := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 					if strings.Contains(q.URL.Path, "oauth2") {
 						r.sim.ServeHTTP(w, q)
 						return
@@ -326,8 +316,7 @@ func TestProbeHostileAnswers(t *testing.T) {
 					w.WriteHeader(code)
 					_, _ = io.WriteString(w, body)
 				}))
-				t.Cleanup(front.Close)
-				r.config = configFor(t, front.URL, front.URL)
+				r.config = configFor(t, front, front)
 				o := r.options()
 				o.Waits = probe.Waits{Poll: time.Millisecond, Appear: 5 * time.Millisecond, Find: 5 * time.Millisecond, Send: 5 * time.Millisecond,
 					Returns: time.Millisecond, Throttle: time.Millisecond, Remove: 5 * time.Millisecond}

@@ -130,11 +130,9 @@ func (p *Probe) createSession(ctx context.Context, id, name string, size int64, 
 }
 
 // put sends a range of a file.
-func (p *Probe) put(ctx context.Context, url string, content io.Reader, offset, length, total int64) answer {
-	a := p.do(ctx, graph.RawRequest{Op: "upload", Method: http.MethodPut, UploadURL: url, ContentType: "application/octet-stream",
-		Header: http.Header{"Content-Range": {fmt.Sprintf("bytes %d-%d/%d", offset, offset+length-1, total)}}, Body: content, Length: length})
-	p.pause(a)
-	return a
+func (p *Probe) put(ctx context.Context, url string, content func() io.Reader, offset, length, total int64) answer {
+	return p.do(ctx, graph.RawRequest{Op: "upload", Method: http.MethodPut, UploadURL: url, ContentType: "application/octet-stream",
+		Header: http.Header{"Content-Range": {fmt.Sprintf("bytes %d-%d/%d", offset, offset+length-1, total)}}, Length: length}, content)
 }
 
 // hostOf returns the host of an upload URL, which is all of it that may be shown.
@@ -243,8 +241,7 @@ func (p *Probe) nextRange(r *Result, a answer, want int64) {
 
 // sessionState asks a session what it expects, as Microsoft's SDKs do.
 func (p *Probe) sessionState(ctx context.Context, r *Result, url string) {
-	a := p.do(ctx, graph.RawRequest{Op: "upload_state", Method: http.MethodGet, UploadURL: url})
-	p.pause(a)
+	a := p.do(ctx, graph.RawRequest{Op: "upload_state", Method: http.MethodGet, UploadURL: url}, nil)
 	p.facts.set(factSessionState, a.Status)
 	r.saw("the state: %s", a)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -37,23 +36,22 @@ func tenant(change func(*simulator.Options)) simulator.Options {
 	return o
 }
 
-// rig is a simulated tenant and a configuration for it.
+// rig is a simulated tenant and a configuration for it, on a network in memory.
 type rig struct {
-	t      *testing.T
-	sim    *simulator.Simulator
-	url    string
-	config *config.Config
+	t       *testing.T
+	sim     *simulator.Simulator
+	network *network
+	url     string
+	config  *config.Config
 }
 
 func newRig(t *testing.T, o simulator.Options, lines ...string) *rig {
 	t.Helper()
 	sim := simulator.New(o)
-	server := httptest.NewServer(sim)
-	t.Cleanup(func() {
-		server.Close()
-		sim.Close()
-	})
-	return &rig{t: t, sim: sim, url: server.URL, config: configFor(t, server.URL, server.URL, lines...)}
+	t.Cleanup(func() { sim.Close() })
+	n := &network{servers: map[string]*listener{}}
+	url := n.serve(t, sim)
+	return &rig{t: t, sim: sim, network: n, url: url, config: configFor(t, url, url, lines...)}
 }
 
 // configFor returns a configuration with the endpoints, and more lines for the connection.
@@ -82,7 +80,7 @@ connections:
 
 // options returns options with which a run is quick.
 func (r *rig) options() probe.Options {
-	return probe.Options{Config: r.config, Connection: &r.config.Connections[0], Mailbox: anna, From: ben, Alias: alias,
+	return probe.Options{Config: r.config, Connection: &r.config.Connections[0], Mailbox: anna, From: ben, Alias: alias, Dial: r.network.dial,
 		LargeSizes: []int64{3_300_000, 3_600_000, 4_200_000},
 		Waits: probe.Waits{Poll: 5 * time.Millisecond, Appear: 3 * time.Second, Find: 5 * time.Second, Send: 5 * time.Second,
 			Returns: time.Nanosecond, Throttle: time.Second, Remove: 10 * time.Second}}

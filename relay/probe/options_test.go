@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+
+	"golang.org/x/oauth2"
 
 	"graphrelay/graph/entra"
 	"graphrelay/graph/simulator"
@@ -15,7 +18,9 @@ import (
 	"graphrelay/relay/probe"
 )
 
-func TestProbeKeeps(t *testing.T) {
+func TestProbeKeeps(t *testing.T) { synctest.Test(t, testProbeKeeps) }
+
+func testProbeKeeps(t *testing.T) {
 	r := newRig(t, tenant(nil))
 	o := r.options()
 	o.Keep = true
@@ -32,7 +37,9 @@ func TestProbeKeeps(t *testing.T) {
 }
 
 // With --to, all mail goes there, and what comes of it is not looked for.
-func TestProbeTo(t *testing.T) {
+func TestProbeTo(t *testing.T) { synctest.Test(t, testProbeTo) }
+
+func testProbeTo(t *testing.T) {
 	r := newRig(t, tenant(nil))
 	o := r.options()
 	o.To = ben
@@ -42,7 +49,9 @@ func TestProbeTo(t *testing.T) {
 }
 
 // Without --from and --alias, only the mailbox's own address is sent from.
-func TestProbeAlone(t *testing.T) {
+func TestProbeAlone(t *testing.T) { synctest.Test(t, testProbeAlone) }
+
+func testProbeAlone(t *testing.T) {
 	r := newRig(t, tenant(nil))
 	o := r.options()
 	o.From, o.Alias = "", ""
@@ -57,7 +66,9 @@ func TestProbeAlone(t *testing.T) {
 }
 
 // Where the relay only sends, so does the probe, and it says what it could not remove.
-func TestProbeSendOnly(t *testing.T) {
+func TestProbeSendOnly(t *testing.T) { synctest.Test(t, testProbeSendOnly) }
+
+func testProbeSendOnly(t *testing.T) {
 	r := newRig(t, tenant(func(o *simulator.Options) { o.Apps[0].Roles = []string{"Mail.Send", "User.Read.All"} }), "mail_readwrite: false")
 	report := r.run(r.options())
 	for _, result := range report.Results {
@@ -77,7 +88,9 @@ func TestProbeSendOnly(t *testing.T) {
 	}
 }
 
-func TestProbeRefusesOptions(t *testing.T) {
+func TestProbeRefusesOptions(t *testing.T) { synctest.Test(t, testProbeRefusesOptions) }
+
+func testProbeRefusesOptions(t *testing.T) {
 	r := newRig(t, tenant(nil))
 	for _, test := range []struct {
 		change func(*probe.Options)
@@ -110,16 +123,19 @@ func (r *rig) connect(account string) entra.RefreshTokens {
 	c := &r.config.Connections[0]
 	c.SignIn, c.ClientSecret = config.SignInDelegated, config.Secret{}
 	d := connection.Delegated(*c, &owner{})
-	device, err := d.DeviceCode(r.t.Context())
+	client := &http.Client{Transport: &http.Transport{DialContext: r.network.dial}}
+	defer client.CloseIdleConnections()
+	ctx := context.WithValue(r.t.Context(), oauth2.HTTPClient, client)
+	device, err := d.DeviceCode(ctx)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	answer, err := http.PostForm(device.VerificationURI, url.Values{"user_code": {device.UserCode}, "account": {account}})
+	answer, err := client.PostForm(device.VerificationURI, url.Values{"user_code": {device.UserCode}, "account": {account}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	_ = answer.Body.Close()
-	token, err := d.WaitForDevice(r.t.Context(), device)
+	token, err := d.WaitForDevice(ctx, device)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -150,8 +166,7 @@ func TestProbeDelegated(t *testing.T) {
 		{"no shared sessions", ben, fullAccess(simulator.World{NoSharedSessions: true}), with(map[int]probe.Verdict{2: skipped, 9: differs}), 9, "uploads: off", "no_shared_sessions"},
 		{"shared scopes", ben, fullAccess(simulator.World{SharedScopes: true}), after(3, map[int]probe.Verdict{2: skipped}), 3, "with --shared", "needs_shared_scopes"},
 	} {
-		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
-			t.Parallel()
+		inTime(t, strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
 			r := newRig(t, tenant(test.change))
 			o := r.options()
 			o.Tokens = r.connect(test.account)
@@ -172,6 +187,10 @@ func TestProbeDelegated(t *testing.T) {
 
 // A refusal of a file whose message the relay refuses itself differs in nothing.
 func TestProbeLargeBeyondTheConfiguration(t *testing.T) {
+	synctest.Test(t, testProbeLargeBeyondTheConfiguration)
+}
+
+func testProbeLargeBeyondTheConfiguration(t *testing.T) {
 	for _, test := range []struct {
 		configured string
 		want       probe.Verdict

@@ -4,9 +4,9 @@
 // It writes only into the Drafts of one mailbox, and sends only to that mailbox or to the
 // address that it is given. It marks each item that it makes with a random value in the
 // subject. At the end, also after a fault or an interruption, it removes these items or says
-// which it could not remove. It changes and removes no item without the mark. It makes each
-// request once, without the relay's retries and fallbacks, so that the answers are seen as they
-// are. The answers are untrusted: the text that is shown of them is cleaned and bounded.
+// which it could not remove. It changes and removes no item without the mark. It makes its
+// requests without the relay's retries and fallbacks, so that the answers are seen as they are; it
+// repeats only what Graph throttles or is too busy for, and says so. The answers are untrusted: the text that is shown of them is cleaned and bounded.
 //
 // The steps are listed in steps.go. What they find out beside their verdicts are facts: facts.go
 // has their names, and simulated.go what the simulator does to behave in the same way.
@@ -43,6 +43,7 @@ type Options struct {
 	Waits      Waits
 	LargeSizes []int64      // bytes of the files of step 18, growing; nil is 20, 30 and 40 MB
 	Done       func(Result) // called after each step; may be nil
+	Dial       graph.Dial   // nil: by TCP
 }
 
 // Waits bounds the time that a run takes. Fields that are zero get the default.
@@ -84,7 +85,8 @@ type Probe struct {
 	made    made
 	has     map[capability]bool
 
-	resume time.Time // the end of the pause that Graph has asked for
+	resume  time.Time // the end of the pause that Graph has asked for
+	repeats repeats
 
 	shared    bool   // the token has permissions for other mailboxes than the account's own
 	foreign   bool   // the account that has signed in is not the mailbox's
@@ -139,8 +141,10 @@ func New(o Options) (*Probe, error) {
 	}
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
+	g := connection.ClientConfig(o.Config, *c, connection.SignIn(*c, o.Tokens), nil)
+	g.Dial = o.Dial
 	return &Probe{o: o, w: o.Waits.withDefaults(), marker: hex.EncodeToString(random[:16]), salt: random[16:], facts: Facts{}, has: map[capability]bool{},
-		client: connection.NewClient(o.Config, *c, connection.SignIn(*c, o.Tokens), nil)}, nil
+		client: graph.New(g)}, nil
 }
 
 // plain reports whether the text can stand in a header field and in a URL.
@@ -189,6 +193,7 @@ func (p *Probe) step(ctx context.Context, s step, r *Result) {
 		}
 	}
 	s.run(p, ctx, r)
+	p.repeats.report(r)
 	if ctx.Err() != nil && r.Verdict == Fault {
 		r.Verdict, r.Advice = "", nil
 		r.skip("the probe was interrupted")

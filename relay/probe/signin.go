@@ -202,8 +202,7 @@ func (p *Probe) find(ctx context.Context, r *Result, address string) (directoryU
 
 func (p *Probe) findBy(ctx context.Context, filter, address string) (directoryUser, bool, answer) {
 	a := p.do(ctx, graph.RawRequest{Op: "find_user", Method: http.MethodGet, Path: "/users",
-		Query: url.Values{"$filter": {filter}, "$select": {"id,userPrincipalName,mail,proxyAddresses"}, "$top": {"5"}}})
-	p.pause(a)
+		Query: url.Values{"$filter": {filter}, "$select": {"id,userPrincipalName,mail,proxyAddresses"}, "$top": {"5"}}}, nil)
 	var list struct {
 		Value []directoryUser `json:"value"`
 	}
@@ -263,8 +262,7 @@ func (p *Probe) keys(ctx context.Context, r *Result) {
 // look makes a request to the mailbox with this key.
 func (p *Probe) look(ctx context.Context, key string) answer {
 	a := p.do(ctx, graph.RawRequest{Op: "probe", Method: http.MethodGet, Path: "/users/" + url.PathEscape(key) + "/messages",
-		Query: url.Values{"$select": {"id"}, "$top": {"1"}}})
-	p.pause(a)
+		Query: url.Values{"$select": {"id"}, "$top": {"1"}}}, nil)
 	var list struct {
 		Value []item `json:"value"`
 	}

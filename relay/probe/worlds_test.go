@@ -156,8 +156,7 @@ func worldTests() []worldTest {
 // Each way in which a tenant can differ shows at its step, with advice.
 func TestProbeTellsWorldsApart(t *testing.T) {
 	for _, test := range worldTests() {
-		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
-			t.Parallel()
+		inTime(t, strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
 			r, o := test.rig(t)
 			report := r.run(o)
 			wantVerdicts(t, report, test.want)
