@@ -48,8 +48,10 @@ func resumeCommand(o *queueOptions) *cobra.Command {
 	return &cobra.Command{
 		Use:     "resume LANE...",
 		Short:   "end a pause",
-		Long:    "Ends pauses, whoever made them, and tries the messages that wait because of them.",
-		Example: "  graphrelay queue resume contoso/crm@contoso.com",
+		Long: `Ends pauses, whoever made them, and tries the messages that wait because of them. The name of a
+connection stands for its own pause and those of all of its lanes; how many there were is printed.`,
+		Example: `  graphrelay queue resume contoso/crm@contoso.com
+  graphrelay queue resume contoso`,
 		Args:    someLanes,
 		RunE:    func(_ *cobra.Command, lanes []string) error { return o.change("resume", lanes, queueTool.resume) },
 	}
@@ -102,17 +104,56 @@ func (q queueTool) pause(name string, length time.Duration) error {
 	return q.print.Done("pause", "lane", name)
 }
 
+// resume ends the pause of a lane or, of a connection, that of the connection and of its lanes.
 func (q queueTool) resume(name string) error {
 	l, err := q.parseLane(name)
 	if err != nil {
 		return err
 	}
-	err = q.store.Resume(context.Background(), l)
-	if errors.Is(err, queue.ErrNotFound) {
-		return errors.New("it is not paused; graphrelay queue lanes shows which lanes are")
+	ctx := context.Background()
+	if l.Mailbox != "" {
+		if err := q.store.Resume(ctx, l); err != nil {
+			return q.notPaused(ctx, l, err)
+		}
+		return q.print.Done("resume", "lane", name)
+	}
+	lanes, err := q.store.Lanes(ctx)
+	pauses := 0
+	for _, of := range lanes {
+		if of.PausedUntil.IsZero() || !l.Covers(of.Lane) {
+			continue
+		}
+		switch e := q.store.Resume(ctx, of.Lane); {
+		case e == nil:
+			pauses++
+		case !errors.Is(e, queue.ErrNotFound): // it ended meanwhile
+			err = errors.Join(err, e)
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case pauses == 0:
+		return errNotPaused
+	}
+	return q.print.Resumed(name, pauses)
+}
+
+var errNotPaused = errors.New("it is not paused; graphrelay queue lanes shows which lanes are")
+
+// notPaused returns what to say about a lane that could not be resumed.
+func (q queueTool) notPaused(ctx context.Context, l queue.Lane, err error) error {
+	if !errors.Is(err, queue.ErrNotFound) {
+		return err
+	}
+	lanes, err := q.store.Lanes(ctx)
+	for _, of := range lanes {
+		if of.Mailbox == "" && !of.PausedUntil.IsZero() && of.Covers(l) {
+			return fmt.Errorf("it is not paused itself, but %[1]s is as a whole; graphrelay queue resume %[1]s ends that", of.Lane)
+		}
 	}
 	if err != nil {
 		return err
 	}
-	return q.print.Done("resume", "lane", name)
+	return errNotPaused
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -19,7 +20,16 @@ func TestPauseAndResume(t *testing.T) {
 	at("lanes").want(t, exitOK, "until resume")
 	at("resume", lane, "--json").want(t, exitOK, `{"done":"resume","lane":"`+lane+`"}`)
 	at("pause", "contoso").want(t, exitOK, "pause contoso")
-	at("resume", "contoso").want(t, exitOK, "resume contoso")
+	at("pause", lane, "--for", "1h").want(t, exitOK)
+	at("pause", "contoso/anna@contoso.test").want(t, exitOK)
+	at("resume", "contoso/bert@contoso.test").want(t, exitFault, "it is not paused itself, but contoso is as a whole; graphrelay queue resume contoso ends that")
+	at("resume", "contoso").want(t, exitOK, "resume contoso: 3 pauses\n")
+	if got := at("lanes"); strings.Contains(got.stdout, "until") {
+		t.Errorf("paused after resume:\n%s", got.stdout)
+	}
+	at("resume", "contoso").want(t, exitFault, "not paused")
+	at("pause", lane).want(t, exitOK)
+	at("resume", "contoso", "--json").want(t, exitOK, `{"done":"resume","lane":"contoso","pauses":1}`)
 }
 
 func TestPauseFaults(t *testing.T) {

@@ -144,7 +144,8 @@ func queueShowCommand(o *queueOptions) *cobra.Command {
 		Use:   "show ID...",
 		Short: "show all of a message, with its history",
 		Long: `Shows what is known of messages, and each step of their delivery with Graph's request IDs.
-The status is 1 for a message that was deleted, whose record is shown all the same.`,
+The status is 1 for a message that is not there, and for a deleted one, whose record is shown all
+the same.`,
 		Example: "  graphrelay queue show 06rq2p8k1v4t9x3m",
 		Args:    someMessages,
 		RunE:    func(_ *cobra.Command, ids []string) error { return o.each(ids, queueTool.show) },

@@ -54,11 +54,11 @@ possible for it. The history of each message records who did it.`,
 			return o.change(string(a), ids, func(q queueTool, id string) error { return q.apply(id, a) })
 		}
 		f, err := filters.filter()
-		if err == nil {
-			f, err = a.Narrow(f)
-		}
 		if err != nil {
 			return usageError{err}
+		}
+		if f, err = a.Narrow(f); err != nil {
+			return fmt.Errorf("no message is selected: %w", err)
 		}
 		return o.open(func(q queueTool) error {
 			if *dry {

@@ -44,6 +44,20 @@ func ASCII(s string) string {
 	}, s)
 }
 
+// Fold returns s so that texts that differ only in upper and lower case are equal. It folds each
+// character by itself, as Unicode's simple case folding does.
+func Fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf {
+			if 'A' <= r && r <= 'Z' {
+				r += 'a' - 'A'
+			}
+			return r
+		}
+		return unicode.ToLower(unicode.ToUpper(r))
+	}, s)
+}
+
 // IsASCII reports whether all bytes of s are ASCII, control characters included.
 func IsASCII[S string | []byte](s S) bool {
 	for i := range len(s) {

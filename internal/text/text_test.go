@@ -30,6 +30,10 @@ func TestCleaning(t *testing.T) {
 	check(t, "ASCII", ASCII, map[string]string{"a ~": "a ~", "ü\n\x7f\xff": "????"})
 }
 
+func TestFold(t *testing.T) {
+	check(t, "Fold", Fold, map[string]string{"Az 09": "az 09", "ÄrzTE": "ärzte", "ΚΏΣΤΑΣ": "κώστασ", "κώστας": "κώστασ", "\u212a": "k", "ſ": "s", "ẞ": "ß", "\xffA": "\ufffda"})
+}
+
 func TestIsASCII(t *testing.T) {
 	for s, want := range map[string]bool{"": true, "a\x00\x7f": true, "ü": false, "a\x80": false} {
 		if IsASCII(s) != want || IsASCII([]byte(s)) != want {

@@ -76,6 +76,19 @@ func (p Printer) Lanes(lanes []queue.LaneStatus) error {
 	return w.Flush()
 }
 
+// Resumed prints that the pauses of a connection and its lanes were ended, and how many they were.
+func (p Printer) Resumed(connection string, pauses int) error {
+	if p.JSON {
+		return p.encoder().Encode(map[string]any{"lane": connection, "done": "resume", "pauses": pauses})
+	}
+	s := "s"
+	if pauses == 1 {
+		s = ""
+	}
+	_, err := fmt.Fprintf(p.Out, "resume %s: %d pause%s\n", text.Printable(connection), pauses, s)
+	return err
+}
+
 func paused(l queue.LaneStatus) string {
 	if l.PausedUntil.IsZero() {
 		return ""

@@ -98,6 +98,7 @@ func until(t time.Time) string {
 func (p Printer) Message(r queue.Record, events []queue.Event) error {
 	v := recordOf(r)
 	if p.JSON {
+		events = append([]queue.Event{}, events...) // [] if there are none
 		v.Events = &events
 		return p.encoder().Encode(v)
 	}

@@ -103,6 +103,9 @@ AT                   BY     ACTION  CHANGED  ON
 
 func TestJSON(t *testing.T) {
 	got := printed(t, true, func(p Printer) error { return p.Message(message(), nil) })
+	if !strings.Contains(got, `"events":[]`) {
+		t.Errorf("without a history: %s", got)
+	}
 	var v map[string]any
 	if err := json.Unmarshal([]byte(got), &v); err != nil || strings.Count(got, "\n") != 1 {
 		t.Fatalf("%q: %v", got, err)

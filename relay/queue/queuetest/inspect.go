@@ -21,7 +21,7 @@ func filters(t *testing.T, b *bench) {
 	between := time.Now()
 	time.Sleep(time.Millisecond)
 	e := entry(laneB)
-	e.User, e.Subject = "accounts", "Invoice (ß) for 100%"
+	e.User, e.Subject = "accounts", "Invoice (ß) for 100% of ÄRZTE and Κώστας"
 	second := b.putEntry(e, "x")
 	both := []string{first, second}
 	for _, tt := range []struct {
@@ -45,6 +45,8 @@ func filters(t *testing.T, b *bench) {
 		{queue.Filter{User: "account"}, nil},
 		{queue.Filter{Subject: "invoice (ß"}, both[1:]},
 		{queue.Filter{Subject: "0%"}, both[1:]},
+		{queue.Filter{Subject: "ärzte AND ΚΏΣΤΑΣ"}, both[1:]},
+		{queue.Filter{Subject: "arzte"}, nil},
 		{queue.Filter{Subject: "_"}, nil},
 		{queue.Filter{HasContent: true}, both},
 		{queue.Filter{After: first}, both[1:]},

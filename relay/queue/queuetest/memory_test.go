@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/queuetest"
 	"graphrelay/relay/reason"
@@ -148,7 +149,7 @@ func (t *tx) find(wanted func(message) bool) (list []queue.Record) {
 }
 
 func contains(s, part string) bool {
-	return strings.Contains(strings.ToLower(s), strings.ToLower(part))
+	return strings.Contains(text.Fold(s), text.Fold(part))
 }
 
 func (m *memory) List(_ context.Context, f queue.Filter) ([]queue.Record, error) {

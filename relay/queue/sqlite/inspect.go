@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -135,7 +136,7 @@ func (s *storage) Sends(ctx context.Context, arrived, left time.Time, each func(
 const laneName = "lane.connection || CASE lane.principal WHEN '' THEN '' ELSE '+' || lane.principal END"
 
 // conditions returns the WHERE clause of a filter, which may use the index on the state if
-// byState is set. instr rather than LIKE: an address may hold a wildcard.
+// byState is set. instr rather than LIKE: an address may hold a wildcard. fold is openSQLite's.
 func conditions(f queue.Filter, byState bool) (where string, args []any) {
 	var all []string
 	add := func(condition string, values ...any) {
@@ -157,10 +158,10 @@ func conditions(f queue.Filter, byState bool) (where string, args []any) {
 		add(column+" IN (?"+strings.Repeat(",?", len(f.States)-1)+")", states...)
 	}
 	if f.From != "" {
-		add("instr(lower(m.mail_from), lower(?)) > 0", f.From)
+		add("instr(fold(m.mail_from), ?) > 0", text.Fold(f.From))
 	}
 	if f.To != "" {
-		add("EXISTS (SELECT 1 FROM json_each(m.recipients) WHERE instr(lower(value), lower(?)) > 0)", f.To)
+		add("EXISTS (SELECT 1 FROM json_each(m.recipients) WHERE instr(fold(value), ?) > 0)", text.Fold(f.To))
 	}
 	if f.Lane != "" {
 		add("? IN ("+laneName+", "+laneName+" || '/' || lane.mailbox)", f.Lane)
@@ -169,10 +170,10 @@ func conditions(f queue.Filter, byState bool) (where string, args []any) {
 		add("m.reason = ?", f.Reason)
 	}
 	if f.User != "" {
-		add("lower(m.user) = lower(?)", f.User)
+		add("fold(m.user) = ?", text.Fold(f.User))
 	}
 	if f.Subject != "" {
-		add("instr(lower(m.subject), lower(?)) > 0", f.Subject)
+		add("instr(fold(m.subject), ?) > 0", text.Fold(f.Subject))
 	}
 	if f.HasContent {
 		add("m.body != 0")

@@ -160,9 +160,7 @@ const (
 
 func (s *storage) openDatabase(ctx context.Context) (err error) {
 	path := filepath.Join(s.dir, DatabaseName)
-	if s.write, err = sql.Open("sqlite", dsn(path, writerPragmas)); err != nil {
-		return err
-	}
+	s.write = openSQLite(dsn(path, writerPragmas))
 	s.write.SetMaxOpenConns(1)
 	c, err := s.write.Conn(ctx)
 	if err != nil {
@@ -200,10 +198,7 @@ const readers = 2
 
 // openReaders opens all connections at once: later there might be no descriptor for one.
 func openReaders(ctx context.Context, path string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dsn(path, readerPragmas))
-	if err != nil {
-		return nil, err
-	}
+	db := openSQLite(dsn(path, readerPragmas))
 	db.SetMaxOpenConns(readers)
 	db.SetMaxIdleConns(readers)
 	for range readers {

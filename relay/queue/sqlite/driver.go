@@ -1,0 +1,34 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"sync"
+
+	"modernc.org/sqlite"
+
+	"graphrelay/internal/text"
+)
+
+// openSQLite returns the connections to a database. Beside SQLite's own functions, which know
+// ASCII letters only, they have fold(TEXT), which is text.Fold.
+func openSQLite(dsn string) *sql.DB { return sql.OpenDB(connector(dsn)) }
+
+// connector connects to the database of a DSN.
+type connector string
+
+// Connect and Driver implement driver.Connector.
+func (c connector) Connect(context.Context) (driver.Conn, error) { return engine().Open(string(c)) }
+func (connector) Driver() driver.Driver                          { return engine() }
+
+var engine = sync.OnceValue(func() *sqlite.Driver {
+	d := &sqlite.Driver{}
+	d.MustRegisterDeterministicScalarFunction("fold", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		if s, ok := args[0].(string); ok {
+			return text.Fold(s), nil
+		}
+		return args[0], nil
+	})
+	return d
+})
