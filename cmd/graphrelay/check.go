@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -26,8 +27,9 @@ func checkCommand(e env) *cobra.Command {
 that it refers to. Each fault is printed with its line, its key and what to do.
 
 With --online it also gets a token for each connection, looks into each mailbox that the
-configuration names, and tries, without effect, whether it may write and send there. The
-status is 2 if the file has a fault or a connection fails.
+configuration names, and tries, without effect, whether it may write and send there. It waits for
+an answer for 10 seconds, and for all of a connection for a minute. The status is 2 if the file has
+a fault or a connection fails.
 
 With --relay it tries the listeners of the relay that runs on this machine as a stranger would:
 without a password, as a foreign sender and as one of yours, and from an address outside of a
@@ -43,17 +45,30 @@ is let in, or a listener cannot be reached.`,
 	online := fs.Bool("online", false, "try each connection: get a token, and try its mailboxes")
 	mailbox := fs.String("mailbox", "", "with --online, the `address` of the mailbox to try (default: those that the configuration names)")
 	running := fs.Bool("relay", false, "try the listeners of the running relay as a stranger would")
-	asJSON := fs.Bool("json", false, "with --online or --relay, print one JSON object a line")
+	asJSON := fs.Bool("json", false, "print one JSON object a line: with --online for each connection, with --relay for each listener, otherwise for the file")
 	c.RunE = func(*cobra.Command, []string) error {
 		if *mailbox != "" && !*online {
 			return usagef("--mailbox is tried with --online alone; add it")
 		}
-		cfg, path, err := loadConfig(e, *file)
+		var faults error
+		cfg, path, err := readConfig(e, *file, func(path string) (cfg *config.Config, err error) {
+			cfg, faults = config.Load(path)
+			return cfg, faults
+		})
+		alone := *asJSON && !*online && !*running
 		if err != nil {
+			if alone && faults != nil {
+				printChecked(e, checked{Configuration: path, Faults: faultLines(path, faults)})
+			}
 			return err
 		}
-		for _, w := range cfg.Warnings() {
-			fmt.Fprintln(e.stderr, "warning: "+w)
+		warnings := cfg.Warnings()
+		for n, w := range warnings {
+			warnings[n] = text.Printable(w)
+			fmt.Fprintln(e.stderr, "warning: "+warnings[n])
+		}
+		if alone {
+			printChecked(e, checked{Configuration: path, Good: true, Warnings: warnings})
 		}
 		if *online && !checkOnline(e, cfg, *mailbox, *asJSON) {
 			return exitError{status: exitBadUsage}
@@ -64,12 +79,22 @@ is let in, or a listener cannot be reached.`,
 		if !*asJSON {
 			printSharedNames(e, cfg)
 			printCertificates(e, cfg)
-			fmt.Fprintf(e.stdout, "%s is good\n", path)
+			fmt.Fprintf(e.stdout, "%s is good\n", text.Printable(path))
 		}
 		return nil
 	}
 	return c
 }
+
+// checked is what --json prints of the file.
+type checked struct {
+	Configuration string   `json:"configuration"`
+	Good          bool     `json:"good"`
+	Faults        []string `json:"faults,omitempty"`
+	Warnings      []string `json:"warnings,omitempty"`
+}
+
+func printChecked(e env, c checked) { _ = json.NewEncoder(text.JSONWriter(e.stdout)).Encode(c) }
 
 // printSharedNames names the mailboxes whose display name recipients see for several senders.
 func printSharedNames(e env, cfg *config.Config) {
@@ -120,13 +145,8 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 	if !asJSON {
 		fmt.Fprintln(w, "CONNECTION\tSIGN-IN\tTOKEN\tRIGHTS IN IT\tMAILBOX\tDIRECTORY\tCREDENTIAL UNTIL")
 	}
-	for i := range cfg.Connections {
+	for i, check := range tryConnections(cfg, checker, mailbox) {
 		c := &cfg.Connections[i]
-		of := mailbox
-		if mailbox != "" && len(cfg.Connections) > 1 && cfg.ConnectionOf(mailbox) != c {
-			of = ""
-		}
-		check := checker.Check(context.Background(), c, of)
 		good = good && check.Good
 		checks = append(checks, check)
 		if asJSON {
@@ -153,6 +173,30 @@ func checkOnline(e env, cfg *config.Config, mailbox string, asJSON bool) bool {
 		fmt.Fprintln(e.stdout, line)
 	}
 	return good
+}
+
+// triedAtATime is how many connections are tried at a time, so that one that does not answer does
+// not keep the others waiting.
+const triedAtATime = 8
+
+// tryConnections returns the result for each connection, in their order.
+func tryConnections(cfg *config.Config, checker connection.Checker, mailbox string) []connection.Check {
+	checks := make([]connection.Check, len(cfg.Connections))
+	slots := make(chan struct{}, triedAtATime)
+	var wg sync.WaitGroup
+	for i := range cfg.Connections {
+		c, of := &cfg.Connections[i], mailbox
+		if mailbox != "" && len(cfg.Connections) > 1 && cfg.ConnectionOf(mailbox) != c {
+			of = ""
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			checks[i] = checker.Check(context.Background(), c, of)
+		})
+	}
+	wg.Wait()
+	return checks
 }
 
 // printMailboxes prints what may be done in each mailbox: "ok" is a permission of the token,

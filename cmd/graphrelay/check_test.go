@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,6 +22,48 @@ func TestCheck(t *testing.T) {
 	got = execute(t, "", "check", "--config", writeConfig(t, "client_secret:", "endpoints: {login: http://127.0.0.1:1, graph: http://127.0.0.1:1}\n    client_secret:"), "--online", "--json")
 	if got.status != exitBadUsage || got.stdout == "" {
 		t.Errorf("with a connection that cannot be reached: %+v", got)
+	}
+}
+
+// --json without --online and --relay prints an object for the file.
+func TestCheckJSON(t *testing.T) {
+	path := writeConfig(t, "listeners:", "delivery: {retry_delays: [100ms]}\nlisteners:")
+	for path, want := range map[string]checked{
+		path:                                     {Configuration: path, Good: true, Warnings: []string{"retry_delays"}},
+		writeConfig(t, "listeners:", "lisners:"): {Faults: []string{"lisners"}},
+	} {
+		got := execute(t, "", "check", "--json", "--config", path)
+		var c checked
+		if err := json.Unmarshal([]byte(got.stdout), &c); err != nil || strings.Count(got.stdout, "\n") != 1 {
+			t.Fatalf("%+v: %v", got, err)
+		}
+		if c.Configuration != path || c.Good != want.Good || c.Good != (got.status == exitOK) || got.stderr == "" ||
+			len(c.Warnings) != len(want.Warnings) || len(c.Faults) == 0 == (len(want.Faults) > 0) ||
+			!strings.Contains(strings.Join(append(c.Warnings, c.Faults...), ""), strings.Join(append(want.Warnings, want.Faults...), "")) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}
+
+// What a user writes as the path, or the file holds, does not reach the terminal as it is.
+func TestCheckOfAnOddPath(t *testing.T) {
+	dir := t.TempDir()
+	bad, good := filepath.Join(dir, "bad\x1b[2J\n.yaml"), filepath.Join(dir, "good\x1b[2J\n.yaml")
+	for path, content := range map[string]string{bad: "x\u202e: 1\n", good: testConfig} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Skip("this system has no such names: ", err)
+		}
+	}
+	for _, path := range []string{bad, good, bad + "x"} {
+		for _, command := range []string{"check", "queue lanes", "serve"} {
+			if path == good && command == "serve" {
+				continue
+			}
+			got := execute(t, "", append(strings.Fields(command), "--config", path)...)
+			if all := got.stdout + got.stderr; strings.ContainsAny(all, "\x1b\u202e") || strings.Contains(all, "\n.yaml") || all == "" {
+				t.Errorf("%s: %q", command, all)
+			}
+		}
 	}
 }
 

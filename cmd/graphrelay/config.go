@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/config"
 )
 
@@ -67,8 +68,21 @@ func readConfig(e env, flag string, read func(path string) (*config.Config, erro
 	}
 	cfg, err := read(path)
 	if err != nil {
-		fmt.Fprintln(e.stderr, strings.TrimRight(err.Error(), "\n"))
-		return nil, "", exitError{status: exitBadUsage}
+		for _, line := range faultLines(path, err) {
+			fmt.Fprintln(e.stderr, line)
+		}
+		return nil, path, exitError{status: exitBadUsage}
 	}
 	return cfg, path, nil
+}
+
+// faultLines returns the faults of a configuration, one a line. The path is the user's word, and
+// the file may have anything in it: a terminal is shown nothing that it would obey.
+func faultLines(path string, err error) []string {
+	all := strings.ReplaceAll(strings.TrimRight(err.Error(), "\n"), path, text.Printable(path))
+	lines := strings.Split(all, "\n")
+	for n, line := range lines {
+		lines[n] = text.Printable(line)
+	}
+	return lines
 }

@@ -46,14 +46,14 @@ connection. Their mail is still accepted, and waits.`,
 
 func resumeCommand(o *queueOptions) *cobra.Command {
 	return &cobra.Command{
-		Use:     "resume LANE...",
-		Short:   "end a pause",
+		Use:   "resume LANE...",
+		Short: "end a pause",
 		Long: `Ends pauses, whoever made them, and tries the messages that wait because of them. The name of a
 connection stands for its own pause and those of all of its lanes; how many there were is printed.`,
 		Example: `  graphrelay queue resume contoso/crm@contoso.com
   graphrelay queue resume contoso`,
-		Args:    someLanes,
-		RunE:    func(_ *cobra.Command, lanes []string) error { return o.change("resume", lanes, queueTool.resume) },
+		Args: someLanes,
+		RunE: func(_ *cobra.Command, lanes []string) error { return o.change("resume", lanes, queueTool.resume) },
 	}
 }
 

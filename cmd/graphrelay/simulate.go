@@ -51,6 +51,9 @@ for tests of any program. docs/graph.md lists the worlds that it can be.`,
 	roles := fs.String("roles", "Mail.ReadWrite,Mail.Send", "application `permissions` of the tokens, separated by commas")
 	quiet := fs.Bool("quiet", false, "do not log each call")
 	c.RunE = func(*cobra.Command, []string) error {
+		if o.Latency < 0 || o.SendDelay < 0 {
+			return usagef("--latency and --send-delay cannot be negative")
+		}
 		o.Apps = []simulator.App{{Roles: strings.Split(*roles, ",")}}
 		sendDelay := o.SendDelay
 		if err := simulateAs(e, &o, *as, worlds); err != nil {
@@ -78,14 +81,14 @@ func simulateAs(e env, o *simulator.Options, path string, worlds []string) error
 	if path != "" {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return badConfiguration(err)
+			return badConfiguration(fmt.Errorf("%w; name a file with the output of graphrelay probe --json", err))
 		}
 		notes, err := probe.Simulate(o, data)
 		if err != nil {
 			return badConfiguration(fmt.Errorf("%s: %w", path, err))
 		}
 		for _, n := range notes {
-			fmt.Fprintf(e.stderr, "note: %s: %s\n", path, text.Printable(n))
+			fmt.Fprintf(e.stderr, "note: %s: %s\n", text.Printable(path), text.Printable(n))
 		}
 	}
 	for _, w := range worlds {

@@ -16,5 +16,9 @@ func TestSimulateOnABusyAddress(t *testing.T) {
 
 func TestSimulateFlags(t *testing.T) {
 	execute(t, "", "simulate", "--latency", "slow").wantUsage(t, "-latency", "30s, 5m")
+	for _, flag := range []string{"--latency", "--send-delay"} {
+		execute(t, "", "simulate", flag, "-1s").wantUsage(t, flag, "negative")
+	}
+	execute(t, "", "simulate", "--as", "/nope").want(t, exitBadUsage, "/nope", "graphrelay probe --json")
 	execute(t, "", "simulate", "--world", "filterLag=4s", "--world", "filterLg").wantUsage(t, "-world")
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -44,10 +45,19 @@ type Check struct {
 }
 
 func (c *Check) fault(err error, advice string) {
+	err = patience(err)
 	if advice != "" {
 		err = fmt.Errorf("%w; %s", err, advice)
 	}
 	c.Faults = append(c.Faults, err.Error())
+}
+
+// patience says of an error that nothing was answered in time how long that is.
+func patience(err error) error {
+	if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+		return fmt.Errorf("%w: no answer within %s", err, requestTime)
+	}
+	return err
 }
 
 // remedy returns what to do about an error that does not say so itself.
@@ -86,16 +96,25 @@ type Owners struct {
 	Tokens  entra.RefreshTokens
 }
 
+// How long a check may take: one request, and all of a connection.
+const (
+	requestTime    = 10 * time.Second
+	connectionTime = time.Minute
+)
+
 // Checker tries the connections of a configuration. It changes nothing.
 type Checker struct {
 	Config *config.Config
 	// Owners returns the connected mailboxes of a delegated connection.
 	Owners func(ctx context.Context, connection string) (Owners, error)
+	Dial   graph.Dial // nil: by TCP
 }
 
 // Check signs in to a connection and looks into mailboxes: the one that is named, or those that
 // the configuration names.
 func (k Checker) Check(ctx context.Context, c *config.Connection, mailbox string) Check {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectionTime, errTooLong)
+	defer cancel()
 	check := Check{Connection: c.Name, SignIn: c.SignIn}
 	if _, _, end := c.Credential(); !end.IsZero() {
 		check.Expires = end
@@ -111,11 +130,21 @@ func (k Checker) Check(ctx context.Context, c *config.Connection, mailbox string
 		if mailbox != "" {
 			mailboxes = []string{mailbox}
 		}
-		check.application(ctx, NewClient(k.Config, *c, SignIn(*c, nil), nil), c, mailboxes, k.Config.WatchesReports(c))
+		check.application(ctx, k.client(c, SignIn(*c, nil)), c, mailboxes, k.Config.WatchesReports(c))
 		check.tryManaged(ctx, k.Config, c)
 	}
 	check.Good = len(check.Faults) == 0
 	return check
+}
+
+// errTooLong is why a check ends before all was tried.
+var errTooLong = fmt.Errorf("the check of a connection ends after %s", connectionTime)
+
+// client returns a client that does not wait long for an answer.
+func (k Checker) client(c *config.Connection, s graph.SignIn) *graph.Client {
+	g := ClientConfig(k.Config, *c, s, nil)
+	g.Timeout, g.Dial = min(g.Timeout, requestTime), k.Dial
+	return graph.New(g)
 }
 
 // application tries a connection that signs in as an application, for any mailbox. watches
@@ -141,7 +170,7 @@ func (c *Check) application(ctx context.Context, client *graph.Client, of *confi
 	case !mayLook:
 		c.warn("no mailbox was looked into: with Mail.Send alone the relay may not")
 	}
-	c.tryAll(mailboxes, func(m *TriedMailbox) {
+	c.tryAll(ctx, mailboxes, func(m *TriedMailbox) {
 		box := client.Mailbox(c.keyOf(ctx, client, m.Address))
 		if mayLook {
 			m.probe(ctx, box, of)
@@ -176,31 +205,32 @@ func (c *Check) keyOf(ctx context.Context, client *graph.Client, address string)
 	return cmp.Or(user.ID, address)
 }
 
-// judgeRights looks for the permissions that the application needs, and reports whether it found
-// fault with them. Those that RBAC for Applications gives are not in the token, but were tried
-// in the mailboxes, if there were any.
+// judgeRights looks for the permissions that the application needs and its token does not have,
+// and reports whether it found the token at fault. RBAC for Applications may give them: they are
+// then in no token, and only a try in a mailbox shows them.
 func (c *Check) judgeRights(of *config.Connection, watches, readable bool) (faulty bool) {
-	needed := []string{"Mail.Send"}
-	switch {
-	case of.MailReadWrite:
-		needed = append(needed, "Mail.ReadWrite")
-	case watches && !slices.Contains(c.Rights, "Mail.ReadWrite"):
-		needed = append(needed, "Mail.Read")
+	needed := c.missingRights(of, watches)
+	if len(needed) == 0 {
+		return false
 	}
-	needed = slices.DeleteFunc(needed, func(need string) bool { return slices.Contains(c.Rights, need) })
-	missing := strings.Join(needed, " and ")
-	mail := slices.DeleteFunc(slices.Clone(c.Rights), func(right string) bool { return !strings.HasPrefix(right, "Mail.") })
-	mayRead := slices.ContainsFunc(mail, func(right string) bool { return strings.HasPrefix(right, "Mail.Read") })
-	allow := slices.ContainsFunc(c.Mailboxes, func(m TriedMailbox) bool { return m.Send == RightTried || m.Write == RightTried })
-	test := graph.TestAuthorization(of.ClientID, cmp.Or(c.Mailbox, "MAILBOX"))
-	if !slices.ContainsFunc(needed, func(need string) bool { return !c.tried(need) }) && (missing == "" || allow || !mayRead) {
-		return false // judgeTried says what was refused
+	var inToken []string // for all mailboxes
+	for _, right := range c.Rights {
+		if strings.HasPrefix(right, "Mail.") {
+			inToken = append(inToken, right)
+		}
 	}
+	tokenReads := slices.ContainsFunc(inToken, func(right string) bool { return strings.HasPrefix(right, "Mail.Read") })
+	byRBAC := slices.ContainsFunc(c.Mailboxes, func(m TriedMailbox) bool { return m.Send == RightTried || m.Write == RightTried })
+	allTried := !slices.ContainsFunc(needed, func(need string) bool { return !c.tried(need) })
+	missing, test := strings.Join(needed, " and "), graph.TestAuthorization(of.ClientID, cmp.Or(c.Mailbox, "MAILBOX"))
 	switch {
+	case allTried && (byRBAC || !tokenReads):
+		return false // the tries have shown all, and judgeTried says what was refused
 	case !readable:
 		c.NotTried = append(c.NotTried, "whether the application has "+missing+": its token cannot be read")
-	case len(mail) > 0 && !allow && (mayRead || !c.Readable):
-		c.fault(fmt.Errorf("the token has %s, but not %s", strings.Join(mail, " and "), missing), "grant "+missing+" to the application, with admin consent; if RBAC for Applications is to give it, remove "+strings.Join(mail, " and ")+" from the application in Entra, which holds for all mailboxes")
+	case len(inToken) > 0 && !byRBAC && (tokenReads || !c.Readable): // nothing hints at RBAC for Applications
+		c.fault(fmt.Errorf("the token has %s, but not %s", strings.Join(inToken, " and "), missing),
+			"grant "+missing+" to the application, with admin consent; if RBAC for Applications is to give it, remove "+strings.Join(inToken, " and ")+" from the application in Entra, which holds for all mailboxes")
 		return true
 	case c.Readable:
 		c.NotTried = append(c.NotTried, "whether the application has "+missing+", which is not in the token: RBAC for Applications lets it read the mailbox, and may give that too; Exchange shows it with "+test)
@@ -210,6 +240,18 @@ func (c *Check) judgeRights(of *config.Connection, watches, readable bool) (faul
 		}
 	}
 	return false
+}
+
+// missingRights returns the permissions that the relay needs and the token does not have.
+func (c *Check) missingRights(of *config.Connection, watches bool) []string {
+	needed := []string{"Mail.Send"}
+	switch {
+	case of.MailReadWrite:
+		needed = append(needed, "Mail.ReadWrite")
+	case watches && !slices.Contains(c.Rights, "Mail.ReadWrite"): // which allows to read, too
+		needed = append(needed, "Mail.Read")
+	}
+	return slices.DeleteFunc(needed, func(need string) bool { return slices.Contains(c.Rights, need) })
 }
 
 // neverTried says what is seen only when mail is sent.
@@ -244,7 +286,7 @@ func (c *Check) lookUp(ctx context.Context, client *graph.Client, of *config.Con
 		c.warn("%v; %s", err, graph.DirectoryAdvice(err))
 	default:
 		c.Directory = "failed"
-		c.warn("the directory cannot be asked: %v", err)
+		c.warn("the directory cannot be asked: %v", patience(err))
 	}
 }
 
@@ -294,10 +336,10 @@ func (c *Check) delegated(ctx context.Context, k Checker, of *config.Connection,
 	if mailbox = mailaddr.Canonical(mailbox); slices.Contains(mailboxes, mailbox) {
 		mailboxes = []string{mailbox}
 	}
-	client := NewClient(k.Config, *of, SignIn(*of, owners.Tokens), nil)
+	client := k.client(of, SignIn(*of, owners.Tokens))
 	defer client.Close()
 	var mu sync.Mutex // guards c
-	c.tryAll(mailboxes, func(m *TriedMailbox) {
+	c.tryAll(ctx, mailboxes, func(m *TriedMailbox) {
 		m.warnOld(owners.Renewed[m.Address], time.Now())
 		token, err := client.Token(ctx, m.Address)
 		if err != nil {

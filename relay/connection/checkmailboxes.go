@@ -45,6 +45,7 @@ type TriedMailbox struct {
 }
 
 func (m *TriedMailbox) fault(err error, advice string) {
+	err = patience(err)
 	if advice != "" {
 		err = fmt.Errorf("%w; %s", err, advice)
 	}
@@ -81,7 +82,8 @@ func mapped(cfg *config.Config, address config.Pattern) bool {
 }
 
 // tryAll tries mailboxes, a few at a time, and adds what was found in their order.
-func (c *Check) tryAll(addresses []string, try func(*TriedMailbox)) {
+// Those for which ctx leaves no time are not tried.
+func (c *Check) tryAll(ctx context.Context, addresses []string, try func(*TriedMailbox)) {
 	if len(addresses) > mostTried {
 		c.NotTried = append(c.NotTried, fmt.Sprintf("%d of the %d mailboxes: name one with --mailbox", len(addresses)-mostTried, len(addresses)))
 		addresses = addresses[:mostTried]
@@ -90,8 +92,13 @@ func (c *Check) tryAll(addresses []string, try func(*TriedMailbox)) {
 	slots := make(chan struct{}, triedAtATime)
 	var wg sync.WaitGroup
 	for i, address := range addresses {
-		tried[i].Address = address
 		slots <- struct{}{}
+		if ctx.Err() != nil {
+			c.NotTried = append(c.NotTried, fmt.Sprintf("%d of the mailboxes, from %s on: %v", len(addresses)-i, address, context.Cause(ctx)))
+			tried = tried[:i]
+			break
+		}
+		tried[i].Address = address
 		wg.Go(func() {
 			defer func() { <-slots }()
 			try(&tried[i])

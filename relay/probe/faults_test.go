@@ -119,7 +119,7 @@ func TestProbeProxyPage(t *testing.T) { synctest.Test(t, testProbeProxyPage) }
 func testProbeProxyPage(t *testing.T) {
 	r := newRig(t, tenant(nil))
 	tokens := true
-	page := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	page := r.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if tokens && strings.Contains(q.URL.Path, "oauth2") {
 			r.sim.ServeHTTP(w, q)
 			return
@@ -146,8 +146,8 @@ func TestProbeUnreachable(t *testing.T) { synctest.Test(t, testProbeUnreachable)
 
 func testProbeUnreachable(t *testing.T) {
 	r := newRig(t, tenant(nil))
-	closed := "http://" + r.network.free()
-	login := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	closed := "http://" + r.network.Free()
+	login := r.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"access_token":"a.b.c","token_type":"Bearer","expires_in":3600}`)
 	}))
@@ -173,9 +173,9 @@ func TestProbeUploadHostUnreachable(t *testing.T) { synctest.Test(t, testProbeUp
 
 func testProbeUploadHostUnreachable(t *testing.T) {
 	r := newRig(t, tenant(nil))
-	closed := r.network.free()
+	closed := r.network.Free()
 	host := strings.TrimPrefix(r.url, "http://")
-	front := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	front := r.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if !strings.HasSuffix(q.URL.Path, "createUploadSession") {
 			r.sim.ServeHTTP(w, q)
 			return
@@ -204,7 +204,7 @@ func TestProbeSpoiltAnswers(t *testing.T) {
 		inTime(t, fmt.Sprint(every), func(t *testing.T) {
 			r := newRig(t, tenant(nil))
 			var requests atomic.Int64
-			front := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			front := r.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 				n := int(requests.Add(1))
 				if strings.Contains(q.URL.Path, "oauth2") || n < 8 || n%every != 0 || q.Method == http.MethodDelete {
 					r.sim.ServeHTTP(w, q)
@@ -265,7 +265,7 @@ func TestProbeInterrupted(t *testing.T) {
 			r := newRig(t, tenant(nil))
 			ctx, cancel := context.WithCancel(t.Context())
 			var requests atomic.Int64
-			front := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			front := r.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 				if requests.Add(1) == after {
 					cancel()
 				}
@@ -302,7 +302,7 @@ func TestProbeHostileAnswers(t *testing.T) {
 		for n, body := range bodies {
 			inTime(t, fmt.Sprintf("%d-%d", status, n), func(t *testing.T) {
 				r := newRig(t, tenant(nil))
-				front := r.network.serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+				front := r.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 					if strings.Contains(q.URL.Path, "oauth2") {
 						r.sim.ServeHTTP(w, q)
 						return

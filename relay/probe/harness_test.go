@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testnet"
 	"graphrelay/relay/config"
 	"graphrelay/relay/probe"
 )
@@ -36,11 +38,21 @@ func tenant(change func(*simulator.Options)) simulator.Options {
 	return o
 }
 
+// inTime runs a subtest with a clock of its own, which goes on when all goroutines wait. Thus
+// waiting takes no time, and nothing depends on how busy the machine is.
+func inTime(t *testing.T, name string, test func(*testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, test)
+	})
+}
+
 // rig is a simulated tenant and a configuration for it, on a network in memory.
 type rig struct {
 	t       *testing.T
 	sim     *simulator.Simulator
-	network *network
+	network *testnet.Network
 	url     string
 	config  *config.Config
 }
@@ -49,8 +61,8 @@ func newRig(t *testing.T, o simulator.Options, lines ...string) *rig {
 	t.Helper()
 	sim := simulator.New(o)
 	t.Cleanup(func() { sim.Close() })
-	n := &network{servers: map[string]*listener{}}
-	url := n.serve(t, sim)
+	n := &testnet.Network{}
+	url := n.Serve(t, sim)
 	return &rig{t: t, sim: sim, network: n, url: url, config: configFor(t, url, url, lines...)}
 }
 
@@ -80,7 +92,7 @@ connections:
 
 // options returns options with which a run is quick.
 func (r *rig) options() probe.Options {
-	return probe.Options{Config: r.config, Connection: &r.config.Connections[0], Mailbox: anna, From: ben, Alias: alias, Dial: r.network.dial,
+	return probe.Options{Config: r.config, Connection: &r.config.Connections[0], Mailbox: anna, From: ben, Alias: alias, Dial: r.network.Dial,
 		LargeSizes: []int64{3_300_000, 3_600_000, 4_200_000},
 		Waits: probe.Waits{Poll: 5 * time.Millisecond, Appear: 3 * time.Second, Find: 5 * time.Second, Send: 5 * time.Second,
 			Returns: time.Nanosecond, Throttle: time.Second, Remove: 10 * time.Second}}

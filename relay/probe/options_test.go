@@ -123,7 +123,7 @@ func (r *rig) connect(account string) entra.RefreshTokens {
 	c := &r.config.Connections[0]
 	c.SignIn, c.ClientSecret = config.SignInDelegated, config.Secret{}
 	d := connection.Delegated(*c, &owner{})
-	client := &http.Client{Transport: &http.Transport{DialContext: r.network.dial}}
+	client := &http.Client{Transport: &http.Transport{DialContext: r.network.Dial}}
 	defer client.CloseIdleConnections()
 	ctx := context.WithValue(r.t.Context(), oauth2.HTTPClient, client)
 	device, err := d.DeviceCode(ctx)

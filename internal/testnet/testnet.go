@@ -1,4 +1,6 @@
-package probe_test
+// Package testnet is a network in memory for tests with the clock of testing/synctest, which does
+// not go on while a goroutine waits for a real network.
+package testnet
 
 import (
 	"context"
@@ -10,33 +12,25 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"testing/synctest"
 )
 
-// inTime runs a subtest with a clock of its own, which goes on when all goroutines wait. Thus
-// waiting takes no time, and nothing depends on how busy the machine is.
-func inTime(t *testing.T, name string, test func(*testing.T)) {
-	t.Helper()
-	t.Run(name, func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, test)
-	})
-}
-
-// network connects clients with servers in memory, as a clock of its own asks for.
-type network struct {
+// Network connects clients with servers. The zero Network has no servers.
+type Network struct {
 	mu      sync.Mutex
-	servers map[string]*listener // by address
+	servers map[string]*listener // by address, made when needed
 	next    int
 }
 
-// serve returns the URL of a new server.
-func (n *network) serve(t *testing.T, h http.Handler) (url string) {
+// Serve returns the URL of a new server.
+func (n *Network) Serve(t *testing.T, h http.Handler) (url string) {
 	t.Helper()
-	address := n.free()
+	address := n.Free()
 	l := &listener{address: address, conns: make(chan net.Conn), closed: make(chan struct{})}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.servers == nil {
+		n.servers = map[string]*listener{}
+	}
 	n.servers[address] = l
 	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
 	var served sync.WaitGroup
@@ -48,15 +42,16 @@ func (n *network) serve(t *testing.T, h http.Handler) (url string) {
 	return "http://" + address
 }
 
-// free returns an address at which nobody listens.
-func (n *network) free() string {
+// Free returns an address at which nobody listens.
+func (n *Network) Free() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.next++
 	return fmt.Sprintf("127.0.0.1:%d", n.next) // a proxy of the environment does not serve it
 }
 
-func (n *network) dial(ctx context.Context, kind, address string) (net.Conn, error) {
+// Dial connects to a server of the network, as net.Dialer.DialContext does.
+func (n *Network) Dial(ctx context.Context, kind, address string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.servers[address]
 	n.mu.Unlock()
