@@ -25,10 +25,26 @@ func configFlag(c *cobra.Command) *string {
 	if c.HasSubCommands() {
 		fs = c.PersistentFlags() // for all of them
 	}
-	path := fs.String("config", "", "configuration `file` (default: $"+configVariable+", else "+systemConfig()+")")
+	path := new(configPath)
+	fs.Var(path, "config", "configuration `file` (default: $"+configVariable+", else "+systemConfig()+")")
 	_ = cobra.MarkFlagFilename(fs, "config", "yaml", "yml")
-	return path
+	return (*string)(path)
 }
+
+// configPath is the value of --config. An empty one, such as that of a shell variable that is not
+// set, would silently mean the system's configuration.
+type configPath string
+
+func (p *configPath) Set(s string) error {
+	if s == "" {
+		return errors.New("name a file, or leave the flag out")
+	}
+	*p = configPath(s)
+	return nil
+}
+
+func (p *configPath) String() string { return string(*p) }
+func (p *configPath) Type() string   { return "string" }
 
 // systemConfig returns the path of the configuration where neither a flag nor the environment
 // names one.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"graphrelay/internal/text"
+	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -36,7 +36,10 @@ connection. Their mail is still accepted, and waits.`,
 		Example: `  graphrelay queue pause contoso/crm@contoso.com --for 1h
   graphrelay queue pause contoso`,
 		Args: someLanes,
-		RunE: func(_ *cobra.Command, lanes []string) error {
+		RunE: func(c *cobra.Command, lanes []string) error {
+			if c.Flags().Changed("for") && length <= 0 {
+				return usagef("--for has to be more than 0; leave it out to pause until resume")
+			}
 			return o.change("pause", lanes, func(q queueTool, lane string) error { return q.pause(lane, length) })
 		},
 	}
@@ -79,7 +82,10 @@ func (q queueTool) lanes() error {
 func (q queueTool) parseLane(name string) (queue.Lane, error) {
 	l := queue.ParseLane(name)
 	if !slices.Contains(q.connections, l.Connection) {
-		return queue.Lane{}, fmt.Errorf("the configuration has no connection %s; write connection/mailbox, or a connection for all of its lanes", text.Printable(l.Connection))
+		return queue.Lane{}, fmt.Errorf("the configuration has no connection %q; write connection/mailbox, or a connection for all of its lanes", l.Connection)
+	}
+	if l.Mailbox == "" && strings.Contains(name, "/") {
+		return queue.Lane{}, errors.New("it has no mailbox; write connection/mailbox, or the connection alone for all of its lanes")
 	}
 	l.Mailbox = strings.ToLower(l.Mailbox)
 	return l, nil
@@ -91,8 +97,8 @@ func (q queueTool) pause(name string, length time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if length < 0 {
-		return errors.New("the time to pause is negative")
+	if local, domain := mailaddr.Split(l.Mailbox); l.Mailbox != "" && (local == "" || domain == "") {
+		return fmt.Errorf("%q is no address of a mailbox", l.Mailbox)
 	}
 	until := queue.Forever
 	if length > 0 {

@@ -255,6 +255,7 @@ func TestConfigurationFaults(t *testing.T) {
 		if _, err := os.Stat(systemConfig()); err != nil {
 			execute(t, "", args...).wantUsage(t, "--config FILE")
 		}
+		execute(t, "", append(args, "--config", "")...).wantUsage(t, `--config has the value ""; name a file, or leave the flag out`)
 		execute(t, "", append(args, "--config", missing)...).wantUsage(t, missing)
 		execute(t, "", append(args, "--config", broken)...).want(t, exitBadUsage, "relay.yaml:2", "data_dirs")
 	}

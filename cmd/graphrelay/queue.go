@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,7 +101,7 @@ func (o *queueOptions) change(action string, names []string, do func(q queueTool
 func (q queueTool) each(names []string, do func(q queueTool, name string) error) (done int64, failed error) {
 	for _, name := range names {
 		if err := do(q, name); err != nil {
-			fault(q.env, fmt.Errorf("%s: %w%s", text.Printable(name), err, queueHint(err)))
+			fault(q.env, fmt.Errorf("%s: %w%s", cmp.Or(text.Printable(name), `""`), err, queueHint(err)))
 			failed = exitError{status: exitFault}
 			continue
 		}

@@ -28,6 +28,7 @@ func TestQueueActionUsage(t *testing.T) {
 	for _, action := range []string{"pause", "resume"} {
 		at(action).wantUsage(t, "queue lanes")
 	}
+	at("show", "").want(t, exitFault, `"": no such message`)
 	at("list", "--state", "lost").wantUsage(t, "lost", "queued")
 }
 

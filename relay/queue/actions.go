@@ -32,6 +32,9 @@ func (a Action) Check(r Record) error {
 	case err != nil:
 		return err
 	case !slices.Contains(from, r.State):
+		if r.State == Delivering {
+			return fmt.Errorf("%w: it is %s; hold it first", ErrState, r.State)
+		}
 		return fmt.Errorf("%w: it is %s", ErrState, r.State)
 	case a != Delete && !r.HasContent:
 		return fmt.Errorf("%w: its content is gone, the client was told of the failure", ErrState)
