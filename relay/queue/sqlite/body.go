@@ -80,7 +80,7 @@ func (s *storage) NewContent(id string) queue.Content { return &spool{s: s, id: 
 // ContentOf implements queue.Contents. The body is a row whatever its size: a file could
 // not be undone.
 func (s *storage) ContentOf(id string, body []byte) queue.Content {
-	b := &spool{s: s, id: id, size: int64(len(body)), sum: crc32.Checksum(body, castagnoli)}
+	b := &spool{s: s, id: id, size: int64(len(body)), sum: crc32.Checksum(body, queue.Castagnoli)}
 	b.mem.Write(body)
 	return b
 }
@@ -99,7 +99,7 @@ func (b *spool) kind() int {
 
 func (b *spool) Write(p []byte) (int, error) {
 	b.size += int64(len(p))
-	b.sum = crc32.Update(b.sum, castagnoli, p)
+	b.sum = crc32.Update(b.sum, queue.Castagnoli, p)
 	if b.f == nil && b.mem.Len()+len(p) <= inlineBody {
 		return b.mem.Write(p)
 	}

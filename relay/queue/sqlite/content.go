@@ -9,35 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strconv"
 
 	"graphrelay/relay/queue"
 )
 
-// castagnoli is the polynomial for which processors have an instruction: checking 10 KB
-// takes about 1 us.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// seal extends the checksum of a message's content to what decides who gets the message and
-// as whose it is sent. SQLite itself does not notice a changed bit within a value.
-func seal(content uint32, fields ...string) int64 {
-	for _, field := range fields {
-		content = crc32.Update(content, castagnoli, append([]byte(field), 0))
-	}
-	return int64(content)
-}
-
-// sealed returns the fields of a record that its checksum covers, as selectBody reads them.
-func sealed(r queue.Record, recipients, dsn string) []string {
-	utf8 := "0"
-	if r.Envelope.UTF8 {
-		utf8 = "1"
-	}
-	return []string{r.Envelope.From, recipients, dsn, r.Lane.Connection, r.Lane.Principal, r.Lane.Mailbox,
-		r.From, r.Sender, r.ReplyTo, r.Fallback, r.Signature, r.MessageID, utf8, strconv.FormatInt(r.Trace, 10)}
-}
-
-// sealedColumns are those of sealed. Schemas before 4 sealed the first sealedBefore4 of them.
+// sealedColumns are those of queue.SealedFields. Schemas before 4 sealed the first sealedBefore4 of them.
 const (
 	sealedColumns = `mail_from, recipients, dsn, connection, principal, mailbox,
 	header_from, sender, reply_to, fallback, signature, message_id, CAST(utf8 AS TEXT), CAST(trace AS TEXT)`
@@ -86,7 +62,7 @@ type body struct {
 	io.Closer
 	size     int64
 	recorded int64 // the size that it should have
-	sum      int64 // of seal
+	sum      int64 // of queue.Seal
 	sealed   [sealedFields]string
 }
 
@@ -120,12 +96,12 @@ func (b *body) Check() error {
 	if b.size != b.recorded {
 		return fmt.Errorf("%w: its content has %d bytes instead of %d", queue.ErrDamaged, b.size, b.recorded)
 	}
-	h := crc32.New(castagnoli)
+	h := crc32.New(queue.Castagnoli)
 	buffer := make([]byte, max(1, min(b.size, 64<<10)))
 	if _, err := io.CopyBuffer(h, io.NewSectionReader(b, 0, b.size), buffer); err != nil {
 		return err
 	}
-	if seal(h.Sum32(), b.sealed[:]...) != b.sum {
+	if queue.Seal(h.Sum32(), b.sealed[:]...) != b.sum {
 		return fmt.Errorf("%w: its content or its envelope is not what was accepted", queue.ErrDamaged)
 	}
 	return nil

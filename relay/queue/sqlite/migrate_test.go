@@ -34,7 +34,7 @@ func oldDatabase(t *testing.T) (dir string) {
 		if err := c.QueryRowContext(t.Context(), "SELECT mail_from, recipients, dsn FROM message WHERE id=?", id).Scan(&from, &to, &dsn); err != nil {
 			t.Fatal(err)
 		}
-		sum := seal(crc32.Checksum([]byte("content"), castagnoli), from, to, dsn)
+		sum := queue.Seal(crc32.Checksum([]byte("content"), queue.Castagnoli), from, to, dsn)
 		if _, err := c.ExecContext(t.Context(), "UPDATE message SET sum=? WHERE id=?", sum, id); err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"graphrelay/relay/queue"
 )
 
 // migrations holds what makes each schema from the one before, by number: 001.sql begins
@@ -85,7 +87,7 @@ func resealAll(ctx context.Context, c *sql.Conn) error {
 		if err := rows.Scan(columns...); err != nil {
 			return err
 		}
-		sums[id] = seal(uint32(sum), fields[sealedBefore4:]...)
+		sums[id] = queue.Seal(uint32(sum), fields[sealedBefore4:]...)
 	}
 	if err := rows.Err(); err != nil {
 		return err
