@@ -1,0 +1,202 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"graphrelay/relay/queue"
+)
+
+// A message of a client is inserted together with a row in the table arriving, and is not
+// claimed while the row is there. When the node knows that it was committed, it removes the
+// row. If that stays unknown, the client is refused the message and sends it again, and the
+// node removes the message once the database is back. The rows of a node that is gone are
+// removed some time after its lease has ended: it might come back and remove the messages.
+
+// arrival is a message of a client that was inserted.
+type arrival struct {
+	id   string
+	lane queue.LaneID
+}
+
+// arrived holds the messages that were committed and are to be confirmed.
+type arrived struct {
+	mu         sync.Mutex
+	list       []arrival
+	wake       chan struct{}
+	confirming sync.Mutex // held from taking the list until it is confirmed
+}
+
+func (a *arrived) init() { a.wake = make(chan struct{}, 1) }
+
+func (a *arrived) add(list []arrival) {
+	if len(list) == 0 {
+		return
+	}
+	a.mu.Lock()
+	a.list = append(a.list, list...)
+	a.mu.Unlock()
+	a.signal()
+}
+
+func (a *arrived) signal() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (a *arrived) take() []arrival {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := a.list
+	a.list = nil
+	return list
+}
+
+// confirmLoop confirms what has arrived, together what arrives meanwhile.
+func (s *storage) confirmLoop() {
+	for {
+		select {
+		case <-s.ending.Done():
+			return
+		case <-s.arrived.wake:
+			_ = s.confirm() // what fails is tried again when the database is back
+		}
+	}
+}
+
+// confirm lets what has arrived be claimed. It returns when that has been done.
+func (s *storage) confirm() error {
+	s.arrived.confirming.Lock()
+	defer s.arrived.confirming.Unlock()
+	if err := s.reachable(); err != nil {
+		return err
+	}
+	list := s.arrived.take()
+	if len(list) == 0 {
+		return nil
+	}
+	err := s.confirmList(list)
+	if err != nil {
+		s.lose(err)
+		s.arrived.add(list)
+	}
+	return err
+}
+
+// confirmLast confirms what has arrived before the storage is closed. What fails is confirmed
+// at the next start of the node.
+func (s *storage) confirmLast() error {
+	if err := s.confirm(); err != nil && !errors.Is(err, queue.ErrAway) {
+		return err
+	}
+	return nil
+}
+
+// confirmList does not wait for the disk: at worst it is done once more.
+func (s *storage) confirmList(list []arrival) (err error) {
+	for range maxTries {
+		if err = s.confirmOnce(list); !retryable(err) {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *storage) confirmOnce(list []arrival) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
+	defer cancel()
+	ids := make([]string, len(list))
+	due := map[queue.LaneID]int64{}
+	for i, a := range list {
+		ids[i] = a.id
+		due[a.lane] = dueNow
+	}
+	return s.lone(ctx, func(t *transaction) {
+		t.due = due
+		t.push("SELECT set_config('synchronous_commit', 'off', true)", nil, discard)
+		t.keepLanes()
+		t.push("DELETE FROM arriving WHERE id = ANY($1)", []any{ids}, discard)
+		t.raceDue()
+	})
+}
+
+// lone commits what prepare pushes in a transaction that leaves no trace: doing it twice is
+// doing it once.
+func (s *storage) lone(ctx context.Context, prepare func(*transaction)) (err error) {
+	for range 2 { // a first connection may have been lost long before
+		again := false
+		err = s.onConn(ctx, s.work, func(c *pgx.Conn) error {
+			t := newTransaction(ctx, s, c, false)
+			t.op = noOp
+			prepare(t)
+			t.push("COMMIT", nil, discard)
+			err := t.flush()
+			if err != nil {
+				again = lost(c, err)
+				t.rollback()
+			}
+			return err
+		})
+		if !again {
+			break
+		}
+	}
+	return err
+}
+
+// withdraw removes messages whose clients were refused them, unless another node has
+// confirmed them since.
+func (s *storage) withdraw(list []arrival) error {
+	if len(list) == 0 {
+		return nil
+	}
+	ids := make([]string, len(list))
+	for i, a := range list {
+		ids[i] = a.id
+	}
+	ctx, cancel := context.WithTimeout(s.ending, s.timeout)
+	defer cancel()
+	return s.lone(ctx, func(t *transaction) {
+		t.push(`WITH gone AS (DELETE FROM arriving WHERE id = ANY($1) RETURNING id),
+			bodies AS (DELETE FROM body WHERE id IN (SELECT id FROM gone)),
+			events AS (DELETE FROM event WHERE id IN (SELECT id FROM gone))
+			DELETE FROM message WHERE id IN (SELECT id FROM gone)`, []any{ids}, discard)
+	})
+}
+
+const (
+	// returnTime is how long the messages of a node wait for it after its lease has ended.
+	returnTime = 2 * time.Minute
+	// startTime is how long the messages of a node that nobody knows wait for it: it has not
+	// renewed yet, or another process of its relay has replaced it.
+	startTime = 10 * time.Second
+)
+
+// confirmOthers confirms what has arrived through nodes that are gone.
+func (s *storage) confirmOthers() error {
+	ctx, cancel := context.WithTimeout(s.ending, s.timeout)
+	defer cancel()
+	now := s.clock.Now()
+	var list []arrival
+	err := s.reading(ctx, s.work, func(rows pgx.Rows) error {
+		var a arrival
+		err := rows.Scan(&a.id, &a.lane)
+		list = append(list, a)
+		return err
+	}, `SELECT a.id, a.lane FROM arriving a LEFT JOIN node n ON n.id = a.node LEFT JOIN message m ON m.id = a.id
+		WHERE a.node <> $1 AND (n.lease < $2 OR n.id IS NULL AND m.arrived < $3) LIMIT 10000`,
+		escape(s.node), micros(now.Add(-returnTime)), micros(now.Add(-startTime)))
+	for chunk := range slices.Chunk(list, 1000) {
+		if err == nil {
+			err = s.confirmList(chunk)
+		}
+	}
+	return err
+}

@@ -1,0 +1,214 @@
+package postgres
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"graphrelay/relay/queue"
+)
+
+// claims is what a claim has read and is going to write.
+type claims struct {
+	now    int64
+	ready  []queue.LaneID          // in the order in which they were returned
+	heads  map[queue.LaneID]*heads // of those that were read
+	carry  map[queue.LaneID]string
+	settle map[queue.LaneID]served // lanes that were claimed from, or have nothing to claim
+}
+
+// served is what Served records; at is 0 if nothing was claimed.
+type served struct {
+	at           int64
+	deferredNext bool
+	tag          int64
+}
+
+// heads are the first messages of a lane, which the transaction has locked.
+type heads struct {
+	queued, deferred head
+	limit            int // of how many were read of each kind
+}
+
+// head is the messages of one kind that were not returned yet.
+type head struct {
+	list []queue.Record
+	read int // with those that were returned
+}
+
+// maxReady is how many lanes a claim takes at most.
+const maxReady = 300
+
+// readyLanes reads the entries of lanes that are ready from an index. Most have a queued message
+// and no pause, so are ready at 1, and are in the order in which they were served. It passes
+// over lanes that another claim has.
+const readyLanes = `
+SELECT id, connection, principal, mailbox, retries, owner <> '' FROM lane WHERE id IN (
+	(SELECT id FROM lane WHERE owner = '' AND ready = 1 ORDER BY served LIMIT $3) UNION ALL
+	(SELECT id FROM lane WHERE owner = '' AND ready > 1 AND ready <= $1 ORDER BY served LIMIT $3) UNION ALL
+	(SELECT id FROM lane WHERE owner = $2 AND ready = 1 ORDER BY served LIMIT $3) UNION ALL
+	(SELECT id FROM lane WHERE owner = $2 AND ready > 1 AND ready <= $1 ORDER BY served LIMIT $3))
+AND ready <= $1 AND owner IN ('', $2) ORDER BY served LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED`
+
+// inDelivery runs once the lanes are locked, or it would not count what an earlier claim has
+// committed in the meantime. A pause that was made while the lane was created is not in
+// lane.paused yet.
+var inDelivery = `
+SELECT id, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), ` + lanePaused + `, carry
+FROM lane WHERE id = ANY($1)`
+
+// ReadyLanes implements queue.LaneTx.
+func (t *transaction) ReadyLanes(now time.Time, node string) ([]queue.ReadyLane, error) {
+	if err := t.alone(); err != nil {
+		return nil, err
+	}
+	t.claims = claims{now: micros(now), heads: map[queue.LaneID]*heads{}, carry: map[queue.LaneID]string{}, settle: map[queue.LaneID]served{}}
+	var lanes []queue.ReadyLane
+	err := t.query(func(rows pgx.Rows) error {
+		var l queue.ReadyLane
+		err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.DeferredNext, &l.Owned)
+		unescapeAll(&l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox)
+		lanes = append(lanes, l)
+		t.claims.ready = append(t.claims.ready, l.ID)
+		return err
+	}, readyLanes, micros(now), escape(node), maxReady)
+	if err != nil || len(lanes) == 0 {
+		return nil, err
+	}
+	return t.countDelivering(lanes)
+}
+
+// countDelivering fills in how many messages the lanes have in delivery, and reads the first
+// ones in the same round trip. It leaves out lanes that turn out to be paused.
+func (t *transaction) countDelivering(lanes []queue.ReadyLane) (ready []queue.ReadyLane, err error) {
+	count := map[queue.LaneID]int{}
+	paused := map[queue.LaneID]bool{}
+	var late []int64
+	t.pushQuery(func(rows pgx.Rows) error {
+		var id, until int64
+		var n int
+		var carry string
+		err := rows.Scan(&id, &n, &until, &carry)
+		count[queue.LaneID(id)], t.claims.carry[queue.LaneID(id)] = n, unescape(carry)
+		if until > t.claims.now {
+			paused[queue.LaneID(id)] = true
+			late = append(late, id)
+		}
+		return err
+	}, inDelivery, laneIDs(t.claims.ready))
+	t.pushHeads(t.claims.ready[0])
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
+	if len(late) > 0 {
+		t.write("UPDATE lane SET paused = "+lanePaused+" WHERE id = ANY($1)", late)
+	}
+	for _, l := range lanes {
+		if !paused[l.ID] {
+			l.InDelivery = count[l.ID]
+			ready = append(ready, l)
+		}
+	}
+	return ready, nil
+}
+
+func laneIDs(lanes []queue.LaneID) []int64 {
+	ids := make([]int64, len(lanes))
+	for i, l := range lanes {
+		ids[i] = int64(l)
+	}
+	return ids
+}
+
+// The first messages of the lanes $1 at the time $3, $2 of each. Messages that an operator is
+// working on are passed over.
+const (
+	headsOf   = "SELECT " + recordColumns + " FROM unnest($1::BIGINT[]) AS wanted (lane) CROSS JOIN LATERAL (SELECT * FROM message m WHERE m.lane = wanted.lane AND "
+	headLanes = " LIMIT $2 FOR UPDATE SKIP LOCKED) m JOIN lane ON lane.id = m.lane"
+
+	queuedHeads   = headsOf + "m.state = 'queued' AND " + confirmed + " ORDER BY m.start_tag, m.id" + headLanes
+	deferredHeads = headsOf + "m.state = 'deferred' AND m.due <= $3 AND " + confirmed + " ORDER BY m.due" + headLanes
+)
+
+// atOnce is how many messages are read for a claim in one round trip, about.
+const atOnce = 16
+
+// pushHeads reads the first messages of a lane, and of those that probably are next.
+func (t *transaction) pushHeads(lane queue.LaneID) {
+	c := &t.claims
+	lanes := []queue.LaneID{lane}
+	rest := c.ready[slices.Index(c.ready, lane)+1:]
+	for _, l := range rest[:min(len(rest), atOnce-1)] {
+		if c.heads[l] == nil {
+			lanes = append(lanes, l)
+		}
+	}
+	each := max(1, min(4, atOnce/len(lanes)))
+	for _, l := range lanes {
+		c.heads[l] = &heads{limit: each}
+	}
+	read := func(add func(*heads, queue.Record)) func(pgx.Rows) error {
+		return func(rows pgx.Rows) error {
+			r, lane, err := scanRecord(rows)
+			if err == nil {
+				t.lanes[r.ID] = lane
+				add(c.heads[lane], r)
+			}
+			return err
+		}
+	}
+	t.pushQuery(read(func(h *heads, r queue.Record) { h.queued.add(r) }), queuedHeads, laneIDs(lanes), each)
+	t.pushQuery(read(func(h *heads, r queue.Record) { h.deferred.add(r) }), deferredHeads, laneIDs(lanes), each, c.now)
+}
+
+func (h *head) add(r queue.Record) {
+	h.list = append(h.list, r)
+	h.read++
+}
+
+// NextQueued implements queue.LaneTx.
+func (t *transaction) NextQueued(lane queue.LaneID) (queue.Record, error) {
+	return t.next(lane, func(h *heads) *head { return &h.queued }, func(a, b queue.Record) int {
+		return cmp.Or(cmp.Compare(a.StartTag, b.StartTag), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// NextDeferred implements queue.LaneTx. The time is that of ReadyLanes.
+func (t *transaction) NextDeferred(lane queue.LaneID, _ time.Time) (queue.Record, error) {
+	return t.next(lane, func(h *heads) *head { return &h.deferred }, func(a, b queue.Record) int { return a.Due.Compare(b.Due) })
+}
+
+// next returns the first message of one kind that was not returned yet.
+func (t *transaction) next(lane queue.LaneID, kind func(*heads) *head, order func(a, b queue.Record) int) (queue.Record, error) {
+	h := t.claims.heads[lane]
+	if h == nil || len(kind(h).list) == 0 && kind(h).read == h.limit {
+		t.pushHeads(lane)
+		if err := t.flush(); err != nil {
+			return queue.Record{}, err
+		}
+		h = t.claims.heads[lane]
+	}
+	list := kind(h).list
+	if len(list) == 0 {
+		t.settle(lane)
+		return queue.Record{}, queue.ErrNotFound
+	}
+	slices.SortFunc(list, order)
+	kind(h).list = list[1:]
+	return list[0], nil
+}
+
+// settle has lane.due of the lane brought up to date at the end.
+func (t *transaction) settle(lane queue.LaneID) {
+	t.changed = true
+	t.claims.settle[lane] = t.claims.settle[lane]
+}
+
+// Served implements queue.LaneTx.
+func (t *transaction) Served(lane queue.LaneID, now time.Time, deferredNext bool, tag int64) error {
+	t.settle(lane)
+	t.claims.settle[lane] = served{micros(now), deferredNext, max(tag, t.claims.settle[lane].tag)}
+	return nil
+}

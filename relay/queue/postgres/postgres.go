@@ -1,0 +1,197 @@
+// Package postgres is the queue engine for several relays: they share a PostgreSQL database,
+// or one that is compatible with it, and so one queue.
+//
+// It provides what package queue needs with row locks alone. It keeps nothing in the session
+// of a connection, neither advisory locks nor LISTEN nor temporary tables, so a pooler in
+// transaction mode may stand in between. A few writers in each process combine the
+// transactions of concurrent sessions and workers into one commit.
+//
+// While the database cannot be reached, every call fails at once with queue.ErrAway, and goes
+// on once it can be reached again.
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"graphrelay/relay/queue"
+)
+
+// Options opens a queue.
+type Options struct {
+	// URL of the database, in the form that libpq reads, with the parameters of pgx.
+	URL string
+	// Dir takes large messages while they are received and delivered. It is created if
+	// missing.
+	Dir string
+	// Node is the ID of this process as a node (queue.Node). With it the database is brought
+	// to the schema of this version. It is empty for the commands.
+	Node string
+	// Timeout is how long a transaction may take before the database counts as away: 5 s if
+	// it is 0. It has to be well below the lease of a node.
+	Timeout time.Duration
+	Source  queue.Source // of the queue's clock; nil: the system's clocks
+}
+
+const defaultTimeout = 5 * time.Second
+
+// storage implements queue.Shared.
+type storage struct {
+	node    string
+	spool   spoolDir
+	timeout time.Duration
+	clock   *queue.Clock
+	work    *pgxpool.Pool // of writers and delivery, which people cannot keep waiting
+	read    *pgxpool.Pool // of people and tools
+	name    string        // of this process in the table writer
+	ops     chan *op
+	tags    tags
+	arrived arrived
+	away    atomic.Pointer[error] // why the database cannot be reached
+	doubts  doubts
+	sweeps  chan struct{}      // wakes the sweeper
+	ending  context.Context    // done when the storage is closed
+	end     context.CancelFunc // ends it
+	running sync.WaitGroup     // what runs until then
+	writers sync.WaitGroup
+	mu      sync.RWMutex // guards closed against sends on ops
+	closed  bool
+}
+
+var _ queue.Shared = (*storage)(nil)
+
+// Open opens the queue in a database, which it creates there if need be.
+func Open(ctx context.Context, o Options) (*queue.Queue, error) {
+	q, _, err := openQueue(ctx, o)
+	return q, err
+}
+
+func openQueue(ctx context.Context, o Options) (*queue.Queue, *storage, error) {
+	s, err := openStorage(ctx, o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the queue in the database: %w", err)
+	}
+	q := queue.New(s, s.clock)
+	s.start()
+	return q, s, nil
+}
+
+func openStorage(ctx context.Context, o Options) (_ *storage, err error) {
+	s := &storage{
+		node:    o.Node,
+		timeout: o.Timeout,
+		name:    rand.Text(),
+		ops:     make(chan *op, maxBatch),
+		sweeps:  make(chan struct{}, 1),
+	}
+	if s.timeout == 0 {
+		s.timeout = defaultTimeout
+	}
+	s.ending, s.end = context.WithCancel(context.Background())
+	s.arrived.init()
+	defer func() {
+		if err != nil {
+			s.end()
+			s.closePools()
+		}
+	}()
+	if s.spool, err = openSpool(filepath.Join(o.Dir, spoolName), o.Node != ""); err != nil {
+		return nil, err
+	}
+	if err := s.connect(o.URL); err != nil {
+		return nil, err
+	}
+	if err := s.migrate(ctx, o.Node != ""); err != nil {
+		return nil, err
+	}
+	return s, s.startClock(ctx, o.Source)
+}
+
+// startClock has the queue's clock follow the database's.
+func (s *storage) startClock(ctx context.Context, source queue.Source) error {
+	var now int64
+	if err := s.work.QueryRow(ctx, "SELECT "+databaseTime).Scan(&now); err != nil {
+		return fmt.Errorf("read the queue's clock: %w", err)
+	}
+	s.clock = queue.NewFollower(fromMicros(now), source)
+	return nil
+}
+
+// databaseTime is the queue's time by the database: its clock, unless an earlier one of its
+// servers was ahead of it.
+const databaseTime = `greatest((extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT,
+	coalesce((SELECT queue FROM clock WHERE id = 1), 0))`
+
+// start runs what the storage does beside its callers.
+func (s *storage) start() {
+	for n := range writers {
+		s.writers.Go(func() { s.newWriter(n).loop() })
+	}
+	s.running.Go(s.confirmLoop)
+	if s.node != "" {
+		s.running.Go(s.sweepLoop)
+	}
+}
+
+// Close implements queue.Storage.
+func (s *storage) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.ops)
+	s.mu.Unlock()
+	s.writers.Wait()
+	err := s.confirmLast()
+	s.end()
+	s.running.Wait()
+	s.closePools()
+	return errors.Join(err, s.spool.close())
+}
+
+func (s *storage) closePools() {
+	for _, p := range []*pgxpool.Pool{s.work, s.read} {
+		if p != nil {
+			p.Close()
+		}
+	}
+}
+
+const spoolName = "spool"
+
+// spoolDir is the directory of temporary files.
+type spoolDir string
+
+// openSpool creates the directory. For the daemon it removes what a process left that was
+// killed.
+func openSpool(path string, daemon bool) (spoolDir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return "", fmt.Errorf("create the spool of the queue: %w", err)
+	}
+	if !daemon {
+		return spoolDir(path), nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
+			return "", err
+		}
+	}
+	return spoolDir(path), nil
+}
+
+func (spoolDir) close() error { return nil }

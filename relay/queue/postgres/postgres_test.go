@@ -1,0 +1,53 @@
+package postgres
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"graphrelay/internal/testpostgres"
+	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/queuetest"
+)
+
+func TestMain(m *testing.M) { testpostgres.Main(m) }
+
+// testTimeout is generous: the machine may be busy.
+const testTimeout = time.Minute
+
+func TestConformance(t *testing.T) {
+	databases := databases{}
+	open := func(t *testing.T, dir string) *queue.Queue {
+		q, err := Open(t.Context(), Options{URL: databases.of(t, dir), Dir: dir, Node: "n1", Timeout: testTimeout})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	queuetest.Run(t, func(t *testing.T, dir string) *queue.Queue {
+		q := open(t, dir)
+		if err := q.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return q
+	})
+	queuetest.RunShared(t, open)
+}
+
+// databases has a database for each directory.
+type databases struct {
+	mu   sync.Mutex
+	urls map[string]string
+}
+
+func (d *databases) of(t *testing.T, dir string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.urls == nil {
+		d.urls = map[string]string{}
+	}
+	if d.urls[dir] == "" {
+		d.urls[dir] = testpostgres.Database(t)
+	}
+	return d.urls[dir]
+}
