@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -98,6 +99,12 @@ func (q *Queue) Nodes(ctx context.Context) ([]NodeStatus, error) {
 	return list, err
 }
 
+// Closed returns why nothing may work on the queue, nil if it may.
+func (q *Queue) Closed(ctx context.Context) error {
+	c, err := q.storage.Closed(ctx)
+	return errors.Join(err, c.Error())
+}
+
 // Drain implements Controller. A node gives back its lanes once their messages in delivery have
 // come to an end.
 func (q *Queue) Drain(ctx context.Context, name string, drain bool) error {
@@ -117,6 +124,9 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 	defer q.claiming.Unlock()
 	err = q.storage.Update(ctx, func(tx Tx) (err error) {
 		now := q.clock.Now()
+		if c, err := tx.Closed(); err != nil || c.Error() != nil {
+			return errors.Join(err, c.Error())
+		}
 		nodes, err := q.replace(tx, r.Node, first)
 		if err != nil {
 			return err

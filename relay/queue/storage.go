@@ -39,6 +39,7 @@ type Reader interface {
 	Lanes(ctx context.Context, now time.Time) ([]LaneStatus, error)
 	Audits(ctx context.Context, limit int) ([]Audit, error)
 	Nodes(ctx context.Context) ([]NodeStatus, error)
+	Closed(ctx context.Context) (Closed, error)
 }
 
 // Contents keeps the bytes of messages, by ID.
@@ -195,6 +196,9 @@ type UpkeepTx interface {
 	// EndNode removes a node, if it is known.
 	EndNode(id string) error
 	Nodes() ([]Node, error)
+	// SetClosed closes the queue, or opens it if c is zero.
+	SetClosed(c Closed) error
+	Closed() (Closed, error)
 	// SetClock keeps the reading for the next process.
 	SetClock(r Reading) error
 	// EndAhead makes the deferred messages due that are due later than due, and ends the

@@ -53,6 +53,8 @@ func TestRefusalSaysWhatFailed(t *testing.T) {
 		queue.ErrNoSpace:   "disk is full",
 		queue.ErrFull:      "queue is full",
 		queue.ErrResources: "short of file descriptors",
+		queue.ErrAway:      "cannot reach its queue",
+		queue.ErrUnknown:   "cannot reach its queue",
 		errors.New("odd"):  "A fault in the relay",
 	} {
 		if got := refusalOf(fmt.Errorf("wrapped: %w", err)); !strings.Contains(got.Text, want) || got.Code/100 != 4 {

@@ -52,6 +52,8 @@ func refusalOf(err error) *Refusal {
 		return &Refusal{451, [3]int{4, 3, 0}, reason.Storage, "The relay's disk failed; try again later"}
 	case errors.Is(err, queue.ErrResources):
 		return &Refusal{451, [3]int{4, 3, 0}, reason.Storage, "The relay's system is short of file descriptors or memory; try again later"}
+	case errors.Is(err, queue.ErrAway), errors.Is(err, queue.ErrUnknown):
+		return &Refusal{451, [3]int{4, 3, 0}, reason.Storage, "The relay cannot reach its queue; try again later"}
 	case errors.Is(err, queue.ErrFull):
 		return &Refusal{452, [3]int{4, 3, 1}, reason.Full, "The relay's queue is full; try again later"}
 	}

@@ -208,6 +208,10 @@ func (t *transaction) settle(lane queue.LaneID) {
 
 // Served implements queue.LaneTx.
 func (t *transaction) Served(lane queue.LaneID, now time.Time, deferredNext bool, tag int64) error {
+	if t.claims.settle == nil { // of a lane that is copied
+		t.write("UPDATE lane SET served = $1, retries = $2, virtual_time = greatest(virtual_time, $3) WHERE id = $4", micros(now), deferredNext, tag, int64(lane))
+		return nil
+	}
 	t.settle(lane)
 	t.claims.settle[lane] = served{micros(now), deferredNext, max(tag, t.claims.settle[lane].tag)}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"graphrelay/internal/testpostgres"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/queuetest"
+	"graphrelay/relay/queue/sqlite"
 )
 
 func TestMain(m *testing.M) { testpostgres.Main(m) }
@@ -32,6 +33,15 @@ func TestConformance(t *testing.T) {
 		return q
 	})
 	queuetest.RunShared(t, open)
+	embedded := func(t *testing.T, dir string) *queue.Queue {
+		q, err := sqlite.Open(t.Context(), sqlite.Options{Dir: dir, Exclusive: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	t.Run("move here", func(t *testing.T) { queuetest.RunMove(t, embedded, open) })
+	t.Run("move away", func(t *testing.T) { queuetest.RunMove(t, open, embedded) })
 }
 
 // databases has a database for each directory.

@@ -35,6 +35,7 @@ func TestSharedMemory(t *testing.T) {
 		return q
 	})
 	queuetest.RunShared(t, open)
+	t.Run("move", func(t *testing.T) { queuetest.RunMove(t, open, open) })
 }
 
 // sharedMemory implements queue.Shared.

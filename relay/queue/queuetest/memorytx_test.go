@@ -408,3 +408,16 @@ func (m *memory) Audits(_ context.Context, limit int) (list []queue.Audit, _ err
 	}
 	return list, nil
 }
+
+func (t *tx) SetClosed(c queue.Closed) error {
+	t.closed = c
+	return nil
+}
+
+func (t *tx) Closed() (queue.Closed, error) { return t.closed, nil }
+
+func (m *memory) Closed(context.Context) (queue.Closed, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.tx.Closed()
+}

@@ -17,13 +17,15 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	queuetest.Run(t, func(t *testing.T, dir string) *queue.Queue {
+	open := func(t *testing.T, dir string) *queue.Queue {
 		s, err := Open(t.Context(), Options{Dir: dir, Exclusive: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
-	})
+	}
+	queuetest.Run(t, open)
+	t.Run("move", func(t *testing.T) { queuetest.RunMove(t, open, open) })
 }
 
 // opened is a queue together with its storage.

@@ -163,3 +163,9 @@ CREATE TABLE writer (
 	void BOOLEAN NOT NULL, -- it was not committed, and cannot be any more
 	at   BIGINT NOT NULL
 ) WITH (fillfactor = 25, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+
+-- Whether the queue is being moved, or has been, to another database.
+CREATE TABLE closed (
+	id   INTEGER PRIMARY KEY CHECK (id = 1),
+	text TEXT COLLATE "C" NOT NULL -- queue.Closed as JSON
+);
