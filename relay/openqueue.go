@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"time"
 
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/postgres"
 	"graphrelay/relay/queue/sqlite"
 )
 
@@ -24,6 +26,9 @@ func OpenQueue(ctx context.Context, cfg *config.Config, exclusive bool) (*queue.
 // openQueue is OpenQueue that calls broken when the queue takes no more changes
 // (sqlite.Options.Broken).
 func openQueue(ctx context.Context, cfg *config.Config, exclusive bool, broken func(error)) (*queue.Queue, error) {
+	if cfg.Queue.Shared() {
+		return openShared(ctx, cfg, exclusive)
+	}
 	path := filepath.Join(cfg.DataDir, sqlite.DatabaseName)
 	if !exclusive {
 		_, err := os.Stat(path)
@@ -47,6 +52,21 @@ func openQueue(ctx context.Context, cfg *config.Config, exclusive bool, broken f
 		return nil, notPermitted(cfg.DataDir, err)
 	}
 	return q, err
+}
+
+// openShared opens a queue in PostgreSQL. As the daemon, it brings the database to the schema of
+// this version. A transaction takes no longer than a part of the lease, so that a renewal
+// whose answer is late can be repeated before the lease ends.
+func openShared(ctx context.Context, cfg *config.Config, daemon bool) (*queue.Queue, error) {
+	o := postgres.Options{URL: cfg.Queue.URL.Reveal(), Dir: cfg.DataDir, Timeout: min(time.Duration(cfg.Queue.Lease)*3/10, 5*time.Second)}
+	if daemon {
+		name, err := nodeName(cfg)
+		if err != nil {
+			return nil, err
+		}
+		o.Node = name
+	}
+	return postgres.Open(ctx, o)
 }
 
 // tryFile returns why a file cannot be opened for reading and writing.

@@ -87,6 +87,9 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 	if err != nil {
 		return nil, err
 	}
+	if err := store.Closed(ctx); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	r := &Relay{
 		logTo: logTo, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{},

@@ -40,6 +40,7 @@ relay runs as.`,
 		pauseCommand(o),
 		resumeCommand(o),
 		queueLogCommand(o),
+		queueMoveCommand(o),
 	)
 	o.file = configFlag(c)
 	c.PersistentFlags().BoolVar(&o.asJSON, "json", false, "print one JSON object a line")
@@ -64,7 +65,11 @@ func (o *queueOptions) open(do func(q queueTool) error) error {
 		if err != nil {
 			return nil, fmt.Errorf("graphrelay: %w", err)
 		}
-		return config.Parse(data, path)
+		cfg, err := config.Parse(data, path)
+		if err == nil {
+			err = cfg.Queue.ReadURL(path)
+		}
+		return cfg, err
 	})
 	if err != nil {
 		return err

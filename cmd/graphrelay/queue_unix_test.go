@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"graphrelay/internal/testpostgres"
 )
 
 // TestMain runs the program itself in the processes that executeAs starts.
@@ -18,7 +20,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(run(env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	testpostgres.Main(m)
 }
 
 const asProgram = "GRAPHRELAY_TEST_RUN_COMMAND"

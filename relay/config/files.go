@@ -74,7 +74,10 @@ func checkInlineSecrets(cfg *Config, r *report) {
 	if err != nil || !othersMayRead(info) {
 		return
 	}
-	keys := []string{"mailboxes.token_key", "queue.url"}
+	keys := []string{"mailboxes.token_key"}
+	if hasPassword(cfg.Queue.URL.Reveal()) {
+		keys = append(keys, "queue.url")
+	}
 	for i := range cfg.Connections {
 		for _, name := range []string{"client_secret", "certificate_password", "proxy_password"} {
 			keys = append(keys, fmt.Sprintf("connections[%d].%s", i, name))

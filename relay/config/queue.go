@@ -86,6 +86,16 @@ func checkQueueURL(q *Queue, r *report) {
 	}
 }
 
+// hasPassword reports whether the address of a database has a password in it.
+func hasPassword(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address != ""
+	}
+	_, has := u.User.Password()
+	return has || u.Query().Has("password")
+}
+
 // localDatabase reports whether a database is reached without a network: by a socket, or by
 // loopback.
 func localDatabase(u *url.URL) bool {
