@@ -20,14 +20,15 @@ import (
 // which creates it if need be. Without exclusive it is for a command beside a running or
 // stopped relay, which must have created it.
 func OpenQueue(ctx context.Context, cfg *config.Config, exclusive bool) (*queue.Queue, error) {
-	return openQueue(ctx, cfg, exclusive, nil)
+	return openQueue(ctx, cfg, exclusive, nil, nil)
 }
 
 // openQueue is OpenQueue that calls broken when the queue takes no more changes
-// (sqlite.Options.Broken).
-func openQueue(ctx context.Context, cfg *config.Config, exclusive bool, broken func(error)) (*queue.Queue, error) {
+// (sqlite.Options.Broken), and warn with what may cost mail
+// (postgres.Options.Warn).
+func openQueue(ctx context.Context, cfg *config.Config, exclusive bool, broken func(error), warn func(string)) (*queue.Queue, error) {
 	if cfg.Queue.Shared() {
-		return openShared(ctx, cfg, exclusive)
+		return openShared(ctx, cfg, exclusive, warn)
 	}
 	path := filepath.Join(cfg.DataDir, sqlite.DatabaseName)
 	if !exclusive {
@@ -57,14 +58,14 @@ func openQueue(ctx context.Context, cfg *config.Config, exclusive bool, broken f
 // openShared opens a queue in PostgreSQL. As the daemon, it brings the database to the schema of
 // this version. A transaction takes no longer than a part of the lease, so that a renewal
 // whose answer is late can be repeated before the lease ends.
-func openShared(ctx context.Context, cfg *config.Config, daemon bool) (*queue.Queue, error) {
+func openShared(ctx context.Context, cfg *config.Config, daemon bool, warn func(string)) (*queue.Queue, error) {
 	o := postgres.Options{URL: cfg.Queue.URL.Reveal(), Dir: cfg.DataDir, Timeout: min(time.Duration(cfg.Queue.Lease)*3/10, 5*time.Second)}
 	if daemon {
 		name, err := nodeName(cfg)
 		if err != nil {
 			return nil, err
 		}
-		o.Node = name
+		o.Node, o.Warn = name, warn
 	}
 	return postgres.Open(ctx, o)
 }

@@ -83,7 +83,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, err
 	}
 	fault := make(chan error, 1)
-	store, err := openQueue(ctx, cfg, true, func(err error) { report(fault, err) })
+	store, err := openQueue(ctx, cfg, true, func(err error) { report(fault, err) }, func(text string) { NewLog(logTo, cfg.Log).Warn(text) })
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,9 @@ type Options struct {
 	// it is 0. It has to be well below the lease of a node.
 	Timeout time.Duration
 	Source  queue.Source // of the queue's clock; nil: the system's clocks
+	// Warn is told, at the start of a node, what may cost mail although it was accepted; nil:
+	// nobody is.
+	Warn func(text string)
 }
 
 const defaultTimeout = 5 * time.Second
@@ -113,7 +116,13 @@ func openStorage(ctx context.Context, o Options) (_ *storage, err error) {
 	if err := s.migrate(ctx, o.Node != ""); err != nil {
 		return nil, err
 	}
-	return s, s.startClock(ctx, o.Source)
+	if err := s.startClock(ctx, o.Source); err != nil {
+		return nil, err
+	}
+	if o.Node != "" && o.Warn != nil {
+		err = s.warn(ctx, o.Warn)
+	}
+	return s, err
 }
 
 // startClock has the queue's clock follow the database's.

@@ -58,7 +58,10 @@ const (
 // beginSQL begins where writing is possible: a server that is no longer the primary refuses it.
 const beginSQL = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
-const startSQL = `SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true), ` + databaseTime
+// startSQL also sees to it that a commit is durable when it is answered, where the server or the
+// role would have it otherwise.
+const startSQL = `SELECT set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true),
+	set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true), ` + databaseTime
 
 func newTransaction(ctx context.Context, s *storage, conn *pgx.Conn, shared bool) *transaction {
 	t := &transaction{s: s, ctx: ctx, conn: conn, shared: shared,
@@ -66,7 +69,7 @@ func newTransaction(ctx context.Context, s *storage, conn *pgx.Conn, shared bool
 	t.push(beginSQL, nil, discard)
 	t.push(startSQL, []any{milliseconds(lockTime), milliseconds(idleTime)}, func(r pgx.BatchResults) error {
 		var now int64
-		err := r.QueryRow().Scan(nil, nil, &now)
+		err := r.QueryRow().Scan(nil, nil, nil, &now)
 		if err == nil {
 			s.clock.Follow(fromMicros(now))
 		}
