@@ -61,7 +61,7 @@ func openQueue(ctx context.Context, cfg *config.Config, exclusive bool, broken f
 func openShared(ctx context.Context, cfg *config.Config, daemon bool, warn func(string)) (*queue.Queue, error) {
 	o := postgres.Options{URL: cfg.Queue.URL.Reveal(), Dir: cfg.DataDir, Timeout: min(time.Duration(cfg.Queue.Lease)*3/10, 5*time.Second)}
 	if daemon {
-		name, err := nodeName(cfg)
+		name, _, err := nodeName(cfg)
 		if err != nil {
 			return nil, err
 		}

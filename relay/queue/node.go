@@ -23,6 +23,9 @@ type About struct {
 	Started time.Time `json:"started,omitzero"` // by its wall clock
 	// Config is a digest of what nodes have to agree on.
 	Config string `json:"config,omitempty"`
+	// Home names the folder that the node has locked: the process before it of the same home is
+	// dead.
+	Home string `json:"home,omitempty"`
 	// Full: it works on as many messages as it may.
 	Full bool `json:"full,omitempty"`
 }
@@ -173,7 +176,8 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 
 // replace ends the earlier processes of the same relay, at the first renewal, and forgets
 // nodes that are long dead. It returns the other nodes and the node itself, if they are known.
-// At a later renewal, another process of the same name has replaced this one.
+// At a later renewal, another process of the same name has replaced this one. One that may be
+// alive, on another machine, is not replaced before its lease ends.
 func (q *Queue) replace(tx Tx, n Node, first bool) ([]Node, error) {
 	all, err := tx.Nodes()
 	if err != nil {
@@ -185,6 +189,9 @@ func (q *Queue) replace(tx Tx, n Node, first bool) ([]Node, error) {
 		same := other.Name == n.Name && other.ID != n.ID
 		if same && !first {
 			return nil, ErrReplaced
+		}
+		if same && other.About.Home != n.About.Home && other.Lease.After(now) {
+			return nil, ErrNameTaken
 		}
 		if same || other.Lease.Add(forgetNode).Before(now) {
 			if err := tx.EndNode(other.ID); err != nil {

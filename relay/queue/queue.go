@@ -31,6 +31,7 @@ var (
 	// that inserts a client's message it is certain that the message will not be delivered.
 	ErrUnknown   = errors.New("it is not known whether the queue was changed")
 	ErrNotShared = errors.New("the queue cannot be shared by several nodes")
+	ErrNameTaken = errors.New("another relay that works on the queue has the name of this node; give each its own queue.node")
 	ErrReplaced  = errors.New("another relay with the name of this node has started")
 	ErrDamaged   = errors.New("the stored message is damaged")
 	ErrClosed    = errors.New("the queue is closed")

@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"relay"},
 	{"relay/setup"},
 	{"relay/access", "relay/admin", "relay/certificate", "relay/queueview"},
-	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/queuetest"},
+	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/postgres", "relay/queue/queuetest"},
 	{"relay/connection", "relay/delivery", "relay/reports", "relay/quota"},
 	{"relay/config", "relay/bounce"},
 	{"relay/smtpd", "relay/signature", "relay/credential"},

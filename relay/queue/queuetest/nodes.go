@@ -305,7 +305,7 @@ func carriedOver(t *testing.T, c *cluster) {
 }
 
 func replaced(t *testing.T, c *cluster) {
-	named := func(r *queue.Renewal) { r.Node.Name = "relay" }
+	named := func(r *queue.Renewal) { r.Node.Name, r.Node.About.Home = "relay", "here" }
 	a, b := c.node("a"), c.node("b")
 	a.fill(1, 1)
 	a.renew(named)
@@ -319,6 +319,15 @@ func replaced(t *testing.T, c *cluster) {
 	named(&r)
 	_, err := a.store.Renew(t.Context(), r)
 	a.want(err, queue.ErrReplaced)
+
+	elsewhere := renewal("e", time.Minute)
+	elsewhere.Node.Name, elsewhere.Node.About.Home = "relay", "elsewhere"
+	e := c.node("e")
+	_, err = e.store.Renew(t.Context(), elsewhere)
+	e.want(err, queue.ErrNameTaken)
+	b.renew(named, func(r *queue.Renewal) { r.Lease = 0 })
+	_, err = e.store.Renew(t.Context(), elsewhere)
+	e.ok(err)
 }
 
 func lostClaim(t *testing.T, c *cluster) {
