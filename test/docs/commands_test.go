@@ -100,6 +100,9 @@ var commands = map[string][]documented{
 		{"graphrelay connect anna@contoso.test --smtp-user --config relay.yaml", elsewhere("TestConnectCommand")},
 		{"graphrelay connect info@contoso.test --shared --config relay.yaml", elsewhere("TestConnectShared")},
 	},
+	"docs/nodes.md": {
+		{"graphrelay queue move --to-file queue.secret", elsewhere("TestQueueMove")},
+	},
 	"docs/operations.md": {
 		{"graphrelay queue delete --user scanner --since 1h --dry-run", selectsNothing()},
 		{"graphrelay queue retry --state deferred --lane contoso", selectsNothing()},
