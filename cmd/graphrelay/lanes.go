@@ -38,7 +38,7 @@ connection. Their mail is still accepted, and waits.`,
 		Args: someLanes,
 		RunE: func(c *cobra.Command, lanes []string) error {
 			if c.Flags().Changed("for") && length <= 0 {
-				return usagef("--for has to be more than 0; leave it out to pause until resume")
+				return errors.New("--for has to be more than 0; leave it out to pause until resume")
 			}
 			return o.change("pause", lanes, func(q queueTool, lane string) error { return q.pause(lane, length) })
 		},

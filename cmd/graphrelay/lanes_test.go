@@ -36,7 +36,7 @@ func TestPauseFaults(t *testing.T) {
 	config, _ := fillQueue(t)
 	execute(t, "", "queue", "pause", "contos", "--config", config).want(t, exitFault, `no connection "contos"`)
 	for _, length := range []string{"-1h", "0s", "0"} {
-		execute(t, "", "queue", "pause", "contoso", "--for", length, "--config", config).wantUsage(t, "--for has to be more than 0")
+		execute(t, "", "queue", "pause", "contoso", "--for", length, "--config", config).want(t, exitFault, "--for has to be more than 0")
 	}
 	for _, action := range []string{"pause", "resume"} {
 		execute(t, "", "queue", action, "contoso/", "--config", config).want(t, exitFault, "contoso/: it has no mailbox")

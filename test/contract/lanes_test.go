@@ -57,7 +57,7 @@ func TestLanes(t *testing.T) {
 			t.Errorf("queue list %s:\n%s", args, out)
 		}
 	}
-	for _, args := range [][]string{{"resume", "contoso"}, {"resume", "nowhere"}, {"pause", "nowhere/x@y"}, {"pause", "--for", "-1h", lane}} {
+	for _, args := range [][]string{{"resume", "contoso/other@contoso.test"}, {"resume", "nowhere"}, {"pause", "nowhere/x@y"}, {"pause", "--for", "-1h", lane}} {
 		if got := relay.QueueCommand(t, args...); got.Status != 1 || got.Stdout != "" || strings.Count(got.Stderr, "\n") != 1 {
 			t.Errorf("queue %q: status %d, %q, %q", args, got.Status, got.Stdout, got.Stderr)
 		}
