@@ -78,7 +78,7 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 	r.connect("main", secret)
 	r.cfg = delivery.Config{
 		Node: queue.Node{ID: "test", Name: "test"}, Host: "relay.test", Concurrency: 16, PerLane: 4, RetryDelays: []time.Duration{20 * time.Millisecond},
-		GiveUpAfter: time.Hour, MIME: mime.DefaultLimits(), SweepEvery: 50 * time.Millisecond,
+		GiveUpAfter: time.Hour, MIME: mime.DefaultLimits(), SweepEvery: 200 * time.Millisecond,
 	}
 	r.out = graphmail.Config{Host: "relay.test", SendSettle: time.Second, MIME: mime.DefaultLimits(), XHeaders: []string{"auto"}}
 	r.open()
@@ -229,7 +229,7 @@ func (r *rig) await(id string, states ...queue.State) queue.Record {
 }
 
 func (r *rig) eventually(ok func() bool) bool {
-	for start := time.Now(); !ok(); time.Sleep(min(2*time.Millisecond+time.Since(start)/20, 50*time.Millisecond)) {
+	for start := time.Now(); !ok(); time.Sleep(min(5*time.Millisecond+time.Since(start)/10, 100*time.Millisecond)) {
 		if time.Since(start) > guard {
 			return false
 		}

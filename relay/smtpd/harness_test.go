@@ -27,6 +27,9 @@ import (
 	"graphrelay/relay/reason"
 )
 
+// guard bounds every wait; none is expected to take a tenth of it.
+const guard = 4 * time.Minute
+
 // toData is what a client says up to the body.
 const toData = "EHLO client.test\r\nMAIL FROM:<a@contoso.test>\r\nRCPT TO:<b@example.test>\r\n"
 
@@ -240,9 +243,9 @@ func start(t *testing.T, change func(*Config)) *bench {
 func testConfig() Config {
 	return Config{
 		Name: "test", Hostname: "relay.test", TLS: TLSConfig{Mode: TLSNone}, Auth: AuthConfig{Mode: AuthNone},
-		Message: MessageLimits{Bytes: 1 << 20, Recipients: 3, LineBytes: 4096, HeaderBytes: 8192, Time: time.Minute},
-		Timeout: 30 * time.Second,
-		Session: SessionLimits{Commands: 100, Errors: 20, BadRecipients: 100, Time: time.Minute, Delay: time.Millisecond},
+		Message: MessageLimits{Bytes: 1 << 20, Recipients: 3, LineBytes: 4096, HeaderBytes: 8192, Time: guard},
+		Timeout: guard,
+		Session: SessionLimits{Commands: 100, Errors: 20, BadRecipients: 100, Time: 2 * guard, Delay: time.Millisecond},
 	}
 }
 
@@ -290,11 +293,10 @@ var running atomic.Int32
 func checkGoroutines(t testing.TB) {
 	t.Helper()
 	var left []string
-	for range 500 {
+	for end := time.Now().Add(guard); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if left = serverGoroutines(); len(left) == 0 {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Errorf("%d goroutines were left behind:\n%s", len(left), strings.Join(left, "\n\n"))
 }
@@ -302,8 +304,12 @@ func checkGoroutines(t testing.TB) {
 // serverGoroutines are the stacks of this package's and go-smtp's goroutines, but
 // for those of tests.
 func serverGoroutines() (list []string) {
-	buf := make([]byte, 16<<20)
-	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+	buf := make([]byte, 64<<10)
+	n := runtime.Stack(buf, true)
+	for ; n == len(buf); n = runtime.Stack(buf, true) {
+		buf = make([]byte, 2*len(buf))
+	}
+	for g := range strings.SplitSeq(string(buf[:n]), "\n\n") {
 		ours := strings.Contains(g, "graphrelay/relay/smtpd.") || strings.Contains(g, "emersion/go-smtp.")
 		if ours && !strings.Contains(g, "_test.go") && !strings.Contains(g, "testing.tRunner") {
 			list = append(list, g)
@@ -315,11 +321,10 @@ func serverGoroutines() (list []string) {
 // wait polls until done says so.
 func (b *bench) wait(what string, done func() bool) {
 	b.Helper()
-	for range 3000 {
+	for end := time.Now().Add(guard); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if done() {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	b.Fatalf("waited in vain for %s", what)
 }
@@ -356,7 +361,7 @@ func (b *bench) dial() *client {
 	}
 	c := &client{T: b.T, tcp: nc.(*net.TCPConn), conn: nc, root: b.root}
 	b.Cleanup(func() { _ = nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(time.Minute)) // a guard, not a measure
+	_ = nc.SetDeadline(time.Now().Add(guard))
 	c.send(b.prelude)
 	if b.mode == TLSImplicit {
 		c.handshake()

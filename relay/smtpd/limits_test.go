@@ -163,8 +163,8 @@ func TestNothingAfterTheEnd(t *testing.T) {
 // disconnected, however often they send a byte.
 func TestSlowCommands(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"command": func(c *Config) { c.Timeout = 300 * time.Millisecond },
-		"session": func(c *Config) { c.Session.Time = 300 * time.Millisecond },
+		"command": func(c *Config) { c.Timeout = time.Second },
+		"session": func(c *Config) { c.Session.Time = time.Second },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := start(t, change).ready()

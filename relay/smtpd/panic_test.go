@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"graphrelay/internal/testlog"
@@ -109,17 +110,19 @@ func TestWrongEndInTheLog(t *testing.T) {
 		"\n.\n": true, "\r\n.\n": true, "\n.\r\n": true, "\r.\r": true, "\n.\nQUIT\n": true,
 		"\r\n": false, "x": false, "\r\n..\r\n": false, "\n.\n" + strings.Repeat("x", 80): false,
 	} {
-		var log testlog.Buffer
-		p, q := newPipes(), &fakeQueue{}
-		cfg := testConfig()
-		cfg.Timeout = 50 * time.Millisecond
-		serveAs(t, p, cfg, q, fakePolicy{q}, slog.NewTextHandler(&log, nil))
-		replies := p.talk(t, toData+"DATA\r\n", "Subject: x\r\n\r\nbody"+end)
-		if !strings.Contains(replies, fmt.Sprintf("\r\n%s\r\n", errInterrupted.Error())) || len(q.all()) != 0 {
-			t.Errorf("%q: answered %q", end, replies)
-		}
-		if got := strings.Contains(log.String(), why); got != named {
-			t.Errorf("%q: the log is %s", end, log.String())
-		}
+		synctest.Test(t, func(t *testing.T) {
+			var log testlog.Buffer
+			p, q := newPipes(), &fakeQueue{}
+			cfg := testConfig()
+			cfg.Timeout = 50 * time.Millisecond
+			serveAs(t, p, cfg, q, fakePolicy{q}, slog.NewTextHandler(&log, nil))
+			replies := p.talk(t, toData+"DATA\r\n", "Subject: x\r\n\r\nbody"+end)
+			if !strings.Contains(replies, fmt.Sprintf("\r\n%s\r\n", errInterrupted.Error())) || len(q.all()) != 0 {
+				t.Errorf("%q: answered %q", end, replies)
+			}
+			if got := strings.Contains(log.String(), why); got != named {
+				t.Errorf("%q: the log is %s", end, log.String())
+			}
+		})
 	}
 }

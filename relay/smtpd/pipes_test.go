@@ -58,7 +58,7 @@ func (p localPipe) RemoteAddr() net.Addr { return &p.addr }
 func (p *pipes) talk(tb testing.TB, pieces ...string) string {
 	tb.Helper()
 	ours := p.dial()
-	_ = ours.SetDeadline(time.Now().Add(time.Minute)) // a guard, not a measure
+	_ = ours.SetDeadline(time.Now().Add(guard))
 	var sent sync.WaitGroup
 	sent.Go(func() {
 		for _, piece := range pieces {

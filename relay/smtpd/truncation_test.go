@@ -143,7 +143,7 @@ func TestWholeIsMail(t *testing.T) {
 func TestStalledBody(t *testing.T) {
 	for _, body := range []string{"DATA\r\n", "BDAT 1000 LAST\r\n"} {
 		t.Run(strings.TrimSpace(body), func(t *testing.T) {
-			b := start(t, func(c *Config) { c.Timeout = 200 * time.Millisecond })
+			b := start(t, func(c *Config) { c.Timeout = time.Second })
 			c := b.ready()
 			c.envelope()
 			c.send(body + "Subject: stalled\r\n\r\n")
