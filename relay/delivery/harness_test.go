@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -81,6 +83,9 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 		GiveUpAfter: time.Hour, MIME: mime.DefaultLimits(), SweepEvery: 200 * time.Millisecond,
 	}
 	r.out = graphmail.Config{Host: "relay.test", SendSettle: time.Second, MIME: mime.DefaultLimits(), XHeaders: []string{"auto"}}
+	if err := os.WriteFile(filepath.Join(r.dir, sqlite.DatabaseName), emptyQueue(), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r.open()
 	t.Cleanup(func() {
 		r.sim.Close()

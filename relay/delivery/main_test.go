@@ -1,9 +1,14 @@
 package delivery_test
 
 import (
+	"context"
 	"flag"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
+
+	"graphrelay/relay/queue/sqlite"
 )
 
 // TestMain runs many tests at a time: each has a queue and a Graph of its own, and mostly waits.
@@ -16,3 +21,24 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// emptyQueue is the database of a new queue, which takes long to make.
+var emptyQueue = sync.OnceValue(func() []byte {
+	dir, err := os.MkdirTemp("", "queue")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	s, err := sqlite.Open(context.Background(), sqlite.Options{Dir: dir, Exclusive: true})
+	if err != nil {
+		panic(err)
+	}
+	if err := s.Close(); err != nil {
+		panic(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, sqlite.DatabaseName))
+	if err != nil {
+		panic(err)
+	}
+	return data
+})
