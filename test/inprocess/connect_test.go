@@ -113,7 +113,7 @@ func (r *rig) signInTo(k *mailboxes.Connector, mailbox, account string, shared b
 // while tokens expire and each refresh token can be used once.
 func TestConnectedMailboxes(t *testing.T) {
 	t.Parallel()
-	const owners, each = 200, 3
+	const owners, each = 60, 3
 	r := startOwners(t, simulator.Options{SendDelay: -1, TokenLifetime: 3 * time.Second, RevokeRotated: true})
 	k := r.connector()
 	var wg sync.WaitGroup

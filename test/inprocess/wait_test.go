@@ -32,6 +32,7 @@ func TestWaitForDelivery(t *testing.T) {
 		"not waited for":   {0, &refusal, "250 2.0.0 queued as ", queue.Failed, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := startPaths(t, simulator.Options{}, func(c *config.Config) { c.Listeners[0].Wait = config.Duration(tt.wait) })
 			if tt.fault != nil {
 				if _, err := p.sim.AddFault(*tt.fault); err != nil {
@@ -51,7 +52,7 @@ func TestWaitForDelivery(t *testing.T) {
 }
 
 // guardTime is much longer than any answer takes.
-const guardTime = 30 * time.Second
+const guardTime = 4 * time.Minute
 
 // answer sends a message and returns the whole answer to it.
 func (p *rig) answer(raw string) (string, time.Duration) {
