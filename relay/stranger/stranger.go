@@ -195,10 +195,11 @@ func try(ctx context.Context, cfg *config.Config, l config.Listener, way route) 
 		return nil, fmt.Errorf("cannot be reached at %s: %w; is the relay running?", way.to, err)
 	}
 	s, err := greet(conn, l, way)
-	defer s.Close()
 	if err != nil {
+		_ = conn.Close()
 		return []Try{{Client: way.client, Stranger: way.stranger, Answer: err.Error()}}, nil
 	}
+	defer s.Close()
 	var tries []Try
 	own := ownSender(cfg)
 	for _, e := range [][2]string{{foreignSender, foreignRecipient}, {own, foreignRecipient}, {own, own}} {

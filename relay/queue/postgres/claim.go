@@ -203,7 +203,9 @@ func (t *transaction) next(lane queue.LaneID, kind func(*heads) *head, order fun
 // settle has lane.due of the lane brought up to date at the end.
 func (t *transaction) settle(lane queue.LaneID) {
 	t.changed = true
-	t.claims.settle[lane] = t.claims.settle[lane]
+	if _, known := t.claims.settle[lane]; !known {
+		t.claims.settle[lane] = served{}
+	}
 }
 
 // Served implements queue.LaneTx.
