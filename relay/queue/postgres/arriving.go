@@ -112,19 +112,27 @@ func (s *storage) confirmList(list []arrival) (err error) {
 func (s *storage) confirmOnce(list []arrival) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
+	return s.lone(ctx, func(t *transaction) {
+		t.push("SELECT set_config('synchronous_commit', 'off', true)", nil, discard)
+		t.confirmArrivals(list)
+	})
+}
+
+func (t *transaction) confirmArrivals(list []arrival) {
+	for _, a := range list {
+		t.makeDue(a.lane, dueNow)
+	}
+	t.keepLanes()
+	t.push("DELETE FROM arriving WHERE id = ANY($1)", []any{idsOf(list)}, discard)
+	t.lateDue()
+}
+
+func idsOf(list []arrival) []string {
 	ids := make([]string, len(list))
-	due := map[queue.LaneID]int64{}
 	for i, a := range list {
 		ids[i] = a.id
-		due[a.lane] = dueNow
 	}
-	return s.lone(ctx, func(t *transaction) {
-		t.due = due
-		t.push("SELECT set_config('synchronous_commit', 'off', true)", nil, discard)
-		t.keepLanes()
-		t.push("DELETE FROM arriving WHERE id = ANY($1)", []any{ids}, discard)
-		t.raceDue()
-	})
+	return ids
 }
 
 // lone commits what prepare pushes in a transaction that leaves no trace: doing it twice is
@@ -157,17 +165,13 @@ func (s *storage) withdraw(list []arrival) error {
 	if len(list) == 0 {
 		return nil
 	}
-	ids := make([]string, len(list))
-	for i, a := range list {
-		ids[i] = a.id
-	}
 	ctx, cancel := context.WithTimeout(s.ending, s.timeout)
 	defer cancel()
 	return s.lone(ctx, func(t *transaction) {
 		t.push(`WITH gone AS (DELETE FROM arriving WHERE id = ANY($1) RETURNING id),
 			bodies AS (DELETE FROM body WHERE id IN (SELECT id FROM gone)),
 			events AS (DELETE FROM event WHERE id IN (SELECT id FROM gone))
-			DELETE FROM message WHERE id IN (SELECT id FROM gone)`, []any{ids}, discard)
+			DELETE FROM message WHERE id IN (SELECT id FROM gone)`, []any{idsOf(list)}, discard)
 	})
 }
 

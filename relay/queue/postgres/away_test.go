@@ -90,7 +90,10 @@ func TestRestart(t *testing.T) {
 				}
 			}
 		}()
-		until(t, "messages", func() bool { list, err := q.List(t.Context(), queue.Filter{}); return err == nil && len(list) > want+20 })
+		until(t, "messages", func() bool {
+			list, err := q.List(t.Context(), queue.Filter{})
+			return err == nil && len(list) > want+20
+		})
 		server.Stop(t, signal)
 		until(t, "the fault", func() bool { return q.Healthy() != nil })
 		server.Start(t)

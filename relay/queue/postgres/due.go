@@ -38,7 +38,7 @@ func (t *transaction) makeDue(lane queue.LaneID, due int64) {
 func (t *transaction) lowerDue() {
 	if len(t.due) > 0 {
 		t.keepLanes()
-		t.raceDue()
+		t.lateDue()
 	}
 }
 
@@ -46,8 +46,8 @@ func (t *transaction) keepLanes() {
 	t.push("SELECT id FROM lane WHERE id = ANY($1) ORDER BY id FOR KEY SHARE", []any{sortedLanes(maps.Keys(t.due))}, discard)
 }
 
-// raceDue lowers lane.due. It locks only the lanes that it changes: the others may be busy.
-func (t *transaction) raceDue() {
+// lateDue lowers lane.due. It locks only the lanes that it changes: the others may be busy.
+func (t *transaction) lateDue() {
 	lanes := sortedLanes(maps.Keys(t.due))
 	due := make([]int64, len(lanes))
 	for i, l := range lanes {
@@ -75,7 +75,7 @@ func (t *transaction) settleLanes() error {
 		return nil
 	}
 	lanes := sortedLanes(maps.Keys(c.settle))
-	var free []int64 // lanes to which nobody is adding a message
+	free := []int64{} // lanes to which nobody is adding a message; nil would be NULL
 	t.pushQuery(func(rows pgx.Rows) error {
 		var id int64
 		err := rows.Scan(&id)

@@ -81,12 +81,18 @@ func Open(ctx context.Context, o Options) (*queue.Queue, error) {
 func openQueue(ctx context.Context, o Options) (*queue.Queue, *storage, error) {
 	s, err := openStorage(ctx, o)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open the queue in the database: %w", err)
+		return nil, nil, fmt.Errorf("open the queue in the database: %w", &openError{err})
 	}
 	q := queue.New(s, s.clock)
 	s.start()
 	return q, s, nil
 }
+
+// openError is an error on one line, also where it tells of several servers.
+type openError struct{ err error }
+
+func (e *openError) Error() string { return oneLine(e.err) }
+func (e *openError) Unwrap() error { return e.err }
 
 func openStorage(ctx context.Context, o Options) (_ *storage, err error) {
 	s := &storage{

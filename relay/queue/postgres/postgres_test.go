@@ -16,8 +16,19 @@ func TestMain(m *testing.M) { testpostgres.Main(m) }
 // testTimeout is generous: the machine may be busy.
 const testTimeout = time.Minute
 
-func TestConformance(t *testing.T) {
-	databases := databases{}
+func TestConformance(t *testing.T) { conformance(t, testpostgres.Database) }
+
+// TestPooler runs the suite through a pooler in transaction mode, which gives the next
+// transaction of a client another connection. Debian's knows nothing of prepared statements.
+func TestPooler(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it is the same suite once more")
+	}
+	conformance(t, testpostgres.Bouncer)
+}
+
+func conformance(t *testing.T, database func(testing.TB) string) {
+	databases := databases{create: database}
 	open := func(t *testing.T, dir string) *queue.Queue {
 		q, err := Open(t.Context(), Options{URL: databases.of(t, dir), Dir: dir, Node: "n1", Timeout: testTimeout})
 		if err != nil {
@@ -46,8 +57,9 @@ func TestConformance(t *testing.T) {
 
 // databases has a database for each directory.
 type databases struct {
-	mu   sync.Mutex
-	urls map[string]string
+	create func(testing.TB) string
+	mu     sync.Mutex
+	urls   map[string]string
 }
 
 func (d *databases) of(t *testing.T, dir string) string {
@@ -57,7 +69,7 @@ func (d *databases) of(t *testing.T, dir string) string {
 		d.urls = map[string]string{}
 	}
 	if d.urls[dir] == "" {
-		d.urls[dir] = testpostgres.Database(t)
+		d.urls[dir] = d.create(t)
 	}
 	return d.urls[dir]
 }
