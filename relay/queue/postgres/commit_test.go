@@ -77,6 +77,23 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// TestFencedAtCommit has an operation fail in the round trip of the commit: nothing of that
+// commit may remain, or the others would be done twice.
+func TestFencedAtCommit(t *testing.T) {
+	q := open(t, Options{URL: testpostgres.Database(t), Node: "n"})
+	id := q.mustPut(t, "x")
+	errs := q.batch(
+		func(tx queue.Tx) error { return tx.AddEvents(id, queue.Event{What: "once"}) },
+		func(tx queue.Tx) error { return tx.SaveProgress(queue.Ref{ID: id, Fence: 7}, queue.Progress{}) },
+	)
+	if errs[0] != nil || !errors.Is(errs[1], queue.ErrFenced) {
+		t.Errorf("got %v", errs)
+	}
+	if _, events, err := q.Get(t.Context(), id); err != nil || len(events) != 1 {
+		t.Errorf("the events are %v, %v", events, err)
+	}
+}
+
 // TestShared counts the commits of many operations that come together.
 func TestShared(t *testing.T) {
 	q := open(t, Options{URL: testpostgres.Database(t), Node: "n"})

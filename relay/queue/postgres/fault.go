@@ -24,6 +24,7 @@ var (
 
 // SQLSTATE codes (postgresql.org/docs/current/errcodes-appendix.html).
 const (
+	codeDivision      = "22012"
 	codeForeignKey    = "23503"
 	codeReadOnly      = "25006" // of a server that is no longer the primary
 	codeSerialization = "40001"

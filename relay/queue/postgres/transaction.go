@@ -95,12 +95,13 @@ func (t *transaction) write(sql string, args ...any) {
 	t.push(sql, args, discard)
 }
 
-// writeOne changes exactly one row; the operation fails with none otherwise.
+// writeOne changes exactly one row; the operation fails with none otherwise. The database
+// itself has to find out, by a division by 0, since COMMIT may follow in the same round trip.
 func (t *transaction) writeOne(none error, sql string, args ...any) {
 	t.changed = true
-	t.push(sql, args, func(r pgx.BatchResults) error {
-		tag, err := r.Exec()
-		if err == nil && tag.RowsAffected() != 1 {
+	t.push("WITH changed AS ("+sql+" RETURNING 1) SELECT 1 / count(*) FROM changed", args, func(r pgx.BatchResults) error {
+		_, err := r.Exec()
+		if sqlState(err) == codeDivision {
 			return none
 		}
 		return err
