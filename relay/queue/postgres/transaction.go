@@ -168,6 +168,7 @@ func (t *transaction) flush() error {
 	}
 	pending := t.pending
 	t.pending, t.sent = nil, true
+	t.s.rounds.Add(1)
 	results := t.conn.SendBatch(t.ctx, &b)
 	for _, st := range pending {
 		if err := st.read(results); err != nil {
