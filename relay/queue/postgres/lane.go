@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ const selectFlow = `SELECT id, virtual_time,
 // follow one another by ID.
 func (t *transaction) Flow(l queue.Lane, sender, client string) (f queue.Flow, err error) {
 	sender, client = escape(sender), escape(client)
-	for range 2 {
+	for range maxTries { // a new lane may be removed at once, since it has no message yet
 		err = t.row(func(row pgx.Row) error { return row.Scan(&f.Lane, &f.VirtualTime, &f.Sender, &f.Client) }, selectFlow,
 			escape(l.Connection), escape(l.Principal), escape(l.Mailbox), sender, client)
 		if !errors.Is(err, queue.ErrNotFound) || t.broken != nil {
@@ -30,9 +31,12 @@ func (t *transaction) Flow(l queue.Lane, sender, client string) (f queue.Flow, e
 			return f, err
 		}
 	}
+	if err != nil {
+		return f, fmt.Errorf("create the lane %s: %v", l, err)
+	}
 	f.Sender = max(f.Sender, t.s.tags.latest(tagOf{f.Lane, sender}))
 	f.Client = max(f.Client, t.s.tags.latest(tagOf{f.Lane, client}))
-	return f, err
+	return f, nil
 }
 
 // createLane commits a new lane at once, so that no two transactions wait for each other's
