@@ -178,25 +178,33 @@ func (s *storage) withdraw(list []arrival) error {
 const (
 	// returnTime is how long the messages of a node wait for it after its lease has ended.
 	returnTime = 2 * time.Minute
-	// startTime is how long the messages of a node that nobody knows wait for it: it has not
-	// renewed yet, or another process of its relay has replaced it.
+	// startTime is how long a node may take from its first message to its first renewal.
 	startTime = 10 * time.Second
 )
 
+// confirmOwn confirms what has arrived through an earlier process of this node.
+func (s *storage) confirmOwn() error {
+	return s.confirmThose("a.node = $1", escape(s.node))
+}
+
 // confirmOthers confirms what has arrived through nodes that are gone.
 func (s *storage) confirmOthers() error {
+	now := s.clock.Now()
+	return s.confirmThose(`a.node <> $1 AND m.arrived < $2 AND NOT EXISTS (SELECT 1 FROM node n WHERE n.name = a.node AND n.lease >= $3)`,
+		escape(s.node), micros(now.Add(-startTime)), micros(now.Add(-returnTime)))
+}
+
+// confirmThose confirms those of the table arriving for which a condition holds.
+func (s *storage) confirmThose(condition string, args ...any) error {
 	ctx, cancel := context.WithTimeout(s.ending, s.timeout)
 	defer cancel()
-	now := s.clock.Now()
 	var list []arrival
 	err := s.reading(ctx, s.work, func(rows pgx.Rows) error {
 		var a arrival
 		err := rows.Scan(&a.id, &a.lane)
 		list = append(list, a)
 		return err
-	}, `SELECT a.id, a.lane FROM arriving a LEFT JOIN node n ON n.id = a.node LEFT JOIN message m ON m.id = a.id
-		WHERE a.node <> $1 AND (n.lease < $2 OR n.id IS NULL AND m.arrived < $3) LIMIT 10000`,
-		escape(s.node), micros(now.Add(-returnTime)), micros(now.Add(-startTime)))
+	}, "SELECT a.id, a.lane FROM arriving a LEFT JOIN message m ON m.id = a.id WHERE "+condition+" LIMIT 10000", args...)
 	for chunk := range slices.Chunk(list, 1000) {
 		if err == nil {
 			err = s.confirmList(chunk)

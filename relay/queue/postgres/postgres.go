@@ -33,8 +33,8 @@ type Options struct {
 	// Dir takes large messages while they are received and delivered. It is created if
 	// missing.
 	Dir string
-	// Node is the ID of this process as a node (queue.Node). With it the database is brought
-	// to the schema of this version. It is empty for the commands.
+	// Node is the name of this relay among those that share the queue (queue.Node). With it
+	// the database is brought to the schema of this version. It is empty for the commands.
 	Node string
 	// Timeout is how long a transaction may take before the database counts as away: 5 s if
 	// it is 0. It has to be well below the lease of a node.
@@ -123,13 +123,15 @@ func openStorage(ctx context.Context, o Options) (_ *storage, err error) {
 	if err := s.migrate(ctx, o.Node != ""); err != nil {
 		return nil, err
 	}
-	if err := s.startClock(ctx, o.Source); err != nil {
-		return nil, err
+	if err := s.startClock(ctx, o.Source); err != nil || o.Node == "" {
+		return s, err
 	}
-	if o.Node != "" && o.Warn != nil {
-		err = s.warn(ctx, o.Warn)
+	if o.Warn != nil {
+		if err := s.warn(ctx, o.Warn); err != nil {
+			return nil, err
+		}
 	}
-	return s, err
+	return s, s.confirmOwn()
 }
 
 // startClock has the queue's clock follow the database's.
