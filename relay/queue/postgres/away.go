@@ -30,7 +30,7 @@ func (s *storage) Healthy() error { return s.reachable() }
 // lose records that the database cannot be reached, and tries until it can be.
 func (s *storage) lose(cause error) {
 	err := fmt.Errorf("%w: %s", queue.ErrAway, oneLine(cause))
-	if s.away.CompareAndSwap(nil, &err) {
+	if s.ending.Err() == nil && s.away.CompareAndSwap(nil, &err) {
 		s.running.Go(s.probeLoop)
 	}
 }

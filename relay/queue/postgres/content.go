@@ -106,7 +106,7 @@ func (c *content) Sync() error {
 			return err
 		}
 	}
-	return c.file.Close()
+	return diskError(c.file.Close())
 }
 
 // upload appends rows to a large content in a transaction of its own. The row in the table
@@ -177,15 +177,12 @@ func (t *transaction) removeContent(id string) {
 	t.sweep = true
 }
 
-// Discard implements queue.Content.
+// Discard implements queue.Content. Rows that Sync has written are swept later.
 func (c *content) Discard() error {
-	if c.file == nil {
-		return nil
+	if c.file != nil {
+		_ = c.file.Close() // Sync may have closed it
 	}
-	if c.uploaded > 0 {
-		c.s.wakeSweeper()
-	}
-	return c.file.remove()
+	return nil
 }
 
 // tempFile is a file that goes when it is closed.
@@ -206,11 +203,6 @@ func (f *tempFile) Close() error {
 	err := f.File.Close()
 	_ = os.Remove(f.Name())
 	return err
-}
-
-func (f *tempFile) remove() error {
-	_ = f.Close() // it may be closed already
-	return nil
 }
 
 // diskError returns ErrNoSpace for a full disk, and ErrDisk for any other fault.

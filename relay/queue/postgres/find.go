@@ -90,7 +90,7 @@ func (s *storage) LeftAs(ctx context.Context, l queue.Lane, messageID string, li
 
 // Usage implements queue.Finder.
 func (s *storage) Usage(ctx context.Context) (list []queue.Usage, err error) {
-	err = s.reading(ctx, s.work, func(rows pgx.Rows) error {
+	err = s.reading(ctx, s.read, func(rows pgx.Rows) error {
 		var u queue.Usage
 		err := rows.Scan(&u.User, &u.Client, &u.Lane.Connection, &u.Lane.Principal, &u.Lane.Mailbox, &u.Waiting, &u.Held, &u.Bytes)
 		unescapeAll(&u.User, &u.Client, &u.Lane.Connection, &u.Lane.Principal, &u.Lane.Mailbox)

@@ -188,7 +188,7 @@ func (s *storage) Sends(ctx context.Context, arrived, left time.Time, each func(
 // Stats implements queue.Reader.
 func (s *storage) Stats(ctx context.Context) (queue.Stats, error) {
 	st := queue.Stats{Messages: map[queue.State]int64{}}
-	err := s.reading(ctx, s.work, func(rows pgx.Rows) error {
+	err := s.reading(ctx, s.read, func(rows pgx.Rows) error {
 		var name string
 		var n, bytes, oldest int64
 		if err := rows.Scan(&name, &n, &bytes, &oldest); err != nil {

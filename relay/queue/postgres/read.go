@@ -26,9 +26,11 @@ func (s *storage) reading(ctx context.Context, p *pgxpool.Pool, each func(pgx.Ro
 		if err := s.reachable(); err != nil {
 			return err
 		}
+		start := time.Now()
 		n, away, err := readOnce(ctx, limit, p, each, sql, args)
+		slow := p == s.read && time.Since(start) >= limit // the question may have been too much
 		switch {
-		case !away || ctx.Err() != nil:
+		case !away || slow || ctx.Err() != nil:
 			return fault(err)
 		case try > 0 || n > 0:
 			s.lose(err)
