@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,7 @@ type claims struct {
 	now    int64
 	ready  []queue.LaneID          // in the order in which they were returned
 	heads  map[queue.LaneID]*heads // of those that were read
+	owned  map[queue.LaneID]bool
 	carry  map[queue.LaneID]string
 	settle map[queue.LaneID]served // lanes that were claimed from, or have nothing to claim
 }
@@ -41,6 +43,43 @@ type head struct {
 // maxReady is how many lanes a claim takes at most.
 const maxReady = 300
 
+// passTime is how long lanes are left out that had as many messages in delivery as they may.
+const passTime = time.Second
+
+// passedOver holds lanes that were ready and had nothing claimed from them. Where more lanes
+// are ready than a claim takes, they would keep it from the others, since they come first.
+type passedOver struct {
+	mu    sync.Mutex
+	since time.Time
+	lanes []int64
+}
+
+// note adds the node's lanes of which a claim has made no use.
+func (p *passedOver) note(c *claims) {
+	if len(c.ready) < maxReady {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.since) >= passTime {
+		p.since, p.lanes = time.Now(), []int64{}
+	}
+	for _, l := range c.ready {
+		if _, used := c.settle[l]; !used && c.owned[l] {
+			p.lanes = append(p.lanes, int64(l))
+		}
+	}
+}
+
+func (p *passedOver) current() []int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.since) >= passTime {
+		return []int64{} // nil would be NULL
+	}
+	return slices.Clone(p.lanes)
+}
+
 // readyLanes reads the entries of lanes that are ready from an index. Most have a queued message
 // and no pause, so are ready at 1, and are in the order in which they were served. It passes
 // over lanes that another claim has.
@@ -48,8 +87,8 @@ const readyLanes = `
 SELECT id, connection, principal, mailbox, retries, owner <> '' FROM lane WHERE id IN (
 	(SELECT id FROM lane WHERE owner = '' AND ready = 1 ORDER BY served LIMIT $3) UNION ALL
 	(SELECT id FROM lane WHERE owner = '' AND ready > 1 AND ready <= $1 ORDER BY served LIMIT $3) UNION ALL
-	(SELECT id FROM lane WHERE owner = $2 AND ready = 1 ORDER BY served LIMIT $3) UNION ALL
-	(SELECT id FROM lane WHERE owner = $2 AND ready > 1 AND ready <= $1 ORDER BY served LIMIT $3))
+	(SELECT id FROM lane WHERE owner = $2 AND ready = 1 AND id <> ALL($4) ORDER BY served LIMIT $3) UNION ALL
+	(SELECT id FROM lane WHERE owner = $2 AND ready > 1 AND ready <= $1 AND id <> ALL($4) ORDER BY served LIMIT $3))
 AND ready <= $1 AND owner IN ('', $2) ORDER BY served LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED`
 
 // inDelivery runs once the lanes are locked, or it would not count what an earlier claim has
@@ -64,7 +103,7 @@ func (t *transaction) ReadyLanes(now time.Time, node string) ([]queue.ReadyLane,
 	if err := t.alone(); err != nil {
 		return nil, err
 	}
-	t.claims = claims{now: micros(now), heads: map[queue.LaneID]*heads{}, carry: map[queue.LaneID]string{}, settle: map[queue.LaneID]served{}}
+	t.claims = claims{now: micros(now), heads: map[queue.LaneID]*heads{}, owned: map[queue.LaneID]bool{}, carry: map[queue.LaneID]string{}, settle: map[queue.LaneID]served{}}
 	var lanes []queue.ReadyLane
 	err := t.query(func(rows pgx.Rows) error {
 		var l queue.ReadyLane
@@ -72,8 +111,9 @@ func (t *transaction) ReadyLanes(now time.Time, node string) ([]queue.ReadyLane,
 		unescapeAll(&l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox)
 		lanes = append(lanes, l)
 		t.claims.ready = append(t.claims.ready, l.ID)
+		t.claims.owned[l.ID] = l.Owned
 		return err
-	}, readyLanes, micros(now), escape(node), maxReady)
+	}, readyLanes, micros(now), escape(node), maxReady, t.s.passed.current())
 	if err != nil || len(lanes) == 0 {
 		return nil, err
 	}

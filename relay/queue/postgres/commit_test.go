@@ -207,6 +207,27 @@ func TestLastAndNext(t *testing.T) {
 	}
 }
 
+// TestBusyLanes has more lanes ready than a claim takes, with as many messages in delivery as
+// they may: those behind them must be reached all the same.
+func TestBusyLanes(t *testing.T) {
+	url := testpostgres.Database(t)
+	q := open(t, Options{URL: url, Node: "n"})
+	const lanes = maxReady + 50
+	fill(t, url, 2*lanes, lanes)
+	q.renew(t)
+	got := 0
+	until(t, "a message of each lane", func() bool {
+		tasks, _, err := q.Claim(t.Context(), queue.Claim{Node: "n", Max: lanes, PerLane: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got += len(tasks); got < lanes { // the lanes that are served come first again
+			execute(t, url, "UPDATE lane SET served = CASE owner WHEN '' THEN 2 ELSE 1 END")
+		}
+		return got >= lanes
+	})
+}
+
 // TestLaneGoes has a lane removed while a message comes for it.
 func TestLaneGoes(t *testing.T) {
 	url := testpostgres.Database(t)

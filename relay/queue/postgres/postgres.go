@@ -61,6 +61,7 @@ type storage struct {
 	arrived arrived
 	away    atomic.Pointer[error] // why the database cannot be reached
 	doubts  doubts
+	passed  passedOver
 	rounds  atomic.Int64       // round trips of transactions, which benchmarks count
 	sweeps  chan struct{}      // wakes the sweeper
 	ending  context.Context    // done when the storage is closed
