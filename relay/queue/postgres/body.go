@@ -85,6 +85,7 @@ const chunksAtOnce = 16
 func (s *storage) copyContent(ctx context.Context, id string, w io.Writer) (size int64, err error) {
 	for seq := 0; ; seq += chunksAtOnce {
 		n := 0
+		end := s.takeTurn()
 		err := s.reading(ctx, s.work, func(rows pgx.Rows) error {
 			n++
 			var data []byte
@@ -97,6 +98,7 @@ func (s *storage) copyContent(ctx context.Context, id string, w io.Writer) (size
 			}
 			return nil
 		}, "SELECT data FROM body WHERE id = $1 AND seq >= $2 AND seq < $3 ORDER BY seq", id, seq, seq+chunksAtOnce)
+		end()
 		if err != nil || n < chunksAtOnce {
 			return size, err
 		}

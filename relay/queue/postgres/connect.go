@@ -15,7 +15,8 @@ import (
 
 const (
 	writers     = 4
-	workers     = writers + 4 // connections of writers, and of what delivery reads and uploads
+	transfers   = 2                       // parts of contents that are written or read at a time
+	workers     = writers + transfers + 2 // connections of writers, transfers and what else delivery does
 	readers     = 2
 	connectTime = 3 * time.Second
 )

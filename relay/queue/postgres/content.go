@@ -127,9 +127,17 @@ func (s *storage) upload(c *content, part []byte) (err error) {
 	return nil
 }
 
+// takeTurn waits until few others transfer a part of a content, and returns what ends the turn.
+// To wait for a connection instead would count as the fault of a database that does not answer.
+func (s *storage) takeTurn() (end func()) {
+	s.turns <- struct{}{}
+	return func() { <-s.turns }
+}
+
 func chunks(size int) int { return (size + chunkSize - 1) / chunkSize }
 
 func (s *storage) uploadOnce(c *content, part []byte) error {
+	defer s.takeTurn()()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	err := s.lone(ctx, func(t *transaction) {

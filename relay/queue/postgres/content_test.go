@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -209,6 +210,31 @@ func TestContentSwept(t *testing.T) {
 	if got := q.all(t); len(got) != 0 {
 		t.Errorf("there is %v", got)
 	}
+}
+
+// TestManyTransfers has more large messages come and go at a time than there are connections.
+func TestManyTransfers(t *testing.T) {
+	q := open(t, Options{URL: testpostgres.Database(t), Node: "n"})
+	large := strings.Repeat("x", 3<<20)
+	var wg sync.WaitGroup
+	for range 3 * workers {
+		wg.Go(func() {
+			id, err := q.put(t, large)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			body, err := q.Open(t.Context(), id)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := errors.Join(body.Check(), body.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestOthersArrivals has messages wait that came through nodes which are gone.

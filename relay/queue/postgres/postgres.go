@@ -63,6 +63,7 @@ type storage struct {
 	doubts  doubts
 	passed  passedOver
 	rounds  atomic.Int64       // round trips of transactions, which benchmarks count
+	turns   chan struct{}      // taken by who transfers a part of a content
 	sweeps  chan struct{}      // wakes the sweeper
 	ending  context.Context    // done when the storage is closed
 	end     context.CancelFunc // ends it
@@ -102,6 +103,7 @@ func openStorage(ctx context.Context, o Options) (_ *storage, err error) {
 		timeout: o.Timeout,
 		name:    rand.Text(),
 		ops:     make(chan *op, maxBatch),
+		turns:   make(chan struct{}, transfers),
 		sweeps:  make(chan struct{}, 1),
 	}
 	if s.timeout == 0 {
