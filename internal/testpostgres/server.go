@@ -56,7 +56,7 @@ func Database(t testing.TB) string {
 	sharedMu.Lock()
 	defer sharedMu.Unlock()
 	if shared == nil {
-		s := newServer(t, "fsync=off", "full_page_writes=off")
+		s := newServer(t, "", "fsync=off", "full_page_writes=off")
 		s.Start(t)
 		shared = s
 	}
@@ -66,7 +66,13 @@ func Database(t testing.TB) string {
 // New returns a server that is as durable as the disk. It is ended with the test.
 func New(t testing.TB, options ...string) *Server {
 	t.Helper()
-	s := newServer(t, options...)
+	return NewIn(t, "", options...)
+}
+
+// NewIn is New with the server's files below a directory.
+func NewIn(t testing.TB, parent string, options ...string) *Server {
+	t.Helper()
+	s := newServer(t, parent, options...)
 	t.Cleanup(func() {
 		if s.process != nil {
 			s.Stop(t, syscall.SIGQUIT)
@@ -98,10 +104,10 @@ func Program(t testing.TB, name string) string {
 	return ""
 }
 
-func newServer(t testing.TB, options ...string) *Server {
+func newServer(t testing.TB, parent string, options ...string) *Server {
 	t.Helper()
 	initdb := Program(t, "initdb")
-	dir, err := os.MkdirTemp("", "graphrelay-postgres-")
+	dir, err := os.MkdirTemp(parent, "graphrelay-postgres-")
 	must(t, err)
 	s := &Server{dir: dir, options: options, user: unprivileged(t)}
 	s.user.own(t, dir)
@@ -115,16 +121,29 @@ func newServer(t testing.TB, options ...string) *Server {
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // Start starts the server, the first time on a free port, and returns when it takes
-// connections.
+// connections. After a kill it may take a while until what is left of the server has ended.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	for range 5 {
+	for begun := time.Now(); time.Since(begun) < startTime; time.Sleep(100 * time.Millisecond) {
 		if s.start(t) {
 			return
 		}
-		s.Port = 0 // another took the port meanwhile
+		s.Port = 0 // another may have taken the port meanwhile
 	}
 	t.Fatal("PostgreSQL does not start")
+}
+
+// Running reports whether the server runs: it ends of itself where it cannot write its log.
+func (s *Server) Running() bool {
+	if s.process == nil {
+		return false
+	}
+	select {
+	case <-s.process.done:
+		return false
+	default:
+		return true
+	}
 }
 
 func (s *Server) start(t testing.TB) bool {

@@ -99,7 +99,7 @@ func (r *rig) survive(d *dying, names map[string]string, want []attached, w othe
 // message is sent once and whole.
 func TestCrashAtEveryStep(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w otherWorld) {
-		r := newRig(t, simulator.Options{World: w.World, Limits: smallLimits()})
+		r := w.newRig(t, simulator.Options{Limits: smallLimits()})
 		d := &dying{left: map[string]int{}, loses: map[string]bool{}}
 		names := map[string]string{}
 		for n := 1; n <= 8; n++ { // draft, file, session, file, file, send wanted, finish; and one that lives
@@ -118,7 +118,7 @@ func TestCrashBeforeCopyIsRemoved(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w otherWorld) {
 		big := []attached{{"big.bin", "application/zip", "", false, random(3_800_000)}}
 		raw := compose(header("copy"), "text", big...)
-		r := newRig(t, simulator.Options{World: w.World})
+		r := w.newRig(t, simulator.Options{})
 		r.out.Connections = map[string]graphmail.Connection{copyless: {DropCopies: true}}
 		r.connect(copyless, secret)
 		r.cfg.Concurrency = 2
@@ -139,7 +139,7 @@ func TestCrashBeforeCopyIsRemoved(t *testing.T) {
 func TestCrashBetweenRanges(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w otherWorld) {
 		big := []attached{{"big.bin", "application/zip", "", false, random(3_800_000)}}
-		r := newRig(t, simulator.Options{World: w.World})
+		r := w.newRig(t, simulator.Options{})
 		r.cfg.Concurrency = 2
 		d := &dying{left: map[string]int{}, loses: map[string]bool{}}
 		names := map[string]string{}
@@ -156,7 +156,7 @@ func TestCrashBetweenRanges(t *testing.T) {
 // An answer is lost, and then the process dies at any later step.
 func TestLostAnswerAndCrash(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w otherWorld) {
-		r := newRig(t, simulator.Options{World: w.World, Limits: smallLimits()})
+		r := w.newRig(t, simulator.Options{Limits: smallLimits()})
 		d := &dying{left: map[string]int{}, loses: map[string]bool{}}
 		names := map[string]string{}
 		for _, op := range []simulator.Operation{simulator.OpCreate, simulator.OpAttachment, simulator.OpCreateSession, simulator.OpUpload, simulator.OpSend} {

@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ import (
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/queue/postgres"
 	"graphrelay/relay/queue/sqlite"
 )
 
@@ -42,24 +44,32 @@ const (
 
 // rig is a real queue, a real client and a simulated Graph.
 type rig struct {
-	t       *testing.T
-	sim     *simulator.Simulator
-	front   http.HandlerFunc // in front of the simulator; may be replaced before a run
-	dir     string
-	store   *queue.Queue
-	cfg     delivery.Config
-	out     graphmail.Config // Clients, GiveUpAfter, Log and Metrics are set by run
-	outlet  delivery.Outlet  // nil: Graph's
-	clock   clock
-	clients map[string]*graph.Client
-	budgets graph.Budgets // of the next connection
-	timeout time.Duration // of the next connection's requests
-	log     *testlog.Buffer
-	url     string
-	metrics *prometheus.Registry // of the latest run
+	t     *testing.T
+	sim   *simulator.Simulator
+	front http.HandlerFunc // in front of the simulator; may be replaced before a run
+	dir   string
+	// database is the URL of the queue's; "" for a queue in dir.
+	database string
+	store    *queue.Queue
+	cfg      delivery.Config
+	out      graphmail.Config // Clients, GiveUpAfter, Log and Metrics are set by run
+	outlet   delivery.Outlet  // nil: Graph's
+	clock    clock
+	clients  map[string]*graph.Client
+	budgets  graph.Budgets // of the next connection
+	timeout  time.Duration // of the next connection's requests
+	log      *testlog.Buffer
+	url      string
+	metrics  *prometheus.Registry // of the latest run
 }
 
 func newRig(t *testing.T, o simulator.Options) *rig {
+	t.Helper()
+	return newRigOn(t, "", o)
+}
+
+// newRigOn is newRig with a queue in a database, unless that is "".
+func newRigOn(t *testing.T, database string, o simulator.Options) *rig {
 	t.Helper()
 	t.Parallel()
 	o.RequireContract = true
@@ -70,7 +80,7 @@ func newRig(t *testing.T, o simulator.Options) *rig {
 	if o.Apps == nil {
 		o.Apps = []simulator.App{{Secret: secret}}
 	}
-	r := &rig{t: t, sim: simulator.New(o), dir: t.TempDir(), clients: map[string]*graph.Client{}, timeout: guard, log: &testlog.Buffer{}}
+	r := &rig{t: t, sim: simulator.New(o), dir: t.TempDir(), database: database, clients: map[string]*graph.Client{}, timeout: guard, log: &testlog.Buffer{}}
 	if usual { // an item that leaves within the watch does so on however busy a machine
 		r.clock.stops = func() bool { return r.sim.UnderWay() > 0 }
 	}
@@ -108,11 +118,16 @@ func (r *rig) connect(name, secret string) {
 
 func (r *rig) open() {
 	r.t.Helper()
-	s, err := sqlite.Open(r.t.Context(), sqlite.Options{Dir: r.dir, Exclusive: true, Source: &r.clock})
+	var err error
+	if r.database == "" {
+		r.store, err = sqlite.Open(r.t.Context(), sqlite.Options{Dir: r.dir, Exclusive: true, Source: &r.clock})
+	} else {
+		r.cfg.Node.ID = r.cfg.Node.Name + "/" + crand.Text() // as each process has one of its own
+		r.store, err = postgres.Open(r.t.Context(), postgres.Options{URL: r.database, Dir: r.dir, Node: r.cfg.Node.Name, Source: &r.clock})
+	}
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.store = s
 }
 
 // reopen opens the queue as a new process does after the old one died.

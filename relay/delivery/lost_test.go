@@ -231,7 +231,7 @@ func (r *rig) whole(list []*trial) {
 // up.
 func TestLostAnswer(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w otherWorld) {
-		r := newRig(t, simulator.Options{World: w.World, Limits: smallLimits()})
+		r := w.newRig(t, simulator.Options{Limits: smallLimits()})
 		r.out.SendSettle = 3 * time.Second
 		list := r.trials(w.calls(), lostAnswers)
 		defer r.start(nil)()
@@ -254,7 +254,7 @@ func TestLostAnswer(t *testing.T) {
 // call of the one that is started after it is lost as well.
 func TestLostAnswerAndRestart(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w otherWorld) {
-		r := newRig(t, simulator.Options{World: w.World, Limits: smallLimits()})
+		r := w.newRig(t, simulator.Options{Limits: smallLimits()})
 		r.out.SendSettle = 3 * time.Second
 		list := r.trials(w.calls(), lostAnswers)
 		var killed sync.Map // mailboxes

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"graphrelay/internal/testpostgres"
 	"graphrelay/relay/queue/sqlite"
 )
 
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 	if !given {
 		_ = flag.Set("test.parallel", "16")
 	}
-	os.Exit(m.Run())
+	testpostgres.Main(m)
 }
 
 // emptyQueue is the database of a new queue, which takes long to make.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/testpostgres"
 )
 
 var allWorlds = flag.Bool("worlds", false, "run the tests of lost answers and crashes in all worlds, not in some")
@@ -16,6 +17,7 @@ var allWorlds = flag.Bool("worlds", false, "run the tests of lost answers and cr
 type otherWorld struct {
 	simulator.World
 	always bool // also without -worlds
+	shared bool // the queue is in PostgreSQL
 	// leaves: a draft whose id was never learned stays, as does one from MIME anywhere.
 	leaves bool
 	// copies: a copy that is not wanted stays, as its item has another id.
@@ -40,13 +42,29 @@ var matrix = map[string]otherWorld{
 	"sends again":          {World: simulator.World{SendsAgain: true, SendLosesProperties: true}},
 }
 
-// inWorlds runs a test in the worlds of the matrix.
+// inWorlds runs a test in the worlds of the matrix, and in some of them also with the queue in
+// PostgreSQL.
 func inWorlds(t *testing.T, test func(*testing.T, otherWorld)) {
 	for name, w := range matrix {
 		if w.always || *allWorlds {
 			t.Run(name, func(t *testing.T) { test(t, w) })
 		}
+		if name == "as assumed" || *allWorlds {
+			w.shared = true
+			t.Run(name+", PostgreSQL", func(t *testing.T) { test(t, w) })
+		}
 	}
+}
+
+// newRig returns a rig in the world.
+func (w otherWorld) newRig(t *testing.T, o simulator.Options) *rig {
+	t.Helper()
+	o.World = w.World
+	database := ""
+	if w.shared {
+		database = testpostgres.Database(t)
+	}
+	return newRigOn(t, database, o)
 }
 
 // calls returns the calls that the relay makes in the world.

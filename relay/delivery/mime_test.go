@@ -18,7 +18,7 @@ func signed(subject string) string {
 
 func TestCrashOnTheWayOfMIME(t *testing.T) {
 	inWorlds(t, func(t *testing.T, w otherWorld) {
-		r := newRig(t, simulator.Options{World: w.World})
+		r := w.newRig(t, simulator.Options{})
 		d := &dying{left: map[string]int{}, loses: map[string]bool{}}
 		names := map[string]string{}
 		for n := 1; n <= 4; n++ { // draft, send wanted, finish; and one that lives

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"graphrelay/internal/testpostgres"
 	"graphrelay/test/harness"
 )
 
@@ -121,11 +122,24 @@ func (g *guillotine) begin(t *testing.T, relay *harness.Relay, c *crossing) (fel
 // sent once, and no draft remains.
 func TestCrashMatrix(t *testing.T) {
 	t.Parallel()
+	crashMatrix(t, *kills)
+}
+
+// TestCrashMatrixShared is TestCrashMatrix with the queue in PostgreSQL.
+func TestCrashMatrixShared(t *testing.T) {
+	t.Parallel()
+	database := testpostgres.New(t, "fsync=off").Database(t) // it is not killed
+	crashMatrix(t, *kills, harness.SharedQueue(database, "relay1", 3*time.Second))
+}
+
+func crashMatrix(t *testing.T, kills int, edits ...harness.Edit) {
+	t.Helper()
 	sim := harness.StartSim(t)
 	g := newGuillotine(t, sim.URL)
 	through := *sim
 	through.URL = g.URL
-	relay := harness.NewRelay(t, &through, harness.DeliveryKey("send_settle: 5s"), harness.DeliveryKey("retry_delays: [100ms, 500ms]"))
+	edits = append(edits, harness.DeliveryKey("send_settle: 5s"), harness.DeliveryKey("retry_delays: [100ms, 500ms]"))
+	relay := harness.NewRelay(t, &through, edits...)
 	large := harness.NewFile(t, "large.bin", "application/octet-stream", harness.Noise("large", 8_000_000))
 	small := harness.NewFile(t, "small.bin", "application/octet-stream", harness.Noise("small", 20_000))
 	plain := harness.TenKilobytes("matrix")
@@ -161,7 +175,7 @@ func TestCrashMatrix(t *testing.T) {
 	fell := map[string]int{}
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	list := crossings()
-	for k := range *kills {
+	for k := range kills {
 		more()
 		if i := k % (len(list) + 6); i < len(list) {
 			fallen := g.begin(t, relay, &list[i])

@@ -57,6 +57,9 @@ func DialAddress(address string, implicitTLS bool) (*Dialog, error) {
 	return startDialog(nc.(*net.TCPConn), implicitTLS)
 }
 
+// NewDialog starts a dialog over a connection and sends EHLO.
+func NewDialog(nc *net.TCPConn) (*Dialog, error) { return startDialog(nc, false) }
+
 func startDialog(nc *net.TCPConn, implicitTLS bool) (d *Dialog, err error) {
 	d = &Dialog{TCP: nc, Conn: textproto.NewConn(nc)}
 	if implicitTLS {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The contract's configuration, which must always be accepted as it stands, and a user in
@@ -46,6 +47,11 @@ func DeliveryKey(line string) Edit { return Replace("delivery:\n", "delivery:\n 
 
 // LimitsKey returns an Edit that adds lines to the section limits.
 func LimitsKey(line string) Edit { return Replace("limits:\n", "limits:\n  "+line+"\n") }
+
+// SharedQueue returns an Edit that puts the queue into a database. Node names the relay there.
+func SharedQueue(database, node string, lease time.Duration) Edit {
+	return Replace("\ndelivery:\n", fmt.Sprintf("\nqueue:\n  url: %q\n  node: %s\n  lease: %s\n\ndelivery:\n", database, node, lease))
+}
 
 // NewRelay writes the contract's configuration with free ports, the simulator's endpoints
 // and the edits. It does not start the relay.
