@@ -7,11 +7,11 @@ RACE = -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/li
 	-gcflags=golang.org/x/crypto/blowfish=-race=false
 # The packages that make test tests.
 # The packages that take longest begin first, so that none is left alone at the end.
-TESTS = ./relay/delivery ./test/durability ./test/chaos ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
+TESTS = ./relay/delivery ./test/durability ./test/chaos ./test/nodes ./test/load ./test/inprocess ./relay/smtpd ./test/clients ./...
 # Runs a tool at the version, and with the checksums, of .ci/tools.
 TOOL = go tool -modfile=.ci/tools/go.mod
 
-.PHONY: build man sbom test test-bare lint vulncheck vulndb demo bench crash worlds chaos clean
+.PHONY: build man sbom test test-bare lint vulncheck vulndb demo bench crash worlds chaos nodes clean
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
@@ -78,7 +78,7 @@ bench:
 
 # Kills the relay 500 times while mail flows, and compares what arrived.
 crash:
-	go test -count=1 -timeout 2h -v -run '^TestCrashMatrix$$' ./test/durability -kills 500
+	go test -count=1 -timeout 2h -v -run '^TestCrashMatrix(Shared)?$$' ./test/durability -kills 500
 
 # Sends 500 messages through worlds that change at random, for each of six seeds, and runs the
 # tests of lost answers and crashes in all worlds.
@@ -89,6 +89,11 @@ worlds:
 # Makes all kinds of trouble at random, for an hour, and looks whether mail is lost or doubled.
 chaos:
 	go test -count=1 -timeout 2h -v -run '^TestChaos$$' ./test/chaos -chaos-time 1h
+
+# Kills, freezes, cuts off and drains three relays on one queue at random, for an hour, and looks
+# whether mail is lost or doubled.
+nodes:
+	go test -count=1 -timeout 2h -v -run '^TestNodes$$' ./test/nodes -nodes-time 1h
 
 clean:
 	rm -rf graphrelay graphrelay.exe graphrelay.cdx.json dist
