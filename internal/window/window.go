@@ -55,18 +55,18 @@ func (w *Window[N]) Wait(now time.Time, n, limit N) time.Duration {
 	return w.slot * time.Duration(w.size()-1)
 }
 
-// Each calls do for each amount in the window, oldest first, with the time at which its slot
-// ended, but not a later one than now. Amounts that are added to an empty window at these times
-// count for as long as they do here.
+// Each calls do for each amount in the window, oldest first, with the middle of its slot, but no
+// later time than now. So what is added to another window at these times, and from there to this
+// one again, comes to the same slots, also if the times are off by a little.
 func (w *Window[N]) Each(now time.Time, do func(at time.Time, n N)) {
 	w.move(w.number(now))
 	for i := w.last - w.size() + 1; i <= w.last; i++ {
 		if n := *w.count(i); n != 0 {
-			end := time.Unix(0, (i+1)*int64(w.slot)-1)
-			if end.After(now) {
-				end = now
+			middle := time.Unix(0, i*int64(w.slot)+int64(w.slot)/2)
+			if middle.After(now) {
+				middle = now
 			}
-			do(end, n)
+			do(middle, n)
 		}
 	}
 }
