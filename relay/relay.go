@@ -341,15 +341,21 @@ func (r *Relay) stop() error {
 	g.stop(ctx)
 	r.replaced.Wait()
 	g.saveKnown()
-	return errors.Join(r.closeSockets(nil), r.leave(), r.store.Close())
+	return errors.Join(r.closeSockets(nil), r.leave(g.log), r.store.Close())
 }
 
-// leave ends this node's lease, so that others need not wait for that.
-func (r *Relay) leave() error {
+// leave ends this node's lease, so that others need not wait for that. While the database cannot
+// be reached they have to, which is no fault of the stop.
+func (r *Relay) leave(log *slog.Logger) error {
 	if !r.store.Shared() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
-	return r.store.Leave(ctx, r.node.ID)
+	err := r.store.Leave(ctx, r.node.ID)
+	if errors.Is(err, queue.ErrAway) || errors.Is(err, queue.ErrUnknown) {
+		log.Warn("cannot tell the queue that this relay stops; the others take over when its lease has ended", "error", err)
+		return nil
+	}
+	return err
 }
