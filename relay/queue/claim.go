@@ -10,6 +10,7 @@ import (
 
 // Claim implements Work.
 func (q *Queue) Claim(ctx context.Context, c Claim) (tasks []Task, next time.Time, err error) {
+	q.share.setPrivate(c.Private)
 	now := q.clock.Now()
 	next, err = q.storage.NextDue(ctx, c.Node)
 	if err != nil || next.IsZero() || next.After(now) { // spares the writer a transaction
@@ -29,7 +30,7 @@ func (q *Queue) claim(ctx context.Context, c Claim, now time.Time) (tasks []Task
 	err = q.storage.Update(ctx, func(tx Tx) error {
 		ready, err := tx.ReadyLanes(now, c.Node)
 		if err == nil && q.Shared() {
-			ready, given, err = q.share.choose(tx.(SharedTx), c.Node, ready, now)
+			ready, given, err = q.share.choose(tx.(SharedTx), c, ready, now)
 		}
 		if err == nil {
 			tasks, err = claimEvenly(tx, now, c, capped(ready, c))

@@ -26,8 +26,12 @@ func (q *Queue) Finish(ctx context.Context, ref Ref, o Outcome) error {
 		if err := q.finish(tx, ref, o); err != nil {
 			return err
 		}
+		due, err := q.offer(tx, ref, o)
+		if err != nil {
+			return err
+		}
 		for _, n := range o.Notifications {
-			if err := q.submit(tx, n); err != nil {
+			if err := q.submit(tx, n, due); err != nil {
 				return err
 			}
 		}

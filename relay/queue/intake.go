@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // writer implements Writer.
@@ -31,7 +32,7 @@ func (w *writer) Commit(ctx context.Context, e Entry) error {
 	}
 	err := w.Sync()
 	if err == nil {
-		err = w.q.storage.Update(ctx, func(tx Tx) error { return w.q.insert(tx, w.id, e, w.Content) })
+		err = w.q.storage.Update(ctx, func(tx Tx) error { return w.q.insert(tx, w.id, e, time.Time{}, w.Content) })
 	}
 	if err != nil {
 		return errors.Join(err, w.Abort())
@@ -55,20 +56,27 @@ func (q *Queue) accepted(size int64, e *Entry) {
 	q.signal()
 }
 
-// insert queues a message.
-func (q *Queue) insert(tx Tx, id string, e Entry, c Content) error {
+// insert queues a message, to be delivered at due, or now if that is zero.
+func (q *Queue) insert(tx Tx, id string, e Entry, due time.Time, c Content) error {
 	lane, tag, err := startTag(tx, &e)
 	if err != nil {
 		return err
 	}
 	now := q.clock.Now()
-	return tx.Insert(Record{ID: id, Received: q.clock.Wall(now), Arrived: now, Size: c.Size(), Entry: e,
-		Status: Status{State: Queued, Due: now, StartTag: tag, HasContent: true}}, lane, c)
+	s := Status{State: Queued, Due: now, StartTag: tag, HasContent: true}
+	if due.After(now) {
+		s.State, s.Due = Deferred, due
+	}
+	if err := q.expect(tx, id, &e, now); err != nil {
+		return err
+	}
+	return tx.Insert(Record{ID: id, Received: q.clock.Wall(now), Arrived: now, Size: c.Size(), Entry: e, Status: s}, lane, c)
 }
 
-// submit queues a message of the relay's own within the transaction that it reports on.
-func (q *Queue) submit(tx Tx, m *Submission) error {
-	if err := q.insert(tx, m.ID, m.Entry, q.storage.ContentOf(m.ID, m.Body)); err != nil {
+// submit queues a message of the relay's own within the transaction that it reports on. It is
+// delivered at due, or now if that is zero.
+func (q *Queue) submit(tx Tx, m *Submission, due time.Time) error {
+	if err := q.insert(tx, m.ID, m.Entry, due, q.storage.ContentOf(m.ID, m.Body)); err != nil {
 		return err
 	}
 	return tx.AddEvents(m.ID, m.Events...)

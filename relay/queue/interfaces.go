@@ -52,6 +52,26 @@ type Intake interface {
 	CheckCapacity(ctx context.Context, size int64, l Limits, from Origin) error
 }
 
+// Verdicts lets the session that has accepted a message wait for its first attempt, which any
+// node may make. A refusal reaches the client, or whoever is notified, and never both.
+type Verdicts interface {
+	// Verdict reports whether the first attempt has come to an end. Then refusal is that of the
+	// outcome, or empty if the message was not refused, or not while the session waited.
+	Verdict(ctx context.Context, id string) (refusal string, decided bool, err error)
+	// Told records that the client is told of the refusal, and removes the notification of it
+	// and the content of the message. It has to succeed before the client is told. It returns
+	// ErrFenced if the notification is on its way. After ErrUnknown it may be called again.
+	Told(ctx context.Context, id string) error
+}
+
+// Notes are short texts that the nodes of a shared queue leave for one another.
+type Notes interface {
+	// SetNote stores a note for some time, in place of the one with its scope and key.
+	SetNote(ctx context.Context, n Note, keep time.Duration) error
+	// Notes returns the notes of a scope, by key.
+	Notes(ctx context.Context, scope string) (map[string]string, error)
+}
+
 // Claim is a request for work.
 type Claim struct {
 	Node    string
@@ -61,6 +81,12 @@ type Claim struct {
 	// all lanes. Of an unresponsive lane one task may be in delivery at a time.
 	Responsive      func(Lane) bool
 	MaxUnresponsive int // tasks at most, of unresponsive lanes
+	// Serves reports whether the node can deliver for a lane; nil stands for all lanes. In a
+	// queue that is shared, the others have leftUnserved to take one that it cannot serve.
+	Serves func(Lane) bool
+	// Private reports whether the node has a credential for a lane that the others may not
+	// have; nil stands for no lane. Such a lane is looked after here when it is nobody's.
+	Private func(Lane) bool
 }
 
 // Work hands out messages for delivery. Its times are the queue's; see Clock. Save and Finish return ErrFenced when the

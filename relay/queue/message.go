@@ -75,6 +75,9 @@ type Entry struct {
 	User      string // empty when the client did not authenticate
 	Client    string // IP address
 	Trace     int64  // bytes in front of the message that the relay added to it
+	// Wait is how long the client's session waits for the first attempt, in a queue that is
+	// shared (see Verdicts). It is not stored with the message.
+	Wait time.Duration `json:",omitempty"`
 }
 
 // Progress is what a worker has recorded about a message: a document of its own, which
@@ -190,6 +193,9 @@ type Outcome struct {
 	// Notifications are messages of the relay's own about this one. They are queued in the
 	// commit that ends the claim: with it or not at all.
 	Notifications []*Submission
+	// Refusal is what the client can be told instead of the notifications, if its session
+	// still waits. Verdicts returns it there.
+	Refusal string
 }
 
 // Submission is a small message of the relay's own, whole in memory.

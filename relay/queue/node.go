@@ -42,6 +42,8 @@ type Shared interface {
 	Storage
 	// Owner returns the ID of the node that a lane belongs to, or "".
 	Owner(ctx context.Context, l Lane) (string, error)
+	// Notes returns the values of the notes of a scope that have not expired at now, by key.
+	Notes(ctx context.Context, scope string, now time.Time) (map[string]string, error)
 }
 
 // SharedTx divides the lanes among nodes. A lane belongs to one node at a time, or to nobody:
@@ -67,6 +69,13 @@ type SharedTx interface {
 	SetCarry(node string, carry map[Lane]string) error
 	// Claimed returns the claims of a node.
 	Claimed(node string) ([]Ref, error)
+	// Note returns the note with this scope and key, or ErrNotFound if there is none or it has
+	// expired at now.
+	Note(scope, key string, now time.Time) (Note, error)
+	// SetNote stores a note in place of the one with its scope and key.
+	SetNote(n Note) error
+	// DropNotes removes the notes that have expired at now.
+	DropNotes(now time.Time) error
 }
 
 // Renewal is a request to go on as a node.
@@ -267,13 +276,17 @@ func (n Node) State(now time.Time) NodeState {
 }
 
 // ConfigsDiffer reports whether nodes that have a lease at now differ in what they have to
-// agree on.
+// agree on. Those of different versions cannot be compared.
 func ConfigsDiffer(list []NodeStatus, now time.Time) bool {
-	seen := map[string]bool{}
+	of := map[string]string{} // by version
 	for _, n := range list {
-		if n.State(now) != Gone {
-			seen[n.About.Config] = true
+		if n.State(now) == Gone {
+			continue
 		}
+		if config, ok := of[n.About.Version]; ok && config != n.About.Config {
+			return true
+		}
+		of[n.About.Version] = n.About.Config
 	}
-	return len(seen) > 1
+	return false
 }

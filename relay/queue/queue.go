@@ -38,8 +38,8 @@ var (
 	ErrState     = errors.New("not possible in the message's present state")
 )
 
-// Queue is the queue on a storage. It implements Intake, Work, Warnings, Cleanups,
-// Returns, Sends, Inspector and Controller.
+// Queue is the queue on a storage. It implements Intake, Verdicts, Notes, Work, Warnings,
+// Cleanups, Returns, Sends, Inspector and Controller.
 type Queue struct {
 	storage  Storage
 	shared   Shared // storage, if several nodes may share it, else nil
@@ -56,6 +56,8 @@ type Queue struct {
 
 var _ interface {
 	Intake
+	Verdicts
+	Notes
 	Work
 	Warnings
 	Cleanups

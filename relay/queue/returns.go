@@ -69,7 +69,7 @@ func (q *Queue) MarkReturned(ctx context.Context, id string, r Bounced) error {
 		if err := tx.AddEvents(id, r.Events...); err != nil || r.Notification == nil {
 			return err
 		}
-		return q.submit(tx, r.Notification)
+		return q.submit(tx, r.Notification, time.Time{})
 	})
 	if err == nil && r.Notification != nil {
 		q.accepted(int64(len(r.Notification.Body)), &r.Notification.Entry)
@@ -88,7 +88,7 @@ func overlap(a, b []Return) bool {
 func (q *Queue) ServedLanes(ctx context.Context, since time.Time) ([]ServedLane, error) {
 	list, err := q.storage.ServedLanes(ctx, q.clock.At(since))
 	if q.Shared() {
-		list = slices.DeleteFunc(list, func(l ServedLane) bool { return !q.share.serves(l.Owner) })
+		list = slices.DeleteFunc(list, func(l ServedLane) bool { return !q.share.serves(l.Lane, l.Owner) })
 	}
 	for i := range list {
 		list[i].Served = q.clock.Wall(list[i].Served)

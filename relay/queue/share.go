@@ -10,6 +10,15 @@ import (
 // its share already: the others had the time to.
 const leftAfter = time.Second
 
+// leftUnserved is how long a lane that has work stays with nobody before a node takes it that
+// cannot serve it: none of the others can, it seems. Its messages then wait or are held as they
+// are on a node that is alone. giveAgain is for how long the others may take it between two
+// such claims: one of them may have become able to serve it.
+const (
+	leftUnserved = 10 * time.Minute
+	giveAgain    = 2 * time.Second
+)
+
 // share is what a node remembers of how the lanes are divided. Each node may have as many as it
 // would if all that have work were divided evenly.
 type share struct {
@@ -18,6 +27,9 @@ type share struct {
 	first bool                 // of all nodes with a lease, it has the lowest ID
 	spare int                  // lanes that it gives back as soon as they have nothing in delivery
 	free  map[LaneID]time.Time // since when it has seen lanes that are nobody's
+	alien map[LaneID]bool      // lanes that it has taken though it cannot serve them
+
+	private func(Lane) bool // see Claim
 }
 
 func (s *share) set(node string, first bool, spare int) {
@@ -26,12 +38,19 @@ func (s *share) set(node string, first bool, spare int) {
 	s.node, s.first, s.spare = node, first, spare
 }
 
-// serves reports whether the node looks after a lane of this owner beside its deliveries. One
-// of the nodes looks after those of nobody. A process that has not renewed yet is alone.
-func (s *share) serves(owner string) bool {
+func (s *share) setPrivate(is func(Lane) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.node == "" || owner == s.node || owner == "" && s.first
+	s.private = is
+}
+
+// serves reports whether the node looks after a lane of this owner beside its deliveries. One
+// of the nodes looks after those of nobody, and so does one that has a credential of its own for
+// the lane. A process that has not renewed yet is alone.
+func (s *share) serves(l Lane, owner string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.node == "" || owner == s.node || owner == "" && (s.first || s.private != nil && s.private(l))
 }
 
 // divide gives back lanes of dead nodes, lanes that a node no longer needs, and what it has
@@ -43,6 +62,9 @@ func divide(tx SharedTx, r Renewal, now time.Time) (spare int, err error) {
 		return 0, err
 	}
 	if err := tx.DisownDead(now); err != nil {
+		return 0, err
+	}
+	if err := tx.DropNotes(now); err != nil {
 		return 0, err
 	}
 	if _, err := tx.DisownIdle(node, now.Add(-idleLane), maxIdle); err != nil {
@@ -97,28 +119,38 @@ func partOf(tx SharedTx, node string, now time.Time) (part, mine int, err error)
 
 // choose returns the lanes from which a node may claim: its own without those that it gives
 // back, of nobody's as many as are missing from its share, and those that were left over. It
-// also returns how many it has given back.
-func (s *share) choose(tx SharedTx, node string, ready []ReadyLane, now time.Time) (lanes []ReadyLane, given int, err error) {
+// gives back, and leaves to others, what it cannot serve. It also returns how many of those it
+// has given back that were more than its share.
+func (s *share) choose(tx SharedTx, c Claim, ready []ReadyLane, now time.Time) (lanes []ReadyLane, given int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	leaving := leaving(s.spare, ready)
 	room, draining := 0, false
 	if slices.ContainsFunc(ready, func(l ReadyLane) bool { return !l.Owned }) {
-		part, mine, err := partOf(tx, node, now)
+		part, mine, err := partOf(tx, c.Node, now)
 		if err != nil {
 			return nil, 0, err
 		}
 		room, draining = part-mine, part == 0
 	}
-	free := map[LaneID]time.Time{}
+	free, alien := map[LaneID]time.Time{}, map[LaneID]bool{}
 	for _, l := range ready {
+		serves := c.Serves == nil || c.Serves(l.Lane)
 		switch {
-		case leaving[l.ID] && l.InDelivery == 0:
+		case l.Owned && (!serves || leaving[l.ID]):
+			if l.InDelivery > 0 {
+				alien[l.ID] = s.alien[l.ID]
+				continue
+			}
 			if err := tx.Disown(l.ID); err != nil {
 				return nil, 0, err
 			}
-			given++
-		case leaving[l.ID]:
+			if leaving[l.ID] {
+				given++
+			}
+			if s.alien[l.ID] {
+				alien[l.ID], free[l.ID] = true, now.Add(giveAgain-leftUnserved)
+			}
 		case l.Owned:
 			lanes = append(lanes, l)
 		default:
@@ -126,14 +158,18 @@ func (s *share) choose(tx SharedTx, node string, ready []ReadyLane, now time.Tim
 			if since, ok := s.free[l.ID]; ok {
 				free[l.ID] = since
 			}
-			left := !draining && now.Sub(free[l.ID]) >= leftAfter
-			if room > 0 || left {
+			left := now.Sub(free[l.ID])
+			switch {
+			case serves && (room > 0 || !draining && left >= leftAfter):
 				room--
+				lanes = append(lanes, l)
+			case !serves && !draining && left >= leftUnserved:
+				alien[l.ID] = true
 				lanes = append(lanes, l)
 			}
 		}
 	}
-	s.free = free
+	s.free, s.alien = free, alien
 	return lanes, given, nil
 }
 

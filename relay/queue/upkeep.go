@@ -37,7 +37,7 @@ func (q *Queue) MarkWarned(ctx context.Context, id string, warning *Submission, 
 		if err := tx.AddEvents(id, events...); err != nil || warning == nil {
 			return err
 		}
-		return q.submit(tx, warning)
+		return q.submit(tx, warning, time.Time{})
 	})
 	if err == nil && warning != nil {
 		q.accepted(int64(len(warning.Body)), &warning.Entry)
@@ -59,7 +59,7 @@ func (q *Queue) NextCleanup(ctx context.Context, after string) (Cleanup, error) 
 			if err != nil {
 				return c, err
 			}
-			mine = q.share.serves(owner)
+			mine = q.share.serves(c.Lane, owner)
 		}
 		if mine {
 			c.Age = q.clock.Now().Sub(c.Since)

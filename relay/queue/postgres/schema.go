@@ -22,7 +22,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the number of the last migration.
-const schemaVersion = 1
+const schemaVersion = 2
 
 const createSchema = `CREATE TABLE IF NOT EXISTS graphrelay_schema (
 	id         INTEGER PRIMARY KEY CHECK (id = 1),

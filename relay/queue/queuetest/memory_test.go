@@ -38,7 +38,7 @@ func TestMemory(t *testing.T) {
 }
 
 func newMemory() *memory {
-	return &memory{tx: tx{map[string]message{}, map[queue.LaneID]lane{}, map[tagOf]int64{}, map[queue.Lane]pause{}, map[string]queue.Node{}, map[string]queue.Cleanup{}, map[string]queue.Audit{}, queue.Reading{}, false, queue.Closed{}}}
+	return &memory{tx: tx{map[string]message{}, map[queue.LaneID]lane{}, map[tagOf]int64{}, map[queue.Lane]pause{}, map[string]queue.Node{}, map[string]queue.Cleanup{}, map[string]queue.Audit{}, map[[2]string]queue.Note{}, queue.Reading{}, false, queue.Closed{}}}
 }
 
 // memory implements queue.Storage. Its tx is what is committed.
@@ -56,6 +56,7 @@ type tx struct {
 	nodes    map[string]queue.Node
 	cleanups map[string]queue.Cleanup
 	audits   map[string]queue.Audit
+	notes    map[[2]string]queue.Note // by scope and key
 	clock    queue.Reading
 	divided  bool // the lanes belong to nodes
 	closed   queue.Closed
@@ -92,7 +93,7 @@ type pause struct {
 func (m *memory) Update(_ context.Context, fn func(queue.Tx) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := tx{maps.Clone(m.messages), maps.Clone(m.lanes), maps.Clone(m.tags), maps.Clone(m.pauses), maps.Clone(m.nodes), maps.Clone(m.cleanups), maps.Clone(m.audits), m.clock, m.divided, m.closed}
+	t := tx{maps.Clone(m.messages), maps.Clone(m.lanes), maps.Clone(m.tags), maps.Clone(m.pauses), maps.Clone(m.nodes), maps.Clone(m.cleanups), maps.Clone(m.audits), maps.Clone(m.notes), m.clock, m.divided, m.closed}
 	var given queue.Tx = &t
 	if m.divided {
 		given = &sharedTx{&t}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -50,6 +51,36 @@ func (m *sharedMemory) Owner(_ context.Context, l queue.Lane) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+func (m *sharedMemory) Notes(_ context.Context, scope string, now time.Time) (map[string]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	notes := map[string]string{}
+	for _, n := range m.notes {
+		if n.Scope == scope && n.Expires.After(now) {
+			notes[n.Key] = n.Value
+		}
+	}
+	return notes, nil
+}
+
+func (t *sharedTx) Note(scope, key string, now time.Time) (queue.Note, error) {
+	n, ok := t.notes[[2]string{scope, key}]
+	if !ok || !n.Expires.After(now) {
+		return queue.Note{}, queue.ErrNotFound
+	}
+	return n, nil
+}
+
+func (t *sharedTx) SetNote(n queue.Note) error {
+	t.notes[[2]string{n.Scope, n.Key}] = n
+	return nil
+}
+
+func (t *sharedTx) DropNotes(now time.Time) error {
+	maps.DeleteFunc(t.notes, func(_ [2]string, n queue.Note) bool { return !n.Expires.After(now) })
+	return nil
 }
 
 // sharedTx implements queue.SharedTx.

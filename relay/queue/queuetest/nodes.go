@@ -27,6 +27,12 @@ func RunShared(t *testing.T, open Open) {
 		"limits are carried over":      carriedOver,
 		"one process of a name":        replaced,
 		"a claim that nobody works on": lostClaim,
+		"upkeep follows the lanes":     upkeepFollows,
+		"lanes that one cannot serve":  unserved,
+		"notes":                        notes,
+		"a session that waits":         sessionWaits,
+		"a session is too late":        sessionLate,
+		"told by one side":             toldOnce,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, &cluster{T: t, dir: t.TempDir(), open: open}) })
