@@ -1,13 +1,16 @@
 package access
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
-	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
 
 	"graphrelay/internal/bounded"
+	"graphrelay/relay/gossip"
 	"graphrelay/relay/smtpd"
 )
 
@@ -24,10 +27,11 @@ var errBlocked = errors.New("too many wrong passwords")
 //     not signed in before, so that nobody can lock a user out from elsewhere.
 //
 // A right password is not counted, and takes back the user's wrong ones at that host. A Guard
-// outlives a reload; whom it knows outlives a restart, see Save.
+// outlives a reload; whom it knows outlives a restart, see Save. What other nodes of the queue
+// have counted counts too, some seconds later (see package gossip). Whom they know does not, and
+// a right password takes back only what was counted on its node.
 type Guard struct {
-	seed maphash.Seed
-
+	gossip.Counts[pair]
 	saving   sync.Mutex // held while the file is written
 	mu       sync.Mutex
 	failures int
@@ -40,10 +44,16 @@ type Guard struct {
 }
 
 // pair is a user at a host. The user is a hash of the name: unknown clients send names of
-// any length.
+// any length, and sometimes a password as the name.
 type pair struct {
-	user uint64
-	host netip.Prefix
+	User uint64
+	Host netip.Prefix
+}
+
+// userHash is the same on every node.
+func userHash(name string) uint64 {
+	sum := sha256.Sum256([]byte("graphrelay user\x00" + name))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // A host and a network may have this many times the failures of one user at one host.
@@ -62,7 +72,7 @@ const (
 
 // NewGuard returns a guard that has counted nothing and knows nobody.
 func NewGuard() *Guard {
-	g := &Guard{seed: maphash.MakeSeed(), known: newKnownClients()}
+	g := &Guard{known: newKnownClients()}
 	g.pairs, g.hosts, g.networks, g.users = newTallies[pair](g), newTallies[netip.Prefix](g), newTallies[netip.Prefix](g), newTallies[uint64](g)
 	return g
 }
@@ -78,10 +88,14 @@ func (g *Guard) Configure(failures int, block time.Duration) {
 type signInTallies struct{ pair, host, network, user *tally }
 
 func (g *Guard) tallies(client netip.Addr, user string) signInTallies {
-	id, host, now := maphash.String(g.seed, user), smtpd.HostPrefix(client), time.Now()
+	return g.talliesOf(pair{userHash(user), smtpd.HostPrefix(client)})
+}
+
+func (g *Guard) talliesOf(p pair) signInTallies {
+	now := time.Now()
 	return signInTallies{
-		g.pairs.at(pair{id, host}, now), g.hosts.at(host, now),
-		g.networks.at(smtpd.NetworkPrefix(client), now), g.users.at(id, now),
+		g.pairs.at(p, now), g.hosts.at(p.Host, now),
+		g.networks.at(smtpd.NetworkPrefix(p.Host.Addr()), now), g.users.at(p.User, now),
 	}
 }
 
@@ -108,12 +122,32 @@ func (g *Guard) failed(client netip.Addr, user string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.tallies(client, user)
+	g.fail(t)
+	g.Counts.Add(pair{userHash(user), smtpd.HostPrefix(client)}, 1, 0)
+	n := max(t.pair.failures, t.host.failures/hostFactor)
+	return min(firstDelay<<min(n-1, 10), maxDelay)
+}
+
+func (g *Guard) fail(t signInTallies) {
 	t.pair.add(g.failures)
 	t.host.add(hostFactor * g.failures)
 	t.network.add(networkFactor * g.failures)
 	t.user.add(0)
-	n := max(t.pair.failures, t.host.failures/hostFactor)
-	return min(firstDelay<<min(n-1, 10), maxDelay)
+}
+
+// maxLearned bounds how many wrong passwords of one client and user one note of another node
+// counts for. A block takes fewer.
+const maxLearned = 1000
+
+// Learn implements gossip.Part.
+func (g *Guard) Learn(data json.RawMessage) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return gossip.Each(data, func(p pair, failures, _ int64) {
+		for range min(failures, maxLearned) {
+			g.fail(g.talliesOf(p))
+		}
+	})
 }
 
 // succeeded takes back the failures of a user who only mistyped the password.

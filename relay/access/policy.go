@@ -143,7 +143,7 @@ func (p *Policy) Admit(e *queue.Entry) (undo func(), err error) {
 	if err := p.Rates.take(now, meters, recipients); err != nil {
 		return nil, err
 	}
-	return func() { p.Rates.add(now, meters, -1, -recipients) }, nil
+	return func() { p.Rates.undo(now, meters, recipients) }, nil
 }
 
 // meters returns the meters on which a client's message counts, as far as they have
@@ -189,7 +189,7 @@ func (p *Policy) RestoreRates(ctx context.Context, q queue.Inspector) error {
 		}
 		var meters []meter
 		for _, m := range p.receiptMeters(was) {
-			if fresh[m.key.kind] {
+			if fresh[m.key.Kind] {
 				meters = append(meters, m)
 			}
 		}

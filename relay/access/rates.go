@@ -1,6 +1,7 @@
 package access
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"net/netip"
@@ -11,23 +12,26 @@ import (
 	"graphrelay/internal/bounded"
 	"graphrelay/internal/window"
 	"graphrelay/relay/config"
+	"graphrelay/relay/gossip"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
 )
 
 // Rates counts the messages and recipients that were accepted from each user, address and
 // sender. It counts in memory and outlives a reload; at a start, and where a limit is new,
-// it begins with what the queue knows (see Policy.RestoreRates).
+// it begins with what the queue knows (see Policy.RestoreRates). What other nodes of the queue
+// have accepted counts too, some seconds later (see package gossip).
 type Rates struct {
+	gossip.Counts[meterKey]
 	mu      sync.Mutex
 	counts  *bounded.Map[meterKey, *counts]
 	limited map[string]bool // kinds of meter that have a limit
 }
 
 // meterKey names what is counted: one user, one address or one sender.
-type meterKey struct{ kind, name string }
+type meterKey struct{ Kind, Name string }
 
-func (m meterKey) String() string { return "the " + m.kind + " " + m.name }
+func (m meterKey) String() string { return "the " + m.Kind + " " + m.Name }
 
 // counts is what was accepted on one meter.
 type counts struct {
@@ -103,7 +107,33 @@ func (r *Rates) take(now time.Time, meters []meter, recipients int) error {
 		return err
 	}
 	r.addLocked(now, meters, 1, recipients)
+	r.tell(meters, 1, recipients)
 	return nil
+}
+
+// tell has the other nodes count too.
+func (r *Rates) tell(meters []meter, messages, recipients int) {
+	for _, m := range meters {
+		r.Counts.Add(m.key, int64(messages), int64(recipients))
+	}
+}
+
+// undo takes back a message that take has counted then.
+func (r *Rates) undo(then time.Time, meters []meter, recipients int) {
+	r.add(then, meters, -1, -recipients)
+	r.tell(meters, -1, -recipients)
+}
+
+// Learn implements gossip.Part. The limits are taken to be the same on every node.
+func (r *Rates) Learn(data json.RawMessage) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	return gossip.Each(data, func(k meterKey, messages, recipients int64) {
+		if r.limited[k.Kind] {
+			r.addLocked(now, []meter{{key: k}}, int(messages), int(recipients))
+		}
+	})
 }
 
 func (r *Rates) add(at time.Time, meters []meter, messages, recipients int) {
@@ -161,6 +191,6 @@ func (r *Rates) limit(limits map[string]config.Rate) map[string]bool {
 		}
 		r.limited[kind] = has
 	}
-	r.counts.DeleteFunc(func(k meterKey, _ *counts) bool { return !r.limited[k.kind] })
+	r.counts.DeleteFunc(func(k meterKey, _ *counts) bool { return !r.limited[k.Kind] })
 	return fresh
 }

@@ -5,6 +5,7 @@ package quota
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"graphrelay/internal/bounded"
 	"graphrelay/internal/window"
+	"graphrelay/relay/gossip"
 	"graphrelay/relay/queue"
 )
 
@@ -25,8 +27,10 @@ type Limits struct {
 	IsExternal func(address string) bool
 }
 
-// Counter counts. It outlives a reload.
+// Counter counts. It outlives a reload. What other nodes of the queue have sent counts too,
+// some seconds later (see package gossip).
 type Counter struct {
+	gossip.Counts[mailbox]
 	mu        sync.Mutex
 	limits    map[string]Limits // by connection
 	log       *slog.Logger
@@ -36,7 +40,7 @@ type Counter struct {
 	sends     queue.Sends
 }
 
-type mailbox struct{ connection, address string }
+type mailbox struct{ Connection, Address string }
 
 // count is a sum over 24 hours.
 type count struct {
@@ -79,49 +83,77 @@ func (c *Counter) SetLimits(limits map[string]Limits, log *slog.Logger) {
 // it. wait is how long a message may have waited before it was sent.
 func (c *Counter) Restore(ctx context.Context, wait time.Duration) error {
 	since := c.sends.Now().Add(-day)
-	return c.sends.Sends(ctx, since.Add(-wait), since, func(s queue.Send) { c.add(s.Lane, s.At, s.To, nil) })
+	return c.sends.Sends(ctx, since.Add(-wait), since, func(s queue.Send) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		m, outside := c.sort(s.Lane, s.To)
+		c.add(m, s.Lane, s.At, int64(len(s.To)), outside)
+	})
 }
 
 // Sent counts the recipients of a message that was just sent, and warns if a limit is near.
 func (c *Counter) Sent(l queue.Lane, to []string) {
-	var warnings []func(*slog.Logger)
-	log := c.add(l, c.sends.Now(), to, func(warn func(*slog.Logger)) { warnings = append(warnings, warn) })
+	c.mu.Lock()
+	m, outside := c.sort(l, to)
+	warnings := c.add(m, l, c.sends.Now(), int64(len(to)), outside)
+	log := c.log
+	c.mu.Unlock()
+	c.Counts.Add(m, int64(len(to)), outside)
 	for _, warn := range warnings {
 		warn(log)
 	}
 }
 
-// add counts. It hands warnings to warn, unless that is nil, and returns what to log them with.
-func (c *Counter) add(l queue.Lane, at time.Time, to []string, warn func(func(*slog.Logger))) *slog.Logger {
+// Learn implements gossip.Part.
+func (c *Counter) Learn(data json.RawMessage) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	limits := c.limits[l.Connection]
-	key := mailbox{l.Connection, strings.ToLower(l.Mailbox)}
-	if n, near := c.mailboxes.GetOrPut(key, newCount).add(at, int64(len(to)), limits.Recipients); near && warn != nil {
-		warn(func(log *slog.Logger) {
+	now, log := c.sends.Now(), c.log
+	var warnings []func(*slog.Logger)
+	err := gossip.Each(data, func(m mailbox, recipients, outside int64) {
+		warnings = append(warnings, c.add(m, queue.Lane{Connection: m.Connection, Mailbox: m.Address}, now, recipients, outside)...)
+	})
+	c.mu.Unlock()
+	for _, warn := range warnings {
+		warn(log)
+	}
+	return err
+}
+
+// sort returns the mailbox of a lane, and how many recipients are outside of its tenant.
+func (c *Counter) sort(l queue.Lane, to []string) (m mailbox, outside int64) {
+	if is := c.limits[l.Connection].IsExternal; is != nil {
+		for _, address := range to {
+			if is(address) {
+				outside++
+			}
+		}
+	}
+	return mailbox{l.Connection, strings.ToLower(l.Mailbox)}, outside
+}
+
+// add counts recipients of a lane of the mailbox, of whom some are outside. It returns the
+// warnings to log.
+func (c *Counter) add(m mailbox, l queue.Lane, at time.Time, recipients, outside int64) (warnings []func(*slog.Logger)) {
+	limits := c.limits[m.Connection]
+	if n, near := c.mailboxes.GetOrPut(m, newCount).add(at, recipients, limits.Recipients); near {
+		warnings = append(warnings, func(log *slog.Logger) {
 			log.Warn("a mailbox has sent to many recipients in 24 hours; Exchange sends no more mail of it at the limit",
 				"lane", l.String(), "recipients", n, "limit", limits.Recipients)
 		})
 	}
 	if limits.IsExternal == nil {
-		return c.log
+		return warnings
 	}
-	outside := int64(0)
-	for _, address := range to {
-		if limits.IsExternal(address) {
-			outside++
-		}
+	if c.external[m.Connection] == nil {
+		c.external[m.Connection] = newCount()
 	}
-	if c.external[l.Connection] == nil {
-		c.external[l.Connection] = newCount()
-	}
-	if n, near := c.external[l.Connection].add(at, outside, limits.External); near && warn != nil {
-		warn(func(log *slog.Logger) {
+	if n, near := c.external[m.Connection].add(at, outside, limits.External); near {
+		warnings = append(warnings, func(log *slog.Logger) {
 			log.Warn("a connection has sent to many external recipients in 24 hours; Exchange sends no more mail of the tenant to them at the limit",
-				"connection", l.Connection, "recipients", n, "limit", limits.External)
+				"connection", m.Connection, "recipients", n, "limit", limits.External)
 		})
 	}
-	return c.log
+	return warnings
 }
 
 func newCount() *count { return &count{sum: window.New[int64](day, slots)} }
@@ -148,8 +180,8 @@ func (c *Counter) Collect(ch chan<- prometheus.Metric) {
 	now := c.sends.Now()
 	near := map[string]float64{}
 	for m, x := range c.mailboxes.All() {
-		if nearLimit(x.sum.Sum(now), c.limits[m.connection].Recipients) {
-			near[m.connection]++
+		if nearLimit(x.sum.Sum(now), c.limits[m.Connection].Recipients) {
+			near[m.Connection]++
 		}
 	}
 	for connection, limits := range c.limits {

@@ -136,3 +136,19 @@ func TestBounded(t *testing.T) {
 		t.Errorf("%d mailboxes are counted", n)
 	}
 }
+
+// What other nodes have sent counts, and is warned of.
+func TestLearns(t *testing.T) {
+	here, there := newBench(t), newBench(t)
+	here.Share()
+	here.Sent(scanner, recipients(7, "contoso.test"))
+	here.Sent(scanner, recipients(1, "example.test"))
+	if err := there.Learn(here.Untold()); err != nil {
+		t.Fatal(err)
+	}
+	there.want(1, 0, 1)
+	there.Sent(queue.Lane{Connection: "contoso", Mailbox: "other@contoso.test"}, recipients(8, "example.test"))
+	there.want(2, 0, 2)
+	there.Sent(queue.Lane{Connection: "contoso", Mailbox: "third@contoso.test"}, recipients(3, "example.test"))
+	there.want(2, 1, 3)
+}

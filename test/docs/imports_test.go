@@ -23,13 +23,14 @@ var layers = [][]string{
 	{"relay/connection", "relay/delivery", "relay/reports", "relay/quota"},
 	{"relay/config", "relay/bounce"},
 	{"relay/smtpd", "relay/signature", "relay/credential"},
-	{"relay/queue", "relay/verdict"},
+	{"relay/verdict", "relay/gossip"},
+	{"relay/queue"},
 	{"relay/reason", "mime", "graph/entra", "graph/simulator"},
 	{"graph"},
 }
 
 // standalone packages import nothing of this module but internal/... and what is listed.
-var standalone = map[string][]string{"mime": nil, "graph": nil, "graph/entra": {"graph"}, "graph/simulator": nil, "relay/reason": nil, "relay/verdict": nil}
+var standalone = map[string][]string{"mime": nil, "graph": nil, "graph/entra": {"graph"}, "graph/simulator": nil, "relay/reason": nil}
 
 const module = "graphrelay/"
 
