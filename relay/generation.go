@@ -36,6 +36,7 @@ type generation struct {
 	deliverer    *delivery.Deliverer
 	policy       *access.Policy
 	mailboxes    *mailboxes.Store // nil if no connection is delegated
+	connected    connected
 	directories  map[string]*access.Directory
 	reports      *reports.Watcher // nil if no mailbox is watched
 
@@ -87,11 +88,11 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	node := r.node
 	node.About.Config = digest(cfg)
 	d := deliveryConfig(cfg, node)
-	d.NotifyAt, d.Waiters, d.Sent = g.policy.BounceTo, r.waiters, r.quota.Sent
+	d.NotifyAt, d.Waiters, d.Sent, d.Serves, d.Private = g.policy.BounceTo, r.waiters, r.quota.Sent, g.serves, g.private
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
 	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{
-		Registry: r.registry, Ready: r.ready, Notices: func() []string { return notices(cfg) },
+		Registry: r.registry, Ready: r.ready, Notices: func() []string { return append(notices(cfg), r.differing.notices()...) },
 		Connect: g.connectPage(r.store, r.connectKey), BaseURL: cfg.Admin.BaseURL(), Log: g.log,
 	})
 	return g, nil
@@ -113,7 +114,7 @@ func (g *generation) buildServers(r *Relay) error {
 			return err
 		}
 		r.smtpMetrics.Prepare(l.Name)
-		g.servers = append(g.servers, smtpd.New(listenerConfig(g.cfg, l, t, r.waiters), r.store, g.policy, r.limiter, r.smtpMetrics, g.log))
+		g.servers = append(g.servers, smtpd.New(listenerConfig(g.cfg, l, t, r.verdicts()), r.store, g.policy, r.limiter, r.smtpMetrics, g.log))
 	}
 	return nil
 }
@@ -145,6 +146,9 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	g.log.Log(context.Background(), sockets[g.cfg.Admin.Address].level(), "admin", "address", v.Addr().String())
 	g.wg.Go(func() { r.failed(g.admin.Serve(v)) })
 	g.startMaintenance(r.store, r.store)
+	if r.store.Shared() {
+		g.startExchange(r)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopDelivery = cancel
 	go func() {

@@ -9,6 +9,7 @@ import (
 
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
+	"graphrelay/relay/gossip"
 	"graphrelay/relay/queue"
 )
 
@@ -34,6 +35,23 @@ func (g *generation) startMaintenance(c queue.Controller, held connection.HeldMa
 		g.wg.Go(func() { renewal.Run(ctx) })
 	}
 	g.wg.Go(func() { connection.RemindOfExpiry(ctx, g.cfg, g.log) })
+}
+
+// startExchange starts what a node does because of the others.
+func (g *generation) startExchange(r *Relay) {
+	ctx, stop := context.WithCancel(context.Background())
+	before := g.stopMaintenance
+	g.stopMaintenance = func() { before(); stop() }
+	g.wg.Go(func() {
+		every(ctx, nodesInterval, func() { r.differing.look(ctx, r.store, r.store.Wall(r.store.Now()), g.log) })
+	})
+	g.wg.Go(func() {
+		every(ctx, gossip.Interval, func() {
+			if err := r.gossip.Step(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrAway) {
+				g.log.Error("cannot share with the other nodes what clients have sent", "error", err)
+			}
+		})
+	})
 }
 
 // every calls do at once and then at each interval, until ctx is done.

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,28 +67,3 @@ func homeMark(cfg *config.Config) (string, error) {
 }
 
 func letters(n int) string { return strings.ToLower(rand.Text()[:n]) }
-
-// digest returns a short digest of what the nodes of a queue have to agree on: which mailboxes
-// are served with whose rights, and what decides how mail is delivered and when it is given up.
-// It has no secret in it.
-func digest(cfg *config.Config) string {
-	type connection struct {
-		Name, Tenant, ClientID, Graph string
-		Domains                       []string
-		SignIn                        any
-	}
-	var all []connection
-	for _, c := range cfg.Connections {
-		all = append(all, connection{c.Name, c.Tenant, c.ClientID, c.Endpoints.Graph, c.Domains, c.SignIn})
-	}
-	data, err := json.Marshal(struct {
-		Connections []connection
-		Delivery    config.Delivery
-		Signatures  int
-	}{all, cfg.Delivery, len(cfg.Signatures)})
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:4])
-}

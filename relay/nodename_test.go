@@ -62,31 +62,3 @@ func TestNodeName(t *testing.T) {
 		}
 	}
 }
-
-func TestDigest(t *testing.T) {
-	make := func(change func(*config.Config)) string {
-		cfg := config.Default()
-		cfg.Connections = []config.Connection{{Name: "contoso", Domains: []string{"contoso.test"}}}
-		change(cfg)
-		return digest(cfg)
-	}
-	same := make(func(*config.Config) {})
-	for name, change := range map[string]func(*config.Config){
-		"data_dir": func(c *config.Config) { c.DataDir = "/other" },
-		"hostname": func(c *config.Config) { c.Hostname = "relay2.contoso.test" },
-		"a secret": func(c *config.Config) { c.Connections[0].ClientSecret = config.NewSecret("other") },
-	} {
-		if make(change) != same {
-			t.Errorf("nodes may not differ in %s", name)
-		}
-	}
-	for name, change := range map[string]func(*config.Config){
-		"domains":     func(c *config.Config) { c.Connections[0].Domains = []string{"other.test"} },
-		"connections": func(c *config.Config) { c.Connections = nil },
-		"delivery":    func(c *config.Config) { c.Delivery.RedirectAll = "a@contoso.test" },
-	} {
-		if make(change) == same {
-			t.Errorf("nodes may differ in %s", name)
-		}
-	}
-}

@@ -27,6 +27,7 @@ import (
 	"graphrelay/relay/credential"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
+	"graphrelay/relay/gossip"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/quota"
@@ -67,6 +68,8 @@ type Relay struct {
 	connectKey admin.ConnectKey
 	principals *connection.Principals
 	managed    credential.Stores
+	gossip     *gossip.Exchange // nil if the queue is not shared
+	differing  differing
 
 	mu       sync.Mutex
 	current  *generation
@@ -99,6 +102,9 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 	if err := r.guard.Load(knownClients(cfg)); err != nil {
 		NewLog(logTo, cfg.Log).Warn("cannot read who has signed in lately; a block after wrong passwords may hit them until they sign in again", "error", err)
 	}
+	if err := r.share(ctx); err != nil {
+		NewLog(logTo, cfg.Log).Error("cannot read what the other nodes have counted lately; some of it may be counted twice", "error", err)
+	}
 	r.quota.SetLimits(dailyLimits(cfg), slog.New(slog.DiscardHandler)) // swap gives it the log
 	if err := r.quota.Restore(ctx, time.Duration(cfg.Delivery.GiveUpAfter)); err != nil {
 		NewLog(logTo, cfg.Log).Error("cannot read from the queue what was sent today; the recipients are counted from zero", "error", err)
@@ -124,6 +130,27 @@ func (r *Relay) register() {
 		certificate.NewCollector(func() (*config.Config, certificate.List) { g := r.generation(); return g.cfg, g.certificates }),
 		connection.NewExpiryCollector(func() *config.Config { return r.generation().cfg }),
 		mailboxes.NewCollector(func() (*config.Config, *mailboxes.Store) { g := r.generation(); return g.cfg, g.mailboxes }))
+}
+
+// share has the nodes of a shared queue count together. What they have counted before is in the
+// queue.
+func (r *Relay) share(ctx context.Context) error {
+	if !r.store.Shared() {
+		return nil
+	}
+	r.rates.Share()
+	r.guard.Share()
+	r.quota.Share()
+	r.gossip = gossip.New(r.store, r.node.ID, map[string]gossip.Part{"rates": r.rates, "passwords": r.guard, "sent": r.quota})
+	return r.gossip.Skip(ctx)
+}
+
+// verdicts returns where sessions learn what became of their messages.
+func (r *Relay) verdicts() verdict.Source {
+	if r.store.Shared() {
+		return verdict.Shared{Queue: r.store}
+	}
+	return r.waiters
 }
 
 // generation returns the generation in use.

@@ -20,7 +20,7 @@ import (
 // The functions here translate the configuration into the settings of each part. They
 // decide nothing else.
 
-func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, waiters *verdict.Waiters) smtpd.Config {
+func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, verdicts verdict.Source) smtpd.Config {
 	return smtpd.Config{
 		Name: l.Name, Hostname: cfg.Hostname,
 		TLS:      smtpd.TLSConfig{Mode: l.TLS, Config: t},
@@ -28,7 +28,7 @@ func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, waiter
 		Networks: l.Networks, ProxyNetworks: l.ProxyNetworks,
 		Leniency: smtpd.Leniency{LineEndings: l.LineEndings, Commands: l.Profile == config.ProfileLegacy, Domain: l.AddDomain},
 		Timeout:  time.Duration(cfg.Limits.Timeout), Session: sessionLimits(cfg), Message: messageLimits(cfg, l), Queue: queueLimits(cfg),
-		Verdict: smtpd.VerdictConfig{Wait: time.Duration(l.Wait), Waiters: waiters},
+		Verdict: smtpd.VerdictConfig{Wait: time.Duration(l.Wait), Source: verdicts},
 	}
 }
 

@@ -40,6 +40,8 @@ type Config struct {
 	// NotifyAt returns where the notifications for an envelope sender go; nil: to the
 	// sender.
 	NotifyAt func(sender string) string
+	// Serves and Private are those of queue.Claim.
+	Serves, Private func(l queue.Lane) bool
 	// Sent is called for each message that was sent, once that is recorded; it may be nil.
 	Sent func(l queue.Lane, to []string)
 }
@@ -141,6 +143,7 @@ func (d *Deliverer) claim(ctx, hard context.Context, wg *sync.WaitGroup) (time.D
 		return pollEvery, nil
 	}
 	c := d.slots.claim(time.Now())
+	c.Serves, c.Private = d.cfg.Serves, d.cfg.Private
 	if c.Max <= 0 && c.MaxUnresponsive <= 0 {
 		return pollEvery, nil // the end of any delivery wakes us
 	}

@@ -16,7 +16,8 @@ import (
 
 // notifySender adds to the outcome how the sender learns of it. The SMTP client that still
 // waits for the fate of a failed message is told there, and keeps the message; any other
-// sender gets a notification.
+// sender gets a notification. In a queue that is shared, the client may wait on another node:
+// the queue decides (see queue.Verdicts).
 func (j *job) notifySender(o queue.Outcome) queue.Outcome {
 	j.waiter = j.d.cfg.Waiters.Claim(j.task.ID)
 	switch {
@@ -24,7 +25,11 @@ func (j *job) notifySender(o queue.Outcome) queue.Outcome {
 		o.Discard = true
 		j.a.Note("refused to the client", "in its session, which was still open", "")
 	case o.State == queue.Failed:
-		return j.notify(o, bounce.Failed)
+		refusal := refusalOf(o)
+		o = j.notify(o, bounce.Failed)
+		if j.d.work.Shared() {
+			o.Refusal = refusal.String()
+		}
 	case o.State == queue.Sent:
 		return j.notify(j.notifyRefused(o), bounce.Relayed)
 	}
@@ -48,10 +53,14 @@ func (j *job) answerClient(o queue.Outcome, notRecorded error) {
 	}
 	v := verdict.Verdict{}
 	if notRecorded == nil && o.Discard {
-		a := bounce.AdviceFor(o.Reason)
-		v = verdict.Verdict{Refused: true, Enhanced: a.Enhanced(5), Text: a.Why + " " + a.Do}
+		v = refusalOf(o)
 	}
 	j.waiter.Decide(v)
+}
+
+func refusalOf(o queue.Outcome) verdict.Verdict {
+	a := bounce.AdviceFor(o.Reason)
+	return verdict.Verdict{Refused: true, Enhanced: a.Enhanced(5), Text: a.Why + " " + a.Do}
 }
 
 // notify adds a notification of the action to the outcome. What becomes of the message

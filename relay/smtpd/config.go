@@ -115,6 +115,6 @@ type MessageLimits struct {
 // VerdictConfig is how long the reply to a message waits for Graph's verdict, so that the
 // client learns of a refusal in its session.
 type VerdictConfig struct {
-	Wait    time.Duration // 0: it does not wait
-	Waiters *verdict.Waiters
+	Wait   time.Duration // 0: it does not wait
+	Source verdict.Source
 }

@@ -296,11 +296,12 @@ func (s *session) receive(w queue.Writer, b *body, who Identity, entry *queue.En
 // refusal. The message is durable by then. Without a verdict in time, or at a stop, the
 // message counts as accepted.
 func (s *session) commitAndWait(ctx context.Context, w queue.Writer, e queue.Entry) error {
-	waiter := s.server.cfg.Verdict.Waiters.Expect(w.ID())
+	wait := s.server.cfg.Verdict.Source.Expect(w.ID())
+	e.Wait = s.server.cfg.Verdict.Wait
 	ctx, cancel := context.WithTimeout(ctx, s.server.cfg.Verdict.Wait)
 	defer cancel()
 	if err := w.Commit(ctx, e); err != nil {
-		s.server.cfg.Verdict.Waiters.Claim(w.ID())
+		wait.Cancel()
 		return err
 	}
 	go func() {
@@ -310,8 +311,11 @@ func (s *session) commitAndWait(ctx context.Context, w queue.Writer, e queue.Ent
 		case <-ctx.Done():
 		}
 	}()
-	if v := waiter.Await(ctx); v.Refused {
+	switch v := wait.Await(ctx); {
+	case v.Refused:
 		return verdictRefusal(w.ID(), v)
+	case v.Unknown:
+		return queue.ErrUnknown
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ type Verdict struct {
 	Refused  bool   // the message has failed and will not be delivered
 	Enhanced [3]int // enhanced status code (RFC 3463) of a refusal
 	Text     string // what the sender can do
+	// Unknown: it could not be found out whether the sender is notified of a refusal.
+	Unknown bool
 }
 
 // Waiters matches waiting SMTP sessions with the deliveries that decide their messages.
@@ -33,8 +35,8 @@ type Waiter struct {
 	decided chan Verdict
 }
 
-// Expect begins a wait. Call it before the message can be claimed from the queue.
-func (w *Waiters) Expect(id string) *Waiter {
+// Expect implements Source.
+func (w *Waiters) Expect(id string) Wait {
 	x := &Waiter{all: w, id: id, decided: make(chan Verdict, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -42,8 +44,10 @@ func (w *Waiters) Expect(id string) *Waiter {
 	return x
 }
 
-// Await returns the verdict, or the zero Verdict if ctx is done before a delivery has
-// claimed the waiter.
+// Cancel implements Wait.
+func (x *Waiter) Cancel() { x.all.Claim(x.id) }
+
+// Await implements Wait. It goes on after ctx is done if a delivery has claimed the waiter.
 func (x *Waiter) Await(ctx context.Context) Verdict {
 	select {
 	case v := <-x.decided:

@@ -17,7 +17,6 @@ import (
 	"graphrelay/relay"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
-	"graphrelay/relay/queue/sqlite"
 )
 
 // Running is a relay in the test's process.
@@ -36,7 +35,7 @@ func Open(t *testing.T, cfg *config.Config, log io.Writer) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := sqlite.Open(t.Context(), sqlite.Options{Dir: cfg.DataDir})
+	store, err := relay.OpenQueue(t.Context(), cfg, false)
 	if err != nil {
 		t.Fatal(err)
 	}
