@@ -3,7 +3,6 @@ package nodes
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -110,23 +109,59 @@ func (c *cluster) newRelay(t *testing.T, name, database string) *harness.Relay {
 		harness.SharedQueue(database, name, lease))
 }
 
-// balance starts HAProxy.
+// balance starts HAProxy, with the configuration of docs/nodes.md for other addresses.
 func (c *cluster) balance(t *testing.T, program string) {
 	t.Helper()
-	config := "defaults\n  mode tcp\n  timeout connect 2s\n  timeout check 2s\n  timeout client 5m\n  timeout server 5m\n  retries 2\n  option redispatch\n  option httpchk GET /readyz\n"
-	for _, listener := range []string{"devices", "submissions"} {
-		c.front[listener] = fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t))
-		config += fmt.Sprintf("listen %s\n  bind %s\n", listener, c.front[listener])
-		for _, n := range c.nodes {
-			_, admin, _ := net.SplitHostPort(n.Address["admin"])
-			config += fmt.Sprintf("  server %s %s source 127.0.0.1 send-proxy-v2 check port %s inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions\n", n.name, n.Address[listener], admin)
+	head, sections := documented(t)
+	config := head
+	var ports []string // on which HAProxy shows whether the node takes mail
+	for _, n := range c.nodes {
+		at := fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t))
+		ports = append(ports, at[strings.LastIndexByte(at, ':')+1:])
+		config += replaced(t, sections[0], "listen health", "listen health-"+n.name, ":9026", at, "127.0.0.1:9025", n.Address["admin"])
+	}
+	for i, of := range []struct{ listener, bind, port string }{{"devices", ":25\n", "2525"}, {"submissions", ":465\n", "4650"}} {
+		c.front[of.listener] = fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t))
+		first, second := "  server relay1 192.0.2.11:"+of.port+"\n", "  server relay2 192.0.2.12:"+of.port+"\n"
+		servers := ""
+		for k, n := range c.nodes {
+			servers += fmt.Sprintf("  server %s %s port %s\n", n.name, n.Address[of.listener], ports[k])
 		}
+		config += replaced(t, sections[i+1], of.bind, c.front[of.listener]+"\n", first, servers, second, "")
 	}
 	path := filepath.Join(t.TempDir(), "haproxy.cfg")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	harness.StartProcess(t, program, "-db", "-f", path)
+}
+
+// documented returns the configuration of "/etc/haproxy/haproxy.cfg" in docs/nodes.md, up to the
+// first section that listens, and these sections.
+func documented(t *testing.T) (head string, sections []string) {
+	t.Helper()
+	_, text, ok := strings.Cut(harness.ReadFile(t, "../../docs/nodes.md"), "```conf\n# /etc/haproxy/haproxy.cfg\n")
+	text, _, _ = strings.Cut(text, "```")
+	parts := strings.Split(text, "\nlisten ")
+	if !ok || len(parts) != 4 {
+		t.Fatalf("docs/nodes.md has no configuration of HAProxy with three sections: %q", text)
+	}
+	for _, p := range parts[1:] {
+		sections = append(sections, "\nlisten "+p+"\n")
+	}
+	return parts[0] + "\n", sections
+}
+
+// replaced replaces texts that occur once by others.
+func replaced(t *testing.T, text string, pairs ...string) string {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if strings.Count(text, pairs[i]) != 1 {
+			t.Fatalf("%q has %q not once", text, pairs[i])
+		}
+		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
+	}
+	return text
 }
 
 // dial connects to the load balancer as a client of one of several addresses, now and then with
