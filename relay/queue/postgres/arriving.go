@@ -99,7 +99,8 @@ func (s *storage) confirmLast() error {
 	return nil
 }
 
-// confirmList does not wait for the disk: at worst it is done once more.
+// confirmList does not wait for the disk. If the database forgets it, as a standby may have that
+// takes over, confirmForgotten does it once more.
 func (s *storage) confirmList(list []arrival) (err error) {
 	for range maxTries {
 		if err = s.confirmOnce(list); !retryable(err) {
@@ -178,6 +179,8 @@ func (s *storage) withdraw(list []arrival) error {
 const (
 	// returnTime is how long the messages of a node wait for it after its lease has ended.
 	returnTime = 2 * time.Minute
+	// forgetTime is longer than a message can be arriving whose node can reach the database.
+	forgetTime = time.Minute
 	// startTime is how long a node may take from its first message to its first renewal.
 	startTime = 10 * time.Second
 )
@@ -185,6 +188,13 @@ const (
 // confirmOwn confirms what has arrived through an earlier process of this node.
 func (s *storage) confirmOwn() error {
 	return s.confirmThose("a.node = $1", escape(s.node))
+}
+
+// confirmForgotten confirms what has arrived through this process long ago, and was confirmed
+// before a database took over that does not know it. What is in doubt is cleared up while the
+// database counts as away.
+func (s *storage) confirmForgotten() error {
+	return s.confirmThose("a.node = $1 AND m.arrived < $2", escape(s.node), micros(s.clock.Now().Add(-forgetTime)))
 }
 
 // confirmOthers confirms what has arrived through nodes that are gone.

@@ -35,7 +35,7 @@ const uploadTime = time.Hour
 // sweep removes some of what is to be removed, and reports whether there may be more.
 func (s *storage) sweep() (more bool) {
 	now := s.clock.Now()
-	if err := s.confirmOthers(); err != nil {
+	if s.confirmOthers() != nil || s.confirmForgotten() != nil {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(s.ending, s.timeout)
