@@ -42,7 +42,7 @@ type node struct {
 type cluster struct {
 	db       *testpostgres.Server
 	database string // its URL, for what is never cut off
-	line     *line  // where that leads
+	line     *line  // where that leads; nil: the database is not the test's to cut off
 	sim      *harness.Sim
 	nodes    []*node
 	front    map[string]string // addresses of the load balancer by listener
@@ -58,8 +58,6 @@ type cluster struct {
 // by the duration in its place.
 func newCluster(t *testing.T, db *testpostgres.Server, clocks []time.Duration) *cluster {
 	t.Helper()
-	harness.NeedAddresses(t)
-	haproxy := harness.NeedTool(t, "haproxy")
 	c := &cluster{db: db, front: map[string]string{}}
 	u, err := url.Parse(db.Database(t))
 	if err != nil {
@@ -68,6 +66,15 @@ func newCluster(t *testing.T, db *testpostgres.Server, clocks []time.Duration) *
 	c.line = newLine(t, u.Host)
 	u.Host = c.line.address()
 	c.database = u.String()
+	c.start(t, clocks)
+	return c
+}
+
+// start starts what stands on the database.
+func (c *cluster) start(t *testing.T, clocks []time.Duration) {
+	t.Helper()
+	harness.NeedAddresses(t)
+	haproxy := harness.NeedTool(t, "haproxy")
 	c.sim = harness.StartSim(t, "--latency", "40ms")
 	for n := range 3 {
 		c.nodes = append(c.nodes, c.newNode(t, fmt.Sprintf("relay%d", n+1)))
@@ -83,11 +90,15 @@ func newCluster(t *testing.T, db *testpostgres.Server, clocks []time.Duration) *
 		node.Begin(t)
 	}
 	c.ready(t, *patience)
-	return c
 }
 
 func (c *cluster) newNode(t *testing.T, name string) *node {
 	t.Helper()
+	if c.line == nil {
+		n := &node{Relay: c.newRelay(t, name, c.database), name: name}
+		n.good = harness.ReadFile(t, n.Config)
+		return n
+	}
 	u, err := url.Parse(c.database)
 	if err != nil {
 		t.Fatal(err)
