@@ -227,7 +227,6 @@ func (c *cluster) list(t *testing.T) (open []harness.Queued, ok bool) {
 	t.Helper()
 	got := c.operator.QueueCommand(t, "list", "--json", "--limit", "1000000")
 	if got.Status != 0 {
-		t.Logf("queue list: %s", got.Stderr)
 		return nil, false
 	}
 	for line := range strings.Lines(got.Stdout) {

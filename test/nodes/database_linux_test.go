@@ -162,7 +162,13 @@ func (c *cluster) fillDisk(t *testing.T, dir string) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if !c.db.Running() {
-		c.startDatabase(t)
+	for _, n := range c.nodes {
+		within(t, *patience, n.name+" to be ready again", func() bool {
+			if !c.db.Running() { // it may end while it recovers, too
+				c.startDatabase(t)
+			}
+			status, _ := n.Get("/readyz")
+			return status == http.StatusOK
+		})
 	}
 }
