@@ -37,8 +37,23 @@ func (c *cluster) waiting(a *member, wait time.Duration) queue.Task {
 	a.renew()
 	e := entry(laneOf(0))
 	e.Wait = wait
-	a.putEntry(e, "x")
-	return a.claim(4)[0]
+	return a.claimed(a.putEntry(e, "x"))
+}
+
+// claimed claims what is due, and returns the task of one message. It ends the others.
+func (m *member) claimed(id string) (found queue.Task) {
+	m.Helper()
+	for _, t := range m.claim(4) {
+		if t.ID == id {
+			found = t
+		} else {
+			m.end(t)
+		}
+	}
+	if found.ID == "" {
+		m.Fatalf("%s is not claimed", id)
+	}
+	return found
 }
 
 // fail ends a claim with a refusal, and a notification in lane 1.
@@ -115,6 +130,9 @@ func sessionLate(t *testing.T, c *cluster) {
 	retried := c.waiting(a, time.Hour)
 	a.fail(retried)
 	b.ok(b.store.Apply(t.Context(), retried.ID, queue.Retry, "test"))
+	b.want(b.store.Told(t.Context(), retried.ID), queue.ErrFenced)
+	again := a.claimed(retried.ID) // is held, for another reason
+	a.ok(a.store.Finish(t.Context(), again.Ref, queue.Outcome{State: queue.Held}))
 	b.want(b.store.Told(t.Context(), retried.ID), queue.ErrFenced)
 }
 
