@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,14 +76,10 @@ func TestOtherProcessGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newWorld(t, simulator.World{KeyLag: 20 * time.Second})
 		time.Sleep(currentLife/2 - 12*time.Hour)
+		var killed atomic.Bool
+		v.kill = func(at string) bool { return at == "after add_key" && killed.CompareAndSwap(false, true) }
 		v.start()
 		other := v.another()
-		killed := false
-		v.kill = func(at string) bool {
-			first := at == "after add_key" && !killed
-			killed = killed || first
-			return first
-		}
 		select {
 		case <-v.died:
 		case <-other.died:
