@@ -33,7 +33,8 @@ sbom:
 # Needs only Go. Without a C compiler the race detector is left out, and a test that needs
 # a missing program (.ci/install lists them) is skipped. The end-to-end tests share the two
 # programs that are built first: one like the tests, one as for a release. They mostly wait
-# for these, so four packages run at a time.
+# for these, so four packages run at a time. The nodes of test/nodes have leases, and the
+# machine to themselves.
 test:
 	@race='$(RACE)'; \
 	if ! go build -race runtime/cgo 2>/dev/null; then \
@@ -42,7 +43,12 @@ test:
 	programs=$$(mktemp -d) && trap 'rm -rf "$$programs"' EXIT && \
 	go build -trimpath $$race -o "$$programs/graphrelay" ./cmd/graphrelay && \
 	CGO_ENABLED=0 go build -trimpath -o "$$programs/graphrelay-released" ./cmd/graphrelay && \
-	GRAPHRELAY_TEST_PROGRAMS="$$programs" go test $$race -p 4 -shuffle=on -timeout 20m $(TESTS)
+	export GRAPHRELAY_TEST_PROGRAMS="$$programs" && \
+	all=$$(go list $(TESTS)) && \
+	alone=$$(echo "$$all" | grep '/test/nodes$$' || true) && \
+	others=$$(echo "$$all" | grep -v '/test/nodes$$' || true) && \
+	if [ -n "$$others" ]; then go test $$race -p 4 -shuffle=on -timeout 20m $$others; fi && \
+	if [ -n "$$alone" ]; then go test $$race -shuffle=on -timeout 20m $$alone; fi
 
 # Runs the end-to-end tests as on a machine that has only Go, git and make.
 test-bare:
@@ -74,7 +80,7 @@ demo:
 # messages that wait cost (docs/performance.md).
 bench:
 	.ci/bench-memory
-	go test -count=1 -timeout 1h -v -run '^(TestCompareAccepts|TestCompareSignIns|TestCompareSiege|TestSiege|TestDeliveryRate|TestBacklog)$$' ./test/load -compare
+	go test -count=1 -timeout 1h -v -run '^(TestCompareAccepts|TestCompareSignIns|TestCompareSiege|TestSiege|TestDeliveryRate|TestBacklog|TestCompareNodes)$$' ./test/load -compare
 
 # Kills the relay 500 times while mail flows, and compares what arrived.
 crash:

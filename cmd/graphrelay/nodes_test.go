@@ -30,7 +30,7 @@ func TestNodes(t *testing.T) {
 	started := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	for _, n := range []queue.Renewal{
 		{Node: queue.Node{ID: "one/1", Name: "one", About: queue.About{Version: "v1.2.3", Started: started, Config: "aa"}}, Lease: time.Hour},
-		{Node: queue.Node{ID: "two/1", Name: "two\x1b[2J", About: queue.About{Version: "v1.2.2", Started: started, Config: "bb"}}, Lease: time.Hour},
+		{Node: queue.Node{ID: "two/1", Name: "two\x1b[2J", About: queue.About{Version: "v1.2.3", Started: started, Config: "bb"}}, Lease: time.Hour},
 		{Node: queue.Node{ID: "old/1", Name: "old", About: queue.About{Config: "cc"}}},
 	} {
 		if _, err := q.Renew(t.Context(), n); err != nil {

@@ -21,7 +21,6 @@ import (
 // refused for now meanwhile, and at once; the nodes say that they are not ready, and can be stopped.
 // They go on once the database is back, without a restart, and nothing that was accepted is lost.
 func TestDatabaseAway(t *testing.T) {
-	t.Parallel()
 	dir := smallDisk(t)
 	c := newCluster(t, testpostgres.NewIn(t, dir, "max_wal_size=64MB", "min_wal_size=32MB"), nil)
 	done := c.send()

@@ -32,7 +32,6 @@ var (
 // A seed decides what happens. A seed that has found a fault is kept in testdata/seeds.txt, and
 // is a round of every run.
 func TestNodes(t *testing.T) {
-	t.Parallel()
 	db := testpostgres.New(t, "fsync=off")
 	run := func(seed uint64, clocks []time.Duration) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -63,7 +62,6 @@ func TestNodes(t *testing.T) {
 
 // TestClocks is a short TestNodes with nodes whose clocks are ten minutes apart.
 func TestClocks(t *testing.T) {
-	t.Parallel()
 	c := newCluster(t, testpostgres.New(t, "fsync=off"), []time.Duration{-10 * time.Minute, 0, 10 * time.Minute})
 	r := newRound(c, rand.Uint64())
 	done := r.send()

@@ -35,7 +35,6 @@ type patroni struct {
 // TestPatroni switches the primary of the database over, and then kills it, while mail flows.
 // Nothing that was accepted is lost.
 func TestPatroni(t *testing.T) {
-	t.Parallel()
 	p := startPatroni(t)
 	c := &cluster{front: map[string]string{}, database: p.database(t)}
 	c.start(t, nil)

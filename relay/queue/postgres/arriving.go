@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -88,15 +87,6 @@ func (s *storage) confirm() error {
 		s.arrived.add(list)
 	}
 	return err
-}
-
-// confirmLast confirms what has arrived before the storage is closed. What fails is confirmed
-// at the next start of the node.
-func (s *storage) confirmLast() error {
-	if err := s.confirm(); err != nil && !errors.Is(err, queue.ErrAway) {
-		return err
-	}
-	return nil
 }
 
 // confirmList does not wait for the disk. If the database forgets it, as a standby may have that
