@@ -45,8 +45,10 @@ test:
 	CGO_ENABLED=0 go build -trimpath -o "$$programs/graphrelay-released" ./cmd/graphrelay && \
 	export GRAPHRELAY_TEST_PROGRAMS="$$programs" && \
 	all=$$(go list $(TESTS)) && \
-	alone=$$(echo "$$all" | grep '/test/nodes$$' || true) && \
-	others=$$(echo "$$all" | grep -v '/test/nodes$$' || true) && \
+	alone= others= && for p in $$all; do case $$p in \
+		*/test/nodes) alone=$$p ;; \
+		*) others="$$others $$p" ;; \
+	esac; done && \
 	if [ -n "$$others" ]; then go test $$race -p 4 -shuffle=on -timeout 20m $$others; fi && \
 	if [ -n "$$alone" ]; then go test $$race -shuffle=on -timeout 20m $$alone; fi
 
