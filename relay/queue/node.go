@@ -135,10 +135,12 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 	q.claiming.Lock() // no claim is under way whose result is not known yet
 	defer q.claiming.Unlock()
 	err = q.storage.Update(ctx, func(tx Tx) (err error) {
-		now := q.clock.Now()
 		if c, err := tx.Closed(); err != nil || c.Error() != nil {
 			return errors.Join(err, c.Error())
 		}
+		// A clock that follows has just heard from the other one: it is no further behind than
+		// that was when the renewal was asked for, from where the node itself counts.
+		now := q.clock.Now()
 		nodes, err := q.replace(tx, r.Node, first)
 		if err != nil {
 			return err
