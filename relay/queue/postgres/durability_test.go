@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -46,5 +47,34 @@ func TestDurability(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDirectoryInUse checks that two nodes cannot share a folder: the second would take over what
+// the first is working on.
+func TestDirectoryInUse(t *testing.T) {
+	o := Options{URL: testpostgres.Database(t), Dir: t.TempDir(), Node: "n1", Timeout: testTimeout}
+	first, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), o.Dir+" is in use by another graphrelay") {
+		t.Errorf("a second node in the same folder: %v, %v", q, err)
+	}
+	command := o
+	command.Node = ""
+	q, err := Open(t.Context(), command)
+	if err != nil {
+		t.Fatalf("a command beside the node: %v", err)
+	}
+	if err := errors.Join(q.Close(), first.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatalf("after the node has ended: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -13,6 +13,7 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"graphrelay/relay/queue"
@@ -50,6 +52,7 @@ const defaultTimeout = 5 * time.Second
 type storage struct {
 	node    string
 	spool   spoolDir
+	lock    *flock.Flock // of the spool, if it is a node's
 	timeout time.Duration
 	clock   *queue.Clock
 	work    *pgxpool.Pool // of writers and delivery, which people cannot keep waiting
@@ -114,10 +117,16 @@ func openStorage(ctx context.Context, o Options) (_ *storage, err error) {
 		if err != nil {
 			s.end()
 			s.closePools()
+			err = errors.Join(err, s.unlock())
 		}
 	}()
-	if s.spool, err = openSpool(filepath.Join(o.Dir, spoolName), o.Node != ""); err != nil {
+	if s.spool, err = openSpool(filepath.Join(o.Dir, spoolName)); err != nil {
 		return nil, err
+	}
+	if o.Node != "" {
+		if s.lock, err = s.spool.claim(); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.connect(o.URL); err != nil {
 		return nil, err
@@ -177,7 +186,15 @@ func (s *storage) Close() error {
 	s.end()
 	s.running.Wait()
 	s.closePools()
-	return s.spool.close()
+	return s.unlock()
+}
+
+// unlock gives back what claim has locked.
+func (s *storage) unlock() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Unlock()
 }
 
 func (s *storage) closePools() {
@@ -193,25 +210,35 @@ const spoolName = "spool"
 // spoolDir is the directory of temporary files.
 type spoolDir string
 
-// openSpool creates the directory. For the daemon it removes what a process left that was
-// killed.
-func openSpool(path string, daemon bool) (spoolDir, error) {
+// openSpool creates the directory.
+func openSpool(path string) (spoolDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return "", fmt.Errorf("create the spool of the queue: %w", err)
-	}
-	if !daemon {
-		return spoolDir(path), nil
-	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return "", err
-	}
-	for _, e := range entries {
-		if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
-			return "", err
-		}
 	}
 	return spoolDir(path), nil
 }
 
-func (spoolDir) close() error { return nil }
+const lockName = "lock"
+
+// claim locks the directory for a node, and removes what a process left that was killed. The
+// lock shows that the process before is dead (queue.About.Home).
+func (d spoolDir) claim() (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(string(d), lockName), flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", d, err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("%s is in use by another graphrelay; stop that one or choose another data_dir", filepath.Dir(string(d)))
+	}
+	entries, err := os.ReadDir(string(d))
+	for _, e := range entries {
+		if err == nil && e.Name() != lockName {
+			err = os.Remove(filepath.Join(string(d), e.Name()))
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return lock, nil
+}

@@ -30,7 +30,7 @@ func TestPooler(t *testing.T) {
 func conformance(t *testing.T, database func(testing.TB) string) {
 	databases := databases{create: database}
 	open := func(t *testing.T, dir string) *queue.Queue {
-		q, err := Open(t.Context(), Options{URL: databases.of(t, dir), Dir: dir, Node: "n1", Timeout: testTimeout})
+		q, err := Open(t.Context(), Options{URL: databases.of(t, dir), Dir: t.TempDir(), Node: "n1", Timeout: testTimeout})
 		if err != nil {
 			t.Fatal(err)
 		}
