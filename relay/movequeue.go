@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"graphrelay/relay/config"
@@ -26,6 +28,10 @@ func MoveQueue(ctx context.Context, cfg *config.Config, to string, progress func
 	}
 	if samePlace(cfg, &target) {
 		return 0, errors.New("the queue is there already")
+	}
+	if cfg.Queue.Shared() && target.Queue.Shared() { // each locks the folder that it has for large messages
+		target.DataDir = filepath.Join(cfg.DataDir, "moving")
+		defer os.RemoveAll(target.DataDir)
 	}
 	from, err := OpenQueue(ctx, cfg, true)
 	if err != nil {

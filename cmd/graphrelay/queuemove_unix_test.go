@@ -50,5 +50,8 @@ func TestQueueMove(t *testing.T) {
 	at(shared, "list").want(t, exitOK, id)
 	at(shared, "export", id).want(t, exitOK, "Subject: waiting\r\n\r\ntext\r\n")
 	execute(t, "", "nodes", "--config", shared).want(t, exitOK, "NODE")
+	next := config("next", testpostgres.Database(t))
+	at(shared, "move", "--to-file", next).want(t, exitOK, "move 1 message")
+	at(config("other.yaml", string(data)+"queue:\n  url_file: next\n"), "list").want(t, exitOK, id)
 	execute(t, "", "nodes", "drain", "relay9", "--config", shared).want(t, exitFault, "no such relay")
 }
