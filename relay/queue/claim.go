@@ -28,7 +28,7 @@ func (q *Queue) claim(ctx context.Context, c Claim, now time.Time) (tasks []Task
 	defer q.claiming.Unlock()
 	var given int
 	err = q.storage.Update(ctx, func(tx Tx) error {
-		ready, err := tx.ReadyLanes(now, c.Node)
+		ready, err := q.ready(tx, now, c)
 		if err == nil && q.Shared() {
 			ready, given, err = q.share.choose(tx.(SharedTx), c, ready, now)
 		}
@@ -53,6 +53,67 @@ func (q *Queue) claim(ctx context.Context, c Claim, now time.Time) (tasks []Task
 	return tasks, nil
 }
 
+// ready returns lanes that are ready, as many as the claim needs.
+func (q *Queue) ready(tx Tx, now time.Time, c Claim) (lanes []ReadyLane, err error) {
+	if !q.Shared() {
+		return q.turns.ready(tx, now, c)
+	}
+	err = tx.ReadyLanes(now, c.Node, Turn{}, func(l ReadyLane) bool {
+		lanes = append(lanes, l)
+		return true
+	})
+	return lanes, err
+}
+
+// maxPassed is how many lanes one look at the order of turns passes over: those with nothing
+// more to claim at present, and those that have messages in delivery already.
+const maxPassed = 256
+
+// turns finds the lanes that a claim needs without reading all that are ready. Lanes that a
+// claim has no slots for, because they do not respond, may come first by the thousand. So it
+// looks at the first, and then goes on from where the last claim stopped.
+type turns struct{ passed Turn }
+
+func (t *turns) ready(tx Tx, now time.Time, c Claim) (lanes []ReadyLane, err error) {
+	slots := c.slots()
+	look := func(from Turn) (last Turn, stopped bool, err error) {
+		passed := 0
+		err = tx.ReadyLanes(now, c.Node, from, func(r ReadyLane) bool {
+			last = r.Turn
+			l := c.capped(r)
+			if l.open() && slots[l.responsive] > 0 {
+				lanes = append(lanes, r)
+			}
+			if l.open() && slots[l.responsive] > 0 && l.InDelivery == 0 {
+				slots[l.responsive]--
+			} else {
+				passed++
+			}
+			stopped = passed == maxPassed
+			return !stopped && (slots[true] > 0 || slots[false] > 0)
+		})
+		return last, stopped, err
+	}
+	last, stopped, err := look(Turn{})
+	if err != nil || !stopped {
+		return lanes, err
+	}
+	if t.passed.Compare(last) < 0 {
+		t.passed = last
+	}
+	last, stopped, err = look(t.passed)
+	t.passed = Turn{}
+	if stopped {
+		t.passed = last
+	}
+	return lanes, err
+}
+
+// slots returns how many tasks the claim may take, by whether their lanes respond.
+func (c Claim) slots() map[bool]int {
+	return map[bool]int{true: c.Max, false: c.MaxUnresponsive}
+}
+
 // cappedLane is a lane with its limit of messages in delivery.
 type cappedLane struct {
 	ReadyLane
@@ -60,14 +121,21 @@ type cappedLane struct {
 	responsive bool
 }
 
+func (c Claim) capped(r ReadyLane) cappedLane {
+	l := cappedLane{r, 1, c.Responsive == nil || c.Responsive(r.Lane)}
+	if l.responsive {
+		l.limit = c.PerLane
+	}
+	return l
+}
+
+// open reports whether the lane may have one more message in delivery.
+func (l cappedLane) open() bool { return l.InDelivery < l.limit }
+
 func capped(ready []ReadyLane, c Claim) []cappedLane {
 	lanes := make([]cappedLane, 0, len(ready))
 	for _, r := range ready {
-		l := cappedLane{r, 1, c.Responsive == nil || c.Responsive(r.Lane)}
-		if l.responsive {
-			l.limit = c.PerLane
-		}
-		if l.InDelivery < l.limit {
+		if l := c.capped(r); l.open() {
 			lanes = append(lanes, l)
 		}
 	}
@@ -77,7 +145,7 @@ func capped(ready []ReadyLane, c Claim) []cappedLane {
 // claimEvenly gives each task to a lane that has the fewest in delivery: one whose
 // messages take longer would otherwise come to occupy more and more of the slots.
 func claimEvenly(tx Tx, now time.Time, c Claim, lanes []cappedLane) (tasks []Task, err error) {
-	slots := map[bool]int{true: c.Max, false: c.MaxUnresponsive} // by responsive
+	slots := c.slots()
 	for busy := 0; len(lanes) > 0; busy++ {
 		rest := lanes[:0]
 		for _, l := range lanes {

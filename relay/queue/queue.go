@@ -50,6 +50,7 @@ type Queue struct {
 	// Of this process as a node.
 	renewed  atomic.Bool
 	claiming sync.Mutex
+	turns    turns // under claiming
 	share    share
 	lost     lost
 }

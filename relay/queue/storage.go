@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"time"
@@ -138,10 +139,12 @@ type LaneTx interface {
 	// DropTags removes at most limit tags that are lower than the virtual time of their
 	// lane, and returns how many it removed.
 	DropTags(limit int) (int, error)
-	// ReadyLanes returns the lanes that have a message due and are not paused at now,
-	// longest unserved first. In an engine that is shared these are lanes of the node, and
-	// nobody's, without those that another transaction has locked.
-	ReadyLanes(now time.Time, node string) ([]ReadyLane, error)
+	// ReadyLanes calls each for the lanes that have a message due and are not paused at now,
+	// until it returns false. Those that have waited longest come first, and those up to the
+	// turn after are left out. In an engine that is shared these are lanes of the node, and
+	// nobody's, without those that another transaction has locked; it bounds their number
+	// itself, and takes no notice of after.
+	ReadyLanes(now time.Time, node string, after Turn, each func(ReadyLane) bool) error
 	// NextQueued returns the queued message of a lane with the lowest start tag, and
 	// NextDeferred the one deferred message, of those due at now, that fell due first. With
 	// several writers they pass over messages that another transaction has locked.
@@ -162,8 +165,20 @@ type Flow struct {
 	Client      int64 // likewise, of all of its client's senders
 }
 
+// Turn is the place of a lane in the order in which lanes are claimed from.
+type Turn struct {
+	At   int64 // since when it waits, in the engine's unit
+	Lane LaneID
+}
+
+// Compare compares two turns; the earlier one is less.
+func (t Turn) Compare(o Turn) int {
+	return cmp.Or(cmp.Compare(t.At, o.At), cmp.Compare(t.Lane, o.Lane))
+}
+
 // ReadyLane is a lane that has a message due.
 type ReadyLane struct {
+	Turn         Turn
 	ID           LaneID
 	Lane         Lane
 	InDelivery   int  // its messages that are being delivered

@@ -99,9 +99,9 @@ SELECT id, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'deliv
 FROM lane WHERE id = ANY($1)`
 
 // ReadyLanes implements queue.LaneTx.
-func (t *transaction) ReadyLanes(now time.Time, node string) ([]queue.ReadyLane, error) {
+func (t *transaction) ReadyLanes(now time.Time, node string, _ queue.Turn, each func(queue.ReadyLane) bool) error {
 	if err := t.alone(); err != nil {
-		return nil, err
+		return err
 	}
 	t.claims = claims{now: micros(now), heads: map[queue.LaneID]*heads{}, owned: map[queue.LaneID]bool{}, carry: map[queue.LaneID]string{}, settle: map[queue.LaneID]served{}}
 	var lanes []queue.ReadyLane
@@ -115,9 +115,15 @@ func (t *transaction) ReadyLanes(now time.Time, node string) ([]queue.ReadyLane,
 		return err
 	}, readyLanes, micros(now), escape(node), maxReady, t.s.passed.current())
 	if err != nil || len(lanes) == 0 {
-		return nil, err
+		return err
 	}
-	return t.countDelivering(lanes)
+	ready, err := t.countDelivering(lanes)
+	for _, l := range ready {
+		if !each(l) {
+			break
+		}
+	}
+	return err
 }
 
 // countDelivering fills in how many messages the lanes have in delivery, and reads the first

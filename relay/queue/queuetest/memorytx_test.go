@@ -73,17 +73,24 @@ func (m *memory) NextDue(_ context.Context, node string) (next time.Time, err er
 	return next, nil
 }
 
-func (t *tx) ReadyLanes(now time.Time, node string) (ready []queue.ReadyLane, err error) {
+func (t *tx) ReadyLanes(now time.Time, node string, after queue.Turn, each func(queue.ReadyLane) bool) error {
+	var ready []queue.ReadyLane
 	for id, l := range t.lanes {
 		due := t.firstDue(id)
 		if due.IsZero() || due.After(now) || t.pausedUntil(l.Lane).After(now) || !t.mayServe(l, node) {
 			continue
 		}
 		busy := t.find(func(m message) bool { return m.lane == id && m.State == queue.Delivering })
-		ready = append(ready, queue.ReadyLane{ID: id, Lane: l.Lane, InDelivery: len(busy), DeferredNext: l.deferredNext, Owned: l.owner == node || !t.divided})
+		turn := queue.Turn{At: max(1, l.served.UnixMicro()), Lane: id}
+		ready = append(ready, queue.ReadyLane{Turn: turn, ID: id, Lane: l.Lane, InDelivery: len(busy), DeferredNext: l.deferredNext, Owned: l.owner == node || !t.divided})
 	}
-	slices.SortFunc(ready, func(a, b queue.ReadyLane) int { return t.lanes[a.ID].served.Compare(t.lanes[b.ID].served) })
-	return ready, nil
+	slices.SortFunc(ready, func(a, b queue.ReadyLane) int { return a.Turn.Compare(b.Turn) })
+	for _, l := range ready {
+		if l.Turn.Compare(after) > 0 && !each(l) {
+			break
+		}
+	}
+	return nil
 }
 
 func (t *tx) Served(id queue.LaneID, now time.Time, deferredNext bool, tag int64) error {

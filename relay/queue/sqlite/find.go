@@ -12,8 +12,9 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// nextDue is when the first message falls due in a lane that is not paused then.
-const nextDue = "SELECT ready FROM lane ORDER BY ready LIMIT 1"
+// nextDue is when the first message falls due in a lane that is not paused then, or a time in
+// the past.
+const nextDue = "SELECT turn FROM lane ORDER BY turn LIMIT 1"
 
 // NextDue implements queue.Finder.
 func (s *storage) NextDue(ctx context.Context, _ string) (time.Time, error) {

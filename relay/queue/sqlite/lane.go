@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"time"
@@ -47,29 +48,40 @@ func lastPause(connection, principal, mailbox string) string {
 // pausedUntil is lastPause of the lane ?1, ?2, ?3.
 var pausedUntil = lastPause("?1", "?2", "?3")
 
-// readyLanes reads the entries of lanes that are ready from an index, so its cost does not
-// grow with the others.
+// readyLanes reads the entries of lanes that are ready from an index, in its order, so its cost
+// grows neither with the other lanes nor with those that are not asked for.
 const readyLanes = `
-SELECT lane.id, connection, principal, mailbox, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), retries
+SELECT lane.id, turn, connection, principal, mailbox, (SELECT count(*) FROM message WHERE lane = lane.id AND state = 'delivering'), retries
 FROM lane
-WHERE ready <= ?1
-ORDER BY served`
+WHERE turn <= ?1 AND (turn, id) > (?2, ?3)
+ORDER BY turn, id`
 
 // ReadyLanes implements queue.LaneTx.
-func (t *transaction) ReadyLanes(now time.Time, _ string) (lanes []queue.ReadyLane, err error) {
-	rows, err := t.rows(readyLanes, micros(now))
+func (t *transaction) ReadyLanes(now time.Time, _ string, after queue.Turn, each func(queue.ReadyLane) bool) error {
+	rows, err := t.rows(readyLanes, micros(now), after.At, after.Lane)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		l := queue.ReadyLane{Owned: true}
-		if err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.InDelivery, &l.DeferredNext); err != nil {
-			return nil, err
+		if err := rows.Scan(&l.ID, &l.Turn.At, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.InDelivery, &l.DeferredNext); err != nil {
+			return err
 		}
-		lanes = append(lanes, l)
+		l.Turn.Lane = l.ID
+		if !each(l) {
+			return nil
+		}
 	}
-	return lanes, rows.Err()
+	return rows.Err()
+}
+
+// turnsPassed makes no lane wait for the time at which an earlier process has served it: the
+// queue's clock may be behind, as far as its last reading was.
+func (s *storage) turnsPassed(ctx context.Context, now time.Time) error {
+	return s.Update(ctx, func(tx queue.Tx) error {
+		return tx.(*transaction).exec("UPDATE lane SET served = ?1 WHERE served > ?1", micros(now))
+	})
 }
 
 // The first of a lane ?1 at the time ?2.

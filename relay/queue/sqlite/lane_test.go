@@ -144,10 +144,10 @@ func idleLanes(t testing.TB, s opened, n int) {
 func TestIdleLanesCostNothing(t *testing.T) {
 	plan := func(query string) string {
 		s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
-		return planOf(t, s, query, 1, 1)
+		return planOf(t, s, query, 1, 1, 1)
 	}
 	for _, query := range []string{readyLanes, nextDue} {
-		if p := plan(query); !strings.Contains(p, "USING INDEX lane_ready") && !strings.Contains(p, "USING COVERING INDEX lane_ready") || strings.Contains(p, "SCAN lane\n") {
+		if p := plan(query); !strings.Contains(p, "USING INDEX lane_turn") && !strings.Contains(p, "USING COVERING INDEX lane_turn") || strings.Contains(p, "SCAN lane\n") {
 			t.Errorf("%s\nis answered by\n%s", query, p)
 		}
 	}
@@ -177,5 +177,45 @@ func BenchmarkClaimIdle(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkClaimReady measures a claim and its end with so many lanes that are ready.
+func BenchmarkClaimReady(b *testing.B) {
+	for _, lanes := range []int{10, 20_000} {
+		b.Run(fmt.Sprint(lanes), func(b *testing.B) {
+			s := open(b, Options{Dir: b.TempDir(), Exclusive: true})
+			idleLanes(b, s, lanes)
+			if _, err := s.storage.writer.conn.ExecContext(b.Context(), "UPDATE message SET state = 'queued'"); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				tasks, _, err := s.Claim(b.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 4})
+				if err != nil || len(tasks) != 1 {
+					b.Fatalf("claimed %d, %v", len(tasks), err)
+				}
+				if err := s.Finish(b.Context(), tasks[0].Ref, queue.Outcome{State: queue.Queued}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A lane that an earlier process has served at a time that the queue's clock has yet to show, since
+// its last reading is older, does not wait until then.
+func TestServedInFuture(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Exclusive: true})
+	putEntry(t, s, testEntry)
+	if _, err := s.storage.writer.conn.ExecContext(t.Context(), "UPDATE lane SET served = ?", micros(s.Now().Add(time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Options{Dir: dir, Exclusive: true})
+	if tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 1}); err != nil || len(tasks) != 1 {
+		t.Errorf("claimed %d, %v", len(tasks), err)
 	}
 }

@@ -233,6 +233,9 @@ func (s *storage) recover(ctx context.Context, q *queue.Queue) error {
 	if err := q.Recover(ctx); err != nil {
 		return err
 	}
+	if err := s.turnsPassed(ctx, q.Now()); err != nil {
+		return err
+	}
 	return s.sweepBodies(ctx)
 }
 
