@@ -36,9 +36,35 @@ func Split(address string) (local, domain string) {
 	return strings.ToLower(address[:at]), domain
 }
 
-// Domain returns a domain in lower case and ASCII (RFC 5891). It converts twice, since text
-// that is not UTF-8 passes the first conversion.
+// Domain returns a domain in lower case and ASCII (RFC 5891).
 func Domain(domain string) (string, error) {
+	if isPlain(domain) {
+		domain = strings.ToLower(domain)
+		return domain, CheckLengths(domain)
+	}
+	return convert(domain)
+}
+
+// isPlain reports whether a domain has letters, digits, dots and single hyphens within labels
+// alone, as nearly all have. There is then nothing to convert but the case. A message costs
+// several conversions, and with the tables of Unicode each takes microseconds.
+func isPlain(domain string) bool {
+	last := byte('.')
+	for i := range len(domain) {
+		c := domain[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.' && last != '-', c == '-' && last != '.' && last != '-':
+		default:
+			return false
+		}
+		last = c
+	}
+	return last != '-'
+}
+
+// convert converts twice, since text that is not UTF-8 passes the first conversion.
+func convert(domain string) (string, error) {
 	ascii, err := idna.Lookup.ToASCII(domain)
 	if err != nil {
 		return "", err

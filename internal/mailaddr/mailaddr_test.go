@@ -1,6 +1,9 @@
 package mailaddr
 
-import "testing"
+import (
+	"math/rand/v2"
+	"testing"
+)
 
 func TestCanonical(t *testing.T) {
 	for in, want := range map[string]string{
@@ -26,5 +29,30 @@ func TestCanonical(t *testing.T) {
 	}
 	if !Same("a@bücher.test", "A@xn--bcher-kva.TEST") || Same("a@bücher.test", "a@bucher.test") {
 		t.Error("Same is wrong")
+	}
+}
+
+// TestPlainDomains compares what is not converted with what the conversion makes of it.
+func TestPlainDomains(t *testing.T) {
+	const parts = "aZ09.-_xn-ü"
+	plain := 0
+	for range 20_000 {
+		var b []byte
+		for range rand.IntN(12) {
+			b = append(b, parts[rand.IntN(len(parts))])
+		}
+		domain := string(b)
+		if !isPlain(domain) {
+			continue
+		}
+		plain++
+		got, err := Domain(domain)
+		want, wantErr := convert(domain)
+		if got != want || (err == nil) != (wantErr == nil) {
+			t.Fatalf("%q gave %q, %v; its conversion gives %q, %v", domain, got, err, want, wantErr)
+		}
+	}
+	if plain < 100 {
+		t.Errorf("only %d domains were plain", plain)
 	}
 }
