@@ -12,7 +12,7 @@ import (
 // into a queue in memory.
 func BenchmarkAccept(b *testing.B) {
 	line := strings.Repeat("x", 76) + "\r\n"
-	for _, size := range []int{1 << 10, 1 << 20} {
+	for _, size := range []int{1 << 10, 10 << 10, 1 << 20} {
 		text := "Subject: x\r\n\r\n" + strings.Repeat(line, size/len(line))
 		for verb, body := range map[string]string{
 			"DATA": "DATA\r\n" + text + ".\r\n",

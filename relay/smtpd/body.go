@@ -46,7 +46,9 @@ var crlf = []byte("\r\n")
 // next converts raw, appends the result to out, and returns how many bytes of raw it used:
 // all of them, except at the end of DATA.
 func (l *lines) next(out, raw []byte) ([]byte, int) {
-	for i := 0; i < len(raw); {
+	whole := l.wholeLines(raw)
+	out = append(out, raw[:whole]...)
+	for i := whole; i < len(raw); {
 		c := raw[i]
 		switch l.state {
 		case atStart:
@@ -96,6 +98,34 @@ func (l *lines) next(out, raw []byte) ([]byte, int) {
 		}
 	}
 	return out, len(raw)
+}
+
+// wholeLines returns the length of the lines at the beginning of raw that need no conversion,
+// which are nearly all of nearly every message. It converts no single byte, so it is several
+// times as fast as next.
+func (l *lines) wholeLines(raw []byte) int {
+	if l.state != atStart && l.state != inText {
+		return 0
+	}
+	start, count, longest := 0, 0, 0
+	for start < len(raw) && !(raw[start] == '.' && l.dots && (start > 0 || l.state == atStart)) {
+		n := bytes.IndexByte(raw[start:], '\n')
+		if n < 1 || raw[start+n-1] != '\r' {
+			break
+		}
+		length := n - 1
+		if start == 0 {
+			length += l.length
+		}
+		longest = max(longest, length)
+		start += n + 1
+		count++
+	}
+	if count == 0 || bytes.Count(raw[:start], crlf[:1]) != count { // a CR within a line
+		return 0
+	}
+	l.state, l.length, l.long = atStart, 0, l.long || longest > l.max-len(crlf)
+	return start
 }
 
 // flush appends what is held back, at the end of a message without dots.

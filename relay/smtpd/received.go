@@ -70,6 +70,9 @@ func (h *header) Write(p []byte) (int, error) {
 	}
 	from := max(len(h.buf)-3, 0)
 	more := p[:min(len(p), h.max-len(h.buf))]
+	if i := endOfHeader(more); i >= 0 {
+		more = more[:i]
+	}
 	if err := h.grow(len(more)); err != nil {
 		return 0, err
 	}
@@ -99,8 +102,9 @@ func (h *header) grow(n int) error {
 func endOfHeader(p []byte) int {
 	end := -1
 	for _, mark := range []string{"\n\r\n", "\n\n"} {
-		if i := bytes.Index(p, []byte(mark)); i >= 0 && (end < 0 || i+len(mark) < end) {
+		if i := bytes.Index(p, []byte(mark)); i >= 0 {
 			end = i + len(mark)
+			p = p[:end]
 		}
 	}
 	return end
