@@ -3,6 +3,7 @@ package text
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -18,6 +19,9 @@ func JSONWriter(w io.Writer) io.Writer { return jsonWriter{w} }
 type jsonWriter struct{ w io.Writer }
 
 func (j jsonWriter) Write(b []byte) (int, error) {
+	if !slices.ContainsFunc(b, func(c byte) bool { return c >= 0x7f }) {
+		return j.w.Write(b)
+	}
 	s := string(b)
 	if strings.ContainsFunc(s, needsEscape) {
 		s = escape(s)
