@@ -85,7 +85,8 @@ const (
 	pollShared = 200 * time.Millisecond
 	// gather is the wait between the end of a delivery and the claim that follows it, so
 	// that one claim follows several ends: it costs as much as each of them. A lane that may
-	// have several requests at a time has its next messages ready meanwhile.
+	// have several requests at a time has its next messages ready meanwhile. It is also the
+	// least time between two claims for new messages.
 	gather = 5 * time.Millisecond
 )
 
@@ -104,6 +105,7 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) {
 	wg.Go(func() { every(ctx, d.cfg.SweepEvery, d.cleanUp) })
 	wg.Go(func() { every(ctx, d.cfg.SweepEvery, d.warnOfDelays) })
 	for ctx.Err() == nil {
+		claimed := time.Now()
 		wait, err := d.claim(ctx, hard, &wg)
 		if err != nil && ctx.Err() == nil {
 			d.log.Error("cannot claim from the queue", "error", err)
@@ -111,6 +113,7 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) {
 		select {
 		case <-ctx.Done():
 		case <-d.work.Wake():
+			time.Sleep(gather - time.Since(claimed))
 		case <-d.slots.changed:
 			time.Sleep(gather)
 		case <-time.After(wait):
