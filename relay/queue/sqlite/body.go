@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"graphrelay/relay/queue"
@@ -67,11 +68,31 @@ func (s *storage) bodyPath(id string) string {
 type spool struct {
 	s        *storage
 	id       string
-	mem      bytes.Buffer
+	mem      *bytes.Buffer // nil: nothing, or no longer
 	f        file
 	size     int64
 	sum      uint32 // CRC-32C of what was written
 	unsynced int
+}
+
+// memory keeps the buffers of bodies for the next ones: each holds a whole small message.
+var memory = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// free gives back what the body has in memory. Nothing reads or writes it any more.
+func (b *spool) free() {
+	if b.mem != nil {
+		b.mem.Reset()
+		memory.Put(b.mem)
+		b.mem = nil
+	}
+}
+
+// bytes returns what is in memory, never nil.
+func (b *spool) bytes() []byte {
+	if b.mem == nil || b.mem.Len() == 0 {
+		return []byte{} // nil would be NULL
+	}
+	return b.mem.Bytes()
 }
 
 // NewContent implements queue.Contents.
@@ -80,7 +101,7 @@ func (s *storage) NewContent(id string) queue.Content { return &spool{s: s, id: 
 // ContentOf implements queue.Contents. The body is a row whatever its size: a file could
 // not be undone.
 func (s *storage) ContentOf(id string, body []byte) queue.Content {
-	b := &spool{s: s, id: id, size: int64(len(body)), sum: crc32.Checksum(body, queue.Castagnoli)}
+	b := &spool{s: s, id: id, size: int64(len(body)), sum: crc32.Checksum(body, queue.Castagnoli), mem: memory.Get().(*bytes.Buffer)}
 	b.mem.Write(body)
 	return b
 }
@@ -100,7 +121,10 @@ func (b *spool) kind() int {
 func (b *spool) Write(p []byte) (int, error) {
 	b.size += int64(len(p))
 	b.sum = crc32.Update(b.sum, queue.Castagnoli, p)
-	if b.f == nil && b.mem.Len()+len(p) <= inlineBody {
+	if b.f == nil && len(b.bytes())+len(p) <= inlineBody {
+		if b.mem == nil {
+			b.mem = memory.Get().(*bytes.Buffer)
+		}
 		return b.mem.Write(p)
 	}
 	if err := b.spill(); err != nil {
@@ -119,10 +143,10 @@ func (b *spool) spill() error {
 		return diskError(err)
 	}
 	b.f = f
-	if b.mem.Len() > 0 {
-		_, err = b.writeFile(b.mem.Bytes())
+	if text := b.bytes(); len(text) > 0 {
+		_, err = b.writeFile(text)
 	}
-	b.mem = bytes.Buffer{}
+	b.free()
 	return err
 }
 
@@ -139,7 +163,7 @@ func (b *spool) writeFile(p []byte) (int, error) {
 // View implements queue.Content.
 func (b *spool) View(do func(io.ReaderAt) error) error {
 	if b.f == nil {
-		return do(bytes.NewReader(b.mem.Bytes()))
+		return do(bytes.NewReader(b.bytes()))
 	}
 	f, err := os.Open(b.s.bodyPath(b.id))
 	if err != nil {
@@ -166,6 +190,7 @@ func (b *spool) Sync() error {
 
 // Discard implements queue.Content.
 func (b *spool) Discard() error {
+	b.free()
 	if b.f == nil {
 		return nil
 	}

@@ -17,10 +17,11 @@ const maxBatch = 512
 
 // op is one transaction of queue.Storage's Update.
 type op struct {
-	run   func(queue.Tx) error
-	files []string // to remove once it is durable
-	done  chan error
-	err   error
+	run    func(queue.Tx) error
+	files  []string // to remove once it is durable
+	bodies []*spool // that are rows then
+	done   chan error
+	err    error
 }
 
 // Update implements queue.Storage: the committer runs fn.
@@ -37,6 +38,9 @@ func (s *storage) Update(_ context.Context, fn func(queue.Tx) error) error {
 		return err
 	}
 	s.removeFiles(o.files)
+	for _, b := range o.bodies {
+		b.free()
+	}
 	return nil
 }
 
@@ -93,9 +97,9 @@ func (s *storage) transact(batch []*op) (err error) {
 		return s.fault(err)
 	}
 	for _, o := range batch {
-		s.writer.changed, s.writer.files = false, nil
+		s.writer.changed, s.writer.files, s.writer.bodies = false, nil, nil
 		o.err = o.run(s.writer)
-		o.files = s.writer.files
+		o.files, o.bodies = s.writer.files, s.writer.bodies
 		if o.err != nil && (s.writer.changed || !refusal(o.err)) {
 			s.writer.rollback()
 			return s.fault(o.err)

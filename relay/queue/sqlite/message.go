@@ -37,11 +37,8 @@ func (t *transaction) Insert(r queue.Record, lane queue.LaneID, c queue.Content)
 	if err != nil || body.kind() == bodyFile {
 		return err
 	}
-	data := body.mem.Bytes()
-	if data == nil {
-		data = []byte{} // nil would be NULL
-	}
-	return t.exec("INSERT INTO body (id, data) VALUES (?,?)", r.ID, data)
+	t.bodies = append(t.bodies, body)
+	return t.exec("INSERT INTO body (id, data) VALUES (?,?)", r.ID, body.bytes())
 }
 
 // lookOnce looks once for each commit whether the files are still there.

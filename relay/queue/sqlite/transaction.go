@@ -21,6 +21,7 @@ type transaction struct {
 	// Of the operation under way:
 	changed bool     // it has changed a row
 	files   []string // bodies to remove once it is durable
+	bodies  []*spool // that it has inserted as rows
 }
 
 func newTransaction(c *sql.Conn) *transaction {
