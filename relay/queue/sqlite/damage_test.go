@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"graphrelay/relay/queue"
 )
@@ -229,7 +230,7 @@ func TestDamagedBodyPage(t *testing.T) {
 		t.Fatalf("a start gave %v", err)
 	}
 	s = open(t, Options{Dir: dir})
-	if err := s.storage.checkDatabase(t.Context(), 0); err != nil {
+	if err := s.storage.checkDatabase(t.Context(), 0, time.Minute); err != nil {
 		t.Fatalf("the records alone: %v", err)
 	}
 	for i, id := range ids {
@@ -239,5 +240,39 @@ func TestDamagedBodyPage(t *testing.T) {
 	}
 	if _, err := put(t, s, 100); err != nil {
 		t.Errorf("later mail: %v", err)
+	}
+}
+
+// An index that lacks records is found: by the start if there is time for it, and else beside
+// the delivery, which it ends.
+func TestDamagedIndex(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Exclusive: true})
+	if _, err := put(t, s, 100); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{ // the index keeps what it holds, and means something else
+		"PRAGMA writable_schema = ON",
+		"UPDATE sqlite_schema SET sql = 'CREATE INDEX message_lane ON message(lane, state, size)' WHERE name = 'message_lane'",
+		"PRAGMA writable_schema = OFF",
+	} {
+		if _, err := s.storage.writer.conn.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Options{Dir: dir, Exclusive: true}); !damaged(err) {
+		t.Errorf("a start gave %v", err)
+	}
+	s = open(t, Options{Dir: dir})
+	s.storage.failAfter(s.storage.checkIndexes())
+	s.storage.checks.Wait()
+	if err := s.storage.checkTables(t.Context(), "quick_check"); err != nil {
+		t.Errorf("the records alone: %v", err)
+	}
+	if err := s.Healthy(); !damaged(err) || !errors.Is(err, queue.ErrBroken) {
+		t.Errorf("the relay goes on: %v", err)
 	}
 }

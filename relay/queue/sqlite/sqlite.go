@@ -40,24 +40,26 @@ type Options struct {
 
 // storage implements queue.Storage.
 type storage struct {
-	dir      string
-	files    fileSystem
-	bodies   syncer         // of the directory of bodies
-	locks    []func() error // release the directory; none if it is not held exclusively
-	write    *sql.DB
-	writer   *transaction // on the one connection of write, used by the committer alone
-	read     *sql.DB      // of people and tools
-	work     *sql.DB      // of delivery, which they cannot keep waiting
-	due      *sql.Stmt    // nextDue, and bodyOf, on work
-	bodyOf   *sql.Stmt
-	own      presence // of the files that are open
-	ops      chan *op
-	broken   atomic.Pointer[error]
-	onBroken func(error) // may be nil
-	looked   looked
-	done     chan struct{} // closed when the committer has stopped
-	mu       sync.RWMutex  // guards closed against sends on ops
-	closed   bool
+	dir        string
+	files      fileSystem
+	bodies     syncer         // of the directory of bodies
+	locks      []func() error // release the directory; none if it is not held exclusively
+	write      *sql.DB
+	writer     *transaction // on the one connection of write, used by the committer alone
+	read       *sql.DB      // of people and tools
+	work       *sql.DB      // of delivery, which they cannot keep waiting
+	due        *sql.Stmt    // nextDue, and bodyOf, on work
+	bodyOf     *sql.Stmt
+	own        presence // of the files that are open
+	ops        chan *op
+	broken     atomic.Pointer[error]
+	onBroken   func(error) // may be nil
+	looked     looked
+	done       chan struct{}  // closed when the committer has stopped
+	checks     sync.WaitGroup // of the indexes, in the background
+	stopChecks func()         // nil until they begin
+	mu         sync.RWMutex   // guards closed against sends on ops
+	closed     bool
 }
 
 var _ queue.Storage = (*storage)(nil)
@@ -126,6 +128,10 @@ func openStorage(ctx context.Context, o Options) (*storage, error) {
 
 // closeDatabase ends what openDatabase has begun.
 func (s *storage) closeDatabase() error {
+	if s.stopChecks != nil {
+		s.stopChecks()
+		s.checks.Wait()
+	}
 	var errs []error
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
@@ -224,7 +230,7 @@ func (s *storage) lastReading(ctx context.Context) (queue.Reading, error) {
 // recover gives back what an earlier process had claimed (the directory lock proves that
 // it is dead) and sweeps bodies that never got their row.
 func (s *storage) recover(ctx context.Context, q *queue.Queue) error {
-	if err := s.checkDatabase(ctx, bodyCheck); err != nil {
+	if err := s.checkDatabase(ctx, bodyCheck, indexCheck); err != nil {
 		return err
 	}
 	if err := s.holdUnknownStates(ctx); err != nil {
