@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -42,7 +41,7 @@ type attachmentItem struct {
 	ContentID   string `json:"contentId,omitempty"`
 }
 
-// emptyContent is the place in the JSON where a file's content is inserted.
+// emptyContent is the place in the JSON of a file where its content is inserted.
 const emptyContent = `"contentBytes":""`
 
 func fileAttachmentOf(a Attachment) fileAttachment {
@@ -50,50 +49,24 @@ func fileAttachmentOf(a Attachment) fileAttachment {
 		ContentType: a.ContentType, IsInline: a.Inline, ContentID: a.ContentID}
 }
 
-// withContent makes v the body of the request. The JSON of v has an empty contentBytes for
-// each of the files, in their order, into which their content is encoded while it is sent,
-// so that it is never in memory as a whole. (No JSON string can contain emptyContent: its
-// quotes would be escaped.)
-func (r *request) withContent(v any, files ...Attachment) error {
-	if err := r.json(v); err != nil {
-		return err
-	}
-	rest, err := io.ReadAll(r.body())
-	if err != nil {
-		return err
-	}
-	var pieces []func() io.Reader
-	text := func(b []byte) { pieces = append(pieces, func() io.Reader { return bytes.NewReader(b) }) }
-	for _, f := range files {
-		cut := bytes.Index(rest, []byte(emptyContent)) + len(emptyContent) - 1
-		text(rest[:cut])
-		pieces = append(pieces, func() io.Reader { return &base64Reader{src: f.Open()} })
-		r.length += int64(base64.StdEncoding.EncodedLen(int(f.Size)))
-		rest = rest[cut:]
-	}
-	text(rest)
-	r.body = func() io.Reader {
-		readers := make([]io.Reader, len(pieces))
-		for i, open := range pieces {
-			readers[i] = open()
-		}
-		return io.MultiReader(readers...)
-	}
-	return nil
+// content returns what is inserted into the JSON of the file.
+func (a Attachment) content() insert {
+	return insert{at: emptyContent, length: int64(base64.StdEncoding.EncodedLen(int(a.Size))),
+		open: func() io.Reader { return &base64Reader{src: a.Open()} }}
 }
 
 // MayFit reports whether PostAttachment may be able to add the file: its request is within 4
 // MiB, although the file may have the 3 MB from which an upload session is required.
 func (a Attachment) MayFit() bool {
 	var r request
-	return r.withContent(fileAttachmentOf(a), a) == nil && r.length < MayFitBytes
+	return r.jsonWith(fileAttachmentOf(a), a.content()) == nil && r.length < MayFitBytes
 }
 
 // PostAttachment adds a file to a draft in one request (message-post-attachments).
 func (m Mailbox) PostAttachment(ctx context.Context, draft string, a Attachment) (Reply, error) {
 	r := &request{op: "attach", method: http.MethodPost,
 		path: "/messages/" + url.PathEscape(draft) + "/attachments", success: []int{http.StatusCreated}}
-	if err := r.withContent(fileAttachmentOf(a), a); err != nil {
+	if err := r.jsonWith(fileAttachmentOf(a), a.content()); err != nil {
 		return Reply{}, err
 	}
 	return m.call(ctx, r, nil)
@@ -102,8 +75,8 @@ func (m Mailbox) PostAttachment(ctx context.Context, draft string, a Attachment)
 // base64Reader encodes the bytes of src in base64.
 type base64Reader struct {
 	src io.Reader
-	raw [3 << 12]byte
-	enc [4 << 12]byte
+	raw [3 << 11]byte
+	enc [4 << 11]byte
 	out []byte // the part of enc that is not read yet
 	err error
 }

@@ -92,7 +92,7 @@ func New(cfg Config) *Client {
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		ResponseHeaderTimeout:  cfg.Timeout,
-		WriteBufferSize:        64 << 10,
+		WriteBufferSize:        8 << 10, // each connection without HTTP/2 holds it
 	}
 	client := &http.Client{
 		Transport: transport,

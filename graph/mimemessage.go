@@ -76,16 +76,18 @@ func (m Mailbox) SendMail(ctx context.Context, mail Mail, record func() error) (
 
 func (m Mail) request() (*request, error) {
 	r := &request{op: opSendMail, method: http.MethodPost, path: "/sendMail", success: []int{http.StatusAccepted}}
+	short, inserts := m.Message.split()
 	list := make([]fileAttachment, len(m.Attachments))
 	for i, a := range m.Attachments {
 		list[i] = fileAttachmentOf(a)
+		inserts = append(inserts, a.content())
 	}
 	type message struct {
 		*Message
 		Attachments []fileAttachment `json:"attachments,omitempty"`
 	}
-	return r, r.withContent(struct {
+	return r, r.jsonWith(struct {
 		Message message `json:"message"`
 		Keep    bool    `json:"saveToSentItems"`
-	}{message{m.Message, list}, m.KeepCopy}, m.Attachments...)
+	}{message{short, list}, m.KeepCopy}, inserts...)
 }

@@ -1,9 +1,6 @@
 package graph
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -41,17 +38,4 @@ func (r *request) reader() io.Reader {
 		return http.NoBody
 	}
 	return r.body()
-}
-
-// json makes v the body of the request.
-func (r *request) json(v any) error {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false) // escapes would count against MaxRequestBytes
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("%s: %w", r.op, err)
-	}
-	r.contentType, r.length = "application/json", int64(buf.Len())
-	r.body = func() io.Reader { return bytes.NewReader(buf.Bytes()) }
-	return nil
 }
