@@ -60,7 +60,7 @@ type stepper interface {
 }
 
 const (
-	decodeBytes = 64 << 10
+	decodeBytes = 16 << 10
 	lookAhead   = 4 << 10
 )
 

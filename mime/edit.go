@@ -22,6 +22,7 @@ var ErrHeaderTooLarge = errors.New("the header is larger than the limit")
 // (RFC 5322 section 2.2.3), without other line breaks.
 func EditHeader(r io.ReaderAt, size int64, lim Limits, set []Field) (head []byte, body int64, err error) {
 	src := newSource(r, max(0, size))
+	defer src.close()
 	_, body = readHeader(src, 0, lim, nil)
 	if src.err != nil {
 		return nil, 0, src.err

@@ -36,6 +36,14 @@ func DefaultLimits() Limits {
 	}
 }
 
+// Memory returns how many bytes Parse takes at most for a message of size bytes, what the
+// Message holds included. Texts are decoded and joined as a whole, so that there are several
+// copies of them for a moment.
+func (l Limits) Memory(size int64) int64 {
+	const copies, window = 6, 512 << 10
+	return copies*min(size, l.BodyBytes) + min(size, window)
+}
+
 // Address is one mailbox of an address field (RFC 5322 section 3.4): the decoded display
 // name, and "local@domain" as written, with the local part quoted if necessary. Only From
 // and Sender can hold an Address that is not Valid.

@@ -17,6 +17,7 @@ import (
 func Parse(r io.ReaderAt, size int64, lim Limits) (*Message, error) {
 	w := &walker{reporter: &reporter{}, src: newSource(r, max(0, size)), lim: lim}
 	w.walk()
+	w.src.close()
 	if w.src.err != nil {
 		return nil, w.src.err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync"
 )
 
 const (
@@ -17,13 +18,33 @@ type source struct {
 	r    io.ReaderAt
 	size int64
 	buf  []byte
-	off  int64 // offset of buf[0] in the message
-	n    int   // valid bytes in buf
-	err  error // of the first read that failed; ends the walk
+	// whole is buf if it is of the pool.
+	whole *[windowBytes]byte
+	off   int64 // offset of buf[0] in the message
+	n     int   // valid bytes in buf
+	err   error // of the first read that failed; ends the walk
 }
 
 func newSource(r io.ReaderAt, size int64) *source {
-	return &source{r: r, size: size, buf: make([]byte, min(windowBytes, size))}
+	s := &source{r: r, size: size}
+	if size < windowBytes {
+		s.buf = make([]byte, size)
+		return s
+	}
+	s.whole = windowPool.Get().(*[windowBytes]byte)
+	s.buf = s.whole[:]
+	return s
+}
+
+// windowPool holds the windows of sources that have come to their end.
+var windowPool = sync.Pool{New: func() any { return new([windowBytes]byte) }}
+
+// close returns the window to the pool. What it was asked for must not be used any more.
+func (s *source) close() {
+	if s.whole != nil {
+		windowPool.Put(s.whole)
+	}
+	s.whole, s.buf = nil, nil
 }
 
 // window returns the bytes from off on: at least want of them, or those up to the end of
