@@ -144,9 +144,22 @@ func (s *storage) makeReserve() {
 	if _, there := os.Stat(path); err != nil || there == nil || free < 4*reserve {
 		return
 	}
-	if err := os.WriteFile(path, make([]byte, reserve), 0o600); err != nil {
+	if err := writeZeros(path, reserve); err != nil {
 		_ = os.Remove(path)
 	}
+}
+
+// writeZeros creates a file of n bytes, which take up space.
+func writeZeros(path string, n int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, 64<<10)
+	for ; n > 0 && err == nil; n -= int64(len(zeros)) {
+		_, err = f.Write(zeros[:min(n, int64(len(zeros)))])
+	}
+	return errors.Join(err, f.Close())
 }
 
 // presence is which files of the queue were found by their names.
