@@ -75,22 +75,23 @@ const maxPassed = 256
 type turns struct{ passed Turn }
 
 func (t *turns) ready(tx Tx, now time.Time, c Claim) (lanes []ReadyLane, err error) {
-	slots := c.slots()
+	rooms := c.rooms()
 	look := func(from Turn) (last Turn, stopped bool, err error) {
 		passed := 0
 		err = tx.ReadyLanes(now, c.Node, from, func(r ReadyLane) bool {
 			last = r.Turn
 			l := c.capped(r)
-			if l.open() && slots[l.responsive] > 0 {
+			room := rooms[l.responsive]
+			if l.open() && room.open() {
 				lanes = append(lanes, r)
 			}
-			if l.open() && slots[l.responsive] > 0 && l.InDelivery == 0 {
-				slots[l.responsive]--
+			if l.open() && room.open() && l.InDelivery == 0 {
+				room.tasks--
 			} else {
 				passed++
 			}
 			stopped = passed == maxPassed
-			return !stopped && (slots[true] > 0 || slots[false] > 0)
+			return !stopped && (rooms[true].open() || rooms[false].open())
 		})
 		return last, stopped, err
 	}
@@ -109,28 +110,58 @@ func (t *turns) ready(tx Tx, now time.Time, c Claim) (lanes []ReadyLane, err err
 	return lanes, err
 }
 
-// slots returns how many tasks the claim may take, by whether their lanes respond.
-func (c Claim) slots() map[bool]int {
-	return map[bool]int{true: c.Max, false: c.MaxUnresponsive}
+// room is what some tasks may take together.
+type room struct {
+	tasks int
+	bytes int64
 }
 
-// cappedLane is a lane with its limit of messages in delivery.
+// open reports whether there is room for one more task.
+func (r *room) open() bool { return r.tasks > 0 && r.bytes > 0 }
+
+func (r *room) take(bytes int64) {
+	r.tasks--
+	r.bytes -= bytes
+}
+
+// rooms returns what the tasks of lanes may take, by whether these respond.
+func (c Claim) rooms() map[bool]*room {
+	m := c.Memory
+	if m.Needs == nil {
+		m.Responsive, m.Unresponsive = 1, 1
+	}
+	return map[bool]*room{true: {c.Max, m.Responsive}, false: {c.MaxUnresponsive, m.Unresponsive}}
+}
+
+// needs returns how many bytes a task takes.
+func (c Claim) needs(r Record) int64 {
+	if c.Memory.Needs == nil {
+		return 0
+	}
+	return c.Memory.Needs(r)
+}
+
+// cappedLane is a lane with its limits.
 type cappedLane struct {
 	ReadyLane
-	limit      int // of messages in delivery
+	limit      int   // of messages in delivery
+	bytes      int64 // that its tasks may take
 	responsive bool
 }
 
 func (c Claim) capped(r ReadyLane) cappedLane {
-	l := cappedLane{r, 1, c.Responsive == nil || c.Responsive(r.Lane)}
+	l := cappedLane{r, 1, 1, c.Responsive == nil || c.Responsive(r.Lane)}
 	if l.responsive {
 		l.limit = c.PerLane
+	}
+	if c.Memory.Needs != nil {
+		l.bytes = c.Memory.Lane(r.Lane)
 	}
 	return l
 }
 
 // open reports whether the lane may have one more message in delivery.
-func (l cappedLane) open() bool { return l.InDelivery < l.limit }
+func (l *cappedLane) open() bool { return l.InDelivery < l.limit && l.bytes > 0 }
 
 func capped(ready []ReadyLane, c Claim) []cappedLane {
 	lanes := make([]cappedLane, 0, len(ready))
@@ -145,11 +176,12 @@ func capped(ready []ReadyLane, c Claim) []cappedLane {
 // claimEvenly gives each task to a lane that has the fewest in delivery: one whose
 // messages take longer would otherwise come to occupy more and more of the slots.
 func claimEvenly(tx Tx, now time.Time, c Claim, lanes []cappedLane) (tasks []Task, err error) {
-	slots := c.slots()
+	rooms := c.rooms()
 	for busy := 0; len(lanes) > 0; busy++ {
 		rest := lanes[:0]
 		for _, l := range lanes {
-			if l.InDelivery == busy && slots[l.responsive] > 0 {
+			room := rooms[l.responsive]
+			if l.InDelivery == busy && room.open() {
 				t, err := claimOne(tx, now, c.Node, &l.ReadyLane)
 				if err == ErrNotFound {
 					continue
@@ -158,10 +190,12 @@ func claimEvenly(tx Tx, now time.Time, c Claim, lanes []cappedLane) (tasks []Tas
 					return nil, err
 				}
 				tasks = append(tasks, t)
+				bytes := c.needs(t.Record)
 				l.InDelivery++
-				slots[l.responsive]--
+				l.bytes -= bytes
+				room.take(bytes)
 			}
-			if l.InDelivery < l.limit && slots[l.responsive] > 0 {
+			if l.open() && room.open() {
 				rest = append(rest, l)
 			}
 		}

@@ -81,12 +81,24 @@ type Claim struct {
 	// all lanes. Of an unresponsive lane one task may be in delivery at a time.
 	Responsive      func(Lane) bool
 	MaxUnresponsive int // tasks at most, of unresponsive lanes
+	Memory          Memory
 	// Serves reports whether the node can deliver for a lane; nil stands for all lanes. In a
 	// queue that is shared, the others have leftUnserved to take one that it cannot serve.
 	Serves func(Lane) bool
 	// Private reports whether the node has a credential for a lane that the others may not
 	// have; nil stands for no lane. Such a lane is looked after here when it is nobody's.
 	Private func(Lane) bool
+}
+
+// Memory bounds the memory that the tasks of a claim take. The last task may exceed a bound, so
+// that a message which needs more than all of it is delivered too.
+type Memory struct {
+	// Needs returns how many bytes the delivery of a message takes at most; nil: nothing is
+	// bounded.
+	Needs        func(Record) int64
+	Responsive   int64            // bytes that responsive lanes may take together
+	Unresponsive int64            // and the others
+	Lane         func(Lane) int64 // bytes that one lane may take
 }
 
 // Work hands out messages for delivery. Its times are the queue's; see Clock. Save and Finish return ErrFenced when the

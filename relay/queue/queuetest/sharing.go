@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"graphrelay/relay/queue"
@@ -57,6 +58,41 @@ func unresponsive(t *testing.T, b *bench) {
 		got := map[bool]int{}
 		for _, task := range tasks {
 			got[task.Lane == laneA]++
+		}
+		if !maps.Equal(got, c.want) {
+			t.Errorf("claim %d took %v, want %v", i+1, got, c.want)
+		}
+	}
+}
+
+// memoryOfClaims claims as long as memory is left: of responsive lanes, of the others, and of
+// each lane. The last task may take more than what is left, and the next claim begins with the
+// lane that is next.
+func memoryOfClaims(t *testing.T, b *bench) {
+	small, large := strings.Repeat("s", 10), strings.Repeat("l", 1000)
+	for range 3 {
+		b.put(laneA, small)
+		b.put(laneB, large)
+	}
+	both := func(queue.Lane) bool { return true }
+	one := func(l queue.Lane) bool { return l == laneA }
+	for i, c := range []struct {
+		bytes, others, ofLane int64
+		responsive            func(queue.Lane) bool
+		want                  map[queue.Lane]int
+	}{
+		{bytes: 0, others: 10_000, ofLane: 10_000, responsive: both, want: map[queue.Lane]int{}},
+		{bytes: 10_000, others: 10_000, ofLane: 0, responsive: both, want: map[queue.Lane]int{}},
+		{bytes: 1, others: 10_000, ofLane: 10_000, responsive: one, want: map[queue.Lane]int{laneA: 1, laneB: 1}},
+		{bytes: 10_000, others: 0, ofLane: 1001, responsive: both, want: map[queue.Lane]int{laneA: 2, laneB: 2}},
+	} {
+		tasks, _, err := b.store.Claim(t.Context(), queue.Claim{Node: "n1", Max: 9, PerLane: 9, MaxUnresponsive: 9, Responsive: c.responsive,
+			Memory: queue.Memory{Needs: func(r queue.Record) int64 { return r.Size }, Responsive: c.bytes, Unresponsive: c.others,
+				Lane: func(queue.Lane) int64 { return c.ofLane }}})
+		b.ok(err)
+		got := map[queue.Lane]int{}
+		for _, task := range tasks {
+			got[task.Lane]++
 		}
 		if !maps.Equal(got, c.want) {
 			t.Errorf("claim %d took %v, want %v", i+1, got, c.want)

@@ -30,6 +30,7 @@ func Run(t *testing.T, open Open) {
 		"new and deferred alternate":   claimNewAndDeferred,
 		"the fewest in delivery first": fewestFirst,
 		"unresponsive lanes":           unresponsive,
+		"memory of claims":             memoryOfClaims,
 		"senders share a lane":         sendersShare,
 		"runs share a lane":            runsShare,
 		"progress survives":            progressSurvives,
