@@ -61,7 +61,7 @@ func digest(cfg *config.Config) string {
 		all.Signatures = append(all.Signatures, signature{s.Name, s.HTML, s.Text})
 	}
 	all.Senders, all.Rates, all.Delivery, all.Queue = cfg.Senders, cfg.Rates, cfg.Delivery, cfg.Queue
-	all.Delivery.Concurrency = 0
+	all.Delivery.Concurrency, all.Delivery.Memory = 0, 0
 	q := &all.Queue
 	q.URL, q.URLFile, q.URLEnv, q.Node, q.MinFreeSpace = config.Secret{}, "", "", "", 0
 	data, err := json.Marshal(all)

@@ -63,6 +63,7 @@ func TestDigest(t *testing.T) {
 		"proxy":       func(c *config.Config) { c.Connections[0].Proxy, c.Connections[0].CAFile = "other", "other" },
 		"hash":        func(c *config.Config) { c.Users[0].PasswordHash = config.NewSecret("other") },
 		"concurrency": func(c *config.Config) { c.Delivery.Concurrency++ },
+		"memory":      func(c *config.Config) { c.Delivery.Memory++ },
 		"log":         func(c *config.Config) { c.Log.Level = config.LevelDebug },
 	} {
 		c := nodeConfig()

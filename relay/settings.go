@@ -75,7 +75,7 @@ func mimeLimits(cfg *config.Config) mime.Limits {
 func deliveryConfig(cfg *config.Config, node queue.Node) delivery.Config {
 	perLane := 2 * cfg.Delivery.MailboxConcurrency // the next is ready when a request ends; the gate in graph counts those
 	d := delivery.Config{
-		Node: node, Lease: lease(cfg), Host: cfg.Hostname, Concurrency: cfg.Delivery.Concurrency, PerLane: perLane,
+		Node: node, Lease: lease(cfg), Host: cfg.Hostname, Concurrency: cfg.Delivery.Concurrency, Memory: int64(cfg.Delivery.Memory), PerLane: perLane,
 		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), WarnAfter: time.Duration(cfg.Delivery.WarnAfter),
 		SweepEvery: maintenanceInterval, MIME: mimeLimits(cfg),
 	}

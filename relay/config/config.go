@@ -150,6 +150,7 @@ type Delivery struct {
 	MailboxRequests    int         `yaml:"mailbox_requests"`    // to one mailbox in 10 minutes; 0: any
 	MailboxUpload      Size        `yaml:"mailbox_upload"`      // to one mailbox in 5 minutes; 0: any
 	Concurrency        int         `yaml:"concurrency"`         // messages in delivery at a time, of all mailboxes that are responsive
+	Memory             Size        `yaml:"memory"`              // that these hold together; half as much again the others
 	RetryDelays        []Duration  `yaml:"retry_delays"`        // the last one is repeated
 	RequestTimeout     Duration    `yaml:"request_timeout"`     // longest wait for the answer to one request
 	SendSettle         Duration    `yaml:"send_settle"`         // how long to look for a message after the answer to its send was lost
@@ -215,7 +216,8 @@ func Default() *Config {
 			MailboxConcurrency: 4,
 			MailboxRequests:    10_000,
 			MailboxUpload:      150_000_000,
-			Concurrency:        32,
+			Concurrency:        2000,
+			Memory:             64 * MiB,
 			RetryDelays: []Duration{
 				Duration(30 * time.Second), minutes(1), minutes(2), minutes(5),
 				minutes(10), minutes(20), minutes(30), minutes(60),

@@ -174,6 +174,7 @@ func (v validator) delivery() {
 	within(v, "delivery.mailbox_requests", d.MailboxRequests, 0, 1_000_000)
 	within(v, "delivery.mailbox_upload", d.MailboxUpload, 0, 1024*GiB)
 	within(v, "delivery.concurrency", d.Concurrency, 1, 10_000)
+	within(v, "delivery.memory", d.Memory, 16*MiB, 64*GiB)
 	within(v, "delivery.request_timeout", d.RequestTimeout, seconds(1), minutes(60))
 	within(v, "delivery.reports_interval", d.ReportsInterval, seconds(1), minutes(24*60))
 	within(v, "delivery.send_settle", d.SendSettle, seconds(1), minutes(60))

@@ -18,13 +18,14 @@ type Attempt struct {
 	ref       queue.Ref
 	work      Queue
 	responded func()
+	slot      *slot
 	notes     []queue.Event // not yet recorded
 	body      queue.Body
 }
 
-func (d *Deliverer) newAttempt(m queue.Record, ref queue.Ref) *Attempt {
+func (d *Deliverer) newAttempt(m queue.Record, ref queue.Ref, s *slot) *Attempt {
 	return &Attempt{
-		Message: m, Progress: m.Progress, Log: d.log.With("id", m.ID), ref: ref, work: d.work,
+		Message: m, Progress: m.Progress, Log: d.log.With("id", m.ID), ref: ref, work: d.work, slot: s,
 		responded: func() { d.slots.responded(m.Lane, time.Now()) },
 	}
 }
@@ -33,7 +34,8 @@ func (d *Deliverer) newAttempt(m queue.Record, ref queue.Ref) *Attempt {
 // later ones would only repeat need not be noted again.
 func (a *Attempt) First() bool { return a.Message.Attempts <= 1 }
 
-// Body returns the stored message, unchecked. The Deliverer closes it.
+// Body returns the stored message, unchecked. It is valid until CloseBody or the end of the
+// attempt.
 func (a *Attempt) Body(ctx context.Context) (queue.Body, error) {
 	if a.body == nil {
 		body, err := a.work.Open(ctx, a.Message.ID)
@@ -79,6 +81,10 @@ func (a *Attempt) Age() time.Duration { return a.Now().Sub(a.Message.Arrived) }
 // so that the lane counts as responsive.
 func (a *Attempt) Responded() { a.responded() }
 
+// Holds tells the Deliverer how many bytes of memory the attempt holds from now on, in place of
+// what Outlet.Needs has said or Holds before. It does not wait if that is more.
+func (a *Attempt) Holds(bytes int64) { a.slot.hold(bytes) }
+
 // Save records Progress and the notes; they are durable on return. It returns
 // queue.ErrFenced if the claim was lost: then the attempt must go no further.
 func (a *Attempt) Save(ctx context.Context) error {
@@ -92,8 +98,10 @@ func (a *Attempt) Save(ctx context.Context) error {
 	return err
 }
 
-func (a *Attempt) close() {
+// CloseBody releases the memory and the file of the stored message. Body opens it again.
+func (a *Attempt) CloseBody() {
 	if a.body != nil {
 		_ = a.body.Close()
+		a.body = nil
 	}
 }

@@ -27,6 +27,7 @@ type Config struct {
 	Lease       time.Duration   // for how long its claims last if they are not renewed; 0: DefaultLease
 	Host        string          // this relay's name, in notifications
 	Concurrency int             // messages of responsive lanes in delivery at a time
+	Memory      int64           // bytes that these hold together, and half as much again the others; 0: DefaultMemory
 	PerLane     int             // messages of one responsive lane in delivery at a time; see slots for the others
 	RetryDelays []time.Duration // between attempts; the last one repeats
 	GiveUpAfter time.Duration   // from receipt
@@ -74,7 +75,7 @@ type Deliverer struct {
 // New returns a Deliverer, which does nothing until Run.
 func New(cfg Config, work Queue, outlet Outlet, m *Metrics, log *slog.Logger) *Deliverer {
 	cfg.Lease = cmp.Or(cfg.Lease, DefaultLease)
-	return &Deliverer{cfg: cfg, work: work, outlet: outlet, slots: newSlots(cfg), metrics: m, log: log,
+	return &Deliverer{cfg: cfg, work: work, outlet: outlet, slots: newSlots(cfg, outlet.Needs), metrics: m, log: log,
 		notifier: bounce.Notifier{Host: cfg.Host, Postmaster: cfg.Postmaster, To: cfg.NotifyAt, GiveUpAfter: cfg.GiveUpAfter}}
 }
 
@@ -88,6 +89,9 @@ const (
 	// have several requests at a time has its next messages ready meanwhile. It is also the
 	// least time between two claims for new messages.
 	gather = 5 * time.Millisecond
+	// mostAtOnce is how many messages of responsive lanes, and of the others, one claim takes:
+	// a claim holds up all that write to the queue.
+	mostAtOnce = 64
 )
 
 // Run delivers until ctx is done. Then it claims no more, and messages in delivery have
@@ -147,9 +151,10 @@ func (d *Deliverer) claim(ctx, hard context.Context, wg *sync.WaitGroup) (time.D
 	}
 	c := d.slots.claim(time.Now())
 	c.Serves, c.Private = d.cfg.Serves, d.cfg.Private
-	if c.Max <= 0 && c.MaxUnresponsive <= 0 {
+	if full(c) {
 		return pollEvery, nil // the end of any delivery wakes us
 	}
+	c.Max, c.MaxUnresponsive = min(c.Max, mostAtOnce), min(c.MaxUnresponsive, mostAtOnce)
 	work := d.tenure.work(hard)
 	tasks, next, err := d.work.Claim(ctx, c)
 	for _, t := range tasks {
@@ -157,11 +162,14 @@ func (d *Deliverer) claim(ctx, hard context.Context, wg *sync.WaitGroup) (time.D
 			d.resume(t)
 		}
 		d.touched.add(t.Lane)
-		d.slots.acquire(t.Lane)
+		slot := d.slots.acquire(t.Record)
 		wg.Go(func() {
-			defer d.slots.release(t.Lane) // and wake Run: the queue's own wake-up comes before
-			d.deliver(work, t)
+			defer slot.release() // and wake Run: the queue's own wake-up comes before
+			d.deliver(work, t, slot)
 		})
+	}
+	if len(tasks) >= mostAtOnce {
+		return 0, err
 	}
 	poll := pollEvery
 	if d.work.Shared() {

@@ -29,15 +29,15 @@ type job struct {
 	waiter    *verdict.Waiter
 }
 
-func (d *Deliverer) newJob(t queue.Task) *job {
-	a := d.newAttempt(t.Record, t.Ref)
+func (d *Deliverer) newJob(t queue.Task, s *slot) *job {
+	a := d.newAttempt(t.Record, t.Ref, s)
 	return &job{d: d, task: t, a: a, log: a.Log}
 }
 
 // deliver brings one claimed message to an outcome.
-func (d *Deliverer) deliver(ctx context.Context, t queue.Task) {
-	j := d.newJob(t)
-	defer j.a.close()
+func (d *Deliverer) deliver(ctx context.Context, t queue.Task, s *slot) {
+	j := d.newJob(t, s)
+	defer j.a.CloseBody()
 	o := j.attempt(ctx)
 	o.Progress, o.Events = j.a.Progress, j.a.notes
 	o.Cleanup = o.Progress.Leftover && (o.State == queue.Sent || o.State == queue.Failed)

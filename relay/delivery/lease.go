@@ -55,7 +55,7 @@ func (d *Deliverer) renew(ctx, hard context.Context) error {
 		d.log.Warn("the machine's clock was set, or the machine slept; messages do not age by that", "seconds", by.Seconds())
 	}
 	r := queue.Renewal{Node: d.cfg.Node, Lease: d.cfg.Lease}
-	r.Node.About.Full = d.slots.full()
+	r.Node.About.Full = full(d.slots.claim(time.Now()))
 	var lanes []queue.Lane
 	if d.work.Shared() {
 		lanes = d.touched.take()

@@ -17,6 +17,9 @@ import (
 // An outlet never sends a message twice: it records a step with an effect outside before
 // it requests it, and resolves an answer that was lost by looking, not by repeating.
 type Outlet interface {
+	// Needs returns how many bytes of memory Send takes for the message at most, until it says
+	// otherwise by Attempt.Holds.
+	Needs(m queue.Record) int64
 	// Send continues the message from its progress until it is sent or cannot be sent
 	// now. An error means that this side ended the attempt: ctx is done, the claim was
 	// lost, or the queue could not be read or written. The Result's Doubt is valid in

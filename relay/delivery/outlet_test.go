@@ -25,6 +25,8 @@ type scripted struct {
 	seen      []string // the documents that the attempts began with
 }
 
+func (s *scripted) Needs(queue.Record) int64 { return 1 }
+
 func (s *scripted) Send(ctx context.Context, a *delivery.Attempt) (delivery.Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

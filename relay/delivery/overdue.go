@@ -33,8 +33,8 @@ func (d *Deliverer) warnOfDelays(ctx context.Context) {
 
 // warnOf warns the sender of the message, or records that nobody is to be warned.
 func (d *Deliverer) warnOf(ctx context.Context, r queue.Record) error {
-	j := d.newJob(queue.Task{Record: r})
-	defer j.a.close()
+	j := d.newJob(queue.Task{Record: r}, nil)
+	defer j.a.CloseBody()
 	o := j.notify(queue.Outcome{State: queue.Deferred, Reason: r.Reason, Detail: r.Detail}, bounce.Delayed)
 	var warning *queue.Submission
 	if len(o.Notifications) > 0 {

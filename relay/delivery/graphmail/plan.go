@@ -35,6 +35,8 @@ type plan struct {
 	suppress  *graph.Header      // instead of its property, if that is left out; may be nil
 	files     []graph.Attachment // of draft
 	whole     *graph.MIME        // mime, and sendmail of what JSON would break
+	head      int64              // bytes of whole that are in memory
+	text      int64              // bytes of the text, which is in full or among files
 	bcc       []string           // of whole: recipients that only its Bcc field names
 	messageID string
 	report    []finding
@@ -76,6 +78,7 @@ func makePlan(m *mime.Message, s stored, rec queue.Record, cfg *Config, before p
 	}
 	var report []finding
 	p.full, p.files, report = convert(m, rec, cfg)
+	p.text = int64(len(m.Body.Content))
 	p.draft, p.suppress = p.full, suppressHeader(m, cfg.XHeaders)
 	p.report = append(p.report, report...)
 	p.forgetRefused(before)
@@ -128,7 +131,7 @@ func (p *plan) asMIME(m *mime.Message, s stored, rec queue.Record, cfg *Config) 
 	if !whole.Fits() && !(p.stretch && whole.MayFit()) {
 		return fmt.Errorf("its %d bytes are more than Graph accepts as MIME in one request (4 MB in base64)", whole.Size)
 	}
-	p.path, p.whole, p.report = pathMIME, &whole, report
+	p.path, p.whole, p.head, p.report = pathMIME, &whole, int64(len(head)), report
 	return nil
 }
 

@@ -84,6 +84,7 @@ func (t *transfer) read(ctx context.Context) error {
 	if t.plan != nil {
 		return nil
 	}
+	t.Holds(t.o.Needs(t.Message))
 	s, err := openStored(ctx, t.Attempt)
 	if err != nil {
 		return fmt.Errorf("read the stored message: %w", err)
@@ -123,6 +124,7 @@ func (t *transfer) read(ctx context.Context) error {
 	t.report(p.report)
 	t.plan = p
 	t.leaveOutKnown()
+	t.holdPlan()
 	return nil
 }
 
