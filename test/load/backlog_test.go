@@ -26,7 +26,7 @@ type backlog struct {
 // messages, and compares with 100.
 func TestBacklog(t *testing.T) {
 	needCompare(t)
-	sim := harness.ReleasedSim(t, "--latency", graphLatency.String())
+	sim := harness.ReleasedSim(t, "--latency", "150ms")
 	all := []*backlog{newBacklog(t, sim, 100), newBacklog(t, sim, 100_000)}
 	claimInTurns(t, all)
 	for range *rounds {
