@@ -31,7 +31,7 @@ func (s *storage) Closed(ctx context.Context) (queue.Closed, error) {
 	return scanClosed(s.read.QueryRowContext(ctx, selectClosed))
 }
 
-func scanClosed(row *sql.Row) (c queue.Closed, err error) {
+func scanClosed(row scanner) (c queue.Closed, err error) {
 	var text string
 	switch err := row.Scan(&text); {
 	case errors.Is(err, sql.ErrNoRows):

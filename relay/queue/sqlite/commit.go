@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"graphrelay/relay/queue"
@@ -118,7 +117,7 @@ func (s *storage) transact(batch []*op) (err error) {
 // refused would be sent, and once more when its client tries again. void writes page 1 as
 // it is. If that fails too, or is lost in a power cut, the commit may still be found.
 func (s *storage) void() {
-	_, _ = s.writer.conn.ExecContext(context.Background(), fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+	_ = s.writer.conn.run(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
 }
 
 // refusal reports whether err concerns one operation, and not the storage.
@@ -129,18 +128,15 @@ func refusal(err error) bool {
 // fault returns the error of package queue for an error of SQLite. Only a failed read, write
 // or sync of data is a fault of the disk that ends intake.
 func (s *storage) fault(err error) error {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	switch e.Code() & 0xff {
+	code := resultCode(err)
+	switch code & 0xff {
 	case sqlite3.SQLITE_FULL:
 		if s.dropReserve() { // delivery can write, and then free space
 			s.shrinkLog()
 		}
 		return fmt.Errorf("%w: %w", queue.ErrNoSpace, err)
 	case sqlite3.SQLITE_IOERR:
-		if slices.Contains(passing, e.Code()) {
+		if slices.Contains(passing, code) {
 			return fmt.Errorf("%w: %w", queue.ErrResources, err)
 		}
 		return s.fail(fmt.Errorf("%w: %w", queue.ErrDisk, err))
@@ -148,6 +144,19 @@ func (s *storage) fault(err error) error {
 		return s.fail(damage(err))
 	}
 	return err
+}
+
+// resultCode returns the extended result code of SQLite that err is about, or 0: it comes from
+// the driver, or from a direct connection.
+func resultCode(err error) int {
+	var e interface {
+		error
+		Code() int
+	}
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return sqlite3.SQLITE_OK
 }
 
 // passing are the I/O errors of SQLite that lose no data: for lack of descriptors, memory or

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"graphrelay/relay/queue"
@@ -25,11 +24,7 @@ var (
 
 // corrupt reports whether SQLite found that the file is no database, or a damaged one.
 func corrupt(err error) bool {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	code := e.Code() & 0xff
+	code := resultCode(err) & 0xff
 	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
 }
 

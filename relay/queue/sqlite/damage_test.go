@@ -158,7 +158,7 @@ func TestMovedLog(t *testing.T) {
 	if _, err := put(t, s, 100); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.storage.writer.conn.ExecContext(t.Context(), "PRAGMA wal_checkpoint"); err != nil {
+	if err := s.storage.writer.conn.run("PRAGMA wal_checkpoint"); err != nil {
 		t.Fatal(err)
 	}
 	dir := killed(t, s)
@@ -256,7 +256,7 @@ func TestDamagedIndex(t *testing.T) {
 		"UPDATE sqlite_schema SET sql = 'CREATE INDEX message_lane ON message(lane, state, size)' WHERE name = 'message_lane'",
 		"PRAGMA writable_schema = OFF",
 	} {
-		if _, err := s.storage.writer.conn.ExecContext(t.Context(), statement); err != nil {
+		if err := s.storage.writer.conn.run(statement); err != nil {
 			t.Fatal(err)
 		}
 	}

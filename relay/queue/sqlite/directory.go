@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"graphrelay/relay/queue"
@@ -115,15 +114,14 @@ func (s *storage) openWithReserve(ctx context.Context) error {
 
 // noRoom reports whether SQLite failed for lack of space or inodes.
 func noRoom(err error) bool {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
+	code := resultCode(err)
+	switch code {
+	case sqlite3.SQLITE_OK:
 		return diskFull(err)
-	}
-	switch e.Code() {
 	case sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_WRITE:
 		return true
 	}
-	return e.Code()&0xff == sqlite3.SQLITE_FULL || e.Code()&0xff == sqlite3.SQLITE_CANTOPEN
+	return code&0xff == sqlite3.SQLITE_FULL || code&0xff == sqlite3.SQLITE_CANTOPEN
 }
 
 // dropReserve reports whether there was a reserve to give up.
@@ -132,7 +130,7 @@ func (s *storage) dropReserve() bool { return os.Remove(filepath.Join(s.dir, res
 // shrinkLog moves the log into the database and gives its space back, as far as there is room.
 // The log takes up to about maxReserve before SQLite does that itself.
 func (s *storage) shrinkLog() {
-	_, _ = s.writer.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	_ = s.writer.conn.run("PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
 // makeReserve makes the reserve if there is room for four of it. Without one the queue works

@@ -130,7 +130,12 @@ func (s *storage) EndedBeyond(ctx context.Context, state queue.State, keep int64
 	return fromMicros(arrived), err
 }
 
-func ids(rows *sql.Rows, err error) (list []string, _ error) {
+func ids(rows interface {
+	scanner
+	Next() bool
+	Err() error
+	Close() error
+}, err error) (list []string, _ error) {
 	if err != nil {
 		return nil, err
 	}

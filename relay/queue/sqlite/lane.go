@@ -18,13 +18,12 @@ func (t *transaction) Flow(l queue.Lane, sender, client string) (queue.Flow, err
 	if !errors.Is(err, sql.ErrNoRows) {
 		return f, err
 	}
-	res, err := t.result("INSERT INTO lane (connection, principal, mailbox, paused) VALUES (?1,?2,?3, "+pausedUntil+")", l.Connection, l.Principal, l.Mailbox)
+	err = t.exec("INSERT INTO lane (connection, principal, mailbox, paused) VALUES (?1,?2,?3, "+pausedUntil+")", l.Connection, l.Principal, l.Mailbox)
 	if err != nil {
 		return f, err
 	}
-	id, err := res.LastInsertId()
-	f.Lane = queue.LaneID(id)
-	return f, err
+	f.Lane = queue.LaneID(t.inserted())
+	return f, nil
 }
 
 // SetTag implements queue.LaneTx.

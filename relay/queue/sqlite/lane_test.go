@@ -134,7 +134,7 @@ func idleLanes(t testing.TB, s opened, n int) {
 			FROM lane WHERE connection = 'idle' AND 0 < ?`,
 		`UPDATE message SET state = 'deferred', due = 9000000000000000 WHERE state = 'held' AND lane % 4 = 0 AND 0 < ?`,
 	} {
-		if _, err := s.storage.writer.conn.ExecContext(t.Context(), statement, n); err != nil {
+		if err := s.storage.writer.conn.run(statement, n); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -186,7 +186,7 @@ func BenchmarkClaimReady(b *testing.B) {
 		b.Run(fmt.Sprint(lanes), func(b *testing.B) {
 			s := open(b, Options{Dir: b.TempDir(), Exclusive: true})
 			idleLanes(b, s, lanes)
-			if _, err := s.storage.writer.conn.ExecContext(b.Context(), "UPDATE message SET state = 'queued'"); err != nil {
+			if err := s.storage.writer.conn.run("UPDATE message SET state = 'queued'"); err != nil {
 				b.Fatal(err)
 			}
 			for b.Loop() {
@@ -208,7 +208,7 @@ func TestServedInFuture(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, Options{Dir: dir, Exclusive: true})
 	putEntry(t, s, testEntry)
-	if _, err := s.storage.writer.conn.ExecContext(t.Context(), "UPDATE lane SET served = ?", micros(s.Now().Add(time.Hour))); err != nil {
+	if err := s.storage.writer.conn.run("UPDATE lane SET served = ?", micros(s.Now().Add(time.Hour))); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 
 	"graphrelay/relay/queue"
@@ -46,7 +45,7 @@ func (t *transaction) Nodes() (list []queue.Node, err error) {
 	return list, rows.Err()
 }
 
-func scanNode(rows *sql.Rows, more ...any) (n queue.Node, err error) {
+func scanNode(rows scanner, more ...any) (n queue.Node, err error) {
 	var lease, seen int64
 	var about string
 	if err := rows.Scan(append([]any{&n.ID, &n.Name, &lease, &seen, &n.Draining, &about}, more...)...); err != nil {

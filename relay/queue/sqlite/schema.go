@@ -107,13 +107,13 @@ func resealAll(ctx context.Context, c *sql.Conn) error {
 
 // checkPragmas reads back what durability rests on: a database that was opened
 // with less must not take mail.
-func checkPragmas(ctx context.Context, c *sql.Conn) error {
+func checkPragmas(d *direct) error {
 	var journal string
 	var synchronous int
-	if err := c.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
+	if err := d.read("PRAGMA journal_mode", &journal); err != nil {
 		return err
 	}
-	if err := c.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&synchronous); err != nil {
+	if err := d.read("PRAGMA synchronous", &synchronous); err != nil {
 		return err
 	}
 	if journal != "wal" || synchronous != 2 {

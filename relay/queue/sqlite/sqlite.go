@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -44,11 +45,10 @@ type storage struct {
 	files      fileSystem
 	bodies     syncer         // of the directory of bodies
 	locks      []func() error // release the directory; none if it is not held exclusively
-	write      *sql.DB
-	writer     *transaction // on the one connection of write, used by the committer alone
-	read       *sql.DB      // of people and tools
-	work       *sql.DB      // of delivery, which they cannot keep waiting
-	due        *sql.Stmt    // nextDue, and bodyOf, on work
+	writer     *transaction   // used by the committer alone
+	read       *sql.DB        // of people and tools
+	work       *sql.DB        // of delivery, which they cannot keep waiting
+	due        *sql.Stmt      // nextDue, and bodyOf, on work
 	bodyOf     *sql.Stmt
 	own        presence // of the files that are open
 	ops        chan *op
@@ -133,51 +133,46 @@ func (s *storage) closeDatabase() error {
 		s.checks.Wait()
 	}
 	var errs []error
-	if s.writer != nil {
-		errs = append(errs, s.writer.close())
-	}
 	if s.bodies != nil {
 		errs = append(errs, s.bodies.Close())
 	}
-	for _, db := range []*sql.DB{s.read, s.work, s.write} {
+	for _, db := range []*sql.DB{s.read, s.work} {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
 	}
-	s.writer, s.bodies, s.read, s.work, s.write = nil, nil, nil, nil, nil
+	if s.writer != nil { // last: it moves the log into the database
+		errs = append(errs, s.writer.close())
+	}
+	s.writer, s.bodies, s.read, s.work = nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 
-// dsn names the database with what every connection needs: a wait for another process
-// that writes, a small cache, and no temporary files.
-func dsn(path, more string) string {
-	return "file:" + uriPath.Replace(filepath.ToSlash(path)) + "?_pragma=busy_timeout(10000)&_pragma=cache_size(-2000)&_pragma=temp_store(2)" + more
+// pragmas are what every connection needs: a wait for another process that writes, a small
+// cache, and no temporary files.
+var pragmas = []string{"busy_timeout(10000)", "cache_size(-2000)", "temp_store(2)"}
+
+// The others of readers and of the writer. auto_vacuum must come before the first table;
+// incremental, or a backlog would never give its space back.
+var (
+	readerPragmas = append(slices.Clip(pragmas), "query_only(1)")
+	writerPragmas = append(slices.Clip(pragmas), "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(FULL)")
+)
+
+// dsn names the database for openSQLite.
+func dsn(path string, pragmas []string) string {
+	return uri(path) + "?_pragma=" + strings.Join(pragmas, "&_pragma=")
 }
 
-// uriPath escapes what would end the path of a URI (sqlite.org/uri.html).
-var uriPath = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23")
+// uri names the database for SQLite (sqlite.org/uri.html).
+func uri(path string) string { return "file:" + uriPath.Replace(filepath.ToSlash(path)) }
 
-// The writer's pragmas. auto_vacuum must come before the first table;
-// incremental, or a backlog would never give its space back.
-const (
-	writerPragmas = "&_pragma=auto_vacuum(2)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
-	readerPragmas = "&_pragma=query_only(1)"
-)
+// uriPath escapes what would end the path of a URI.
+var uriPath = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23")
 
 func (s *storage) openDatabase(ctx context.Context) (err error) {
 	path := filepath.Join(s.dir, DatabaseName)
-	s.write = openSQLite(dsn(path, writerPragmas))
-	s.write.SetMaxOpenConns(1)
-	c, err := s.write.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	s.writer = newTransaction(c)
-	s.writer.missing = s.missing
-	if err := checkPragmas(ctx, c); err != nil {
-		return err
-	}
-	if err := migrate(ctx, c, s.locks != nil); err != nil {
+	if err := s.openWriter(ctx, path); err != nil {
 		return err
 	}
 	if s.read, err = openReaders(ctx, path); err != nil {
@@ -197,6 +192,28 @@ func (s *storage) openDatabase(ctx context.Context) (err error) {
 	}
 	s.own, err = s.look()
 	return err
+}
+
+// openWriter opens the writer's connection, and brings the schema up to date over another one.
+func (s *storage) openWriter(ctx context.Context, path string) error {
+	useFdatasync()
+	d, err := openDirect(uri(path), writerPragmas...)
+	if err != nil {
+		return err
+	}
+	s.writer = newTransaction(d)
+	s.writer.missing = s.missing
+	if err := checkPragmas(d); err != nil {
+		return err
+	}
+	db := openSQLite(dsn(path, writerPragmas))
+	defer db.Close()
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return migrate(ctx, c, s.locks != nil)
 }
 
 // readers is how many connections readers share.

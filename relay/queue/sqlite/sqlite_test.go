@@ -108,7 +108,7 @@ func TestDirectoryName(t *testing.T) {
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, Options{Dir: dir, Exclusive: true})
-	if _, err := s.storage.writer.conn.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
+	if err := s.storage.writer.conn.run("PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.Close()
@@ -152,11 +152,11 @@ func TestDatabaseFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pages int
-	if err := s.storage.writer.conn.QueryRowContext(t.Context(), "PRAGMA page_count").Scan(&pages); err != nil {
+	if err := s.storage.writer.conn.read("PRAGMA page_count", &pages); err != nil {
 		t.Fatal(err)
 	}
 	limit := func(n int) {
-		if _, err := s.storage.writer.conn.ExecContext(t.Context(), "PRAGMA max_page_count = "+strconv.Itoa(n)); err != nil {
+		if err := s.storage.writer.conn.run("PRAGMA max_page_count = " + strconv.Itoa(n)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -256,7 +256,7 @@ func TestSpaceComesBack(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
 	pages := func(pragma string) (n int) {
 		t.Helper()
-		if err := s.storage.writer.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&n); err != nil {
+		if err := s.storage.writer.conn.read("PRAGMA "+pragma, &n); err != nil {
 			t.Fatal(err)
 		}
 		return n

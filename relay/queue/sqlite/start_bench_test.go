@@ -38,7 +38,7 @@ func waitingMessages(b *testing.B, s opened, n int) {
 				'scanner@contoso.test', '', '', '', 'A scanned document of three pages', 'CAA' || i || '@mail.contoso.test', 'smtp', 'scanner', '192.0.2.17',
 				0, 'queued', 1, i FROM n`,
 	} {
-		if _, err := s.storage.writer.conn.ExecContext(b.Context(), statement, n); err != nil {
+		if err := s.storage.writer.conn.run(statement, n); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,20 +1,18 @@
 package sqlite
 
 import (
-	"context"
-	"database/sql"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"graphrelay/relay/queue"
 )
 
 // transaction implements queue.Tx on the writer's connection, with a transaction open
 // while operations run. It keeps every statement compiled, since SQLite takes longer to
-// compile most of them than to run them; sql.Tx would discard them at each commit.
+// compile most of them than to run them.
 // Nothing interrupts it: whether an operation was committed must be known.
 type transaction struct {
-	ctx      context.Context // context.Background
-	conn     *sql.Conn
-	compiled map[string]*sql.Stmt
+	conn     *direct
+	compiled map[string]*statement
 	missing  func() error // see storage.missing
 	// Of the commit under way:
 	present *error // the result of missing; nil: not looked yet
@@ -24,8 +22,8 @@ type transaction struct {
 	bodies  []*spool // that it has inserted as rows
 }
 
-func newTransaction(c *sql.Conn) *transaction {
-	return &transaction{ctx: context.Background(), conn: c, compiled: map[string]*sql.Stmt{}}
+func newTransaction(c *direct) *transaction {
+	return &transaction{conn: c, compiled: map[string]*statement{}}
 }
 
 // begin takes the lock at once: what is read before is still true at the commit.
@@ -36,43 +34,39 @@ func (t *transaction) commit() error { return t.exec("COMMIT") }
 // rollback fails where the error has ended the transaction already.
 func (t *transaction) rollback() { _ = t.exec("ROLLBACK") }
 
-func (t *transaction) statement(query string) (*sql.Stmt, error) {
+func (t *transaction) statement(query string) (*statement, error) {
 	if s := t.compiled[query]; s != nil {
 		return s, nil
 	}
-	s, err := t.conn.PrepareContext(t.ctx, query)
+	s, err := t.conn.prepare(query)
 	if err == nil {
 		t.compiled[query] = s
 	}
 	return s, err
 }
 
-func (t *transaction) result(query string, args ...any) (sql.Result, error) {
-	s, err := t.statement(query)
-	if err != nil {
-		return nil, err
-	}
-	res, err := s.ExecContext(t.ctx, args...)
-	if err == nil {
-		n, _ := res.RowsAffected() // never fails
-		t.changed = t.changed || n > 0
-	}
-	return res, err
-}
-
 func (t *transaction) exec(query string, args ...any) error {
-	_, err := t.result(query, args...)
+	_, err := t.count(query, args...)
 	return err
 }
 
 // count returns how many rows were changed.
 func (t *transaction) count(query string, args ...any) (int, error) {
-	res, err := t.result(query, args...)
+	s, err := t.statement(query)
 	if err != nil {
 		return 0, err
 	}
-	n, err := res.RowsAffected()
-	return int(n), err
+	if err := s.exec(args); err != nil {
+		return 0, err
+	}
+	n := int(sqlite3.Xsqlite3_changes(t.conn.tls, t.conn.db))
+	t.changed = t.changed || n > 0
+	return n, nil
+}
+
+// inserted returns the row ID of the last row that was inserted.
+func (t *transaction) inserted() int64 {
+	return sqlite3.Xsqlite3_last_insert_rowid(t.conn.tls, t.conn.db)
 }
 
 // one returns none if no row was changed.
@@ -84,29 +78,34 @@ func (t *transaction) one(none error, query string, args ...any) error {
 	return err
 }
 
-func (t *transaction) rows(query string, args ...any) (*sql.Rows, error) {
+func (t *transaction) rows(query string, args ...any) (*rows, error) {
 	s, err := t.statement(query)
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(t.ctx, args...)
+	return s.query(args)
 }
 
-// row compiles anew what cannot be compiled: the row then has the error.
-func (t *transaction) row(query string, args ...any) *sql.Row {
+// row returns the first row, or the error that its Scan returns.
+func (t *transaction) row(query string, args ...any) scanner {
 	s, err := t.statement(query)
 	if err != nil {
-		return t.conn.QueryRowContext(t.ctx, query, args...)
+		return failed{err}
 	}
-	return s.QueryRowContext(t.ctx, args...)
+	return s.first(args)
 }
+
+// failed is the row of a query that has none.
+type failed struct{ err error }
+
+func (f failed) Scan(...any) error { return f.err }
 
 // close ends the statements before their connection.
 func (t *transaction) close() error {
 	for _, s := range t.compiled {
-		_ = s.Close()
+		s.close()
 	}
-	return t.conn.Close()
+	return t.conn.close()
 }
 
 var _ queue.Tx = (*transaction)(nil)

@@ -21,7 +21,7 @@ func TestStrictTables(t *testing.T) {
 		t.Errorf("not strict: %q, %v", loose, err)
 	}
 	for _, column := range []string{"received", "arrived", "size", "sum", "body", "lane", "utf8", "trace", "due", "start_tag", "attempts", "warned", "fence", "finished", "leftover", "in_doubt"} {
-		if _, err := s.storage.writer.conn.ExecContext(t.Context(), "UPDATE message SET "+column+"='soon'"); err == nil {
+		if err := s.storage.writer.conn.run("UPDATE message SET " + column + "='soon'"); err == nil {
 			t.Errorf("%s takes a text", column)
 		}
 	}
@@ -35,7 +35,7 @@ func loosen(t *testing.T, s opened, table string) {
 		"UPDATE sqlite_schema SET sql = replace(replace(replace(sql, 'STRICT, ', ''), 'INTEGER', 'BLOB'), 'TEXT', 'BLOB') WHERE name = '" + table + "'",
 		"PRAGMA writable_schema = RESET",
 	} {
-		if _, err := s.storage.writer.conn.ExecContext(t.Context(), statement); err != nil {
+		if err := s.storage.writer.conn.run(statement); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,7 +55,7 @@ func TestUnreadableRecord(t *testing.T) {
 				}
 				all = append(all, id)
 			}
-			if _, err := s.storage.writer.conn.ExecContext(t.Context(), "UPDATE message SET "+column+"='soon' WHERE id=?", all[0]); err != nil {
+			if err := s.storage.writer.conn.run("UPDATE message SET "+column+"='soon' WHERE id=?", all[0]); err != nil {
 				t.Fatal(err)
 			}
 			tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 10, PerLane: 10})
@@ -91,7 +91,7 @@ func TestUnknownState(t *testing.T) {
 		all = append(all, id)
 	}
 	for _, change := range []string{"state='queuee' WHERE id='" + all[0] + "'", "body=7 WHERE id='" + all[1] + "'"} {
-		if _, err := s.storage.writer.conn.ExecContext(t.Context(), "UPDATE message SET "+change); err != nil {
+		if err := s.storage.writer.conn.run("UPDATE message SET " + change); err != nil {
 			t.Fatal(err)
 		}
 	}
