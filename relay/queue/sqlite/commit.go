@@ -91,7 +91,6 @@ func (s *storage) transact(batch []*op) (err error) {
 	if p := s.broken.Load(); p != nil {
 		return *p
 	}
-	s.writer.present = nil
 	if err := s.writer.begin(); err != nil {
 		return s.fault(err)
 	}

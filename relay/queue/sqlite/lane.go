@@ -9,26 +9,80 @@ import (
 	"graphrelay/relay/queue"
 )
 
+// seenLane is what the transaction has read of a lane. Many messages of a commit are often of
+// one sender, who then is looked up once.
+type seenLane struct {
+	id          queue.LaneID
+	virtualTime int64
+	queued      bool             // due is 1
+	tags        map[string]int64 // by source; -1: it has none
+}
+
 // Flow implements queue.LaneTx.
 func (t *transaction) Flow(l queue.Lane, sender, client string) (queue.Flow, error) {
+	lane := t.seen[l]
+	if lane == nil || !lane.knows(sender) || !lane.knows(client) {
+		var err error
+		if lane, err = t.readLane(l, sender, client); err != nil {
+			return queue.Flow{}, err
+		}
+	}
+	return queue.Flow{Lane: lane.id, VirtualTime: lane.virtualTime, Sender: lane.tags[sender], Client: lane.tags[client]}, nil
+}
+
+func (l *seenLane) knows(source string) bool {
+	_, ok := l.tags[source]
+	return ok
+}
+
+// readLane reads a lane and the tags of two sources, or creates the lane.
+func (t *transaction) readLane(l queue.Lane, sender, client string) (*seenLane, error) {
 	const latest = "coalesce((SELECT start_tag FROM flow WHERE lane = lane.id AND source = ?), -1)"
-	f := queue.Flow{Sender: -1, Client: -1}
-	err := t.row("SELECT id, virtual_time, "+latest+", "+latest+" FROM lane WHERE connection=? AND principal=? AND mailbox=?",
-		sender, client, l.Connection, l.Principal, l.Mailbox).Scan(&f.Lane, &f.VirtualTime, &f.Sender, &f.Client)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return f, err
+	lane := t.seen[l]
+	if lane == nil {
+		lane = &seenLane{tags: map[string]int64{}}
 	}
-	err = t.exec("INSERT INTO lane (connection, principal, mailbox, paused) VALUES (?1,?2,?3, "+pausedUntil+")", l.Connection, l.Principal, l.Mailbox)
+	var ofSender, ofClient int64
+	err := t.row("SELECT id, virtual_time, due = 1, "+latest+", "+latest+" FROM lane WHERE connection=? AND principal=? AND mailbox=?",
+		sender, client, l.Connection, l.Principal, l.Mailbox).Scan(&lane.id, &lane.virtualTime, &lane.queued, &ofSender, &ofClient)
+	if errors.Is(err, sql.ErrNoRows) {
+		ofSender, ofClient = -1, -1
+		_, err = t.add("INSERT INTO lane (connection, principal, mailbox, paused) VALUES (?1,?2,?3, "+pausedUntil+")", l.Connection, l.Principal, l.Mailbox)
+		lane.id = queue.LaneID(t.inserted())
+	}
 	if err != nil {
-		return f, err
+		return nil, err
 	}
-	f.Lane = queue.LaneID(t.inserted())
-	return f, nil
+	lane.tags[sender], lane.tags[client] = ofSender, ofClient
+	if t.seen == nil {
+		t.seen = map[queue.Lane]*seenLane{}
+	}
+	t.seen[l] = lane
+	return lane, nil
 }
 
 // SetTag implements queue.LaneTx.
-func (t *transaction) SetTag(lane queue.LaneID, source string, tag int64) error {
-	return t.exec("INSERT OR REPLACE INTO flow (lane, source, start_tag) VALUES (?,?,?)", lane, source, tag)
+func (t *transaction) SetTag(id queue.LaneID, source string, tag int64) error {
+	for _, lane := range t.seen {
+		if lane.id == id {
+			lane.tags[source] = tag
+		}
+	}
+	_, err := t.add("INSERT OR REPLACE INTO flow (lane, source, start_tag) VALUES (?,?,?)", id, source, tag)
+	return err
+}
+
+// setQueued notes that a message has been queued in a lane.
+func (t *transaction) setQueued(l queue.Lane, id queue.LaneID) error {
+	lane := t.seen[l]
+	if lane != nil && lane.queued {
+		return nil
+	}
+	_, err := t.add("UPDATE lane SET due=1 WHERE id=? AND due != 1", id)
+	if err == nil && lane != nil {
+		lane.queued = true
+	}
+	return err
 }
 
 // DropTags implements queue.LaneTx.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -217,5 +218,61 @@ func TestServedInFuture(t *testing.T) {
 	s = open(t, Options{Dir: dir, Exclusive: true})
 	if tasks, _, err := s.Claim(t.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 1}); err != nil || len(tasks) != 1 {
 		t.Errorf("claimed %d, %v", len(tasks), err)
+	}
+}
+
+// What a transaction has read of a lane for new mail is what the lane is, whatever else the
+// transaction does.
+func TestLanesSeen(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	id := putEntry(t, s, testEntry)
+	lane := testEntry.Lane
+	flow := func(tx queue.Tx, after string, want queue.Flow) {
+		t.Helper()
+		if f, err := tx.Flow(lane, "sender", "client"); err != nil || f != want {
+			t.Errorf("after %s: %+v, %v, want %+v", after, f, err, want)
+		}
+	}
+	err := s.storage.Update(t.Context(), func(tx queue.Tx) error {
+		f, err := tx.Flow(lane, "sender", "client")
+		flow(tx, "nothing", queue.Flow{Lane: f.Lane, Sender: -1, Client: -1})
+		err = errors.Join(err, tx.SetTag(f.Lane, "sender", 3))
+		flow(tx, "a tag", queue.Flow{Lane: f.Lane, Sender: 3, Client: -1})
+		err = errors.Join(err, tx.Served(f.Lane, s.Now(), false, 9))
+		flow(tx, "a claim", queue.Flow{Lane: f.Lane, VirtualTime: 9, Sender: 3, Client: -1})
+		_, dropErr := tx.DropTags(10)
+		flow(tx, "the tags were dropped", queue.Flow{Lane: f.Lane, VirtualTime: 9, Sender: -1, Client: -1})
+		err = errors.Join(err, dropErr, tx.Remove(id))
+		again, flowErr := tx.Flow(lane, "sender", "client")
+		if again.VirtualTime != 0 {
+			t.Errorf("the lane of the last message is there yet: %+v", again)
+		}
+		return errors.Join(err, flowErr)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A lane in which a message is queued is due, whatever was done to it before in the transaction.
+func TestQueuedLaneIsDue(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	first := putEntry(t, s, testEntry)
+	err := s.storage.Update(t.Context(), func(tx queue.Tx) error {
+		f, err := tx.Flow(testEntry.Lane, "sender", "client")
+		if err != nil {
+			return err
+		}
+		status, err := tx.Status(first)
+		status.State = queue.Held
+		err = errors.Join(err, tx.SetStatus(first, status)) // the lane has nothing due now
+		r := queue.Record{ID: queue.NewID(s.Now()), Entry: testEntry, Status: queue.Status{State: queue.Queued, HasContent: true}}
+		return errors.Join(err, tx.Insert(r, f.Lane, s.storage.ContentOf(r.ID, []byte("x"))))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if due, err := s.storage.NextDue(t.Context(), ""); err != nil || due.IsZero() || due.After(s.Now()) {
+		t.Errorf("due at %v, %v", due, err)
 	}
 }

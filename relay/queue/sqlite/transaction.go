@@ -15,7 +15,8 @@ type transaction struct {
 	compiled map[string]*statement
 	missing  func() error // see storage.missing
 	// Of the commit under way:
-	present *error // the result of missing; nil: not looked yet
+	present *error                   // the result of missing; nil: not looked yet
+	seen    map[queue.Lane]*seenLane // since nothing but new mail has changed lanes
 	// Of the operation under way:
 	changed bool     // it has changed a row
 	files   []string // bodies to remove once it is durable
@@ -27,7 +28,10 @@ func newTransaction(c *direct) *transaction {
 }
 
 // begin takes the lock at once: what is read before is still true at the commit.
-func (t *transaction) begin() error { return t.exec("BEGIN IMMEDIATE") }
+func (t *transaction) begin() error {
+	t.present = nil
+	return t.exec("BEGIN IMMEDIATE")
+}
 
 func (t *transaction) commit() error { return t.exec("COMMIT") }
 
@@ -52,6 +56,12 @@ func (t *transaction) exec(query string, args ...any) error {
 
 // count returns how many rows were changed.
 func (t *transaction) count(query string, args ...any) (int, error) {
+	t.seen = nil
+	return t.add(query, args...)
+}
+
+// add is count for what new mail adds, which keeps t.seen as it is.
+func (t *transaction) add(query string, args ...any) (int, error) {
 	s, err := t.statement(query)
 	if err != nil {
 		return 0, err
