@@ -32,7 +32,7 @@ func (d *Deliverer) cleanUp(ctx context.Context) {
 // cleanUpNext works on the first cleanup after this ID. Its time starts before it is
 // read, so that none is worked on whose message has meanwhile been retried.
 func (d *Deliverer) cleanUpNext(ctx context.Context, after string) (id string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, queue.CleanupTime)
+	ctx, cancel := d.tenure.until(ctx, time.Now().Add(queue.CleanupTime))
 	defer cancel()
 	c, err := d.work.NextCleanup(ctx, after)
 	if err == nil && d.cleanedUp(ctx, c) {

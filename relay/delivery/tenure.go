@@ -16,7 +16,8 @@ import (
 // the end, also if this process did not run meanwhile.
 type tenure struct {
 	mu    sync.Mutex
-	until time.Time // has a monotonic reading; zero: without end
+	ends  time.Time // has a monotonic reading; zero: without end
+	wall  time.Time // the same without: the monotonic clock stops while a machine sleeps
 	end   context.CancelFunc
 	ctx   context.Context // of what is claimed now; done after the end
 	timer *time.Timer
@@ -32,14 +33,14 @@ func (t *tenure) extend(ctx context.Context, until time.Time) {
 	} else {
 		t.ctx, t.end = context.WithCancel(ctx)
 	}
-	t.until = until
+	t.ends, t.wall = until, until.Round(0)
 	end := t.end
 	t.timer = time.AfterFunc(time.Until(until), end)
 }
 
 // over returns an error after the end. The caller holds the lock.
 func (t *tenure) over() error {
-	if t.until.IsZero() || time.Now().Before(t.until) {
+	if now := time.Now(); t.ends.IsZero() || now.Before(t.ends) && now.Round(0).Before(t.wall) {
 		return nil
 	}
 	t.end()
@@ -61,11 +62,24 @@ func (t *tenure) check(ctx context.Context) error {
 func (t *tenure) work(ctx context.Context) context.Context {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.until.IsZero() {
+	if t.ends.IsZero() {
 		return ctx
 	}
 	of := t.ctx
 	return permit.With(of, func() error { return t.check(of) })
+}
+
+// until returns ctx with a deadline, after which no step outside is taken either, nor after the end
+// of the tenure that there is now.
+func (t *tenure) until(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	work := t.work(ctx)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	return permit.With(ctx, func() error {
+		if !time.Now().Before(deadline) {
+			return context.DeadlineExceeded
+		}
+		return permit.Check(work)
+	}), cancel
 }
 
 // held reports whether the tenure lasts.

@@ -52,6 +52,48 @@ func TestTenure(t *testing.T) {
 	})
 }
 
+// TestTenureAfterSleep has the machine sleep past the end of the lease, which the monotonic clock
+// does not count.
+func TestTenureAfterSleep(t *testing.T) {
+	var n tenure
+	n.extend(t.Context(), time.Now().Add(time.Hour))
+	work := n.work(t.Context())
+	n.mu.Lock()
+	n.wall = time.Now().Round(0).Add(-time.Nanosecond)
+	n.mu.Unlock()
+	if err := permit.Check(work); !errors.Is(err, queue.ErrFenced) {
+		t.Errorf("a step after the end of the lease: %v", err)
+	}
+}
+
+// TestTenureUntil has neither a cleanup go on whose time is over, nor one whose node has lost its
+// lease.
+func TestTenureUntil(t *testing.T) {
+	var n tenure
+	alone, cancel := n.until(t.Context(), time.Now().Add(time.Hour))
+	defer cancel()
+	late, cancel := n.until(t.Context(), time.Now())
+	defer cancel()
+	if err := permit.Check(alone); err != nil {
+		t.Errorf("a step in time: %v", err)
+	}
+	if err := permit.Check(late); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a step after the deadline: %v", err)
+	}
+	n.extend(t.Context(), time.Now().Add(time.Hour))
+	shared, cancel := n.until(t.Context(), time.Now().Add(time.Hour))
+	defer cancel()
+	if err := permit.Check(shared); err != nil {
+		t.Errorf("a step in time on a shared queue: %v", err)
+	}
+	n.mu.Lock()
+	n.ends = time.Now()
+	n.mu.Unlock()
+	if err := permit.Check(shared); !errors.Is(err, queue.ErrFenced) {
+		t.Errorf("a step after the end of the lease: %v", err)
+	}
+}
+
 // TestTenureWithoutTimers has the process stand still past the end of its lease, so that no
 // timer has run yet when it goes on.
 func TestTenureWithoutTimers(t *testing.T) {
@@ -59,7 +101,7 @@ func TestTenureWithoutTimers(t *testing.T) {
 	n.extend(t.Context(), time.Now().Add(time.Hour))
 	work := n.work(t.Context())
 	n.mu.Lock()
-	n.until = time.Now().Add(-time.Nanosecond)
+	n.ends = time.Now().Add(-time.Nanosecond)
 	n.mu.Unlock()
 	if err := permit.Check(work); !errors.Is(err, queue.ErrFenced) {
 		t.Errorf("a step after the end of the lease: %v", err)
