@@ -196,8 +196,8 @@ func (h *hasty) Finish(ctx context.Context, ref queue.Ref, o queue.Outcome) erro
 	return h.Queue.Finish(ctx, ref, o)
 }
 
-// Pause implements delivery.Queue.
-func (h *hasty) Pause(_ context.Context, lane queue.Lane, _ time.Time, why reason.Reason) error {
+// PauseAs implements delivery.Queue.
+func (h *hasty) PauseAs(_ context.Context, _ queue.LaneRef, lane queue.Lane, _ time.Time, why reason.Reason) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s := h.lanes[lane.String()]; s != nil {

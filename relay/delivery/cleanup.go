@@ -36,7 +36,7 @@ func (d *Deliverer) cleanUpNext(ctx context.Context, after string) (id string, e
 	defer cancel()
 	c, err := d.work.NextCleanup(ctx, after)
 	if err == nil && d.cleanedUp(ctx, c) {
-		err = d.work.EndCleanup(context.WithoutCancel(ctx), c.ID)
+		err = d.work.EndCleanup(context.WithoutCancel(ctx), c)
 	}
 	return c.ID, err
 }

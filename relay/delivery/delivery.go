@@ -161,7 +161,7 @@ func (d *Deliverer) claim(ctx, hard context.Context, wg *sync.WaitGroup) (time.D
 		if t.Taken {
 			d.resume(t)
 		}
-		d.touched.add(t.Lane)
+		d.touched.add(t.Tenure) // once the node counts what the one before has asked
 		slot := d.slots.acquire(t.Record)
 		wg.Go(func() {
 			defer slot.release() // and wake Run: the queue's own wake-up comes before

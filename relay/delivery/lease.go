@@ -27,21 +27,21 @@ type Carrier interface {
 // touched are the lanes whose carry has changed since it was last stored.
 type touched struct {
 	mu    sync.Mutex
-	lanes map[queue.Lane]bool
+	lanes map[queue.LaneRef]bool
 }
 
-func (t *touched) add(lanes ...queue.Lane) {
+func (t *touched) add(lanes ...queue.LaneRef) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.lanes == nil {
-		t.lanes = map[queue.Lane]bool{}
+		t.lanes = map[queue.LaneRef]bool{}
 	}
 	for _, l := range lanes {
 		t.lanes[l] = true
 	}
 }
 
-func (t *touched) take() []queue.Lane {
+func (t *touched) take() []queue.LaneRef {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	lanes := slices.Collect(maps.Keys(t.lanes))
@@ -56,7 +56,7 @@ func (d *Deliverer) renew(ctx, hard context.Context) error {
 	}
 	r := queue.Renewal{Node: d.cfg.Node, Lease: d.cfg.Lease}
 	r.Node.About.Full = full(d.slots.claim(time.Now()))
-	var lanes []queue.Lane
+	var lanes []queue.LaneRef
 	if d.work.Shared() {
 		lanes = d.touched.take()
 		r.Carry = d.carry(lanes)
@@ -80,15 +80,15 @@ func (d *Deliverer) renew(ctx, hard context.Context) error {
 }
 
 // carry returns what counts of the lanes, with the queue's time.
-func (d *Deliverer) carry(lanes []queue.Lane) map[queue.Lane]string {
+func (d *Deliverer) carry(lanes []queue.LaneRef) map[queue.LaneRef]string {
 	c, ok := d.outlet.(Carrier)
 	if !ok {
 		return nil
 	}
-	all := map[queue.Lane]string{}
+	all := map[queue.LaneRef]string{}
 	now := strconv.FormatInt(d.work.Now().UnixMilli(), 10)
-	for _, l := range lanes {
-		all[l] = now + " " + c.Carry(l)
+	for _, ref := range lanes {
+		all[ref] = now + " " + c.Carry(ref.Lane)
 	}
 	return all
 }

@@ -16,18 +16,19 @@ func (q *Queue) Claim(ctx context.Context, c Claim) (tasks []Task, next time.Tim
 	if err != nil || next.IsZero() || next.After(now) { // spares the writer a transaction
 		return nil, next, err
 	}
-	if tasks, err = q.claim(ctx, c, now); err != nil {
+	if tasks, err = q.claim(ctx, c); err != nil {
 		return nil, time.Time{}, err
 	}
 	next, err = q.storage.NextDue(ctx, c.Node)
 	return tasks, next, err
 }
 
-func (q *Queue) claim(ctx context.Context, c Claim, now time.Time) (tasks []Task, err error) {
+func (q *Queue) claim(ctx context.Context, c Claim) (tasks []Task, err error) {
 	q.claiming.Lock()
 	defer q.claiming.Unlock()
 	var given int
 	err = q.storage.Update(ctx, func(tx Tx) error {
+		now := q.clock.Now()
 		ready, err := q.ready(tx, now, c)
 		if err == nil && q.Shared() {
 			ready, given, err = q.share.choose(tx.(SharedTx), c, ready, now)
@@ -218,7 +219,7 @@ func claimOne(tx Tx, now time.Time, node string, l *ReadyLane) (t Task, err erro
 		return t, err
 	}
 	if !l.Owned {
-		if t.Carry, err = tx.(SharedTx).Own(l.ID, node); err != nil {
+		if l.Epoch, t.Carry, err = tx.(SharedTx).Own(l.ID, node); err != nil {
 			return t, err
 		}
 		l.Owned, t.Taken = true, true
@@ -231,7 +232,7 @@ func claimOne(tx Tx, now time.Time, node string, l *ReadyLane) (t Task, err erro
 		return t, err
 	}
 	l.DeferredNext = r.State == Queued
-	t.Record, t.Ref = r, Ref{ID: r.ID, Fence: s.Fence}
+	t.Record, t.Ref, t.Tenure = r, Ref{ID: r.ID, Fence: s.Fence, Node: node}, LaneRef{l.Lane, l.Epoch, node}
 	t.Status = s
 	t.Progress = r.Progress // with Leftover as it was before the claim
 	return t, tx.Served(l.ID, now, l.DeferredNext, r.StartTag)

@@ -73,7 +73,7 @@ func (q *Queue) finish(tx Tx, ref Ref, o Outcome) error {
 		o.Due, o.Uncount = now, true
 	}
 	s, err := tx.Status(ref.ID)
-	if errors.Is(err, ErrNotFound) || err == nil && (s.State != Delivering || s.Fence != ref.Fence) {
+	if errors.Is(err, ErrNotFound) || err == nil && (s.State != Delivering || s.Fence != ref.Fence || s.Node != ref.Node) {
 		return ErrFenced
 	}
 	if err != nil {

@@ -122,9 +122,10 @@ type Work interface {
 	Save(ctx context.Context, ref Ref, p Progress, events ...Event) error
 	// Finish ends the claim.
 	Finish(ctx context.Context, ref Ref, o Outcome) error
-	// Pause stops claims until then from the lanes that lane covers: one, or all of a
-	// principal, or all of a connection. An earlier end does not shorten a pause.
-	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error
+	// PauseAs is Controller's Pause by a node that has learnt from a claim in a lane that a pause
+	// is needed. It returns ErrFenced if the lane is no longer the node's, or has been
+	// another's since.
+	PauseAs(ctx context.Context, by LaneRef, lane Lane, until time.Time, why reason.Reason) error
 	// Renew extends the node's lease and gives back what dead nodes had claimed. It returns
 	// ErrReplaced if another process goes on as the same relay.
 	Renew(ctx context.Context, r Renewal) (Renewed, error)
@@ -155,8 +156,8 @@ type Cleanups interface {
 	// NextCleanup returns the first record with an ID greater than after, or
 	// ErrNotFound. It may be worked on for CleanupTime, then it has to be read again.
 	NextCleanup(ctx context.Context, after string) (Cleanup, error)
-	// EndCleanup removes the record.
-	EndCleanup(ctx context.Context, id string) error
+	// EndCleanup removes the record, but not a later one of the same message.
+	EndCleanup(ctx context.Context, c Cleanup) error
 }
 
 // Returns finds and marks the messages that non-delivery reports are about.
@@ -212,8 +213,9 @@ type Controller interface {
 	// those for which the action is not possible. It returns how many were changed, also with
 	// an error. f.Before keeps it from messages that come meanwhile.
 	ApplyAll(ctx context.Context, f Filter, a Action, by string) (changed int, err error)
-	// Pause is the same as Work's; Now returns the time from which its end counts, and Wall
-	// what the wall clock shows then.
+	// Pause stops claims until then from the lanes that lane covers: one, or all of a
+	// principal, or all of a connection. An earlier end does not shorten a pause. Now returns
+	// the time from which its end counts, and Wall what the wall clock shows then.
 	Now() time.Time
 	Wall(t time.Time) time.Time
 	Pause(ctx context.Context, lane Lane, until time.Time, why reason.Reason) error

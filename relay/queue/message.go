@@ -161,16 +161,29 @@ type Receipt struct {
 	Recipients int
 }
 
-// Ref names a claim: the message and the fence under which it was claimed.
+// Ref names a claim: the message, the fence under which it was claimed, and the node that has
+// claimed it. A fence alone might come to be given twice, where a standby that has not heard of
+// the last moments takes over from the database.
 type Ref struct {
 	ID    string
 	Fence int64
+	Node  string
+}
+
+// LaneRef names the time during which a lane is a node's: the epoch under which it became the
+// node's is its fencing token. The zero LaneRef is that of a queue that is not shared.
+type LaneRef struct {
+	Lane  Lane
+	Epoch int64
+	Node  string
 }
 
 // Task is a claimed message.
 type Task struct {
 	Record
 	Ref Ref
+	// Tenure is under which the node has the lane.
+	Tenure LaneRef
 	// Taken: the lane has just become the node's. Carry then is what the node before it has
 	// spent of the mailbox's limits, as that one's Renewal said it.
 	Taken bool

@@ -47,27 +47,33 @@ type Shared interface {
 }
 
 // SharedTx divides the lanes among nodes. A lane belongs to one node at a time, or to nobody:
-// so Graph's limits on a mailbox hold without a question to the other nodes. An epoch of the
-// lane is raised whenever it changes hands.
+// so Graph's limits on a mailbox hold without a question to the other nodes. The
+// lane's epoch is raised whenever it changes hands: it is the fencing token of what a node writes
+// of the lane. A lane with messages in delivery does not change hands, so that the fence of a
+// claim stands for the epoch of its lane too.
 type SharedTx interface {
 	Tx
-	// Own gives a lane that belongs to nobody to a node. It returns the lane's carry: what the
-	// node before has spent of the mailbox's limits.
-	Own(lane LaneID, node string) (carry string, err error)
-	// Disown makes a lane nobody's.
+	// Own gives a lane that belongs to nobody to a node. It returns the new epoch, and the lane's
+	// carry: what the node before has spent of the mailbox's limits.
+	Own(lane LaneID, node string) (epoch int64, carry string, err error)
+	// Holds returns ErrFenced unless the lane is the node's under this epoch.
+	Holds(ref LaneRef) error
+	// Disown makes a lane nobody's that has nothing in delivery.
 	Disown(lane LaneID) error
 	// DisownIdle makes nobody's the lanes of a node that have nothing in delivery and were last
 	// claimed from before then: those that were so the longest, at most limit. It returns how
 	// many these were.
 	DisownIdle(node string, servedBefore time.Time, limit int) (int, error)
-	// DisownDead makes nobody's the lanes of nodes without a lease at now.
+	// DisownDead makes nobody's the lanes of nodes without a lease at now that have nothing in
+	// delivery.
 	DisownDead(now time.Time) error
 	// LaneCounts returns how many lanes each node has, by ID, and under "" how many are ready at
 	// now and nobody's.
 	LaneCounts(now time.Time) (map[string]int, error)
-	// SetCarry stores the carry of lanes, as far as they still are the node's.
-	SetCarry(node string, carry map[Lane]string) error
-	// Claimed returns the claims of a node.
+	// SetCarry stores the carry of lanes, as far as their nodes still hold them.
+	SetCarry(carry map[LaneRef]string) error
+	// Claimed returns the claims of a node, without those of messages that another transaction
+	// has locked.
 	Claimed(node string) ([]Ref, error)
 	// Note returns the note with this scope and key, or ErrNotFound if there is none or it has
 	// expired at now.
@@ -82,7 +88,7 @@ type SharedTx interface {
 type Renewal struct {
 	Node  Node // without Lease and Seen
 	Lease time.Duration
-	Carry map[Lane]string // of lanes whose carry has changed
+	Carry map[LaneRef]string // of lanes whose carry has changed
 }
 
 // Renewed is what a renewal has found.

@@ -11,7 +11,19 @@ import (
 // Exchange remembers a refusal for two.
 const MaxPause = 2 * time.Hour
 
-// Pause implements Work and Controller.
+// PauseAs implements Work.
+func (q *Queue) PauseAs(ctx context.Context, by LaneRef, l Lane, until time.Time, why reason.Reason) error {
+	return q.storage.Update(ctx, func(tx Tx) error {
+		if q.Shared() {
+			if err := tx.(SharedTx).Holds(by); err != nil {
+				return err
+			}
+		}
+		return tx.ExtendPause(l, until, why)
+	})
+}
+
+// Pause implements Controller.
 func (q *Queue) Pause(ctx context.Context, l Lane, until time.Time, why reason.Reason) error {
 	return q.storage.Update(ctx, func(tx Tx) error { return tx.ExtendPause(l, until, why) })
 }

@@ -58,7 +58,7 @@ func (s *share) serves(l Lane, owner string) bool {
 // be given back.
 func divide(tx SharedTx, r Renewal, now time.Time) (spare int, err error) {
 	node := r.Node.ID
-	if err := tx.SetCarry(node, r.Carry); err != nil {
+	if err := tx.SetCarry(r.Carry); err != nil {
 		return 0, err
 	}
 	if err := tx.DisownDead(now); err != nil {

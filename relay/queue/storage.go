@@ -117,8 +117,8 @@ type MessageTx interface {
 	Status(id string) (Status, error)
 	// SetStatus stores s. If s.HasContent is false, the content is removed.
 	SetStatus(id string, s Status) error
-	// SaveProgress stores p if the message is Delivering under the fence of ref, and
-	// returns ErrFenced otherwise.
+	// SaveProgress stores p if the message is Delivering under the fence of ref by its node,
+	// and returns ErrFenced otherwise.
 	SaveProgress(ref Ref, p Progress) error
 	// AddEvents appends to the history of the message.
 	AddEvents(id string, events ...Event) error
@@ -142,8 +142,8 @@ type LaneTx interface {
 	// ReadyLanes calls each for the lanes that have a message due and are not paused at now,
 	// until it returns false. Those that have waited longest come first, and those up to the
 	// turn after are left out. In an engine that is shared these are lanes of the node, and
-	// nobody's, without those that another transaction has locked; it bounds their number
-	// itself, and takes no notice of after.
+	// nobody's, without those that another transaction has locked, and none if the node has no
+	// lease; it bounds their number itself, and takes no notice of after.
 	ReadyLanes(now time.Time, node string, after Turn, each func(ReadyLane) bool) error
 	// NextQueued returns the queued message of a lane with the lowest start tag, and
 	// NextDeferred the one deferred message, of those due at now, that fell due first. With
@@ -181,9 +181,10 @@ type ReadyLane struct {
 	Turn         Turn
 	ID           LaneID
 	Lane         Lane
-	InDelivery   int  // its messages that are being delivered
-	DeferredNext bool // a deferred message comes next
-	Owned        bool // it is the node's, not nobody's; always so in an engine that is not shared
+	InDelivery   int   // its messages that are being delivered
+	DeferredNext bool  // a deferred message comes next
+	Owned        bool  // it is the node's, not nobody's; always so in an engine that is not shared
+	Epoch        int64 // of an engine that is shared
 }
 
 // PauseTx reads and writes pauses.
@@ -225,6 +226,8 @@ type UpkeepTx interface {
 	AddCleanup(c Cleanup) error
 	// RemoveCleanup reports whether there was one.
 	RemoveCleanup(id string) (bool, error)
+	// EndCleanup removes the cleanup that was added with this Since, if it is still there.
+	EndCleanup(id string, since time.Time) error
 	// SetAudit adds an audit, or replaces the one with its ID.
 	SetAudit(a Audit) error
 	// DropAudits removes all but the newest ones.

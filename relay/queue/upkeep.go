@@ -70,11 +70,8 @@ func (q *Queue) NextCleanup(ctx context.Context, after string) (Cleanup, error) 
 }
 
 // EndCleanup implements Cleanups.
-func (q *Queue) EndCleanup(ctx context.Context, id string) error {
-	return q.storage.Update(ctx, func(tx Tx) error {
-		_, err := tx.RemoveCleanup(id)
-		return err
-	})
+func (q *Queue) EndCleanup(ctx context.Context, c Cleanup) error {
+	return q.storage.Update(ctx, func(tx Tx) error { return tx.EndCleanup(c.ID, c.Since) })
 }
 
 // expireBatch bounds how long one step keeps others from the writer.

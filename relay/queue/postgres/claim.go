@@ -18,6 +18,7 @@ type claims struct {
 	heads  map[queue.LaneID]*heads // of those that were read
 	owned  map[queue.LaneID]bool
 	carry  map[queue.LaneID]string
+	epoch  map[queue.LaneID]int64
 	settle map[queue.LaneID]served // lanes that were claimed from, or have nothing to claim
 }
 
@@ -82,14 +83,15 @@ func (p *passedOver) current() []int64 {
 
 // readyLanes reads the entries of lanes that are ready from an index. Most have a queued message
 // and no pause, so are ready at 1, and are in the order in which they were served. It passes
-// over lanes that another claim has.
+// over lanes that another claim has. Whether the node has a lease is asked by the database's clock:
+// the node may have stood still since it looked at its own.
 const readyLanes = `
-SELECT id, connection, principal, mailbox, retries, owner <> '' FROM lane WHERE id IN (
+SELECT id, connection, principal, mailbox, retries, owner <> '', epoch FROM lane WHERE id IN (
 	(SELECT id FROM lane WHERE owner = '' AND ready = 1 ORDER BY served LIMIT $3) UNION ALL
 	(SELECT id FROM lane WHERE owner = '' AND ready > 1 AND ready <= $1 ORDER BY served LIMIT $3) UNION ALL
 	(SELECT id FROM lane WHERE owner = $2 AND ready = 1 AND id <> ALL($4) ORDER BY served LIMIT $3) UNION ALL
 	(SELECT id FROM lane WHERE owner = $2 AND ready > 1 AND ready <= $1 AND id <> ALL($4) ORDER BY served LIMIT $3))
-AND ready <= $1 AND owner IN ('', $2) ORDER BY served LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED`
+AND ready <= $1 AND owner IN ('', $2) AND EXISTS (SELECT 1 FROM node WHERE node.id = $2 AND lease > ` + databaseTime + `) ORDER BY served LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED`
 
 // inDelivery runs once the lanes are locked, or it would not count what an earlier claim has
 // committed in the meantime. A pause that was made while the lane was created is not in
@@ -103,15 +105,16 @@ func (t *transaction) ReadyLanes(now time.Time, node string, _ queue.Turn, each 
 	if err := t.alone(); err != nil {
 		return err
 	}
-	t.claims = claims{now: micros(now), heads: map[queue.LaneID]*heads{}, owned: map[queue.LaneID]bool{}, carry: map[queue.LaneID]string{}, settle: map[queue.LaneID]served{}}
+	t.claims = claims{now: micros(now), heads: map[queue.LaneID]*heads{}, owned: map[queue.LaneID]bool{}, carry: map[queue.LaneID]string{},
+		epoch: map[queue.LaneID]int64{}, settle: map[queue.LaneID]served{}}
 	var lanes []queue.ReadyLane
 	err := t.query(func(rows pgx.Rows) error {
 		var l queue.ReadyLane
-		err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.DeferredNext, &l.Owned)
+		err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.DeferredNext, &l.Owned, &l.Epoch)
 		unescapeAll(&l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox)
 		lanes = append(lanes, l)
 		t.claims.ready = append(t.claims.ready, l.ID)
-		t.claims.owned[l.ID] = l.Owned
+		t.claims.owned[l.ID], t.claims.epoch[l.ID] = l.Owned, l.Epoch
 		return err
 	}, readyLanes, micros(now), escape(node), maxReady, t.s.passed.current())
 	if err != nil || len(lanes) == 0 {

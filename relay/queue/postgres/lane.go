@@ -40,10 +40,11 @@ func (t *transaction) Flow(l queue.Lane, sender, client string) (f queue.Flow, e
 }
 
 // createLane commits a new lane at once, so that no two transactions wait for each other's
-// lanes. One without messages is removed in time.
+// lanes. One without messages is removed in time, so its epoch begins with the time: no lane has
+// one twice.
 func (t *transaction) createLane(l queue.Lane) error {
 	return t.s.onConn(t.ctx, t.s.work, func(c *pgx.Conn) error {
-		_, err := c.Exec(t.ctx, "INSERT INTO lane (connection, principal, mailbox, paused) VALUES ($1, $2, $3, "+pausedUntil+") ON CONFLICT DO NOTHING",
+		_, err := c.Exec(t.ctx, "INSERT INTO lane (connection, principal, mailbox, paused, epoch) VALUES ($1, $2, $3, "+pausedUntil+", "+databaseTime+") ON CONFLICT DO NOTHING",
 			escape(l.Connection), escape(l.Principal), escape(l.Mailbox))
 		return err
 	})

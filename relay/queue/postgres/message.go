@@ -116,8 +116,8 @@ func returnsText(list []queue.Return) (string, error) {
 // SaveProgress implements queue.MessageTx. The operation fails later if it is fenced, since
 // hardly any is.
 func (t *transaction) SaveProgress(ref queue.Ref, p queue.Progress) error {
-	t.writeOne(queue.ErrFenced, "UPDATE message SET document=$1, leftover=$2, in_doubt=$3 WHERE id=$4 AND fence=$5 AND state='delivering'",
-		escape(string(p.Document)), p.Leftover, p.InDoubt, ref.ID, ref.Fence)
+	t.writeOne(queue.ErrFenced, "UPDATE message SET document=$1, leftover=$2, in_doubt=$3 WHERE id=$4 AND fence=$5 AND owner=$6 AND state='delivering'",
+		escape(string(p.Document)), p.Leftover, p.InDoubt, ref.ID, ref.Fence, escape(ref.Node))
 	return nil
 }
 

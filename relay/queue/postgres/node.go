@@ -92,13 +92,25 @@ func (s *storage) Owner(ctx context.Context, l queue.Lane) (owner string, err er
 	return unescape(owner), err
 }
 
-// Own implements queue.SharedTx. ReadyLanes has locked the lane and read its carry.
-func (t *transaction) Own(lane queue.LaneID, node string) (carry string, err error) {
+// Own implements queue.SharedTx. ReadyLanes has locked the lane and read its epoch and carry.
+func (t *transaction) Own(lane queue.LaneID, node string) (epoch int64, carry string, err error) {
 	if err := t.alone(); err != nil {
-		return "", err
+		return 0, "", err
 	}
 	t.writeOne(queue.ErrFenced, "UPDATE lane SET owner = $1, epoch = epoch + 1 WHERE id = $2 AND owner = ''", escape(node), int64(lane))
-	return t.claims.carry[lane], nil
+	return t.claims.epoch[lane] + 1, t.claims.carry[lane], nil
+}
+
+// Holds implements queue.SharedTx. It locks nothing, since it goes to the database together with
+// the writes that depend on it and their COMMIT: a lane that changes hands meanwhile does so after
+// them.
+func (t *transaction) Holds(ref queue.LaneRef) error {
+	if err := t.alone(); err != nil {
+		return err
+	}
+	t.push("SELECT 1 / count(*) FROM lane WHERE connection = $1 AND principal = $2 AND mailbox = $3 AND owner = $4 AND epoch = $5",
+		[]any{escape(ref.Lane.Connection), escape(ref.Lane.Principal), escape(ref.Lane.Mailbox), escape(ref.Node), ref.Epoch}, orNone(queue.ErrFenced))
+	return nil
 }
 
 // Disown implements queue.SharedTx.
@@ -110,27 +122,37 @@ func (t *transaction) Disown(lane queue.LaneID) error {
 	return nil
 }
 
-// disown makes the lanes nobody's that a query locks.
-const disown = " FOR NO KEY UPDATE SKIP LOCKED) UPDATE lane SET owner = '', epoch = epoch + 1 WHERE id IN (SELECT id FROM gone)"
-
 // DisownIdle implements queue.SharedTx.
 func (t *transaction) DisownIdle(node string, servedBefore time.Time, limit int) (int, error) {
 	if err := t.alone(); err != nil {
 		return 0, err
 	}
-	return t.count(`WITH gone AS MATERIALIZED (SELECT id FROM lane WHERE owner = $1 AND served < $2
-		AND NOT EXISTS (SELECT 1 FROM message m WHERE m.lane = lane.id AND m.state = 'delivering') ORDER BY served, id LIMIT $3`+disown,
-		escape(node), micros(servedBefore), limit)
+	return t.count(`WITH gone AS MATERIALIZED (SELECT id FROM lane WHERE owner = $1 AND served < $2 AND `+nothingInDelivery+`
+			ORDER BY served, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
+		UPDATE lane SET owner = '', epoch = epoch + 1 WHERE id IN (SELECT id FROM gone)`, escape(node), micros(servedBefore), limit)
 }
 
-// DisownDead implements queue.SharedTx.
+const nothingInDelivery = "NOT EXISTS (SELECT 1 FROM message m WHERE m.lane = lane.id AND m.state = 'delivering')"
+
+// DisownDead implements queue.SharedTx. It locks the lanes first: what a claim that was under way
+// has in delivery then shows. A claim that Abandoned has passed over keeps its lane from the other
+// nodes until it is given back.
 func (t *transaction) DisownDead(now time.Time) error {
 	if err := t.alone(); err != nil {
 		return err
 	}
-	t.write(`WITH gone AS MATERIALIZED (SELECT id FROM lane WHERE owner <> '' AND owner NOT IN (SELECT node.id FROM node WHERE lease > $1) ORDER BY id`+disown,
-		micros(now))
-	return nil
+	var dead []int64
+	err := t.query(func(rows pgx.Rows) error {
+		var id int64
+		err := rows.Scan(&id)
+		dead = append(dead, id)
+		return err
+	}, `SELECT id FROM lane WHERE owner <> '' AND owner NOT IN (SELECT node.id FROM node WHERE lease > $1)
+		ORDER BY id FOR NO KEY UPDATE SKIP LOCKED`, micros(now))
+	if err == nil && len(dead) > 0 {
+		t.write("UPDATE lane SET owner = '', epoch = epoch + 1 WHERE id = ANY($1) AND "+nothingInDelivery, dead)
+	}
+	return err
 }
 
 // LaneCounts implements queue.SharedTx.
@@ -148,21 +170,23 @@ func (t *transaction) LaneCounts(now time.Time) (map[string]int, error) {
 }
 
 // SetCarry implements queue.SharedTx.
-func (t *transaction) SetCarry(node string, carry map[queue.Lane]string) error {
+func (t *transaction) SetCarry(carry map[queue.LaneRef]string) error {
 	if err := t.alone(); err != nil || len(carry) == 0 {
 		return err
 	}
-	var connections, principals, mailboxes, values []string
-	for l, c := range carry {
+	var connections, principals, mailboxes, nodes, values []string
+	var epochs []int64
+	for ref, c := range carry {
+		l := ref.Lane
 		connections, principals, mailboxes = append(connections, escape(l.Connection)), append(principals, escape(l.Principal)), append(mailboxes, escape(l.Mailbox))
-		values = append(values, escape(c))
+		nodes, epochs, values = append(nodes, escape(ref.Node)), append(epochs, ref.Epoch), append(values, escape(c))
 	}
 	t.write(`WITH kept AS MATERIALIZED (SELECT lane.id, new.carry
-			FROM unnest($2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[]) AS new (connection, principal, mailbox, carry)
+			FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::TEXT[]) AS new (connection, principal, mailbox, owner, epoch, carry)
 			JOIN lane ON lane.connection = new.connection AND lane.principal = new.principal AND lane.mailbox = new.mailbox
-			WHERE lane.owner = $1 ORDER BY lane.id FOR NO KEY UPDATE OF lane)
+			WHERE lane.owner = new.owner AND lane.epoch = new.epoch ORDER BY lane.id FOR NO KEY UPDATE OF lane)
 		UPDATE lane SET carry = kept.carry FROM kept WHERE lane.id = kept.id`,
-		escape(node), connections, principals, mailboxes, values)
+		connections, principals, mailboxes, nodes, epochs, values)
 	return nil
 }
 
@@ -171,8 +195,9 @@ func (t *transaction) Claimed(node string) (refs []queue.Ref, err error) {
 	err = t.query(func(rows pgx.Rows) error {
 		var r queue.Ref
 		err := rows.Scan(&r.ID, &r.Fence)
+		r.Node = node
 		refs = append(refs, r)
 		return err
-	}, "SELECT id, fence FROM message WHERE state = 'delivering' AND owner = $1 ORDER BY id", escape(node))
+	}, "SELECT id, fence FROM message WHERE state = 'delivering' AND owner = $1 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED", escape(node))
 	return refs, err
 }

@@ -99,13 +99,18 @@ func (t *transaction) write(sql string, args ...any) {
 // itself has to find out, by a division by 0, since COMMIT may follow in the same round trip.
 func (t *transaction) writeOne(none error, sql string, args ...any) {
 	t.changed = true
-	t.push("WITH changed AS ("+sql+" RETURNING 1) SELECT 1 / count(*) FROM changed", args, func(r pgx.BatchResults) error {
+	t.push("WITH changed AS ("+sql+" RETURNING 1) SELECT 1 / count(*) FROM changed", args, orNone(none))
+}
+
+// orNone reads the result of a statement that divides by the number of its rows.
+func orNone(none error) func(pgx.BatchResults) error {
+	return func(r pgx.BatchResults) error {
 		_, err := r.Exec()
 		if sqlState(err) == codeDivision {
 			return none
 		}
 		return err
-	})
+	}
 }
 
 // count changes something at once and returns how many rows that were.

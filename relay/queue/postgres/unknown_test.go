@@ -70,8 +70,17 @@ func (o opened) all(t testing.TB) (ids []string) {
 	return ids
 }
 
+func (o opened) lease(t testing.TB, node string, length time.Duration) {
+	t.Helper()
+	if _, err := o.Renew(t.Context(), queue.Renewal{Node: queue.Node{ID: node, Name: node}, Lease: length}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// claimed claims for a node, which it gives a lease.
 func (o opened) claimed(t testing.TB, node string) (ids []string) {
 	t.Helper()
+	o.lease(t, node, time.Hour)
 	tasks, _, err := o.Claim(t.Context(), queue.Claim{Node: node, Max: 100, PerLane: 100})
 	if err != nil {
 		t.Fatal(err)

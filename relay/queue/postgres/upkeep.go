@@ -142,6 +142,12 @@ func (t *transaction) RemoveCleanup(id string) (bool, error) {
 	return n > 0, err
 }
 
+// EndCleanup implements queue.UpkeepTx.
+func (t *transaction) EndCleanup(id string, since time.Time) error {
+	t.write("DELETE FROM cleanup WHERE id = $1 AND since = $2", id, micros(since))
+	return nil
+}
+
 // Shrink implements queue.UpkeepTx: the database reuses space by itself. What the queue has to
 // remove for that is removed outside of the transaction.
 func (t *transaction) Shrink() error {

@@ -55,13 +55,26 @@ func cleanupOfDeleted(t *testing.T, b *bench) {
 		del(id)
 		b.reopen()
 		b.wantCleanup(id, p)
-		b.ok(b.store.EndCleanup(t.Context(), id))
+		b.ok(b.store.EndCleanup(t.Context(), b.cleanups()[0]))
 		b.noCleanup("it was ended")
 	}
 	id := b.put(laneA, "x")
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Sent, Progress: queue.Progress{Leftover: true}})
 	del(id)
 	b.noCleanup("it was sent")
+}
+
+// lateCleanup has a worker that stood still end a cleanup whose message was retried meanwhile, and
+// has left something behind once more.
+func lateCleanup(t *testing.T, b *bench) {
+	p := queue.Progress{Leftover: true}
+	id := b.put(laneA, "x")
+	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Failed, Progress: p, Cleanup: true})
+	first := b.cleanups()[0]
+	b.ok(b.store.Apply(t.Context(), id, queue.Retry, "anna"))
+	b.ok(b.store.Apply(t.Context(), id, queue.Delete, "anna"))
+	b.ok(b.store.EndCleanup(t.Context(), first))
+	b.wantCleanup(id, p)
 }
 
 // cleanupOfEnded ends messages with a cleanup, in one commit, and retries one, which ends
@@ -74,7 +87,7 @@ func cleanupOfEnded(t *testing.T, b *bench) {
 	b.wantCleanup(sent, p)
 	b.ok(b.store.Apply(t.Context(), sent, queue.Delete, "anna"))
 	b.wantCleanup(sent, p)
-	b.ok(b.store.EndCleanup(t.Context(), sent))
+	b.ok(b.store.EndCleanup(t.Context(), b.cleanups()[0]))
 
 	failed := b.put(laneA, "x")
 	b.finish(b.claimOne().Ref, queue.Outcome{State: queue.Failed, Progress: p})

@@ -70,7 +70,11 @@ func finish(t *testing.T, b *bench) {
 
 func renewReclaims(t *testing.T, b *bench) {
 	b.put(laneA, "x")
-	task := b.claimOne() // by n1, which has no lease
+	task := b.claimOne() // by n1, which has no lease, or has lost it
+	if b.store.Shared() {
+		_, err := b.store.Renew(t.Context(), renewal("n1", 0))
+		b.ok(err)
+	}
 	found, err := b.store.Renew(t.Context(), renewal("n2", time.Minute))
 	b.ok(err)
 	if found.Released != 1 {

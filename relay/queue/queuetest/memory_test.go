@@ -76,7 +76,7 @@ type lane struct {
 	virtualTime  int64
 	reportsRead  time.Time
 	owner        string // of a storage that is shared
-	epoch        int
+	epoch        int64
 	carry        string
 }
 

@@ -99,8 +99,22 @@ func (t *tx) setOwner(id queue.LaneID, node string) lane {
 	return l
 }
 
-func (t *sharedTx) Own(id queue.LaneID, node string) (string, error) {
-	return t.setOwner(id, node).carry, nil
+func (t *sharedTx) Own(id queue.LaneID, node string) (int64, string, error) {
+	l := t.setOwner(id, node)
+	return l.epoch, l.carry, nil
+}
+
+func (l lane) heldUnder(ref queue.LaneRef) bool {
+	return l.Lane == ref.Lane && l.owner == ref.Node && l.epoch == ref.Epoch
+}
+
+func (t *sharedTx) Holds(ref queue.LaneRef) error {
+	for _, l := range t.lanes {
+		if l.heldUnder(ref) {
+			return nil
+		}
+	}
+	return queue.ErrFenced
 }
 
 func (t *sharedTx) Disown(id queue.LaneID) error {
@@ -131,7 +145,7 @@ func (t *sharedTx) DisownIdle(node string, before time.Time, limit int) (int, er
 
 func (t *sharedTx) DisownDead(now time.Time) error {
 	for id, l := range t.lanes {
-		if l.owner != "" && !t.nodes[l.owner].Lease.After(now) {
+		if l.owner != "" && !t.nodes[l.owner].Lease.After(now) && !t.busy(id) {
 			t.setOwner(id, "")
 		}
 	}
@@ -150,11 +164,13 @@ func (t *sharedTx) LaneCounts(now time.Time) (map[string]int, error) {
 	return counts, nil
 }
 
-func (t *sharedTx) SetCarry(node string, carry map[queue.Lane]string) error {
+func (t *sharedTx) SetCarry(carry map[queue.LaneRef]string) error {
 	for id, l := range t.lanes {
-		if c, ok := carry[l.Lane]; ok && l.owner == node {
-			l.carry = c
-			t.lanes[id] = l
+		for ref, c := range carry {
+			if l.heldUnder(ref) {
+				l.carry = c
+				t.lanes[id] = l
+			}
 		}
 	}
 	return nil
@@ -162,7 +178,7 @@ func (t *sharedTx) SetCarry(node string, carry map[queue.Lane]string) error {
 
 func (t *sharedTx) Claimed(node string) (refs []queue.Ref, _ error) {
 	for _, r := range t.find(func(m message) bool { return m.State == queue.Delivering && m.Node == node }) {
-		refs = append(refs, queue.Ref{ID: r.ID, Fence: r.Fence})
+		refs = append(refs, queue.Ref{ID: r.ID, Fence: r.Fence, Node: node})
 	}
 	return refs, nil
 }

@@ -74,6 +74,9 @@ func (m *memory) NextDue(_ context.Context, node string) (next time.Time, err er
 }
 
 func (t *tx) ReadyLanes(now time.Time, node string, after queue.Turn, each func(queue.ReadyLane) bool) error {
+	if t.divided && !t.nodes[node].Lease.After(now) {
+		return nil
+	}
 	var ready []queue.ReadyLane
 	for id, l := range t.lanes {
 		due := t.firstDue(id)
@@ -82,7 +85,8 @@ func (t *tx) ReadyLanes(now time.Time, node string, after queue.Turn, each func(
 		}
 		busy := t.find(func(m message) bool { return m.lane == id && m.State == queue.Delivering })
 		turn := queue.Turn{At: max(1, l.served.UnixMicro()), Lane: id}
-		ready = append(ready, queue.ReadyLane{Turn: turn, ID: id, Lane: l.Lane, InDelivery: len(busy), DeferredNext: l.deferredNext, Owned: l.owner == node || !t.divided})
+		ready = append(ready, queue.ReadyLane{Turn: turn, ID: id, Lane: l.Lane, InDelivery: len(busy), DeferredNext: l.deferredNext,
+			Owned: l.owner == node || !t.divided, Epoch: l.epoch})
 	}
 	slices.SortFunc(ready, func(a, b queue.ReadyLane) int { return a.Turn.Compare(b.Turn) })
 	for _, l := range ready {
@@ -266,7 +270,7 @@ func (t *tx) SetStatus(id string, s queue.Status) error {
 }
 
 func (t *tx) SaveProgress(ref queue.Ref, p queue.Progress) error {
-	if m := t.messages[ref.ID]; m.State != queue.Delivering || m.Fence != ref.Fence {
+	if m := t.messages[ref.ID]; m.State != queue.Delivering || m.Fence != ref.Fence || m.Node != ref.Node {
 		return queue.ErrFenced
 	}
 	t.change(ref.ID, func(m *message) { m.Progress = p })
@@ -389,6 +393,13 @@ func (t *tx) RemoveCleanup(id string) (bool, error) {
 	_, was := t.cleanups[id]
 	delete(t.cleanups, id)
 	return was, nil
+}
+
+func (t *tx) EndCleanup(id string, since time.Time) error {
+	if t.cleanups[id].Since.Equal(since) {
+		delete(t.cleanups, id)
+	}
+	return nil
 }
 
 func (t *tx) Shrink() error { return nil }

@@ -25,6 +25,10 @@ func RunShared(t *testing.T, open Open) {
 		"a node that leaves":           leaving,
 		"idle lanes belong to nobody":  idleLanes,
 		"limits are carried over":      carriedOver,
+		"a lane that comes back":       comesBack,
+		"pauses are fenced":            fencedPause,
+		"no claim without a lease":     claimTooLate,
+		"claims of another node":       otherClaim,
 		"one process of a name":        replaced,
 		"a claim that nobody works on": lostClaim,
 		"upkeep follows the lanes":     upkeepFollows,
@@ -176,8 +180,9 @@ func (c *cluster) releasedTo(m *member, task queue.Task) {
 func lateNode(t *testing.T, c *cluster) {
 	a := c.node("a")
 	a.fill(1, 1)
-	a.renew(func(r *queue.Renewal) { r.Lease = time.Millisecond })
+	a.renew()
 	task := a.claim(1)[0]
+	a.renew(func(r *queue.Renewal) { r.Lease = time.Millisecond })
 	for until := a.store.Now().Add(10 * time.Millisecond); a.store.Now().Before(until); {
 		time.Sleep(time.Millisecond)
 	}
@@ -300,10 +305,15 @@ func carriedOver(t *testing.T, c *cluster) {
 	a, b := c.node("a"), c.node("b")
 	a.renew()
 	a.fill(1, 2)
-	a.end(a.claim(1)...)
-	a.renew(func(r *queue.Renewal) { r.Carry = map[queue.Lane]string{laneOf(0): "spent", laneOf(1): "of nobody"} })
+	task := a.claim(1)[0]
+	a.end(task)
+	other := task.Tenure
+	other.Lane = laneOf(1)
+	a.renew(carries(map[queue.LaneRef]string{task.Tenure: "spent", other: "of nobody"}))
 	a.ok(a.store.Leave(t.Context(), "a"))
-	b.renew(func(r *queue.Renewal) { r.Carry = map[queue.Lane]string{laneOf(0): "not its own"} })
+	other = task.Tenure
+	other.Node = "b"
+	b.renew(carries(map[queue.LaneRef]string{other: "not its own"}))
 	got := b.claim(1)
 	if len(got) != 1 || !got[0].Taken || got[0].Carry != "spent" {
 		t.Errorf("the other node claimed %+v", got)

@@ -62,6 +62,7 @@ func Run(t *testing.T, open Open) {
 		"expire":                       expire,
 		"cleanup of the deleted":       cleanupOfDeleted,
 		"cleanup of the ended":         cleanupOfEnded,
+		"a late end of a cleanup":      lateCleanup,
 		"many producers and consumers": concurrent,
 		"wake":                         wake,
 		"what lies too far ahead":      ahead,
@@ -74,6 +75,7 @@ func Run(t *testing.T, open Open) {
 		t.Run(name, func(t *testing.T) {
 			b := &bench{T: t, dir: t.TempDir(), open: open}
 			b.store = open(t, b.dir)
+			b.begin()
 			t.Cleanup(func() { _ = b.store.Close() })
 			test(t, b)
 		})
@@ -91,6 +93,16 @@ func (b *bench) reopen() {
 	b.Helper()
 	b.ok(b.store.Close())
 	b.store = b.open(b.T, b.dir)
+	b.begin()
+}
+
+// begin gives the only node of a queue that could be shared a lease.
+func (b *bench) begin() {
+	b.Helper()
+	if b.store.Shared() {
+		_, err := b.store.Renew(b.Context(), renewal("n1", time.Hour))
+		b.ok(err)
+	}
 }
 
 func (b *bench) ok(err error) {
@@ -282,7 +294,7 @@ func concurrent(t *testing.T, b *bench) {
 				if done {
 					return
 				}
-				tasks, _, err := b.store.Claim(context.Background(), queue.Claim{Node: "n", Max: 5, PerLane: 1000})
+				tasks, _, err := b.store.Claim(context.Background(), queue.Claim{Node: "n1", Max: 5, PerLane: 1000})
 				if err != nil {
 					t.Error(err)
 				}

@@ -111,8 +111,8 @@ func (t *transaction) removeBody(id string) error {
 
 // SaveProgress implements queue.MessageTx.
 func (t *transaction) SaveProgress(ref queue.Ref, p queue.Progress) error {
-	return t.one(queue.ErrFenced, "UPDATE message SET document=?, leftover=?, in_doubt=? WHERE id=? AND fence=? AND state='delivering'",
-		string(p.Document), p.Leftover, p.InDoubt, ref.ID, ref.Fence)
+	return t.one(queue.ErrFenced, "UPDATE message SET document=?, leftover=?, in_doubt=? WHERE id=? AND fence=? AND owner=? AND state='delivering'",
+		string(p.Document), p.Leftover, p.InDoubt, ref.ID, ref.Fence, ref.Node)
 }
 
 // AddEvents implements queue.MessageTx.

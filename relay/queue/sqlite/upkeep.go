@@ -101,5 +101,10 @@ func (t *transaction) RemoveCleanup(id string) (bool, error) {
 	return n > 0, err
 }
 
+// EndCleanup implements queue.UpkeepTx.
+func (t *transaction) EndCleanup(id string, since time.Time) error {
+	return t.exec("DELETE FROM cleanup WHERE id=? AND since=?", id, micros(since))
+}
+
 // Shrink implements queue.UpkeepTx, a little at a time.
 func (t *transaction) Shrink() error { return t.exec("PRAGMA incremental_vacuum(1000)") }
