@@ -28,8 +28,18 @@ func findProgram(name string, race bool) (string, error) {
 	return buildProgram(filepath.Join(workDir, name), race)
 }
 
-func buildProgram(path string, race bool) (string, error) {
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path)
+// BuildWith builds the program with a variable set to a value, and returns its path.
+func BuildWith(t *testing.T, variable, value string) string {
+	t.Helper()
+	path, err := buildProgram(filepath.Join(t.TempDir(), "graphrelay"), raceEnabled, "-ldflags=-X '"+variable+"="+value+"'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func buildProgram(path string, race bool, more ...string) (string, error) {
+	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-o", path}, more...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if race {
 		// The same packages as in the Makefile go without the race detector: they are

@@ -239,6 +239,9 @@ func ReleasedRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	return r
 }
 
+// Use has the relay run another build of the program from its next start.
+func (r *Relay) Use(program string) { r.program = program }
+
 // PauseAll pauses the contract's connection.
 func (r *Relay) PauseAll(t *testing.T) {
 	t.Helper()

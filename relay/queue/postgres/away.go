@@ -51,7 +51,7 @@ func (s *storage) probeLoop() {
 	}
 }
 
-// probe asks the database whether it takes writes. Its connections may be of a server that
+// probe asks the database whether it takes writes, and has a schema that this program knows. Its connections may be of a server that
 // is gone, so it makes a new one.
 func (s *storage) probe() error {
 	ctx, cancel := context.WithTimeout(s.ending, probeTime)
@@ -61,7 +61,7 @@ func (s *storage) probe() error {
 	return s.onConn(ctx, s.work, func(c *pgx.Conn) error {
 		var b pgx.Batch
 		b.Queue(beginSQL)
-		b.Queue("SELECT version FROM graphrelay_schema")
+		b.Queue(selectSchema).QueryRow(checkSchema)
 		b.Queue("COMMIT")
 		return c.SendBatch(ctx, &b).Close()
 	})

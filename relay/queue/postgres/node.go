@@ -13,15 +13,29 @@ import (
 
 const nodeColumns = "node.id, node.name, node.lease, node.seen, node.draining, node.about"
 
-// SetNode implements queue.UpkeepTx.
+// nodeAbout is what the table says of a node.
+type nodeAbout struct {
+	queue.About
+	Schema int `json:"schema,omitempty"` // that its program knows
+}
+
+// SetNode implements queue.UpkeepTx. A node that was cut off while the database was brought to a
+// schema that it cannot use must not come back: the database counts as away for it.
 func (t *transaction) SetNode(n queue.Node) error {
 	if err := t.alone(); err != nil {
 		return err
 	}
-	about, err := json.Marshal(n.About)
+	about, err := json.Marshal(nodeAbout{n.About, schemaVersion()})
 	if err != nil {
 		return err
 	}
+	t.pushQuery(func(rows pgx.Rows) error {
+		err := checkSchema(rows)
+		if err != nil {
+			t.s.lose(err)
+		}
+		return err
+	}, selectSchema)
 	t.write(`INSERT INTO node (id, name, lease, seen, about) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE
 		SET name = excluded.name, lease = excluded.lease, seen = excluded.seen, about = excluded.about`,
 		escape(n.ID), escape(n.Name), micros(n.Lease), micros(n.Seen), escape(string(about)))

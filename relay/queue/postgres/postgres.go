@@ -131,7 +131,7 @@ func openStorage(ctx context.Context, o Options) (_ *storage, err error) {
 	if err := s.connect(o.URL); err != nil {
 		return nil, err
 	}
-	if err := s.migrate(ctx, o.Node != ""); err != nil {
+	if err := s.migrate(ctx, o.Node); err != nil {
 		return nil, err
 	}
 	if err := s.startClock(ctx, o.Source); err != nil || o.Node == "" {

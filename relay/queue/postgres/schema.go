@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,8 +22,29 @@ import (
 //go:embed schema/*.sql
 var migrations embed.FS
 
-// schemaVersion is the number of the last migration.
-const schemaVersion = 2
+// embeddedVersion is the number of the last migration of these.
+const embeddedVersion = 2
+
+// further is one more migration. It is empty but in programs that tests build with it (-X), as one
+// of the next version.
+var further string
+
+// schemaVersion returns the number of the last migration.
+func schemaVersion() int {
+	if further != "" {
+		return embeddedVersion + 1
+	}
+	return embeddedVersion
+}
+
+// migration returns the script with a number.
+func migration(version int) (string, error) {
+	if version > embeddedVersion {
+		return further, nil
+	}
+	script, err := fs.ReadFile(migrations, fmt.Sprintf("schema/%03d.sql", version))
+	return string(script), err
+}
 
 const createSchema = `CREATE TABLE IF NOT EXISTS graphrelay_schema (
 	id         INTEGER PRIMARY KEY CHECK (id = 1),
@@ -33,8 +55,9 @@ const createSchema = `CREATE TABLE IF NOT EXISTS graphrelay_schema (
 // schemaTime is how long a migration may take.
 const schemaTime = 10 * time.Minute
 
-// migrate brings the database to schemaVersion, one process at a time. Only a node does so.
-func (s *storage) migrate(ctx context.Context, node bool) (err error) {
+// migrate brings the database to schemaVersion, one process at a time. Only a node does so, and not
+// while there are nodes at work that could not go on.
+func (s *storage) migrate(ctx context.Context, node string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, schemaTime)
 	defer cancel()
 	for range maxTries {
@@ -47,18 +70,19 @@ func (s *storage) migrate(ctx context.Context, node bool) (err error) {
 	return err
 }
 
-func migrate(ctx context.Context, c *pgx.Conn, node bool) error {
+func migrate(ctx context.Context, c *pgx.Conn, node string) error {
 	version, compatible, err := readVersion(ctx, c)
+	known := schemaVersion()
 	switch {
 	case err != nil:
 		return err
-	case compatible > schemaVersion:
-		return fmt.Errorf("the queue was written by a newer graphrelay (schema %d, this one knows %d); run that version", version, schemaVersion)
-	case version == 0 && !node:
+	case compatible > known:
+		return errNewer(version)
+	case version == 0 && node == "":
 		return errors.New("there is no queue yet; start the relay once")
-	case version < schemaVersion && !node:
-		return fmt.Errorf("the queue was written by an older graphrelay (schema %d, this one needs %d); start the relay once to convert it", version, schemaVersion)
-	case version >= schemaVersion:
+	case version < known && node == "":
+		return fmt.Errorf("the queue was written by an older graphrelay (schema %d, this one needs %d); start the relay once to convert it", version, known)
+	case version >= known:
 		return nil
 	}
 	tx, err := c.Begin(ctx)
@@ -66,11 +90,58 @@ func migrate(ctx context.Context, c *pgx.Conn, node bool) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
-	if err := migrateTo(ctx, tx, schemaVersion); err != nil {
+	if err := migrateTo(ctx, tx, known); err != nil {
+		return err
+	}
+	if err := othersGoOn(ctx, tx, node); err != nil {
 		return err
 	}
 	return tx.Commit(ctx)
 }
+
+// errNewer is the refusal of a queue of this schema.
+func errNewer(version int) error {
+	return fmt.Errorf("the queue was written by a newer graphrelay (schema %d, this one knows %d); run that version", version, schemaVersion())
+}
+
+// othersGoOn returns an error if there is another node at work that does not know a schema with
+// which the new one is compatible.
+func othersGoOn(ctx context.Context, tx pgx.Tx, node string) error {
+	_, compatible, err := readVersion(ctx, tx.Conn())
+	if err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, "SELECT name, about FROM node WHERE lease > "+databaseTime+" AND name <> $1 ORDER BY name", escape(node))
+	if err != nil {
+		return err
+	}
+	var name, about string
+	_, err = pgx.ForEachRow(rows, []any{&name, &about}, func() error {
+		var a nodeAbout
+		if err := json.Unmarshal([]byte(unescape(about)), &a); err != nil {
+			return err
+		}
+		if a.Schema < compatible {
+			return fmt.Errorf("%s is at work, with a version that cannot go on with the schema of this one; stop all nodes of that version before you start this one", unescape(name))
+		}
+		return nil
+	})
+	return err
+}
+
+// checkSchema returns an error if this program must not use the database any longer.
+func checkSchema(r pgx.Row) error {
+	var version, compatible int
+	if err := r.Scan(&version, &compatible); err != nil {
+		return err
+	}
+	if compatible > schemaVersion() {
+		return errNewer(version)
+	}
+	return nil
+}
+
+const selectSchema = "SELECT version, compatible FROM graphrelay_schema WHERE id = 1"
 
 // readVersion returns zeros for a database without a queue.
 func readVersion(ctx context.Context, c *pgx.Conn) (version, compatible int, err error) {
@@ -78,7 +149,7 @@ func readVersion(ctx context.Context, c *pgx.Conn) (version, compatible int, err
 	if err := c.QueryRow(ctx, "SELECT to_regclass('graphrelay_schema') IS NOT NULL").Scan(&exists); err != nil || !exists {
 		return 0, 0, err
 	}
-	err = c.QueryRow(ctx, "SELECT version, compatible FROM graphrelay_schema WHERE id = 1").Scan(&version, &compatible)
+	err = c.QueryRow(ctx, selectSchema).Scan(&version, &compatible)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 	}
@@ -92,19 +163,19 @@ func migrateTo(ctx context.Context, tx pgx.Tx, to int) error {
 		return err
 	}
 	var version, compatible int
-	if err := tx.QueryRow(ctx, "SELECT version, compatible FROM graphrelay_schema WHERE id = 1 FOR UPDATE").Scan(&version, &compatible); err != nil {
+	if err := tx.QueryRow(ctx, selectSchema+" FOR UPDATE").Scan(&version, &compatible); err != nil {
 		return err
 	}
 	for v := version + 1; v <= to; v++ {
-		script, err := fs.ReadFile(migrations, fmt.Sprintf("schema/%03d.sql", v))
+		script, err := migration(v)
 		if err != nil {
 			return err
 		}
-		first, _, _ := strings.Cut(string(script), "\n")
+		first, _, _ := strings.Cut(script, "\n")
 		if _, err := fmt.Sscanf(first, "-- compatible: %d", &compatible); err != nil {
 			return fmt.Errorf("migration %d does not say what it is compatible with: %w", v, err)
 		}
-		if _, err := pg.Exec(ctx, string(script)).ReadAll(); err != nil {
+		if _, err := pg.Exec(ctx, script).ReadAll(); err != nil {
 			return fmt.Errorf("migration %d: %w", v, err)
 		}
 	}
