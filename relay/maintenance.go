@@ -47,6 +47,14 @@ func (g *generation) startExchange(r *Relay) {
 	})
 	g.wg.Go(func() {
 		every(ctx, gossip.Interval, func() {
+			err := errors.Join(r.elsewhere.tell(ctx, g.mailboxes), r.elsewhere.learn(ctx))
+			if err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrAway) {
+				g.log.Error("cannot share with the other nodes which mailboxes are connected", "error", err)
+			}
+		})
+	})
+	g.wg.Go(func() {
+		every(ctx, gossip.Interval, func() {
 			if err := r.gossip.Step(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrAway) {
 				g.log.Error("cannot share with the other nodes what clients have sent", "error", err)
 			}

@@ -69,6 +69,7 @@ type Relay struct {
 	principals *connection.Principals
 	managed    credential.Stores
 	gossip     *gossip.Exchange // nil if the queue is not shared
+	elsewhere  *elsewhere       // likewise
 	differing  differing
 
 	mu       sync.Mutex
@@ -142,7 +143,8 @@ func (r *Relay) share(ctx context.Context) error {
 	r.guard.Share()
 	r.quota.Share()
 	r.gossip = gossip.New(r.store, r.node.ID, map[string]gossip.Part{"rates": r.rates, "passwords": r.guard, "sent": r.quota})
-	return r.gossip.Skip(ctx)
+	r.elsewhere = &elsewhere{notes: r.store, node: r.node.Name}
+	return errors.Join(r.gossip.Skip(ctx), r.elsewhere.learn(ctx))
 }
 
 // verdicts returns where sessions learn what became of their messages.

@@ -29,10 +29,12 @@ const maxReceived = 50
 
 // Options are what a Policy decides from.
 type Options struct {
-	Config      *config.Config
-	Rates       *Rates
-	Guard       *Guard
-	Mailboxes   *mailboxes.Store        // nil if no connection is delegated
+	Config    *config.Config
+	Rates     *Rates
+	Guard     *Guard
+	Mailboxes *mailboxes.Store // nil if no connection is delegated
+	// Elsewhere reports whether the mailbox of a lane is connected on another node; it may be nil.
+	Elsewhere   func(queue.Lane) bool
 	PassThrough *connection.PassThrough // signs in clients with a credential of their own
 	// Directories find the mailbox of an address, by connection. A connection without
 	// one is not asked.

@@ -151,7 +151,7 @@ func (p *Policy) isDelegated(name string) bool {
 	return c != nil && c.SignIn == config.SignInDelegated
 }
 
-// checkConnected refuses a mailbox whose owner has never signed in. Mail of one whose
+// checkConnected refuses a mailbox whose owner has never signed in, on no node. Mail of one whose
 // owner has to sign in again is accepted, and held until then.
 func (p *Policy) checkConnected(c *config.Connection, mailbox string) error {
 	if c.SignIn != config.SignInDelegated {
@@ -159,6 +159,9 @@ func (p *Policy) checkConnected(c *config.Connection, mailbox string) error {
 	}
 	_, err := p.Mailboxes.Get(context.Background(), c.Name, mailbox)
 	if errors.Is(err, mailboxes.ErrNoSuchMailbox) {
+		if p.Elsewhere != nil && p.Elsewhere(queue.Lane{Connection: c.Name, Mailbox: mailbox}) {
+			return nil
+		}
 		return senderRefusal("The mailbox %s is not connected: its owner has to sign in once, on the relay's page /connect or with graphrelay connect", mailbox)
 	}
 	return err
