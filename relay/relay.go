@@ -124,7 +124,13 @@ func (r *Relay) register() {
 	r.reportMetrics = reports.NewMetrics(r.registry)
 	r.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
-	r.registry.MustRegister(r.reloaded, r.quota, newBuildCollector(r.about),
+	ready := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "graphrelay_ready", Help: "1 if the relay can take mail, as /readyz says, else 0."}, func() float64 {
+		if r.ready() != nil {
+			return 0
+		}
+		return 1
+	})
+	r.registry.MustRegister(r.reloaded, ready, r.quota, newBuildCollector(r.about),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)),
 		admin.NewNodeCollector(r.store, slog.New(slog.DiscardHandler)),
