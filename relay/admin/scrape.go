@@ -1,40 +1,45 @@
 package admin
 
 import (
-	"bytes"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // scrapes serves /metrics. However many ask, the metrics are collected once at a time, for
 // all who have asked before, and for a tenth of the time at most, so that scrapes leave the
 // queue to the mail. No answer is older than its request.
 type scrapes struct {
-	collect http.Handler
+	registry *prometheus.Registry
 
 	mu      sync.Mutex
 	next    *scrape // which those that ask now wait for; nil: none does
 	running bool
 }
 
-// scrape is one collection. Its answer may be read once done is closed.
+// scrape is one collection. What it has gathered may be read once done is closed.
 type scrape struct {
-	done   chan struct{}
-	answer recorder
+	done     chan struct{}
+	families []*dto.MetricFamily
+	err      error
 }
+
+// Gather implements prometheus.Gatherer.
+func (s *scrape) Gather() ([]*dto.MetricFamily, error) { return s.families, s.err }
 
 // maxScrapePause bounds the pause after a collection that took long.
 const maxScrapePause = 2 * time.Second
 
 func newScrapes(r *prometheus.Registry) *scrapes {
-	return &scrapes{collect: promhttp.HandlerFor(r, promhttp.HandlerOpts{Registry: r})}
+	return &scrapes{registry: r}
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. Native histograms are only in the format that a Prometheus
+// asks for which knows them.
 func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	one := s.join()
 	select {
@@ -42,11 +47,7 @@ func (s *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	for name, values := range one.answer.header {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(one.answer.status)
-	_, _ = w.Write(one.answer.body.Bytes())
+	promhttp.HandlerFor(one, promhttp.HandlerOpts{Registry: s.registry}).ServeHTTP(w, r)
 }
 
 // join returns the next collection, and sees to it that there is one.
@@ -54,7 +55,7 @@ func (s *scrapes) join() *scrape {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next == nil {
-		s.next = &scrape{done: make(chan struct{}), answer: recorder{header: http.Header{}, status: http.StatusOK}}
+		s.next = &scrape{done: make(chan struct{})}
 	}
 	if !s.running {
 		s.running = true
@@ -74,25 +75,8 @@ func (s *scrapes) run() {
 			return
 		}
 		start := time.Now()
-		r, _ := http.NewRequest(http.MethodGet, "/metrics", nil) // in plain text, uncompressed
-		s.collect.ServeHTTP(&one.answer, r)
+		one.families, one.err = s.registry.Gather()
 		close(one.done)
 		time.Sleep(min(9*time.Since(start), maxScrapePause))
 	}
 }
-
-// recorder keeps an answer.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-// Header implements http.ResponseWriter.
-func (r *recorder) Header() http.Header { return r.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (r *recorder) WriteHeader(status int) { r.status = status }
-
-// Write implements http.ResponseWriter.
-func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }

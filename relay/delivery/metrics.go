@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"graphrelay/internal/histogram"
 	"graphrelay/relay/bounce"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
@@ -31,8 +32,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		failed:    counter("graphrelay_messages_failed_total", "Messages that were given up.", "connection", "reason"),
 		bounces:   counter("graphrelay_bounces_total", "Notifications to senders that were queued: failed, delayed, relayed.", "connection", "kind"),
 		unbounced: counter("graphrelay_bounces_impossible_total", "Failures, of a message or for one of its recipients, of which nobody can be told.", "connection"),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "graphrelay_delivery_seconds",
-			Help: "Time from receipt to Graph's acceptance.", Buckets: buckets}, []string{"connection"}),
+		seconds:   histogram.New("graphrelay_delivery_seconds", "Time from receipt to Graph's acceptance.", buckets, "connection"),
 	}
 	r.MustRegister(m.delivered, m.failed, m.bounces, m.unbounced, m.seconds)
 	return m

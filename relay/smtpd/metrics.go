@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"graphrelay/internal/histogram"
 	"graphrelay/internal/text"
 	"graphrelay/relay/reason"
 )
@@ -41,12 +42,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "graphrelay_messages_accepted_total", Help: "Messages answered with 250."}, []string{"listener"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "graphrelay_messages_rejected_total", Help: "Refusals by reason."}, []string{"listener", "reason"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "graphrelay_accept_seconds", Help: "Time from DATA to the answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}}, []string{"listener"}),
-		bytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "graphrelay_message_bytes", Help: "Size of accepted messages.",
-			Buckets: prometheus.ExponentialBuckets(1<<10, 4, 10)}, []string{"listener"}),
+		seconds: histogram.New("graphrelay_accept_seconds", "Time from DATA to the answer.",
+			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}, "listener"),
+		bytes: histogram.New("graphrelay_message_bytes", "Size of accepted messages.", prometheus.ExponentialBuckets(1<<10, 4, 10), "listener"),
 	}
 	m.bare = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "graphrelay_smtp_bare_line_endings_total", Help: "Messages with a CR or LF that is not part of a CRLF."}, []string{"listener", "kind", "action"})

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"graphrelay/internal/histogram"
 )
 
 // Metrics counts the requests to Graph, and what messages lose on the way.
@@ -25,9 +27,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &Metrics{
-		requests: counter("graphrelay_graph_requests_total", "Requests to Graph; status 0: no answer.", "operation", "status"),
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "graphrelay_graph_request_seconds",
-			Help: "Time to Graph's answer.", Buckets: buckets}, []string{"operation"}),
+		requests:  counter("graphrelay_graph_requests_total", "Requests to Graph; status 0: no answer.", "operation", "status"),
+		took:      histogram.New("graphrelay_graph_request_seconds", "Time to Graph's answer.", buckets, "operation"),
 		throttled: counter("graphrelay_graph_throttled_total", "Answers of Graph that asked to slow down.", "connection"),
 		unreliable: counter("graphrelay_lookups_unreliable_total",
 			"Look-ups in a mailbox that returned items which were not searched for; they were left alone.", "connection"),
