@@ -177,13 +177,8 @@ var errStopping = errors.New("the relay is stopping")
 // Reload replaces the configuration with cfg. After an error the relay goes on
 // with the old one. data_dir cannot change, since the queue stays where it is.
 func (r *Relay) Reload(cfg *config.Config) error {
-	old := r.generation().cfg
-	var err error
-	if cfg.Queue.URL.Reveal() != old.Queue.URL.Reveal() {
-		err = errors.New("queue.url cannot change while graphrelay runs; restart it")
-	} else if cfg.DataDir != old.DataDir {
-		err = fmt.Errorf("data_dir cannot change from %s to %s while graphrelay runs; restart it", old.DataDir, cfg.DataDir)
-	} else {
+	err := fixed(r.generation().cfg, cfg)
+	if err == nil {
 		err = r.swap(cfg)
 	}
 	if err != nil {
@@ -192,8 +187,19 @@ func (r *Relay) Reload(cfg *config.Config) error {
 	return err
 }
 
+// fixed returns an error if the configurations differ in what a reload cannot change.
+func fixed(old, cfg *config.Config) error {
+	if cfg.Queue.URL.Reveal() != old.Queue.URL.Reveal() {
+		return errors.New("queue.url cannot change while graphrelay runs; restart it")
+	}
+	if cfg.DataDir != old.DataDir {
+		return fmt.Errorf("data_dir cannot change from %s to %s while graphrelay runs; restart it", old.DataDir, cfg.DataDir)
+	}
+	return nil
+}
+
 // ReloadFile replaces the configuration with that of the file. It logs the result.
-func (r *Relay) ReloadFile(path string) {
+func (r *Relay) ReloadFile(path string) error {
 	cfg, err := config.Load(path)
 	if err != nil {
 		r.reloaded.Set(0)
@@ -202,9 +208,20 @@ func (r *Relay) ReloadFile(path string) {
 	}
 	if err != nil {
 		r.Log().Error("cannot reload the configuration; the previous one stays in use", "error", err)
-		return
+		return err
 	}
 	r.Log().Info("configuration reloaded")
+	return nil
+}
+
+// DiffFile returns in what the configuration of the file differs from the one in use.
+func (r *Relay) DiffFile(path string) ([]config.Change, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	old := r.generation().cfg
+	return config.Diff(old, cfg), fixed(old, cfg)
 }
 
 // swap builds the next generation and, only once that is complete, ends the previous

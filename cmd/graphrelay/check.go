@@ -34,7 +34,11 @@ a fault or a connection fails.
 With --relay it tries the listeners of the relay that runs on this machine as a stranger would:
 without a password, as a foreign sender and as one of yours, and from an address outside of a
 listener's networks, if this machine has one. No message is sent. The status is 2 if a stranger
-is let in, or a listener cannot be reached.`,
+is let in, or a listener cannot be reached.
+
+With --diff it asks the relay that runs with the file's data_dir what a reload would change, and
+prints each setting with its value in use and the new one. Secrets are not shown, only that they
+change. The status is 2 if the reload would be refused.`,
 		Example: `  graphrelay check
   graphrelay check --config relay.yaml --online --mailbox crm@contoso.com
   graphrelay check --relay`,
@@ -45,10 +49,17 @@ is let in, or a listener cannot be reached.`,
 	online := fs.Bool("online", false, "try each connection: get a token, and try its mailboxes")
 	mailbox := fs.String("mailbox", "", "with --online, the `address` of the mailbox to try (default: those that the configuration names)")
 	running := fs.Bool("relay", false, "try the listeners of the running relay as a stranger would")
-	asJSON := fs.Bool("json", false, "print one JSON object a line: with --online for each connection, with --relay for each listener, otherwise for the file")
+	diff := fs.Bool("diff", false, "print what a reload of the running relay would change")
+	asJSON := fs.Bool("json", false, "print one JSON object a line: with --online for each connection, with --relay for each listener, with --diff for each change, otherwise for the file")
 	c.RunE = func(*cobra.Command, []string) error {
 		if *mailbox != "" && !*online {
 			return usagef("--mailbox is tried with --online alone; add it")
+		}
+		if *diff && (*online || *running) {
+			return usagef("--diff stands alone; leave out --online and --relay")
+		}
+		if *diff {
+			return printDiff(e, *file, *asJSON)
 		}
 		var faults error
 		cfg, path, err := readConfig(e, *file, func(path string) (cfg *config.Config, err error) {

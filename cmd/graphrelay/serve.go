@@ -35,7 +35,10 @@ keeps the rest in the queue. SIGHUP makes it read the configuration again. It lo
 			return err
 		}
 		notifySystemd(r, systemd.Ready)
-		return watch(r, path, s)
+		c := &controlled{relay: r, path: path, reloads: make(chan chan error), ended: make(chan struct{})}
+		defer close(c.ended)
+		defer c.serve(cfg.DataDir)()
+		return watch(r, path, s, c.reloads)
 	}
 	return c
 }
@@ -64,22 +67,27 @@ func (s signals) end() {
 	signal.Stop(s.reload)
 }
 
-// watch blocks until a signal stops the relay, or a part of it fails. SIGHUP reloads; a
-// reload does not keep the relay from stopping.
-func watch(r *relay.Relay, path string, s signals) error {
+// watch blocks until a signal stops the relay, or a part of it fails. SIGHUP reloads, and so does
+// a channel in asked, which gets the result; a reload does not keep the relay from stopping.
+func watch(r *relay.Relay, path string, s signals, asked <-chan chan error) error {
 	reloaded := make(chan struct{}, 1)
-	reloads := s.reload // nil during a reload: the next one waits
+	hangups, commands := s.reload, asked // nil during a reload: the next one waits
+	reload := func(result chan<- error) {
+		hangups, commands = nil, nil
+		notifySystemd(r, systemd.Reloading)
+		go func() {
+			result <- r.ReloadFile(path)
+			reloaded <- struct{}{}
+		}()
+	}
 	for {
 		select {
-		case <-reloads:
-			reloads = nil
-			notifySystemd(r, systemd.Reloading)
-			go func() {
-				r.ReloadFile(path)
-				reloaded <- struct{}{}
-			}()
+		case <-hangups:
+			reload(make(chan error, 1)) // the log has the result
+		case result := <-commands:
+			reload(result)
 		case <-reloaded:
-			reloads = s.reload
+			hangups, commands = s.reload, asked
 			notifySystemd(r, systemd.Ready)
 		case what := <-s.stop:
 			notifySystemd(r, systemd.Stopping)

@@ -31,6 +31,21 @@ func Load(path string) (*Config, error) {
 	return finish(cfg, r)
 }
 
+// DataDir returns the data_dir of a file, whatever faults the rest of it has.
+func DataDir(path string) (string, error) {
+	r := newReport(path)
+	data, err := readFile(path, maxFile)
+	if err != nil {
+		r.fault("", "%s", withRemedy(err, "give the path of a configuration file with --config"))
+		return "", r.err()
+	}
+	cfg := parse(data, r)
+	if cfg == nil || cfg.DataDir == "" {
+		return "", r.err()
+	}
+	return cfg.DataDir, nil
+}
+
 // Parse reads and checks a configuration, but neither the files that it refers to nor the
 // environment, so that secrets which are kept there stay empty. The path is used in
 // messages and for relative paths.
