@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -182,4 +183,21 @@ func PeakMemory(t *testing.T, p *Process) (kib int) {
 		t.Fatalf("VmHWM: %v in %s", err, status)
 	}
 	return kib
+}
+
+// ProcessorTime returns the processor time that the process has used (utime and stime of
+// proc(5), in hundredths of a second).
+func ProcessorTime(t *testing.T, p *Process) time.Duration {
+	t.Helper()
+	text := ReadFile(t, fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	var used time.Duration
+	for _, field := range fields[11:13] {
+		ticks, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		used += time.Duration(ticks) * 10 * time.Millisecond
+	}
+	return used
 }

@@ -39,12 +39,23 @@ type contestant struct {
 	rates         []float64
 }
 
-// load is one measurement: messages over so many connections. A single one takes
-// longer for each.
-type load struct{ connections, messages int }
+// load is one measurement: messages over so many connections at a time, or each over one of
+// its own. A single one takes longer for each.
+type load struct {
+	connections, messages int
+	fresh                 bool
+}
+
+func (l load) String() string {
+	if l.fresh {
+		return fmt.Sprintf("%d connections at a time, one for each message", l.connections)
+	}
+	return fmt.Sprintf("%d connections", l.connections)
+}
 
 // TestCompareAccepts prints how many messages of 10 KB a second the relay and Postfix
-// accept durably from Postfix's own generator. Three servers take turns, so that a noisy
+// accept durably from Postfix's own generator, and how long another client waits for the
+// answer to one. Three servers take turns, so that a noisy
 // machine affects all of them alike: the relay with its lanes paused, Postfix with its
 // transport deferred, so that either only accepts, and Postfix as it relays to a sink.
 func TestCompareAccepts(t *testing.T) {
@@ -63,7 +74,7 @@ func TestCompareAccepts(t *testing.T) {
 		{name: "Postfix that only accepts", address: holding.Address, rest: func(t *testing.T) { waitEmpty(t, holding, "incoming", "active") }},
 		{name: "Postfix that relays", address: relaying.Address, rest: func(t *testing.T) { waitEmpty(t, relaying, "incoming", "active") }},
 	}
-	for _, l := range []load{{1, 300}, {8, 1000}, {64, 2000}, {256, 2000}} {
+	for _, l := range []load{{1, 300, false}, {8, 1000, false}, {64, 2000, false}, {256, 2000, false}, {64, 1000, true}} {
 		for round := range *rounds + 1 {
 			for _, c := range all {
 				rate := c.measure(t, source, l)
@@ -72,7 +83,7 @@ func TestCompareAccepts(t *testing.T) {
 				}
 			}
 		}
-		t.Logf("%d connections: graphrelay %.0f a second", l.connections, median(all[0].rates))
+		t.Logf("%v: graphrelay %.0f a second", l, median(all[0].rates))
 		for _, c := range all[1:] {
 			t.Logf("    %s %.0f; graphrelay to it %s", c.name, median(c.rates), ratios(all[0].rates, c.rates))
 		}
@@ -80,15 +91,73 @@ func TestCompareAccepts(t *testing.T) {
 			c.rates = nil
 		}
 	}
+	compareWaits(t, all, load{64, 2000, false})
 	t.Logf("peak memory of serve: %d KiB", harness.PeakMemory(t, relay.Process))
+}
+
+// compareWaits prints how long a client waits between the dot and the answer.
+func compareWaits(t *testing.T, all []*contestant, l load) {
+	t.Helper()
+	half, most := map[string][]float64{}, map[string][]float64{}
+	for range *rounds {
+		for _, c := range all {
+			s := (&client{address: c.address}).send(t, l)
+			half[c.name] = append(half[c.name], float64(s.wait(50).Microseconds())/1000)
+			most[c.name] = append(most[c.name], float64(s.wait(99).Microseconds())/1000)
+			c.rest(t)
+		}
+	}
+	for _, c := range all {
+		t.Logf("%v: after the dot, half of the answers of %s come within %.1f ms, 99 %% within %s ms", l, c.name, median(half[c.name]), spread(most[c.name]))
+	}
+}
+
+// TestCompareSecureAccepts prints what a password and TLS add to an accept: over connections that
+// are used again, and where each message has one. A client then goes on with its TLS session.
+func TestCompareSecureAccepts(t *testing.T) {
+	needCompare(t)
+	relay := harness.ReleasedRelay(t, harness.ReleasedSim(t), harness.LimitsKey("connections_per_address: 1000"), harness.WithPasswords)
+	relay.Start(t)
+	relay.PauseAll(t)
+	devices, submissions := relay.Address["devices"], relay.Address["submissions"]
+	for _, l := range []load{{64, 2000, false}, {16, 500, true}} {
+		clients := []*client{
+			{address: devices, fresh: l.fresh},
+			{address: devices, auth: true, fresh: l.fresh},
+			{address: submissions, auth: true, fresh: l.fresh, tls: harness.ClientTLS()},
+		}
+		times, rates := make([][]float64, len(clients)), make([][]float64, len(clients))
+		for round := range *rounds + 1 {
+			for i, c := range clients {
+				before := harness.ProcessorTime(t, relay.Process)
+				s := c.send(t, l)
+				used := harness.ProcessorTime(t, relay.Process) - before
+				if round == 0 { // it fills caches, and begins the TLS sessions
+					continue
+				}
+				if c.tls != nil && l.fresh && s.resumed < 1 {
+					t.Errorf("only %.0f %% of the TLS sessions were resumed", 100*s.resumed)
+				}
+				times[i], rates[i] = append(times[i], float64(used)), append(rates[i], s.rate)
+			}
+		}
+		t.Logf("%v: %.0f us of serve a message", l, median(times[0])/1000/float64(l.messages))
+		for i, name := range []string{"with a password", "with a password and TLS"} {
+			t.Logf("    %s: processor time of serve %s, messages a second %s", name, ratios(times[i+1], times[0]), ratios(rates[i+1], rates[0]))
+		}
+	}
 }
 
 // measure returns accepts a second.
 func (c *contestant) measure(t *testing.T, source string, l load) float64 {
 	t.Helper()
+	args := []string{"-s", strconv.Itoa(l.connections), "-m", strconv.Itoa(l.messages), "-l", "10240",
+		"-f", "crm@contoso.test", "-t", "anna@example.com", "-M", "client.test", c.address}
+	if !l.fresh {
+		args = append([]string{"-d"}, args...)
+	}
 	start := time.Now()
-	harness.Tool(t, "", source, "-d", "-s", strconv.Itoa(l.connections), "-m", strconv.Itoa(l.messages), "-l", "10240",
-		"-f", "crm@contoso.test", "-t", "anna@example.com", "-M", "client.test", c.address)
+	harness.Tool(t, "", source, args...)
 	took := time.Since(start)
 	c.rest(t)
 	return float64(l.messages) / took.Seconds()
@@ -135,6 +204,11 @@ func ratios(a, b []float64) string {
 	for i := range a {
 		list = append(list, a[i]/b[i])
 	}
+	return spread(list)
+}
+
+// spread returns the median of a list, with the least and the most.
+func spread(list []float64) string {
 	return fmt.Sprintf("%.1f (%.1f to %.1f)", median(list), slices.Min(list), slices.Max(list))
 }
 

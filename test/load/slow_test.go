@@ -158,7 +158,7 @@ func TestCompareSiege(t *testing.T) {
 	relay.Start(t)
 	relay.PauseAll(t)
 	c := &contestant{name: "graphrelay", address: relay.Address["devices"], rest: func(*testing.T) {}}
-	l := load{64, 6000}
+	l := load{64, 6000, false}
 	c.measure(t, source, l) // fills caches
 	var alone, besieged []float64
 	for range *rounds {
