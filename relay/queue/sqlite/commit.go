@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -55,7 +56,20 @@ func (s *storage) commitLoop() {
 	}
 }
 
+// gather adds the operations that wait. As long as there were more, it lets the goroutines run
+// that are ready to, since some of them bring another one: the more operations share a commit, the
+// less each costs. A single session waits for nobody.
 func (s *storage) gather(batch []*op) []*op {
+	for n := 0; n < len(batch); {
+		n = len(batch)
+		runtime.Gosched()
+		batch = s.take(batch)
+	}
+	return batch
+}
+
+// take adds the operations that are there.
+func (s *storage) take(batch []*op) []*op {
 	for len(batch) < maxBatch {
 		select {
 		case o, ok := <-s.ops:
