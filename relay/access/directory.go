@@ -107,11 +107,12 @@ func (d *Directory) Owner(ctx context.Context, client netip.Addr, address string
 	if e == nil {
 		return graph.User{}, result
 	}
+	if !open {
+		return e.user, e.result
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if open {
-		d.ask(ctx, e, key, host)
-	}
+	d.ask(ctx, e, key, host)
 	select {
 	case <-e.done.Done():
 		return e.user, e.result
