@@ -12,10 +12,11 @@ var Castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Seal extends the checksum of a message's content to what decides who gets the message and
 // as whose it is sent. A database itself does not notice a changed bit within a value.
 func Seal(content uint32, fields ...string) int64 {
+	text := make([]byte, 0, 256)
 	for _, field := range fields {
-		content = crc32.Update(content, Castagnoli, append([]byte(field), 0))
+		text = append(append(text, field...), 0)
 	}
-	return int64(content)
+	return int64(crc32.Update(content, Castagnoli, text))
 }
 
 // SealedFields returns the fields of a record that its checksum covers. The recipients and DSN
