@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Postfix is an instance of Postfix with its own configuration and queue.
@@ -70,6 +72,31 @@ postlog    unix-dgram n - n -   1 postlogd
 		}
 	})
 	return p
+}
+
+// ProcessorTime returns the processor time that all processes of the instance have used.
+func (p *Postfix) ProcessorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var master int
+	if _, err := fmt.Sscan(ReadFile(t, filepath.Join(p.Dir, "queue", "pid", "master.pid")), &master); err != nil {
+		t.Fatal(err)
+	}
+	all, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum time.Duration
+	for _, dir := range all {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		used, parent, err := processorTime(pid)
+		if err == nil && (pid == master || parent == master) { // one that has just ended counts with the master
+			sum += used
+		}
+	}
+	return sum
 }
 
 func (p *Postfix) write(t *testing.T, name, text string) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -185,19 +184,25 @@ func PeakMemory(t *testing.T, p *Process) (kib int) {
 	return kib
 }
 
-// ProcessorTime returns the processor time that the process has used (utime and stime of
-// proc(5), in hundredths of a second).
-func ProcessorTime(t *testing.T, p *Process) time.Duration {
+// ProcessorTime returns the processor time that the process has used.
+func (p *Process) ProcessorTime(t *testing.T) time.Duration {
 	t.Helper()
-	text := ReadFile(t, fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	var used time.Duration
-	for _, field := range fields[11:13] {
-		ticks, err := strconv.Atoi(field)
-		if err != nil {
-			t.Fatalf("%v in %s", err, text)
-		}
-		used += time.Duration(ticks) * 10 * time.Millisecond
+	used, _, err := processorTime(p.PID())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return used
+}
+
+// processorTime returns the processor time of a process and of its children that have ended,
+// and who its parent is (ppid, utime, stime, cutime and cstime of proc(5)).
+func processorTime(pid int) (used time.Duration, parent int, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	var ticks [4]int64
+	_, err = fmt.Sscan(strings.Join(append(fields[1:2], fields[11:15]...), " "), &parent, &ticks[0], &ticks[1], &ticks[2], &ticks[3])
+	return time.Duration(ticks[0]+ticks[1]+ticks[2]+ticks[3]) * 10 * time.Millisecond, parent, err
 }

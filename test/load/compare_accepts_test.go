@@ -36,7 +36,8 @@ func needCompare(t *testing.T) {
 type contestant struct {
 	name, address string
 	rest          func(t *testing.T) // returns when it has nothing more to do
-	rates         []float64
+	used          func(t *testing.T) time.Duration
+	rates, costs  []float64 // messages a second, and microseconds of processor time for each
 }
 
 // load is one measurement: messages over so many connections at a time, or each over one of
@@ -70,25 +71,28 @@ func TestCompareAccepts(t *testing.T) {
 	holding := harness.StartPostfix(t, sink, append(settings, "defer_transports = smtp")...)
 	relaying := harness.StartPostfix(t, sink, settings...)
 	all := []*contestant{
-		{name: "graphrelay", address: relay.Address["devices"], rest: func(*testing.T) {}},
-		{name: "Postfix that only accepts", address: holding.Address, rest: func(t *testing.T) { waitEmpty(t, holding, "incoming", "active") }},
-		{name: "Postfix that relays", address: relaying.Address, rest: func(t *testing.T) { waitEmpty(t, relaying, "incoming", "active") }},
+		{name: "graphrelay", address: relay.Address["devices"], rest: func(*testing.T) {}, used: relay.ProcessorTime},
+		{name: "Postfix that only accepts", address: holding.Address, rest: func(t *testing.T) { waitEmpty(t, holding, "incoming", "active") }, used: holding.ProcessorTime},
+		{name: "Postfix that relays", address: relaying.Address, rest: func(t *testing.T) { waitEmpty(t, relaying, "incoming", "active") }, used: relaying.ProcessorTime},
 	}
 	for _, l := range []load{{1, 300, false}, {8, 1000, false}, {64, 2000, false}, {256, 2000, false}, {64, 1000, true}} {
 		for round := range *rounds + 1 {
 			for _, c := range all {
+				before := c.used(t)
 				rate := c.measure(t, source, l)
 				if round > 0 { // the first one fills caches and starts Postfix's processes
 					c.rates = append(c.rates, rate)
+					c.costs = append(c.costs, float64((c.used(t)-before).Microseconds())/float64(l.messages))
 				}
 			}
 		}
-		t.Logf("%v: graphrelay %.0f a second", l, median(all[0].rates))
+		t.Logf("%v: graphrelay %.0f a second, %.0f us of the processors for each", l, median(all[0].rates), median(all[0].costs))
 		for _, c := range all[1:] {
-			t.Logf("    %s %.0f; graphrelay to it %s", c.name, median(c.rates), ratios(all[0].rates, c.rates))
+			t.Logf("    %s %.0f, %.0f us; graphrelay takes %s times as many, and a message costs Postfix %s times as much", c.name,
+				median(c.rates), median(c.costs), ratios(all[0].rates, c.rates), ratios(c.costs, all[0].costs))
 		}
 		for _, c := range all {
-			c.rates = nil
+			c.rates, c.costs = nil, nil
 		}
 	}
 	compareWaits(t, all, load{64, 2000, false})
@@ -129,9 +133,9 @@ func TestCompareSecureAccepts(t *testing.T) {
 		times, rates := make([][]float64, len(clients)), make([][]float64, len(clients))
 		for round := range *rounds + 1 {
 			for i, c := range clients {
-				before := harness.ProcessorTime(t, relay.Process)
+				before := relay.ProcessorTime(t)
 				s := c.send(t, l)
-				used := harness.ProcessorTime(t, relay.Process) - before
+				used := relay.ProcessorTime(t) - before
 				if round == 0 { // it fills caches, and begins the TLS sessions
 					continue
 				}
