@@ -82,7 +82,7 @@ demo:
 # messages that wait cost (docs/performance.md).
 bench:
 	.ci/bench-memory
-	go test -count=1 -timeout 1h -v -run '^(TestCompareAccepts|TestCompareSignIns|TestCompareSiege|TestSiege|TestDeliveryRate|TestBacklog|TestCompareNodes)$$' ./test/load -compare
+	go test -count=1 -timeout 1h -v -run '^(TestCompareAccepts|TestCompareSecureAccepts|TestCompareSignIns|TestCompareSiege|TestSiege|TestDeliveryRate|TestBacklog|TestCompareNodes)$$' ./test/load -compare
 
 # Kills the relay 500 times while mail flows, and compares what arrived.
 crash:
