@@ -77,12 +77,12 @@ vulndb:
 demo:
 	go run ./cmd/graphrelay demo
 
-# The memory that a 140 MB message takes, accepts beside Postfix's, with sign-ins and
+# The memory that large messages take, accepts beside Postfix's, with sign-ins and
 # beside thousands of idle and slow connections, the pace of delivery, and what 100,000
 # messages that wait cost (docs/performance.md).
 bench:
 	.ci/bench-memory
-	go test -count=1 -timeout 1h -v -run '^(TestCompareAccepts|TestCompareSecureAccepts|TestCompareSignIns|TestCompareSiege|TestSiege|TestDeliveryRate|TestBacklog|TestCompareNodes)$$' ./test/load -compare
+	go test -count=1 -timeout 2h -v -run '^(TestCompareAccepts|TestCompareSecureAccepts|TestCompareSignIns|TestCompareSiege|TestSiege|TestDeliveryRate|TestDeliveryMemory|TestBacklog|TestCompareNodes)$$' ./test/load -compare
 
 # Kills the relay 500 times while mail flows, and compares what arrived.
 crash:

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,19 +27,21 @@ func TestDeliveryRate(t *testing.T) {
 	for _, mailboxes := range []int{1, 50, 200} {
 		for _, latency := range []time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond} {
 			name := fmt.Sprintf("%d mailboxes, %s", mailboxes, latency)
-			var shares, busy, cost, peak []float64
+			var shares, busy, relay, sim, peak []float64
 			for range *rounds {
 				t.Run(name, func(t *testing.T) {
 					each := min(int(15*time.Second*2/latency), rateMessages/mailboxes)
 					r := deliver(t, mailboxes, each, latency)
 					shares = append(shares, r.pace/(2*float64(mailboxes)/latency.Seconds()))
-					busy, cost = append(busy, r.busy), append(cost, r.cost)
+					busy, relay, sim = append(busy, r.busy), append(relay, r.cost), append(sim, r.simCost)
 					peak = append(peak, float64(harness.PeakMemory(t, r.relay.Process))/1024)
 				})
 			}
 			if len(shares) > 0 { // -run may have left it out
-				t.Logf("%s: %s of what Graph allows; processors busy %s; %.2f (%.2f to %.2f) ms of a processor for a message; peak memory %.0f MiB",
-					name, percents(shares), percents(busy), median(cost), slices.Min(cost), slices.Max(cost), slices.Max(peak))
+				t.Logf("%s: %s of what Graph allows; processors busy %s; a message takes %.2f (%.2f to %.2f) ms of one, and %.2f of the simulator, so %d allow %.0f a second, %.0f%% of what Graph does; peak memory %.0f MiB",
+					name, percents(shares), percents(busy), median(relay), slices.Min(relay), slices.Max(relay), median(sim), runtime.NumCPU(),
+					1000*float64(runtime.NumCPU())/(median(relay)+median(sim)),
+					100_000*float64(runtime.NumCPU())/(median(relay)+median(sim))/(2*float64(mailboxes)/latency.Seconds()), slices.Max(peak))
 			}
 		}
 	}
@@ -49,7 +52,8 @@ type delivered struct {
 	relay *harness.Relay
 	pace  float64 // messages a second
 	busy  float64 // part of the time that the machine's processors were not idle
-	cost  float64 // processor time of the relay for a message, in milliseconds
+	// Processor time for a message in milliseconds, of the relay and of the simulator.
+	cost, simCost float64
 }
 
 // deliver queues messages for each mailbox and measures their delivery.
@@ -68,12 +72,12 @@ func deliver(t *testing.T, mailboxes, each int, latency time.Duration) delivered
 	}
 	o.Await(t, o.Start())
 	idle, total := processors(t)
-	used := cpuTime(t, relay.Process)
+	used, usedBySim := cpuTime(t, relay.Process), cpuTime(t, sim.Process)
 	relay.ResumeAll(t)
 	time.Sleep(time.Duration(each) * latency / 2) // undisturbed by who asks how far it is
 	harness.WaitFor(t, "all messages", func() bool { return sim.Sends(t) >= o.Messages })
 	idleAfter, totalAfter := processors(t)
-	used = cpuTime(t, relay.Process) - used
+	used, usedBySim = cpuTime(t, relay.Process)-used, cpuTime(t, sim.Process)-usedBySim
 	relay.Idle(t)
 	o.Check(t, sim)
 	var sent []time.Time
@@ -82,8 +86,9 @@ func deliver(t *testing.T, mailboxes, each int, latency time.Duration) delivered
 	}
 	slices.SortFunc(sent, time.Time.Compare)
 	from, to := len(sent)/10, len(sent)*9/10
+	perMessage := 1000 / float64(len(sent))
 	return delivered{relay, float64(to-from) / sent[to].Sub(sent[from]).Seconds(),
-		1 - (idleAfter-idle)/(totalAfter-total), used.Seconds() * 1000 / float64(len(sent))}
+		1 - (idleAfter-idle)/(totalAfter-total), used.Seconds() * perMessage, usedBySim.Seconds() * perMessage}
 }
 
 // processors returns the idle time of all processors, and their time, in ticks (proc(5)).
