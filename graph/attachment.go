@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+
+	fast "github.com/segmentio/asm/base64"
 )
 
 // Attachment is a file to be added to a message.
@@ -92,7 +94,7 @@ func (b *base64Reader) Read(p []byte) (int, error) {
 			err = io.EOF
 		}
 		b.err = err
-		base64.StdEncoding.Encode(b.enc[:], b.raw[:n])
+		fast.StdEncoding.Encode(b.enc[:], b.raw[:n])
 		b.out = b.enc[:base64.StdEncoding.EncodedLen(n)]
 	}
 	n := copy(p, b.out)

@@ -37,12 +37,16 @@ func (r *request) jsonWith(v any, inserts ...insert) error {
 		rest = rest[cut:]
 	}
 	text(rest)
+	if len(pieces) == 1 {
+		r.body = pieces[0] // which net/http copies without a buffer
+		return nil
+	}
 	r.body = func() io.Reader {
 		readers := make([]io.Reader, len(pieces))
 		for i, open := range pieces {
 			readers[i] = open()
 		}
-		return io.MultiReader(readers...)
+		return struct{ io.Reader }{io.MultiReader(readers...)} // without its WriteTo, which allocates a buffer
 	}
 	return nil
 }
