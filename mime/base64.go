@@ -2,6 +2,7 @@ package mime
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/segmentio/asm/base64"
 )
@@ -69,15 +70,26 @@ func appendLines(dst, src []byte) []byte {
 }
 
 // usualLine is the length of nearly all lines (RFC 2045 section 6.8 allows no longer ones).
-// The compiler inlines copies of a constant size.
 const usualLine = 76
 
 // appendUsual appends the lines of usualLine characters at the beginning of src, and
-// returns the rest of src.
+// returns the rest of src. It copies them word by word: the compiler makes an assignment of a
+// whole line a call, which takes half as long again.
 func appendUsual(dst, src []byte) (out, rest []byte) {
+	word := binary.NativeEndian
 	n, room := len(dst), dst[:cap(dst)]
 	for len(src) >= usualLine+2 && src[usualLine] == '\r' && src[usualLine+1] == '\n' && len(room)-n >= usualLine {
-		*(*[usualLine]byte)(room[n:]) = *(*[usualLine]byte)(src)
+		to, from := (*[usualLine]byte)(room[n:]), (*[usualLine]byte)(src)
+		word.PutUint64(to[0:], word.Uint64(from[0:]))
+		word.PutUint64(to[8:], word.Uint64(from[8:]))
+		word.PutUint64(to[16:], word.Uint64(from[16:]))
+		word.PutUint64(to[24:], word.Uint64(from[24:]))
+		word.PutUint64(to[32:], word.Uint64(from[32:]))
+		word.PutUint64(to[40:], word.Uint64(from[40:]))
+		word.PutUint64(to[48:], word.Uint64(from[48:]))
+		word.PutUint64(to[56:], word.Uint64(from[56:]))
+		word.PutUint64(to[64:], word.Uint64(from[64:]))
+		word.PutUint32(to[72:], word.Uint32(from[72:]))
 		n += usualLine
 		src = src[usualLine+2:]
 	}

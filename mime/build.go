@@ -193,7 +193,10 @@ func multipartPrefix(boundary string) string {
 // readContent returns up to n bytes of the decoded content of p.
 func (b *builder) readContent(p *part, n int64) []byte {
 	content := p.open(b.r)
-	raw, err := io.ReadAll(io.LimitReader(content, n))
+	var buf bytes.Buffer
+	buf.Grow(int(min(n, max(0, p.end-p.body))) + bytes.MinRead) // no encoding makes content smaller
+	_, err := buf.ReadFrom(io.LimitReader(content, n))
+	raw := buf.Bytes()
 	if err != nil && b.err == nil {
 		b.err = fmt.Errorf("read part %s: %w", p.path, err)
 	}

@@ -59,7 +59,7 @@ func decodeNamed(name string, b []byte) string {
 	if err != nil {
 		return guessText(b)
 	}
-	return strings.ToValidUTF8(string(out), "\ufffd")
+	return validUTF8(string(out))
 }
 
 // headerText converts raw header text in the charset of the message's text. Text that is not
@@ -197,9 +197,9 @@ func webEncoding(name string) encoding.Encoding {
 func decodeWith(enc encoding.Encoding, b []byte) string {
 	out, err := enc.NewDecoder().Bytes(b)
 	if err != nil { // these decoders replace what they cannot read
-		return strings.ToValidUTF8(string(b), "\ufffd")
+		return validUTF8(string(b))
 	}
-	return strings.ToValidUTF8(string(out), "\ufffd")
+	return validUTF8(string(out))
 }
 
 // reencode converts s from UTF-8 back to the named charset, if that has single bytes.

@@ -98,12 +98,18 @@ func joinIDs(values []string) string {
 	return strings.Join(ids, " ")
 }
 
+// usualDate is the layout of nearly all dates. mail.ParseDate tries others first.
+const usualDate = "Mon, 2 Jan 2006 15:04:05 -0700"
+
 // parseDate parses a date of RFC 5322 section 3.3, or one of the other forms that are in
 // use. It returns the zero time for anything else.
 func parseDate(v string) time.Time {
 	v = strings.TrimSpace(stripComments(v))
 	if v == "" || len(v) > 100 {
 		return time.Time{}
+	}
+	if t, err := time.Parse(usualDate, v); err == nil {
+		return t
 	}
 	if t, err := mail.ParseDate(v); err == nil {
 		return t

@@ -3,6 +3,7 @@ package mime
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"graphrelay/internal/text"
 )
@@ -13,7 +14,7 @@ func decodeText(v string) string { return cleanLine(decodeWords(v)) }
 // cleanLine returns s on one line: line breaks and tabs become spaces, other control
 // characters and the blanks at its ends are removed, and invalid UTF-8 is replaced.
 func cleanLine(s string) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\r\n", " ")
+	s = strings.ReplaceAll(validUTF8(s), "\r\n", " ")
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t' || r == '\r' || r == '\n' || r == '\u2028' || r == '\u2029':
@@ -29,9 +30,9 @@ func cleanLine(s string) string {
 // cleanBody returns s as valid UTF-8 without a byte order mark and without control
 // characters other than tab, CR and LF. Line breaks with a second CR become CRLF.
 func cleanBody(s string) string {
-	s = strings.TrimPrefix(strings.ToValidUTF8(s, "\ufffd"), "\ufeff")
+	s = strings.TrimPrefix(validUTF8(s), "\ufeff")
 	s = strings.ReplaceAll(s, "\r\r\n", "\r\n")
-	if strings.IndexFunc(s, isBodyControl) < 0 {
+	if !hasBodyControl(s) {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
@@ -40,6 +41,44 @@ func cleanBody(s string) string {
 		}
 		return r
 	}, s)
+}
+
+func hasBodyControl(s string) bool {
+	for s != "" {
+		n := plainLen(s)
+		if n < len(s) && s[n] < utf8.RuneSelf {
+			return true
+		}
+		s = s[min(n+1, len(s)):]
+	}
+	return false
+}
+
+// plainLen returns how many bytes at the beginning of s are ASCII without control characters that
+// cleanBody removes. Most text is nothing else, and need not be looked at character by character.
+func plainLen(s string) int {
+	for i := range len(s) {
+		if !isPlainText[s[i]] {
+			return i
+		}
+	}
+	return len(s)
+}
+
+var isPlainText = func() (plain [256]bool) {
+	for c := range rune(utf8.RuneSelf) {
+		plain[c] = !isBodyControl(c)
+	}
+	return plain
+}()
+
+// validUTF8 is strings.ToValidUTF8 with the character that replaces others. Nearly all text is
+// valid, which utf8.ValidString sees much faster.
+func validUTF8(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\ufffd")
 }
 
 func isBodyControl(r rune) bool {

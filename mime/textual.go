@@ -52,7 +52,14 @@ type quality struct {
 
 func qualityOf(s string) quality {
 	var q quality
-	for _, r := range s {
+	for len(s) > 0 {
+		plain := plainLen(s)
+		r, n := utf8.DecodeRuneInString(s[plain:])
+		s = s[plain+n:]
+		q.runes += plain
+		if n == 0 {
+			break
+		}
 		q.runes++
 		switch {
 		case r >= 0xe000 && r <= 0xf8ff:

@@ -73,6 +73,9 @@ func anyHTML(segs []segment) bool {
 
 // joinText joins the pieces of plain text. Each begins on a new line.
 func joinText(segs []segment) string {
+	if len(segs) == 1 && !segs[0].html {
+		return segs[0].text
+	}
 	var out strings.Builder
 	for _, s := range segs {
 		if s.html {
@@ -93,6 +96,9 @@ func startLine(out *strings.Builder) {
 // joinHTML joins the pieces of HTML and, if texts is set, those of plain text, converted to
 // HTML. Mail clients show several HTML documents in a row as one.
 func joinHTML(segs []segment, texts bool) string {
+	if len(segs) == 1 && segs[0].html {
+		return segs[0].text
+	}
 	var out strings.Builder
 	for _, s := range segs {
 		if !s.html && !texts {
