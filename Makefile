@@ -34,7 +34,7 @@ sbom:
 # a missing program (.ci/install lists them) is skipped. The end-to-end tests share the two
 # programs that are built first: one like the tests, one as for a release. They mostly wait
 # for these, so four packages run at a time. The nodes of test/nodes have leases, and the
-# machine to themselves.
+# machine to themselves. test/costs counts allocations, to which the race detector adds.
 test:
 	@race='$(RACE)'; \
 	if ! go build -race runtime/cgo 2>/dev/null; then \
@@ -45,12 +45,14 @@ test:
 	CGO_ENABLED=0 go build -trimpath -o "$$programs/graphrelay-released" ./cmd/graphrelay && \
 	export GRAPHRELAY_TEST_PROGRAMS="$$programs" && \
 	all=$$(go list $(TESTS)) && \
-	alone= others= && for p in $$all; do case $$p in \
+	alone= costs= others= && for p in $$all; do case $$p in \
 		*/test/nodes) alone=$$p ;; \
+		*/test/costs) costs=$$p ;; \
 		*) others="$$others $$p" ;; \
 	esac; done && \
 	if [ -n "$$others" ]; then go test $$race -p 4 -shuffle=on -timeout 20m $$others; fi && \
-	if [ -n "$$alone" ]; then go test $$race -shuffle=on -timeout 20m $$alone; fi
+	if [ -n "$$alone" ]; then go test $$race -shuffle=on -timeout 20m $$alone; fi && \
+	if [ -n "$$costs" ]; then go test -count=1 -timeout 5m $$costs; fi
 
 # Runs the end-to-end tests as on a machine that has only Go, git and make.
 test-bare:

@@ -84,6 +84,7 @@ var commands = map[string][]documented{
 		{"go test ./relay/config -run TestBad -update", never(writesExpected)},
 		{"go test ./relay/setup -run 'TestScript|TestLimited' -update", never(writesExpected)},
 		{"go test ./test/readers -run TestFolders -v -args -folders ~/mail -differences /tmp/differences", never("it needs a folder of mail")},
+		{"go test ./test/costs -update", never(writesExpected)},
 		{"go test ./internal/licences -update", never(writesExpected)},
 		{"cd .ci/tools && go get honnef.co/go/tools@v0.8.2 && go mod tidy", never(writesExpected)},
 	},
