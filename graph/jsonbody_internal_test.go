@@ -57,3 +57,31 @@ func TestLongTextInPieces(t *testing.T) {
 		}
 	}
 }
+
+// atMost is an upper bound of Size, also of what JSON makes longest.
+func TestAtMost(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	text := func() string {
+		return strings.Repeat([]string{"", "a", "ä", "\x00", "\xff", "\u2028", "<"}[random.IntN(7)], random.IntN(500))
+	}
+	for range 500 {
+		var list []Recipient
+		var headers []Header
+		var properties []Property
+		for range random.IntN(50) {
+			list = append(list, Recipient{EmailAddress{text(), text()}})
+			headers = append(headers, Header{text(), text()})
+			properties = append(properties, Property{text(), text()})
+		}
+		m := Message{Subject: text(), Body: Body{text(), text()}, From: &Recipient{EmailAddress{text(), text()}}, Sender: &Recipient{EmailAddress{text(), text()}},
+			ToRecipients: list, CcRecipients: list, BccRecipients: list, ReplyTo: list, Importance: text(), InternetMessageID: text(),
+			InternetMessageHeaders: headers, IsReadReceiptRequested: true, IsDeliveryReceiptRequested: true, Properties: properties}
+		if size, most := m.Size(), m.atMost(); size > most {
+			t.Fatalf("%d bytes, at most %d", size, most)
+		}
+	}
+	long := Message{Body: Body{Content: strings.Repeat("a", MaxRequestBytes)}}
+	if long.Fits() || !(&Message{Body: Body{Content: long.Body.Content[:MaxRequestBytes-1000]}}).Fits() {
+		t.Error("a message is not measured")
+	}
+}

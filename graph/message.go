@@ -90,6 +90,10 @@ type Message struct {
 	Properties                 []Property  `json:"singleValueExtendedProperties,omitempty"`
 }
 
+// Fits reports whether the request that creates m is within MaxRequestBytes. Most messages are
+// far below it, and need not be encoded to see that.
+func (m *Message) Fits() bool { return m.atMost() < MaxRequestBytes || m.Size() < MaxRequestBytes }
+
 // Size returns the length of the request that creates m, in bytes.
 func (m *Message) Size() int64 {
 	var r request
@@ -99,6 +103,35 @@ func (m *Message) Size() int64 {
 	}
 	return r.length
 }
+
+// atMost returns what Size does not exceed. JSON writes a byte as six at most (\u0000), and a byte
+// that is no UTF-8 too (\ufffd).
+func (m *Message) atMost() int64 {
+	const names, ofEach = 1000, 100 // bytes of names and punctuation, of all and of each entry of a list
+	n := len(m.Subject) + len(m.Body.ContentType) + len(m.Body.Content) + len(m.Importance) + len(m.InternetMessageID)
+	entries := 0
+	for _, list := range [][]Recipient{m.ToRecipients, m.CcRecipients, m.BccRecipients, m.ReplyTo} {
+		entries += len(list)
+		for _, r := range list {
+			n += r.length()
+		}
+	}
+	for _, r := range []*Recipient{m.From, m.Sender} {
+		if r != nil {
+			n += r.length()
+		}
+	}
+	for _, h := range m.InternetMessageHeaders {
+		n += len(h.Name) + len(h.Value)
+	}
+	for _, p := range m.Properties {
+		n += len(p.ID) + len(p.Value)
+	}
+	entries += len(m.InternetMessageHeaders) + len(m.Properties)
+	return names + ofEach*int64(entries) + 6*int64(n)
+}
+
+func (r Recipient) length() int { return len(r.EmailAddress.Name) + len(r.EmailAddress.Address) }
 
 // longText is the length in bytes from which the content of a body is written into its request
 // piece by piece. JSON makes several copies of a shorter one, which is quicker.

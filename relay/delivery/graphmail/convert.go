@@ -190,7 +190,7 @@ func attachments(m *mime.Message) []graph.Attachment {
 // moveBody makes an attachment of a body that does not fit into Graph's request, even if it
 // only became too large as JSON.
 func moveBody(g *graph.Message, html bool) *graph.Attachment {
-	if g.Size() < graph.MaxRequestBytes {
+	if g.Fits() {
 		return nil
 	}
 	text := g.Body.Content
