@@ -27,12 +27,12 @@ func cleanLine(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// cleanBody returns s as valid UTF-8 without a byte order mark and without control
-// characters other than tab, CR and LF. Line breaks with a second CR become CRLF.
-func cleanBody(s string) string {
+// cleanBody returns s as valid UTF-8 without a byte order mark and, if it has any (controls),
+// without control characters other than tab, CR and LF. Line breaks with a second CR become CRLF.
+func cleanBody(s string, controls bool) string {
 	s = strings.TrimPrefix(validUTF8(s), "\ufeff")
 	s = strings.ReplaceAll(s, "\r\r\n", "\r\n")
-	if !hasBodyControl(s) {
+	if !controls {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
@@ -41,17 +41,6 @@ func cleanBody(s string) string {
 		}
 		return r
 	}, s)
-}
-
-func hasBodyControl(s string) bool {
-	for s != "" {
-		n := plainLen(s)
-		if n < len(s) && s[n] < utf8.RuneSelf {
-			return true
-		}
-		s = s[min(n+1, len(s)):]
-	}
-	return false
 }
 
 // plainLen returns how many bytes at the beginning of s are ASCII without control characters that

@@ -33,7 +33,7 @@ func (p *part) readText(raw []byte) (s string, removed, ok bool) {
 	if (wide || hasMark(raw)) && (q.broken+q.private > 0 || !isLikelyWide(s, wide)) {
 		return "", false, false
 	}
-	clean := cleanBody(s)
+	clean := cleanBody(s, q.removed > 0)
 	removed = q.removed > 0 || q.broken > 0
 	if !p.declared {
 		return clean, false, !removed && !hasMark(raw) && isLikelyText(raw)
