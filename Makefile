@@ -11,7 +11,7 @@ TESTS = ./relay/delivery ./test/durability ./test/chaos ./test/nodes ./test/load
 # Runs a tool at the version, and with the checksums, of .ci/tools.
 TOOL = go tool -modfile=.ci/tools/go.mod
 
-.PHONY: build man sbom test test-bare lint vulncheck vulndb demo bench crash worlds chaos nodes clean
+.PHONY: build man sbom test test-bare lint vulncheck vulndb demo benchmarks bench crash worlds chaos nodes clean
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
@@ -78,6 +78,13 @@ vulndb:
 
 demo:
 	go run ./cmd/graphrelay demo
+
+# The benchmarks, ready for benchstat: make benchmarks > new.txt. BENCH chooses some of them, and
+# COUNT says how often each runs. Those of hostile input take long and are for one at a time.
+BENCH = .
+COUNT = 6
+benchmarks:
+	go test -p 1 -run '^$$' -bench '$(BENCH)' -skip '^BenchmarkHostile$$' -benchmem -count $(COUNT) -timeout 2h ./mime ./graph ./internal/... ./relay/... ./test/costs
 
 # The memory that large messages take, accepts beside Postfix's, with sign-ins and
 # beside thousands of idle and slow connections, the pace of delivery, and what 100,000

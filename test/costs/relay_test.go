@@ -6,16 +6,55 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
-	"graphrelay/test/inprocess"
+	"graphrelay/relay"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
 )
 
+// running is a relay in the process of the test, and its queue.
+type running struct {
+	*relay.Relay
+	Store *queue.Queue
+}
+
 // startRelay starts a relay whose Graph is canned.
-func startRelay(tb testing.TB, g *cannedGraph, log io.Writer) *inprocess.Running {
+func startRelay(tb testing.TB, g *cannedGraph, log io.Writer) running {
 	tb.Helper()
-	return inprocess.Run(tb, inprocess.Settings(tb, tb.TempDir(), g.url, ""), log)
+	dir := tb.TempDir()
+	cfg, err := config.Parse(fmt.Appendf(nil, `
+hostname: relay.test
+data_dir: %s
+listeners: [{name: devices, address: "127.0.0.1:0", auth: none, networks: [127.0.0.0/8]}]
+connections:
+  - name: contoso
+    tenant: 11111111-1111-1111-1111-111111111111
+    client_id: 22222222-2222-2222-2222-222222222222
+    client_secret: simulated
+    domains: [contoso.test]
+    endpoints: {login: %q, graph: %[2]q}
+`, filepath.ToSlash(dir), g.url), filepath.Join(dir, "relay.yaml"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, err := relay.Start(tb.Context(), cfg, log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := r.Stop(); err != nil {
+			tb.Error(err)
+		}
+	})
+	store, err := relay.OpenQueue(tb.Context(), cfg, false)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = store.Close() })
+	return running{r, store}
 }
 
 // sentLog is a log that tells of each message that was sent, once that is recorded.

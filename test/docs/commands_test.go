@@ -130,6 +130,7 @@ var commands = map[string][]documented{
 	"docs/performance.md": {
 		{"make bench", never("it takes a quarter of an hour")},
 		{"go test ./test/load -count=1 -v -run TestCompareAccepts -compare -rounds 5", never("it takes minutes")},
+		{"make benchmarks BENCH=Message10KB COUNT=10", never("it takes minutes")},
 	},
 	"docs/probe.md": {
 		{"graphrelay probe --mailbox scanner@contoso.com", runs("--wait 3s")},

@@ -29,7 +29,7 @@ type Running struct {
 }
 
 // Open starts a relay. The test must stop it.
-func Open(t testing.TB, cfg *config.Config, log io.Writer) (*Running, error) {
+func Open(t *testing.T, cfg *config.Config, log io.Writer) (*Running, error) {
 	t.Helper()
 	r, err := relay.Start(t.Context(), cfg, log)
 	if err != nil {
@@ -44,7 +44,7 @@ func Open(t testing.TB, cfg *config.Config, log io.Writer) (*Running, error) {
 }
 
 // Run starts a relay that is stopped at the end of the test.
-func Run(t testing.TB, cfg *config.Config, log io.Writer) *Running {
+func Run(t *testing.T, cfg *config.Config, log io.Writer) *Running {
 	t.Helper()
 	r, err := Open(t, cfg, log)
 	if err != nil {
@@ -85,7 +85,7 @@ func (r *Running) Send(address, subject string) error {
 
 // Settings returns a configuration with free ports. More is inserted behind its only
 // listener.
-func Settings(t testing.TB, dir, graph, more string) *config.Config {
+func Settings(t *testing.T, dir, graph, more string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse(fmt.Appendf(nil, `
 hostname: relay.test
