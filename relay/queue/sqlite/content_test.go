@@ -1,10 +1,13 @@
 package sqlite
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"graphrelay/relay/queue"
@@ -114,4 +117,41 @@ func removeFile(t *testing.T, path string) {
 // flip changes one bit at so many hundredths of the content.
 func flip(hundredths int) func([]byte) []byte {
 	return func(b []byte) []byte { b[len(b)*hundredths/100] ^= 4; return b }
+}
+
+// Bodies that arrive at the same time, and after one another, share no memory.
+func TestBodiesShareNoMemory(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
+	var wg sync.WaitGroup
+	for n := range 16 {
+		wg.Go(func() {
+			for round := range 10 {
+				text := bytes.Repeat([]byte{byte('a' + n), byte('0' + round)}, 1+500*n)
+				w, err := s.Create(t.Context())
+				for part := range slices.Chunk(text, 700) {
+					if err == nil {
+						_, err = w.Write(part)
+					}
+				}
+				if err == nil {
+					err = w.Commit(t.Context(), testEntry)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, err := s.Open(t.Context(), w.ID())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+				if err != nil || !bytes.Equal(got, text) || b.Check() != nil {
+					t.Errorf("message %d of %d has other content: %v, %v", round, n, err, b.Check())
+				}
+				_ = b.Close()
+			}
+		})
+	}
+	wg.Wait()
 }
