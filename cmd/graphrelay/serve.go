@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ keeps the rest in the queue. SIGHUP makes it read the configuration again. It lo
 		if err != nil {
 			return err
 		}
+		collectGarbage()
 		s := listenForSignals()
 		defer s.end()
 		r, err := relay.Start(context.Background(), cfg, e.stderr)
@@ -41,6 +43,15 @@ keeps the rest in the queue. SIGHUP makes it read the configuration again. It lo
 		return watch(r, path, s, c.reloads)
 	}
 	return c
+}
+
+// collectGarbage has Go free memory once half as much was allocated as is in use, unless GOGC
+// says otherwise. By default it waits for as much: a relay at rest, or with one large message,
+// would hold 2 MiB more, and a busy one an eighth more.
+func collectGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 }
 
 // notifySystemd only logs an error: the relay works without, and systemd itself stops a
