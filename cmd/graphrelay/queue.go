@@ -41,6 +41,7 @@ relay runs as.`,
 		resumeCommand(o),
 		queueLogCommand(o),
 		queueMoveCommand(o),
+		queueRestoredCommand(o),
 	)
 	o.file = configFlag(c)
 	c.PersistentFlags().BoolVar(&o.asJSON, "json", false, "print one JSON object a line")

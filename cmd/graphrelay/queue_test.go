@@ -19,7 +19,7 @@ func TestQueueActionUsage(t *testing.T) {
 		t.Helper()
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
 	}
-	const actions = "list, show, hold, release, retry, delete, export, lanes, pause, resume, log or move"
+	const actions = "list, show, hold, release, retry, delete, export, lanes, pause, resume, log, move or restored"
 	at().wantUsage(t, actions)
 	at("steer", id).wantUsage(t, `unknown action "steer"`, actions)
 	for _, action := range []string{"show", "hold", "release", "retry", "delete", "export"} {

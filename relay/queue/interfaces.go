@@ -222,6 +222,11 @@ type Controller interface {
 	// Resume ends a pause, and with it the wait of the messages that it deferred;
 	// ErrNotFound if there is none.
 	Resume(ctx context.Context, lane Lane) error
+	// Restored records, after the queue was restored from a backup, that each message which waits
+	// may have been delivered since. It sets Progress.InDoubt, of which the deliverer's document
+	// then knows nothing, and returns how many messages these are. It returns ErrAtWork if a
+	// node has a lease.
+	Restored(ctx context.Context, by string) (int, error)
 	// Drain has the nodes of a name take no more lanes, or ends that. It returns ErrNotFound if
 	// there is none, and ErrNotShared if the queue is one node's alone.
 	Drain(ctx context.Context, name string, drain bool) error

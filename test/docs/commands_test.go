@@ -102,6 +102,7 @@ var commands = map[string][]documented{
 		{"graphrelay connect info@contoso.test --shared --config relay.yaml", elsewhere("TestConnectShared")},
 	},
 	"docs/nodes.md": {
+		{"graphrelay queue restored", elsewhere("TestRestore")},
 		{"graphrelay queue move --to-file queue.secret", elsewhere("TestQueueMove")},
 	},
 	"docs/operations.md": {

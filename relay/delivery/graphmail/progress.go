@@ -31,6 +31,7 @@ type progress struct {
 	Unexplained  time.Time `json:"unexplained,omitzero"` // when a refusal came first that graph cannot explain
 	Lost         []uint32  `json:"lost,omitempty"`       // losses that were reported, as hashes
 	Fallback     fallback  `json:"fallback,omitempty"`
+	Restored     bool      `json:"restored,omitempty"` // the queue was restored: it may have been sent since
 	Redirect     string    `json:"redirect,omitempty"` // who gets the message in place of its recipients
 
 	// What Graph has refused, and what is done about it. It outlives the draft.
@@ -80,13 +81,14 @@ func readProgress(q queue.Progress) (p progress, err error) {
 		p.Send = sendRequested // whatever wrote that: a send must not be repeated unseen
 	}
 	p.DraftWanted = p.DraftWanted || q.Leftover && !p.leftover()
+	p.Restored = p.Restored || q.InDoubt && !p.requested() // see queue.Controller's Restored
 	return p, nil
 }
 
 // record returns what the queue is to record.
 func (p progress) record() queue.Progress {
 	document, _ := json.Marshal(p) // texts, numbers and times before the year 10000
-	return queue.Progress{Document: document, Leftover: p.leftover(), InDoubt: p.requested()}
+	return queue.Progress{Document: document, Leftover: p.leftover(), InDoubt: p.requested() || p.Restored}
 }
 
 // leftover reports whether a draft would remain if the message ended or were deleted now.
@@ -110,7 +112,7 @@ func (p progress) doubt(now time.Time) delivery.Doubt {
 	switch {
 	case p.Send == sendAccepted, p.Send == sendRequested && now.Before(p.Settle):
 		return delivery.Watched
-	case p.Send == sendRequested:
+	case p.Send == sendRequested, p.Restored:
 		return delivery.InDoubt
 	}
 	return delivery.NotSent

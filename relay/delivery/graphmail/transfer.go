@@ -30,7 +30,9 @@ type transfer struct {
 // A step does one thing to send the message and returns the next step, or nil if the
 // message is sent. An error ends the attempt; the next one starts at first.
 //
-//	first         makePlan; confirm after a send was requested; removeCopy after it was sent
+//	first         makePlan; confirm after a send was requested; removeCopy after it was sent;
+//	              lookSent before these after the queue was restored
+//	lookSent      -> first, unless it was sent
 //	makePlan      -> draft or sendMail
 //	draft         -> countFiles of a known draft, findDraft of one that may exist, or createDraft
 //	findDraft     -> countFiles, or createDraft if there is none
@@ -59,6 +61,8 @@ func (t *transfer) run(ctx context.Context) (err error) {
 
 func (t *transfer) first() step {
 	switch {
+	case t.p.Restored && !t.p.requested():
+		return t.lookSent
 	case t.p.Send == sendNone, t.p.Replace:
 		return t.makePlan
 	case t.p.Send == sendAccepted:

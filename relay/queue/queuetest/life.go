@@ -131,3 +131,37 @@ func restart(t *testing.T, b *bench) {
 	}
 	b.want(b.store.Save(t.Context(), old.Ref, queue.Progress{}), queue.ErrFenced)
 }
+
+// restored has an operator say that the queue was restored: what waits may have been delivered
+// since, and whoever had it before is fenced.
+func restored(t *testing.T, b *bench) {
+	claimed, held, sent := b.put(laneA, "x"), b.put(laneA, "x"), b.put(laneB, "x")
+	b.ok(b.store.Apply(t.Context(), held, queue.Hold, "anna"))
+	var ref queue.Ref
+	for _, task := range b.claim(10, 10) {
+		if task.ID == sent {
+			b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Sent}))
+		} else {
+			ref = task.Ref
+		}
+	}
+	_, err := b.store.Renew(t.Context(), renewal("n1", time.Hour))
+	b.ok(err)
+	_, err = b.store.Restored(t.Context(), "anna")
+	b.want(err, queue.ErrAtWork)
+	b.ok(b.store.Leave(t.Context(), "n1"))
+	waiting := b.put(laneB, "x")
+	n, err := b.store.Restored(t.Context(), "anna")
+	b.ok(err)
+	if n != 3 {
+		t.Errorf("%d messages may have been delivered, want 3", n)
+	}
+	b.want(b.store.Save(t.Context(), ref, queue.Progress{}), queue.ErrFenced)
+	for id, want := range map[string]queue.State{claimed: queue.Queued, held: queue.Held, waiting: queue.Queued, sent: queue.Sent} {
+		r, events := b.get(id)
+		doubt := want != queue.Sent
+		if r.State != want || r.Progress.InDoubt != doubt || doubt && (!r.Progress.Leftover || len(events) == 0 || !strings.Contains(events[len(events)-1].Detail, "anna")) {
+			t.Errorf("it is %s, in doubt %v, %+v; want %s", r.State, r.Progress.InDoubt, events, want)
+		}
+	}
+}

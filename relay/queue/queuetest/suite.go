@@ -51,6 +51,7 @@ func Run(t *testing.T, open Open) {
 		"audits":                       audits,
 		"apply to what has content":    contentIsGone,
 		"restart gives claims back":    restart,
+		"a queue that was restored":    restored,
 		"stats":                        stats,
 		"filters":                      filters,
 		"receipts":                     receipts,
