@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"strconv"
 
@@ -33,7 +32,7 @@ func (s *storage) Open(ctx context.Context, id string) (queue.Body, error) {
 		return nil, fmt.Errorf("%w: its content was removed when it was sent", queue.ErrNotFound)
 	}
 	var buffer bytes.Buffer
-	if b.recorded <= inlineBody {
+	if b.sealed.Size <= inlineBody {
 		if b.size, err = s.copyContent(ctx, id, &buffer); err != nil {
 			return nil, err
 		}
@@ -58,7 +57,7 @@ func (b *body) scan(row pgx.Row, has *bool) error {
 	var utf8 bool
 	var trace int64
 	var fields [14]string
-	targets := []any{has, &b.recorded, &b.sum}
+	targets := []any{has, &b.sealed.Size, &b.sealed.Sum}
 	for i := range fields[:12] {
 		targets = append(targets, &fields[i])
 	}
@@ -74,7 +73,7 @@ func (b *body) scan(row pgx.Row, has *bool) error {
 	if utf8 {
 		fields[12] = "1"
 	}
-	b.sealed = fields[:]
+	b.sealed.Fields = fields[:]
 	return nil
 }
 
@@ -118,11 +117,9 @@ func (b *pgxBytes) ScanBytes(v []byte) error {
 type body struct {
 	io.ReaderAt
 	io.Closer
-	id       string
-	size     int64
-	recorded int64 // the size that it should have
-	sum      int64 // of queue.Seal
-	sealed   []string
+	id     string
+	size   int64
+	sealed queue.Sealed
 }
 
 type inMemory struct{}
@@ -132,17 +129,4 @@ func (inMemory) Close() error { return nil }
 func (b *body) Size() int64 { return b.size }
 
 // Check implements queue.Body.
-func (b *body) Check() error {
-	if b.size != b.recorded {
-		return fmt.Errorf("%w: its content has %d bytes instead of %d", queue.ErrDamaged, b.size, b.recorded)
-	}
-	h := crc32.New(queue.Castagnoli)
-	buffer := make([]byte, max(1, min(b.size, 64<<10)))
-	if _, err := io.CopyBuffer(h, io.NewSectionReader(b, 0, b.size), buffer); err != nil {
-		return err
-	}
-	if queue.Seal(h.Sum32(), b.sealed...) != b.sum {
-		return fmt.Errorf("%w: its content or its envelope is not what was accepted", queue.ErrDamaged)
-	}
-	return nil
-}
+func (b *body) Check() error { return b.sealed.Check(b, b.size) }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"graphrelay/relay/queue"
 )
 
 // PostgreSQL's texts hold neither NUL nor what is not UTF-8, but the texts of a message may.
@@ -72,16 +74,6 @@ func escapeEach(list []string) []string {
 	return escaped
 }
 
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
+func micros(t time.Time) int64 { return queue.Micros(t) }
 
-func fromMicros(us int64) time.Time {
-	if us == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(us)
-}
+func fromMicros(us int64) time.Time { return queue.FromMicros(us) }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -29,11 +28,13 @@ func (s *storage) Open(ctx context.Context, id string) (queue.Body, error) {
 	var kind int
 	var data []byte
 	var b body
-	columns := []any{&kind, &data, &b.recorded, &b.sum}
-	for i := range b.sealed {
-		columns = append(columns, &b.sealed[i])
+	var fields [sealedFields]string
+	columns := []any{&kind, &data, &b.sealed.Size, &b.sealed.Sum}
+	for i := range fields {
+		columns = append(columns, &fields[i])
 	}
 	unreadable, err := scan(s.bodyOf.QueryRowContext(ctx, id), columns)
+	b.sealed.Fields = fields[:]
 	switch {
 	case corrupt(err):
 		return nil, fmt.Errorf("%w: %w", queue.ErrDamaged, err)
@@ -60,10 +61,8 @@ func (s *storage) Open(ctx context.Context, id string) (queue.Body, error) {
 type body struct {
 	io.ReaderAt
 	io.Closer
-	size     int64
-	recorded int64 // the size that it should have
-	sum      int64 // of queue.Seal
-	sealed   [sealedFields]string
+	size   int64
+	sealed queue.Sealed
 }
 
 type inMemory struct{}
@@ -92,17 +91,4 @@ func (b *body) openFile(path string) error {
 func (b *body) Size() int64 { return b.size }
 
 // Check implements queue.Body.
-func (b *body) Check() error {
-	if b.size != b.recorded {
-		return fmt.Errorf("%w: its content has %d bytes instead of %d", queue.ErrDamaged, b.size, b.recorded)
-	}
-	h := crc32.New(queue.Castagnoli)
-	buffer := make([]byte, max(1, min(b.size, 64<<10)))
-	if _, err := io.CopyBuffer(h, io.NewSectionReader(b, 0, b.size), buffer); err != nil {
-		return err
-	}
-	if queue.Seal(h.Sum32(), b.sealed[:]...) != b.sum {
-		return fmt.Errorf("%w: its content or its envelope is not what was accepted", queue.ErrDamaged)
-	}
-	return nil
-}
+func (b *body) Check() error { return b.sealed.Check(b, b.size) }

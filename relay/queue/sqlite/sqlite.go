@@ -300,16 +300,6 @@ func (s *storage) release() error {
 	return errors.Join(errs...)
 }
 
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
+func micros(t time.Time) int64 { return queue.Micros(t) }
 
-func fromMicros(us int64) time.Time {
-	if us == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(us)
-}
+func fromMicros(us int64) time.Time { return queue.FromMicros(us) }
