@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,7 +19,7 @@ func TestPlans(t *testing.T) {
 		messages, lanes = 20_000, 1000
 	}
 	url := testpostgres.Database(t)
-	open(t, Options{URL: url, Node: "n"})
+	open(t, Options{URL: url, Node: "n"}).lease(t, "n", time.Hour)
 	fill(t, url, messages, lanes)
 	execute(t, url, "UPDATE message SET state = 'deferred', due = 2 WHERE start_tag % 2 = 0")
 	c, err := pgx.Connect(t.Context(), url)
@@ -40,6 +41,7 @@ func TestPlans(t *testing.T) {
 		{"messages in delivery", inDelivery, 400, []any{some}},
 		{"first queued", queuedHeads, 600, []any{some, 1}},
 		{"first deferred", deferredHeads, 600, []any{some, 1, int64(1000)}},
+		{"due too late", advanceSQL(tooLate), 8, []any{int64(3), int64(1000)}},
 		{"flow", selectFlow, 20, []any{"c", "", "7", "s", "c"}},
 	} {
 		if pages, plan := explain(t, c, q.sql, q.args); pages > q.limit {

@@ -81,8 +81,12 @@ func (t *transaction) advance(now time.Time, condition string, args ...any) erro
 		t.makeDue(lane, micros(now))
 		t.changed = true
 		return err
-	}, `WITH moved AS (UPDATE message m SET due = $1 WHERE m.state = 'deferred' AND `+condition+` RETURNING m.lane)
-		SELECT DISTINCT lane FROM moved`, append([]any{micros(now)}, args...)...)
+	}, advanceSQL(condition), append([]any{micros(now)}, args...)...)
+}
+
+func advanceSQL(condition string) string {
+	return `WITH moved AS (UPDATE message m SET due = $1 WHERE m.state = 'deferred' AND ` + condition + ` RETURNING m.lane)
+		SELECT DISTINCT lane FROM moved`
 }
 
 // SetClock implements queue.UpkeepTx. The wall clocks of the nodes do not count.
@@ -91,12 +95,15 @@ func (t *transaction) SetClock(r queue.Reading) error {
 	return nil
 }
 
+// tooLate is for advance, whose conditions it completes to that of the index message_late.
+const tooLate = "m.due > $2"
+
 // EndAhead implements queue.UpkeepTx.
 func (t *transaction) EndAhead(now, pause, due time.Time, keep reason.Reason) error {
 	if err := t.alone(); err != nil {
 		return err
 	}
-	if err := t.advance(now, "m.due > $2", micros(due)); err != nil {
+	if err := t.advance(now, tooLate, micros(due)); err != nil {
 		return err
 	}
 	t.write("DELETE FROM pause WHERE until <= $1 OR until > $2 AND reason <> $3", micros(now), micros(pause), string(keep))
