@@ -52,8 +52,9 @@ type Queue interface {
 	queue.Work
 	queue.Warnings
 	queue.Cleanups
-	// List is that of queue.Inspector.
+	// List and Get are those of queue.Inspector.
 	List(ctx context.Context, f queue.Filter) ([]queue.Record, error)
+	Get(ctx context.Context, id string) (queue.Record, []queue.Event, error)
 }
 
 // Deliverer delivers from one queue by one outlet. Its fields do not change while it runs.
@@ -108,11 +109,12 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) {
 	go d.keepLease(hard)
 	wg.Go(func() { every(ctx, d.cfg.SweepEvery, d.cleanUp) })
 	wg.Go(func() { every(ctx, d.cfg.SweepEvery, d.warnOfDelays) })
+	claims := recurring{fault: "cannot claim from the queue", over: "claims from the queue again"}
 	for ctx.Err() == nil {
 		claimed := time.Now()
 		wait, err := d.claim(ctx, hard, &wg)
-		if err != nil && ctx.Err() == nil {
-			d.log.Error("cannot claim from the queue", "error", err)
+		if ctx.Err() == nil {
+			claims.note(d.log, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -128,13 +130,14 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) {
 // takeOver frees what an earlier process had claimed. A queue that cannot be written to is
 // asked again until it can: its disk may be full, or have failed.
 func (d *Deliverer) takeOver(ctx, hard context.Context) {
+	fault := recurring{fault: "cannot begin to deliver, trying again", over: "begins to deliver"}
 	for ctx.Err() == nil {
 		err := d.renew(ctx, hard)
+		if ctx.Err() == nil {
+			fault.note(d.log, err)
+		}
 		if err == nil {
 			return
-		}
-		if ctx.Err() == nil {
-			d.log.Error("cannot begin to deliver, trying again", "error", err)
 		}
 		select {
 		case <-ctx.Done():

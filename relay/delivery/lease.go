@@ -111,6 +111,7 @@ func (d *Deliverer) resume(t queue.Task) {
 
 // keepLease renews the lease until ctx is done, more often while that fails.
 func (d *Deliverer) keepLease(ctx context.Context) {
+	fault := recurring{fault: "cannot renew the lease on claimed messages", over: "renews the lease on claimed messages again"}
 	wait := d.cfg.Lease / 4
 	for {
 		select {
@@ -122,9 +123,12 @@ func (d *Deliverer) keepLease(ctx context.Context) {
 		attempt, cancel := context.WithTimeout(ctx, max(d.cfg.Lease/2, time.Second))
 		err := d.renew(attempt, ctx)
 		cancel()
-		if err != nil && ctx.Err() == nil {
-			wait = min(wait, pollEvery)
-			d.log.Error("cannot renew the lease on claimed messages", "error", err)
+		if ctx.Err() != nil {
+			return
 		}
+		if err != nil {
+			wait = min(wait, pollEvery)
+		}
+		fault.note(d.log, err)
 	}
 }
