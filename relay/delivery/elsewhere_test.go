@@ -65,6 +65,10 @@ func TestWaitElsewhere(t *testing.T) {
 	}
 	r.await(sessionDied, queue.Failed)
 	r.notifiedOnce(sessionDied, anna)
+	r.eventually(func() bool { return r.counted("graphrelay_bounces_total", "failed") > 0 })
+	if n := r.counted("graphrelay_bounces_total", "failed"); n != 1 {
+		t.Errorf("%v bounces were counted, want the one that was not told in a session", n)
+	}
 	if !r.get(sessionDied).HasContent {
 		t.Error("the content was removed of a message of which the session told nobody")
 	}

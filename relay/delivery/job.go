@@ -103,6 +103,7 @@ func (j *job) report(o queue.Outcome) {
 		args = append(args, "notification", n.ID)
 	}
 	j.d.metrics.ended(lane.Connection, o, j.unbounced, j.notified)
+	j.countOffered(o)
 	switch o.State {
 	case queue.Sent:
 		took := j.a.Age()

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,7 +69,28 @@ func (m *Metrics) ended(connection string, o queue.Outcome, unbounced bool, noti
 	if unbounced {
 		m.unbounced.WithLabelValues(connection).Inc()
 	}
+	if o.Refusal != "" { // see countOffered
+		return
+	}
 	for _, kind := range notified {
 		m.bounces.WithLabelValues(connection, string(kind)).Inc()
+	}
+}
+
+// countOffered counts the notifications of an outcome whose refusal a session may be told instead:
+// once it is certain that it was not. A process that ends before does not count them.
+func (j *job) countOffered(o queue.Outcome) {
+	if o.Refusal == "" || len(o.Notifications) == 0 {
+		return
+	}
+	n, _, err := j.d.work.Get(context.Background(), o.Notifications[0].ID)
+	switch wait := n.Due.Sub(j.d.work.Now()); {
+	case err != nil: // the session was told
+	case n.State == queue.Deferred && n.Attempts == 0 && wait > 0:
+		time.AfterFunc(wait+pollEvery, func() { j.countOffered(o) })
+	default:
+		for _, kind := range j.notified {
+			j.d.metrics.bounces.WithLabelValues(j.task.Lane.Connection, string(kind)).Inc()
+		}
 	}
 }
