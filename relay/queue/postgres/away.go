@@ -61,7 +61,7 @@ func (s *storage) probe() error {
 	return s.onConn(ctx, s.work, func(c *pgx.Conn) error {
 		var b pgx.Batch
 		b.Queue(beginSQL)
-		b.Queue(selectSchema).QueryRow(checkSchema)
+		b.Queue(selectSchema).QueryRow(s.schema.check)
 		b.Queue("COMMIT")
 		return c.SendBatch(ctx, &b).Close()
 	})

@@ -16,7 +16,7 @@ func (s *storage) warn(ctx context.Context, say func(string)) error {
 		if err := rows.Scan(&fsync, &pages, &standbys, &version); err != nil {
 			return err
 		}
-		if known := schemaVersion(); version > known {
+		if known := s.schema.version(); version > known {
 			say(fmt.Sprintf("the queue has the schema of a newer graphrelay (%d, this one knows %d), which this one can use; bring all nodes to one version", version, known))
 		}
 		if is(fsync, "off") || is(pages, "off") {

@@ -25,12 +25,12 @@ func (t *transaction) SetNode(n queue.Node) error {
 	if err := t.alone(); err != nil {
 		return err
 	}
-	about, err := json.Marshal(nodeAbout{n.About, schemaVersion()})
+	about, err := json.Marshal(nodeAbout{n.About, t.s.schema.version()})
 	if err != nil {
 		return err
 	}
 	t.pushQuery(func(rows pgx.Rows) error {
-		err := checkSchema(rows)
+		err := t.s.schema.check(rows)
 		if err != nil {
 			t.s.lose(err)
 		}

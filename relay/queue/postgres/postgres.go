@@ -54,6 +54,7 @@ type storage struct {
 	spool   spoolDir
 	lock    *flock.Flock // of the spool, if it is a node's
 	timeout time.Duration
+	schema  schema
 	clock   *queue.Clock
 	work    *pgxpool.Pool // of writers and delivery, which people cannot keep waiting
 	read    *pgxpool.Pool // of people and tools
@@ -103,6 +104,7 @@ func openStorage(ctx context.Context, o Options) (_ *storage, err error) {
 	s := &storage{
 		node:    o.Node,
 		timeout: o.Timeout,
+		schema:  schema{further},
 		name:    rand.Text(),
 		ops:     make(chan *op, maxBatch),
 		turns:   make(chan struct{}, transfers),

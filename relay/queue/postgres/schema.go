@@ -29,18 +29,21 @@ const embeddedVersion = 3
 // of the next version.
 var further string
 
-// schemaVersion returns the number of the last migration.
-func schemaVersion() int {
-	if further != "" {
+// schema is what a program knows of schemas.
+type schema struct{ further string }
+
+// version returns the number of the last migration.
+func (s schema) version() int {
+	if s.further != "" {
 		return embeddedVersion + 1
 	}
 	return embeddedVersion
 }
 
 // migration returns the script with a number.
-func migration(version int) (string, error) {
+func (s schema) migration(version int) (string, error) {
 	if version > embeddedVersion {
-		return further, nil
+		return s.further, nil
 	}
 	script, err := fs.ReadFile(migrations, fmt.Sprintf("schema/%03d.sql", version))
 	return string(script), err
@@ -55,13 +58,13 @@ const createSchema = `CREATE TABLE IF NOT EXISTS graphrelay_schema (
 // schemaTime is how long a migration may take.
 const schemaTime = 10 * time.Minute
 
-// migrate brings the database to schemaVersion, one process at a time. Only a node does so, and not
+// migrate brings the database to the last schema, one process at a time. Only a node does so, and not
 // while there are nodes at work that could not go on.
 func (s *storage) migrate(ctx context.Context, node string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, schemaTime)
 	defer cancel()
 	for range maxTries {
-		err = s.onConn(ctx, s.work, func(c *pgx.Conn) error { return migrate(ctx, c, node) })
+		err = s.onConn(ctx, s.work, func(c *pgx.Conn) error { return s.schema.migrate(ctx, c, node) })
 		// Two processes that create the same table get in each other's way even with IF NOT EXISTS.
 		if !retryable(err) && !slices.Contains([]string{codeDuplicate, codeUnique}, sqlState(err)) {
 			break
@@ -70,14 +73,14 @@ func (s *storage) migrate(ctx context.Context, node string) (err error) {
 	return err
 }
 
-func migrate(ctx context.Context, c *pgx.Conn, node string) error {
+func (s schema) migrate(ctx context.Context, c *pgx.Conn, node string) error {
 	version, compatible, err := readVersion(ctx, c)
-	known := schemaVersion()
+	known := s.version()
 	switch {
 	case err != nil:
 		return err
 	case compatible > known:
-		return errNewer(version)
+		return s.errNewer(version)
 	case version == 0 && node == "":
 		return errors.New("there is no queue yet; start the relay once")
 	case version < known && node == "":
@@ -90,7 +93,7 @@ func migrate(ctx context.Context, c *pgx.Conn, node string) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
-	if err := migrateTo(ctx, tx, known); err != nil {
+	if err := s.migrateTo(ctx, tx, known); err != nil {
 		return err
 	}
 	if err := othersGoOn(ctx, tx, node); err != nil {
@@ -100,8 +103,8 @@ func migrate(ctx context.Context, c *pgx.Conn, node string) error {
 }
 
 // errNewer is the refusal of a queue of this schema.
-func errNewer(version int) error {
-	return fmt.Errorf("the queue was written by a newer graphrelay (schema %d, this one knows %d); run that version", version, schemaVersion())
+func (s schema) errNewer(version int) error {
+	return fmt.Errorf("the queue was written by a newer graphrelay (schema %d, this one knows %d); run that version", version, s.version())
 }
 
 // othersGoOn returns an error if there is another node at work that does not know a schema with
@@ -129,14 +132,14 @@ func othersGoOn(ctx context.Context, tx pgx.Tx, node string) error {
 	return err
 }
 
-// checkSchema returns an error if this program must not use the database any longer.
-func checkSchema(r pgx.Row) error {
+// check reads selectSchema, and returns an error if this program must not use the database any longer.
+func (s schema) check(r pgx.Row) error {
 	var version, compatible int
 	if err := r.Scan(&version, &compatible); err != nil {
 		return err
 	}
-	if compatible > schemaVersion() {
-		return errNewer(version)
+	if compatible > s.version() {
+		return s.errNewer(version)
 	}
 	return nil
 }
@@ -157,7 +160,7 @@ func readVersion(ctx context.Context, c *pgx.Conn) (version, compatible int, err
 }
 
 // migrateTo applies the migrations that are missing, with the row of the version locked.
-func migrateTo(ctx context.Context, tx pgx.Tx, to int) error {
+func (s schema) migrateTo(ctx context.Context, tx pgx.Tx, to int) error {
 	pg := tx.Conn().PgConn()
 	if _, err := pg.Exec(ctx, createSchema).ReadAll(); err != nil {
 		return err
@@ -167,7 +170,7 @@ func migrateTo(ctx context.Context, tx pgx.Tx, to int) error {
 		return err
 	}
 	for v := version + 1; v <= to; v++ {
-		script, err := migration(v)
+		script, err := s.migration(v)
 		if err != nil {
 			return err
 		}
