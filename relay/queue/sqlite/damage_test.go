@@ -181,7 +181,7 @@ func TestLogNewerThanIndex(t *testing.T) {
 	}
 	fill(20)
 	index := read(t, filepath.Join(s.storage.dir, shmName))
-	fill(30) // a checkpoint is after logPages frames, of which a message takes 15
+	fill(30) // a checkpoint is after 1000 frames, of which a message takes 30
 	dir := killed(t, s)
 	change(t, filepath.Join(dir, walName), func(b []byte) []byte {
 		if bytes.Equal(b[16:24], index[32:40]) {
@@ -223,7 +223,7 @@ func TestDamagedBodyPage(t *testing.T) {
 	_ = s.Close()
 	change(t, filepath.Join(dir, DatabaseName), func(b []byte) []byte {
 		// The last page is one of the last body: its first bytes name the next page.
-		copy(b[len(b)-3*pageSize:], "\xff\xff\xff\xff")
+		copy(b[len(b)-3*4096:], "\xff\xff\xff\xff")
 		return b
 	})
 	if _, err := Open(t.Context(), Options{Dir: dir, Exclusive: true}); !damaged(err) {

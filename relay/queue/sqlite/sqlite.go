@@ -152,19 +152,11 @@ func (s *storage) closeDatabase() error {
 // cache, and no temporary files.
 var pragmas = []string{"busy_timeout(10000)", "cache_size(-2000)", "temp_store(2)"}
 
-// pageSize is that of new databases. In pages of 8 KiB, a message of 10 KB takes fewer writes
-// than in SQLite's of 4 KiB. The log is moved into the database when it has logPages: 4 MiB.
-const (
-	pageSize = 8 << 10
-	logPages = 512
-)
-
-// The others of readers and of the writer. page_size and auto_vacuum must come before the
-// first table; auto_vacuum is incremental, or a backlog would never give its space back.
+// The others of readers and of the writer. auto_vacuum must come before the first table;
+// incremental, or a backlog would never give its space back.
 var (
 	readerPragmas = append(slices.Clip(pragmas), "query_only(1)")
-	writerPragmas = append(slices.Clip(pragmas), fmt.Sprintf("page_size(%d)", pageSize), "auto_vacuum(2)",
-		"journal_mode(WAL)", "synchronous(FULL)", fmt.Sprintf("wal_autocheckpoint(%d)", logPages))
+	writerPragmas = append(slices.Clip(pragmas), "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(FULL)")
 )
 
 // dsn names the database for openSQLite.
