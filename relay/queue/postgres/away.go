@@ -51,8 +51,8 @@ func (s *storage) probeLoop() {
 	}
 }
 
-// probe asks the database whether it takes writes, and has a schema that this program knows. Its connections may be of a server that
-// is gone, so it makes a new one.
+// probe asks the database whether it takes writes, and has a schema that this program knows. Its
+// connections may be of a server that is gone, so it makes a new one.
 func (s *storage) probe() error {
 	ctx, cancel := context.WithTimeout(s.ending, probeTime)
 	defer cancel()
