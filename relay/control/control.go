@@ -68,10 +68,11 @@ func Listen(dataDir string, r Relay, log *slog.Logger) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(dir, 0o700); err != nil { // keeps others out, whatever the umask makes of the socket
+	if err := os.Chmod(dir, 0o700); err != nil { // keeps others out until the socket itself does
 		return nil, err
 	}
-	if err := os.Remove(filepath.Join(dir, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	socket := filepath.Join(dir, socketName)
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	var l net.Listener
@@ -83,7 +84,10 @@ func Listen(dataDir string, r Relay, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false) // its path may be that of a descriptor
-	s := &Server{socket: filepath.Join(dir, socketName)}
+	if err := os.Chmod(socket, 0o600); err != nil && runtime.GOOS != "windows" {
+		return nil, errors.Join(err, l.Close())
+	}
+	s := &Server{socket: socket}
 	s.http = http.Server{Handler: handler(r), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go func() { _ = s.http.Serve(l) }() // ends with Close
 	return s, nil

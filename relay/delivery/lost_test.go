@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -258,9 +259,10 @@ func TestLostAnswerAndRestart(t *testing.T) {
 		r.out.SendSettle = 3 * time.Second
 		list := r.trials(w.calls(), lostAnswers)
 		var killed sync.Map // mailboxes
+		var restarted atomic.Bool
 		alive := r.front
 		r.front = func(w http.ResponseWriter, req *http.Request) {
-			if _, dead := killed.Load(userOf(req)); dead {
+			if _, dead := killed.Load(userOf(req)); dead && !restarted.Load() {
 				panic(http.ErrAbortHandler) // it does nothing any more
 			}
 			alive(w, req)
@@ -292,7 +294,7 @@ func TestLostAnswerAndRestart(t *testing.T) {
 			f.Mailbox, f.Nth = try.mailbox, 1
 			try.first = r.fault(f)
 		}
-		r.front = r.sim.ServeHTTP
+		restarted.Store(true)
 		r.reopen()
 		defer r.start(nil)()
 		for _, try := range list {
