@@ -42,7 +42,8 @@ change. Run it as the user of the relay, or as root.`,
 
 // refused prints why the running relay does not take a configuration.
 func refused(e env, err error) error {
-	if errors.Is(err, control.ErrNotRunning) {
+	var refusal control.Refusal
+	if !errors.As(err, &refusal) {
 		return err
 	}
 	for line := range strings.Lines(err.Error()) {

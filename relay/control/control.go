@@ -41,7 +41,14 @@ const (
 // ErrNotRunning means that no relay listens in the data_dir.
 var ErrNotRunning = errors.New("no relay runs with this data_dir, or it is of an older version")
 
-// Relay is what can be asked of a relay.
+// Refusal is why a relay does not take a configuration, one fault on each line.
+type Refusal string
+
+// Error implements error.
+func (r Refusal) Error() string { return string(r) }
+
+// Relay is what can be asked of a relay. The errors of a Client are a Refusal if the relay has
+// answered.
 type Relay interface {
 	// ReloadFile replaces the configuration with that of the file.
 	ReloadFile() error
@@ -155,7 +162,7 @@ func (c Client) ask(method, path string) (d Difference, err error) {
 		return d, fmt.Errorf("the relay ended before it answered: %w", err)
 	}
 	if a.Error != "" {
-		return d, errors.New(a.Error)
+		return d, Refusal(a.Error)
 	}
 	return a.Difference, nil
 }
@@ -165,10 +172,13 @@ func (c Client) dial(ctx context.Context, _, _ string) (conn net.Conn, err error
 		conn, err = (&net.Dialer{}).DialContext(ctx, "unix", path)
 		return err
 	})
-	if err != nil && !errors.Is(err, os.ErrPermission) {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("%w; run this as the user of the relay, or as root", err)
+	case err != nil:
 		return nil, ErrNotRunning
 	}
-	return conn, err
+	return conn, nil
 }
 
 // withShortPath calls do with a path of the socket that a socket can have. On Linux that of a
