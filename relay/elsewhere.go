@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -89,8 +91,9 @@ func (e *elsewhere) learn(ctx context.Context) error {
 			continue
 		}
 		var list []queue.Lane
-		if err := json.Unmarshal([]byte(text), &list); err != nil {
-			return err
+		if bad := json.Unmarshal([]byte(text), &list); bad != nil { // keeps no other node from being heard
+			err = errors.Join(err, fmt.Errorf("what the node %s says: %w", node, bad))
+			continue
 		}
 		for _, l := range list {
 			lanes[l] = true
@@ -99,5 +102,5 @@ func (e *elsewhere) learn(ctx context.Context) error {
 	e.mu.Lock()
 	e.lanes = lanes
 	e.mu.Unlock()
-	return nil
+	return err
 }

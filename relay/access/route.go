@@ -151,7 +151,7 @@ func (p *Policy) isDelegated(name string) bool {
 	return c != nil && c.SignIn == config.SignInDelegated
 }
 
-// checkConnected refuses a mailbox whose owner has never signed in, on no node. Mail of one whose
+// checkConnected refuses a mailbox whose owner has signed in on no node. Mail of one whose
 // owner has to sign in again is accepted, and held until then.
 func (p *Policy) checkConnected(c *config.Connection, mailbox string) error {
 	if c.SignIn != config.SignInDelegated {

@@ -45,15 +45,21 @@ func BenchmarkClaim(b *testing.B) {
 			defer s.Close()
 			fill(b, s, waiting)
 			for b.Loop() {
-				tasks, _, err := s.Claim(b.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 4})
-				if err != nil || len(tasks) != 1 {
-					b.Fatalf("claimed %d, %v", len(tasks), err)
-				}
-				if err := s.Finish(b.Context(), tasks[0].Ref, queue.Outcome{State: queue.Queued}); err != nil {
-					b.Fatal(err)
-				}
+				claimAndFinish(b, s)
 			}
 		})
+	}
+}
+
+// claimAndFinish claims a message and gives it back.
+func claimAndFinish(b *testing.B, q *queue.Queue) {
+	b.Helper()
+	tasks, _, err := q.Claim(b.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 4})
+	if err != nil || len(tasks) != 1 {
+		b.Fatalf("claimed %d, %v", len(tasks), err)
+	}
+	if err := q.Finish(b.Context(), tasks[0].Ref, queue.Outcome{State: queue.Queued}); err != nil {
+		b.Fatal(err)
 	}
 }
 

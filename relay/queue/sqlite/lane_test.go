@@ -169,13 +169,7 @@ func BenchmarkClaimIdle(b *testing.B) {
 			idleLanes(b, s, idle)
 			putEntry(b, s, testEntry)
 			for b.Loop() {
-				tasks, _, err := s.Claim(b.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 4})
-				if err != nil || len(tasks) != 1 {
-					b.Fatalf("claimed %d, %v", len(tasks), err)
-				}
-				if err := s.Finish(b.Context(), tasks[0].Ref, queue.Outcome{State: queue.Queued}); err != nil {
-					b.Fatal(err)
-				}
+				claimAndFinish(b, s.Queue)
 			}
 		})
 	}
@@ -191,13 +185,7 @@ func BenchmarkClaimReady(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				tasks, _, err := s.Claim(b.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 4})
-				if err != nil || len(tasks) != 1 {
-					b.Fatalf("claimed %d, %v", len(tasks), err)
-				}
-				if err := s.Finish(b.Context(), tasks[0].Ref, queue.Outcome{State: queue.Queued}); err != nil {
-					b.Fatal(err)
-				}
+				claimAndFinish(b, s.Queue)
 			}
 		})
 	}

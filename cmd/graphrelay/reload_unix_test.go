@@ -1,0 +1,48 @@
+//go:build unix
+
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"graphrelay/relay/control"
+)
+
+// stubRelay is a relay that takes every configuration.
+type stubRelay struct{}
+
+func (stubRelay) ReloadFile() error                     { return nil }
+func (stubRelay) DiffFile() (control.Difference, error) { return control.Difference{}, nil }
+
+// Another user can neither reload the relay nor is told that there is none.
+func TestReloadByAnotherUser(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "graphrelay")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "relay.yaml")
+	if err := os.WriteFile(file, []byte("data_dir: "+dir+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := control.Listen(dir, stubRelay{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	execute(t, "", "reload", "--config", file).want(t, exitOK, "reloaded")
+	other := func() outcome { return executeAs(t, dir, "reload", "--config", file) }
+	if os.Geteuid() != 0 { // then nobody else can be had, but a folder that is closed to this user too
+		if err := os.Chmod(filepath.Join(dir, "control"), 0); err != nil {
+			t.Fatal(err)
+		}
+		other = func() outcome { return execute(t, "", "reload", "--config", file) }
+	}
+	other().want(t, exitFault, "as the user of the relay, or as root")
+}
