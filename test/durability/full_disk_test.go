@@ -113,6 +113,9 @@ func TestNoInodes(t *testing.T) {
 		status, _ := relay.Get("/readyz")
 		return status == http.StatusServiceUnavailable
 	})
+	if n := relay.Metric(t, "graphrelay_ready"); n != 0 {
+		t.Errorf("graphrelay_ready is %v", n)
+	}
 	putOff(t, relay, harness.TenKilobytes("no inodes")(1))
 	for _, path := range files {
 		if err := os.Remove(path); err != nil {
