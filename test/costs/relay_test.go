@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"graphrelay/relay"
-	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
+	"graphrelay/test/inprocess"
 )
 
 // running is a relay in the process of the test, and its queue.
@@ -24,22 +23,7 @@ type running struct {
 // startRelay starts a relay whose Graph is canned.
 func startRelay(tb testing.TB, g *cannedGraph, log io.Writer) running {
 	tb.Helper()
-	dir := tb.TempDir()
-	cfg, err := config.Parse(fmt.Appendf(nil, `
-hostname: relay.test
-data_dir: %s
-listeners: [{name: devices, address: "127.0.0.1:0", auth: none, networks: [127.0.0.0/8]}]
-connections:
-  - name: contoso
-    tenant: 11111111-1111-1111-1111-111111111111
-    client_id: 22222222-2222-2222-2222-222222222222
-    client_secret: simulated
-    domains: [contoso.test]
-    endpoints: {login: %q, graph: %[2]q}
-`, filepath.ToSlash(dir), g.url), filepath.Join(dir, "relay.yaml"))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	cfg := inprocess.Settings(tb, tb.TempDir(), g.url, "")
 	r, err := relay.Start(tb.Context(), cfg, log)
 	if err != nil {
 		tb.Fatal(err)

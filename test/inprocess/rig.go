@@ -85,7 +85,7 @@ func (r *Running) Send(address, subject string) error {
 
 // Settings returns a configuration with free ports. More is inserted behind its only
 // listener.
-func Settings(t *testing.T, dir, graph, more string) *config.Config {
+func Settings(t testing.TB, dir, graph, more string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse(fmt.Appendf(nil, `
 hostname: relay.test
