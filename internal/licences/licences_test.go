@@ -144,7 +144,7 @@ func (m *module) classify() []error {
 }
 
 // linked returns the modules that a program is linked from on any system, this one among
-// them, and Go's standard library as "std".
+// them, Go's standard library as "std", and packages of npm as "npm:" and their name.
 func linked(program string) ([]module, error) {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
@@ -163,7 +163,29 @@ func linked(program string) ([]module, error) {
 			}
 		}
 	}
+	if err := addEmbedded(modules); err != nil {
+		return nil, err
+	}
 	return slices.SortedFunc(maps.Values(modules), func(a, b module) int { return strings.Compare(a.path, b.path) }), nil
+}
+
+// addEmbedded adds the packages of npm whose scripts the program's pages have.
+func addEmbedded(modules map[string]module) error {
+	const vendored = "../look/vendored"
+	entries, err := os.ReadDir(vendored)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		dir := filepath.Join(vendored, e.Name())
+		files, err := licencesIn(dir, dir)
+		if err != nil {
+			return err
+		}
+		path := "npm:" + e.Name()
+		modules[path] = module{path: path, files: files}
+	}
+	return nil
 }
 
 // addLinked adds what a program is linked from on one system.
@@ -250,8 +272,8 @@ func clean(text string) string {
 // in it once.
 func render(modules []module) string {
 	var b strings.Builder
-	b.WriteString("Licences of the Go modules, and of Go's standard library (std), that graphrelay is\n" +
-		"linked from. With \"+\", all licences apply. Their texts follow.\n\n")
+	b.WriteString("Licences of the Go modules, of Go's standard library (std), and of the packages of npm\n" +
+		"(npm:) that graphrelay is made from. With \"+\", all licences apply. Their texts follow.\n\n")
 	var texts []string
 	names := map[string][]string{}
 	for _, m := range modules {
