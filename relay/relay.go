@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,7 @@ import (
 	"graphrelay/internal/buildinfo"
 	"graphrelay/relay/access"
 	"graphrelay/relay/admin"
+	"graphrelay/relay/attention"
 	"graphrelay/relay/certificate"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
@@ -58,6 +60,9 @@ type Relay struct {
 	reportMetrics   *reports.Metrics
 	reloaded        prometheus.Gauge
 	fault           chan error
+	reloadFault     atomic.Value // string: why the last reload failed, or ""
+	attention       *attention.Evaluator
+	stopWatching    func()
 
 	// These outlive a reload.
 	waiters    *verdict.Waiters
@@ -114,6 +119,8 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, errors.Join(err, r.closeSockets(nil), store.Close())
 	}
 	warnOfRoot(r.Log())
+	r.attention = r.newEvaluator()
+	r.watch()
 	return r, nil
 }
 
@@ -182,9 +189,14 @@ func (r *Relay) Reload(cfg *config.Config) error {
 		err = r.swap(cfg)
 	}
 	if err != nil {
-		r.reloaded.Set(0)
+		r.reloadFailed(err)
 	}
 	return err
+}
+
+func (r *Relay) reloadFailed(err error) {
+	r.reloadFault.Store(err.Error())
+	r.reloaded.Set(0)
 }
 
 // fixed returns an error if the configurations differ in what a reload cannot change.
@@ -202,7 +214,7 @@ func fixed(old, cfg *config.Config) error {
 func (r *Relay) ReloadFile(path string) error {
 	cfg, err := config.Load(path)
 	if err != nil {
-		r.reloaded.Set(0)
+		r.reloadFailed(err)
 	} else {
 		err = r.Reload(cfg)
 	}
@@ -263,6 +275,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 	warnOfFiles(next.log, cfg, mostFiles())
 	warnOfDirectory(next.log, cfg.DataDir)
 	r.reloaded.Set(1)
+	r.reloadFault.Store("")
 	if previous != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
@@ -386,6 +399,7 @@ func (r *Relay) Stop() error {
 func (r *Relay) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
+	r.stopWatching()
 	r.mu.Lock()
 	r.stopping = true
 	g := r.current

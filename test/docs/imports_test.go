@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"relay/setup"},
 	{"relay/access", "relay/admin", "relay/certificate", "relay/control", "relay/queueview"},
 	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/postgres", "relay/queue/queuetest"},
-	{"relay/connection", "relay/delivery", "relay/reports", "relay/quota"},
+	{"relay/connection", "relay/delivery", "relay/reports", "relay/quota", "relay/attention"},
 	{"relay/config", "relay/bounce"},
 	{"relay/smtpd", "relay/signature", "relay/credential"},
 	{"relay/verdict", "relay/gossip"},
