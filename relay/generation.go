@@ -115,7 +115,7 @@ func (g *generation) buildServers(r *Relay) error {
 			return err
 		}
 		r.smtpMetrics.Prepare(l.Name)
-		g.servers = append(g.servers, smtpd.New(listenerConfig(g.cfg, l, t, r.verdicts()), r.store, g.policy, r.limiter, r.smtpMetrics, g.log))
+		g.servers = append(g.servers, smtpd.New(listenerConfig(g.cfg, l, t, r.verdicts(), r.refusals), r.store, g.policy, r.limiter, r.smtpMetrics, g.log))
 	}
 	return nil
 }

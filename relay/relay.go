@@ -34,6 +34,7 @@ import (
 	"graphrelay/relay/queue"
 	"graphrelay/relay/quota"
 	"graphrelay/relay/reason"
+	"graphrelay/relay/refusals"
 	"graphrelay/relay/reports"
 	"graphrelay/relay/smtpd"
 	"graphrelay/relay/verdict"
@@ -69,6 +70,7 @@ type Relay struct {
 	rates      *access.Rates
 	quota      *quota.Counter
 	guard      *access.Guard
+	refusals   *refusals.Log
 	limiter    *smtpd.ConnectionLimiter
 	connectKey admin.ConnectKey
 	principals *connection.Principals
@@ -100,7 +102,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, errors.Join(err, store.Close())
 	}
 	r := &Relay{
-		logTo: logTo, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
+		logTo: logTo, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{},
 	}
 	r.register()
@@ -261,6 +263,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 	}
 	r.guard.Configure(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock))
 	r.limiter.SetLimits(connectionLimits(cfg))
+	r.refusals.Retain(listenerNames(cfg))
 	r.quota.SetLimits(dailyLimits(cfg), next.log)
 	r.current = next
 	next.start(r, r.sockets)

@@ -12,6 +12,7 @@ import (
 	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/quota"
+	"graphrelay/relay/refusals"
 	"graphrelay/relay/signature"
 	"graphrelay/relay/smtpd"
 	"graphrelay/relay/verdict"
@@ -20,7 +21,7 @@ import (
 // The functions here translate the configuration into the settings of each part. They
 // decide nothing else.
 
-func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, verdicts verdict.Source) smtpd.Config {
+func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, verdicts verdict.Source, refused *refusals.Log) smtpd.Config {
 	return smtpd.Config{
 		Name: l.Name, Hostname: cfg.Hostname,
 		TLS:      smtpd.TLSConfig{Mode: l.TLS, Config: t},
@@ -28,8 +29,15 @@ func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, verdic
 		Networks: l.Networks, ProxyNetworks: l.ProxyNetworks,
 		Leniency: smtpd.Leniency{LineEndings: l.LineEndings, Commands: l.Profile == config.ProfileLegacy, Domain: l.AddDomain},
 		Timeout:  time.Duration(cfg.Limits.Timeout), Session: sessionLimits(cfg), Message: messageLimits(cfg, l), Queue: queueLimits(cfg),
-		Verdict: smtpd.VerdictConfig{Wait: time.Duration(l.Wait), Source: verdicts},
+		Verdict: smtpd.VerdictConfig{Wait: time.Duration(l.Wait), Source: verdicts}, Refusals: refused,
 	}
+}
+
+func listenerNames(cfg *config.Config) (names []string) {
+	for _, l := range cfg.Listeners {
+		names = append(names, l.Name)
+	}
+	return names
 }
 
 func messageLimits(cfg *config.Config, l config.Listener) smtpd.MessageLimits {

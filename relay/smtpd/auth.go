@@ -8,6 +8,7 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"graphrelay/relay/reason"
+	"graphrelay/relay/refusals"
 )
 
 // AuthMechanisms lists the mechanisms that the client is offered: passwords are asked for under TLS,
@@ -85,6 +86,7 @@ func (s *session) authenticated(user string) error {
 	s.mu.Lock()
 	s.who.User = user
 	s.mu.Unlock()
+	s.conn.user.Store(&user)
 	s.server.limiter.trust(s.conn.client)
 	s.conn.idle.mark()
 	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, authOK).Inc()
@@ -112,7 +114,7 @@ func (s *session) authFailed(user string, err error) error {
 		level = slog.LevelWarn
 	}
 	s.server.metrics.auth.WithLabelValues(s.server.cfg.Name, result).Inc()
-	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
+	s.server.rejected(refusals.Refusal{Client: s.conn.client, Hello: s.helo, User: user, Reason: r.Reason, Answer: r.Error()})
 	s.log.Log(context.Background(), level, message, append([]any{"user", printable(user)}, answerAndError(r, err)...)...)
 	return r
 }

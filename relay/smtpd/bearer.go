@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/emersion/go-sasl"
+
+	"graphrelay/relay/refusals"
 )
 
 // xoauth2 is Google's mechanism, which Microsoft adopted (see its page "Authenticate an
@@ -36,7 +38,7 @@ func (b *bearerServer) Next(response []byte) (challenge []byte, done bool, err e
 	b.done = true
 	user, token := b.parse(response)
 	if user == "" || token == "" {
-		return nil, true, b.session.refused("AUTH", errSASLSyntax)
+		return nil, true, b.session.refused("AUTH", errSASLSyntax, refusals.Refusal{})
 	}
 	if err := b.session.server.policy.AuthenticateToken(b.session.server.running, b.session.who, user, token); err != nil {
 		b.failed = b.session.authFailed(user, err)

@@ -17,6 +17,7 @@ func (s *session) readCertificate() {
 		return
 	}
 	s.who.User = s.cert
+	s.conn.user.Store(&s.cert)
 	s.server.limiter.trust(s.conn.client)
 	s.log.Debug("authenticated by certificate", "user", printable(s.cert))
 }

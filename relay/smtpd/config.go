@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/refusals"
 	"graphrelay/relay/verdict"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	Message MessageLimits
 	Queue   queue.Limits // beyond which no mail is accepted
 	Verdict VerdictConfig
+
+	Refusals *refusals.Log // remembers whom the listener refuses; nil: nobody does
 }
 
 // TLSConfig is how a listener uses TLS.

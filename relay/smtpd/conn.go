@@ -30,6 +30,7 @@ type conn struct {
 	inBody        atomic.Bool // the data of a message is being received
 	clock         clock
 	idle          idle
+	seen          // what Sessions shows
 
 	protocol protocolCheck
 	counters sessionCounters
@@ -41,6 +42,7 @@ type conn struct {
 func newConn(nc net.Conn, s *Server) *conn {
 	c := &conn{Conn: nc, tcp: nc, server: s}
 	c.counters.answered = time.Now()
+	c.since = c.counters.answered
 	c.counters.restart(false)
 	c.idle.begin()
 	return c
@@ -131,6 +133,7 @@ func (c *conn) receive(p []byte) (int, error) {
 		n, c.readErr = c.Conn.Read(p)
 		c.idle.waiting.Store(false)
 		c.clock.received(n)
+		c.bytes.Add(int64(n))
 		if c.inBody.Load() {
 			c.idle.received(n)
 		}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"graphrelay/relay/refusals"
 )
 
 // This file and gosmtp_conn.go are the only ones that know go-smtp, which parses the
@@ -140,7 +142,7 @@ func (s saslServer) Next(response []byte) (challenge []byte, done bool, err erro
 	challenge, done, err = s.Server.Next(response)
 	var r *Refusal
 	if err != nil && !errors.As(err, &r) {
-		err = s.session.refused("AUTH", errSASLSyntax)
+		err = s.session.refused("AUTH", errSASLSyntax, refusals.Refusal{})
 	}
 	return challenge, done, smtpError(err)
 }
@@ -182,7 +184,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 	case s.conn.atBody():
 		b = newBody(s.server.cfg, s.conn.conn.Read, s.conn.endBody)
 	default:
-		return smtpError(s.refused("DATA", errOutOfTurn))
+		return smtpError(s.refused("DATA", errOutOfTurn, refusals.Refusal{}))
 	}
 	id, err := s.data(b)
 	if !b.finish() && chunks {

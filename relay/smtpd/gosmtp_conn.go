@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"graphrelay/relay/reason"
+	"graphrelay/relay/refusals"
 )
 
 // smtpConn is a client's connection as go-smtp reads and writes it. A Read returns at most
@@ -88,7 +89,7 @@ func (c *smtpConn) nextCommand() error {
 // refuse sends a refusal that the session does not know of.
 func (c *smtpConn) refuse(r *Refusal) error {
 	if !c.inBody.Load() { // in a body, the session counts the message
-		c.server.metrics.rejected(c.server.cfg.Name, r.Reason)
+		c.server.rejected(refusals.Refusal{Client: c.client, User: c.userName(), Reason: r.Reason, Answer: r.Error()})
 		c.server.log.Info("refused", "client", c.client.String(), "reason", r.Reason, "answer", r.Error())
 	}
 	return c.conn.reply([]byte(r.Error() + "\r\n"))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"graphrelay/relay/reason"
+	"graphrelay/relay/refusals"
 )
 
 // maxDelays is the most that a reply is delayed, in multiples of SessionLimits.Delay.
@@ -117,7 +118,7 @@ func replyCode(reply []byte) (code int) {
 func (c *conn) closeWith(text string) {
 	if text != "" {
 		_, _ = c.Conn.Write([]byte("421 4.7.0 " + text + "\r\n"))
-		c.server.metrics.rejected(c.server.cfg.Name, reason.Limits)
+		c.server.rejected(refusals.Refusal{Client: c.client, User: c.userName(), Reason: reason.Limits, Answer: "421 4.7.0 " + text})
 		c.server.log.Info("connection closed", "client", c.client.String(), "reason", reason.Limits, "error", text)
 	}
 	c.ended = true

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"graphrelay/relay/reason"
+	"graphrelay/relay/refusals"
 )
 
 // listener accepts TCP connections, refuses those that are not allowed, negotiates TLS,
@@ -124,7 +125,9 @@ func (s *Server) register(c *conn) *Refusal {
 		return &Refusal{Reason: reason.Protocol, Text: fmt.Sprintf("PROXY header: %v", err)}
 	}
 	if client.IsValid() {
+		s.mu.Lock() // Sessions reads it
 		c.client = client
+		s.mu.Unlock()
 	}
 	return s.admitClient(c)
 }
@@ -148,7 +151,7 @@ func (s *Server) acquire(c *conn, client netip.Addr) *Refusal {
 	ok, evicted := s.limiter.acquire(c, client, s.rateLimited(client))
 	if evicted.conn != nil {
 		_ = evicted.tcp.Close() // its goroutine unregisters it
-		evicted.server.metrics.rejected(evicted.server.cfg.Name, reason.Connections)
+		evicted.server.rejected(refusals.Refusal{Client: evicted.address.Addr(), Reason: reason.Connections, Text: "closed to make way for another connection"})
 		evicted.server.logLimited("connection closed", "client", evicted.address.Addr().String(), "reason", reason.Connections,
 			"error", "there are too many connections, and it had been idle for the longest time")
 	}
@@ -174,12 +177,12 @@ const refuseTimeout = 5 * time.Second
 // refuse logs and sends the refusal, and closes the connection.
 func (s *Server) refuse(c *conn, r *Refusal) {
 	if r.Reason != "" {
-		s.metrics.rejected(s.cfg.Name, r.Reason)
+		s.rejected(refusals.Refusal{Client: c.client, Reason: r.Reason, Answer: r.reply(), Text: r.unsaid()})
 		s.logLimited("connection refused", "client", c.client.String(), "peer", c.tcp.RemoteAddr().String(), "reason", r.Reason, "error", r.Text)
 	}
-	if r.Code != 0 {
+	if reply := r.reply(); reply != "" {
 		_ = c.tcp.SetDeadline(time.Now().Add(refuseTimeout))
-		_, _ = c.tcp.Write([]byte(r.Error() + "\r\n"))
+		_, _ = c.tcp.Write([]byte(reply + "\r\n"))
 	}
 	_ = c.tcp.Close()
 }

@@ -9,6 +9,7 @@ import (
 	"graphrelay/internal/histogram"
 	"graphrelay/internal/text"
 	"graphrelay/relay/reason"
+	"graphrelay/relay/refusals"
 )
 
 // The results of graphrelay_smtp_auth_total.
@@ -84,6 +85,8 @@ func (s *Server) panicked(value any, stack string, args ...any) {
 		append(args, "panic", printable(fmt.Sprint(value)), "stack", text.Shorten(text.Printable(strings.ReplaceAll(stack, "\n", " | ")), maxStack))...)
 }
 
-func (m *Metrics) rejected(listener string, r reason.Reason) {
-	m.refused.WithLabelValues(listener, string(r)).Inc()
+// rejected counts a refusal, and has it remembered.
+func (s *Server) rejected(r refusals.Refusal) {
+	s.metrics.refused.WithLabelValues(s.cfg.Name, string(r.Reason)).Inc()
+	s.cfg.Refusals.Add(s.cfg.Name, r)
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"graphrelay/relay/reason"
+	"graphrelay/relay/refusals"
 )
 
 // protocolCheck recognizes other protocols than SMTP in what a client sends before its first
@@ -68,7 +69,7 @@ func (c *conn) greet() {
 
 // rejectProtocol ends the connection without a reply.
 func (c *conn) rejectProtocol(what string) {
-	c.server.metrics.rejected(c.server.cfg.Name, reason.Protocol)
+	c.server.rejected(refusals.Refusal{Client: c.client, Reason: reason.Protocol, Text: what})
 	c.server.logLimited("connection closed", "client", c.client.String(), "reason", reason.Protocol, "error", what)
 	c.ended = true
 }

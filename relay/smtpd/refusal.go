@@ -24,6 +24,22 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
 }
 
+// reply returns what the client is sent, or "" if the connection is closed without a reply.
+func (r *Refusal) reply() string {
+	if r.Code == 0 {
+		return ""
+	}
+	return r.Error()
+}
+
+// unsaid returns the text of a refusal that the client is not sent.
+func (r *Refusal) unsaid() string {
+	if r.Code == 0 {
+		return r.Text
+	}
+	return ""
+}
+
 // Refusals of a message, or of a response to an AUTH challenge.
 var (
 	errNoMail      = &Refusal{503, [3]int{5, 5, 1}, reason.Protocol, "Send MAIL FROM first"}

@@ -11,6 +11,7 @@ import (
 	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
+	"graphrelay/relay/refusals"
 )
 
 // session is the state of one client's SMTP session. With BDAT, data runs in a goroutine of
@@ -39,13 +40,16 @@ func (s *Server) begin(c *conn, helo string) *session {
 	}
 	session.memory = session.newHeld()
 	session.readCertificate()
+	c.session.Store(session)
 	return session
 }
 
-// refused logs and counts a refusal, and returns it.
-func (s *session) refused(what string, err error) *Refusal {
+// refused logs, counts and remembers a refusal of what the client named, and returns it.
+func (s *session) refused(what string, err error, of refusals.Refusal) *Refusal {
 	r := refusalOf(err)
-	s.server.metrics.rejected(s.server.cfg.Name, r.Reason)
+	of.Client, of.Hello, of.User = s.conn.client, s.helo, s.conn.userName()
+	of.Reason, of.Answer = r.Reason, r.Error()
+	s.server.rejected(of)
 	level := slog.LevelInfo
 	if r.Reason == reason.Internal || r.Reason == reason.Storage || r.Reason == reason.Full {
 		level = slog.LevelError
@@ -88,11 +92,11 @@ func (s *session) mail(from string, opts mailOptions) error {
 		err = s.checkCapacity(opts.size, queue.Lane{})
 	}
 	if err != nil {
-		return s.refused("MAIL", err)
+		return s.refused("MAIL", err, refusals.Refusal{From: from})
 	}
 	dsn, err := mailDSN(opts)
 	if err != nil {
-		return s.refused("MAIL", err)
+		return s.refused("MAIL", err, refusals.Refusal{From: from})
 	}
 	s.env = queue.Envelope{From: from, UTF8: opts.utf8, DSN: dsn}
 	s.recipients = map[string]bool{}
@@ -138,26 +142,28 @@ func (s *session) rcpt(to string, opts rcptOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.mailAccepted {
-		return s.refused("RCPT", errNoMail)
+		return s.refused("RCPT", errNoMail, refusals.Refusal{From: s.env.From, To: to})
 	}
+	given := to
 	to, err := s.checkRecipient(to, opts.quoted)
 	if err != nil {
-		return s.refused("RCPT", err)
+		to = given
+		return s.refused("RCPT", err, refusals.Refusal{From: s.env.From, To: to})
 	}
 	if err := checkDeliverable(to); err != nil {
-		return s.refused("RCPT", err)
+		return s.refused("RCPT", err, refusals.Refusal{From: s.env.From, To: to})
 	}
 	dsn, asked, err := rcptDSN(opts)
 	if err != nil {
-		return s.refused("RCPT", err)
+		return s.refused("RCPT", err, refusals.Refusal{From: s.env.From, To: to})
 	}
 	s.conn.idle.mark()
 	if key := mailaddr.Canonical(to); !s.recipients[key] {
 		if err := s.server.policy.Recipient(s.who, s.env.From, to, len(s.env.To)); err != nil {
-			return s.refused("RCPT", err)
+			return s.refused("RCPT", err, refusals.Refusal{From: s.env.From, To: to})
 		}
 		if !s.memory.add(recipientBytes + 4*len(to) + len(dsn.Original)) { // go-smtp and the map have it too
-			return s.refused("RCPT", errNoMemory)
+			return s.refused("RCPT", errNoMemory, refusals.Refusal{From: s.env.From, To: to})
 		}
 		s.recipients[key] = true
 		s.env.To = append(s.env.To, to)
@@ -203,7 +209,7 @@ func (s *session) data(b *body) (id string, err error) {
 		b.started()
 	}
 	if !ok {
-		return "", s.refused("DATA", errUnfinished) // reset while a chunk was on its way
+		return "", s.refused("DATA", errUnfinished, refusals.Refusal{}) // reset while a chunk was on its way
 	}
 	defer s.server.bodies.Done()
 	id, size, err := s.accept(b, who, &entry)
@@ -211,8 +217,9 @@ func (s *session) data(b *body) (id string, err error) {
 	s.conn.idle.mark()
 	s.server.metrics.seconds.WithLabelValues(s.server.cfg.Name).Observe(time.Since(start).Seconds())
 	if err != nil {
-		return "", s.refused("DATA", err)
+		return "", s.refused("DATA", err, refusals.Refusal{From: entry.Envelope.From})
 	}
+	s.conn.messages.Add(1)
 	s.server.metrics.accepted.WithLabelValues(s.server.cfg.Name).Inc()
 	s.server.metrics.bytes.WithLabelValues(s.server.cfg.Name).Observe(float64(size))
 	s.log.Info("queued", "id", id, "from", printable(entry.Envelope.From), "recipients", len(entry.Envelope.To),

@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"relay/connection", "relay/delivery", "relay/reports", "relay/quota", "relay/attention"},
 	{"relay/config", "relay/bounce"},
 	{"relay/smtpd", "relay/signature", "relay/credential"},
-	{"relay/verdict", "relay/gossip"},
+	{"relay/verdict", "relay/gossip", "relay/refusals"},
 	{"relay/queue"},
 	{"relay/reason", "mime", "graph/entra", "graph/simulator"},
 	{"graph"},
