@@ -94,7 +94,7 @@ func (r *Relay) build(cfg *config.Config) (*generation, error) {
 	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{
 		Registry: r.registry, Ready: r.ready, Notices: func() []string { return append(notices(cfg), r.differing.notices()...) },
-		Connect: g.connectPage(r.store, r.connectKey), BaseURL: cfg.Admin.BaseURL(), Log: g.log,
+		Pages: r.console.Register, Connect: g.connectPage(r.store, r.connectKey), BaseURL: cfg.Admin.BaseURL(), Log: g.log,
 	})
 	return g, nil
 }

@@ -26,6 +26,7 @@ import (
 	"graphrelay/relay/certificate"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
+	"graphrelay/relay/console"
 	"graphrelay/relay/credential"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
@@ -78,6 +79,7 @@ type Relay struct {
 	gossip     *gossip.Exchange // nil if the queue is not shared
 	elsewhere  *elsewhere       // likewise
 	differing  differing
+	console    *console.Console
 
 	mu       sync.Mutex
 	current  *generation
@@ -106,6 +108,8 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{},
 	}
 	r.register()
+	r.console = console.New(console.Config{Queue: store, Hostname: cfg.Hostname, Version: r.about.Version,
+		BaseURL: func() string { return r.generation().cfg.Admin.BaseURL() }, Log: r.Log})
 	NewLog(logTo, cfg.Log).Info("graphrelay starts", "version", r.about.Version, "commit", r.about.Revision, "go", r.about.GoVersion, "data_dir", cfg.DataDir)
 	if err := r.guard.Load(knownClients(cfg)); err != nil {
 		NewLog(logTo, cfg.Log).Warn("cannot read who has signed in lately; a block after wrong passwords may hit them until they sign in again", "error", err)

@@ -16,7 +16,7 @@ import (
 	"reflect"
 )
 
-//go:embed look.css icon.svg vendored
+//go:embed look.css live.js icon.svg vendored
 var files embed.FS
 
 // Base is the path below which Register serves the files. It is the same in all programs, so
@@ -37,6 +37,7 @@ type asset struct {
 var assets = map[string]asset{
 	"look.css":    {"look.css", "text/css; charset=utf-8"},
 	"icon.svg":    {"icon.svg", "image/svg+xml"},
+	"live.js":     {"live.js", "text/javascript; charset=utf-8"},
 	"htmx.min.js": {"vendored/htmx.org/htmx.min.js", "text/javascript; charset=utf-8"},
 }
 
@@ -87,7 +88,8 @@ var head = template.HTML(`<meta charset="utf-8">
 <meta name="htmx-config" content='{"includeIndicatorCSS":false,"history":false,"noSwap":[204,304,"4xx","5xx"],"morphIgnore":["data-htmx-powered","open"],"defaultTimeout":15000}'>
 <link rel="icon" href="` + Path("icon.svg") + `">
 <link rel="stylesheet" href="` + Path("look.css") + `">
-<script src="` + Path("htmx.min.js") + `" defer></script>`)
+<script src="` + Path("htmx.min.js") + `" defer></script>
+<script src="` + Path("live.js") + `" defer></script>`)
 
 // Head returns the common part of the head of a page, for templates.
 func Head() template.HTML { return head }

@@ -19,7 +19,7 @@ func TestServed(t *testing.T) {
 	mux := http.NewServeMux()
 	look.Register(mux)
 	names := regexp.MustCompile(`"(/_look/[^"]+)"`).FindAllStringSubmatch(string(look.Head()), -1)
-	if len(names) != 3 {
+	if len(names) != 4 {
 		t.Fatalf("head names %v", names)
 	}
 	get := func(path, etag string) *httptest.ResponseRecorder {

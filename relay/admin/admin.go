@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"graphrelay/internal/look"
 )
 
 // Server is the HTTP server at the admin address.
@@ -31,8 +33,9 @@ type Config struct {
 	// Notices returns lines about what the operator has to do soon. They do not affect
 	// readiness.
 	Notices func() []string
-	Connect *ConnectPage // nil if there is no connection to which owners sign in
-	BaseURL string       // the address at which browsers and tools reach the server
+	Pages   func(*http.ServeMux) // adds further pages, such as the console's; may be nil
+	Connect *ConnectPage         // nil if there is no connection to which owners sign in
+	BaseURL string               // the address at which browsers and tools reach the server
 	Log     *slog.Logger
 }
 
@@ -52,6 +55,10 @@ func New(cfg Config) *Server {
 	})
 	if cfg.Connect != nil {
 		cfg.Connect.register(mux)
+	}
+	look.Register(mux)
+	if cfg.Pages != nil {
+		cfg.Pages(mux)
 	}
 	mux.Handle("GET /metrics", atMost(make(chan struct{}, maxSameRequests), newScrapes(cfg.Registry).ServeHTTP))
 	return &Server{http: &http.Server{

@@ -92,6 +92,9 @@ var commands = map[string][]documented{
 		{"swaks --server relay.example.com:587 --tls --auth-user crm --auth-password crm-secret --from crm@example.com --to anna@example.org", runs()},
 		{"curl --ssl-reqd --user crm:crm-secret --mail-from crm@example.com --mail-rcpt anna@example.org --upload-file mail.eml smtp://relay.example.com:587", runs()},
 	},
+	"docs/console.md": {
+		{"ssh -L 9025:127.0.0.1:9025 relay.example.com", never("there is no such machine")},
+	},
 	"docs/graph.md": {
 		{"graphrelay simulate --world filterLag=4s --world deleteTo=recoverable", serves("simulator", "--quiet --listen $SIMULATOR")},
 		{`curl -H 'Content-Type: application/json' http://127.0.0.1:8100/_simulator/faults -d '{"operation": "send", "mailbox": "crm@contoso.test", "nth": 2, "status": 503, "code": "ErrorServerBusy", "retryAfter": "5"}'`, runs("--fail")},

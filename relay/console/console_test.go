@@ -1,0 +1,208 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"graphrelay/internal/look"
+	"graphrelay/relay/queue"
+)
+
+// testQueue is a queue with a fixed content.
+type testQueue struct {
+	queue.Inspector
+	audits []queue.Audit
+	err    error
+}
+
+func (q testQueue) Stats(ctx context.Context) (queue.Stats, error) {
+	return queue.Stats{Messages: map[queue.State]int64{queue.Queued: 12345, queue.Held: 2}, Bytes: 5_300_000}, errors.Join(q.err, ctx.Err())
+}
+
+func (q testQueue) Audits(context.Context, int) ([]queue.Audit, error) { return q.audits, q.err }
+
+// at is when the tests' pages are made.
+var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+func testConsole(q queue.Inspector) (*Console, *http.ServeMux) {
+	c := New(Config{Queue: q, Hostname: "relay.contoso.test", Version: "1.0",
+		BaseURL: func() string { return "https://relay.contoso.test" }, Log: func() *slog.Logger { return slog.New(slog.DiscardHandler) }})
+	c.now = func() time.Time { return at }
+	mux := http.NewServeMux()
+	c.Register(mux)
+	return c, mux
+}
+
+func get(h http.Handler, path string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// TestPages checks the frame of the pages, and that nothing in them needs a looser policy.
+func TestPages(t *testing.T) {
+	_, mux := testConsole(testQueue{})
+	if w := get(mux, "/"); w.Code != http.StatusFound || w.Header().Get("Location") != "/console/" {
+		t.Errorf("the first page is %d %s", w.Code, w.Header().Get("Location"))
+	}
+	for _, p := range pages() {
+		if p.name == "" {
+			continue
+		}
+		w := get(mux, "/console/"+p.path)
+		body := w.Body.String()
+		if w.Code != http.StatusOK {
+			t.Errorf("%s answers %d: %s", p.path, w.Code, body)
+			continue
+		}
+		for _, want := range []string{`<a href="/console/` + p.path + `" aria-current="page">`, "<h1>", `class="skip"`} {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s lacks %s", p.path, want)
+			}
+		}
+		for _, never := range []string{"<style", "style=", "onclick=", "javascript:", "http://", "https://"} {
+			if strings.Contains(body, never) {
+				t.Errorf("%s has %s", p.path, never)
+			}
+		}
+		if strings.Count(body, "<script") != strings.Count(body, `<script src="/_look/`) {
+			t.Errorf("%s has a script of its own", p.path)
+		}
+		if got := w.Header().Get("Content-Security-Policy"); got != look.Policy || strings.Contains(got, "unsafe") {
+			t.Errorf("%s has the policy %s", p.path, got)
+		}
+		if got := w.Header().Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s may be kept: %s", p.path, got)
+		}
+	}
+}
+
+// TestLivePart checks that htmx gets the live part alone.
+func TestLivePart(t *testing.T) {
+	_, mux := testConsole(testQueue{})
+	w := get(mux, "/console/", "HX-Request", "true")
+	if body := w.Body.String(); !strings.Contains(body, "12,345") || strings.Contains(body, "<html") || w.Header().Get("Vary") != "HX-Request" {
+		t.Errorf("%v %s", w.Header(), body)
+	}
+}
+
+// TestErrors checks that an error is a page that says what went wrong, whatever its text holds.
+func TestErrors(t *testing.T) {
+	_, mux := testConsole(testQueue{err: errors.New("disk <script>alert(1)</script>")})
+	if w := get(mux, "/console/"); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "disk &lt;script&gt;") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	_, mux = testConsole(testQueue{err: context.DeadlineExceeded})
+	if w := get(mux, "/console/"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "did not answer in time") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := get(mux, "/console/nothing"); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "no such page") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestAudit checks that texts from outside are inert.
+func TestAudit(t *testing.T) {
+	_, mux := testConsole(testQueue{audits: []queue.Audit{
+		{ID: "1", At: at.Add(-3 * time.Hour), By: "older", Action: "hold", On: "M1", Changed: 1},
+		{ID: "2", At: at.Add(-time.Minute), By: `"><img src=x onerror=alert(1)>`, Action: "release", On: "M2", Changed: 2},
+	}})
+	body := get(mux, "/console/audit").Body.String()
+	if strings.Contains(body, "<img src=x") || !strings.Contains(body, "&lt;img src=x") {
+		t.Error("a name is not inert")
+	}
+	if !strings.Contains(body, "1 min ago") || strings.Index(body, "M2") > strings.Index(body, "M1") {
+		t.Error(body)
+	}
+}
+
+// TestBound checks that too many requests at a time are refused, and that their slots come back.
+func TestBound(t *testing.T) {
+	c, mux := testConsole(testQueue{})
+	for range maxRequests {
+		c.slots <- struct{}{}
+	}
+	if w := get(mux, "/console/"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d", w.Code)
+	}
+	for range maxRequests {
+		<-c.slots
+	}
+	for range 2 * maxRequests {
+		if w := get(mux, "/console/"); w.Code != http.StatusOK {
+			t.Fatalf("%d", w.Code)
+		}
+	}
+}
+
+// TestAction checks that a form is answered with a redirect, and that the next page alone shows
+// what became of it, in the browser that sent it.
+func TestAction(t *testing.T) {
+	c, _ := testConsole(testQueue{})
+	var fails error
+	a := action{path: "audit/try", do: func(_ *Console, r *http.Request) (string, error) {
+		return "Done with " + r.PostForm.Get("what") + ".", fails
+	}}
+	h := c.guard(func(w http.ResponseWriter, r *http.Request) { c.act(w, r, auditPage(), a) })
+	page := c.guard(func(w http.ResponseWriter, r *http.Request) { c.show(w, r, auditPage()) })
+	post := func(body string, header ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, "http://localhost/console/audit/try", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for i := 0; i+1 < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	for _, test := range []struct {
+		body, back, want string
+		err              error
+	}{
+		{"what=<b>it</b>", "/console/audit", `good" role="status">Done with &lt;b&gt;it&lt;/b&gt;.`, nil},
+		{"back=/console/audit%3Fq=1", "/console/audit?q=1", `bad" role="alert">It is &lt;full&gt;`, errors.New("it is <full>")},
+		{"back=https://evil.test/", "/console/audit", "Done", nil},
+		{"back=//evil.test/console/", "/console/audit", "Done", nil},
+		{"back=/console//evil.test", "/console/audit", "Done", nil},
+	} {
+		fails = test.err
+		w := post(test.body)
+		if w.Code != http.StatusSeeOther || w.Header().Get("Location") != test.back {
+			t.Errorf("%s: %d to %s", test.body, w.Code, w.Header().Get("Location"))
+		}
+		cookie := w.Result().Cookies()[0]
+		if !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteStrictMode {
+			t.Errorf("the cookie is %v", cookie)
+		}
+		if other := get(page, "/console/audit").Body.String(); strings.Contains(other, test.want) {
+			t.Errorf("%s: another browser sees it", test.body)
+		}
+		if body := get(page, "/console/audit", "Cookie", cookie.Name+"="+cookie.Value).Body.String(); !strings.Contains(body, test.want) {
+			t.Errorf("%s: %s", test.body, body)
+		}
+		if body := get(page, "/console/audit", "Cookie", cookie.Name+"="+cookie.Value).Body.String(); strings.Contains(body, test.want) {
+			t.Errorf("%s: it is shown twice", test.body)
+		}
+	}
+	for _, site := range []string{"cross-site", "same-site"} {
+		if w := post("", "Sec-Fetch-Site", site); w.Code != http.StatusForbidden {
+			t.Errorf("a form of a %s page: %d", site, w.Code)
+		}
+	}
+	if w := post("", "Sec-Fetch-Site", "cross-site", "Origin", "https://relay.contoso.test"); w.Code != http.StatusSeeOther {
+		t.Errorf("a form by way of a proxy: %d", w.Code)
+	}
+	if w := post("what=" + strings.Repeat("x", maxForm)); w.Code != http.StatusBadRequest {
+		t.Errorf("a large form: %d", w.Code)
+	}
+}
