@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
-
-	"graphrelay/relay/queue"
 )
 
 func nodesCommand(e env) *cobra.Command {
@@ -49,27 +46,21 @@ func drainCommand(o *queueOptions, name string, drain bool, short, long string) 
 			return nil
 		},
 		RunE: func(_ *cobra.Command, names []string) error {
-			return o.change(name, names, func(q queueTool, node string) error { return q.drain(name, node, drain) })
+			return o.each(names, func(q queueTool, node string) error { return q.drain(name, node, drain) })
 		},
 	}
 }
 
 func (q queueTool) nodes() error {
-	list, err := q.store.Nodes(context.Background())
+	list, err := q.ops.Nodes(context.Background())
 	if err != nil {
 		return err
 	}
-	return q.print.Nodes(list, q.store.Wall(q.store.Now()))
+	return q.print.Nodes(list)
 }
 
 func (q queueTool) drain(action, node string, drain bool) error {
-	err := q.store.Drain(context.Background(), node, drain)
-	switch {
-	case errors.Is(err, queue.ErrNotFound):
-		return errors.New("no such relay works on the queue; graphrelay nodes lists them")
-	case errors.Is(err, queue.ErrNotShared):
-		return errors.New("the queue is this relay's alone, so no other could take over; stop the relay instead")
-	case err != nil:
+	if err := q.ops.Drain(context.Background(), operator(), node, drain); err != nil {
 		return err
 	}
 	return q.print.Done(action, "node", node)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -14,6 +13,7 @@ import (
 	"graphrelay/internal/text"
 	"graphrelay/relay"
 	"graphrelay/relay/config"
+	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queueview"
 )
@@ -57,7 +57,36 @@ type queueOptions struct {
 
 // open calls do with the queue of a running or stopped relay.
 func (o *queueOptions) open(do func(q queueTool) error) error {
-	// The secrets are left out: an operator's shell may not have them.
+	return o.openStore(func(local operations.Local) error {
+		return do(queueTool{env: o.env, ops: local, print: o.printer()})
+	})
+}
+
+func (o *queueOptions) printer() queueview.Printer {
+	return queueview.Printer{Out: o.stdout, JSON: o.asJSON}
+}
+
+// openStore calls do with the operations on the queue itself.
+func (o *queueOptions) openStore(do func(local operations.Local) error) error {
+	cfg, err := o.readConfig()
+	if err != nil {
+		return err
+	}
+	store, err := relay.OpenQueue(context.Background(), cfg, false)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	return do(operations.Local{Store: store, Connections: func() (names []string) {
+		for _, c := range cfg.Connections {
+			names = append(names, c.Name)
+		}
+		return names
+	}})
+}
+
+// readConfig leaves the secrets out: an operator's shell may not have them.
+func (o *queueOptions) readConfig() (*config.Config, error) {
 	cfg, _, err := readConfig(o.env, *o.file, func(path string) (*config.Config, error) {
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrPermission) {
@@ -72,70 +101,52 @@ func (o *queueOptions) open(do func(q queueTool) error) error {
 		}
 		return cfg, err
 	})
-	if err != nil {
-		return err
-	}
-	store, err := relay.OpenQueue(context.Background(), cfg, false)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	q := queueTool{env: o.env, store: store, print: queueview.Printer{Out: o.stdout, JSON: o.asJSON}}
-	for _, c := range cfg.Connections {
-		q.connections = append(q.connections, c.Name)
-	}
-	return do(q)
+	return cfg, err
 }
 
 // each opens the queue and calls do with each name. It goes on after an error, which it
 // prints.
 func (o *queueOptions) each(names []string, do func(q queueTool, name string) error) error {
 	return o.open(func(q queueTool) error {
-		_, err := q.each(names, do)
-		return err
-	})
-}
-
-// change is each for what changes messages or lanes: it records who does what.
-func (o *queueOptions) change(action string, names []string, do func(q queueTool, name string) error) error {
-	return o.open(func(q queueTool) error {
-		return q.audited(action, named(names), func() (int64, error) { return q.each(names, do) })
-	})
-}
-
-// each returns for how many names do succeeded.
-func (q queueTool) each(names []string, do func(q queueTool, name string) error) (done int64, failed error) {
-	for _, name := range names {
-		if err := do(q, name); err != nil {
-			fault(q.env, fmt.Errorf("%s: %w%s", cmp.Or(text.Printable(name), `""`), err, queueHint(err)))
-			failed = exitError{status: exitFault}
-			continue
+		var failed error
+		for _, name := range names {
+			if err := do(q, name); err != nil {
+				failed = q.fail(name, err)
+			}
 		}
-		done++
-	}
-	return done, failed
-}
-
-// queueHint returns what the operator can do about an error, or nothing.
-func queueHint(err error) string {
-	switch {
-	case errors.Is(err, queue.ErrNotFound):
-		return "; graphrelay queue list shows the messages"
-	case errors.Is(err, queue.ErrState):
-		return "; graphrelay queue show has the details"
-	}
-	return ""
+		return failed
+	})
 }
 
 // queueTool performs the actions on a queue.
 type queueTool struct {
 	env
-	store interface {
-		queue.Inspector
-		queue.Controller
+	ops   operations.Operations
+	print queueview.Printer
+}
+
+// fail prints what went wrong with what is named, and returns the error that ends the command.
+func (q queueTool) fail(name string, err error) error {
+	fault(q.env, fmt.Errorf("%s: %w%s", cmp.Or(text.Printable(name), `""`), err, queueHint(err)))
+	return exitError{status: exitFault}
+}
+
+// queueHint returns what the operator can do about an error, or nothing.
+func queueHint(err error) string {
+	var whole *operations.PausedAsWholeError
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		return "; graphrelay queue list shows the messages"
+	case errors.Is(err, queue.ErrState):
+		return "; graphrelay queue show has the details"
+	case errors.Is(err, operations.ErrNotPaused):
+		return "; graphrelay queue lanes shows which lanes are"
+	case errors.As(err, &whole):
+		return fmt.Sprintf("; graphrelay queue resume %s ends that", whole.Lane)
+	case errors.Is(err, operations.ErrNoNode):
+		return "; graphrelay nodes lists them"
 	}
-	print       queueview.Printer
-	connections []string // of the configuration, by name
+	return ""
 }
 
 // someMessages is the Args of a command on messages.
@@ -160,14 +171,14 @@ the same.`,
 }
 
 func (q queueTool) show(id string) error {
-	r, events, err := q.store.Get(context.Background(), id)
+	m, err := q.ops.Message(context.Background(), id)
 	if err != nil {
 		return err
 	}
-	if err := q.print.Message(r, events); err != nil || r.State != queue.Deleted {
+	if err := q.print.Message(m); err != nil || m.State != queue.Deleted {
 		return err
 	}
-	return fmt.Errorf("it was deleted %s; only its record is left", r.Detail)
+	return fmt.Errorf("it was deleted %s; only its record is left", m.Detail)
 }
 
 func queueExportCommand(o *queueOptions) *cobra.Command {
@@ -181,22 +192,6 @@ func queueExportCommand(o *queueOptions) *cobra.Command {
 	}
 }
 
-// export writes the message byte for byte as it was received, without the Received field
-// that the relay put in front. It writes what is left of a damaged one too, and then
-// returns the error.
 func (q queueTool) export(id string) error {
-	r, _, err := q.store.Get(context.Background(), id)
-	if err != nil {
-		return err
-	}
-	if !r.HasContent {
-		return fmt.Errorf("its content is gone, since it is %s", r.State)
-	}
-	b, err := q.store.Open(context.Background(), id)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	_, err = io.Copy(q.stdout, io.NewSectionReader(b, r.Trace, b.Size()-r.Trace))
-	return errors.Join(err, b.Check())
+	return q.ops.Content(context.Background(), id, q.stdout)
 }

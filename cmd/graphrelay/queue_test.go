@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queueview"
 )
@@ -213,7 +214,7 @@ func TestQueueListPages(t *testing.T) {
 	} {
 		store := &manyMessages{total: 2500}
 		var out, said strings.Builder
-		q := queueTool{env: env{nil, &out, &said}, store: store, print: queueview.Printer{Out: &out}}
+		q := queueTool{env: env{nil, &out, &said}, ops: operations.Local{Store: store}, print: queueview.Printer{Out: &out}}
 		if err := q.list(queue.Filter{Limit: limit}); err != nil {
 			t.Fatal(err)
 		}
@@ -253,12 +254,6 @@ func TestQueueLog(t *testing.T) {
 	at("log", "--limit", "0").wantUsage(t, "--limit")
 }
 
-func TestNamed(t *testing.T) {
-	if got := named(slices.Repeat([]string{"x"}, maxNamed+3)); !strings.HasSuffix(got, "x and 3 more") || strings.Count(got, "x") != maxNamed {
-		t.Errorf("got %q", got)
-	}
-}
-
 // The list says that a lane is paused, and until when.
 func TestQueueListPaused(t *testing.T) {
 	config, id := fillQueue(t)
@@ -279,7 +274,8 @@ func TestQueueListPaused(t *testing.T) {
 }
 
 func TestQueueHint(t *testing.T) {
-	for err, want := range map[error]string{queue.ErrNotFound: "queue list", queue.ErrState: "queue show"} {
+	for err, want := range map[error]string{queue.ErrNotFound: "queue list", queue.ErrState: "queue show",
+		operations.ErrNotPaused: "queue lanes", operations.ErrNoNode: "nodes", &operations.PausedAsWholeError{Lane: "contoso"}: "queue resume contoso"} {
 		if got := queueHint(fmt.Errorf("wrapped: %w", err)); !strings.Contains(got, want) {
 			t.Errorf("%v: the hint is %q", err, got)
 		}

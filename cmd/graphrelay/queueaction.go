@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,82 +48,52 @@ possible for it. The history of each message records who did it.`,
 	}
 	c.RunE = func(_ *cobra.Command, ids []string) error {
 		if len(ids) > 0 {
-			if *dry {
-				return o.each(ids, func(q queueTool, id string) error { return q.tryOut(id, a) })
-			}
-			return o.change(string(a), ids, func(q queueTool, id string) error { return q.apply(id, a) })
+			return o.open(func(q queueTool) error { return q.act(a, ids, *dry) })
 		}
 		f, err := filters.filter()
 		if err != nil {
 			return usageError{err}
 		}
-		if f, err = a.Narrow(f); err != nil {
-			return fmt.Errorf("no message is selected: %w", err)
-		}
-		return o.open(func(q queueTool) error {
-			if *dry {
-				return q.countAll(f, a)
-			}
-			return q.audited(string(a), selected(fs), func() (int64, error) { return q.applyAll(f, a) })
-		})
+		return o.open(func(q queueTool) error { return q.actAll(a, f, *dry) })
 	}
 	return c
 }
 
-func (q queueTool) apply(id string, a queue.Action) error {
-	if err := q.store.Apply(context.Background(), id, a, operator()); err != nil {
-		return err
+// act carries out an action on messages, or tries whether it would be possible.
+func (q queueTool) act(a queue.Action, ids []string, dry bool) error {
+	results, err := q.ops.Act(context.Background(), operator(), a, ids, dry)
+	for _, r := range results {
+		switch {
+		case r.Err != nil:
+			err = cmp.Or(err, q.fail(r.ID, r.Err))
+		case dry:
+			err = cmp.Or(err, q.print.WouldDo(string(a), r.ID))
+		default:
+			err = cmp.Or(err, q.print.Done(string(a), "id", r.ID))
+		}
 	}
-	return q.print.Done(string(a), "id", id)
-}
-
-// tryOut prints that an action would be possible.
-func (q queueTool) tryOut(id string, a queue.Action) error {
-	r, _, err := q.store.Get(context.Background(), id)
-	if err == nil {
-		err = a.Check(r)
-	}
-	if err != nil {
-		return err
-	}
-	return q.print.WouldDo(string(a), id)
+	return err
 }
 
 var errNoneSelected = errors.New("no message is selected; graphrelay queue list with the same filters shows which are")
 
-// applyAll carries out an action on what is in the queue now, and returns on how many
-// messages. An interrupt ends it between two steps.
-func (q queueTool) applyAll(f queue.Filter, a queue.Action) (changed int64, err error) {
+// actAll carries out an action on what is in the queue now, or counts on what it would. An
+// interrupt ends it between two steps.
+func (q queueTool) actAll(a queue.Action, f queue.Filter, dry bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if f.Before.IsZero() {
-		f.Before = time.Now()
-	}
-	n, err := q.store.ApplyAll(ctx, f, a, operator())
-	changed = int64(n)
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
-	}
+	n, err := q.ops.ActAll(ctx, operator(), a, f, dry)
 	switch {
-	case err != nil:
-		return changed, fmt.Errorf("%w; %s changed before", err, queueview.Messages(changed))
-	case changed == 0:
-		return 0, errNoneSelected
-	}
-	return changed, q.print.DoneAll(string(a), changed, false)
-}
-
-// countAll prints how many messages an action would change.
-func (q queueTool) countAll(f queue.Filter, a queue.Action) error {
-	n, err := q.store.Count(context.Background(), f)
-	if err != nil {
+	case errors.Is(err, queue.ErrState):
+		return fmt.Errorf("no message is selected: %w", err)
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("interrupted; %s changed before", queueview.Messages(n))
+	case err != nil && dry:
 		return err
-	}
-	if f.Limit > 0 {
-		n = min(n, int64(f.Limit))
-	}
-	if n == 0 {
+	case err != nil:
+		return fmt.Errorf("%w; %s changed before", err, queueview.Messages(n))
+	case n == 0:
 		return errNoneSelected
 	}
-	return q.print.DoneAll(string(a), n, true)
+	return q.print.DoneAll(string(a), n, dry)
 }

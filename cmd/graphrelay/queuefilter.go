@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -92,7 +93,7 @@ func (l *filterFlags) filter() (queue.Filter, error) {
 	var err error
 	switch l.states {
 	case "":
-		f.States = slices.DeleteFunc(queue.States(), func(s queue.State) bool { return s == queue.Sent || s == queue.Deleted })
+		f.States = operations.Waiting()
 	case "all":
 		f.States = queue.States()
 	default:

@@ -47,28 +47,28 @@ func (q queueTool) list(f queue.Filter) error {
 		if limit > 0 {
 			f.Limit = min(listPage, limit-shown)
 		}
-		records, err := q.store.List(ctx, f)
+		list, err := q.ops.Messages(ctx, f)
 		if err != nil {
 			return err
 		}
-		if len(records) > 0 || shown == 0 {
-			if err := q.print.Messages(records, shown == 0); err != nil {
+		if len(list) > 0 || shown == 0 {
+			if err := q.print.Messages(list, shown == 0); err != nil {
 				return err
 			}
 		}
-		shown += len(records)
+		shown += len(list)
 		switch {
 		case shown == limit && limit > 0:
 			return q.sayMore(ctx, all, shown)
-		case len(records) < f.Limit:
+		case len(list) < f.Limit:
 			return nil
 		}
-		f.After = records[len(records)-1].ID
+		f.After = list[len(list)-1].ID
 	}
 }
 
 func (q queueTool) sayMore(ctx context.Context, f queue.Filter, shown int) error {
-	total, err := q.store.Count(ctx, f)
+	total, err := q.ops.Count(ctx, f)
 	if err == nil && total > int64(shown) {
 		fmt.Fprintf(q.stderr, "%s of %s; --limit shows more\n", humanize.Comma(int64(shown)), queueview.Messages(total))
 	}

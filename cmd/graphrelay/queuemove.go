@@ -75,5 +75,5 @@ func (o *queueOptions) move(to string) error {
 	if err != nil {
 		return err
 	}
-	return queueview.Printer{Out: o.stdout, JSON: o.asJSON}.DoneAll("move", n, false)
+	return o.printer().DoneAll("move", n, false)
 }

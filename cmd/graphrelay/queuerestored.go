@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"graphrelay/relay/operations"
 )
 
 func queueRestoredCommand(o *queueOptions) *cobra.Command {
@@ -16,14 +18,12 @@ is looked for in its mailbox before it is sent, and is not sent again if it is f
 		Example: "  graphrelay queue restored",
 		Args:    noOperands,
 		RunE: func(*cobra.Command, []string) error {
-			return o.open(func(q queueTool) error {
-				return q.audited("restored", "all messages that wait", func() (int64, error) {
-					n, err := q.store.Restored(context.Background(), operator())
-					if err != nil {
-						return int64(n), err
-					}
-					return int64(n), q.print.DoneAll("restored", int64(n), false)
-				})
+			return o.openStore(func(local operations.Local) error {
+				n, err := local.Restored(context.Background(), operator())
+				if err != nil {
+					return err
+				}
+				return o.printer().DoneAll("restored", n, false)
 			})
 		},
 	}

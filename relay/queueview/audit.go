@@ -2,7 +2,6 @@ package queueview
 
 import (
 	"fmt"
-	"time"
 
 	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
@@ -11,12 +10,12 @@ import (
 // Audits prints one line for each thing that an operator did.
 func (p Printer) Audits(list []queue.Audit) error {
 	if p.JSON {
-		return encodeEach(p, list, func(a queue.Audit) queue.Audit { return a })
+		return encodeEach(p, list)
 	}
 	w := p.table()
 	fmt.Fprintln(w, "AT\tBY\tACTION\tCHANGED\tON")
 	for _, a := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", a.At.Format(time.DateTime), text.Printable(a.By), text.Printable(a.Action), a.Changed, text.Printable(a.On))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", local(a.At), text.Printable(a.By), text.Printable(a.Action), a.Changed, text.Printable(a.On))
 	}
 	return w.Flush()
 }

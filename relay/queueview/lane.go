@@ -2,64 +2,35 @@ package queueview
 
 import (
 	"fmt"
-	"time"
 
 	"graphrelay/internal/text"
+	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
-	"graphrelay/relay/reason"
 )
-
-// laneName is the JSON form of a lane's name, with the principal in connection.
-type laneName struct {
-	Connection string `json:"connection"`
-	Mailbox    string `json:"mailbox"`
-}
-
-func nameOf(l queue.Lane) laneName { return laneName{l.Whole().String(), l.Mailbox} }
-
-// lane is the JSON form of a lane.
-type lane struct {
-	Lane        laneName              `json:"lane"`
-	Messages    map[queue.State]int64 `json:"messages"`
-	Oldest      *time.Time            `json:"oldest,omitempty"`
-	PausedUntil *time.Time            `json:"paused_until,omitempty"`
-	PausedFor   reason.Reason         `json:"paused_for,omitempty"`
-}
-
-func laneOf(l queue.LaneStatus) lane {
-	v := lane{Lane: nameOf(l.Lane), Messages: l.Messages, PausedFor: l.PausedFor}
-	if !l.Oldest.IsZero() {
-		v.Oldest = &l.Oldest
-	}
-	if !l.PausedUntil.IsZero() {
-		v.PausedUntil = &l.PausedUntil
-	}
-	return v
-}
 
 // pausedIn says until when a lane is paused, and why. Whole has the connections, and the
 // principals, that are paused.
-func pausedIn(l queue.LaneStatus, whole map[string]bool) string {
-	of := l.Lane.Whole().String()
+func pausedIn(l operations.Lane, whole map[string]bool) string {
+	of, connection := l.Lane.Connection, l.Lane.Lane().Connection
 	switch {
-	case !l.PausedUntil.IsZero():
-		return paused(l)
+	case l.PausedUntil != nil:
+		return until(*l.PausedUntil) + ", " + string(l.PausedFor)
 	case whole[of]:
 		return "with " + of
-	case whole[l.Lane.Connection]:
-		return "with " + l.Lane.Connection
+	case whole[connection]:
+		return "with " + connection
 	}
 	return ""
 }
 
 // Lanes prints one line for each lane. A lane whose connection is paused says so.
-func (p Printer) Lanes(lanes []queue.LaneStatus) error {
+func (p Printer) Lanes(lanes []operations.Lane) error {
 	if p.JSON {
-		return encodeEach(p, lanes, laneOf)
+		return encodeEach(p, lanes)
 	}
 	whole := map[string]bool{} // paused
 	for _, l := range lanes {
-		if l.Lane.Mailbox == "" && !l.PausedUntil.IsZero() {
+		if l.Lane.Mailbox == "" && l.PausedUntil != nil {
 			whole[l.Lane.String()] = true
 		}
 	}
@@ -67,8 +38,8 @@ func (p Printer) Lanes(lanes []queue.LaneStatus) error {
 	fmt.Fprintln(w, "LANE\tQUEUED\tDELIVERING\tDEFERRED\tHELD\tOLDEST\tPAUSED")
 	for _, l := range lanes {
 		oldest := ""
-		if !l.Oldest.IsZero() {
-			oldest = l.Oldest.Format(time.DateTime)
+		if l.Oldest != nil {
+			oldest = local(*l.Oldest)
 		}
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", text.Printable(l.Lane.String()), l.Messages[queue.Queued], l.Messages[queue.Delivering],
 			l.Messages[queue.Deferred], l.Messages[queue.Held], oldest, text.Printable(pausedIn(l, whole)))
@@ -87,11 +58,4 @@ func (p Printer) Resumed(connection string, pauses int) error {
 	}
 	_, err := fmt.Fprintf(p.Out, "resume %s: %d pause%s\n", text.Printable(connection), pauses, s)
 	return err
-}
-
-func paused(l queue.LaneStatus) string {
-	if l.PausedUntil.IsZero() {
-		return ""
-	}
-	return until(l.PausedUntil) + ", " + string(l.PausedFor)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -63,11 +64,14 @@ func (p Printer) encoder() *json.Encoder { return json.NewEncoder(text.JSONWrite
 
 func (p Printer) table() *tabwriter.Writer { return tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0) }
 
+// local returns a time as tables show it.
+func local(t time.Time) string { return t.Local().Format(time.DateTime) }
+
 // encodeEach writes the JSON form of each item.
-func encodeEach[T, V any](p Printer, items []T, view func(T) V) error {
+func encodeEach[T any](p Printer, items []T) error {
 	enc := p.encoder()
 	for _, item := range items {
-		if err := enc.Encode(view(item)); err != nil {
+		if err := enc.Encode(item); err != nil {
 			return err
 		}
 	}

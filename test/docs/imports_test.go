@@ -19,6 +19,7 @@ var layers = [][]string{
 	{"relay"},
 	{"relay/setup"},
 	{"relay/access", "relay/admin", "relay/certificate", "relay/console", "relay/control", "relay/queueview"},
+	{"relay/operations"},
 	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/postgres", "relay/queue/queuetest"},
 	{"relay/connection", "relay/delivery", "relay/reports", "relay/quota", "relay/attention"},
 	{"relay/config", "relay/bounce"},

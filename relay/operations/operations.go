@@ -1,0 +1,85 @@
+// Package operations is what an operator can see of a relay and do to it. It is one interface for
+// the command line, the API and the console, so that all three show the same, refuse the same and
+// leave the same records of who did what.
+//
+// Operations works on the queue, whether a relay runs or not: Local implements it on the queue
+// itself. Live is what only a running relay can tell or do. Texts that come from mail are as they
+// came: who shows them makes them safe.
+package operations
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
+)
+
+// Operations is what can be seen of a queue and done to it. What changes something takes the name
+// of who asks for it, and records it before and after (see Audits).
+type Operations interface {
+	// Messages returns the messages that f selects, oldest first, at most f.Limit of them, or
+	// 1,000 if that is 0. They have no Events.
+	Messages(ctx context.Context, f queue.Filter) ([]Message, error)
+	// Count returns how many messages f selects, whatever its Limit.
+	Count(ctx context.Context, f queue.Filter) (int64, error)
+	// Message returns a message with its Events. It returns queue.ErrNotFound if there is none.
+	Message(ctx context.Context, id string) (Message, error)
+	// Content writes a message byte for byte as it was received. It writes what is left of a
+	// damaged one too, and then returns queue.ErrDamaged. It returns ErrNoContent if only the
+	// record is left.
+	Content(ctx context.Context, id string, w io.Writer) error
+	// Act carries out an action on messages, one after the other, and goes on after an error. It
+	// returns a result for each, in the order of ids. With dry it changes nothing.
+	Act(ctx context.Context, by string, a queue.Action, ids []string, dry bool) ([]Result, error)
+	// ActAll carries out an action on what f selects of the queue as it is now, oldest first and
+	// not more than f.Limit unless that is 0. It passes over messages for which the action is not
+	// possible, and returns how many it changed, also with an error. It returns queue.ErrState if
+	// the action is possible in none of the states that f names. With dry it changes nothing, and
+	// returns how many it would change.
+	ActAll(ctx context.Context, by string, a queue.Action, f queue.Filter, dry bool) (int64, error)
+	// Lanes returns the lanes that have messages or a pause, by name.
+	Lanes(ctx context.Context) ([]Lane, error)
+	// Pause stops delivery from a lane, which is written as connection/mailbox, or from all lanes
+	// of a connection; until Resume if length is 0. It returns ErrLane for a name that is no lane.
+	Pause(ctx context.Context, by, lane string, length time.Duration) error
+	// Resume ends the pause of a lane; of a connection, those of its lanes too. It returns how
+	// many pauses it ended, and ErrNotPaused or a PausedAsWholeError if there was none to end.
+	Resume(ctx context.Context, by, lane string) (pauses int, err error)
+	// Audits returns the newest records of what operators did, oldest first.
+	Audits(ctx context.Context, limit int) ([]queue.Audit, error)
+	// Nodes returns the relays that work on the queue, by name.
+	Nodes(ctx context.Context) ([]Node, error)
+	// Drain has the relays of a name take no more lanes, or ends that. It returns ErrNoNode if
+	// there is none, and queue.ErrNotShared if the queue is one relay's alone.
+	Drain(ctx context.Context, by, node string, drain bool) error
+}
+
+// Result is what became of an action on one message.
+type Result struct {
+	ID  string
+	Err error // queue.ErrNotFound, queue.ErrState, or a fault of the queue; nil if it was done
+}
+
+// Live is what only a running relay can tell or do. The configuration that it has is called the
+// one in use.
+type Live interface {
+	// Reload replaces the configuration in use with that of the file. It returns a Refusal if the
+	// relay does not take it, and then the one in use stays.
+	Reload(ctx context.Context) error
+	// Diff returns what Reload would change, or a Refusal.
+	Diff(ctx context.Context) (Difference, error)
+}
+
+// Refusal is why a relay does not take a configuration, one fault on each line.
+type Refusal string
+
+// Error implements error.
+func (r Refusal) Error() string { return string(r) }
+
+// Difference is what a reload would change.
+type Difference struct {
+	File    string          `json:"file"` // the configuration file of the relay
+	Changes []config.Change `json:"changes"`
+}
