@@ -47,8 +47,8 @@ type generation struct {
 }
 
 // build makes a generation. It starts nothing.
-func (r *Relay) build(cfg *config.Config) (*generation, error) {
-	g := &generation{cfg: cfg, log: NewLog(r.logTo, cfg.Log), principals: r.principals, delivering: make(chan struct{})}
+func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error) {
+	g := &generation{cfg: cfg, log: log, principals: r.principals, delivering: make(chan struct{})}
 	var err error
 	if g.certificates, err = certificate.Load(cfg, g.log); err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"graphrelay/internal/buildinfo"
+	"graphrelay/internal/logfile"
 	"graphrelay/relay/access"
 	"graphrelay/relay/admin"
 	"graphrelay/relay/attention"
@@ -51,7 +52,7 @@ const stopGrace = 5 * time.Second
 
 // Relay is a running graphrelay.
 type Relay struct {
-	logTo           io.Writer
+	logTo           io.Writer // without a log file, and for what that does not take
 	about           buildinfo.Info
 	node            queue.Node
 	store           *queue.Queue
@@ -81,8 +82,10 @@ type Relay struct {
 	differing  differing
 	console    *console.Console
 
+	swapping sync.Mutex // held by swap
 	mu       sync.Mutex
 	current  *generation
+	logFile  *logfile.File      // of the current one; nil: none
 	sockets  map[string]*socket // by configured address
 	stopping bool               // no further generation starts
 	replaced sync.WaitGroup     // generations that are being stopped because of a reload
@@ -90,13 +93,23 @@ type Relay struct {
 
 // Start opens the queue and starts to accept and deliver mail. The log goes to
 // logTo in the form that cfg says.
-func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, error) {
+func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, err error) {
 	node, err := newNode(cfg)
 	if err != nil {
 		return nil, err
 	}
+	file, err := openLog(cfg.Log, nil, logTo)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			closeLog(file, nil)
+		}
+	}()
+	log := NewLog(logWriter(file, logTo), cfg.Log)
 	fault := make(chan error, 1)
-	store, err := openQueue(ctx, cfg, true, func(err error) { report(fault, err) }, func(text string) { NewLog(logTo, cfg.Log).Warn(text) })
+	store, err := openQueue(ctx, cfg, true, func(err error) { report(fault, err) }, func(text string) { log.Warn(text) })
 	if err != nil {
 		return nil, err
 	}
@@ -104,22 +117,22 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (*Relay, er
 		return nil, errors.Join(err, store.Close())
 	}
 	r := &Relay{
-		logTo: logTo, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
+		logTo: logTo, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{},
 	}
 	r.register()
 	r.console = console.New(console.Config{Queue: store, Hostname: cfg.Hostname, Version: r.about.Version,
 		BaseURL: func() string { return r.generation().cfg.Admin.BaseURL() }, Log: r.Log})
-	NewLog(logTo, cfg.Log).Info("graphrelay starts", "version", r.about.Version, "commit", r.about.Revision, "go", r.about.GoVersion, "data_dir", cfg.DataDir)
+	log.Info("graphrelay starts", startLine(cfg, r.about, node)...)
 	if err := r.guard.Load(knownClients(cfg)); err != nil {
-		NewLog(logTo, cfg.Log).Warn("cannot read who has signed in lately; a block after wrong passwords may hit them until they sign in again", "error", err)
+		log.Warn("cannot read who has signed in lately; a block after wrong passwords may hit them until they sign in again", "error", err)
 	}
 	if err := r.share(ctx); err != nil {
-		NewLog(logTo, cfg.Log).Error("cannot read what the other nodes have counted lately; some of it may be counted twice", "error", err)
+		log.Error("cannot read what the other nodes have counted lately; some of it may be counted twice", "error", err)
 	}
 	r.quota.SetLimits(dailyLimits(cfg), slog.New(slog.DiscardHandler)) // swap gives it the log
 	if err := r.quota.Restore(ctx, time.Duration(cfg.Delivery.GiveUpAfter)); err != nil {
-		NewLog(logTo, cfg.Log).Error("cannot read from the queue what was sent today; the recipients are counted from zero", "error", err)
+		log.Error("cannot read from the queue what was sent today; the recipients are counted from zero", "error", err)
 	}
 	if err := r.swap(cfg); err != nil {
 		return nil, errors.Join(err, r.closeSockets(nil), store.Close())
@@ -216,8 +229,10 @@ func fixed(old, cfg *config.Config) error {
 	return nil
 }
 
-// ReloadFile replaces the configuration with that of the file. It logs the result.
+// ReloadFile replaces the configuration with that of the file. It logs the result, and opens the
+// log file again before, so that another program can rotate it.
 func (r *Relay) ReloadFile(path string) error {
+	r.reopenLog()
 	cfg, err := config.Load(path)
 	if err != nil {
 		r.reloadFailed(err)
@@ -245,8 +260,18 @@ func (r *Relay) DiffFile(path string) ([]config.Change, error) {
 // swap builds the next generation and, only once that is complete, ends the previous
 // one. For a moment both deliver; they share the limits of each mailbox.
 func (r *Relay) swap(cfg *config.Config) error {
-	next, err := r.build(cfg)
+	r.swapping.Lock()
+	defer r.swapping.Unlock()
+	r.mu.Lock()
+	before := r.logFile
+	r.mu.Unlock()
+	file, err := openLog(cfg.Log, before, r.logTo)
 	if err != nil {
+		return err
+	}
+	next, err := r.build(cfg, NewLog(logWriter(file, r.logTo), cfg.Log))
+	if err != nil {
+		closeLog(file, before)
 		return err
 	}
 	r.mu.Lock()
@@ -257,6 +282,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 	}
 	if err != nil {
 		r.mu.Unlock()
+		closeLog(file, before)
 		return errors.Join(err, next.closeMailboxes())
 	}
 	if previous != nil {
@@ -269,7 +295,10 @@ func (r *Relay) swap(cfg *config.Config) error {
 	r.limiter.SetLimits(connectionLimits(cfg))
 	r.refusals.Retain(listenerNames(cfg))
 	r.quota.SetLimits(dailyLimits(cfg), next.log)
-	r.current = next
+	r.current, r.logFile = next, file
+	if file != nil {
+		file.SetRotation(rotation(cfg.Log))
+	}
 	next.start(r, r.sockets)
 	if previous != nil {
 		r.replaced.Add(1)
@@ -287,6 +316,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
 		previous.stop(ctx)
+		closeLog(before, file)
 		if err := r.resumeConnections(ctx); err != nil {
 			next.log.Error("cannot end the pauses of connections", "error", err)
 		}
@@ -409,12 +439,14 @@ func (r *Relay) stop() error {
 	r.stopWatching()
 	r.mu.Lock()
 	r.stopping = true
-	g := r.current
+	g, file := r.current, r.logFile
 	r.mu.Unlock()
 	g.stop(ctx)
 	r.replaced.Wait()
 	g.saveKnown()
-	return errors.Join(r.closeSockets(nil), r.leave(g.log), r.store.Close())
+	err := errors.Join(r.closeSockets(nil), r.leave(g.log), r.store.Close())
+	closeLog(file, nil)
+	return err
 }
 
 // leave ends this node's lease, so that others need not wait for that. While the database cannot

@@ -85,7 +85,7 @@ func deliveryConfig(cfg *config.Config, node queue.Node) delivery.Config {
 	d := delivery.Config{
 		Node: node, Lease: lease(cfg), Host: cfg.Hostname, Concurrency: cfg.Delivery.Concurrency, Memory: int64(cfg.Delivery.Memory), PerLane: perLane,
 		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), WarnAfter: time.Duration(cfg.Delivery.WarnAfter),
-		SweepEvery: maintenanceInterval, MIME: mimeLimits(cfg),
+		SweepEvery: maintenanceInterval, MIME: mimeLimits(cfg), LogRecipients: cfg.Log.Recipients,
 	}
 	if c := cfg.ConnectionOf(cfg.Delivery.Postmaster); c != nil {
 		d.Postmaster = queue.Lane{Connection: c.Name, Mailbox: mailaddr.Canonical(cfg.Delivery.Postmaster)}

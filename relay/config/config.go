@@ -169,6 +169,13 @@ type Log struct {
 	Level    LogLevel  `yaml:"level"`
 	Format   LogFormat `yaml:"format"`
 	Subjects bool      `yaml:"subjects"` // the delivery log records subjects
+	// Recipients has the log name the recipients and the Message-ID of what was sent.
+	Recipients bool `yaml:"recipients"`
+
+	File     string   `yaml:"file"`      // instead of standard error; empty: none
+	MaxSize  Size     `yaml:"max_size"`  // of the file; at this size it is rotated
+	MaxFiles int      `yaml:"max_files"` // rotated ones that are kept
+	MaxAge   Duration `yaml:"max_age"`   // of those
 }
 
 // legacyLine is the least line_length of a legacy listener that has none of its own.
@@ -232,7 +239,7 @@ func Default() *Config {
 			ReportsInterval:  Duration(5 * time.Minute),
 		},
 		Admin: Admin{Address: "127.0.0.1:9025"},
-		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true},
+		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true, Recipients: true, MaxSize: 20 * MiB, MaxFiles: 10, MaxAge: minutes(30 * 24 * 60)},
 	}
 }
 

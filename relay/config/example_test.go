@@ -52,6 +52,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 	asIs, uncommented := readExample(t)
 	base, shown := decodeExample(t, asIs), decodeExample(t, uncommented)
 	plain := Default()
+	shown.Log.File = "" // has no default
 	for what, pair := range map[string][2]any{
 		"data_dir":             {shown.DataDir, plain.DataDir},
 		"limits":               {shown.Limits, plain.Limits},

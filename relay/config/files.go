@@ -20,6 +20,7 @@ const fileRemedy = "check the path (a relative one starts from the folder of the
 // checkFiles checks the files that the configuration refers to, and reads the secrets.
 func checkFiles(cfg *Config, r *report) {
 	checkDataDir(cfg.DataDir, writable, r)
+	checkLogFile(cfg.Log.File, writable, r)
 	checkInlineSecrets(cfg, r)
 	readTokenKeys(&cfg.Mailboxes, r)
 	readSecret(cfg.Queue.url(), "queue", r)
@@ -44,14 +45,30 @@ func checkFiles(cfg *Config, r *report) {
 	}
 }
 
-// checkDataDir accepts a folder that does not exist: it is created later. One that this user
-// may not write to is only warned of, since the relay may run as another.
 func checkDataDir(path string, writable func(folder string) bool, r *report) {
 	info, err := os.Stat(path)
 	if err == nil && !info.IsDir() {
 		r.fault("data_dir", "names a file; name a folder")
 		return
 	}
+	checkFolder("data_dir", path, writable, r)
+}
+
+// checkLogFile checks where the log goes. Whether it can be written shows when the relay starts.
+func checkLogFile(path string, writable func(folder string) bool, r *report) {
+	if path == "" {
+		return
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		r.fault("log.file", "names a folder or a device; name a file")
+		return
+	}
+	checkFolder("log.file", filepath.Dir(path), writable, r)
+}
+
+// checkFolder accepts a folder that does not exist: it is created later. One that this user
+// may not write to is only warned of, since the relay may run as another.
+func checkFolder(key, path string, writable func(folder string) bool, r *report) {
 	existing, err := filepath.Abs(path)
 	if err != nil {
 		return
@@ -61,7 +78,7 @@ func checkDataDir(path string, writable func(folder string) bool, r *report) {
 			continue
 		}
 		if !writable(folder) {
-			r.warn("data_dir", "is %s, but the user %s may not write to %s; run graphrelay as the user that owns it, or change that with chown, or name another folder", existing, userName(), folder)
+			r.warn(key, "is %s, but the user %s may not write to %s; run graphrelay as the user that owns it, or change that with chown, or name another folder", existing, userName(), folder)
 		}
 		return
 	}

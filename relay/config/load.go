@@ -96,7 +96,7 @@ func decode(data []byte, r *report) *Config {
 
 // resolvePaths makes relative paths start from the folder of the configuration file.
 func resolvePaths(cfg *Config, folder string) {
-	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile, &cfg.Mailboxes.TokenKeyFile, &cfg.Queue.URLFile}
+	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile, &cfg.Mailboxes.TokenKeyFile, &cfg.Queue.URLFile, &cfg.Log.File}
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
 		paths = append(paths, &l.CertFile, &l.KeyFile, &l.ClientCAFile)

@@ -33,6 +33,22 @@ func validate(cfg *Config, r *report) {
 	v.adminURL()
 	v.queue()
 	v.delivery()
+	v.log()
+}
+
+func (v validator) log() {
+	l := v.cfg.Log
+	if v.has("log.file") && l.File == "" {
+		v.fault("log.file", "is empty; name a file, or remove the key to log to standard error")
+	}
+	for _, key := range []string{"log.max_size", "log.max_files", "log.max_age"} {
+		if v.has(key) && !v.has("log.file") {
+			v.fault(key, "is for a log file; add log.file, or remove it")
+		}
+	}
+	within(v, "log.max_size", l.MaxSize, 64*KiB, 1*GiB)
+	within(v, "log.max_files", l.MaxFiles, 0, 1000)
+	within(v, "log.max_age", l.MaxAge, minutes(60), minutes(10*365*24*60))
 }
 
 func (v validator) general() {

@@ -45,6 +45,8 @@ type Config struct {
 	Serves, Private func(l queue.Lane) bool
 	// Sent is called for each message that was sent, once that is recorded; it may be nil.
 	Sent func(l queue.Lane, to []string)
+	// LogRecipients has the log name the recipients and the Message-ID of what was sent.
+	LogRecipients bool
 }
 
 // Queue is the part of the queue that a Deliverer works with.

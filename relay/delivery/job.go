@@ -111,8 +111,11 @@ func (j *job) report(o queue.Outcome) {
 		if j.d.cfg.Sent != nil {
 			j.d.cfg.Sent(lane, j.task.Envelope.To)
 		}
-		j.log.Info("sent", append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To), "to", someOf(j.task.Envelope.To),
-			"message_id", text.Printable(j.task.MessageID), "size", j.task.Size, "path", j.result.Path, "seconds", took.Seconds())...)
+		sent := append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To))
+		if j.d.cfg.LogRecipients {
+			sent = append(sent, "to", someOf(j.task.Envelope.To), "message_id", text.Printable(j.task.MessageID))
+		}
+		j.log.Info("sent", append(sent, "size", j.task.Size, "path", j.result.Path, "seconds", took.Seconds())...)
 		j.reportRefused(args)
 	case queue.Failed:
 		j.log.Error("failed", append(args, "reason", o.Reason, "detail", o.Detail)...)

@@ -98,6 +98,7 @@ func launchCommand(t *testing.T, start func(*exec.Cmd) error, name string, cmd *
 			<-p.Done
 		}
 		checkLog(t, p.name, p.Log.String())
+		checkOnce(t, p.name, p.Log.String())
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", p.name, Tail(p.Log.String()))
 		}
