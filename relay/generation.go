@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"sync"
 
@@ -94,7 +95,8 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{
 		Registry: r.registry, Ready: r.ready, Notices: func() []string { return append(notices(cfg), r.differing.notices()...) },
-		Pages: r.console.Register, Connect: g.connectPage(r.store, r.connectKey), BaseURL: cfg.Admin.BaseURL(), Log: g.log,
+		Pages: func(mux *http.ServeMux) { r.addOperatorPages(mux, g) }, Connect: g.connectPage(r.store, r.connectKey),
+		BaseURL: cfg.Admin.BaseURL(), Beyond: !cfg.Admin.Loopback(), Log: g.log,
 	})
 	return g, nil
 }

@@ -33,6 +33,7 @@ import (
 	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/gossip"
 	"graphrelay/relay/mailboxes"
+	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/quota"
 	"graphrelay/relay/reason"
@@ -75,6 +76,7 @@ type Relay struct {
 	refusals   *refusals.Log
 	limiter    *smtpd.ConnectionLimiter
 	connectKey admin.ConnectKey
+	sessions   *operators.Sessions
 	principals *connection.Principals
 	managed    credential.Stores
 	gossip     *gossip.Exchange // nil if the queue is not shared
@@ -118,7 +120,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 	}
 	r := &Relay{
 		logTo: logTo, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
-		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{},
+		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{}, sessions: operators.NewSessions(),
 	}
 	r.register()
 	r.console = console.New(console.Config{Queue: store, Hostname: cfg.Hostname, Version: r.about.Version,

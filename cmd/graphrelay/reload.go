@@ -76,7 +76,7 @@ type controlled struct {
 func (c *controlled) serve(dataDir string) (end func()) {
 	s, err := control.Listen(dataDir, c, c.relay.Log())
 	if err != nil {
-		c.relay.Log().Warn("graphrelay reload and check --diff will not work", "error", err)
+		c.relay.Log().Warn("graphrelay reload, console and check --diff will not work", "error", err)
 		return func() {}
 	}
 	return func() { _ = s.Close() }
@@ -97,6 +97,9 @@ func (c *controlled) ReloadFile() error {
 		return errors.New("the relay stopped during the reload")
 	}
 }
+
+// ConsoleLink implements control.Relay.
+func (c *controlled) ConsoleLink(by string) (string, error) { return c.relay.ConsoleLink(by, 0) }
 
 // DiffFile implements control.Relay.
 func (c *controlled) DiffFile() (control.Difference, error) {

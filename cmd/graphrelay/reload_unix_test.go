@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"graphrelay/relay/control"
@@ -16,8 +17,12 @@ type stubRelay struct{}
 
 func (stubRelay) ReloadFile() error                     { return nil }
 func (stubRelay) DiffFile() (control.Difference, error) { return control.Difference{}, nil }
+func (stubRelay) ConsoleLink(by string) (string, error) {
+	return "http://localhost:9025/console/link?token=of-" + by, nil
+}
 
-// Another user can neither reload the relay nor is told that there is none.
+// Another user can neither reload the relay nor get a link to its console, nor is told that there is
+// none.
 func TestReloadByAnotherUser(t *testing.T) {
 	dir, err := os.MkdirTemp("/tmp", "graphrelay")
 	if err != nil {
@@ -37,12 +42,20 @@ func TestReloadByAnotherUser(t *testing.T) {
 	}
 	defer s.Close()
 	execute(t, "", "reload", "--config", file).want(t, exitOK, "reloaded")
-	other := func() outcome { return executeAs(t, dir, "reload", "--config", file) }
+	link := execute(t, "", "console", "--config", file)
+	link.want(t, exitOK, "http://localhost:9025/console/link?token=of-")
+	if strings.Count(link.stdout, "\n") != 1 {
+		t.Errorf("console printed %q", link.stdout)
+	}
+	command := "reload"
+	other := func() outcome { return executeAs(t, dir, command, "--config", file) }
 	if os.Geteuid() != 0 { // then nobody else can be had, but a folder that is closed to this user too
 		if err := os.Chmod(filepath.Join(dir, "control"), 0); err != nil {
 			t.Fatal(err)
 		}
-		other = func() outcome { return execute(t, "", "reload", "--config", file) }
+		other = func() outcome { return execute(t, "", command, "--config", file) }
 	}
-	other().want(t, exitFault, "as the user of the relay, or as root")
+	for _, command = range []string{"reload", "console"} {
+		other().want(t, exitFault, "as the user of the relay, or as root")
+	}
 }

@@ -37,6 +37,7 @@ func commands(e env) []*cobra.Command {
 		demoCommand(e),
 		setupCommand(e),
 		serveCommand(e),
+		consoleCommand(e),
 		reloadCommand(e),
 		checkCommand(e),
 		sendTestCommand(e),

@@ -36,6 +36,7 @@ type Config struct {
 	Pages   func(*http.ServeMux) // adds further pages, such as the console's; may be nil
 	Connect *ConnectPage         // nil if there is no connection to which owners sign in
 	BaseURL string               // the address at which browsers and tools reach the server
+	Beyond  bool                 // other machines can reach the server too, and call it by any IP address
 	Log     *slog.Logger
 }
 
@@ -62,7 +63,7 @@ func New(cfg Config) *Server {
 	}
 	mux.Handle("GET /metrics", atMost(make(chan struct{}, maxSameRequests), newScrapes(cfg.Registry).ServeHTTP))
 	return &Server{http: &http.Server{
-		Handler:           trackRequests(onlyHosts(cfg.BaseURL, mux)),
+		Handler:           trackRequests(onlyHosts(cfg, mux)),
 		ConnContext:       withConn,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -92,21 +93,22 @@ func atMost(slots chan struct{}, h http.HandlerFunc) http.HandlerFunc {
 }
 
 // onlyHosts refuses requests for other names that lead here: they could be an attacker's, who
-// has a browser on this machine fetch pages from the relay (DNS rebinding).
-func onlyHosts(baseURL string, h http.Handler) http.Handler {
+// has a browser on this machine, or in this network, fetch pages from the relay (DNS rebinding).
+func onlyHosts(cfg Config, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !serves(baseURL, r.Host) {
-			answer(w, http.StatusForbidden, "this server is at "+baseURL+", localhost and loopback addresses; if it has another name, set admin.url")
+		if !serves(cfg, r.Host) {
+			answer(w, http.StatusForbidden, "this server is at "+cfg.BaseURL+", localhost and loopback addresses; if it has another name, set admin.url")
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
 }
 
-// serves reports whether the Host header names this server: the host of baseURL, localhost or
-// a loopback address, or none, which no browser sends.
-func serves(baseURL, host string) bool {
-	if u, err := url.Parse(baseURL); host == "" || err == nil && strings.EqualFold(u.Host, host) {
+// serves reports whether the Host header names this server: the host of BaseURL, localhost, a
+// loopback address, or none, which no browser sends. An attacker has no page at an IP address of
+// the server, so that where other machines reach it, each of those is as good.
+func serves(cfg Config, host string) bool {
+	if u, err := url.Parse(cfg.BaseURL); host == "" || err == nil && strings.EqualFold(u.Host, host) {
 		return true
 	}
 	name, _, err := net.SplitHostPort(host)
@@ -114,7 +116,7 @@ func serves(baseURL, host string) bool {
 		name = strings.Trim(host, "[]")
 	}
 	addr, err := netip.ParseAddr(name)
-	return strings.EqualFold(name, "localhost") || err == nil && addr.IsLoopback()
+	return strings.EqualFold(name, "localhost") || err == nil && (addr.IsLoopback() || cfg.Beyond)
 }
 
 // answer writes a plain text response.

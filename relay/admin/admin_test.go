@@ -74,6 +74,20 @@ func TestServes(t *testing.T) {
 	}
 }
 
+// Where other machines reach the server it may be called by any IP address, but by no other name.
+func TestServesBeyondLoopback(t *testing.T) {
+	s := New(Config{Registry: prometheus.NewRegistry(), BaseURL: "http://localhost:9025", Beyond: true, Log: slog.New(slog.DiscardHandler)})
+	for host, want := range map[string]int{"192.0.2.1:9025": 200, "[2001:db8::1]:9025": 200, "localhost:9025": 200, "evil.test:9025": 403, "192.0.2.1.evil.test": 403} {
+		r := httptest.NewRequest(http.MethodGet, "/healthz", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		s.http.Handler.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%q: %d, want %d", host, w.Code, want)
+		}
+	}
+}
+
 // testSignIn is a sign-in that always succeeds.
 type testSignIn struct {
 	SignIn

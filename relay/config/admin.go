@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Admin is where health, metrics and the page /connect are served.
+// Admin is where health, metrics, the page /connect, the console and the API are served.
 type Admin struct {
-	Address string `yaml:"address"` // loopback only
+	Address string `yaml:"address"` // see ConsoleRefused for others than loopback
 	URL     string `yaml:"url"`     // for browsers; see BaseURL
 }
 
@@ -18,9 +18,24 @@ func (v validator) admin(listeners []netip.AddrPort) {
 		return
 	}
 	if !addr.Addr().IsLoopback() {
-		v.fault("admin.address", "is %s, which other machines can reach, and nothing there asks for a password; choose a loopback address, such as 127.0.0.1:9025", addr)
+		v.warn("admin.address", "is %s, which other machines can reach, without a password and without TLS: anyone there reads health and metrics, with the addresses of mailboxes, so let only your monitoring reach it; the console and the API are not served there, so for those choose a loopback address, such as 127.0.0.1:9025", addr)
 	}
 	v.clash("admin.address", addr, listeners)
+}
+
+// Loopback reports whether only this machine reaches the admin address.
+func (a Admin) Loopback() bool {
+	addr, err := parseAddress(a.Address)
+	return err == nil && addr.Addr().IsLoopback()
+}
+
+// ConsoleRefused returns why neither the console nor the API is served, and what to do about that;
+// empty if they are.
+func (a Admin) ConsoleRefused() string {
+	if a.Loopback() {
+		return ""
+	}
+	return fmt.Sprintf("The console and the API are not served here: admin.address is %s, which other machines can reach, and there passwords and sessions would cross the network in plain text. Choose a loopback address, such as 127.0.0.1:9025.", a.Address)
 }
 
 // adminURL checks the address at which browsers reach the admin pages.

@@ -15,11 +15,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
+	"graphrelay/internal/text"
 	"graphrelay/relay/config"
 )
 
@@ -29,6 +31,7 @@ const (
 
 	reloadPath = "/reload"
 	diffPath   = "/diff"
+	linkPath   = "/console-link"
 
 	// maxPath is the longest path of a socket on all systems (sun_path).
 	maxPath = 100
@@ -54,6 +57,9 @@ type Relay interface {
 	ReloadFile() error
 	// DiffFile returns what ReloadFile would change.
 	DiffFile() (Difference, error)
+	// ConsoleLink returns a link with which a browser signs in to the console once, as
+	// administrator. by is the user of this system who asks for it.
+	ConsoleLink(by string) (string, error)
 }
 
 // Difference is what a reload would change.
@@ -106,21 +112,25 @@ func (s *Server) Close() error { return errors.Join(s.http.Close(), os.Remove(s.
 // answer is what the server answers: a fault, or what was asked for.
 type answer struct {
 	Error string `json:"error,omitempty"`
+	Link  string `json:"link,omitempty"`
 	Difference
 }
 
 func handler(r Relay) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+reloadPath, func(w http.ResponseWriter, _ *http.Request) { reply(w, Difference{}, r.ReloadFile()) })
+	mux.HandleFunc("POST "+reloadPath, func(w http.ResponseWriter, _ *http.Request) { reply(w, answer{}, r.ReloadFile()) })
 	mux.HandleFunc("GET "+diffPath, func(w http.ResponseWriter, _ *http.Request) {
 		d, err := r.DiffFile()
-		reply(w, d, err)
+		reply(w, answer{Difference: d}, err)
+	})
+	mux.HandleFunc("POST "+linkPath, func(w http.ResponseWriter, req *http.Request) {
+		link, err := r.ConsoleLink(text.Printable(req.URL.Query().Get("by")))
+		reply(w, answer{Link: link}, err)
 	})
 	return mux
 }
 
-func reply(w http.ResponseWriter, d Difference, err error) {
-	a := answer{Difference: d}
+func reply(w http.ResponseWriter, a answer, err error) {
 	if err != nil {
 		a.Error = err.Error()
 	}
@@ -140,31 +150,39 @@ func (c Client) ReloadFile() error {
 }
 
 // DiffFile implements Relay.
-func (c Client) DiffFile() (Difference, error) { return c.ask(http.MethodGet, diffPath) }
+func (c Client) DiffFile() (Difference, error) {
+	a, err := c.ask(http.MethodGet, diffPath)
+	return a.Difference, err
+}
 
-func (c Client) ask(method, path string) (d Difference, err error) {
+// ConsoleLink implements Relay.
+func (c Client) ConsoleLink(by string) (string, error) {
+	a, err := c.ask(http.MethodPost, linkPath+"?"+url.Values{"by": {by}}.Encode())
+	return a.Link, err
+}
+
+func (c Client) ask(method, path string) (a answer, err error) {
 	transport := &http.Transport{DialContext: c.dial}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequest(method, "http://relay"+path, http.NoBody)
 	if err != nil {
-		return d, err
+		return a, err
 	}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return d, errors.Unwrap(err) // without the URL, which says nothing
+		return a, errors.Unwrap(err) // without the URL, which says nothing
 	}
 	defer resp.Body.Close()
-	var a answer
 	if resp.StatusCode != http.StatusOK {
-		return d, fmt.Errorf("the relay does not know this request (%s): it is of another version", resp.Status)
+		return a, fmt.Errorf("the relay does not know this request (%s): it is of another version", resp.Status)
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&a); err != nil {
-		return d, fmt.Errorf("the relay ended before it answered: %w", err)
+		return a, fmt.Errorf("the relay ended before it answered: %w", err)
 	}
 	if a.Error != "" {
-		return d, Refusal(a.Error)
+		return a, Refusal(a.Error)
 	}
-	return a.Difference, nil
+	return a, nil
 }
 
 func (c Client) dial(ctx context.Context, _, _ string) (conn net.Conn, err error) {

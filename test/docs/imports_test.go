@@ -18,6 +18,7 @@ var layers = [][]string{
 	{"relay/demo", "relay/sendtest"},
 	{"relay"},
 	{"relay/setup"},
+	{"relay/operators"},
 	{"relay/access", "relay/admin", "relay/certificate", "relay/console", "relay/control", "relay/queueview"},
 	{"relay/operations"},
 	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/postgres", "relay/queue/queuetest"},
