@@ -43,7 +43,7 @@ func TestPages(t *testing.T) {
 	send(t, r, "of the pages")
 	sim.Sent(t, "scanner@contoso.test", "of the pages")
 	harness.Command(t, "", "queue", "pause", "contoso", "--config", r.Config)
-	out := harness.Tool(t, "", node, script, chromium, "http://"+r.Address["admin"], "/console/", "/console/audit")
+	out := harness.Tool(t, "", node, script, "--cookie="+r.Session(t), chromium, "http://"+r.Address["admin"], "/console/", "/console/audit")
 	var faults []string
 	if err := json.Unmarshal([]byte(out), &faults); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -59,7 +59,7 @@ func TestLive(t *testing.T) {
 	node, chromium, script := browser(t, "live.js")
 	sim := harness.StartSim(t)
 	r := harness.StartRelay(t, sim)
-	tab := harness.StartCommand(t, "live.js", exec.Command(node, script, chromium, "http://"+r.Address["admin"]+"/console/", "#state-sent td.number", "1"))
+	tab := harness.StartCommand(t, "live.js", exec.Command(node, script, "--cookie="+r.Session(t), chromium, "http://"+r.Address["admin"]+"/console/", "#state-sent td.number", "1"))
 	harness.WaitFor(t, "the page", func() bool { return strings.Contains(tab.Log.String(), "loaded") || !tab.Running() })
 	send(t, r, "seen live")
 	harness.WaitFor(t, "the message on the page", func() bool { return !tab.Running() })

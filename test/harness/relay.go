@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,6 +149,27 @@ func (r *Relay) Get(path string) (status int, body string) {
 		return 0, ""
 	}
 	return reply.StatusCode, string(b)
+}
+
+// Session signs in to the console with the link of graphrelay console, and returns the session's
+// cookie as NAME=VALUE.
+func (r *Relay) Session(t *testing.T) string {
+	t.Helper()
+	got := Command(t, "", "console", "--config", r.Config)
+	link, err := url.Parse(strings.TrimSpace(got.Stdout))
+	if got.Status != 0 || err != nil {
+		t.Fatalf("console: %d, %v: %s", got.Status, err, got.Stderr)
+	}
+	reply, err := http.DefaultTransport.RoundTrip(&http.Request{Method: http.MethodGet, URL: link}) // follows no redirect
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = reply.Body.Close()
+	for _, c := range reply.Cookies() {
+		return c.Name + "=" + c.Value
+	}
+	t.Fatalf("no session: %s", reply.Status)
+	return ""
 }
 
 // Metric returns the sum of the metric's samples whose lines begin with series.

@@ -1,12 +1,15 @@
 // Opens a page in Chromium and waits until an element has a text, without opening it again:
-// node live.js CHROMIUM URL SELECTOR TEXT
+// node live.js [--cookie=NAME=VALUE] CHROMIUM URL SELECTOR TEXT
 // Prints "loaded" when it has seen the page, and "seen" at the end.
 import { chromium } from 'playwright-core';
+import { args, signIn } from './session.js';
 
-const [executablePath, url, selector, text] = process.argv.slice(2);
+const [executablePath, url, selector, text] = args;
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
 try {
-  const tab = await browser.newPage();
+  const context = await browser.newContext();
+  await signIn(context, url);
+  const tab = await context.newPage();
   tab.setDefaultTimeout(300_000);
   let loads = 0;
   tab.on('load', () => { loads++; });

@@ -1,19 +1,21 @@
 // Opens pages in Chromium in both themes, on a phone and on a wide screen, and prints as a JSON
-// list what is wrong with them: node pages.js CHROMIUM BASE PATH...
+// list what is wrong with them: node pages.js [--cookie=NAME=VALUE] CHROMIUM BASE PATH...
 // Wrong are script errors, what the page's policy forbids, pages wider than the screen, and what
 // axe finds.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
+import { args, signIn } from './session.js';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const [executablePath, base, ...paths] = process.argv.slice(2);
+const [executablePath, base, ...paths] = args;
 const faults = [];
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
 try {
   for (const colorScheme of ['light', 'dark']) {
     for (const width of [360, 1280]) {
       const context = await browser.newContext({ colorScheme, viewport: { width, height: 800 } });
+      await signIn(context, base);
       const tab = await context.newPage();
       tab.setDefaultTimeout(60_000);
       let path;
