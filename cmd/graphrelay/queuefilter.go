@@ -17,25 +17,29 @@ import (
 
 // filterFlags select messages.
 type filterFlags struct {
-	states, from, to, lane, reason, subject, messageID, user string
-	since, older                                             time.Time
-	limit                                                    int
+	states, from, to, lane, reasons, subject, messageID, user, id, client, text string
+
+	since, older time.Time
+	limit        int
 }
 
 // filterNames are the flags that select messages. A limit alone selects none.
-var filterNames = []string{"state", "reason", "lane", "from", "to", "subject", "message-id", "user", "since", "older"}
+var filterNames = []string{"state", "reason", "lane", "from", "to", "subject", "message-id", "user", "id", "client", "text", "since", "older"}
 
 // add adds the flags to a command. limit is the default of --limit, 0 for none.
 func (l *filterFlags) add(c *cobra.Command, limit int) {
 	fs := c.Flags()
 	fs.StringVar(&l.states, "state", "", "only messages in these `states`, separated by commas, or all: "+strings.Join(stateNames(), ", ")+" (default: all but sent and deleted)")
-	fs.StringVar(&l.reason, "reason", "", "only messages that wait or failed for this `reason`")
+	fs.StringVar(&l.reasons, "reason", "", "only messages that wait or failed for one of these `reasons`, separated by commas")
 	fs.StringVar(&l.lane, "lane", "", "only messages of this `lane`, written as connection/mailbox, or of a whole connection")
 	fs.StringVar(&l.from, "from", "", "only messages whose envelope sender contains this `text`")
 	fs.StringVar(&l.to, "to", "", "only messages with a recipient that contains this `text`")
 	fs.StringVar(&l.subject, "subject", "", "only messages whose subject contains this `text`")
 	fs.StringVar(&l.messageID, "message-id", "", "only messages with this Message-`ID`, with or without its angle brackets")
 	fs.StringVar(&l.user, "user", "", "only messages of this SMTP `user`")
+	fs.StringVar(&l.id, "id", "", "only messages whose queue ID begins with this `text`")
+	fs.StringVar(&l.client, "client", "", "only messages from clients whose IP address contains this `text`")
+	fs.StringVar(&l.text, "text", "", "only messages with this `text` in the queue ID, the Message-ID, the sender, a recipient or the subject")
 	fs.Var((*moment)(&l.since), "since", "only messages that were received since this `time`, such as 2h or 2026-11-29 14:00")
 	fs.Var((*moment)(&l.older), "older", "only messages that were received before this `time`, such as 2h or 2026-11-29 14:00")
 	fs.IntVar(&l.limit, "limit", limit, "at most this `number` of messages, the oldest first; 0: no limit")
@@ -79,18 +83,18 @@ func reasonNames() []string {
 // filter leaves out sent and deleted messages unless they are asked for: they are no longer
 // queued.
 func (l *filterFlags) filter() (queue.Filter, error) {
-	f := queue.Filter{From: l.from, To: l.to, Lane: l.lane, Reason: reason.Reason(l.reason), Subject: l.subject, User: l.user,
-		MessageID: l.messageID, Since: l.since, Before: l.older, Limit: l.limit}
+	f := queue.Filter{From: l.from, To: l.to, Lane: l.lane, Subject: l.subject, User: l.user,
+		ID: l.id, Client: l.client, Text: l.text, MessageID: l.messageID, Since: l.since, Before: l.older, Limit: l.limit}
 	if l.messageID != "" && !strings.HasPrefix(l.messageID, "<") {
 		f.MessageID = "<" + l.messageID + ">"
 	}
 	if l.limit < 0 {
 		return f, errors.New("--limit is negative")
 	}
-	if l.reason != "" && !slices.Contains(reason.All(), f.Reason) {
-		return f, fmt.Errorf("unknown reason %q%s; docs/operations.md lists them", l.reason, suggestion(l.reason, "", reasonNames()))
-	}
 	var err error
+	if f.Reasons, err = parseReasons(l.reasons); err != nil {
+		return f, err
+	}
 	switch l.states {
 	case "":
 		f.States = operations.Waiting()
@@ -100,6 +104,21 @@ func (l *filterFlags) filter() (queue.Filter, error) {
 		f.States, err = queue.ParseStates(l.states)
 	}
 	return f, err
+}
+
+// parseReasons parses reasons that are separated by commas.
+func parseReasons(names string) (list []reason.Reason, err error) {
+	if names == "" {
+		return nil, nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		name = strings.TrimSpace(name)
+		if !slices.Contains(reason.All(), reason.Reason(name)) {
+			return nil, fmt.Errorf("unknown reason %q%s; docs/operations.md lists them", name, suggestion(name, "", reasonNames()))
+		}
+		list = append(list, reason.Reason(name))
+	}
+	return list, nil
 }
 
 // moment is a flag for a time. It is written as a duration before now or as a local time.

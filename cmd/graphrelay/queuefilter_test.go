@@ -1,6 +1,7 @@
 package main
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // parseFilter returns the filter of a command line.
@@ -33,9 +35,9 @@ func TestFilterFlags(t *testing.T) {
 			t.Errorf("--state %q selects %v, %v; want %v", states, f.States, err, want)
 		}
 	}
-	f, err := parseFilter(t, "--from", "crm", "--to", "anna", "--lane", "contoso", "--reason", "network", "--subject", "invoice",
+	f, err := parseFilter(t, "--from", "crm", "--to", "anna", "--lane", "contoso", "--reason", "network, throttled", "--id", "06r", "--client", "192.0.2.", "--text", "1234", "--subject", "invoice",
 		"--message-id", "1@x", "--user", "accounts", "--since", "2026-11-29 14:00", "--older", "2026-11-30")
-	want := queue.Filter{States: waiting, From: "crm", To: "anna", Lane: "contoso", Reason: "network", Subject: "invoice", MessageID: "<1@x>", User: "accounts",
+	want := queue.Filter{States: waiting, From: "crm", To: "anna", Lane: "contoso", Reasons: []reason.Reason{"network", "throttled"}, ID: "06r", Client: "192.0.2.", Text: "1234", Subject: "invoice", MessageID: "<1@x>", User: "accounts",
 		Since: time.Date(2026, 11, 29, 14, 0, 0, 0, time.Local), Before: time.Date(2026, 11, 30, 0, 0, 0, 0, time.Local), Limit: 7}
 	if !slices.Equal(f.States, want.States) {
 		t.Errorf("the states are %v", f.States)
@@ -44,8 +46,7 @@ func TestFilterFlags(t *testing.T) {
 	if f.Since.Equal(want.Since) && f.Before.Equal(want.Before) {
 		f.Since, f.Before = want.Since, want.Before
 	}
-	if err != nil || f.MessageID != want.MessageID || f.Subject != want.Subject || f.User != want.User || f.Since != want.Since || f.Before != want.Before ||
-		f.From != want.From || f.To != want.To || f.Lane != want.Lane || f.Reason != want.Reason || f.Limit != want.Limit {
+	if err != nil || !reflect.DeepEqual(f, want) {
 		t.Errorf("got %+v, %v\nwant %+v", f, err, want)
 	}
 	if f, _ := parseFilter(t, "--message-id", "<1@x>"); f.MessageID != "<1@x>" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ func (q *testQueue) List(_ context.Context, f queue.Filter) (found []queue.Recor
 		for _, s := range f.States {
 			state = state || s == m.State
 		}
-		if state && (f.Reason == "" || m.Reason == f.Reason) && !m.Received.Before(f.Since) && (f.Before.IsZero() || m.Received.Before(f.Before)) && len(found) < f.Limit {
+		if state && (len(f.Reasons) == 0 || slices.Contains(f.Reasons, m.Reason)) && !m.Received.Before(f.Since) && (f.Before.IsZero() || m.Received.Before(f.Before)) && len(found) < f.Limit {
 			found = append(found, m)
 		}
 	}

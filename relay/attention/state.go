@@ -179,7 +179,7 @@ func (s *State) damaged(ctx context.Context, k Kind, _ time.Time) ([]Observation
 	if s.Queue == nil {
 		return nil, nil
 	}
-	f := queue.Filter{States: []queue.State{queue.Held}, Reason: reason.Storage}
+	f := queue.Filter{States: []queue.State{queue.Held}, Reasons: []reason.Reason{reason.Storage}}
 	n, err := s.Queue.Count(ctx, f)
 	if err != nil || float64(n) <= k.Limit {
 		return nil, err

@@ -24,7 +24,7 @@ type HeldMail interface {
 // It works lane by lane: a list of all held messages is bounded, and messages that
 // nobody will ever release could fill it.
 func ReleaseHeld(ctx context.Context, q HeldMail, log *slog.Logger, why string, ready func(queue.Lane) bool) error {
-	held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: reason.NotConnected, Limit: 1})
+	held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reasons: []reason.Reason{reason.NotConnected}, Limit: 1})
 	if err != nil || len(held) == 0 { // as nearly always
 		return err
 	}
@@ -41,7 +41,7 @@ func ReleaseHeld(ctx context.Context, q HeldMail, log *slog.Logger, why string, 
 // principal.
 func ReleaseHeldIn(ctx context.Context, q HeldMail, log *slog.Logger, why string, lane queue.Lane) error {
 	for {
-		held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reason: reason.NotConnected, Lane: lane.String()})
+		held, err := q.List(ctx, queue.Filter{States: []queue.State{queue.Held}, Reasons: []reason.Reason{reason.NotConnected}, Lane: lane.String()})
 		released := 0
 		for _, m := range held {
 			switch e := q.Apply(ctx, m.ID, queue.Release, why); {

@@ -64,17 +64,20 @@ func Selection(f queue.Filter) string {
 			words = append(words, "--"+flag, text.Shorten(value, maxName))
 		}
 	}
+	add("client", f.Client)
 	add("from", f.From)
+	add("id", f.ID)
 	add("lane", f.Lane)
 	if f.Limit > 0 {
 		add("limit", strconv.Itoa(f.Limit))
 	}
 	add("message-id", f.MessageID)
 	add("older", moment(f.Before))
-	add("reason", string(f.Reason))
+	add("reason", joined(f.Reasons))
 	add("since", moment(f.Since))
 	add("state", states(f.States))
 	add("subject", f.Subject)
+	add("text", f.Text)
 	add("to", f.To)
 	add("user", f.User)
 	if len(words) == 0 {
@@ -97,9 +100,13 @@ func states(list []queue.State) string {
 	if len(list) == 0 || slices.Equal(list, queue.States()) {
 		return "all"
 	}
-	var words []string
-	for _, s := range list {
-		words = append(words, string(s))
+	return joined(list)
+}
+
+func joined[T ~string](list []T) string {
+	words := make([]string, len(list))
+	for i, x := range list {
+		words[i] = string(x)
 	}
 	return strings.Join(words, ",")
 }

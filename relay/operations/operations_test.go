@@ -13,6 +13,7 @@ import (
 	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
+	"graphrelay/relay/reason"
 )
 
 const lane = "contoso/crm@contoso.test"
@@ -207,8 +208,9 @@ func TestSelection(t *testing.T) {
 		"--state all":                {},
 		"--state held,failed":        {States: []queue.State{queue.Held, queue.Failed}},
 		"--limit 3 --message-id <x>": {States: operations.Waiting(), Limit: 3, MessageID: "<x>"},
-		"--from a --lane c/m --older 2026-11-29T14:00:00Z --reason network --since 2026-11-29T14:00:00Z --state all --subject s --to b --user u": {
-			States: queue.States(), From: "a", Lane: "c/m", Before: at, Since: at, Reason: "network", Subject: "s", To: "b", User: "u"},
+		"--client 192.0.2. --from a --id 06 --lane c/m --older 2026-11-29T14:00:00Z --reason network,throttled --since 2026-11-29T14:00:00Z --state all --subject s --text x --to b --user u": {
+			States: queue.States(), Client: "192.0.2.", From: "a", ID: "06", Lane: "c/m", Before: at, Since: at, Reasons: []reason.Reason{reason.Network, reason.Throttled},
+			Subject: "s", Text: "x", To: "b", User: "u"},
 	} {
 		if got := operations.Selection(f); got != want {
 			t.Errorf("%+v is %q, want %q", f, got, want)

@@ -81,6 +81,7 @@ func (q *Queue) ApplyAll(ctx context.Context, f Filter, a Action, by string) (ch
 		return 0, err
 	}
 	limit := f.Limit
+	f.Newest = false
 	for {
 		f.Limit = applyBatch
 		if limit > 0 {

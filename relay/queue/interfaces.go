@@ -186,8 +186,10 @@ type Sends interface {
 
 // Inspector reads the queue for people: its times are the wall clock's.
 type Inspector interface {
-	// List returns the records that f selects, oldest first.
+	// List returns the records that f selects, by their IDs: the oldest first, or the newest.
 	List(ctx context.Context, f Filter) ([]Record, error)
+	// Search is List for somebody who waits: it ends after that time with what it has found.
+	Search(ctx context.Context, f Filter, within time.Duration) (Found, error)
 	// Count returns how many messages f selects, whatever its Limit.
 	Count(ctx context.Context, f Filter) (int64, error)
 	Get(ctx context.Context, id string) (Record, []Event, error)

@@ -232,24 +232,29 @@ type Cleanup struct {
 const CleanupTime = time.Minute
 
 // Filter selects records; zero fields select everything. Texts are compared
-// without regard to case, From and To as a part of the address.
+// without regard to case.
 type Filter struct {
-	States []State
-	From   string // in the envelope's sender
-	To     string // in a recipient of the envelope
-	Lane   string // as Lane.String returns it; without a mailbox, all of that connection and principal
-	Reason reason.Reason
-	User   string
-	// Subject is a part of the subject. Of its letters, only ASCII is compared without regard
-	// to case.
-	Subject    string
+	States  []State
+	ID      string // a queue ID, or how it begins
+	From    string // in the envelope's sender
+	To      string // in a recipient of the envelope
+	Lane    string // as Lane.String returns it; without a mailbox, all of that connection and principal
+	Reasons []reason.Reason
+	User    string // the whole name
+	Client  string // in the client's IP address
+	Subject string // in the subject
+	// Text is in the queue ID, the Message-ID, the envelope's sender or the address in From, a
+	// recipient of the envelope, or the subject.
+	Text       string
 	Since      time.Time // received then or later
 	Before     time.Time // received before
 	HasContent bool      // only messages whose content is kept
-	After      string    // only messages with a higher ID: the next ones of a long list
 	// MessageID is the whole Message-ID of the message itself; case matters.
 	MessageID string
-	Limit     int // 0: 1,000
+
+	Newest bool   // the list begins with the newest
+	After  string // the ID after which the list goes on: the next messages of a long one
+	Limit  int    // 0: 1,000
 }
 
 // Action is what an operator may do with a message.

@@ -31,6 +31,7 @@ type Storage interface {
 // Reader reads the queue. Its methods are those of Inspector and Sends.
 type Reader interface {
 	List(ctx context.Context, f Filter) ([]Record, error)
+	Search(ctx context.Context, f Filter, within time.Duration) (Found, error)
 	Count(ctx context.Context, f Filter) (int64, error)
 	Get(ctx context.Context, id string) (Record, []Event, error)
 	Open(ctx context.Context, id string) (Body, error)

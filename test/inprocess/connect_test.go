@@ -232,7 +232,7 @@ func TestDisconnectedSendsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		held, err := r.relay.Store.List(t.Context(), queue.Filter{States: []queue.State{queue.Held}, Reason: reason.NotConnected})
+		held, err := r.relay.Store.List(t.Context(), queue.Filter{States: []queue.State{queue.Held}, Reasons: []reason.Reason{reason.NotConnected}})
 		if err != nil || len(r.sim.Sent()) > 1 || time.Now().After(end) {
 			t.Fatalf("held %v, %v; %d sent", held, err, len(r.sim.Sent()))
 		}

@@ -17,6 +17,7 @@ import (
 	"graphrelay/internal/testlog"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 const (
@@ -152,7 +153,7 @@ func TestPassThroughLoginDown(t *testing.T) {
 func (r *rig) wantHeld(n int) {
 	r.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		held, err := r.relay.Store.List(r.Context(), queue.Filter{States: []queue.State{queue.Held}, Reason: "not_connected"})
+		held, err := r.relay.Store.List(r.Context(), queue.Filter{States: []queue.State{queue.Held}, Reasons: []reason.Reason{reason.NotConnected}})
 		if err != nil || time.Now().After(end) {
 			r.Fatal(held, err, r.log.String())
 		}

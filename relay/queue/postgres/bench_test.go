@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"graphrelay/internal/testpostgres"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/sqlite"
+	"graphrelay/relay/reason"
 )
 
 // cost reports what the database has to do for each message or claim.
@@ -109,4 +111,46 @@ func fill(b testing.TB, url string, messages, lanes int) {
 				fallback, signature, subject, message_id, listener, "user", client, trace, state, due, start_tag)
 			SELECT lpad(n::TEXT, 16, '0'), n, n, 0, 0, true, (SELECT min(id) FROM lane) + n %% %d, 'a@x.test', '["b@x.test"]', false, '', '', '', '',
 				'', '', '', '', '', '', '', 0, 'queued', 1, n FROM generate_series(1, %d) n`, lanes, messages))
+}
+
+// BenchmarkSearch measures one page of a log of 100,000 messages.
+func BenchmarkSearch(b *testing.B) {
+	server := testpostgres.New(b)
+	url := server.Database(b)
+	q := open(b, Options{URL: url, Node: "n"})
+	fill(b, url, 100_000, 50)
+	execute(b, url, `UPDATE message SET state = CASE WHEN start_tag % 1000 = 0 THEN 'failed' ELSE 'sent' END,
+		subject = 'invoice ' || start_tag, message_id = '<' || start_tag || '@x>'`, "VACUUM ANALYZE message")
+	for name, f := range map[string]queue.Filter{
+		"all":           {},
+		"failed":        {States: []queue.State{queue.Failed}},
+		"sent":          {States: []queue.State{queue.Sent}},
+		"sender":        {From: "A@X"},
+		"no sender":     {From: "nobody@"},
+		"no recipient":  {To: "nobody@"},
+		"no user":       {User: "nobody"},
+		"subject":       {Subject: "invoice 7"},
+		"no subject":    {Subject: "nothing"},
+		"no text":       {Text: "nothing"},
+		"no ä":          {Text: "ä"},
+		"Message-ID":    {MessageID: "<7@x>"},
+		"no Message-ID": {MessageID: "<nothing>"},
+		"no lane":       {Lane: "c/nobody"},
+		"no reason":     {Reasons: []reason.Reason{reason.TooLarge}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			f.Newest, f.Limit = true, 51
+			looked := 0
+			for b.Loop() {
+				found, err := q.Search(b.Context(), f, 60*time.Millisecond)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if found.Looked != "" {
+					looked++
+				}
+			}
+			b.ReportMetric(float64(looked)/float64(b.N), "unfinished/op")
+		})
+	}
 }

@@ -2,133 +2,14 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
-
-const defaultListLimit = 1000
-
-// List implements queue.Reader.
-func (s *storage) List(ctx context.Context, f queue.Filter) (list []queue.Record, err error) {
-	if f.Limit <= 0 {
-		f.Limit = defaultListLimit
-	}
-	if !folds(f) {
-		return s.page(ctx, f)
-	}
-	err = s.look(ctx, f, func(r queue.Record) bool {
-		list = append(list, r)
-		return len(list) < f.Limit
-	})
-	return list, err
-}
-
-// Count implements queue.Reader.
-func (s *storage) Count(ctx context.Context, f queue.Filter) (n int64, err error) {
-	if folds(f) {
-		err = s.look(ctx, f, func(queue.Record) bool { n++; return true })
-		return n, err
-	}
-	where, args := conditions(f)
-	err = s.one(ctx, s.read, []any{&n}, "SELECT count(*) FROM "+recordTables+where, args...)
-	return n, err
-}
-
-// folds reports whether the filter compares texts without regard to case, which the database
-// would do in its own way, or only for ASCII.
-func folds(f queue.Filter) bool { return f.From != "" || f.To != "" || f.User != "" || f.Subject != "" }
-
-// lookPage is how many records are read at a time to look through them.
-const lookPage = 2000
-
-// look calls each for the messages that a filter with texts selects, until it returns false.
-func (s *storage) look(ctx context.Context, f queue.Filter, each func(queue.Record) bool) error {
-	selects := textFilter(f)
-	f.Limit = lookPage
-	for {
-		page, err := s.page(ctx, f)
-		if err != nil {
-			return err
-		}
-		for _, r := range page {
-			if selects(r) && !each(r) {
-				return nil
-			}
-		}
-		if len(page) < lookPage {
-			return nil
-		}
-		f.After = page[len(page)-1].ID
-	}
-}
-
-// textFilter returns what a filter says of texts.
-func textFilter(f queue.Filter) func(queue.Record) bool {
-	from, to, user, subject := text.Fold(f.From), text.Fold(f.To), text.Fold(f.User), text.Fold(f.Subject)
-	has := func(s, part string) bool { return part == "" || strings.Contains(text.Fold(s), part) }
-	return func(r queue.Record) bool {
-		return has(r.Envelope.From, from) && has(r.Subject, subject) && (user == "" || text.Fold(r.User) == user) &&
-			(to == "" || slices.ContainsFunc(r.Envelope.To, func(s string) bool { return has(s, to) }))
-	}
-}
-
-// page returns the first records that the conditions select, without what is said of texts.
-func (s *storage) page(ctx context.Context, f queue.Filter) ([]queue.Record, error) {
-	where, args := conditions(f)
-	return s.records(ctx, fmt.Sprintf("%s ORDER BY m.id LIMIT %d", where, f.Limit), args...)
-}
-
-// laneName is queue.Lane.String without the mailbox.
-const laneName = "lane.connection || CASE lane.principal WHEN '' THEN '' ELSE '+' || lane.principal END"
-
-// conditions returns the WHERE clause of a filter, without what it says of texts.
-func conditions(f queue.Filter) (where string, args []any) {
-	var all []string
-	add := func(condition string, value any) {
-		args = append(args, value)
-		all = append(all, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
-	}
-	if f.After != "" {
-		add("m.id > ?", escape(f.After))
-	}
-	if len(f.States) > 0 {
-		states := make([]string, len(f.States))
-		for i, st := range f.States {
-			states[i] = string(st)
-		}
-		add("m.state = ANY(?)", states)
-	}
-	if f.Lane != "" {
-		add("? IN ("+laneName+", "+laneName+" || '/' || lane.mailbox)", escape(f.Lane))
-	}
-	if f.Reason != "" {
-		add("m.reason = ?", string(f.Reason))
-	}
-	if f.HasContent {
-		all = append(all, "m.body")
-	}
-	if !f.Since.IsZero() {
-		add("m.received >= ?", micros(f.Since))
-	}
-	if !f.Before.IsZero() {
-		add("m.received < ?", micros(f.Before))
-	}
-	if f.MessageID != "" {
-		add("m.message_id = ?", escape(f.MessageID))
-	}
-	if len(all) == 0 {
-		return "", nil
-	}
-	return " WHERE " + strings.Join(all, " AND "), args
-}
 
 // Get implements queue.Reader.
 func (s *storage) Get(ctx context.Context, id string) (r queue.Record, events []queue.Event, err error) {
@@ -153,7 +34,6 @@ func (s *storage) Get(ctx context.Context, id string) (r queue.Record, events []
 
 // Receipts implements queue.Reader. It names the states, of which and of receipt the index is.
 func (s *storage) Receipts(ctx context.Context, since time.Time, each func(queue.Receipt)) error {
-	where, args := conditions(queue.Filter{States: queue.States()})
 	return s.reading(ctx, s.read, func(rows pgx.Rows) error {
 		var r queue.Receipt
 		var received int64
@@ -164,8 +44,8 @@ func (s *storage) Receipts(ctx context.Context, since time.Time, each func(queue
 			each(r)
 		}
 		return err
-	}, `SELECT arrived, mail_from, header_from, reply_to, "user", client, json_array_length(recipients::JSON) FROM message m`+where+" AND arrived >= $2",
-		append(args, micros(since))...)
+	}, `SELECT arrived, mail_from, header_from, reply_to, "user", client, json_array_length(recipients::JSON) FROM message m
+		WHERE m.state = ANY($1) AND arrived >= $2`, names(queue.States()), micros(since))
 }
 
 // Sends implements queue.Reader.

@@ -21,7 +21,8 @@ func filters(t *testing.T, b *bench) {
 	between := time.Now()
 	time.Sleep(time.Millisecond)
 	e := entry(laneB)
-	e.User, e.Subject = "accounts", "Invoice (ß) for 100% of ÄRZTE and Κώστας"
+	e.User, e.Subject, e.Client, e.From = "accounts", "Invoice (ß) for 100% of ÄRZTE and Κώστας", "2001:DB8::7", "Sales@shop.test"
+	e.Envelope.To = []string{"x@example.test", `"a<b\"c"@d.test`, "müller@x.test", "\u212aim@example.test", "bad\xff@x.test"}
 	second := b.putEntry(e, "x")
 	both := []string{first, second}
 	for _, tt := range []struct {
@@ -32,14 +33,44 @@ func filters(t *testing.T, b *bench) {
 		{queue.Filter{States: []queue.State{queue.Deferred, queue.Held}}, both[:1]},
 		{queue.Filter{From: "A@Contoso"}, both},
 		{queue.Filter{From: "%"}, nil},
+		{queue.Filter{ID: first}, both[:1]},
+		{queue.Filter{ID: strings.ToUpper(first[:9])}, same(first, second, 9)},
+		{queue.Filter{ID: "zz"}, nil},
+		{queue.Filter{ID: first, After: first}, nil},
+		{queue.Filter{Client: "db8::7"}, both[1:]},
+		{queue.Filter{Client: "127.0.0."}, both[:1]},
+		{queue.Filter{To: `"A<b\"c`}, both[1:]},
+		{queue.Filter{To: "MÜLLER"}, both[1:]},
+		{queue.Filter{To: "kim@"}, both[1:]},
+		{queue.Filter{To: `","`}, nil},
+		{queue.Filter{To: "003c"}, nil},
+		{queue.Filter{Text: "KIM@example"}, both[1:]},
+		{queue.Filter{Text: "ärzte"}, both[1:]},
+		{queue.Filter{Text: "sales@shop"}, both[1:]},
+		{queue.Filter{Text: "a@contoso"}, both},
+		{queue.Filter{Text: strings.ToUpper(first)}, both[:1]},
+		{queue.Filter{Text: strings.ToUpper(entry(laneA).MessageID)}, both},
+		{queue.Filter{Text: "accounts"}, nil},
+		{queue.Filter{Text: "1aff"}, nil},
+		{queue.Filter{Text: "sales", Client: "127.0.0."}, nil},
+		{queue.Filter{Since: between.Add(-48 * time.Hour), Before: between.Add(48 * time.Hour)}, both},
+		{queue.Filter{Before: between.Add(-48 * time.Hour)}, nil},
+		{queue.Filter{Since: time.Unix(-1, 0), Before: queue.Forever}, both},
+		{queue.Filter{Newest: true}, []string{second, first}},
+		{queue.Filter{Newest: true, Text: "@"}, []string{second, first}},
+		{queue.Filter{Newest: true, After: second}, both[:1]},
+		{queue.Filter{Newest: true, After: first}, nil},
+		{queue.Filter{Newest: true, Limit: 1}, both[1:]},
+		{queue.Filter{Newest: true, States: []queue.State{queue.Deferred}, After: second}, both[:1]},
+		{queue.Filter{MessageID: entry(laneA).MessageID, Newest: true, States: []queue.State{queue.Queued}}, both[1:]},
 		{queue.Filter{To: "X@EXAMPLE.test"}, both},
 		{queue.Filter{To: `"x@example.test"`}, nil},
 		{queue.Filter{Lane: laneB.String()}, both[1:]},
 		{queue.Filter{Lane: "contoso"}, both},
 		{queue.Filter{Lane: "contos"}, nil},
-		{queue.Filter{Reason: "network"}, both[:1]},
+		{queue.Filter{Reasons: []reason.Reason{"throttled", "network"}}, both[:1]},
 		{queue.Filter{Before: between}, both[:1]},
-		{queue.Filter{Before: between, Reason: "network", Lane: laneA.String(), From: "a@", To: "x@", States: queue.States()}, both[:1]},
+		{queue.Filter{Before: between, Reasons: []reason.Reason{"network"}, Lane: laneA.String(), From: "a@", To: "x@", States: queue.States()}, both[:1]},
 		{queue.Filter{Since: between}, both[1:]},
 		{queue.Filter{User: "ACCOUNTS"}, both[1:]},
 		{queue.Filter{User: "account"}, nil},
@@ -65,10 +96,62 @@ func filters(t *testing.T, b *bench) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%+v lists %q, want %q", tt.f, got, tt.want)
 		}
+		found, err := b.store.Search(t.Context(), tt.f, time.Hour)
+		b.ok(err)
+		if len(found.Records) != len(list) || len(list) > 0 && found.Records[0].ID != list[0].ID || found.Looked != "" {
+			t.Errorf("%+v finds %d messages up to %q, and lists %d", tt.f, len(found.Records), found.Looked, len(list))
+		}
 		n, err := b.store.Count(t.Context(), tt.f)
 		b.ok(err)
 		if tt.f.Limit == 0 && n != int64(len(tt.want)) || tt.f.Limit > 0 && n != 2 {
 			t.Errorf("%+v counts %d, want %d", tt.f, n, len(tt.want))
+		}
+	}
+}
+
+// same returns those of two texts that begin with the first n bytes of the first one.
+func same(a, b string, n int) []string {
+	if a[:n] == b[:n] {
+		return []string{a, b}
+	}
+	return []string{a}
+}
+
+// searchWithin checks that a search whose time is over goes on where it was, and in the end has
+// found each message once.
+func searchWithin(t *testing.T, b *bench) {
+	var want []string
+	for i := range 3000 {
+		e := entry(laneA)
+		if i%500 == 0 {
+			e.Subject = "rare"
+		}
+		id := b.putEntry(e, "x")
+		if i%500 == 0 {
+			want = append(want, id)
+		}
+	}
+	for _, newest := range []bool{false, true} {
+		f := queue.Filter{Subject: "RARE", Newest: newest, Limit: 2}
+		var got []string
+		for parts := 0; ; parts++ {
+			found, err := b.store.Search(t.Context(), f, time.Nanosecond)
+			b.ok(err)
+			for _, r := range found.Records {
+				got = append(got, r.ID)
+			}
+			switch {
+			case found.Looked != "":
+				f.After = found.Looked
+			case len(found.Records) == f.Limit:
+				f.After = got[len(got)-1]
+			}
+			if found.Looked == "" && len(found.Records) < f.Limit || parts > 3000 {
+				break
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("newest first %v: found %q, want %q", newest, got, want)
 		}
 	}
 }

@@ -150,22 +150,32 @@ func (t *tx) find(wanted func(message) bool) (list []queue.Record) {
 	return list
 }
 
-func contains(s, part string) bool {
-	return strings.Contains(text.Fold(s), text.Fold(part))
+func contains(part string, texts ...string) bool {
+	return part == "" || slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(text.Fold(s), text.Fold(part)) })
+}
+
+// selects reports whether the filter selects a message.
+func selects(f queue.Filter, x message) bool {
+	from, to := f.IDs()
+	return x.ID >= from && (to == "" || x.ID < to) &&
+		(len(f.States) == 0 || slices.Contains(f.States, x.State)) && (len(f.Reasons) == 0 || slices.Contains(f.Reasons, x.Reason)) &&
+		contains(f.From, x.Envelope.From) && contains(f.To, x.Envelope.To...) && contains(f.Subject, x.Subject) && contains(f.Client, x.Client) &&
+		contains(f.Text, append([]string{x.ID, x.MessageID, x.Envelope.From, x.From, x.Subject}, x.Envelope.To...)...) &&
+		(f.Lane == "" || f.Lane == x.Lane.String() || f.Lane == x.Lane.Whole().String()) &&
+		(f.MessageID == "" || x.MessageID == f.MessageID) && (f.User == "" || strings.EqualFold(x.User, f.User)) &&
+		(!f.HasContent || x.HasContent) && !x.Received.Before(f.Since) && (f.Before.IsZero() || x.Received.Before(f.Before))
 }
 
 func (m *memory) List(_ context.Context, f queue.Filter) ([]queue.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := m.find(func(x message) bool {
-		return (len(f.States) == 0 || slices.Contains(f.States, x.State)) && contains(x.Envelope.From, f.From) &&
-			slices.ContainsFunc(x.Envelope.To, func(to string) bool { return contains(to, f.To) }) &&
-			(f.Lane == "" || f.Lane == x.Lane.String() || f.Lane == x.Lane.Whole().String()) &&
-			(f.Reason == "" || f.Reason == x.Reason) && (f.Before.IsZero() || x.Received.Before(f.Before)) &&
-			(f.MessageID == "" || x.MessageID == f.MessageID) && (f.User == "" || strings.EqualFold(x.User, f.User)) &&
-			contains(x.Subject, f.Subject) && (!f.HasContent || x.HasContent) && !x.Received.Before(f.Since) && x.ID > f.After
+	list := m.find(func(x message) bool { return selects(f, x) })
+	slices.SortFunc(list, func(a, b queue.Record) int {
+		if f.Newest {
+			a, b = b, a
+		}
+		return cmp.Compare(a.ID, b.ID)
 	})
-	slices.SortFunc(list, func(a, b queue.Record) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range list {
 		list[i].PausedUntil = m.pausedUntil(list[i].Lane)
 	}
@@ -173,6 +183,11 @@ func (m *memory) List(_ context.Context, f queue.Filter) ([]queue.Record, error)
 		list = list[:min(f.Limit, len(list))]
 	}
 	return list, nil
+}
+
+func (m *memory) Search(ctx context.Context, f queue.Filter, _ time.Duration) (queue.Found, error) {
+	list, err := m.List(ctx, f)
+	return queue.Found{Records: list}, err
 }
 
 func (m *memory) Count(ctx context.Context, f queue.Filter) (int64, error) {

@@ -54,6 +54,7 @@ func Run(t *testing.T, open Open) {
 		"a queue that was restored":    restored,
 		"stats":                        stats,
 		"filters":                      filters,
+		"a search within a time":       searchWithin,
 		"receipts":                     receipts,
 		"lanes":                        lanes,
 		"a claim ends the one before":  claimEndsTheOneBefore,

@@ -3,73 +3,11 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
-	"strings"
 	"time"
 
-	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
-
-const defaultListLimit = 1000
-
-// List implements queue.Reader.
-func (s *storage) List(ctx context.Context, f queue.Filter) ([]queue.Record, error) {
-	few, err := s.few(ctx, f.States)
-	if err != nil {
-		return nil, err
-	}
-	query, args := listQuery(f, few)
-	return s.records(ctx, query, args...)
-}
-
-// listQuery returns the rest of the query for a list, ordered by ID. If few messages are in
-// the states, the index on the state finds them. Otherwise the rows are read in the order of
-// the list, which ends at its limit. Reading and sorting all of many would take long, and once
-// more for each part of a long list.
-func listQuery(f queue.Filter, few bool) (query string, args []any) {
-	where, args := conditions(f, few && f.After == "")
-	limit := f.Limit
-	if limit <= 0 {
-		limit = defaultListLimit
-	}
-	return where + " ORDER BY m.id LIMIT ?", append(args, limit)
-}
-
-// fewMessages is how many messages are found by their state and sorted.
-const fewMessages = 10_000
-
-// few reports whether there are few messages in the states.
-func (s *storage) few(ctx context.Context, states []queue.State) (few bool, err error) {
-	if len(states) == 0 {
-		return false, nil
-	}
-	where, args := conditions(queue.Filter{States: states}, true)
-	err = s.read.QueryRowContext(ctx, "SELECT count(*) <= ? FROM (SELECT 1 FROM message m"+where+" LIMIT ?)",
-		append(append([]any{fewMessages}, args...), fewMessages+1)...).Scan(&few)
-	return few, err
-}
-
-// Count implements queue.Reader.
-func (s *storage) Count(ctx context.Context, f queue.Filter) (n int64, err error) {
-	few, err := s.few(ctx, f.States)
-	if err != nil {
-		return 0, err
-	}
-	if !few { // if the state is all that counts, its index has it
-		states := f.States
-		f.States = nil
-		rest, _ := conditions(f, false)
-		f.States, few = states, rest == ""
-	}
-	where, args := conditions(f, few)
-	tables := "message m"
-	if f.Lane != "" {
-		tables = recordTables
-	}
-	err = s.read.QueryRowContext(ctx, "SELECT count(*) FROM "+tables+where, args...).Scan(&n)
-	return n, err
-}
 
 // records reads what the rest of a query on message and its lane selects.
 func (s *storage) records(ctx context.Context, rest string, args ...any) ([]queue.Record, error) {
@@ -91,9 +29,10 @@ func (s *storage) records(ctx context.Context, rest string, args ...any) ([]queu
 
 // Receipts implements queue.Reader.
 func (s *storage) Receipts(ctx context.Context, since time.Time, each func(queue.Receipt)) error {
-	where, args := conditions(queue.Filter{States: queue.States()}, true) // the index is of state and receipt
+	w := whereStates(queue.States()) // the index is of state and receipt
+	w.and("arrived >= %s", micros(since))
 	rows, err := s.read.QueryContext(ctx, "SELECT arrived, mail_from, header_from, reply_to, user, client, json_array_length(recipients) FROM message m"+
-		where+" AND arrived >= ?", append(args, micros(since))...)
+		w.clause(), w.args...)
 	if err != nil {
 		return err
 	}
@@ -130,67 +69,6 @@ func (s *storage) Sends(ctx context.Context, arrived, left time.Time, each func(
 		each(x)
 	}
 	return rows.Err()
-}
-
-// laneName is queue.Lane.String without the mailbox.
-const laneName = "lane.connection || CASE lane.principal WHEN '' THEN '' ELSE '+' || lane.principal END"
-
-// conditions returns the WHERE clause of a filter, which may use the index on the state if
-// byState is set. instr rather than LIKE: an address may hold a wildcard. fold is openSQLite's.
-func conditions(f queue.Filter, byState bool) (where string, args []any) {
-	var all []string
-	add := func(condition string, values ...any) {
-		all = append(all, condition)
-		args = append(args, values...)
-	}
-	if f.After != "" {
-		add("m.id > ?", f.After)
-	}
-	if len(f.States) > 0 {
-		var states []any
-		for _, st := range f.States {
-			states = append(states, st)
-		}
-		column := "m.state"
-		if !byState {
-			column = "+m.state" // SQLite uses no index on an expression
-		}
-		add(column+" IN (?"+strings.Repeat(",?", len(f.States)-1)+")", states...)
-	}
-	if f.From != "" {
-		add("instr(fold(m.mail_from), ?) > 0", text.Fold(f.From))
-	}
-	if f.To != "" {
-		add("EXISTS (SELECT 1 FROM json_each(m.recipients) WHERE instr(fold(value), ?) > 0)", text.Fold(f.To))
-	}
-	if f.Lane != "" {
-		add("? IN ("+laneName+", "+laneName+" || '/' || lane.mailbox)", f.Lane)
-	}
-	if f.Reason != "" {
-		add("m.reason = ?", f.Reason)
-	}
-	if f.User != "" {
-		add("fold(m.user) = ?", text.Fold(f.User))
-	}
-	if f.Subject != "" {
-		add("instr(fold(m.subject), ?) > 0", text.Fold(f.Subject))
-	}
-	if f.HasContent {
-		add("m.body != 0")
-	}
-	if !f.Since.IsZero() {
-		add("m.received >= ?", micros(f.Since))
-	}
-	if !f.Before.IsZero() {
-		add("m.received < ?", micros(f.Before))
-	}
-	if f.MessageID != "" {
-		add("m.message_id = ?", f.MessageID)
-	}
-	if len(all) == 0 {
-		return "", nil
-	}
-	return " WHERE " + strings.Join(all, " AND "), args
 }
 
 // Get implements queue.Reader.

@@ -27,26 +27,33 @@ func plan(t *testing.T, s opened, query string, args ...any) string {
 	return strings.Join(steps, "; ")
 }
 
-// A list of few messages finds them by their state. One of many is read in its order, and so
-// is each further part of a long one: none sorts all of the others.
+// A list of few messages finds them by an index and sorts them. One of many is read in its order.
 func TestListPlan(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
 	states := []queue.State{queue.Held, queue.Failed}
 	for _, c := range []struct {
 		f      queue.Filter
-		few    bool
+		by     way
 		sorted bool
 		want   string
 	}{
-		{queue.Filter{States: states}, true, true, "INDEX message_state (state=?)"},
-		{queue.Filter{States: states}, false, false, "SCAN m"},
-		{queue.Filter{States: states, After: "0"}, true, false, "SEARCH m USING PRIMARY KEY (id>?)"},
-		{queue.Filter{}, false, false, "SCAN m"},
+		{queue.Filter{States: states}, byState, true, "INDEX message_state (state=?)"},
+		{queue.Filter{States: states, Newest: true, After: "z"}, byState, true, "INDEX message_state (state=?)"},
+		{queue.Filter{States: states}, byID, false, "SCAN m"},
+		{queue.Filter{States: states, After: "0"}, byID, false, "SEARCH m USING PRIMARY KEY (id>?)"},
+		{queue.Filter{States: states, After: "0", Newest: true}, byID, false, "SEARCH m USING PRIMARY KEY (id<?)"},
+		{queue.Filter{Text: "x", ID: "0", Newest: true}, byID, false, "SEARCH m USING PRIMARY KEY (id>? AND id<?)"},
+		{queue.Filter{}, byID, false, "SCAN m"},
+		{queue.Filter{MessageID: "<1@x>", Newest: true}, byMessageID, false, "INDEX message_sent (message_id=?)"},
+		{queue.Filter{MessageID: "<1@x>", States: states}, byID, false, "SCAN m"},
 	} {
-		query, args := listQuery(c.f, c.few)
-		got := plan(t, s, "SELECT "+recordColumns+" FROM "+recordTables+query, args...)
-		if !strings.Contains(got, c.want) || strings.Contains(got, "FOR ORDER BY") != c.sorted {
-			t.Errorf("%+v, few %v: %s", c.f, c.few, got)
+		c.f.Limit = 10
+		for _, marks := range []bool{false, true} {
+			query, args := searchQuery(c.f, c.by, marks)
+			got := plan(t, s, query, args...)
+			if !strings.Contains(got, c.want) || strings.Contains(got, "FOR ORDER BY") != c.sorted {
+				t.Errorf("%+v, by %v, with marks %v: %s", c.f, c.by, marks, got)
+			}
 		}
 	}
 }

@@ -20,14 +20,15 @@ const (
 type scanner interface{ Scan(...any) error }
 
 // scanRecord reads a record. One that is damaged must not hide the other messages: it is
-// returned as far as it can be read. Its text is checked by queue.Body's Check.
-func scanRecord(row scanner) (r queue.Record, err error) {
+// returned as far as it can be read. Its text is checked by queue.Body's Check. The row may have
+// more columns.
+func scanRecord(row scanner, more ...any) (r queue.Record, err error) {
 	var received, arrived, paused int64
 	var to, dsn string
 	var status statusRow
 	columns := append([]any{&r.ID, &received, &arrived, &r.Size, &r.Lane.Connection, &r.Lane.Principal, &r.Lane.Mailbox, &paused, &r.Envelope.From, &to,
 		&r.Envelope.UTF8, &dsn, &r.From, &r.Sender, &r.ReplyTo, &r.Signature, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace, &r.Fallback},
-		status.targets()...)
+		append(status.targets(), more...)...)
 	unreadable, err := scan(row, columns)
 	if err != nil {
 		return r, err
