@@ -71,7 +71,7 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 	g.directories = g.newDirectories()
 	g.policy = access.New(access.Options{
 		Config: cfg, Rates: r.rates, Guard: r.guard, Mailboxes: g.mailboxes, Directories: g.directories, MIME: mimeLimits(cfg), LargeFile: graphmail.TooLarge,
-		Elsewhere: r.elsewhere.has,
+		Elsewhere: r.elsewhere.has, Devices: r.devices,
 		PassThrough: &connection.PassThrough{
 			Config: cfg, Principals: r.principals, Observer: observer,
 			SignedIn: func(lane queue.Lane) { g.releaseSignedIn(r.store, lane) },

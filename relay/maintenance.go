@@ -55,6 +55,13 @@ func (g *generation) startExchange(r *Relay) {
 	})
 	g.wg.Go(func() {
 		every(ctx, gossip.Interval, func() {
+			if err := r.devices.Load(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrAway) {
+				g.log.Error("cannot learn which devices other nodes allow", "error", err)
+			}
+		})
+	})
+	g.wg.Go(func() {
+		every(ctx, gossip.Interval, func() {
 			if err := r.gossip.Step(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, queue.ErrAway) {
 				g.log.Error("cannot share with the other nodes what clients have sent", "error", err)
 			}

@@ -31,6 +31,7 @@ import (
 	"graphrelay/relay/credential"
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
+	"graphrelay/relay/devices"
 	"graphrelay/relay/gossip"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/operators"
@@ -74,6 +75,7 @@ type Relay struct {
 	quota      *quota.Counter
 	guard      *access.Guard
 	refusals   *refusals.Log
+	devices    *devices.List
 	limiter    *smtpd.ConnectionLimiter
 	connectKey admin.ConnectKey
 	sessions   *operators.Sessions
@@ -122,6 +124,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 		logTo: logTo, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{}, sessions: operators.NewSessions(),
 	}
+	r.devices = devices.New(devices.Options{Storage: deviceStorage(cfg, store), Audit: store.SetAudit, Log: r.Log})
 	r.register()
 	r.console = console.New(console.Config{Queue: store, Hostname: cfg.Hostname, Version: r.about.Version,
 		BaseURL: func() string { return r.generation().cfg.Admin.BaseURL() }, Log: r.Log})
@@ -135,6 +138,9 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 	r.quota.SetLimits(dailyLimits(cfg), slog.New(slog.DiscardHandler)) // swap gives it the log
 	if err := r.quota.Restore(ctx, time.Duration(cfg.Delivery.GiveUpAfter)); err != nil {
 		log.Error("cannot read from the queue what was sent today; the recipients are counted from zero", "error", err)
+	}
+	if err := r.devices.Load(ctx); err != nil {
+		NewLog(logTo, cfg.Log).Error("the devices that operators have allowed are refused", "error", err)
 	}
 	if err := r.swap(cfg); err != nil {
 		return nil, errors.Join(err, r.closeSockets(nil), store.Close())
@@ -307,6 +313,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 		defer r.replaced.Done()
 	}
 	r.mu.Unlock()
+	r.devices.Reconfigure(cfg)
 	for _, w := range cfg.Warnings() {
 		next.log.Warn(w)
 	}
@@ -445,6 +452,7 @@ func (r *Relay) stop() error {
 	r.mu.Unlock()
 	g.stop(ctx)
 	r.replaced.Wait()
+	r.devices.Stop()
 	g.saveKnown()
 	err := errors.Join(r.closeSockets(nil), r.leave(g.log), r.store.Close())
 	closeLog(file, nil)

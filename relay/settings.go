@@ -26,7 +26,7 @@ func listenerConfig(cfg *config.Config, l config.Listener, t *tls.Config, verdic
 		Name: l.Name, Hostname: cfg.Hostname,
 		TLS:      smtpd.TLSConfig{Mode: l.TLS, Config: t},
 		Auth:     smtpd.AuthConfig{Mode: l.Auth, Bearer: l.PassThrough != "", Plain: l.PlainAuth()},
-		Networks: l.Networks, ProxyNetworks: l.ProxyNetworks,
+		Networks: l.Networks, DenyNetworks: l.DenyNetworks, ProxyNetworks: l.ProxyNetworks,
 		Leniency: smtpd.Leniency{LineEndings: l.LineEndings, Commands: l.Profile == config.ProfileLegacy, Domain: l.AddDomain},
 		Timeout:  time.Duration(cfg.Limits.Timeout), Session: sessionLimits(cfg), Message: messageLimits(cfg, l), Queue: queueLimits(cfg),
 		Verdict: smtpd.VerdictConfig{Wait: time.Duration(l.Wait), Source: verdicts}, Refusals: refused,

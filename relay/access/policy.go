@@ -18,6 +18,7 @@ import (
 	"graphrelay/mime"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
+	"graphrelay/relay/devices"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
@@ -40,6 +41,7 @@ type Options struct {
 	// one is not asked.
 	Directories map[string]*Directory
 	MIME        mime.Limits
+	Devices     *devices.List // nil: no client is let in that is not in the networks
 	// LargeFile returns the first file of a message that needs an upload session; "" if none
 	// does.
 	LargeFile func(*mime.Message) (name string, size int64)
@@ -97,6 +99,16 @@ func (p *Policy) Sender(who smtpd.Identity, from string, size int64) error {
 	return p.Rates.check(p.meters(who, from), 1, 0)
 }
 
+// Guest implements smtpd.Policy.
+func (p *Policy) Guest(listener string, client netip.Addr) bool {
+	return p.Devices.Admits(p.listeners[listener], client)
+}
+
+// Accepted implements smtpd.Policy: the guest is learnt, if a learning window is open for it.
+func (p *Policy) Accepted(who smtpd.Identity) {
+	p.Devices.Learn(context.Background(), p.listeners[who.Listener], who.Client, who.Guest.Senders...)
+}
+
 // Recipient implements smtpd.Policy. Where both the listener and the user limit whom
 // mail may go to, both have to allow it.
 func (p *Policy) Recipient(who smtpd.Identity, from, to string, taken int) error {
@@ -122,6 +134,9 @@ func (p *Policy) Route(who smtpd.Identity, header []byte, size int64, e *queue.E
 	}
 	r, err := p.route(who, e.Envelope.From, author)
 	if err == nil {
+		if who.Guest != nil {
+			who.Guest.Senders = sendersOf(e.Envelope.From, author)
+		}
 		err = p.checkSize(r.lane, size)
 	}
 	if err != nil {

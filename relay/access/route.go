@@ -33,6 +33,11 @@ func (p *Policy) route(who smtpd.Identity, envelope, address string) (route, err
 	if c := p.passThrough(who); c != nil {
 		return p.principalRoute(who, c, address)
 	}
+	if who.Guest != nil {
+		if err := p.Devices.Check(p.listeners[who.Listener], who.Client, sendersOf(envelope, address)...); err != nil {
+			return route{}, err
+		}
+	}
 	u := p.users[who.User]
 	if who.User != "" && u == nil {
 		return p.connectedRoute(who.User, address)
@@ -62,6 +67,17 @@ func (p *Policy) route(who smtpd.Identity, envelope, address string) (route, err
 		return route{}, err
 	}
 	return r, p.findOwner(who, &r.lane)
+}
+
+// sendersOf returns the addresses that a guest sends as: the envelope's sender and the author, as
+// far as there are any.
+func sendersOf(envelope, author string) (list []string) {
+	for _, a := range []string{envelope, author} {
+		if a != "" && !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // apply sets what a sender rule decides for a message from address.

@@ -49,6 +49,10 @@ type Listener struct {
 	// PassThrough is the name of the connection for clients that bring their own credential.
 	PassThrough string         `yaml:"pass_through"`
 	Networks    []netip.Prefix `yaml:"networks"` // of clients; empty: any
+	// DenyNetworks may not connect, whatever else would let them in.
+	DenyNetworks []netip.Prefix `yaml:"deny_networks"`
+	// AllowDevices has the list of devices count, which operators keep while the relay runs.
+	AllowDevices bool `yaml:"allow_devices"`
 	// ProxyNetworks are the load balancers that give the client's address in a PROXY header.
 	ProxyNetworks []netip.Prefix    `yaml:"proxy_networks"`
 	Wait          Duration          `yaml:"wait_for_delivery"`

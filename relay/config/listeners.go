@@ -24,6 +24,7 @@ func (v validator) listeners() {
 		within(v, key+".wait_for_delivery", l.Wait, 0, minutes(9)) // clients wait ten for the answer (RFC 5321 section 4.5.3.2.6)
 		v.listenerNetworks(key, l)
 		v.proxyNetworks(key, l)
+		v.devices(key, l)
 		v.recipients(key+".recipients", l.Recipients)
 		v.leniency(key, &v.cfg.Listeners[i])
 		v.passThroughListener(key, l)
@@ -100,6 +101,25 @@ func (v validator) listenerNetworks(key string, l Listener) {
 		v.warn(at, "is true, so anyone who reaches this listener can send mail without a password; make sure that no stranger reaches it, or list your own networks")
 	case l.OpenToEveryone && !v.isBad(key+".auth"):
 		v.fault(at, "is true, but this listener asks for a password or has no network that wide; remove the key, which would also open networks that are added later")
+	}
+}
+
+// devices checks what beats the networks, and what adds to them.
+func (v validator) devices(key string, l Listener) {
+	if v.has(key+".deny_networks") && len(l.DenyNetworks) == 0 {
+		v.fault(key+".deny_networks", "is empty; list networks that may not connect, or remove the key")
+	}
+	at := key + ".allow_devices"
+	switch {
+	case !l.AllowDevices || v.isBad(key+".auth") || v.isBad(key+".networks"):
+	case l.PassThrough != "" || l.Auth == smtpd.AuthRequired:
+		v.fault(at, "is true, but this listener asks for a password, which the list of devices does not replace; give the devices a listener with auth: none and networks")
+	case len(l.Networks) == 0:
+		v.fault(at, "is true, but the listener has no networks, so that every address may connect already; list networks, or remove the key")
+	case l.OpenToEveryone:
+		v.fault(at, "is true, and so is open_to_everyone; remove one of the two")
+	default:
+		v.warn(at, "is true, so operators can let in further devices without a password while the relay runs; graphrelay devices lists those that there are")
 	}
 }
 

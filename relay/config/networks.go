@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -37,6 +39,41 @@ var (
 // InNetworks reports whether an address is in one of the networks.
 func InNetworks(networks []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr.Unmap()) })
+}
+
+// homeNetworks are the private networks of which a learning window may have all. Those that a
+// provider shares out among its customers (RFC 6598) are not among them.
+var homeNetworks = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+
+// The widest learning windows in other networks.
+const (
+	learningBits4 = 24
+	learningBits6 = 64
+)
+
+// LearningNetwork returns the network of a learning window in the form in which addresses are
+// compared, or an error that says why it must not be one: it has to be private, or no wider than
+// one site.
+func LearningNetwork(n netip.Prefix) (netip.Prefix, error) {
+	if n.IsValid() && n.Addr().Is4In6() && n.Bits() >= 96 {
+		n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+	}
+	least := learningBits6
+	if n.Addr().Is4() {
+		least = learningBits4
+	}
+	within := func(of []netip.Prefix) bool {
+		return slices.ContainsFunc(of, func(o netip.Prefix) bool { return covering(o, n) })
+	}
+	switch {
+	case !n.IsValid() || n != n.Masked():
+		return n, errors.New("write the network of the devices as a prefix, such as 192.168.1.0/24")
+	case within(prefixes("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/8", "64:ff9b::/32", "2001::/32", "2002::/16", "ff00::/8")):
+		return n, fmt.Errorf("%s is not the network of a site; name that of the devices", n)
+	case !within(homeNetworks) && n.Bits() < least:
+		return n, fmt.Errorf("%s is too wide: strangers could be learnt; name a private network, or at most a /%d", n, least)
+	}
+	return n, nil
 }
 
 // tooWide reports whether the networks together have more public addresses than an

@@ -29,7 +29,7 @@ func (s *session) AuthMechanisms() []string {
 
 func (s *session) authOffered() bool {
 	cfg := s.server.cfg
-	if cfg.Auth.Mode == AuthNone {
+	if cfg.Auth.Mode == AuthNone || s.conn.guest {
 		return false
 	}
 	return s.conn.tls != nil || (cfg.TLS.Mode == TLSNone && (cfg.Auth.Plain || s.conn.client.IsLoopback()))
@@ -37,7 +37,7 @@ func (s *session) authOffered() bool {
 
 // auth begins a SASL exchange.
 func (s *session) auth(mechanism string) (sasl.Server, error) {
-	if s.server.cfg.Auth.Mode == AuthNone {
+	if s.server.cfg.Auth.Mode == AuthNone || s.conn.guest {
 		return nil, &Refusal{503, [3]int{5, 5, 1}, reason.Auth, "AUTH is not used on this listener"}
 	}
 	if !s.authOffered() {

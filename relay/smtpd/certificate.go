@@ -7,7 +7,7 @@ import "graphrelay/relay/reason"
 // then is the user that AUTH names.
 func (s *session) readCertificate() {
 	t := s.conn.tls
-	if t == nil || len(t.VerifiedChains) == 0 || s.server.cfg.Auth.Mode == AuthNone {
+	if t == nil || len(t.VerifiedChains) == 0 || s.server.cfg.Auth.Mode == AuthNone || s.conn.guest {
 		return
 	}
 	leaf := t.VerifiedChains[0][0]

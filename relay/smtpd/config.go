@@ -19,6 +19,7 @@ type Config struct {
 	TLS           TLSConfig
 	Auth          AuthConfig
 	Networks      []netip.Prefix // that clients may connect from; empty: anywhere
+	DenyNetworks  []netip.Prefix // that clients may not connect from, whatever the Policy says
 	ProxyNetworks []netip.Prefix // of load balancers that send a PROXY header
 	Leniency      Leniency
 

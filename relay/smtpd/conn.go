@@ -19,6 +19,7 @@ type conn struct {
 	tcp      net.Conn // the TCP connection, which Shutdown may use during a handshake
 	server   *Server
 	client   netip.Addr
+	guest    bool                 // see Identity
 	tls      *tls.ConnectionState // nil without TLS
 
 	unread  []byte // read ahead, or put back

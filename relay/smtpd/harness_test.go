@@ -150,6 +150,10 @@ func (fakePolicy) Authenticate(_ context.Context, _ Identity, user, password str
 	return &Refusal{535, [3]int{5, 7, 8}, reason.Auth, "Wrong user name or password"}
 }
 
+func (fakePolicy) Guest(string, netip.Addr) bool { return false }
+
+func (fakePolicy) Accepted(Identity) {}
+
 func (fakePolicy) CertificateUser(*x509.Certificate) string { return "" }
 
 func (fakePolicy) Sender(_ Identity, from string, _ int64) error {

@@ -134,7 +134,13 @@ func (s *Server) register(c *conn) *Refusal {
 
 // admitClient checks the client's address, and counts the connection for it.
 func (s *Server) admitClient(c *conn) *Refusal {
+	if contains(s.cfg.DenyNetworks, c.client) {
+		return &Refusal{554, [3]int{5, 7, 1}, reason.Network, "Your address is denied on this listener; ask the administrator"}
+	}
 	if len(s.cfg.Networks) > 0 && !contains(s.cfg.Networks, c.client) { // no list: any address, with AUTH required
+		c.guest = s.policy.Guest(s.cfg.Name, c.client)
+	}
+	if len(s.cfg.Networks) > 0 && !c.guest && !contains(s.cfg.Networks, c.client) {
 		return &Refusal{554, [3]int{5, 7, 1}, reason.Network, "Your address is not in this listener's networks; ask the administrator to add it"}
 	}
 	return s.acquire(c, c.client)
@@ -148,7 +154,7 @@ func (s *Server) acquire(c *conn, client netip.Addr) *Refusal {
 	if s.stopping {
 		return errStopping
 	}
-	ok, evicted := s.limiter.acquire(c, client, s.rateLimited(client))
+	ok, evicted := s.limiter.acquire(c, client, c.guest || s.rateLimited(client))
 	if evicted.conn != nil {
 		_ = evicted.tcp.Close() // its goroutine unregisters it
 		evicted.server.rejected(refusals.Refusal{Client: evicted.address.Addr(), Reason: reason.Connections, Text: "closed to make way for another connection"})

@@ -34,15 +34,25 @@ type Identity struct {
 	User     string // the authenticated user, or ""
 	Listener string
 	Client   netip.Addr
+	Guest    *Guest // nil if the client's address is in Networks, or there are none
+}
+
+// Guest is a client whose address is not in Networks, and which Policy.Guest has let in. There
+// is another one for each of its messages.
+type Guest struct {
+	Senders []string // of the message, which Policy.Route sets for Accepted
 }
 
 // Policy decides who may send as whom. The methods are called in the order of an SMTP
-// session: authentication, Sender, Recipient for each recipient, Route, Inspect, Admit. They may
-// be called by many sessions at once.
+// session: Guest, authentication, Sender, Recipient for each recipient, Route, Inspect, Admit,
+// Accepted. They may be called by many sessions at once.
 //
 // An error that is or wraps a *Refusal is sent to the client as it is. Any other error
 // counts as a fault of the relay, is logged, and becomes a 451.
 type Policy interface {
+	// Guest reports whether a client may connect whose address is not in Networks. It cannot
+	// authenticate. Its mail is for Sender and Route to judge.
+	Guest(listener string, client netip.Addr) bool
 	// Authenticate checks a user name and a password. For wrong credentials it returns
 	// a *Refusal, and may wait before it does, but not longer than until ctx is done.
 	Authenticate(ctx context.Context, who Identity, user, password string) error
@@ -68,6 +78,8 @@ type Policy interface {
 	// or refuses it. undo reverses the count; it is called if the message is not accepted
 	// after all.
 	Admit(e *queue.Entry) (undo func(), err error)
+	// Accepted is called when a guest's message has been accepted, before the client is told.
+	Accepted(who Identity)
 }
 
 // Server serves one listener.

@@ -38,6 +38,9 @@ func (s *Server) begin(c *conn, helo string) *session {
 		server: s, conn: c, helo: helo, who: Identity{Listener: s.cfg.Name, Client: c.client},
 		log: s.log.With("client", c.client.String()),
 	}
+	if c.guest {
+		session.who.Guest = &Guest{}
+	}
 	session.memory = session.newHeld()
 	session.readCertificate()
 	c.session.Store(session)
@@ -219,6 +222,9 @@ func (s *session) data(b *body) (id string, err error) {
 	if err != nil {
 		return "", s.refused("DATA", err, refusals.Refusal{From: entry.Envelope.From})
 	}
+	if who.Guest != nil {
+		s.server.policy.Accepted(who)
+	}
 	s.conn.messages.Add(1)
 	s.server.metrics.accepted.WithLabelValues(s.server.cfg.Name).Inc()
 	s.server.metrics.bytes.WithLabelValues(s.server.cfg.Name).Observe(float64(size))
@@ -238,7 +244,11 @@ func (s *session) beginBody() (who Identity, e queue.Entry, ok bool) {
 	s.server.bodies.Add(1)
 	s.conn.clock.start(s.server.cfg.Message.Time, s.server.cfg.Message.MinRate, s.server.cfg.Timeout)
 	s.conn.inBody.Store(true)
-	return s.who, queue.Entry{
+	who = s.who
+	if who.Guest != nil {
+		who.Guest = &Guest{}
+	}
+	return who, queue.Entry{
 		Envelope: s.env, Listener: s.server.cfg.Name, User: s.who.User, Client: s.conn.client.String(),
 	}, true
 }
