@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -188,15 +189,49 @@ func asAPIError(err error) *apiError {
 	return refuse(http.StatusInternalServerError, "ErrorInternalServerError", "%v", err)
 }
 
-// countingBody counts the bytes that are read of a body.
+// countingBody counts the bytes that are read of a body, and keeps its beginning.
 type countingBody struct {
 	io.ReadCloser
 	bytes int64
+	begin []byte
 }
 
 // Read implements io.Reader.
 func (b *countingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.bytes += int64(n)
+	if left := bodyBytes - len(b.begin); left > 0 {
+		b.begin = append(b.begin, p[:min(n, left)]...)
+	}
 	return n, err
+}
+
+// showsBodies reports whether the bodies of a call are for people. Those of sign-ins have
+// secrets, and those of ranges of files are no text.
+func (c *call) showsBodies() bool {
+	return c.mailbox != "" && c.op != OpUpload && c.r.Header.Get("Content-Encoding") == ""
+}
+
+// shown returns the beginning of the body.
+func (b *countingBody) shown() string {
+	text := shownBody(b.begin)
+	if b.bytes > int64(len(b.begin)) && !strings.HasSuffix(text, cutMark) {
+		text += cutMark
+	}
+	return text
+}
+
+// cutMark stands for the rest of a body.
+const cutMark = " […]"
+
+// secretInURL matches the secret in an upload session's URL.
+var secretInURL = regexp.MustCompile(`authtoken=[^"&\s]+`)
+
+// shownBody returns the beginning of a body for people, without secrets.
+func shownBody(body []byte) string {
+	text := strings.ToValidUTF8(string(body[:min(len(body), bodyBytes)]), "")
+	if text = secretInURL.ReplaceAllString(text, "authtoken=(hidden)"); len(body) > bodyBytes {
+		text += cutMark
+	}
+	return text
 }

@@ -19,6 +19,7 @@ func (s *Simulator) controlRoutes() http.Handler {
 		mux.HandleFunc("GET /_simulator/"+path, func(w http.ResponseWriter, r *http.Request) { writeJSON(w, http.StatusOK, value(r)) })
 	}
 	get("messages", func(r *http.Request) any { return s.Messages(r.URL.Query().Get("mailbox")) })
+	get("received", func(r *http.Request) any { return s.Received(r.URL.Query().Get("address"), r.URL.Query().Get("q")) })
 	get("ledger", func(*http.Request) any { return s.Ledger() })
 	get("journal", func(*http.Request) any { return s.Journal() })
 	get("stats", func(*http.Request) any { return s.Stats() })
@@ -168,17 +169,37 @@ func isSafeImage(contentType string) bool {
 func (s *Simulator) contentName(id string) (name, contentType string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, a := range slices.Backward(s.arrivals) {
+		if name, contentType, ok = a.item.contentName(id); ok {
+			return name, contentType, true
+		}
+	}
 	for _, box := range s.mailboxes {
 		for _, i := range box.byImmutable {
-			if i.MIME != nil && i.MIME.ID == id {
-				return strings.TrimSpace(i.Subject) + ".eml", "message/rfc822", true
-			}
-			for _, a := range i.Attachments {
-				if a.ID == id {
-					return a.Name, a.ContentType, true
-				}
+			if name, contentType, ok = i.contentName(id); ok {
+				return name, contentType, true
 			}
 		}
 	}
 	return "", "", false
+}
+
+func (i *item) contentName(id string) (name, contentType string, ok bool) {
+	if i.MIME != nil && i.MIME.ID == id {
+		return emlName(i.Subject), "message/rfc822", true
+	}
+	for _, a := range i.Attachments {
+		if a.ID == id {
+			return a.Name, a.ContentType, true
+		}
+	}
+	return "", "", false
+}
+
+// emlName returns the name of the file with a message's source.
+func emlName(subject string) string {
+	if subject = strings.TrimSpace(subject); subject == "" {
+		subject = "message"
+	}
+	return subject + ".eml"
 }

@@ -40,6 +40,7 @@ func (s *Simulator) evict() {
 		s.sent = s.sent[1:]
 		if !oldest.deleted {
 			s.remove(oldest)
+			s.content.drop(oldest)
 		}
 	}
 }
@@ -53,19 +54,17 @@ func (s *Simulator) rememberSent(i *item) {
 	s.sent = append(s.sent, i)
 }
 
-// remove deletes an item and its contents. The caller holds s.mu.
+// remove deletes an item, and its contents unless recipients have copies. The caller holds s.mu.
 func (s *Simulator) remove(i *item) {
 	i.deleted = true
 	delete(i.box.byImmutable, i.ID)
 	delete(i.box.byMutableID, i.mutableID)
 	s.items--
 	s.folders[i.Folder]--
-	s.content.release(int64(len(i.Body.Content)))
-	for _, a := range i.Attachments {
-		s.content.delete(a.ID)
-	}
-	if i.MIME != nil {
-		s.content.delete(i.MIME.ID)
+	if i.arrivals > 0 {
+		s.content.keepSpare(i)
+	} else {
+		s.content.drop(i)
 	}
 }
 

@@ -25,7 +25,17 @@ type Call struct {
 	Duration        time.Duration `json:"durationNanos"`
 	RequestID       string        `json:"requestId"`
 	ClientRequestID string        `json:"clientRequestId,omitempty"`
+
+	// The beginning of the bodies, which the pages show, of the last calls for mailboxes.
+	Request string `json:"-"`
+	Answer  string `json:"-"`
 }
+
+// What is kept of bodies: the first bytes of each, of so many calls.
+const (
+	bodyBytes = 2 << 10
+	bodyCalls = 1000
+)
 
 // journal is a ring of the last calls. The simulator's mutex guards it.
 type journal struct {
@@ -35,12 +45,28 @@ type journal struct {
 }
 
 func (j *journal) add(entry Call) {
-	if len(j.calls) < j.limit {
+	at := len(j.calls)
+	if at < j.limit {
 		j.calls = append(j.calls, entry)
-		return
+	} else {
+		at = j.next
+		j.calls[at] = entry
+		j.next = (j.next + 1) % j.limit
 	}
-	j.calls[j.next] = entry
-	j.next = (j.next + 1) % j.limit
+	if n := len(j.calls); n > bodyCalls {
+		old := &j.calls[(at-bodyCalls+n)%n]
+		old.Request, old.Answer = "", ""
+	}
+}
+
+// last returns the last calls that are wanted, newest first, at most limit.
+func (j *journal) last(limit int, wanted func(*Call) bool) (found []Call) {
+	for n := len(j.calls) - 1; n >= 0 && len(found) < limit; n-- {
+		if c := &j.calls[(j.next+n)%len(j.calls)]; wanted(c) {
+			found = append(found, *c)
+		}
+	}
+	return found
 }
 
 func (j *journal) list() []Call {
@@ -60,6 +86,9 @@ func (s *Simulator) record(c *call, result outcome) {
 		Time: c.started, Operation: c.op, Method: c.r.Method, Path: c.r.URL.Path, Mailbox: c.mailbox, MessageID: c.itemID,
 		Status: result.response.status, Code: result.response.code, Lost: result.lost, Fault: result.fault,
 		Bytes: c.counted.bytes, Duration: time.Since(c.started), RequestID: c.requestID, ClientRequestID: c.clientRequestID,
+	}
+	if c.showsBodies() {
+		entry.Request, entry.Answer = c.counted.shown(), shownBody(result.response.body)
 	}
 	s.mu.Lock()
 	s.journal.add(entry)

@@ -110,6 +110,8 @@ type item struct {
 	flight       time.Duration // from Sent until it moves to Sent Items
 	planted      *Message      // as Plant added it, nil for others
 	box          *mailbox
+	arrivals     int  // how many of the arrivals that are kept are of it
+	dropped      bool // its contents were given up
 }
 
 // clone returns a copy that shares no slice with m.

@@ -62,6 +62,7 @@ type Options struct {
 	MaxItems        int           // after which the oldest sent items are removed; 0 is 100,000
 	JournalSize     int           // number of calls; 0 is 10,000
 	LedgerSize      int           // number of sends; 0 is 1,000,000
+	Arrivals        int           // number of sends of which the recipients' copies are kept; 0 is 10,000
 	Seed            uint64        // of the random numbers for Fault.Probability
 	QueueProperty   string        // extended property that the ledger shows as queue id; "" is the constant QueueProperty
 	Deliver         bool          // put what is sent into the Inboxes of recipients who have a mailbox here
@@ -149,6 +150,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxItems, 100_000)
 	setDefault(&o.JournalSize, 10_000)
 	setDefault(&o.LedgerSize, 1_000_000)
+	setDefault(&o.Arrivals, 10_000)
 	setDefault(&o.QueueProperty, QueueProperty)
 	o.Limits = o.Limits.withDefaults()
 	if o.Logger == nil {

@@ -1,52 +1,172 @@
 package simulator_test
 
 import (
+	"bytes"
 	"encoding/json"
-	"html"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
 
 	"graphrelay/graph/simulator"
 )
 
-const hostile = `"><script>alert(1)</script><img src=x onerror=alert(2)>`
+// hostile are texts that would do something if a page took them for anything but text.
+var hostile = []string{
+	`"><script>alert(1)</script><img src=x onerror=alert(2)>`,
+	`' onmouseover='alert(3)`,
+	`</title></textarea></style></noscript><svg/onload=alert(4)>`,
+	`javascript:alert(5)`,
+	`{{.}}${alert(6)}<%= 7 %>`,
+	"<!--><script>alert(8)</script>-->",
+	"\u202egnp.exe\u0000\x1b[31m",
+}
 
-func TestPageEscapes(t *testing.T) {
-	c := start(t, simulator.Options{SendDelay: -1})
-	message := plain(hostile)
-	const body = `<p title="a'b">Hi</p><img src="cid:logo%40x"><img src='CID:none'><script>alert(3)</script>`
-	message["body"] = object{"contentType": "HTML", "content": body}
-	message["toRecipients"] = []object{{"emailAddress": object{"name": hostile, "address": "ben@fabrikam.test"}}}
-	message["internetMessageHeaders"] = []object{{"name": "X-" + hostile, "value": hostile}}
-	logo := file(hostile, []byte("png"))
-	logo["contentType"], logo["isInline"], logo["contentId"] = "image/png", true, "<logo@x>"
-	message["attachments"] = []object{logo}
-	id := c.draft(message)
-	c.want(c.send(id), 202, "")
-	attachment := c.sim.Sent()[0].Attachments[0].ID
+// TestPagesInert sends each hostile text in every place that a page shows, and reads all pages as
+// a browser does.
+func TestPagesInert(t *testing.T) {
+	for _, text := range hostile {
+		c := start(t, simulator.Options{SendDelay: -1})
+		message := plain(text)
+		message["body"] = object{"contentType": "HTML", "content": "<p>" + text + "</p>"}
+		message["toRecipients"] = []object{{"emailAddress": object{"name": text, "address": "ben@fabrikam.test"}}}
+		message["ccRecipients"] = to(`"<script>alert(9)</script>"@fabrikam.test`)
+		message["replyTo"] = []object{{"emailAddress": object{"name": text, "address": "r@fabrikam.test"}}}
+		message["categories"] = []string{text}
+		message["internetMessageHeaders"] = []object{{"name": "X-A", "value": text}}
+		logo := file(text, []byte("png"))
+		logo["contentType"], logo["isInline"], logo["contentId"] = text, true, text
+		message["attachments"] = []object{logo}
+		id := c.draft(message)
+		c.want(c.send(id), 202, "")
+		c.get("/messages/" + url.PathEscape(text)) // for the list of requests
 
-	for _, path := range []string{"/", "/?mailbox=" + mailbox, "/?mailbox=" + mailbox + "&id=" + url.QueryEscape(id)} {
+		for _, page := range c.pagesOf(id) {
+			for _, fault := range active(page.body, "/") {
+				t.Errorf("%q, %s: %s", text, page.path, fault)
+			}
+			if policy := page.header.Get("Content-Security-Policy"); strings.Contains(policy, "unsafe") || !strings.Contains(policy, "default-src 'none'") {
+				t.Errorf("%s: policy %q", page.path, policy)
+			}
+		}
+	}
+}
+
+// shownPage is a page as it was served.
+type shownPage struct {
+	path   string
+	header http.Header
+	body   []byte
+}
+
+// pagesOf returns every page that shows the message, which Anna sent to Ben.
+func (c *client) pagesOf(id string) (list []shownPage) {
+	c.t.Helper()
+	paths := []string{"/", "/?q=%3Cscript%3E", "/?in=" + mailbox, "/?in=" + mailbox + "&folder=Sent+Items", "/?in=ben@fabrikam.test", "/requests"}
+	for _, in := range []string{"", mailbox, "ben@fabrikam.test"} {
+		folder := map[string]string{mailbox: simulator.SentItems, "ben@fabrikam.test": simulator.Inbox}[in]
+		for _, view := range []string{"HTML", "Text", "Headers", "Source", "Requests"} {
+			paths = append(paths, "/message?"+url.Values{"in": {in}, "folder": {folder}, "id": {id}, "view": {view}}.Encode())
+		}
+	}
+	for _, path := range paths {
 		r := c.plainCall("GET", c.base+path)
-		page := string(r.body)
-		if r.status != 200 || strings.Contains(page, "<script") || strings.Contains(page, "<img") {
-			t.Errorf("%s: %d, page:\n%s", path, r.status, page)
+		if r.status != 200 {
+			c.t.Errorf("%s: %d %s", path, r.status, r.body)
 		}
-		if policy := r.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "script-src") {
-			t.Errorf("%s: policy %q", path, policy)
+		list = append(list, shownPage{path, r.header, r.body})
+	}
+	return list
+}
+
+// active returns what a browser would run or load of a page, other than from paths with the
+// prefix.
+func active(page []byte, prefix string) (faults []string) {
+	node, err := html.Parse(bytes.NewReader(page))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for n := range node.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		if n.Data == "script" && n.FirstChild != nil || slices.Contains([]string{"style", "svg", "object", "embed", "base", "img"}, n.Data) {
+			faults = append(faults, "element "+n.Data)
+		}
+		for _, a := range n.Attr {
+			switch {
+			case strings.HasPrefix(a.Key, "on"), a.Key == "style", a.Key == "srcdoc":
+				faults = append(faults, n.Data+" with "+a.Key)
+			case slices.Contains([]string{"href", "src", "action", "formaction", "hx-get"}, a.Key) && !strings.HasPrefix(a.Val, prefix) && a.Val != "#main":
+				faults = append(faults, n.Data+" leads to "+a.Val)
+			}
 		}
 	}
-	page := string(c.plainCall("GET", c.base+"/?mailbox="+mailbox+"&id="+url.QueryEscape(id)).body)
-	_, rest, ok := strings.Cut(page, `<iframe sandbox="" title="message body" srcdoc="`)
-	source, _, _ := strings.Cut(rest, `"`)
-	want := strings.Replace(body, "cid:logo%40x", "/_simulator/attachments/"+attachment+"?inline", 1)
-	if got := html.UnescapeString(source); !ok || got != want {
-		t.Errorf("body in the frame:\n%s\nwant\n%s", got, want)
+	return faults
+}
+
+// TestBody checks the document with the HTML of a message: what is in it, and that a browser
+// gives it a sandbox of its own.
+func TestBody(t *testing.T) {
+	for _, test := range []struct{ name, body, want string }{
+		{"plain", `<p title="a'b">Hi &amp; bye</p>`, `<p title="a&#39;b">Hi &amp; bye</p>`},
+		{"image", `<img src="cid:logo%40x"><img src='CID:none'>`, `<img src="{logo}"><img src="CID:none">`},
+		{"script", `a<script>alert("</p>")</script>b<SCRIPT src=//evil></SCRIPT>c`, "abc"},
+		{"unclosed script", `a<script>alert(1)`, "a"},
+		{"frames", `a<iframe src="http://evil"><p>x</p></iframe>b<object data=x><object></object>x</object>c<embed src=x>d`, "abcd"},
+		{"ahead of time", `<head><link rel=preconnect href=http://evil><meta http-equiv=refresh content="0;url=http://evil"><base href=http://evil></head>a`, "a"},
+		{"style", `<style>p { color: red } /* <b> */</style><p style="color: blue">a</p>`, `<style>p { color: red } /* <b> */</style><p style="color: blue">a</p>`},
+		{"link", `<a href="http://fabrikam.test" target=_top ping=http://evil>a</a>`, `<a href="http://fabrikam.test" target="_blank" rel="noopener noreferrer">a</a>`},
+		{"document", "<!DOCTYPE html><html onload=x><head><title>t</title></head><body>a</body></html>", "<body>a</body>"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := start(t, simulator.Options{SendDelay: -1})
+			message := plain("s")
+			message["body"] = object{"contentType": "HTML", "content": test.body}
+			logo := file("logo.png", []byte("png"))
+			logo["contentType"], logo["isInline"], logo["contentId"] = "image/png", true, "<logo@x>"
+			message["attachments"] = []object{logo}
+			id := c.draft(message)
+			c.want(c.send(id), 202, "")
+			r := c.plainCall("GET", c.base+"/body?"+url.Values{"id": {id}}.Encode())
+			_, got, _ := strings.Cut(string(r.body), "</head>\n")
+			path := "/_simulator/attachments/" + c.sim.Sent()[0].Attachments[0].ID + "?inline"
+			if want := strings.ReplaceAll(test.want, "{logo}", path); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			policy := r.header.Get("Content-Security-Policy")
+			if !strings.Contains(policy, "sandbox allow-popups allow-popups-to-escape-sandbox") || strings.Contains(policy, "script") || !strings.Contains(policy, "default-src 'none'") {
+				t.Errorf("policy %q", policy)
+			}
+		})
 	}
-	for path, status := range map[string]int{"/?mailbox=" + mailbox + "&id=x": 404, "/?mailbox=x&id=x": 404, "/favicon.ico": 404} {
+}
+
+// TestPageOfNothing checks what is answered to paths of nothing.
+func TestPageOfNothing(t *testing.T) {
+	c := start(t, simulator.Options{})
+	for path, status := range map[string]int{
+		"/message?in=" + mailbox + "&id=x": 404, "/message?id=x": 404, "/body?id=x": 404, "/source?in=x&id=x": 404, "/favicon.ico": 404,
+		"/?in=nobody@contoso.test": 200, "/?page=99": 200, "/?page=x": 200,
+	} {
 		if r := c.plainCall("GET", c.base+path); r.status != status {
 			t.Errorf("%s: %d", path, r.status)
+		}
+	}
+}
+
+// TestLivePart checks that htmx gets the part of a page that changes.
+func TestLivePart(t *testing.T) {
+	c := start(t, simulator.Options{})
+	for _, path := range []string{"/", "/requests"} {
+		req, _ := http.NewRequest("GET", c.base+path, nil)
+		req.Header.Set("HX-Request", "true")
+		r := c.do(req)
+		if body := strings.TrimSpace(string(r.body)); !strings.HasPrefix(body, `<div id="live"`) || !strings.HasSuffix(body, "</div>") || strings.Contains(body, "<html") {
+			t.Errorf("%s: %s", path, r.body)
 		}
 	}
 }

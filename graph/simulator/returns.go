@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"mime"
-	"net/http"
 	"net/mail"
 	"net/textproto"
 	"strings"
@@ -139,17 +138,4 @@ func (r report) status(f failedRecipient) string {
 	}
 	return fmt.Sprintf("Final-Recipient: rfc822;%s\r\nAction: failed\r\nStatus: %s\r\nDiagnostic-Code: smtp;550 %s simulated refusal\r\n",
 		f.address, f.status, f.status)
-}
-
-// getMIME serves "Get MIME content of a message", for items that were created from MIME.
-func (c *call) getMIME() (response, error) {
-	var a response
-	err := c.withItem(func(i *item) error {
-		if i.MIME == nil || !i.MIME.Kept {
-			return badRequest("BadRequest", "The simulator has no MIME content of this item.")
-		}
-		a = response{status: http.StatusOK, body: c.sim.content.kept[i.MIME.ID], header: http.Header{"Content-Type": {"text/plain"}}}
-		return nil
-	})
-	return a, err
 }

@@ -19,13 +19,10 @@ func (s *Simulator) routes() http.Handler {
 	root.Handle("/v1.0/", alternateKeys(s.mailRoutes()))
 	root.Handle("/api/v2.0/", s.uploadRoutes())
 	root.Handle("/_simulator/", s.controlRoutes())
+	s.pageRoutes(root)
 	root.HandleFunc(imdsPath, s.serveManagedIdentity)
 	root.HandleFunc(appServicePath, s.serveManagedIdentity)
 	root.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/" {
-			s.servePage(w, r)
-			return
-		}
 		switch tenant, endpoint, _ := strings.Cut(r.URL.Path[1:], "/"); endpoint {
 		case "oauth2/v2.0/token":
 			s.serveLogin(w, r, OpToken, func(c *call) (response, *oauthError) { return c.token(tenant) })

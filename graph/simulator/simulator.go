@@ -13,8 +13,9 @@
 // Besides Graph's and Entra's paths it serves these, for people and for tests in other
 // languages:
 //
-//	GET    /                                 a page with mailboxes, messages and calls
+//	GET    /                                 pages with mailboxes, messages and calls
 //	GET    /_simulator/messages?mailbox=     []Message, of all mailboxes if none is given
+//	GET    /_simulator/received?address=&q=  []Message, see Received
 //	GET    /_simulator/ledger                []Delivery, see Ledger
 //	GET    /_simulator/journal               []Call, see Journal
 //	GET    /_simulator/stats                 Stats
@@ -43,7 +44,6 @@
 package simulator
 
 import (
-	"html/template"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -55,7 +55,6 @@ import (
 type Simulator struct {
 	options Options
 	handler http.Handler
-	page    *template.Template
 	closed  chan struct{}
 	once    sync.Once
 
@@ -71,6 +70,7 @@ type Simulator struct {
 	refusals      map[refusalKey]refusal
 	refusedCreate map[string]bool // by application, see checkQueueProperty
 	sent          []*item         // in the order in which they were sent, for eviction
+	arrivals      []*arrival      // the last Options.Arrivals, oldest first
 	tokens        map[string]*accessToken
 	assertions    map[string]time.Time // the jti of those used, with their expiry
 	sessions      map[string]*uploadSession
@@ -89,7 +89,6 @@ func New(options Options) *Simulator {
 	s := &Simulator{options: options.withDefaults(), closed: make(chan struct{})}
 	s.faults.seed(s.options.Seed)
 	s.Reset()
-	s.page = pageTemplate()
 	s.handler = s.routes()
 	return s
 }
@@ -108,7 +107,7 @@ func (s *Simulator) Reset() {
 	s.objectIDs = map[string]string{}
 	s.items = 0
 	s.folders = map[string]int{}
-	s.sent, s.planted = nil, nil
+	s.sent, s.planted, s.arrivals = nil, nil, nil
 	s.refusals = map[refusalKey]refusal{}
 	s.refusedCreate = map[string]bool{}
 	s.settings.Store(&settings{World: s.options.World.clone(), since: time.Now()})
@@ -118,7 +117,7 @@ func (s *Simulator) Reset() {
 		s.directory = newDirectory(s.options.TenantID)
 	}
 	s.sessions = map[string]*uploadSession{}
-	s.content = contentStore{limit: s.options.ContentBytes, kept: map[string][]byte{}}
+	s.content = contentStore{limit: s.options.ContentBytes, kept: map[string][]byte{}, most: s.options.Arrivals}
 	s.faults.clear()
 	s.journal = journal{limit: s.options.JournalSize}
 	s.ledger = ledger{limit: s.options.LedgerSize}

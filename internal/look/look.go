@@ -44,23 +44,31 @@ var assets = map[string]asset{
 // Register serves the files below Base.
 func Register(mux *http.ServeMux) {
 	for name, a := range assets {
-		content, tag := a.read()
-		mux.HandleFunc("GET "+Base+name, func(w http.ResponseWriter, r *http.Request) {
-			h := w.Header()
-			h.Set("Content-Type", a.contentType)
-			h.Set("X-Content-Type-Options", "nosniff")
-			h.Set("ETag", `"`+tag+`"`)
-			h.Set("Cache-Control", "no-cache")
-			if r.URL.RawQuery == tag { // the name changes with the content
-				h.Set("Cache-Control", "public, max-age=31536000, immutable")
-			}
-			if r.Header.Get("If-None-Match") == `"`+tag+`"` {
-				w.WriteHeader(http.StatusNotModified)
-				return
-			}
-			_, _ = w.Write(content)
-		})
+		content, _ := a.read()
+		Serve(mux, Base+name, a.contentType, content)
 	}
+}
+
+// Serve serves a file that is part of the program at a path, and returns the URL at which
+// browsers keep what they got: it changes with the content.
+func Serve(mux *http.ServeMux, path, contentType string, content []byte) (url string) {
+	tag := tagOf(content)
+	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", contentType)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("ETag", `"`+tag+`"`)
+		h.Set("Cache-Control", "no-cache")
+		if r.URL.RawQuery == tag {
+			h.Set("Cache-Control", "public, max-age=31536000, immutable")
+		}
+		if r.Header.Get("If-None-Match") == `"`+tag+`"` {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		_, _ = w.Write(content)
+	})
+	return path + "?" + tag
 }
 
 // read returns the content of the file, and a tag that changes with it.
@@ -69,8 +77,12 @@ func (a asset) read() (content []byte, tag string) {
 	if err != nil {
 		panic(err) // it is embedded
 	}
+	return content, tagOf(content)
+}
+
+func tagOf(content []byte) string {
 	sum := sha256.Sum256(content)
-	return content, hex.EncodeToString(sum[:6])
+	return hex.EncodeToString(sum[:6])
 }
 
 // Path returns the path at which browsers find the file, such as

@@ -1,4 +1,5 @@
-// Package console opens the console of the real program in Chromium.
+// Package console opens the pages of the real program in Chromium: the console, and the
+// simulated mailboxes.
 package console
 
 import (
