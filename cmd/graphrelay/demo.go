@@ -15,9 +15,10 @@ func demoCommand(e env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "show the relay at work with a built-in Graph simulator; needs no set-up",
-		Long: `Starts the relay and the Graph simulator on free ports of this machine, sends sample
-messages through SMTP, and shows the Graph calls that they became and what the mailbox then
-holds. Both stay up for your own client and browser until you press Ctrl-C.`,
+		Long: `Starts the relay and the Graph simulator on this machine, sends sample messages through SMTP,
+and shows the Graph calls that they became and what the mailbox then holds. Both stay up for
+your own client and browser until you press Ctrl-C: the ports are 2525 for mail, 9025 for the
+console and 8100 for the mailboxes, or free ones where these are in use.`,
 		Example: `  graphrelay demo
   graphrelay demo --once`,
 		Args: noOperands,

@@ -7,18 +7,14 @@ import (
 	"strings"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/look"
+	"graphrelay/internal/text"
 )
 
 // result prints the message in the mailbox, and reports whether it is what was sent.
 func (d demo) result(s sample, m simulator.Message) bool {
 	d.printf("   %s, %s: %q to %s\n", m.Mailbox, m.Folder, m.Subject, strings.Join(m.Recipients(), ", "))
-	for _, a := range m.Attachments {
-		kind := "attachment"
-		if a.IsInline {
-			kind = "inline image"
-		}
-		d.printf("     %s %s, %s, %d bytes, sha256 %.12s\n", kind, a.Name, a.ContentType, a.Size, a.SHA256)
-	}
+	d.files(m)
 	faults := s.compare(m)
 	for _, f := range faults {
 		d.printf("   WRONG: %s\n", f)
@@ -27,6 +23,17 @@ func (d demo) result(s sample, m simulator.Message) bool {
 		d.printf("   arrived whole\n")
 	}
 	return len(faults) == 0
+}
+
+// files prints the files of a message.
+func (d demo) files(m simulator.Message) {
+	for _, a := range m.Attachments {
+		kind := "attachment"
+		if a.IsInline {
+			kind = "inline image"
+		}
+		d.printf("     %s %s, %s, %s, sha256 %.12s\n", kind, text.Printable(a.Name), text.Printable(a.ContentType), look.Bytes(a.Size), a.SHA256)
+	}
 }
 
 // compare returns what differs from what was sent.

@@ -4,7 +4,6 @@
 package demo
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -21,6 +20,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"graphrelay/graph/simulator"
+	"graphrelay/internal/look"
 	"graphrelay/internal/text"
 	"graphrelay/relay"
 	"graphrelay/relay/config"
@@ -31,6 +31,9 @@ const deliveryTime = time.Minute
 
 // lookEvery is how often the demo looks for mail of the user.
 const lookEvery = 200 * time.Millisecond
+
+// consoleLife is how long the link to the console works, once.
+const consoleLife = 24 * time.Hour
 
 const (
 	demoUser     = "demo"
@@ -77,8 +80,10 @@ func Run(ctx context.Context, o Options) error {
 		graph: "http://" + l.Addr().String(), admin: "http://" + r.Address(cfg.Admin.Address)}
 	err = d.show(ctx)
 	if err == nil && !o.Once {
-		d.invite()
-		d.watch(ctx)
+		if d.console, err = r.ConsoleLink("demo", consoleLife); err == nil {
+			d.invite()
+			d.watch(ctx)
+		}
 	}
 	return errors.Join(err, r.Stop())
 }
@@ -151,6 +156,7 @@ type demo struct {
 	out                io.Writer
 	sim                *simulator.Simulator
 	smtp, graph, admin string
+	console            string // a link that signs a browser in, once
 	config             string // the file
 	program            string // how the user called it
 }
@@ -166,7 +172,7 @@ func (d demo) show(ctx context.Context) error {
 	d.printf("graphrelay takes mail at smtp://%s and delivers it to a simulated Microsoft 365.\n", d.smtp)
 	whole := 0
 	for i, s := range list {
-		d.printf("\n%d. %s: %d bytes of MIME from %s\n", i+1, s.title, len(s.raw), sender)
+		d.printf("\n%d. %s: %s of MIME from %s\n", i+1, s.title, look.Bytes(int64(len(s.raw))), sender)
 		host, _, _ := net.SplitHostPort(d.smtp)
 		err := smtp.SendMail(d.smtp, smtp.PlainAuth("", demoUser, demoPassword, host), sender, s.to, s.raw)
 		if err != nil {
@@ -207,6 +213,9 @@ func (d demo) await(ctx context.Context, subject string) (simulator.Message, err
 
 // calls prints the requests for a message. Consecutive ranges of an upload are one line.
 func (d demo) calls(id string) {
+	line := func(method, path string, status int, bytes int64, more string) {
+		d.printf("     %-6s %-62s %d  %s%s\n", method, path, status, more, look.Bytes(bytes))
+	}
 	ranges, sent := 0, int64(0)
 	for _, c := range d.sim.Journal() {
 		if c.MessageID != id {
@@ -217,10 +226,10 @@ func (d demo) calls(id string) {
 			continue
 		}
 		if ranges > 0 {
-			d.printf("     %-6s %-62s %d  x%d, %d bytes\n", "PUT", "the upload session's URL, range by range", http.StatusOK, ranges, sent)
+			line(http.MethodPut, "the upload session's URL, range by range", http.StatusOK, sent, fmt.Sprintf("x%d, ", ranges))
 			ranges, sent = 0, 0
 		}
-		d.printf("     %-6s %-62s %d  %d bytes\n", c.Method, shorten(c, id), c.Status, c.Bytes)
+		line(c.Method, shorten(c, id), c.Status, c.Bytes, "")
 	}
 }
 
@@ -229,8 +238,7 @@ func shorten(c simulator.Call, id string) string {
 	if c.Operation == simulator.OpUpload {
 		return "the last range"
 	}
-	path := bytes.ReplaceAll([]byte(c.Path), []byte(id), []byte("{draft}"))
-	return string(path)
+	return text.Printable(strings.ReplaceAll(c.Path, id, "{draft}"))
 }
 
 // invite prints what the user can try.
@@ -238,13 +246,15 @@ func (d demo) invite() {
 	d.printf(`
 Try it yourself, and stop with Ctrl-C:
   mail client   smtp://%s   no TLS, no password needed (or user %s, password %s)
-                send from any address at contoso.test
-  mailboxes     %s   in a browser
+                send from any address at contoso.test, to any address
+  mailboxes     %s   what senders and recipients have, in a browser
+  console       %s
+                what the operator of a relay sees; the link works once
   metrics       %s/metrics
   the queue     %s queue list --state all --config %s
 
 What you send is shown here:
-`, d.smtp, demoUser, demoPassword, d.graph, d.admin, cmp.Or(d.program, "graphrelay"), d.config)
+`, d.smtp, demoUser, demoPassword, d.graph, d.console, d.admin, cmp.Or(d.program, "graphrelay"), d.config)
 }
 
 // watch prints each message of the user that arrives, until ctx is done.
@@ -259,17 +269,33 @@ func (d demo) watch(ctx context.Context) {
 			return
 		case <-time.After(lookEvery):
 		}
+		var fresh []simulator.Message
 		for _, m := range d.sim.Sent() {
-			if shown[m.ID] {
-				continue
+			if !shown[m.ID] {
+				shown[m.ID] = true
+				fresh = append(fresh, m)
 			}
-			shown[m.ID] = true
-			from := m.Mailbox
-			if m.From != nil {
-				from = m.From.Address
-			}
-			d.printf("  %s  %q from %s to %s, %d files\n", time.Now().Format(time.TimeOnly),
-				text.Printable(m.Subject), text.Printable(from), text.Printable(strings.Join(m.Recipients(), ", ")), len(m.Attachments))
+		}
+		for _, m := range fresh {
+			d.arrived(m, len(fresh) <= detailed)
 		}
 	}
+}
+
+// detailed is how many messages may arrive at a time for the demo to print all of each.
+const detailed = 5
+
+// arrived prints what became of a message of the user.
+func (d demo) arrived(m simulator.Message, all bool) {
+	from := m.Mailbox
+	if m.From != nil {
+		from = m.From.Address
+	}
+	d.printf("\n  %s  %q from %s to %s\n", time.Now().Format(time.TimeOnly),
+		text.Printable(m.Subject), text.Printable(from), text.Printable(strings.Join(m.Recipients(), ", ")))
+	if all {
+		d.calls(m.ID)
+		d.files(m)
+	}
+	d.printf("     %s%s\n", d.graph, simulator.MessagePath(m.ID))
 }

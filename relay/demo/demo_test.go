@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
+	"net/http/cookiejar"
 	"net/smtp"
 	"regexp"
 	"strings"
@@ -38,6 +40,7 @@ func TestOwnMail(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	jar, _ := cookiejar.New(nil)
 	var out output
 	done := make(chan error, 1)
 	go func() { done <- Run(ctx, Options{Out: &out, Log: io.Discard}) }()
@@ -56,7 +59,18 @@ func TestOwnMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait(`"hello there" from visitor@contoso\.test to anna@example\.test, 0 files`)
+	page := wait(`"hello there" from visitor@contoso\.test to anna@example\.test\n +POST (?s:.*)/send (?s:.*)(http://\S+/message\?\S+)\n`)[1]
+	for _, url := range []string{page, wait(`console +(http://\S+)`)[1]} {
+		reply, err := (&http.Client{Jar: jar}).Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(reply.Body)
+		reply.Body.Close()
+		if url == page && !strings.Contains(string(body), "<h1>hello there</h1>") || reply.StatusCode != http.StatusOK || strings.Contains(reply.Request.URL.Path, "sign-in") {
+			t.Errorf("%s: %s at %s\n%s", url, reply.Status, reply.Request.URL, body)
+		}
+	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
