@@ -22,6 +22,7 @@ func (r *Relay) newEvaluator() *attention.Evaluator {
 		ReloadFault:      func() string { fault, _ := r.reloadFault.Load().(string); return fault },
 		NodesDiffer:      r.differing.is.Load,
 		RefusedMailboxes: r.refusedMailboxes,
+		RefusedDevices:   r.refusedDevices,
 	}, attention.Catalogue, time.Now, r.Log())
 }
 

@@ -17,12 +17,14 @@ import (
 
 	"graphrelay/internal/bounded"
 	"graphrelay/internal/look"
+	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
 )
 
 // Config is what a console shows.
 type Config struct {
 	Queue    queue.Inspector
+	Edge     operations.Edge
 	Hostname string // of the relay
 	Version  string // of the program
 	// BaseURL returns the URL at which browsers reach the admin address.

@@ -31,7 +31,7 @@ func (q testQueue) Audits(context.Context, int) ([]queue.Audit, error) { return 
 var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 func testConsole(q queue.Inspector) (*Console, *http.ServeMux) {
-	c := New(Config{Queue: q, Hostname: "relay.contoso.test", Version: "1.0",
+	c := New(Config{Queue: q, Edge: &testEdge{}, Hostname: "relay.contoso.test", Version: "1.0",
 		BaseURL: func() string { return "https://relay.contoso.test" }, Log: func() *slog.Logger { return slog.New(slog.DiscardHandler) }})
 	c.now = func() time.Time { return at }
 	mux := http.NewServeMux()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"graphrelay/internal/text"
+	"graphrelay/internal/window"
 	"graphrelay/relay/reason"
 )
 
@@ -64,7 +65,16 @@ type host struct {
 	network  netip.Prefix
 	private  bool
 	last     time.Time
+	accepted time.Time // the last message that was taken after a refusal
+	hour     window.Window[int32]
 	refusals []Refusal
+}
+
+// Host is a client that was refused within the last hour.
+type Host struct {
+	Refusal            // the last one
+	Hour     int       // refusals within the last hour, for whatever reason
+	Accepted time.Time // the last message that was taken of it since it was first refused; zero: none
 }
 
 // New returns a Log that remembers nothing yet.
@@ -109,10 +119,11 @@ func (l *listener) host(client netip.Addr, now time.Time) *host {
 	if h == nil {
 		network := prefix(client, 24, 48)
 		l.makeRoom(network, now)
-		h = &host{network: network, private: client.IsPrivate() || client.IsLoopback() || client.IsLinkLocalUnicast()}
+		h = &host{network: network, hour: window.New[int32](time.Hour, 12), private: client.IsPrivate() || client.IsLoopback() || client.IsLinkLocalUnicast()}
 		l.hosts[key] = h
 	}
 	h.last = now
+	h.hour.Add(now, 1)
 	return h
 }
 
@@ -170,6 +181,40 @@ func (h *host) add(r Refusal) {
 		h.refusals = slices.Delete(h.refusals, 0, 1)
 	}
 	h.refusals = append(h.refusals, r) // so that the first is the one that came longest ago
+}
+
+// Accepted says that a message of a client was taken.
+func (l *Log) Accepted(listener string, client netip.Addr) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if of := l.listeners[listener]; of != nil && len(of.hosts) > 0 {
+		if h := of.hosts[prefix(client, 32, 64)]; h != nil {
+			h.accepted = time.Now()
+		}
+	}
+}
+
+// Hosts returns the clients that a listener has refused within the last hour, in no order.
+func (l *Log) Hosts(listener string) (all []Host) {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.listeners[listener]
+	if of == nil {
+		return nil
+	}
+	now := time.Now()
+	for _, h := range of.hosts {
+		if n := int(h.hour.Sum(now)); n > 0 && len(h.refusals) > 0 {
+			all = append(all, Host{h.refusals[len(h.refusals)-1], n, h.accepted})
+		}
+	}
+	return all
 }
 
 // Recent returns the refusals of a listener of the last week, newest first, at most limit.

@@ -39,9 +39,21 @@ func TestCountsWhatRepeats(t *testing.T) {
 		if got := l.Recent("office", 10); len(got) != 1 || got[0].Client.String() != "10.0.0.6" {
 			t.Errorf("after Forget: %+v", got)
 		}
+		if h := l.Hosts("office"); len(h) != 1 || h[0].Hour != 1 || !h[0].Accepted.IsZero() {
+			t.Errorf("within the last hour: %+v", h)
+		}
+		l.Accepted("office", netip.MustParseAddr("10.0.0.6"))
+		l.Accepted("office", netip.MustParseAddr("10.0.0.7"))
+		if h := l.Hosts("office"); len(h) != 1 || h[0].Accepted.IsZero() {
+			t.Errorf("after a message: %+v", h)
+		}
 		l.Retain([]string{"office"})
 		if len(l.Recent("other", 10)) != 0 || len(l.Recent("office", 10)) != 1 {
 			t.Error("Retain kept another listener, or forgot this one")
+		}
+		time.Sleep(2 * time.Hour)
+		if h := l.Hosts("office"); len(h) != 0 {
+			t.Errorf("two hours later: %+v", h)
 		}
 		time.Sleep(keep)
 		if got := l.Recent("office", 10); len(got) != 0 {

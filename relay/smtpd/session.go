@@ -226,6 +226,7 @@ func (s *session) data(b *body) (id string, err error) {
 		s.server.policy.Accepted(who)
 	}
 	s.conn.messages.Add(1)
+	s.server.cfg.Refusals.Accepted(s.server.cfg.Name, who.Client)
 	s.server.metrics.accepted.WithLabelValues(s.server.cfg.Name).Inc()
 	s.server.metrics.bytes.WithLabelValues(s.server.cfg.Name).Observe(float64(size))
 	s.log.Info("queued", "id", id, "from", printable(entry.Envelope.From), "recipients", len(entry.Envelope.To),
