@@ -119,7 +119,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // if no answer came.
 type Reply struct {
 	Status    int
-	RequestID string // Graph's request-id, which Microsoft's support asks for
+	RequestID string        // Graph's request-id, which Microsoft's support asks for
+	Took      time.Duration // from the request until the answer began
 }
 
 // maxAnswer limits how many bytes are read of an answer, beside those that repeat the
@@ -229,8 +230,10 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 	start := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
-		c.observe(op, 0, start)
-		return Reply{}, transportError(op, err, c.secretsIn(req)...)
+		took := c.observe(op, 0, start)
+		e := transportError(op, err, c.secretsIn(req)...)
+		e.Took = took
+		return Reply{}, e
 	}
 	if resp.StatusCode == http.StatusServiceUnavailable {
 		defer c.http.CloseIdleConnections() // a retry has to use a new connection (best-practices-concept)
@@ -239,14 +242,15 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 	if _, partly := out.(*beginning); !partly {
 		defer func() { _, _ = io.CopyN(io.Discard, resp.Body, 8<<20) }() // so that the connection can be reused
 	}
-	c.observe(op, resp.StatusCode, start)
-	reply := Reply{Status: resp.StatusCode, RequestID: clip(resp.Header.Get("request-id"))}
+	took := c.observe(op, resp.StatusCode, start)
+	reply := Reply{Status: resp.StatusCode, RequestID: clip(resp.Header.Get("request-id")), Took: took}
 	for _, s := range success {
 		if resp.StatusCode == s {
 			return reply, decode(op, reply, io.LimitReader(resp.Body, answerLimit(req)), out)
 		}
 	}
 	e := responseError(op, resp, c.secretsIn(req)...)
+	e.Took = took
 	if e.throttled() && c.cfg.Observer != nil {
 		c.cfg.Observer.Throttled()
 	}
@@ -274,10 +278,12 @@ func decode(op string, reply Reply, body io.Reader, out any) error {
 	return nil
 }
 
-func (c *Client) observe(op string, status int, start time.Time) {
+func (c *Client) observe(op string, status int, start time.Time) (took time.Duration) {
+	took = time.Since(start)
 	if c.cfg.Observer != nil {
-		c.cfg.Observer.Request(op, status, time.Since(start))
+		c.cfg.Observer.Request(op, status, took)
 	}
+	return took
 }
 
 // Token returns a token for the mailbox, from the cache if possible. The mailbox is

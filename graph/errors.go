@@ -26,6 +26,7 @@ type Error struct {
 	Message    string        // error.message of the answer, for people; it may name what is at fault, never rely on its form
 	Target     string        // error.target of the answer: what is at fault, if it says so
 	RequestID  string        // Graph's request-id
+	Took       time.Duration // from the request until its answer began, or it failed
 	RetryAfter time.Duration // 0: none was given
 	Class      Class
 	Reason     Reason

@@ -20,10 +20,10 @@ func TestQueueActionUsage(t *testing.T) {
 		t.Helper()
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
 	}
-	const actions = "list, show, hold, release, retry, delete, export, lanes, pause, resume, log, move or restored"
+	const actions = "list, show, hold, release, retry, delete, resend, export, lanes, pause, resume, log, move or restored"
 	at().wantUsage(t, actions)
 	at("steer", id).wantUsage(t, `unknown action "steer"`, actions)
-	for _, action := range []string{"show", "hold", "release", "retry", "delete", "export"} {
+	for _, action := range []string{"show", "hold", "release", "retry", "delete", "resend", "export"} {
 		at(action).wantUsage(t, "queue ID")
 	}
 	for _, action := range []string{"pause", "resume"} {
@@ -86,6 +86,29 @@ func TestQueueApply(t *testing.T) {
 	got = execute(t, "", "queue", "release", id, "--json", "--config", config)
 	if want := fmt.Sprintf("{\"done\":\"release\",\"id\":%q}\n", id); got != (outcome{exitOK, want, ""}) {
 		t.Errorf("got %+v, want %s", got, want)
+	}
+}
+
+// A message goes to other recipients as another one, and no longer itself.
+func TestQueueResend(t *testing.T) {
+	config, id := fillQueue(t)
+	at := func(args ...string) outcome {
+		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
+	}
+	at("resend", id).wantUsage(t, "--to")
+	at("resend", id, "--to", "bert@example.com").want(t, exitFault, "may still go out; hold it first")
+	at("hold", id).want(t, exitOK)
+	at("resend", id, "--to", "bert").want(t, exitFault, `"bert" is no address of a recipient`)
+	got := at("resend", id, "--to", "bert@example.com", "--to", " BERT@example.com", "--json")
+	var done struct{ ID string }
+	if err := json.Unmarshal([]byte(got.stdout), &done); err != nil || done.ID == id {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	at("show", done.ID).want(t, exitOK, "queued", " bert@example.com\n", "sent again by "+operator()+" in place of "+id+" to bert@example.com")
+	at("show", id).want(t, exitFault, "deleted", "as "+done.ID)
+	at("log").want(t, exitOK, "resend", id+" bert@example.com")
+	if got := at("export", done.ID); got.stdout != "Subject: waiting\r\n\r\ntext\r\n" {
+		t.Errorf("it has the content %+v", got)
 	}
 }
 

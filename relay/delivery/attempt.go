@@ -61,10 +61,12 @@ func (a *Attempt) Twins(ctx context.Context, since time.Time) ([]queue.Record, e
 	}), err
 }
 
-// Note adds a line to the message's history. requestID names the request that it is
-// about, if there is one. The line is recorded with the next Save or the end.
-func (a *Attempt) Note(what, detail, requestID string) {
-	a.notes = append(a.notes, queue.Event{At: time.Now(), What: what, Detail: detail, RequestID: requestID})
+// Note adds a line to the message's history, which is recorded with the next Save or the end.
+func (a *Attempt) Note(what, detail string) { a.NoteRequest(what, detail, "", 0) }
+
+// NoteRequest is Note about a request: the id that the service has given it, and how long it took.
+func (a *Attempt) NoteRequest(what, detail, requestID string, took time.Duration) {
+	a.notes = append(a.notes, queue.Event{At: time.Now(), What: what, Detail: detail, RequestID: requestID, Took: took})
 }
 
 // Now returns the queue's time, which the progress is kept in. The wall clock may jump.
@@ -89,7 +91,7 @@ func (a *Attempt) Holds(bytes int64) { a.slot.hold(bytes) }
 // queue.ErrFenced if the claim was lost: then the attempt must go no further.
 func (a *Attempt) Save(ctx context.Context) error {
 	for _, n := range a.notes {
-		a.Log.Debug(n.What, "detail", n.Detail, "request_id", n.RequestID)
+		a.Log.Debug(n.What, "detail", n.Detail, "request_id", n.RequestID, "took", n.Took)
 	}
 	err := a.work.Save(ctx, a.ref, a.Progress, a.notes...)
 	if err == nil {

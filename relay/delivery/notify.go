@@ -23,7 +23,7 @@ func (j *job) notifySender(o queue.Outcome) queue.Outcome {
 	switch {
 	case o.State == queue.Failed && j.waiter != nil:
 		o.Discard = true
-		j.a.Note("refused to the client", "in its session, which was still open", "")
+		j.a.Note("refused to the client", "in its session, which was still open")
 	case o.State == queue.Failed:
 		refusal := refusalOf(o)
 		o = j.notify(o, bounce.Failed)
@@ -77,11 +77,11 @@ func (j *job) notify(o queue.Outcome, a bounce.Action) (out queue.Outcome) {
 	case err == nil:
 		o.Notifications = append(o.Notifications, n)
 		j.notified = append(j.notified, a)
-		j.a.Note(a.Event(), "as "+n.ID+" to "+n.Envelope.To[0], "")
+		j.a.Note(a.Event(), "as "+n.ID+" to "+n.Envelope.To[0])
 	case !errors.Is(err, bounce.ErrNotWanted):
 		return j.unbounceable(o, a, err.Error())
 	case a == bounce.Failed:
-		j.a.Note("not bounced", err.Error(), "")
+		j.a.Note("not bounced", err.Error())
 	}
 	return o
 }
@@ -120,7 +120,7 @@ func (j *job) unbounceable(o queue.Outcome, a bounce.Action, why string) queue.O
 		o.State, o.Detail = queue.Held, o.Detail+"; not bounced: "+why
 	case a == bounce.Failed:
 		j.unbounced = true
-		j.a.Note("not bounced", why, "")
+		j.a.Note("not bounced", why)
 	}
 	return o
 }

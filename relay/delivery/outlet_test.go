@@ -32,7 +32,7 @@ func (s *scripted) Send(ctx context.Context, a *delivery.Attempt) (delivery.Resu
 	defer s.mu.Unlock()
 	s.seen = append(s.seen, string(a.Progress.Document))
 	a.Progress = queue.Progress{Document: json.RawMessage(`{"step":1}`), Leftover: true}
-	a.Note("step", "one", "r1")
+	a.NoteRequest("step", "one", "r1", time.Second)
 	if err := a.Save(ctx); err != nil {
 		return delivery.Result{}, err
 	}

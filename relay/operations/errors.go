@@ -8,7 +8,9 @@ var (
 	ErrNoContent = errors.New("its content is gone")
 	ErrLane      = errors.New("no such lane")
 	ErrNotPaused = errors.New("it is not paused")
-	ErrNoNode    = errors.New("no such relay works on the queue")
+	// ErrRecipients is an address that is none, or no address or too many of them.
+	ErrRecipients = errors.New("bad recipients")
+	ErrNoNode     = errors.New("no such relay works on the queue")
 )
 
 // Error is one of those errors with a text of its own.

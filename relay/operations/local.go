@@ -32,6 +32,16 @@ func (o Local) Messages(ctx context.Context, f queue.Filter) ([]Message, error) 
 	return messages, err
 }
 
+// Search implements Operations.
+func (o Local) Search(ctx context.Context, f queue.Filter, within time.Duration) (Found, error) {
+	list, err := o.Store.Search(ctx, f, within)
+	found := Found{Messages: make([]Message, 0, len(list.Records)), Looked: list.Looked}
+	for _, r := range list.Records {
+		found.Messages = append(found.Messages, MessageOf(r))
+	}
+	return found, err
+}
+
 // Count implements Operations.
 func (o Local) Count(ctx context.Context, f queue.Filter) (int64, error) {
 	return o.Store.Count(ctx, f)

@@ -39,6 +39,15 @@ type Operations interface {
 	// the action is possible in none of the states that f names. With dry it changes nothing, and
 	// returns how many it would change.
 	ActAll(ctx context.Context, by string, a queue.Action, f queue.Filter, dry bool) (int64, error)
+	// Search is Messages for somebody who waits: it ends after that time with what it has found,
+	// and says up to where it has looked.
+	Search(ctx context.Context, f queue.Filter, within time.Duration) (Found, error)
+	// Resend sends the content of a message that is held, has failed or has come back to these
+	// recipients, as a message of its own, whose ID it returns. The first message loses its
+	// content, so that only one of the two can go out. It returns queue.ErrState for a message
+	// that may still go out itself or has no content, and ErrRecipients for addresses that are
+	// none.
+	Resend(ctx context.Context, by, id string, recipients []string) (again string, err error)
 	// Lanes returns the lanes that have messages or a pause, by name.
 	Lanes(ctx context.Context) ([]Lane, error)
 	// Pause stops delivery from a lane, which is written as connection/mailbox, or from all lanes
@@ -60,6 +69,14 @@ type Operations interface {
 type Result struct {
 	ID  string
 	Err error // queue.ErrNotFound, queue.ErrState, or a fault of the queue; nil if it was done
+}
+
+// Found is a part of what a search selects.
+type Found struct {
+	Messages []Message `json:"messages"`
+	// Looked is the ID up to which the search has looked, if its time was over: Filter.After for
+	// the search that goes on. It is empty if the list is complete, or as long as its limit.
+	Looked string `json:"looked,omitempty"`
 }
 
 // Live is what only a running relay can tell or do. The configuration that it has is called the

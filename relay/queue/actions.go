@@ -37,7 +37,7 @@ func (a Action) Check(r Record) error {
 		}
 		return fmt.Errorf("%w: it is %s", ErrState, r.State)
 	case a != Delete && !r.HasContent:
-		return fmt.Errorf("%w: its content is gone, the client was told of the failure", ErrState)
+		return fmt.Errorf("%w: its content is gone: its client was told of the failure, or it was sent again as another message", ErrState)
 	}
 	return nil
 }

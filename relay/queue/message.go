@@ -99,6 +99,8 @@ type Event struct {
 	What      string    `json:"what"`
 	Detail    string    `json:"detail,omitempty"`
 	RequestID string    `json:"request_id,omitempty"` // Graph's request-id
+	// Took is how long that request took until its answer came, in nanoseconds as JSON.
+	Took time.Duration `json:"took_ns,omitempty"`
 }
 
 // Record is a message as the queue keeps it.

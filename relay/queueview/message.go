@@ -84,6 +84,9 @@ func (p Printer) Message(m operations.Message) error {
 		if request != "" {
 			request = "(request-id " + request + ")"
 		}
+		if ev.Took > 0 {
+			request += " in " + ev.Took.Round(time.Millisecond).String()
+		}
 		line("  "+ev.At.Local().Format("2006-01-02 15:04:05.000"), strings.Join(strings.Fields(ev.What+" "+ev.Detail+" "+request), " "))
 	}
 	return w.Flush()

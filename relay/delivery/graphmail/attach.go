@@ -20,6 +20,9 @@ type attacher struct {
 	fresh   newDraft
 }
 
+// The history has the first files of a message, each hundredth and the last.
+const firstNoted, everyNoted = 20, 100
+
 // attachAll adds the files that the draft does not have yet, one after another: parallel
 // requests conflict in Exchange.
 func (a *attacher) attachAll(ctx context.Context) error {
@@ -33,7 +36,11 @@ func (a *attacher) attachAll(ctx context.Context) error {
 			return fmt.Errorf("attachment %d of %d (%d bytes): %w", n, len(a.files), f.Size, err)
 		}
 		a.p.filesAttached(n)
-		a.done("attached", fmt.Sprintf("%d of %d, %d bytes", n, len(a.files), f.Size), reply)
+		if n <= firstNoted || n%everyNoted == 0 || n == len(a.files) {
+			a.done("attached", fmt.Sprintf("%d of %d, %d bytes", n, len(a.files), f.Size), reply)
+		} else {
+			a.Responded()
+		}
 		if err := a.save(ctx); err != nil {
 			return err
 		}
@@ -189,7 +196,7 @@ func (a *attacher) openSession(ctx context.Context, f graph.Attachment) error {
 		return a.endSession(err)
 	}
 	a.t.o.lacks.works(actionUpload, a.t.Message.Lane)
-	a.p.startSession(url)
+	a.p.startSession(url, f.Size)
 	a.done("upload session created", fmt.Sprintf("%d bytes", f.Size), reply)
 	return a.save(ctx)
 }

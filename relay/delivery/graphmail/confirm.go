@@ -225,7 +225,7 @@ func (t *transfer) removeCopy(ctx context.Context) (step, error) {
 	case graph.Temporary(err) && !graph.NotFound(err) && patient:
 		return nil, err
 	default:
-		t.Note("sent copy not removed", err.Error(), reply.RequestID)
+		t.NoteRequest("sent copy not removed", err.Error(), reply.RequestID, reply.Took)
 	}
 	return nil, nil
 }

@@ -140,7 +140,7 @@ func (t *transfer) giveUpDraft(ctx context.Context, err error) (step, error) {
 	if !hopeless {
 		return t.orAnew(err)
 	}
-	t.note("draft not looked for", "making a new one: "+err.Error())
+	t.noteRefused("draft not looked for", "making a new one: "+err.Error(), err)
 	if t.p.anonymous() {
 		t.note("draft perhaps left behind", "it has the Message-ID "+t.mailbox.messageID)
 	}

@@ -19,7 +19,7 @@ func (t *transfer) fallBack(refused error) {
 	if t.p.DraftID != "" { // which is to be replaced
 		t.p.Fallback = fallbackWanted
 	}
-	t.note("From replaced", "by "+t.Message.Fallback+": "+refused.Error())
+	t.noteRefused("From replaced", "by "+t.Message.Fallback+": "+refused.Error(), refused)
 }
 
 // fallenBack returns the record of a message that shows its fallback address as From. The

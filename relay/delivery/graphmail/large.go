@@ -80,7 +80,7 @@ func (t *transfer) sendWhole(refused error) bool {
 	if t.plan.inOne == nil || !graph.UploadsRefused(refused) && !errors.As(refused, &none) {
 		return false
 	}
-	t.note("goes in one request", refused.Error())
+	t.noteRefused("goes in one request", refused.Error(), refused)
 	t.plan, t.p.Whole = nil, true
 	return true
 }

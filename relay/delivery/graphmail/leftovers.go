@@ -26,7 +26,7 @@ func (o *Outlet) Abandon(ctx context.Context, a *delivery.Attempt) (again time.T
 	defer cancel()
 	t, err := o.begin(ctx, a)
 	if err != nil {
-		a.Note("draft left behind", err.Error(), "")
+		a.Note("draft left behind", err.Error())
 		return time.Time{}
 	}
 	defer t.end()
@@ -96,7 +96,7 @@ func (t *transfer) removeDraft(ctx context.Context, id string) (graph.Reply, err
 	}
 	// Without this record, a crash before the failure's own would leave a send in doubt,
 	// and no item to look at.
-	t.Note("not sent", "", reply.RequestID)
+	t.NoteRequest("not sent", "", reply.RequestID, reply.Took)
 	if err := t.save(ctx); err != nil {
 		return reply, err
 	}

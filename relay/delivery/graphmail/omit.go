@@ -223,7 +223,7 @@ func (t *transfer) omitNext(refused error) bool {
 		t.p.Tried = true
 		return false
 	}
-	t.note("trying again", "without "+omissionsText(t.plan.omitted)+": "+refused.Error())
+	t.noteRefused("trying again", "without "+omissionsText(t.plan.omitted)+": "+refused.Error(), refused)
 	return true
 }
 

@@ -24,6 +24,7 @@ type progress struct {
 	Attached     int       `json:"attached,omitempty"`      // attachments that the draft has
 	UploadURL    string    `json:"upload_url,omitempty"`    // session of attachment number Attached; it carries a token: never show it
 	UploadOffset int64     `json:"upload_offset,omitempty"` // bytes of that attachment that Graph has
+	UploadSize   int64     `json:"upload_size,omitempty"`   // of that attachment
 	Send         sendState `json:"send,omitempty"`
 	SendWanted   time.Time `json:"send_wanted,omitzero"` // when the send was last requested
 	Settle       time.Time `json:"settle,omitzero"`      // until then an item that still is a draft may leave by itself
@@ -159,10 +160,12 @@ func (p *progress) filesAttached(n int) {
 }
 
 // startSession notes an upload session for the next attachment.
-func (p *progress) startSession(url string) { p.UploadURL, p.UploadOffset = url, 0 }
+func (p *progress) startSession(url string, size int64) {
+	p.UploadURL, p.UploadOffset, p.UploadSize = url, 0, size
+}
 
 // endSession forgets the upload session: the next one starts at the beginning.
-func (p *progress) endSession() { p.UploadURL, p.UploadOffset = "", 0 }
+func (p *progress) endSession() { p.UploadURL, p.UploadOffset, p.UploadSize = "", 0, 0 }
 
 // requestSend notes that the send is about to be requested. An item that is still a draft
 // after settle has not been sent.
@@ -204,6 +207,8 @@ type Steps struct {
 	Path       string    // draft, mime or sendmail; empty: not chosen yet
 	DraftID    string    // empty: none is known
 	Attached   int       // attachments that the draft has
+	Uploaded   int64     // bytes of the next attachment that Graph has, of an upload under way
+	UploadSize int64     // of that attachment; 0: no upload is under way, or it is not known
 	SendWanted time.Time // when the send was last requested; zero: not yet
 	Settle     time.Time // until then a send that was not answered is watched
 }
@@ -214,5 +219,5 @@ func StepsOf(p queue.Progress) Steps {
 	if err != nil {
 		return Steps{}
 	}
-	return Steps{Path: r.Path, DraftID: r.DraftID, Attached: r.Attached, SendWanted: r.SendWanted, Settle: r.Settle}
+	return Steps{Path: r.Path, DraftID: r.DraftID, Attached: r.Attached, Uploaded: r.UploadOffset, UploadSize: r.UploadSize, SendWanted: r.SendWanted, Settle: r.Settle}
 }

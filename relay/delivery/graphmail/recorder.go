@@ -2,6 +2,7 @@ package graphmail
 
 import (
 	"context"
+	"errors"
 
 	"graphrelay/graph"
 	"graphrelay/relay/delivery"
@@ -38,10 +39,19 @@ func (r *recorder) save(ctx context.Context) error {
 }
 
 // note adds a line to the message's history that is about no request.
-func (r *recorder) note(what, detail string) { r.Note(what, detail, "") }
+func (r *recorder) note(what, detail string) { r.Note(what, detail) }
+
+// noteRefused is note about the request that failed with err, whose text belongs into detail.
+func (r *recorder) noteRefused(what, detail string, err error) {
+	var e *graph.Error
+	if !errors.As(err, &e) {
+		e = &graph.Error{}
+	}
+	r.NoteRequest(what, detail, e.RequestID, e.Took)
+}
 
 // done notes a request that Graph has carried out.
 func (r *recorder) done(what, detail string, reply graph.Reply) {
 	r.Responded()
-	r.Note(what, detail, reply.RequestID)
+	r.NoteRequest(what, detail, reply.RequestID, reply.Took)
 }

@@ -47,7 +47,7 @@ func (t *transfer) result(ctx context.Context, err error) (r delivery.Result, _ 
 		t.p.draftVanished() // if it is released, a new one is made
 		return delivery.Result{Status: delivery.StatusHold, Reason: reason.SendUnknown, Detail: never.Error()}, nil
 	case errors.As(err, &e):
-		t.Note("refused", err.Error(), e.RequestID)
+		t.noteRefused("refused", err.Error(), err)
 		return t.refused(e, err), nil
 	}
 	return r, err

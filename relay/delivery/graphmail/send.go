@@ -87,7 +87,7 @@ func (t *transfer) replaceDraft(ctx context.Context, refused error) (step, error
 		return nil, refused
 	}
 	t.p.Replace = true
-	t.note("replacing the draft", refused.Error())
+	t.noteRefused("replacing the draft", refused.Error(), refused)
 	return t.makePlan, t.save(ctx)
 }
 

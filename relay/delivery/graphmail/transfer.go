@@ -200,7 +200,7 @@ func (t *transfer) adapt(refused error) bool {
 		return false
 	case t.excludeNamed(refused):
 	case t.plan.draft != nil && t.plan.draft.Sender != nil && graph.SendAsDenied(refused): // From names the author
-		t.note("refused with its sender", refused.Error())
+		t.noteRefused("refused with its sender", refused.Error(), refused)
 		t.leaveOut(append(slices.Clone(t.plan.omitted), omitSender))
 	case t.mayFallBack(refused):
 		t.fallBack(refused)
@@ -208,7 +208,7 @@ func (t *transfer) adapt(refused error) bool {
 		if breaksAsJSON(t.plan.kind) || t.plan.stretch || t.p.AsDraft || !graph.MIMERefused(refused) {
 			return false
 		}
-		t.note("refused as MIME", refused.Error())
+		t.noteRefused("refused as MIME", refused.Error(), refused)
 		t.p.AsDraft, t.plan = true, nil
 	default:
 		return t.omitNext(refused)

@@ -22,13 +22,13 @@ func (s *storage) Get(ctx context.Context, id string) (r queue.Record, events []
 	}
 	err = s.reading(ctx, s.read, func(rows pgx.Rows) error {
 		var e queue.Event
-		var at int64
-		err := rows.Scan(&at, &e.What, &e.Detail, &e.RequestID)
+		var at, took int64
+		err := rows.Scan(&at, &e.What, &e.Detail, &e.RequestID, &took)
 		unescapeAll(&e.What, &e.Detail, &e.RequestID)
-		e.At = fromMicros(at)
+		e.At, e.Took = fromMicros(at), time.Duration(took)*time.Microsecond
 		events = append(events, e)
 		return err
-	}, "SELECT at, what, detail, request_id FROM event WHERE id = $1 ORDER BY seq", escape(id))
+	}, "SELECT at, what, detail, request_id, took FROM event WHERE id = $1 ORDER BY seq", escape(id))
 	return list[0], events, err
 }
 

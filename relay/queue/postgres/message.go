@@ -127,9 +127,9 @@ func (t *transaction) AddEvents(id string, events ...queue.Event) error {
 		if e.At.IsZero() {
 			e.At = time.Now()
 		}
-		t.write(`INSERT INTO event (id, seq, at, what, detail, request_id)
-			SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5 FROM event WHERE id = $1`,
-			id, micros(e.At), escape(e.What), escape(e.Detail), escape(e.RequestID))
+		t.write(`INSERT INTO event (id, seq, at, what, detail, request_id, took)
+			SELECT $1, coalesce(max(seq), 0) + 1, $2, $3, $4, $5, $6 FROM event WHERE id = $1`,
+			id, micros(e.At), escape(e.What), escape(e.Detail), escape(e.RequestID), e.Took.Microseconds())
 	}
 	return nil
 }

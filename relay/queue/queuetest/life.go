@@ -14,13 +14,13 @@ func progressSurvives(t *testing.T, b *bench) {
 	id := b.put(laneA, "x")
 	task := b.claimOne()
 	p := queue.Progress{Document: json.RawMessage(`{"path": "draft", "n": [1, 2.50, "Ü"]}`), Leftover: true, InDoubt: true}
-	b.ok(b.store.Save(t.Context(), task.Ref, p, queue.Event{What: "one", RequestID: "r1"}, queue.Event{What: "two", Detail: "d"}))
+	b.ok(b.store.Save(t.Context(), task.Ref, p, queue.Event{What: "one", RequestID: "r1", Took: 1500 * time.Microsecond}, queue.Event{What: "two", Detail: "d"}))
 	b.reopen()
 	again := b.claimOne()
 	if again.ID != id || !reflect.DeepEqual(again.Progress, p) {
 		t.Errorf("claimed again as %+v, with progress %+v", again, again.Progress)
 	}
-	if _, events := b.get(id); len(events) != 2 || events[0].What != "one" || events[0].RequestID != "r1" || events[1].Detail != "d" {
+	if _, events := b.get(id); len(events) != 2 || events[0].What != "one" || events[0].RequestID != "r1" || events[0].Took != 1500*time.Microsecond || events[1].Detail != "d" {
 		t.Errorf("events came back as %+v", events)
 	}
 }

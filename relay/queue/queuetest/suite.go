@@ -49,6 +49,7 @@ func Run(t *testing.T, open Open) {
 		"apply":                        apply,
 		"apply to all":                 applyToAll,
 		"audits":                       audits,
+		"sent again":                   resend,
 		"apply to what has content":    contentIsGone,
 		"restart gives claims back":    restart,
 		"a queue that was restored":    restored,

@@ -77,7 +77,7 @@ func (s *storage) Get(ctx context.Context, id string) (queue.Record, []queue.Eve
 	if err != nil {
 		return r, nil, err
 	}
-	rows, err := s.read.QueryContext(ctx, "SELECT at, what, detail, request_id FROM event WHERE id=? ORDER BY seq", id)
+	rows, err := s.read.QueryContext(ctx, "SELECT at, what, detail, request_id, took FROM event WHERE id=? ORDER BY seq", id)
 	if err != nil {
 		return r, nil, err
 	}
@@ -85,11 +85,11 @@ func (s *storage) Get(ctx context.Context, id string) (queue.Record, []queue.Eve
 	var events []queue.Event
 	for rows.Next() {
 		var e queue.Event
-		var at int64
-		if err := rows.Scan(&at, &e.What, &e.Detail, &e.RequestID); err != nil {
+		var at, took int64
+		if err := rows.Scan(&at, &e.What, &e.Detail, &e.RequestID, &took); err != nil {
 			return r, nil, err
 		}
-		e.At = fromMicros(at)
+		e.At, e.Took = fromMicros(at), time.Duration(took)*time.Microsecond
 		events = append(events, e)
 	}
 	return r, events, rows.Err()

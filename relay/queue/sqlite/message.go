@@ -121,9 +121,9 @@ func (t *transaction) AddEvents(id string, events ...queue.Event) error {
 		if e.At.IsZero() {
 			e.At = time.Now()
 		}
-		err := t.exec(`INSERT INTO event (id, seq, at, what, detail, request_id)
-			SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3, ?4, ?5 FROM event WHERE id=?1`,
-			id, micros(e.At), e.What, e.Detail, e.RequestID)
+		err := t.exec(`INSERT INTO event (id, seq, at, what, detail, request_id, took)
+			SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3, ?4, ?5, ?6 FROM event WHERE id=?1`,
+			id, micros(e.At), e.What, e.Detail, e.RequestID, e.Took.Microseconds())
 		if err != nil {
 			return err
 		}
