@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
+	"graphrelay/internal/look"
 	"graphrelay/relay/admin"
 	"graphrelay/relay/config"
 	"graphrelay/relay/connection"
@@ -22,6 +24,7 @@ func (g *generation) connectPage(q connection.HeldMail, key admin.ConnectKey) *a
 	k := mailboxes.NewConnector(g.cfg, g.mailboxes, g.log)
 	p := &admin.ConnectPage{
 		Connections: k.Connections(), BaseURL: g.cfg.Admin.BaseURL(), Log: g.log, Key: key,
+		KeptSent: days(time.Duration(g.cfg.Queue.KeepSent)), KeptFailed: days(time.Duration(g.cfg.Queue.KeepFailed)),
 		Begin: func(connection, mailbox string, shared bool) (admin.SignIn, error) {
 			return k.Begin(connection, mailbox, shared)
 		},
@@ -42,4 +45,16 @@ func (g *generation) connectPage(q connection.HeldMail, key admin.ConnectKey) *a
 		}
 	}
 	return p
+}
+
+// days returns a time for people, such as "30 days".
+func days(d time.Duration) string {
+	switch n := d / (24 * time.Hour); {
+	case d%(24*time.Hour) != 0:
+		return look.Duration(d)
+	case n == 1:
+		return "a day"
+	default:
+		return fmt.Sprintf("%d days", n)
+	}
 }

@@ -98,6 +98,7 @@ func (s testSignIn) Mailbox() string      { return s.mailbox }
 func (testSignIn) Shared() bool           { return false }
 func (testSignIn) Account() string        { return "" }
 func (s testSignIn) Served() bool         { return !strings.HasSuffix(s.mailbox, "@elsewhere.test") }
+func (testSignIn) Domains() []string      { return nil }
 func (testSignIn) ConnectionName() string { return "owners" }
 func (testSignIn) AuthURL(redirect, state, verifier string) string {
 	return "https://login.test/?" + url.Values{"state": {state}, "verifier": {verifier}, "redirect_uri": {redirect}}.Encode()
@@ -107,6 +108,10 @@ func (s testSignIn) Exchange(_ context.Context, _, code, _ string) error {
 		return errors.New("bad code")
 	}
 	return nil
+}
+
+func (s testSignIn) MakeUser(context.Context) (name, password string, err error) {
+	return s.mailbox, "secret", nil
 }
 
 func testPage(key ConnectKey) http.Handler {
@@ -119,7 +124,7 @@ func testPage(key ConnectKey) http.Handler {
 // begin returns the state and the cookies of a sign-in that was begun.
 func begin(t *testing.T, h http.Handler, mailbox string) (state string, cookies []*http.Cookie) {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, "http://localhost:9025/connect", strings.NewReader(url.Values{"mailbox": {mailbox}}.Encode()))
+	r := httptest.NewRequest(http.MethodPost, "http://localhost:9025/connect", strings.NewReader(url.Values{"mailbox": {mailbox}, "user": {"1"}}.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)

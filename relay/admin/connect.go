@@ -4,15 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
-	"fmt"
 	"html/template"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"graphrelay/internal/look"
 )
 
 // SignIn is the sign-in of one mailbox's owner with a browser.
@@ -27,6 +29,8 @@ type SignIn interface {
 	// Served reports whether mail from the mailbox's address finds its connection. Otherwise
 	// only the mailbox's SMTP user can send from it.
 	Served() bool
+	// Domains returns the domains whose mail goes through the connection.
+	Domains() []string
 	// ConnectionName returns the name of the connection that the sign-in is for.
 	ConnectionName() string
 	// AuthURL returns the page at which the browser signs in. The browser comes back to
@@ -48,6 +52,8 @@ type ConnectPage struct {
 	Submission  []string // server settings for a mail program, as text for people
 	Begin       func(connection, mailbox string, shared bool) (SignIn, error)
 	Connected   func() // called after a mailbox was connected; may be nil
+	KeptSent    string // for how long the relay keeps records of sent messages, such as "30 days"
+	KeptFailed  string // for how long it keeps messages that failed
 	Log         *slog.Logger
 	Key         ConnectKey // encrypts what browsers keep of sign-ins in progress
 }
@@ -55,13 +61,16 @@ type ConnectPage struct {
 //go:embed connect.html
 var connectSource string
 
-var connectTemplate = template.Must(template.New("connect").Parse(connectSource))
+var connectTemplate = template.Must(template.New("connect").Funcs(look.Funcs()).Parse(connectSource))
 
 // connectView is the data of the page's template.
 type connectView struct {
 	Connections               []string
-	Mailbox, Error            string
-	Shared                    bool
+	Mailbox                   string
+	Trouble                   trouble // why the mailbox was not connected; without Text: nothing was wrong
+	Chosen                    string  // the connection that the owner chose
+	Shared, WantsUser         bool
+	KeptSent, KeptFailed      string
 	Account                   string
 	Connected, User, Password string
 	Submission                []string
@@ -96,40 +105,76 @@ func (p *ConnectPage) form(w http.ResponseWriter, r *http.Request) {
 	p.show(w, http.StatusOK, connectView{})
 }
 
-// begin redirects the owner's browser to Entra.
+// begin redirects the owner's browser to Entra, if mail from the mailbox would be sent once it is
+// connected.
 func (p *ConnectPage) begin(w http.ResponseWriter, r *http.Request) {
-	mailbox, shared := r.FormValue("mailbox"), r.FormValue("shared") != ""
-	s, err := p.Begin(r.FormValue("connection"), mailbox, shared)
+	v := connectView{
+		Mailbox: strings.TrimSpace(r.FormValue("mailbox")), Chosen: r.FormValue("connection"),
+		Shared: r.FormValue("shared") != "", WantsUser: r.FormValue("user") != "",
+	}
+	s, err := p.Begin(v.Chosen, v.Mailbox, v.Shared)
 	if err != nil {
-		p.show(w, http.StatusBadRequest, connectView{Mailbox: mailbox, Shared: shared, Error: err.Error()})
+		v.Trouble.Text = capital(err.Error())
+		p.show(w, http.StatusBadRequest, v)
+		return
+	}
+	// The user of a mailbox outside of all connections may send from it. Where a connection lists
+	// its domains, such a mailbox is rather a mistake.
+	if !s.Served() && (len(s.Domains()) > 0 || !v.WantsUser) {
+		v.Trouble.Text = unserved(s)
+		p.show(w, http.StatusBadRequest, v)
 		return
 	}
 	next := pendingSignIn{
-		Connection: r.FormValue("connection"), Mailbox: mailbox, Shared: shared, User: r.FormValue("user") != "",
+		Connection: v.Chosen, Mailbox: v.Mailbox, Shared: v.Shared, User: v.WantsUser,
 		State: rand.Text(), Verifier: oauth2.GenerateVerifier(), Until: time.Now().Add(signInTime),
 	}
 	if err := p.remember(w, next); err != nil {
-		p.show(w, http.StatusInternalServerError, connectView{Mailbox: mailbox, Shared: shared, Error: err.Error()})
+		v.Trouble = failedSignIn(err)
+		p.show(w, http.StatusInternalServerError, v)
 		return
 	}
 	http.Redirect(w, r, s.AuthURL(p.redirect(), next.State, next.Verifier), http.StatusSeeOther)
+}
+
+// unserved says that mail from the mailbox would be refused, and from which addresses it is sent.
+func unserved(s SignIn) string {
+	const most = 5
+	domains := s.Domains()
+	switch n := len(domains); {
+	case n == 0:
+		return "This relay sends no mail from " + s.Mailbox() + " without a user of its own. Tick the box for a user name and password, or ask your administrator to add the domain to the connection " + s.ConnectionName() + "."
+	case n > most:
+		domains = append(slices.Clone(domains[:most]), "others")
+	}
+	return "This relay sends no mail from " + s.Mailbox() + ". It sends from addresses at " + strings.Join(domains, ", ") +
+		". Correct the address, or ask your administrator to add its domain to the connection " + s.ConnectionName() + "."
+}
+
+// capital returns an error as a sentence.
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
 // callback completes the sign-in when Entra sends the browser back.
 func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 	began, ok := p.take(w, r)
 	if !ok {
-		p.show(w, http.StatusBadRequest, connectView{Error: "This sign-in was not started in this browser, or it took too long. Please start again."})
+		p.show(w, http.StatusBadRequest, connectView{Trouble: trouble{Text: "This sign-in was not started in this browser, or it took too long. Start again below."}})
 		return
 	}
 	s, err := p.Begin(began.Connection, began.Mailbox, began.Shared)
 	if err != nil {
-		p.show(w, http.StatusBadRequest, connectView{Error: err.Error()})
+		p.show(w, http.StatusBadRequest, connectView{Trouble: failedSignIn(err)})
 		return
 	}
-	view := connectView{Mailbox: s.Mailbox(), Shared: s.Shared()}
+	view := connectView{Mailbox: s.Mailbox(), Chosen: began.Connection, Shared: s.Shared(), WantsUser: began.User}
 	if e := r.FormValue("error"); e != "" {
-		view.Error = fmt.Sprintf("Microsoft did not sign you in (%s). %s", e, r.FormValue("error_description"))
+		view.Trouble = refusedSignIn(e, r.FormValue("error_description"))
+		p.Log.Info("a sign-in to connect a mailbox was refused", "mailbox", s.Mailbox(), "error", view.Trouble.Code)
 		p.show(w, http.StatusBadRequest, view)
 		return
 	}
@@ -142,7 +187,7 @@ func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		p.Log.Warn("cannot connect a mailbox", "mailbox", s.Mailbox(), "error", err)
-		view.Error = err.Error()
+		view.Trouble = failedSignIn(err)
 		p.show(w, http.StatusBadRequest, view)
 		return
 	}
@@ -154,14 +199,14 @@ func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *ConnectPage) show(w http.ResponseWriter, status int, v connectView) {
-	v.Connections = p.Connections
+	v.Connections, v.KeptSent, v.KeptFailed = p.Connections, p.KeptSent, p.KeptFailed
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store") // it may show a password
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	// Browsers apply form-action also to the redirect to Entra that follows the form.
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' "+strings.Join(p.Logins, " "))
+	h.Set("Content-Security-Policy", strings.Replace(look.Policy, "form-action 'self'", strings.TrimSpace("form-action 'self' "+strings.Join(p.Logins, " ")), 1))
 	w.WriteHeader(status)
 	if err := connectTemplate.Execute(w, v); err != nil {
 		p.Log.Debug("cannot write the page", "error", err)

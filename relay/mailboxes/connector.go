@@ -95,6 +95,10 @@ func (s *SignIn) Served() bool {
 	})
 }
 
+// Domains returns the domains whose mail goes through the connection, as the configuration lists
+// them.
+func (s *SignIn) Domains() []string { return s.connection.Domains }
+
 // ConnectionName returns the name of the connection that the sign-in is for.
 func (s *SignIn) ConnectionName() string { return s.connection.Name }
 
@@ -177,20 +181,39 @@ func (s *SignIn) probe(ctx context.Context, token *oauth2.Token) error {
 	return err
 }
 
+// NotAllowedError says that the account that signed in may not use the mailbox.
+type NotAllowedError struct {
+	Account string // that signed in; empty: the token does not tell
+	Mailbox string
+	Shared  bool // it was to be connected as a shared mailbox
+	Unsure  bool // Graph did not tell whether it may
+
+	err error
+}
+
+// Error implements error. Its text is for whoever uses the command line.
+func (e *NotAllowedError) Error() string {
+	account := "the account that signed in"
+	if e.Account != "" {
+		account = "the account " + text.Printable(e.Account)
+	}
+	switch {
+	case e.Unsure:
+		return fmt.Sprintf("cannot see whether %s may use the mailbox %s; try again: %v", account, e.Mailbox, e.err)
+	case e.Shared:
+		return fmt.Sprintf("%s may not use the mailbox %s; give it Full Access and Send As in Exchange (Add-MailboxPermission, Add-RecipientPermission), which can take an hour to work, and sign in again: %v", account, e.Mailbox, e.err)
+	}
+	return fmt.Sprintf("%s may not use the mailbox %s; sign in as its owner, or, if it is a shared mailbox in which the account has Full Access, connect it as one: --shared on the command line, or the box on the page: %v", account, e.Mailbox, e.err)
+}
+
+// Unwrap returns the answer of Graph.
+func (e *NotAllowedError) Unwrap() error { return e.err }
+
 // refusal explains why the mailbox is not connected, after the account signed in.
 func (s *SignIn) refusal(err error) error {
-	account := "the account that signed in"
-	if s.account != "" {
-		account = "the account " + text.Printable(s.account)
-	}
 	var e *graph.Error
-	switch {
-	case !errors.As(err, &e) || e.Class == graph.ClassTemporary || e.Class == graph.ClassConnection:
-		return fmt.Errorf("cannot see whether %s may use the mailbox %s; try again: %w", account, s.mailbox, err)
-	case s.Shared():
-		return fmt.Errorf("%s may not use the mailbox %s; give it Full Access and Send As in Exchange (Add-MailboxPermission, Add-RecipientPermission), which can take an hour to work, and sign in again: %w", account, s.mailbox, err)
-	}
-	return fmt.Errorf("%s may not use the mailbox %s; sign in as its owner, or, if it is a shared mailbox in which the account has Full Access, connect it as one: --shared on the command line, or the box on the page: %w", account, s.mailbox, err)
+	unsure := !errors.As(err, &e) || e.Class == graph.ClassTemporary || e.Class == graph.ClassConnection
+	return &NotAllowedError{Account: s.account, Mailbox: s.mailbox, Shared: s.Shared(), Unsure: unsure, err: err}
 }
 
 // MakeUser makes the SMTP user that may send from the connected mailbox and nothing else,

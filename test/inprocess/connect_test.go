@@ -456,7 +456,7 @@ func TestConnectPage(t *testing.T) {
 
 	login = begin(owner, "anna@contoso.test")
 	resp, err = owner.PostForm(login.String(), url.Values{"decline": {"1"}})
-	if status, text := page(t, resp, err); status != http.StatusBadRequest || !strings.Contains(text, "access_denied") {
+	if status, text := page(t, resp, err); status != http.StatusBadRequest || !strings.Contains(text, "You did not allow the relay") || !strings.Contains(text, "access_denied: AADSTS65004") {
 		t.Errorf("declined: %d %s", status, text)
 	}
 	resp, err = owner.PostForm(base, url.Values{"mailbox": {`"><script>alert(1)</script>`}})
@@ -523,7 +523,7 @@ func TestConnectPageShared(t *testing.T) {
 		resp, err = c.PostForm(resp.Request.URL.String(), url.Values{"account": {"bob@contoso.test"}})
 		return page(t, resp, err)
 	}
-	if status, text := connect(url.Values{}); status != http.StatusBadRequest || !strings.Contains(text, "or the box on the page") {
+	if status, text := connect(url.Values{}); status != http.StatusBadRequest || !strings.Contains(text, "You signed in as bob@contoso.test.") || !strings.Contains(text, "tick the box for that") {
 		t.Errorf("without the box: %d\n%s", status, text)
 	}
 	if status, text := connect(url.Values{"shared": {"1"}}); status != http.StatusOK || !strings.Contains(text, "from team@contoso.test, with the account bob@contoso.test") ||
