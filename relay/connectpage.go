@@ -41,7 +41,7 @@ func (g *generation) connectPage(q connection.HeldMail, key admin.ConnectKey) *a
 	}
 	for _, l := range g.cfg.Listeners {
 		if l.Auth != smtpd.AuthNone {
-			p.Submission = append(p.Submission, fmt.Sprintf("%s, port %s, TLS: %s", g.cfg.Hostname, l.Address[strings.LastIndexByte(l.Address, ':')+1:], l.TLS))
+			p.Submission = append(p.Submission, fmt.Sprintf("%s, port %s, encryption: %s", g.cfg.Hostname, l.Address[strings.LastIndexByte(l.Address, ':')+1:], encryption(l.TLS)))
 		}
 	}
 	return p
@@ -57,4 +57,15 @@ func days(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%d days", n)
 	}
+}
+
+// encryption returns what mail programs call a mode of TLS.
+func encryption(mode smtpd.TLSMode) string {
+	switch mode {
+	case smtpd.TLSStart:
+		return "STARTTLS"
+	case smtpd.TLSImplicit:
+		return "TLS (SSL)"
+	}
+	return "none"
 }
