@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"graphrelay/relay/attention"
@@ -42,13 +43,13 @@ func (r *Relay) refusedMailboxes(ctx context.Context) (map[string][]string, erro
 	return refused, err
 }
 
-// watch looks for what needs an operator until the relay stops.
+// watch looks for what needs an operator, and at how mail flows, until the relay stops.
 func (r *Relay) watch() {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	r.stopWatching = func() { cancel(); <-done }
-	go func() {
-		defer close(done)
+	var all sync.WaitGroup
+	r.stopWatching = func() { cancel(); all.Wait() }
+	all.Go(func() { r.sampleFlow(ctx) })
+	all.Go(func() {
 		r.attention.Run(ctx, func() time.Duration { return attentionInterval }, func(context.Context) {})
-	}()
+	})
 }

@@ -90,7 +90,7 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 	node := r.node
 	node.About.Config = digest(cfg)
 	d := deliveryConfig(cfg, node)
-	d.NotifyAt, d.Waiters, d.Sent, d.Serves, d.Private = g.policy.BounceTo, r.waiters, r.quota.Sent, g.serves, g.private
+	d.NotifyAt, d.Waiters, d.Sent, d.Serves, d.Private = g.policy.BounceTo, r.waiters, r.sent, g.serves, g.private
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
 	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{

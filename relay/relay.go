@@ -32,6 +32,7 @@ import (
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/devices"
+	"graphrelay/relay/flow"
 	"graphrelay/relay/gossip"
 	"graphrelay/relay/mailboxes"
 	"graphrelay/relay/operators"
@@ -84,6 +85,7 @@ type Relay struct {
 	gossip     *gossip.Exchange // nil if the queue is not shared
 	elsewhere  *elsewhere       // likewise
 	differing  differing
+	flow       *flow.Recorder
 	console    *console.Console
 
 	swapping sync.Mutex // held by swap
@@ -126,6 +128,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 	}
 	r.devices = devices.New(devices.Options{Storage: deviceStorage(cfg, store), Audit: store.SetAudit, Log: r.Log})
 	r.register()
+	r.flow = flow.New(r.registry, time.Now)
 	r.console = console.New(console.Config{Queue: store, Edge: r, Hostname: cfg.Hostname, Version: r.about.Version,
 		BaseURL: func() string { return r.generation().cfg.Admin.BaseURL() }, Log: r.Log})
 	log.Info("graphrelay starts", startLine(cfg, r.about, node)...)

@@ -43,8 +43,9 @@ type Config struct {
 	NotifyAt func(sender string) string
 	// Serves and Private are those of queue.Claim.
 	Serves, Private func(l queue.Lane) bool
-	// Sent is called for each message that was sent, once that is recorded; it may be nil.
-	Sent func(l queue.Lane, to []string)
+	// Sent is called for each message that was sent, once that is recorded, with the time since
+	// its receipt; it may be nil.
+	Sent func(l queue.Lane, to []string, took time.Duration)
 	// LogRecipients has the log name the recipients and the Message-ID of what was sent.
 	LogRecipients bool
 }

@@ -109,7 +109,7 @@ func (j *job) report(o queue.Outcome) {
 		took := j.a.Age()
 		j.d.metrics.sent(lane.Connection, j.result.Path, took)
 		if j.d.cfg.Sent != nil {
-			j.d.cfg.Sent(lane, j.task.Envelope.To)
+			j.d.cfg.Sent(lane, j.task.Envelope.To, took)
 		}
 		sent := append(args, "from", j.task.Envelope.From, "recipients", len(j.task.Envelope.To))
 		if j.d.cfg.LogRecipients {

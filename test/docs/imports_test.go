@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"relay/access", "relay/admin", "relay/certificate", "relay/control", "relay/queueview"},
 	{"relay/operations"},
 	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/postgres", "relay/queue/queuetest"},
-	{"relay/connection", "relay/devices", "relay/delivery", "relay/reports", "relay/quota", "relay/attention"},
+	{"relay/connection", "relay/devices", "relay/delivery", "relay/reports", "relay/flow", "relay/quota", "relay/attention"},
 	{"relay/config", "relay/bounce"},
 	{"relay/smtpd", "relay/signature", "relay/credential"},
 	{"relay/verdict", "relay/gossip", "relay/refusals"},
