@@ -5,8 +5,23 @@ import (
 	"time"
 
 	"graphrelay/relay/flow"
+	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
 )
+
+// Operations returns what can be seen of the relay's queue and done to it.
+func (r *Relay) Operations() operations.Operations {
+	return operations.Local{Store: r.store, Connections: func() []string {
+		var names []string
+		for _, c := range r.generation().cfg.Connections {
+			names = append(names, c.Name)
+		}
+		return names
+	}}
+}
+
+// Stats counts the queue.
+func (r *Relay) Stats(ctx context.Context) (queue.Stats, error) { return r.store.Stats(ctx) }
 
 // Flow returns how mail flowed through this relay in a time until now, of at most a day, in points
 // of the length step.

@@ -129,7 +129,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 	r.devices = devices.New(devices.Options{Storage: deviceStorage(cfg, store), Audit: store.SetAudit, Log: r.Log})
 	r.register()
 	r.flow = flow.New(r.registry, time.Now)
-	r.console = console.New(console.Config{Queue: store, Edge: r, Hostname: cfg.Hostname, Version: r.about.Version,
+	r.console = console.New(console.Config{Ops: r.Operations(), Live: r, Edge: r, Hostname: cfg.Hostname, Version: r.about.Version,
 		BaseURL: func() string { return r.generation().cfg.Admin.BaseURL() }, Log: r.Log})
 	log.Info("graphrelay starts", startLine(cfg, r.about, node)...)
 	if err := r.guard.Load(knownClients(cfg)); err != nil {

@@ -16,7 +16,7 @@ import (
 	"reflect"
 )
 
-//go:embed look.css live.js icon.svg vendored
+//go:embed look.css live.js plots.js icon.svg vendored
 var files embed.FS
 
 // Base is the path below which Register serves the files. It is the same in all programs, so
@@ -38,6 +38,9 @@ var assets = map[string]asset{
 	"look.css":    {"look.css", "text/css; charset=utf-8"},
 	"icon.svg":    {"icon.svg", "image/svg+xml"},
 	"live.js":     {"live.js", "text/javascript; charset=utf-8"},
+	"plots.js":    {"plots.js", "text/javascript; charset=utf-8"},
+	"uPlot.js":    {"vendored/uplot/uPlot.iife.min.js", "text/javascript; charset=utf-8"},
+	"uPlot.css":   {"vendored/uplot/uPlot.min.css", "text/css; charset=utf-8"},
 	"htmx.min.js": {"vendored/htmx.org/htmx.min.js", "text/javascript; charset=utf-8"},
 }
 
@@ -103,18 +106,43 @@ var head = template.HTML(`<meta charset="utf-8">
 <script src="` + Path("htmx.min.js") + `" defer></script>
 <script src="` + Path("live.js") + `" defer></script>`)
 
+// plotHead is what a page with plots has in its head too.
+var plotHead = template.HTML(`<link rel="stylesheet" href="` + Path("uPlot.css") + `">
+<script src="` + Path("uPlot.js") + `" defer></script>
+<script src="` + Path("plots.js") + `" defer></script>`)
+
+// PlotHead returns what a page with plots has in its head after Head. A plot is an element with the
+// class plot and a Plot as JSON in data-plot, around an empty element with the class canvas.
+func PlotHead() template.HTML { return plotHead }
+
+// Plot is what plots.js draws.
+type Plot struct {
+	Unit string    `json:"unit"` // of the values: "count" or "seconds"
+	X    []int64   `json:"x"`    // seconds since 1970, rising
+	Bars bool      `json:"bars"`
+	Y    []PlotRow `json:"y"`
+}
+
+// PlotRow is one series of values, one for each X.
+type PlotRow struct {
+	Name   string     `json:"name"`
+	Colour int        `json:"colour"` // of the variables --plot-1 to --plot-6
+	Values []*float64 `json:"values"` // nil: none
+}
+
 // Head returns the common part of the head of a page, for templates.
 func Head() template.HTML { return head }
 
 // Funcs returns the functions that templates use:
 //
 //	head      the common part of the head of a page
+//	plotHead  see PlotHead
 //	bytes     see Bytes
 //	duration  see Duration
 //	count     see Count
 func Funcs() template.FuncMap {
 	return template.FuncMap{
-		"head": Head, "duration": Duration,
+		"head": Head, "plotHead": PlotHead, "duration": Duration,
 		"bytes": func(n any) string { return Bytes(reflect.ValueOf(n).Int()) }, // int and int64
 		"count": func(n any) string { return Count(reflect.ValueOf(n).Int()) },
 	}

@@ -18,8 +18,8 @@ import (
 func TestServed(t *testing.T) {
 	mux := http.NewServeMux()
 	look.Register(mux)
-	names := regexp.MustCompile(`"(/_look/[^"]+)"`).FindAllStringSubmatch(string(look.Head()), -1)
-	if len(names) != 4 {
+	names := regexp.MustCompile(`"(/_look/[^"]+)"`).FindAllStringSubmatch(string(look.Head()+look.PlotHead()), -1)
+	if len(names) != 7 {
 		t.Fatalf("head names %v", names)
 	}
 	get := func(path, etag string) *httptest.ResponseRecorder {
@@ -51,7 +51,8 @@ func TestServed(t *testing.T) {
 
 // TestVendored compares the files in the program with those of the packages in the lock file.
 func TestVendored(t *testing.T) {
-	for _, file := range []string{"htmx.org/LICENSE", "htmx.org/dist/htmx.min.js"} {
+	for _, file := range []string{"htmx.org/LICENSE", "htmx.org/dist/htmx.min.js",
+		"uplot/LICENSE", "uplot/dist/uPlot.iife.min.js", "uplot/dist/uPlot.min.css"} {
 		want, err := os.ReadFile("node_modules/" + file)
 		if os.IsNotExist(err) {
 			harness.SkipUnlessCI(t, "the npm packages are not installed; .ci/install installs them")

@@ -17,3 +17,4 @@ vendor() {
   chmod 644 "vendored/$package"/*
 }
 vendor htmx.org dist/htmx.min.js
+vendor uplot dist/uPlot.iife.min.js dist/uPlot.min.css

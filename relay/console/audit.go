@@ -15,7 +15,7 @@ const maxAudits = 500
 
 // audit returns the newest records, newest first.
 func (c *Console) audit(r *http.Request) (any, error) {
-	list, err := c.cfg.Queue.Audits(r.Context(), maxAudits)
+	list, err := c.cfg.Ops.Audits(r.Context(), maxAudits)
 	slices.Reverse(list)
 	return list, err
 }

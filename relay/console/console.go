@@ -17,13 +17,26 @@ import (
 
 	"graphrelay/internal/bounded"
 	"graphrelay/internal/look"
+	"graphrelay/relay/attention"
+	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
 )
 
+// Live is what the pages show of the running relay.
+type Live interface {
+	// Attention returns what needs an operator now, the most severe first.
+	Attention() []attention.Condition
+	// Flow returns how mail flowed in a time until now, in points of the length step.
+	Flow(length, step time.Duration) flow.Series
+	// Stats counts the queue.
+	Stats(ctx context.Context) (queue.Stats, error)
+}
+
 // Config is what a console shows.
 type Config struct {
-	Queue    queue.Inspector
+	Ops      operations.Operations
+	Live     Live
 	Edge     operations.Edge
 	Hostname string // of the relay
 	Version  string // of the program

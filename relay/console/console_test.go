@@ -11,27 +11,34 @@ import (
 	"time"
 
 	"graphrelay/internal/look"
+	"graphrelay/relay/attention"
+	"graphrelay/relay/flow"
+	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
 )
 
-// testQueue is a queue with a fixed content.
-type testQueue struct {
-	queue.Inspector
-	audits []queue.Audit
-	err    error
+// testRelay is a relay with a fixed content.
+type testRelay struct {
+	operations.Operations
+	audits     []queue.Audit
+	conditions []attention.Condition
+	series     flow.Series
+	err        error
 }
 
-func (q testQueue) Stats(ctx context.Context) (queue.Stats, error) {
-	return queue.Stats{Messages: map[queue.State]int64{queue.Queued: 12345, queue.Held: 2}, Bytes: 5_300_000}, errors.Join(q.err, ctx.Err())
+func (r testRelay) Stats(ctx context.Context) (queue.Stats, error) {
+	return queue.Stats{Messages: map[queue.State]int64{queue.Queued: 12345, queue.Held: 2}, Bytes: 5_300_000}, errors.Join(r.err, ctx.Err())
 }
 
-func (q testQueue) Audits(context.Context, int) ([]queue.Audit, error) { return q.audits, q.err }
+func (r testRelay) Attention() []attention.Condition                   { return r.conditions }
+func (r testRelay) Flow(time.Duration, time.Duration) flow.Series      { return r.series }
+func (r testRelay) Audits(context.Context, int) ([]queue.Audit, error) { return r.audits, r.err }
 
 // at is when the tests' pages are made.
 var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
-func testConsole(q queue.Inspector) (*Console, *http.ServeMux) {
-	c := New(Config{Queue: q, Edge: &testEdge{}, Hostname: "relay.contoso.test", Version: "1.0",
+func testConsole(r testRelay) (*Console, *http.ServeMux) {
+	c := New(Config{Ops: r, Live: r, Edge: &testEdge{}, Hostname: "relay.contoso.test", Version: "1.0",
 		BaseURL: func() string { return "https://relay.contoso.test" }, Log: func() *slog.Logger { return slog.New(slog.DiscardHandler) }})
 	c.now = func() time.Time { return at }
 	mux := http.NewServeMux()
@@ -51,7 +58,7 @@ func get(h http.Handler, path string, header ...string) *httptest.ResponseRecord
 
 // TestPages checks the frame of the pages, and that nothing in them needs a looser policy.
 func TestPages(t *testing.T) {
-	_, mux := testConsole(testQueue{})
+	_, mux := testConsole(testRelay{})
 	if w := get(mux, "/"); w.Code != http.StatusFound || w.Header().Get("Location") != "/console/" {
 		t.Errorf("the first page is %d %s", w.Code, w.Header().Get("Location"))
 	}
@@ -89,7 +96,7 @@ func TestPages(t *testing.T) {
 
 // TestLivePart checks that htmx gets the live part alone.
 func TestLivePart(t *testing.T) {
-	_, mux := testConsole(testQueue{})
+	_, mux := testConsole(testRelay{})
 	w := get(mux, "/console/", "HX-Request", "true")
 	if body := w.Body.String(); !strings.Contains(body, "12,345") || strings.Contains(body, "<html") || w.Header().Get("Vary") != "HX-Request" {
 		t.Errorf("%v %s", w.Header(), body)
@@ -98,11 +105,11 @@ func TestLivePart(t *testing.T) {
 
 // TestErrors checks that an error is a page that says what went wrong, whatever its text holds.
 func TestErrors(t *testing.T) {
-	_, mux := testConsole(testQueue{err: errors.New("disk <script>alert(1)</script>")})
+	_, mux := testConsole(testRelay{err: errors.New("disk <script>alert(1)</script>")})
 	if w := get(mux, "/console/"); w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "disk &lt;script&gt;") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	_, mux = testConsole(testQueue{err: context.DeadlineExceeded})
+	_, mux = testConsole(testRelay{err: context.DeadlineExceeded})
 	if w := get(mux, "/console/"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "did not answer in time") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -113,7 +120,7 @@ func TestErrors(t *testing.T) {
 
 // TestAudit checks that texts from outside are inert.
 func TestAudit(t *testing.T) {
-	_, mux := testConsole(testQueue{audits: []queue.Audit{
+	_, mux := testConsole(testRelay{audits: []queue.Audit{
 		{ID: "1", At: at.Add(-3 * time.Hour), By: "older", Action: "hold", On: "M1", Changed: 1},
 		{ID: "2", At: at.Add(-time.Minute), By: `"><img src=x onerror=alert(1)>`, Action: "release", On: "M2", Changed: 2},
 	}})
@@ -128,7 +135,7 @@ func TestAudit(t *testing.T) {
 
 // TestBound checks that too many requests at a time are refused, and that their slots come back.
 func TestBound(t *testing.T) {
-	c, mux := testConsole(testQueue{})
+	c, mux := testConsole(testRelay{})
 	for range maxRequests {
 		c.slots <- struct{}{}
 	}
@@ -148,7 +155,7 @@ func TestBound(t *testing.T) {
 // TestAction checks that a form is answered with a redirect, and that the next page alone shows
 // what became of it, in the browser that sent it.
 func TestAction(t *testing.T) {
-	c, _ := testConsole(testQueue{})
+	c, _ := testConsole(testRelay{})
 	var fails error
 	a := action{path: "audit/try", do: func(_ *Console, r *http.Request) (string, error) {
 		return "Done with " + r.PostForm.Get("what") + ".", fails

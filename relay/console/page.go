@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"graphrelay/relay/queue"
 )
@@ -22,6 +21,7 @@ type page struct {
 	within  string // the path of the page that the navigation marks as current; empty: its own
 	title   string // of the page; empty: name. A view with a method PageTitle has one of its own
 	file    string // of the template
+	plots   bool   // it has plots
 	actions []action
 	// view returns what the template gets as .View. Errors are shown to the operator.
 	view func(c *Console, r *http.Request) (any, error)
@@ -48,7 +48,7 @@ type frame struct {
 	URL      string // of this page, with its query
 	Hostname string
 	Version  string
-	Now      time.Time
+	Plots    bool
 	Result   *result // of the action that led here; nil: none
 	View     any
 }
@@ -84,7 +84,7 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, p page) {
 
 // frame returns the frame of a page, without its view.
 func (c *Console) frame(r *http.Request, p page) frame {
-	f := frame{Title: p.title, URL: r.URL.RequestURI(), Hostname: c.cfg.Hostname, Version: c.cfg.Version, Now: c.now()}
+	f := frame{Title: p.title, URL: r.URL.RequestURI(), Hostname: c.cfg.Hostname, Version: c.cfg.Version, Plots: p.plots}
 	if f.Title == "" {
 		f.Title = p.name
 	}

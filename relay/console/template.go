@@ -4,6 +4,7 @@ import (
 	"embed"
 	"html/template"
 	"maps"
+	"reflect"
 	"time"
 
 	"graphrelay/internal/look"
@@ -23,6 +24,11 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"plural": plural,
 		"tone":   tone,
+		"clock":  func(t time.Time) string { return t.Local().Format("15:04") },
+		// of a float64, and a pointer to one
+		"seconds": func(v any) string { return look.Duration(time.Duration(toFloat(v) * float64(time.Second))) },
+		"count":   func(v any) string { return look.Count(int64(toFloat(v))) },
+		"tally":   newTally,
 	})
 	all := map[string]*template.Template{}
 	for _, p := range append(pages(), errorPage) {
@@ -46,4 +52,15 @@ func tone(s queue.State) string {
 	case queue.Deleted:
 	}
 	return ""
+}
+
+// toFloat returns a number of any type that templates pass, or what such a pointer points to.
+func toFloat(v any) float64 {
+	switch r := reflect.Indirect(reflect.ValueOf(v)); {
+	case r.CanInt():
+		return float64(r.Int())
+	case r.CanFloat():
+		return r.Float()
+	}
+	return 0
 }

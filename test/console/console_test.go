@@ -59,7 +59,7 @@ func TestLive(t *testing.T) {
 	node, chromium, script := browser(t, "live.js")
 	sim := harness.StartSim(t)
 	r := harness.StartRelay(t, sim)
-	tab := harness.StartCommand(t, "live.js", exec.Command(node, script, "--cookie="+r.Session(t), chromium, "http://"+r.Address["admin"]+"/console/", "#state-sent td.number", "1"))
+	tab := harness.StartCommand(t, "live.js", exec.Command(node, script, "--cookie="+r.Session(t), chromium, "http://"+r.Address["admin"]+"/console/", "#state-sent .n", "1"))
 	harness.WaitFor(t, "the page", func() bool { return strings.Contains(tab.Log.String(), "loaded") || !tab.Running() })
 	send(t, r, "seen live")
 	harness.WaitFor(t, "the message on the page", func() bool { return !tab.Running() })
