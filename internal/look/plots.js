@@ -25,24 +25,24 @@
     const axis = { stroke: style('--muted'), grid: { stroke: style('--line'), width: 1 }, ticks: { show: false }, font: '12px system-ui, sans-serif' };
     return {
       width: element.clientWidth,
-      height: 190,
+      height: 180,
       padding: [12, 8, 0, 0],
       cursor: { drag: { setScale: false }, points: { size: 7 } },
       scales: { y: { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
       axes: [
-        { ...axis, space: 70, values: (u, splits) => splits.map(time) },
+        { ...axis, space: 70, incrs: [60, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200], values: (u, splits) => splits.map(time) },
         { ...axis, size: 62, space: 36, values: (u, splits) => splits.map(write) },
       ],
       series: [
-        { label: 'until', value: (u, at) => (at == null ? '–' : time(at)) },
+        { label: 'until', value: (u, at) => (at == null ? '' : time(at)) },
         ...data.y.map((row) => ({
           label: row.name,
           stroke: style(`--plot-${row.colour}`),
           fill: data.bars ? style(`--plot-${row.colour}`) + '66' : undefined,
           width: data.bars ? 1 : 2,
           paths: data.bars ? uPlot.paths.bars({ size: [0.8, 24] }) : undefined,
-          points: { show: data.x.length === 1 },
-          value: (u, value) => (value == null ? '–' : write(value)),
+          points: data.bars ? { show: false } : { size: 4 },
+          value: (u, value) => (value == null ? '' : write(value)),
         })),
       ],
     };
@@ -55,7 +55,7 @@
     if (drawn && drawn.text === text) return;
     const data = JSON.parse(text);
     // What cannot change in a plot makes another one.
-    const shape = JSON.stringify([data.unit, data.bars, data.y.map((row) => row.name), data.x.length === 1]);
+    const shape = JSON.stringify([data.unit, data.bars, data.y.map((row) => row.name)]);
     if (drawn && drawn.shape === shape) {
       drawn.text = text;
       drawn.plot.setData(columns(data));

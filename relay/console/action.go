@@ -7,12 +7,15 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"graphrelay/relay/operators"
 )
 
 // action is what a form of a page asks for, with POST. The field "back" of the form may name the
 // page that comes next; without it, that is the page itself.
 type action struct {
-	path string // below root
+	path string         // below root
+	role operators.Role // that may do it
 	// do returns what was done, as a sentence. An error is shown instead.
 	do func(c *Console, r *http.Request) (done string, err error)
 }

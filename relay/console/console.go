@@ -11,15 +11,14 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
 	"graphrelay/internal/bounded"
-	"graphrelay/internal/look"
 	"graphrelay/relay/attention"
 	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
+	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 )
 
@@ -47,7 +46,7 @@ type Config struct {
 
 const (
 	// root is the path of the first page.
-	root = "/console/"
+	root = operators.ConsolePath
 	// maxRequests is how many pages are made at a time. More wait for none: they are refused, and
 	// htmx asks again.
 	maxRequests = 16
@@ -80,41 +79,36 @@ func New(cfg Config) *Console {
 	return c
 }
 
-// Register adds the console to the admin address, whose first page it becomes.
+// Register adds the pages to the mux behind a Gate of package operators.
 func (c *Console) Register(mux *http.ServeMux) {
-	mux.Handle("GET /{$}", http.RedirectHandler(root, http.StatusFound))
-	mux.Handle("GET "+root, c.guard(c.unknown))
+	mux.Handle("GET "+root, c.serve(c.unknown))
 	for _, p := range pages() {
 		pattern := root + p.path
 		if p.path == "" {
 			pattern += "{$}"
 		}
-		mux.Handle("GET "+pattern, c.guard(func(w http.ResponseWriter, r *http.Request) { c.show(w, r, p) }))
+		c.handle(mux, "GET "+pattern, operators.Viewer, func(w http.ResponseWriter, r *http.Request) { c.show(w, r, p) })
 		for _, a := range p.actions {
-			mux.Handle("POST "+root+a.path, c.guard(func(w http.ResponseWriter, r *http.Request) { c.act(w, r, p, a) }))
+			c.handle(mux, "POST "+root+a.path, a.role, func(w http.ResponseWriter, r *http.Request) { c.act(w, r, p, a) })
 		}
 	}
 }
 
-// guard sets the headers of all pages, refuses forms that another site has sent, and bounds how
-// many requests are served at a time and how long they take.
-func (c *Console) guard(h http.HandlerFunc) http.Handler {
+func (c *Console) handle(mux *http.ServeMux, pattern string, role operators.Role, h http.HandlerFunc) {
+	mux.Handle(pattern, operators.Require(role, c.serve(h)))
+}
+
+// serve bounds how many requests are served at a time, how long they take, and the size of forms.
+// The Gate in front of the console has signed the person in, refused what other sites sent, and
+// set the headers of every page.
+func (c *Console) serve(h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
-		header.Set("Content-Security-Policy", look.Policy)
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Referrer-Policy", "same-origin")
-		header.Set("Cache-Control", "no-store")
-		header.Set("Vary", "HX-Request")
-		if err := c.origins().Check(r); err != nil {
-			http.Error(w, "This form was sent by another site, so nothing was done.", http.StatusForbidden)
-			return
-		}
+		w.Header().Set("Vary", "HX-Request")
 		select {
 		case c.slots <- struct{}{}:
 			defer func() { <-c.slots }()
 		default:
-			header.Set("Retry-After", "5")
+			w.Header().Set("Retry-After", "5")
 			http.Error(w, "The console has too many requests at a time. Try again in a few seconds.", http.StatusServiceUnavailable)
 			return
 		}
@@ -123,14 +117,4 @@ func (c *Console) guard(h http.HandlerFunc) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		h(w, r.WithContext(ctx))
 	})
-}
-
-// origins returns what refuses requests of other sites. A proxy may change the Host header, so the
-// address at which browsers reach the relay is trusted too.
-func (c *Console) origins() *http.CrossOriginProtection {
-	p := http.NewCrossOriginProtection()
-	if u, err := url.Parse(c.cfg.BaseURL()); err == nil {
-		_ = p.AddTrustedOrigin(u.Scheme + "://" + u.Host)
-	}
-	return p
 }

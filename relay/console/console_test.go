@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"graphrelay/internal/look"
 	"graphrelay/relay/attention"
 	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
+	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 )
 
@@ -37,13 +37,21 @@ func (r testRelay) Audits(context.Context, int) ([]queue.Audit, error) { return 
 // at is when the tests' pages are made.
 var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
-func testConsole(r testRelay) (*Console, *http.ServeMux) {
+func testConsole(r testRelay) (*Console, http.Handler) {
 	c := New(Config{Ops: r, Live: r, Edge: &testEdge{}, Hostname: "relay.contoso.test", Version: "1.0",
 		BaseURL: func() string { return "https://relay.contoso.test" }, Log: func() *slog.Logger { return slog.New(slog.DiscardHandler) }})
 	c.now = func() time.Time { return at }
 	mux := http.NewServeMux()
 	c.Register(mux)
-	return c, mux
+	return c, as(operators.Admin, mux)
+}
+
+// as serves h to anna, who has a role.
+func as(role operators.Role, h http.Handler) http.Handler {
+	anna := operators.Person{Name: "anna", Role: role, Way: operators.ByConsole}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(operators.With(r.Context(), anna)))
+	})
 }
 
 func get(h http.Handler, path string, header ...string) *httptest.ResponseRecorder {
@@ -59,9 +67,6 @@ func get(h http.Handler, path string, header ...string) *httptest.ResponseRecord
 // TestPages checks the frame of the pages, and that nothing in them needs a looser policy.
 func TestPages(t *testing.T) {
 	_, mux := testConsole(testRelay{})
-	if w := get(mux, "/"); w.Code != http.StatusFound || w.Header().Get("Location") != "/console/" {
-		t.Errorf("the first page is %d %s", w.Code, w.Header().Get("Location"))
-	}
 	for _, p := range pages() {
 		if p.name == "" {
 			continue
@@ -84,12 +89,6 @@ func TestPages(t *testing.T) {
 		}
 		if strings.Count(body, "<script") != strings.Count(body, `<script src="/_look/`) {
 			t.Errorf("%s has a script of its own", p.path)
-		}
-		if got := w.Header().Get("Content-Security-Policy"); got != look.Policy || strings.Contains(got, "unsafe") {
-			t.Errorf("%s has the policy %s", p.path, got)
-		}
-		if got := w.Header().Get("Cache-Control"); got != "no-store" {
-			t.Errorf("%s may be kept: %s", p.path, got)
 		}
 	}
 }
@@ -160,8 +159,8 @@ func TestAction(t *testing.T) {
 	a := action{path: "audit/try", do: func(_ *Console, r *http.Request) (string, error) {
 		return "Done with " + r.PostForm.Get("what") + ".", fails
 	}}
-	h := c.guard(func(w http.ResponseWriter, r *http.Request) { c.act(w, r, auditPage(), a) })
-	page := c.guard(func(w http.ResponseWriter, r *http.Request) { c.show(w, r, auditPage()) })
+	h := c.serve(func(w http.ResponseWriter, r *http.Request) { c.act(w, r, auditPage(), a) })
+	page := c.serve(func(w http.ResponseWriter, r *http.Request) { c.show(w, r, auditPage()) })
 	post := func(body string, header ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, "http://localhost/console/audit/try", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -200,14 +199,6 @@ func TestAction(t *testing.T) {
 		if body := get(page, "/console/audit", "Cookie", cookie.Name+"="+cookie.Value).Body.String(); strings.Contains(body, test.want) {
 			t.Errorf("%s: it is shown twice", test.body)
 		}
-	}
-	for _, site := range []string{"cross-site", "same-site"} {
-		if w := post("", "Sec-Fetch-Site", site); w.Code != http.StatusForbidden {
-			t.Errorf("a form of a %s page: %d", site, w.Code)
-		}
-	}
-	if w := post("", "Sec-Fetch-Site", "cross-site", "Origin", "https://relay.contoso.test"); w.Code != http.StatusSeeOther {
-		t.Errorf("a form by way of a proxy: %d", w.Code)
 	}
 	if w := post("what=" + strings.Repeat("x", maxForm)); w.Code != http.StatusBadRequest {
 		t.Errorf("a large form: %d", w.Code)

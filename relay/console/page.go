@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 )
 
@@ -49,9 +50,16 @@ type frame struct {
 	Hostname string
 	Version  string
 	Plots    bool
+	Person   operators.Person
 	Result   *result // of the action that led here; nil: none
 	View     any
 }
+
+// Acts reports whether the person may act on messages, mailboxes and nodes.
+func (f frame) Acts() bool { return f.Person.Role >= operators.Operator }
+
+// Administers reports whether the person may change what concerns the whole relay.
+func (f frame) Administers() bool { return f.Person.Role >= operators.Admin }
 
 // fault is an error with the status of its page.
 type fault struct {
@@ -84,7 +92,7 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, p page) {
 
 // frame returns the frame of a page, without its view.
 func (c *Console) frame(r *http.Request, p page) frame {
-	f := frame{Title: p.title, URL: r.URL.RequestURI(), Hostname: c.cfg.Hostname, Version: c.cfg.Version, Plots: p.plots}
+	f := frame{Title: p.title, URL: r.URL.RequestURI(), Hostname: c.cfg.Hostname, Version: c.cfg.Version, Plots: p.plots, Person: operators.Of(r.Context())}
 	if f.Title == "" {
 		f.Title = p.name
 	}

@@ -26,24 +26,14 @@ func browser(t *testing.T, script string) (node, chromium, path string) {
 	return node, chromium, filepath.Join(scripts, script)
 }
 
-// send sends a message to the relay.
-func send(t *testing.T, r *harness.Relay, subject string) {
-	t.Helper()
-	harness.Tool(t, "", harness.NeedTool(t, "swaks"), "--server", "127.0.0.1", "--port", r.Port(t, "devices"), "--hide-all",
-		"--from", "scanner@contoso.test", "--to", "anna@example.test", "--h-Subject", subject)
-}
-
 // TestPages opens each page, in both themes, on a phone and on a wide screen. No page causes an
 // error or breaks its own policy, none is wider than the screen, and axe finds no fault.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	node, chromium, script := browser(t, "pages.js")
-	sim := harness.StartSim(t)
-	r := harness.StartRelay(t, sim)
-	send(t, r, "of the pages")
-	sim.Sent(t, "scanner@contoso.test", "of the pages")
-	harness.Command(t, "", "queue", "pause", "contoso", "--config", r.Config)
-	out := harness.Tool(t, "", node, script, "--cookie="+r.Session(t), chromium, "http://"+r.Address["admin"], "/console/", "/console/audit")
+	r := scene(t)
+	args := append([]string{script, "--cookie=" + r.Session(t), chromium, "http://" + r.Address["admin"]}, pagesOfConsole...)
+	out := harness.Tool(t, "", node, args...)
 	var faults []string
 	if err := json.Unmarshal([]byte(out), &faults); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -61,7 +51,7 @@ func TestLive(t *testing.T) {
 	r := harness.StartRelay(t, sim)
 	tab := harness.StartCommand(t, "live.js", exec.Command(node, script, "--cookie="+r.Session(t), chromium, "http://"+r.Address["admin"]+"/console/", "#state-sent .n", "1"))
 	harness.WaitFor(t, "the page", func() bool { return strings.Contains(tab.Log.String(), "loaded") || !tab.Running() })
-	send(t, r, "seen live")
+	deliver(t, r, "scanner@contoso.test", "anna@example.test", "seen live", 100)
 	harness.WaitFor(t, "the message on the page", func() bool { return !tab.Running() })
 	if !strings.Contains(tab.Log.String(), "seen") {
 		t.Error(tab.Log.String())

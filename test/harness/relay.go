@@ -160,7 +160,7 @@ func (r *Relay) Session(t *testing.T) string {
 	if got.Status != 0 || err != nil {
 		t.Fatalf("console: %d, %v: %s", got.Status, err, got.Stderr)
 	}
-	reply, err := http.DefaultTransport.RoundTrip(&http.Request{Method: http.MethodGet, URL: link}) // follows no redirect
+	reply, err := http.DefaultTransport.RoundTrip(&http.Request{Method: http.MethodGet, URL: link, Header: http.Header{}}) // follows no redirect
 	if err != nil {
 		t.Fatal(err)
 	}
