@@ -37,30 +37,23 @@ func (r testRelay) Audits(context.Context, int) ([]queue.Audit, error) { return 
 // at is when the tests' pages are made.
 var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
-func testConsole(r testRelay) (*Console, http.Handler) {
+func testConsole(r testRelay) (*Console, *http.ServeMux) {
 	c := New(Config{Ops: r, Live: r, Edge: &testEdge{}, Hostname: "relay.contoso.test", Version: "1.0",
 		BaseURL: func() string { return "https://relay.contoso.test" }, Log: func() *slog.Logger { return slog.New(slog.DiscardHandler) }})
 	c.now = func() time.Time { return at }
 	mux := http.NewServeMux()
 	c.Register(mux)
-	return c, as(operators.Admin, mux)
+	return c, mux
 }
 
-// as serves h to anna, who has a role.
-func as(role operators.Role, h http.Handler) http.Handler {
-	anna := operators.Person{Name: "anna", Role: role, Way: operators.ByConsole}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r.WithContext(operators.With(r.Context(), anna)))
-	})
-}
-
+// get gets a page as an administrator.
 func get(h http.Handler, path string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil)
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	h.ServeHTTP(w, r.WithContext(operators.With(r.Context(), operators.Person{Name: "anna", Role: operators.Admin, Way: operators.ByConsole})))
 	return w
 }
 

@@ -26,22 +26,22 @@ const (
 // listenersPage says who is connected, who was refused and why, and lets devices in.
 func listenersPage() page {
 	return page{path: "listeners", name: "Listeners", file: "listeners.html", view: (*Console).listeners, actions: []action{
-		{path: "listeners/remove", do: (*Console).removeDevice},
-		{path: "listeners/block", do: (*Console).blockDevice},
-		{path: "listeners/close", do: (*Console).closeWindow},
+		{path: "listeners/remove", role: mayNarrow, do: (*Console).removeDevice},
+		{path: "listeners/block", role: mayNarrow, do: (*Console).blockDevice},
+		{path: "listeners/close", role: mayNarrow, do: (*Console).closeWindow},
 	}}
 }
 
 // allowPage has the form with which a device is allowed.
 func allowPage() page {
 	return page{path: "listeners/allow", within: "listeners", title: "Allow a device", file: "allow.html", view: (*Console).allowForm,
-		actions: []action{{path: "listeners/allow", do: (*Console).allowDevice}}}
+		actions: []action{{path: "listeners/allow", role: mayWiden, do: (*Console).allowDevice}}}
 }
 
 // learnPage has the form with which a learning window is opened.
 func learnPage() page {
 	return page{path: "listeners/learn", within: "listeners", title: "Open a learning window", file: "learn.html", view: (*Console).learnForm,
-		actions: []action{{path: "listeners/learn", do: (*Console).openWindow}}}
+		actions: []action{{path: "listeners/learn", role: mayWiden, do: (*Console).openWindow}}}
 }
 
 type listenersView struct {

@@ -74,7 +74,7 @@ func TestSimulatorLive(t *testing.T) {
 	r := harness.StartRelay(t, sim)
 	tab := harness.StartCommand(t, "live.js", exec.Command(node, script, chromium, sim.URL+"/?in=anna@example.test", "#live", "seen live"))
 	harness.WaitFor(t, "the page", func() bool { return strings.Contains(tab.Log.String(), "loaded") || !tab.Running() })
-	send(t, r, "seen live")
+	deliver(t, r, "scanner@contoso.test", "anna@example.test", "seen live", 200)
 	harness.WaitFor(t, "the message on the page", func() bool { return !tab.Running() })
 	if !strings.Contains(tab.Log.String(), "seen") {
 		t.Error(tab.Log.String())
