@@ -27,6 +27,9 @@ type result struct {
 	at     time.Time
 }
 
+// by returns who makes a request, for audits.
+func by(r *http.Request) string { return operators.Of(r.Context()).String() }
+
 // act carries out an action and sends the browser to the page that shows its result, so that a
 // reload does not repeat it.
 func (c *Console) act(w http.ResponseWriter, r *http.Request, p page, a action) {

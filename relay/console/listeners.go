@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -111,15 +110,6 @@ func (c *Console) learnForm(r *http.Request) (any, error) {
 	return learnView{l, int(devices.MaxWindow / time.Minute)}, err
 }
 
-// may returns the person of a request for an audit, or an error if the role does not suffice.
-func may(ctx context.Context, role operators.Role) (by string, err error) {
-	p := operators.Of(ctx)
-	if p.Role < role {
-		return "", fmt.Errorf("this needs the role %s, and you have the role %s; ask an administrator of the relay", role, p.Role)
-	}
-	return p.String(), nil
-}
-
 // deviceOf reads the device that a form names.
 func deviceOf(r *http.Request) (d devices.Request, err error) {
 	address := strings.TrimSpace(r.PostForm.Get("client"))
@@ -138,49 +128,33 @@ func deviceOf(r *http.Request) (d devices.Request, err error) {
 }
 
 func (c *Console) allowDevice(r *http.Request) (done string, err error) {
-	by, err := may(r.Context(), mayWiden)
-	if err != nil {
-		return "", err
-	}
 	d, err := deviceOf(r)
 	if err != nil {
 		return "", err
 	}
-	allowed, err := c.cfg.Edge.AllowDevice(r.Context(), by, d)
+	allowed, err := c.cfg.Edge.AllowDevice(r.Context(), by(r), d)
 	return fmt.Sprintf("%s may send through the listener %s now.", allowed.Address, allowed.Listener), err
 }
 
 func (c *Console) blockDevice(r *http.Request) (done string, err error) {
-	by, err := may(r.Context(), mayNarrow)
-	if err != nil {
-		return "", err
-	}
 	d, err := deviceOf(r)
 	if err != nil {
 		return "", err
 	}
 	d.Senders = nil
-	_, err = c.cfg.Edge.BlockDevice(r.Context(), by, d)
+	_, err = c.cfg.Edge.BlockDevice(r.Context(), by(r), d)
 	return fmt.Sprintf("%s is blocked: the list of devices lets it in no more.", d.Address), err
 }
 
 func (c *Console) removeDevice(r *http.Request) (done string, err error) {
-	by, err := may(r.Context(), mayNarrow)
-	if err != nil {
-		return "", err
-	}
 	d, err := deviceOf(r)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s is no longer in the list of devices.", d.Address), c.cfg.Edge.RemoveDevice(r.Context(), by, d.Listener, d.Address)
+	return fmt.Sprintf("%s is no longer in the list of devices.", d.Address), c.cfg.Edge.RemoveDevice(r.Context(), by(r), d.Listener, d.Address)
 }
 
 func (c *Console) openWindow(r *http.Request) (done string, err error) {
-	by, err := may(r.Context(), mayWiden)
-	if err != nil {
-		return "", err
-	}
 	minutes, err := strconv.Atoi(strings.TrimSpace(r.PostForm.Get("minutes")))
 	if err != nil || minutes < 0 || minutes > 24*60 {
 		return "", errors.New("the minutes are not a number")
@@ -189,7 +163,7 @@ func (c *Console) openWindow(r *http.Request) (done string, err error) {
 	if err != nil {
 		return "", errors.New("the network is not a prefix, such as 192.168.1.0/24")
 	}
-	w, err := c.cfg.Edge.OpenWindow(r.Context(), by, devices.Opening{
+	w, err := c.cfg.Edge.OpenWindow(r.Context(), by(r), devices.Opening{
 		Listener: r.PostForm.Get("listener"), Length: time.Duration(minutes) * time.Minute, Network: network,
 		Domain: strings.TrimPrefix(strings.TrimSpace(r.PostForm.Get("domain")), "@"), Why: r.PostForm.Get("why"),
 	})
@@ -197,9 +171,5 @@ func (c *Console) openWindow(r *http.Request) (done string, err error) {
 }
 
 func (c *Console) closeWindow(r *http.Request) (done string, err error) {
-	by, err := may(r.Context(), mayNarrow)
-	if err != nil {
-		return "", err
-	}
-	return "The learning window is closed. Devices that were learnt stay in the list.", c.cfg.Edge.CloseWindow(r.Context(), by, r.PostForm.Get("listener"))
+	return "The learning window is closed. Devices that were learnt stay in the list.", c.cfg.Edge.CloseWindow(r.Context(), by(r), r.PostForm.Get("listener"))
 }

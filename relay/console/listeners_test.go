@@ -156,7 +156,7 @@ func TestListenerActions(t *testing.T) {
 			r.AddCookie(cookie)
 		}
 		shown := httptest.NewRecorder()
-		mux.ServeHTTP(shown, r)
+		mux.ServeHTTP(shown, r.WithContext(operators.With(r.Context(), operators.Person{Role: operators.Viewer})))
 		if !strings.Contains(shown.Body.String(), `role="alert">No &#34;&gt;&lt;script&gt;`) {
 			t.Errorf("%s: an error is not shown as text", test.path)
 		}
