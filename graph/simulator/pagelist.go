@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// What a list shows at most.
+// What a list shows at most, and how many messages a search reads, newest first.
 const (
 	pageMessages  = 50
 	pageAddresses = 200
+	pageSearched  = 10_000
 )
 
 // listView is a list of messages: all that were sent, or those in a folder of an address.
@@ -53,11 +54,27 @@ type messageRow struct {
 	Size                               int64
 }
 
-// inList is a message that a list may show. It shares what it refers to with the item, which is
-// not changed in place.
+// entry is a message that a list may show: an item, or a copy that arrived at the address of the
+// list. The simulator's mutex guards what it refers to.
+type entry struct {
+	item *item
+	copy *arrival // nil: it is the item itself
+	at   time.Time
+}
+
+// inList is a message of a list. It shares what it refers to with the item, which is not changed
+// in place.
 type inList struct {
 	Message
 	at time.Time
+}
+
+// message returns the message as the address of the list has it. The caller holds s.mu.
+func (e entry) message(in string) inList {
+	if e.copy != nil && in != "" {
+		return inList{e.copy.asReceived(in), e.at}
+	}
+	return inList{e.item.Message, e.at}
 }
 
 // listPath returns the path of a list.
@@ -100,12 +117,27 @@ func (p *pages) list(w http.ResponseWriter, r *http.Request) {
 		v.fillFolders(p.Simulator, q.Get("folder"))
 	}
 	all := p.listed(v.Address, v.Folder)
+	v.Total = len(all)
+	if len(wanted) == 0 {
+		all = all[min((number-1)*pageMessages, len(all)):min(number*pageMessages, len(all))]
+	} else {
+		all = all[:min(pageSearched, len(all))]
+	}
+	shown := make([]inList, len(all))
+	for n, e := range all {
+		shown[n] = e.message(v.Address)
+	}
 	p.mu.Unlock()
 	if len(wanted) > 0 {
-		all = slices.DeleteFunc(all, func(m inList) bool { return !wanted.finds(&m.Message) })
+		shown = slices.DeleteFunc(shown, func(m inList) bool { return !wanted.finds(&m.Message) })
+		v.Total = len(shown)
+		shown = shown[min((number-1)*pageMessages, len(shown)):min(number*pageMessages, len(shown))]
 	}
+	for _, m := range shown {
+		v.Rows = append(v.Rows, v.row(m))
+	}
+	v.linkPages(number)
 	v.Unsearched = listPath(v.Address, v.Folder)
-	v.fillRows(all, number)
 	p.show(w, r, "list", frame{Title: v.Title, AtMail: true, View: v})
 }
 
@@ -158,35 +190,25 @@ func (v *listView) fillFolders(s *Simulator, wanted string) {
 }
 
 // listed returns the messages of a list, newest first. The caller holds s.mu.
-func (s *Simulator) listed(in, folder string) (all []inList) {
+func (s *Simulator) listed(in, folder string) (all []entry) {
 	if in == "" || folder == Inbox {
 		for _, a := range s.arrived(in) {
-			m := a.item.Message
-			if in != "" {
-				m = a.asReceived(in)
-			}
-			all = append(all, inList{m, a.at})
+			all = append(all, entry{a.item, a, a.at})
 		}
 	}
 	if box, ok := s.mailboxes[in]; ok {
 		for _, i := range box.byImmutable {
 			if i.Folder == folder {
-				all = append(all, inList{i.Message, i.sentOrCreated()})
+				all = append(all, entry{item: i, at: i.sentOrCreated()})
 			}
 		}
-		slices.SortStableFunc(all, func(a, b inList) int { return b.at.Compare(a.at) })
+		slices.SortFunc(all, func(a, b entry) int { return cmp.Or(b.at.Compare(a.at), cmp.Compare(a.item.ID, b.item.ID)) })
 	}
 	return all
 }
 
-// fillRows shows a page of the messages.
-func (v *listView) fillRows(all []inList, number int) {
-	v.Total = len(all)
-	from := min((number-1)*pageMessages, len(all))
-	to := min(from+pageMessages, len(all))
-	for _, m := range all[from:to] {
-		v.Rows = append(v.Rows, v.row(m))
-	}
+// linkPages adds the links to newer and older messages than those of the page.
+func (v *listView) linkPages(number int) {
 	page := func(number int) string {
 		q := url.Values{"page": {strconv.Itoa(number)}}
 		for name, value := range map[string]string{"in": v.Address, "folder": v.Folder, "q": v.Query} {
@@ -196,10 +218,10 @@ func (v *listView) fillRows(all []inList, number int) {
 		}
 		return "/?" + q.Encode()
 	}
-	if from > 0 {
+	if number > 1 {
 		v.Newer = page(number - 1)
 	}
-	if to < len(all) {
+	if number*pageMessages < v.Total {
 		v.Older = page(number + 1)
 	}
 }
