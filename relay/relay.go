@@ -21,6 +21,7 @@ import (
 
 	"graphrelay/internal/buildinfo"
 	"graphrelay/internal/logfile"
+	"graphrelay/internal/sealed"
 	"graphrelay/relay/access"
 	"graphrelay/relay/admin"
 	"graphrelay/relay/attention"
@@ -123,7 +124,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 		return nil, errors.Join(err, store.Close())
 	}
 	r := &Relay{
-		logTo: logTo, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), connectKey: admin.NewConnectKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
+		logTo: logTo, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), connectKey: sealed.NewKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{}, sessions: operators.NewSessions(),
 	}
 	r.devices = devices.New(devices.Options{Storage: deviceStorage(cfg, store), Audit: store.SetAudit, Log: r.Log})

@@ -14,7 +14,8 @@ import (
 	"graphrelay/relay/smtpd"
 )
 
-var errBlocked = errors.New("too many wrong passwords")
+// ErrBlocked means that too many passwords were wrong.
+var ErrBlocked = errors.New("too many wrong passwords")
 
 // Guard slows down clients that guess passwords, and then stops verifying theirs. It
 // counts wrong passwords in windows of time as long as a block:
@@ -99,20 +100,20 @@ func (g *Guard) talliesOf(p pair) signInTallies {
 	}
 }
 
-// check returns errBlocked, or how long the sign-in has to wait before its password is
+// check returns ErrBlocked, or how long the sign-in has to wait before its password is
 // verified.
 func (g *Guard) check(client netip.Addr, user string) (time.Duration, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.tallies(client, user)
 	if t.pair.failures >= g.failures {
-		return 0, errBlocked
+		return 0, ErrBlocked
 	}
 	if g.known.has(user, smtpd.HostPrefix(client), time.Now()) {
 		return 0, nil
 	}
 	if t.host.failures >= hostFactor*g.failures || t.network.failures >= networkFactor*g.failures {
-		return 0, errBlocked
+		return 0, ErrBlocked
 	}
 	return min(userDelay*time.Duration(max(t.user.failures-2*g.failures, 0)), maxDelay), nil
 }

@@ -287,7 +287,7 @@ func TestNoUserShowsInTheTime(t *testing.T) {
 			names = append(names, name)
 			cfg.Users = append(cfg.Users, config.User{Name: name, PasswordHash: config.NewSecret(fmt.Sprintf("$2a$%02d$%s", cost, bcryptSum))})
 		}
-		p := newPasswords(highestCost(cfg.Users))
+		p := New(Options{Config: cfg}).passwords
 		var work int
 		p.compare = func(hash, _ []byte) error {
 			cost, err := bcrypt.Cost(hash)
@@ -305,7 +305,7 @@ func TestNoUserShowsInTheTime(t *testing.T) {
 				}
 			}
 			work = 0
-			if err := p.verify(t.Context(), office, name, "guess", hash, func() error { return nil }); !errors.Is(err, errWrongPassword) {
+			if err := p.verify(t.Context(), office, name, "guess", hash, func() error { return nil }); !errors.Is(err, ErrWrongPassword) {
 				t.Fatal(err)
 			}
 			if want := 1 << max(slices.Max(costs), bcrypt.DefaultCost); work != want {
@@ -423,7 +423,7 @@ func TestGuardMemory(t *testing.T) {
 		if g.pairs.Len() > maxTallies || g.hosts.Len() > maxTallies || g.networks.Len() > maxTallies || g.users.Len() > maxTallies {
 			t.Errorf("it remembers %d, %d, %d, %d", g.pairs.Len(), g.hosts.Len(), g.networks.Len(), g.users.Len())
 		}
-		if _, err := g.check(blocked, "crm"); !errors.Is(err, errBlocked) {
+		if _, err := g.check(blocked, "crm"); !errors.Is(err, ErrBlocked) {
 			t.Error("a block was forgotten")
 		}
 		g.hosts.Put(smtpd.HostPrefix(office), &tally{failures: 100, since: time.Now()})

@@ -16,13 +16,11 @@ import (
 
 	"graphrelay/internal/bounded"
 	"graphrelay/internal/fair"
-	"graphrelay/relay/config"
 	"graphrelay/relay/smtpd"
 )
 
-var (
-	errWrongPassword = errors.New("wrong user name or password")
-)
+// ErrWrongPassword means that the name or the password is wrong.
+var ErrWrongPassword = errors.New("wrong user name or password")
 
 const (
 	passwordLifetime = 10 * time.Minute // how long a verified password is remembered
@@ -42,27 +40,34 @@ type passwords struct {
 	cost    int // the highest of all hashes
 	compare func(hash, password []byte) error
 	key     [32]byte
-	slots   *fair.Slots[netip.Prefix] // verifications, by host
+	slots   *Verifications
 	mu      sync.Mutex
 	known   *bounded.Map[[sha256.Size]byte, time.Time] // when each is forgotten
 }
 
-func newPasswords(cost int) *passwords {
+// Verifications are the passwords that are being verified at a time, by host, wherever they are
+// given.
+type Verifications = fair.Slots[netip.Prefix]
+
+// NewVerifications returns verifications that take half of the processors.
+func NewVerifications() *Verifications {
 	slots := max(runtime.GOMAXPROCS(0)/2, 1)
+	return fair.New[netip.Prefix](fair.Limits{Slots: slots, PerClient: slots, Waiting: maxWaiting})
+}
+
+func newPasswords(cost int, slots *Verifications) *passwords {
 	p := &passwords{
-		cost: cost, compare: bcrypt.CompareHashAndPassword, known: bounded.New[[sha256.Size]byte](maxKnown, rankByEnd),
-		slots: fair.New[netip.Prefix](fair.Limits{Slots: slots, PerClient: slots, Waiting: maxWaiting}),
+		cost: cost, compare: bcrypt.CompareHashAndPassword, known: bounded.New[[sha256.Size]byte](maxKnown, rankByEnd), slots: slots,
 	}
 	_, _ = rand.Read(p.key[:]) // never fails since Go 1.24
 	return p
 }
 
-// highestCost returns the highest cost of the users' hashes, or that of the users whom the
-// relay makes.
-func highestCost(users []config.User) int {
+// highestCost returns the highest cost of hashes, or that of the users whom the relay makes.
+func highestCost(hashes []string) int {
 	highest := bcrypt.DefaultCost
-	for _, u := range users {
-		if cost, err := bcrypt.Cost([]byte(u.PasswordHash.Reveal())); err == nil {
+	for _, hash := range hashes {
+		if cost, err := bcrypt.Cost([]byte(hash)); err == nil {
 			highest = max(highest, cost)
 		}
 	}
@@ -89,7 +94,7 @@ func (p *passwords) verify(ctx context.Context, client netip.Addr, name, passwor
 		return nil
 	}
 	if !p.matches(hash, password) {
-		return errWrongPassword
+		return ErrWrongPassword
 	}
 	p.remember(id)
 	return nil

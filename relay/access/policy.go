@@ -30,10 +30,12 @@ const maxReceived = 50
 
 // Options are what a Policy decides from.
 type Options struct {
-	Config    *config.Config
-	Rates     *Rates
-	Guard     *Guard
-	Mailboxes *mailboxes.Store // nil if no connection is delegated
+	Config *config.Config
+	Rates  *Rates
+	Guard  *Guard
+	// Verifications are shared with others; nil: they are this policy's own.
+	Verifications *Verifications
+	Mailboxes     *mailboxes.Store // nil if no connection is delegated
 	// Elsewhere reports whether the mailbox of a lane is connected on another node; it may be nil.
 	Elsewhere   func(queue.Lane) bool
 	PassThrough *connection.PassThrough // signs in clients with a credential of their own
@@ -67,12 +69,19 @@ func New(o Options) *Policy {
 	p := &Policy{
 		Options: o, users: map[string]*config.User{}, listeners: map[string]*config.Listener{}, sizes: map[string]int64{},
 		sendOnly: map[string]bool{}, noUploads: map[string]bool{},
-		passwords: newPasswords(highestCost(o.Config.Users)), guard: o.Guard,
+		guard:   o.Guard,
 		signIns: fair.New[netip.Prefix](fair.Limits{Slots: maxSignIns, PerClient: maxClientSignIns, Waiting: maxWaiting}),
 	}
+	var hashes []string
 	for i := range o.Config.Users {
-		p.users[o.Config.Users[i].Name] = &o.Config.Users[i]
+		u := &o.Config.Users[i]
+		p.users[u.Name] = u
+		hashes = append(hashes, u.PasswordHash.Reveal())
 	}
+	if o.Verifications == nil {
+		o.Verifications = NewVerifications()
+	}
+	p.passwords = newPasswords(highestCost(hashes), o.Verifications)
 	for i := range o.Config.Listeners {
 		p.listeners[o.Config.Listeners[i].Name] = &o.Config.Listeners[i]
 	}

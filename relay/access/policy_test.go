@@ -155,7 +155,7 @@ func TestAuthenticate(t *testing.T) {
 
 // What was verified for one user must not pass for another, nor after a change of the hash.
 func TestKnownPasswordsAreApart(t *testing.T) {
-	p := newPasswords(10)
+	p := newPasswords(10, NewVerifications())
 	ids := map[[32]byte]bool{}
 	for _, c := range [][3]string{{"a", "b", "h"}, {"ab", "", "h"}, {"a", "b", "g"}, {"", "ab", "h"}, {"a", "h", "b"}} {
 		ids[p.id(c[0], c[1], c[2])] = true

@@ -27,19 +27,7 @@ func (p *Policy) Authenticate(ctx context.Context, who smtpd.Identity, name, pas
 }
 
 func (p *Policy) verify(ctx context.Context, who smtpd.Identity, name, password string) error {
-	delay, err := p.guard.check(who.Client, name)
-	if err != nil {
-		return err
-	}
-	sleep(ctx, delay)
-	hash, err := p.hash(ctx, name)
-	if err != nil {
-		return err
-	}
-	return p.passwords.verify(ctx, who.Client, name, password, hash, func() error {
-		_, err := p.guard.check(who.Client, name)
-		return err
-	})
+	return verifyGuarded(ctx, p.guard, p.passwords, who.Client, name, password, func() (string, error) { return p.hash(ctx, name) })
 }
 
 // AuthenticateToken implements smtpd.Policy: the client brings a token for Graph. The name of
@@ -108,11 +96,11 @@ func (p *Policy) signedIn(ctx context.Context, who smtpd.Identity, name string, 
 	switch {
 	case err == nil:
 		p.guard.succeeded(who.Client, name)
-	case errors.Is(err, errWrongPassword), graph.CredentialRefused(err):
+	case errors.Is(err, ErrWrongPassword), graph.CredentialRefused(err):
 		sleep(ctx, p.guard.failed(who.Client, name))
 		return &smtpd.Refusal{Code: 535, Enhanced: [3]int{5, 7, 8}, Reason: reason.Auth,
 			Text: "Wrong user name or password"}
-	case errors.Is(err, errBlocked):
+	case errors.Is(err, ErrBlocked):
 		return &smtpd.Refusal{Code: 421, Enhanced: [3]int{4, 7, 0}, Reason: reason.Blocked,
 			Text: fmt.Sprintf("Too many wrong passwords from your address; correct yours and try again in %s", p.Config.Limits.AuthBlock)}
 	case errors.Is(err, fair.ErrBusy):

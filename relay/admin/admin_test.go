@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"graphrelay/internal/sealed"
 )
 
 func TestReady(t *testing.T) {
@@ -152,14 +154,14 @@ func callback(h http.Handler, state string, cookies ...*http.Cookie) *httptest.R
 // begun. A sign-in is the browser's that began it, for ten minutes, over a reload too.
 func TestPendingSignIns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		key := NewConnectKey()
+		key := sealed.NewKey()
 		h := testPage(key)
 		state, cookies := begin(t, h, "anna@contoso.test")
 		for range 3000 {
 			begin(t, h, "left@contoso.test")
 		}
 		otherState, otherCookies := begin(t, h, "bob@contoso.test")
-		stranger, strangersCookies := begin(t, testPage(NewConnectKey()), "eve@contoso.test")
+		stranger, strangersCookies := begin(t, testPage(sealed.NewKey()), "eve@contoso.test")
 		for name, w := range map[string]*httptest.ResponseRecorder{
 			"no cookie": callback(h, state), "another's cookie": callback(h, state, otherCookies...), "another's state": callback(h, otherState, cookies...),
 			"another relay's": callback(h, stranger, strangersCookies...), "nonsense": callback(h, state, &http.Cookie{Name: browserName, Value: "x"}),
@@ -297,7 +299,7 @@ func TestLargeForm(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "http://localhost:9025/connect", strings.NewReader("mailbox="+strings.Repeat("x", maxBody)))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if testPage(NewConnectKey()).ServeHTTP(w, r); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "too large") {
+	if testPage(sealed.NewKey()).ServeHTTP(w, r); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "too large") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -376,7 +378,7 @@ func TestAdminConnections(t *testing.T) {
 // TestUnservedMailbox checks that the page promises nothing for a mailbox whose domain is in no
 // connection.
 func TestUnservedMailbox(t *testing.T) {
-	h := testPage(NewConnectKey())
+	h := testPage(sealed.NewKey())
 	for mailbox, want := range map[string]bool{"anna@contoso.test": false, "anna@elsewhere.test": true} {
 		state, cookies := begin(t, h, mailbox)
 		w := callback(h, state, cookies...)

@@ -1,15 +1,12 @@
 package admin
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
 	"crypto/subtle"
-	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
+
+	"graphrelay/internal/sealed"
 )
 
 // pendingSignIn is a sign-in whose browser has been sent to Entra. The browser keeps it, in a
@@ -30,34 +27,15 @@ const (
 )
 
 // ConnectKey encrypts the sign-ins that browsers keep.
-type ConnectKey [32]byte
-
-// NewConnectKey returns a random key.
-func NewConnectKey() (k ConnectKey) {
-	_, _ = rand.Read(k[:]) // never fails since Go 1.24
-	return k
-}
-
-func (k ConnectKey) aead() (cipher.AEAD, error) {
-	block, err := aes.NewCipher(k[:])
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCMWithRandomNonce(block)
-}
+type ConnectKey = sealed.Key
 
 // remember gives the browser the sign-in to keep.
 func (p *ConnectPage) remember(w http.ResponseWriter, s pendingSignIn) error {
-	aead, err := p.Key.aead()
-	if err != nil {
-		return err
+	text, err := p.Key.Seal(s)
+	if err == nil {
+		p.setCookie(w, text, int(signInTime.Seconds()))
 	}
-	plain, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	p.setCookie(w, base64.RawURLEncoding.EncodeToString(aead.Seal(nil, nil, plain, nil)), int(signInTime.Seconds()))
-	return nil
+	return err
 }
 
 // take returns the sign-in that this browser began, and has the browser forget it.
@@ -66,17 +44,7 @@ func (p *ConnectPage) take(w http.ResponseWriter, r *http.Request) (s pendingSig
 	if err != nil {
 		return s, false
 	}
-	sealed, err := base64.RawURLEncoding.DecodeString(cookie.Value)
-	if err != nil {
-		return s, false
-	}
-	aead, err := p.Key.aead()
-	if err != nil {
-		return s, false
-	}
-	plain, err := aead.Open(nil, nil, sealed, nil)
-	if err != nil || json.Unmarshal(plain, &s) != nil || time.Now().After(s.Until) ||
-		subtle.ConstantTimeCompare([]byte(r.FormValue("state")), []byte(s.State)) != 1 {
+	if !p.Key.Open(cookie.Value, &s) || time.Now().After(s.Until) || subtle.ConstantTimeCompare([]byte(r.FormValue("state")), []byte(s.State)) != 1 {
 		return s, false
 	}
 	p.setCookie(w, "", -1)
