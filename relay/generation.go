@@ -70,7 +70,7 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 	g.clients = connection.NewClients(cfg, r.principals, g.tokens, observer)
 	g.directories = g.newDirectories()
 	g.policy = access.New(access.Options{
-		Config: cfg, Rates: r.rates, Guard: r.guard, Mailboxes: g.mailboxes, Directories: g.directories, MIME: mimeLimits(cfg), LargeFile: graphmail.TooLarge,
+		Config: cfg, Rates: r.rates, Guard: r.guard, Verifications: r.verify, Mailboxes: g.mailboxes, Directories: g.directories, MIME: mimeLimits(cfg), LargeFile: graphmail.TooLarge,
 		Elsewhere: r.elsewhere.has, Devices: r.devices,
 		PassThrough: &connection.PassThrough{
 			Config: cfg, Principals: r.principals, Observer: observer,
@@ -96,7 +96,7 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 	g.admin = admin.New(admin.Config{
 		Registry: r.registry, Ready: r.ready, Notices: func() []string { return append(notices(cfg), r.differing.notices()...) },
 		Pages: func(mux *http.ServeMux) { r.addOperatorPages(mux, g) }, Connect: g.connectPage(r.store, r.connectKey),
-		BaseURL: cfg.Admin.BaseURL(), Beyond: !cfg.Admin.Loopback(), Log: g.log,
+		BaseURL: cfg.Admin.BaseURL(), Beyond: !cfg.Admin.Loopback(), Named: cfg.Admin.Serves, TLS: g.certificates.AdminTLS(cfg.Admin), Log: g.log,
 	})
 	return g, nil
 }

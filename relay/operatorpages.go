@@ -1,8 +1,8 @@
 package relay
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,9 +15,7 @@ import (
 func (r *Relay) addOperatorPages(mux *http.ServeMux, g *generation) {
 	pages := http.NewServeMux()
 	r.console.Register(pages)
-	gate := operators.New(operators.Config{
-		BaseURL: g.cfg.Admin.BaseURL(), Refused: g.cfg.Admin.ConsoleRefused(), Sessions: r.sessions, Log: g.log,
-	}).Handler(pages)
+	gate := operators.New(operators.Config{Admin: g.cfg.Admin, State: r.operators, Log: g.log}).Handler(pages)
 	mux.Handle(operators.ConsolePath, gate)
 	mux.Handle(operators.APIPath, gate)
 	mux.Handle("GET /{$}", http.RedirectHandler(operators.ConsolePath, http.StatusFound))
@@ -41,6 +39,5 @@ func (r *Relay) ConsoleLink(by string, life time.Duration) (string, error) {
 		}
 		base.Host = net.JoinHostPort(base.Hostname(), port)
 	}
-	r.Log().Info("a link to the console was made", "by", by)
-	return fmt.Sprintf("%s%slink?%s", base, operators.ConsolePath, url.Values{"token": {r.sessions.Link(by, life)}}.Encode()), nil
+	return base.String() + operators.LinkPath(r.operators.Link(context.Background(), by, life, r.Log())), nil
 }

@@ -80,7 +80,8 @@ type Relay struct {
 	devices    *devices.List
 	limiter    *smtpd.ConnectionLimiter
 	connectKey admin.ConnectKey
-	sessions   *operators.Sessions
+	verify     *access.Verifications
+	operators  *operators.State
 	principals *connection.Principals
 	managed    credential.Stores
 	gossip     *gossip.Exchange // nil if the queue is not shared
@@ -125,9 +126,10 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 	}
 	r := &Relay{
 		logTo: logTo, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), connectKey: sealed.NewKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
-		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{}, sessions: operators.NewSessions(),
+		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{}, verify: access.NewVerifications(),
 	}
 	r.devices = devices.New(devices.Options{Storage: deviceStorage(cfg, store), Audit: store.SetAudit, Log: r.Log})
+	r.operators = operators.NewState(r.verify, store.SetAudit)
 	r.register()
 	r.flow = flow.New(r.registry, time.Now)
 	r.console = console.New(console.Config{Ops: r.Operations(), Live: r, Edge: r, Hostname: cfg.Hostname, Version: r.about.Version,
@@ -304,6 +306,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 		next.log.Error("cannot read from the queue what was accepted today; the rates start from zero", "error", err)
 	}
 	r.guard.Configure(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock))
+	r.operators.Configure(cfg.Limits.AuthFailures, time.Duration(cfg.Limits.AuthBlock))
 	r.limiter.SetLimits(connectionLimits(cfg))
 	r.refusals.Retain(listenerNames(cfg))
 	r.quota.SetLimits(dailyLimits(cfg), next.log)

@@ -13,20 +13,34 @@ import (
 	"golang.org/x/term"
 
 	"graphrelay/internal/text"
+	"graphrelay/relay/operators"
 )
 
 func hashPasswordCommand(e env) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "hash-password",
 		Short: "read a password from standard input and print its hash for users",
-		Long: `Reads a password from standard input and prints its bcrypt hash, for users in the
-configuration. The password is no argument, to keep it out of process lists and shell
-histories. In a terminal it is asked for and not shown.`,
+		Long: `Reads a password from standard input and prints its bcrypt hash, for users and for operators in
+the configuration. The password is no argument, to keep it out of process lists and shell
+histories. In a terminal it is asked for and not shown.
+
+With --token it reads nothing, and prints a new random token for a program that uses the API, and
+the token's hash for admin.tokens in the configuration. The token is not kept anywhere else.`,
 		Example: `  graphrelay hash-password
-  printf %s SECRET | graphrelay hash-password`,
+  printf %s SECRET | graphrelay hash-password
+  graphrelay hash-password --token`,
 		Args: noOperands,
-		RunE: func(*cobra.Command, []string) error { return hashPassword(e) },
 	}
+	token := c.Flags().Bool("token", false, "print a new token for the API, and its hash")
+	c.RunE = func(*cobra.Command, []string) error {
+		if *token {
+			secret, hash := operators.NewToken()
+			_, err := fmt.Fprintf(e.stdout, "token:      %s\ntoken_hash: %s\n", secret, hash)
+			return err
+		}
+		return hashPassword(e)
+	}
+	return c
 }
 
 func hashPassword(e env) error {

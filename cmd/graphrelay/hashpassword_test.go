@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -21,4 +23,8 @@ func TestHashPasswordCommand(t *testing.T) {
 	}
 	execute(t, "p\x00a\x00\r\x00\n\x00", "hash-password").want(t, exitFault, "UTF-16")
 	execute(t, strings.Repeat("x", 73), "hash-password").want(t, exitFault, "72 bytes")
+	lines := strings.Fields(execute(t, "", "hash-password", "--token").stdout)
+	if len(lines) != 4 || len(lines[1]) < 60 || lines[2] != "token_hash:" || lines[3] != fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(lines[1]))) {
+		t.Errorf("%q", lines)
+	}
 }

@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,10 +34,12 @@ type Config struct {
 	// Notices returns lines about what the operator has to do soon. They do not affect
 	// readiness.
 	Notices func() []string
-	Pages   func(*http.ServeMux) // adds further pages, such as the console's; may be nil
-	Connect *ConnectPage         // nil if there is no connection to which owners sign in
-	BaseURL string               // the address at which browsers and tools reach the server
-	Beyond  bool                 // other machines can reach the server too, and call it by any IP address
+	Pages   func(*http.ServeMux)   // adds further pages, such as the console's; may be nil
+	Connect *ConnectPage           // nil if there is no connection to which owners sign in
+	BaseURL string                 // the address at which browsers and tools reach the server
+	Beyond  bool                   // other machines can reach the server too, and call it by any IP address
+	Named   func(host string) bool // whether a Host header is one of the server's other names; may be nil
+	TLS     *tls.Config            // nil: the server has none
 	Log     *slog.Logger
 }
 
@@ -65,6 +68,8 @@ func New(cfg Config) *Server {
 	return &Server{http: &http.Server{
 		Handler:           trackRequests(onlyHosts(cfg, mux)),
 		ConnContext:       withConn,
+		TLSConfig:         cfg.TLS,
+		Protocols:         http1(),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -97,18 +102,18 @@ func atMost(slots chan struct{}, h http.HandlerFunc) http.HandlerFunc {
 func onlyHosts(cfg Config, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !serves(cfg, r.Host) {
-			answer(w, http.StatusForbidden, "this server is at "+cfg.BaseURL+", localhost and loopback addresses; if it has another name, set admin.url")
+			answer(w, http.StatusForbidden, "this server is at "+cfg.BaseURL+", localhost and loopback addresses; if it has another name, set admin.url, or add it to admin.hosts")
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
 }
 
-// serves reports whether the Host header names this server: the host of BaseURL, localhost, a
+// serves reports whether the Host header names this server: the host of BaseURL, another name, localhost, a
 // loopback address, or none, which no browser sends. An attacker has no page at an IP address of
 // the server, so that where other machines reach it, each of those is as good.
 func serves(cfg Config, host string) bool {
-	if u, err := url.Parse(cfg.BaseURL); host == "" || err == nil && strings.EqualFold(u.Host, host) {
+	if u, err := url.Parse(cfg.BaseURL); host == "" || err == nil && strings.EqualFold(u.Host, host) || cfg.Named != nil && cfg.Named(host) {
 		return true
 	}
 	name, _, err := net.SplitHostPort(host)
@@ -127,9 +132,21 @@ func answer(w http.ResponseWriter, status int, text string) {
 	_, _ = fmt.Fprintln(w, text)
 }
 
+// http1 returns HTTP/1.1 alone: a connection has one request at a time, as its bounds take for
+// granted.
+func http1() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	return p
+}
+
 // Serve serves requests on l until Shutdown, and then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(newLimitedListener(l)); !errors.Is(err, http.ErrServerClosed) {
+	serve := s.http.Serve
+	if s.http.TLSConfig != nil {
+		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
+	}
+	if err := serve(newLimitedListener(l)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

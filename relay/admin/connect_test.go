@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"graphrelay/graph"
+	"graphrelay/internal/sealed"
 	"graphrelay/relay/mailboxes"
 )
 
@@ -26,7 +27,7 @@ func (s domainSignIn) Domains() []string { return s.domains }
 // connect sends the form, and returns the answer.
 func connect(domains []string, form url.Values) *httptest.ResponseRecorder {
 	h := New(Config{Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Connect: &ConnectPage{
-		BaseURL: "http://localhost:9025", Key: NewConnectKey(), Log: slog.New(slog.DiscardHandler), KeptSent: "30 days", KeptFailed: "a day",
+		BaseURL: "http://localhost:9025", Key: sealed.NewKey(), Log: slog.New(slog.DiscardHandler), KeptSent: "30 days", KeptFailed: "a day",
 		Logins: []string{"https://login.test"},
 		Begin: func(_, mailbox string, _ bool) (SignIn, error) {
 			if !strings.Contains(mailbox, "@") {

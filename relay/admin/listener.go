@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -109,7 +110,11 @@ func trackRequests(h http.Handler) http.Handler {
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		if c, ok := r.Context().Value(connKey{}).(*limitedConn); ok {
+		nc, _ := r.Context().Value(connKey{}).(net.Conn)
+		if t, ok := nc.(*tls.Conn); ok {
+			nc = t.NetConn()
+		}
+		if c, ok := nc.(*limitedConn); ok {
 			c.serve(true)
 			defer c.serve(false)
 		}

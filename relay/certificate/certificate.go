@@ -1,4 +1,4 @@
-// Package certificate keeps the TLS certificates of the listeners: it loads them, takes
+// Package certificate keeps the TLS certificates of the listeners and of the admin address: it loads them, takes
 // them anew when their files change, and warns before they expire. Sessions keep the
 // certificate that they began with.
 package certificate
@@ -86,19 +86,25 @@ func (c *Certificate) remind(now time.Time) {
 	c.log.Warn("the certificate has expired, or expires soon; renew it", "expires", end.UTC())
 }
 
-// List holds the certificate of each listener, in the order of config.Config.Listeners;
-// nil for a listener without TLS.
+// List holds the certificate of each listener, in the order of config.Config.Listeners, and then
+// that of the admin address; nil for one without TLS.
 type List []*Certificate
 
-// Load loads the certificates of all listeners, each pair of files once.
+// Load loads the certificates of all listeners and of the admin address, each pair of files once.
 func Load(cfg *config.Config, log *slog.Logger) (List, error) {
 	loaded := map[config.TLS]*Certificate{}
-	all := make(List, len(cfg.Listeners))
+	wanted := make([]config.TLS, len(cfg.Listeners)+1)
 	for i, l := range cfg.Listeners {
-		if l.TLS == smtpd.TLSNone {
+		if l.TLS != smtpd.TLSNone {
+			wanted[i] = cfg.CertificateOf(l)
+		}
+	}
+	wanted[len(cfg.Listeners)] = cfg.Admin.TLS.Files()
+	all := make(List, len(wanted))
+	for i, files := range wanted {
+		if files == (config.TLS{}) {
 			continue
 		}
-		files := cfg.CertificateOf(l)
 		if loaded[files] == nil {
 			c, err := load(files, log)
 			if err != nil {
@@ -134,6 +140,10 @@ func (l List) Renew(ctx context.Context) {
 	}
 }
 
+// adminName stands for the admin address in the place of a listener's name, which has no
+// parentheses.
+const adminName = "(admin)"
+
 // Collector exports when the certificates in use expire.
 type Collector struct {
 	current func() (*config.Config, List)
@@ -144,7 +154,7 @@ type Collector struct {
 // certificates.
 func NewCollector(current func() (*config.Config, List)) Collector {
 	return Collector{current, prometheus.NewDesc("graphrelay_tls_certificate_expiry_timestamp_seconds",
-		"When the certificate of a listener with TLS expires, in Unix time.", []string{"listener"}, nil)}
+		"When the certificate of a listener with TLS, or (admin) of the admin address, expires, in Unix time.", []string{"listener"}, nil)}
 }
 
 // Describe implements prometheus.Collector.
@@ -154,8 +164,12 @@ func (c Collector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	cfg, list := c.current()
 	for i, cert := range list {
+		name := adminName
+		if i < len(cfg.Listeners) {
+			name = cfg.Listeners[i].Name
+		}
 		if cert != nil {
-			ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(cert.expires().Unix()), cfg.Listeners[i].Name)
+			ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(cert.expires().Unix()), name)
 		}
 	}
 }

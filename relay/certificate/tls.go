@@ -29,3 +29,12 @@ func ListenerTLS(l config.Listener, cert *Certificate) (*tls.Config, error) {
 	t.ClientAuth = tls.VerifyClientCertIfGiven
 	return t, nil
 }
+
+// AdminTLS returns the TLS settings of the admin address; nil if it has none.
+func (l List) AdminTLS(a config.Admin) *tls.Config {
+	cert := l[len(l)-1]
+	if cert == nil {
+		return nil
+	}
+	return &tls.Config{GetCertificate: cert.get, MinVersion: a.TLS.TLSMin.Version()}
+}

@@ -19,6 +19,7 @@ const RenewalNotice = 14 * 24 * time.Hour
 
 func checkCertificates(cfg *Config, r *report) {
 	shared := checkKeyPair("tls", cfg.TLS, r)
+	checkKeyPair("admin.tls", cfg.Admin.TLS.Files(), r)
 	for i, l := range cfg.Listeners {
 		key := fmt.Sprintf("listeners[%d]", i)
 		leaf := shared

@@ -27,6 +27,7 @@ func checkFiles(cfg *Config, r *report) {
 	checkQueueURL(&cfg.Queue, r)
 	readSignatures(cfg, r)
 	checkCertificates(cfg, r)
+	readOperators(cfg, r)
 	for i := range cfg.Connections {
 		c, key := &cfg.Connections[i], fmt.Sprintf("connections[%d]", i)
 		readSecret(c.clientSecret(), key, r)
@@ -91,7 +92,7 @@ func checkInlineSecrets(cfg *Config, r *report) {
 	if err != nil || !othersMayRead(info) {
 		return
 	}
-	keys := []string{"mailboxes.token_key"}
+	keys := []string{"mailboxes.token_key", "admin.oidc.client_secret"}
 	if hasPassword(cfg.Queue.URL.Reveal()) {
 		keys = append(keys, "queue.url")
 	}

@@ -96,7 +96,14 @@ func decode(data []byte, r *report) *Config {
 
 // resolvePaths makes relative paths start from the folder of the configuration file.
 func resolvePaths(cfg *Config, folder string) {
-	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile, &cfg.Mailboxes.TokenKeyFile, &cfg.Queue.URLFile, &cfg.Log.File}
+	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile, &cfg.Mailboxes.TokenKeyFile, &cfg.Queue.URLFile, &cfg.Log.File,
+		&cfg.Admin.TLS.CertFile, &cfg.Admin.TLS.KeyFile, &cfg.Admin.OIDC.ClientSecretFile}
+	for i := range cfg.Admin.Operators {
+		paths = append(paths, &cfg.Admin.Operators[i].PasswordHashFile)
+	}
+	for i := range cfg.Admin.Tokens {
+		paths = append(paths, &cfg.Admin.Tokens[i].TokenHashFile)
+	}
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
 		paths = append(paths, &l.CertFile, &l.KeyFile, &l.ClientCAFile)

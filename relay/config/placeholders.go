@@ -23,6 +23,7 @@ var reference = regexp.MustCompile(`^(?:\$\{[A-Za-z_][A-Za-z0-9_]*\}|%[A-Z_][A-Z
 // secrets that are references.
 func checkPlaceholders(cfg *Config, r *report) {
 	checkSecret("mailboxes", cfg.Mailboxes.tokenKey(), r)
+	checkSecret("admin.oidc", cfg.Admin.OIDC.clientSecret(), r)
 	for i := range cfg.Connections {
 		c, key := &cfg.Connections[i], fmt.Sprintf("connections[%d]", i)
 		for _, s := range []secretSource{c.clientSecret(), c.certificatePassword(), c.proxyPassword()} {

@@ -30,7 +30,7 @@ func validate(cfg *Config, r *report) {
 	v.senders()
 	v.signatures()
 	v.mailboxes()
-	v.adminURL()
+	v.adminPages()
 	v.queue()
 	v.delivery()
 	v.log()

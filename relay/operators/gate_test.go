@@ -1,36 +1,72 @@
 package operators
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"graphrelay/relay/access"
+	"graphrelay/relay/config"
+	"graphrelay/relay/queue"
 )
 
 const testBase = "http://localhost:9025"
 
 // site is a gate with a handler behind it that says who asks.
 type site struct {
-	t        *testing.T
-	sessions *Sessions
-	handler  http.Handler
+	t       *testing.T
+	state   *State
+	handler http.Handler
+	audits  *audits
+	logs    *bytes.Buffer
 }
 
-func newSite(t *testing.T, cfg Config) *site {
+// audits are what a gate has recorded.
+type audits struct {
+	mu   sync.Mutex
+	byID map[string]queue.Audit
+}
+
+func (a *audits) record(_ context.Context, audit queue.Audit) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.byID[audit.ID] = audit
+	return nil
+}
+
+// all returns the audits without what changes with each run, sorted.
+func (a *audits) all() (lines []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, audit := range a.byID {
+		lines = append(lines, fmt.Sprintf("%s|%s|%s|%d", audit.By, audit.Action, audit.On, audit.Changed))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// newSite returns a site with a configuration, of which admin.address and url have defaults. A
+// site before it is that of an earlier configuration of the same relay.
+func newSite(t *testing.T, cfg config.Admin, before ...*site) *site {
 	t.Helper()
-	if cfg.Sessions == nil {
-		cfg.Sessions = NewSessions()
+	cfg.Address = cmp.Or(cfg.Address, "127.0.0.1:9025")
+	s := &site{t: t, logs: &bytes.Buffer{}, audits: &audits{byID: map[string]queue.Audit{}}}
+	if s.state = NewState(access.NewVerifications(), s.audits.record); len(before) > 0 {
+		s.state, s.audits = before[0].state, before[0].audits
 	}
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = testBase
-	}
-	cfg.Log = slog.New(slog.DiscardHandler)
+	s.state.Configure(5, 15*time.Minute)
 	mux := http.NewServeMux()
 	who := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, Of(r.Context()).String()) })
 	mux.Handle(ConsolePath, Require(Viewer, who))
@@ -38,25 +74,35 @@ func newSite(t *testing.T, cfg Config) *site {
 	mux.Handle(ConsolePath+"configure", Require(Admin, who))
 	mux.Handle(APIPath, Require(Viewer, who))
 	mux.Handle(APIPath+"act", Require(Operator, who))
-	return &site{t, cfg.Sessions, New(cfg).Handler(mux)}
+	mux.Handle(APIPath+"configure", Require(Admin, who))
+	s.handler = New(Config{Admin: cfg, State: s.state, Log: slog.New(slog.NewTextHandler(s.logs, nil))}).Handler(mux)
+	return s
+}
+
+func (*site) log() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// link returns the path of a new link of root's.
+func (s *site) link() string {
+	return LinkPath(s.state.Link(context.Background(), "root", 0, s.log()))
 }
 
 // browser keeps the cookies of a site.
 type browser struct {
 	*site
 	base    string
+	address string
 	cookies map[string]*http.Cookie
 	header  http.Header
 }
 
 func (s *site) browser() *browser {
-	return &browser{s, testBase, map[string]*http.Cookie{}, http.Header{}}
+	return &browser{s, testBase, "127.0.0.1", map[string]*http.Cookie{}, http.Header{}}
 }
 
 func (b *browser) do(method, path string, form url.Values) *http.Response {
 	b.t.Helper()
 	r := httptest.NewRequest(method, b.base+path, strings.NewReader(form.Encode()))
-	r.RemoteAddr = "127.0.0.1:40000"
+	r.RemoteAddr = b.address + ":40000"
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -88,32 +134,30 @@ func want(t *testing.T, r *http.Response, status int, part string) string {
 	return string(body)
 }
 
-func linkOf(token string) string { return linkPath + "?token=" + token }
-
 // A link signs one browser in, once and for a time, and a reload that makes another gate ends no
 // session.
 func TestLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, Config{})
+		s := newSite(t, config.Admin{})
 		b := s.browser()
 		want(t, b.get("/console/messages?state=held"), http.StatusSeeOther, "/console/sign-in?next=%2Fconsole%2Fmessages%3Fstate%3Dheld")
 		want(t, b.get("/api/v1/messages"), http.StatusUnauthorized, `"status":401`)
-		token := s.sessions.Link("root", 0)
+		link := s.link()
 		b.header.Set("Sec-Purpose", "prefetch;prerender")
-		want(t, b.get(linkOf(token)), http.StatusForbidden, "")
+		want(t, b.get(link), http.StatusForbidden, "")
 		b.header.Del("Sec-Purpose")
-		want(t, b.do(http.MethodHead, linkOf(token), nil), http.StatusForbidden, "")
-		want(t, b.get(linkOf(token)), http.StatusSeeOther, "/console/")
+		want(t, b.do(http.MethodHead, link, nil), http.StatusForbidden, "")
+		want(t, b.get(link), http.StatusSeeOther, "/console/")
 		want(t, b.get("/console/configure"), http.StatusOK, "root (console link, 127.0.0.1)")
 		want(t, b.get("/api/v1/messages"), http.StatusOK, "root (console link, 127.0.0.1)")
-		want(t, s.browser().get(linkOf(token)), http.StatusForbidden, "was used before")
-		want(t, s.browser().get(linkOf("")), http.StatusForbidden, "was used before")
-		old := s.sessions.Link("root", 0)
+		want(t, s.browser().get(link), http.StatusForbidden, "was used before")
+		want(t, s.browser().get(LinkPath("")), http.StatusForbidden, "was used before")
+		old := s.link()
 		time.Sleep(LinkLife)
-		want(t, s.browser().get(linkOf(old)), http.StatusForbidden, "was used before")
+		want(t, s.browser().get(old), http.StatusForbidden, "was used before")
 
 		reloaded := b
-		reloaded.site = newSite(t, Config{Sessions: s.sessions})
+		reloaded.site = newSite(t, config.Admin{}, s)
 		want(t, reloaded.get("/console/"), http.StatusOK, "root")
 		time.Sleep(sessionIdle)
 		want(t, b.get("/console/"), http.StatusSeeOther, "sign-in")
@@ -124,9 +168,9 @@ func TestLink(t *testing.T) {
 // has copied the cookie.
 func TestSessionsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, Config{})
+		s := newSite(t, config.Admin{})
 		b, thief := s.browser(), s.browser()
-		b.get(linkOf(s.sessions.Link("root", 0)))
+		b.get(s.link())
 		for range int(sessionLength/sessionIdle)*2 - 1 {
 			time.Sleep(sessionIdle / 2)
 			want(t, b.get("/console/"), http.StatusOK, "root")
@@ -134,7 +178,7 @@ func TestSessionsEnd(t *testing.T) {
 		time.Sleep(sessionIdle / 2)
 		want(t, b.get("/console/"), http.StatusSeeOther, "sign-in")
 
-		b.get(linkOf(s.sessions.Link("root", 0)))
+		b.get(s.link())
 		for name, c := range b.cookies {
 			thief.cookies[name] = c
 		}
@@ -151,33 +195,37 @@ func TestSessionsEnd(t *testing.T) {
 // A sign-in gives another session than the one that was there, which ends: who had set or seen
 // that cookie has nothing.
 func TestSessionFixation(t *testing.T) {
-	s := newSite(t, Config{})
+	s := newSite(t, config.Admin{})
 	victim, attacker := s.browser(), s.browser()
-	attacker.get(linkOf(s.sessions.Link("eve", 0)))
+	attacker.get(s.link())
 	for name, c := range attacker.cookies {
 		victim.cookies[name] = c
 	}
-	victim.get(linkOf(s.sessions.Link("root", 0)))
+	victim.get(s.link())
 	want(t, victim.get("/console/"), http.StatusOK, "root")
 	want(t, attacker.get("/console/"), http.StatusSeeOther, "sign-in")
 	invented := s.browser()
 	invented.cookies["x"] = &http.Cookie{Name: "graphrelay-9025", Value: "invented"}
 	want(t, invented.get("/console/"), http.StatusSeeOther, "sign-in")
-	invented.get(linkOf(s.sessions.Link("root", 0)))
+	invented.get(s.link())
 	if got := invented.cookies["graphrelay-9025"].Value; got == "invented" {
 		t.Error("the session has a name that the browser chose")
 	}
 }
 
+// The cookie is sent to this host alone, over TLS where there is TLS, and no script reads it.
 func TestCookie(t *testing.T) {
 	for base, want := range map[string]string{
-		"http://localhost:9025":           "graphrelay-9025=V; Path=/; HttpOnly; SameSite=Lax",
+		"":                                "graphrelay-9025=V; Path=/; HttpOnly; SameSite=Lax",
 		"https://localhost:9025":          "__Host-graphrelay=V; Path=/; HttpOnly; Secure; SameSite=Lax",
 		"https://relay.contoso.test:9025": "__Host-graphrelay=V; Path=/; HttpOnly; Secure; SameSite=Lax",
 	} {
-		c := sessionCookie(base)
-		c.Value = "V"
-		if c.String() != want {
+		s := newSite(t, config.Admin{URL: base})
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, s.link(), nil)
+		s.handler.ServeHTTP(w, r)
+		c := w.Result().Cookies()[0]
+		if c.Value, c.Raw = "V", ""; c.String() != want {
 			t.Errorf("%s: %s", base, c.String())
 		}
 	}
@@ -185,23 +233,23 @@ func TestCookie(t *testing.T) {
 
 // The bounds hold, and one person's sessions do not end another's.
 func TestSessionsAreBounded(t *testing.T) {
-	s := NewSessions()
+	s := newSessions()
 	anna := s.begin(Person{Name: "anna"}, "")
 	var own []string
 	for range 3 * maxOwn {
 		own = append(own, s.begin(Person{Name: "bob"}, ""))
 	}
-	if _, ok := s.find(own[len(own)-1]); !ok || len(s.sessions) != maxOwn+1 {
-		t.Errorf("%d sessions", len(s.sessions))
+	if _, ok := s.find(own[len(own)-1]); !ok || len(s.byHash) != maxOwn+1 {
+		t.Errorf("%d sessions", len(s.byHash))
 	}
 	for n := range 3 * maxSessions {
 		s.begin(Person{Name: fmt.Sprint("person ", n%(maxSessions/2))}, "")
 	}
-	if _, ok := s.find(anna); !ok || len(s.sessions) != maxSessions {
-		t.Errorf("%d sessions; hers: %t", len(s.sessions), ok)
+	if _, ok := s.find(anna); !ok || len(s.byHash) != maxSessions {
+		t.Errorf("%d sessions; hers: %t", len(s.byHash), ok)
 	}
 	for range 3 * maxLinks {
-		s.Link("root", 0)
+		s.link(Person{Name: "root"}, time.Hour)
 	}
 	if s.links.Len() > maxLinks {
 		t.Errorf("%d links", s.links.Len())
@@ -210,9 +258,9 @@ func TestSessionsAreBounded(t *testing.T) {
 
 // Nothing that changes something is done for a page of another site, whatever the method.
 func TestCrossSite(t *testing.T) {
-	s := newSite(t, Config{})
+	s := newSite(t, config.Admin{})
 	b := s.browser()
-	b.get(linkOf(s.sessions.Link("root", 0)))
+	b.get(s.link())
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
 		for _, path := range []string{"/console/act", "/api/act", signOutPath} {
 			for name, header := range map[string]http.Header{
@@ -232,11 +280,11 @@ func TestCrossSite(t *testing.T) {
 
 // Each answer has the headers that keep a page from doing more than it should.
 func TestHeaders(t *testing.T) {
-	s := newSite(t, Config{})
+	s := newSite(t, config.Admin{})
 	b := s.browser()
-	refused := newSite(t, Config{Refused: "not here"}).browser()
-	want(t, refused.get("/console/"), http.StatusForbidden, "not here")
-	want(t, refused.get("/api/"), http.StatusForbidden, `"detail":"not here"`)
+	refused := newSite(t, config.Admin{Address: "0.0.0.0:9025"}).browser()
+	want(t, refused.get("/console/"), http.StatusForbidden, "Add admin.tls to the configuration")
+	want(t, refused.get("/api/"), http.StatusForbidden, `"detail":"The console and the API are not served here`)
 	for _, r := range []*http.Response{b.get("/console/"), b.get(signInPath), b.get("/api/"), b.get("/api/none"), refused.get("/console/")} {
 		for name, value := range map[string]string{
 			"Content-Security-Policy": "frame-ancestors 'none'", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
@@ -251,9 +299,18 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// Browsers are told to use TLS alone where the host has no other port for people.
+func TestStrictTransport(t *testing.T) {
+	for base, strict := range map[string]bool{"https://relay.contoso.test": true, "https://relay.contoso.test:9025": false, "http://localhost:9025": false} {
+		if got := newSite(t, config.Admin{URL: base}).browser().get(signInPath).Header.Get("Strict-Transport-Security") != ""; got != strict {
+			t.Errorf("%s: %t", base, got)
+		}
+	}
+}
+
 // htmx leads its page to the sign-in, and back.
 func TestFragment(t *testing.T) {
-	b := newSite(t, Config{}).browser()
+	b := newSite(t, config.Admin{}).browser()
 	b.header = http.Header{"Hx-Request": {"true"}, "Hx-Current-Url": {"http://localhost:9025/console/messages?q=1"}}
 	want(t, b.do(http.MethodPost, "/console/act", nil), http.StatusUnauthorized, "/console/sign-in?next=%2Fconsole%2Fmessages%3Fq%3D1")
 }

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+
+	"graphrelay/relay/config"
 )
 
 // Role is what a person may do. Each role may do what those before it may.
@@ -37,13 +39,26 @@ func (r Role) String() string {
 	return "none"
 }
 
+func roleOf(r config.Role) Role {
+	switch r {
+	case config.RoleViewer:
+		return Viewer
+	case config.RoleOperator:
+		return Operator
+	case config.RoleAdmin:
+		return Admin
+	}
+	return None
+}
+
 // Way is how a person came in. It is part of what audits record.
 type Way string
 
 // The ways.
 const (
-	ByConsole Way = "console"      // signed in with a password or by OpenID Connect
-	ByLink    Way = "console link" // with the link that graphrelay console prints
+	ByConsole Way = "console"
+	ByOIDC    Way = "console, OpenID Connect"
+	ByLink    Way = "console link" // that graphrelay console prints
 	ByToken   Way = "API token"
 	ByCommand Way = "command line" // by way of the socket in data_dir
 )

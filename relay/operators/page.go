@@ -19,6 +19,10 @@ var pages = template.Must(template.New("").Funcs(look.Funcs()).ParseFS(pageFiles
 type signInView struct {
 	Error     string
 	SignedOut bool
+	Next      string // the path that comes next
+	Passwords bool   // there are operators with passwords
+	OIDC      string // the path that begins a sign-in with OpenID Connect; empty: there is none
+	Provider  string // its host
 }
 
 // refusedView is the data of the page that says why nothing is served.
@@ -31,10 +35,15 @@ func (g *Gate) form(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, localPath(r.FormValue("next")), http.StatusSeeOther)
 		return
 	}
-	g.show(w, http.StatusOK, signInView{SignedOut: r.FormValue("signed-out") != ""})
+	g.show(w, r, http.StatusOK, "")
 }
 
-func (g *Gate) show(w http.ResponseWriter, status int, v signInView) {
+// show shows the page on which persons sign in, with an error unless that is empty.
+func (g *Gate) show(w http.ResponseWriter, r *http.Request, status int, fault string) {
+	v := signInView{Error: fault, SignedOut: r.URL.Query().Get("signed-out") != "", Next: localPath(r.FormValue("next")), Passwords: len(g.operators) > 0}
+	if g.oidc != nil {
+		v.OIDC, v.Provider = beginPath, g.oidc.host()
+	}
 	writePage(w, status, "sign-in", v)
 }
 

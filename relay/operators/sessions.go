@@ -1,7 +1,6 @@
 package operators
 
 import (
-	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"sync"
@@ -22,19 +21,19 @@ const (
 	LinkLife = 10 * time.Minute
 )
 
-// Sessions are the sessions of all persons, and the links that begin one. They are in memory
+// sessions are the sessions of all persons, and the links that begin one. They are in memory
 // alone: they outlive a reload, and end with the process. What is kept of a session's secret is
 // its hash.
-type Sessions struct {
-	mu       sync.Mutex
-	sessions map[secretHash]*session
-	links    *bounded.Map[secretHash, link]
+type sessions struct {
+	mu     sync.Mutex
+	byHash map[secretHash]*session
+	links  *bounded.Map[secretHash, link]
 }
 
 // session is that of a person who signed in.
 type session struct {
 	person      Person
-	grant       string // see Gate.grants
+	grant       string // what let the person in; see Gate.grants
 	began, used time.Time
 }
 
@@ -52,9 +51,8 @@ func hashOf(secret string) secretHash { return sha256.Sum256([]byte(secret)) }
 // newSecret returns a random text of 256 bits.
 func newSecret() string { return rand.Text() + rand.Text() }
 
-// NewSessions returns no sessions.
-func NewSessions() *Sessions {
-	return &Sessions{sessions: map[secretHash]*session{}, links: bounded.New[secretHash](maxLinks, func(l link) bounded.Rank {
+func newSessions() *sessions {
+	return &sessions{byHash: map[secretHash]*session{}, links: bounded.New[secretHash](maxLinks, func(l link) bounded.Rank {
 		if time.Now().After(l.until) {
 			return bounded.Rank{Class: bounded.Expired}
 		}
@@ -64,17 +62,17 @@ func NewSessions() *Sessions {
 
 // begin returns the secret of a new session. Beyond the bounds the person's own session that has
 // been idle for the longest time ends, or that of whoever has the most.
-func (s *Sessions) begin(p Person, grant string) string {
+func (s *sessions) begin(p Person, grant string) string {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep(now)
 	owned := map[Person]int{}
-	for _, other := range s.sessions {
+	for _, other := range s.byHash {
 		owned[owner(other.person)]++
 	}
 	most := owner(p)
-	if full := len(s.sessions) >= maxSessions; full || owned[most] >= maxOwn {
+	if full := len(s.byHash) >= maxSessions; full || owned[most] >= maxOwn {
 		for o, n := range owned {
 			if full && n > owned[most] {
 				most = o
@@ -83,7 +81,7 @@ func (s *Sessions) begin(p Person, grant string) string {
 		s.evict(most)
 	}
 	secret := newSecret()
-	s.sessions[hashOf(secret)] = &session{person: p, grant: grant, began: now, used: now}
+	s.byHash[hashOf(secret)] = &session{person: p, grant: grant, began: now, used: now}
 	return secret
 }
 
@@ -91,21 +89,21 @@ func (s *Sessions) begin(p Person, grant string) string {
 func owner(p Person) Person { return Person{Name: p.Name, Way: p.Way} }
 
 // evict ends the session of a person that has been idle for the longest time.
-func (s *Sessions) evict(of Person) {
+func (s *sessions) evict(of Person) {
 	var oldest secretHash
 	var used time.Time
-	for id, other := range s.sessions {
+	for id, other := range s.byHash {
 		if owner(other.person) == of && (used.IsZero() || other.used.Before(used)) {
 			oldest, used = id, other.used
 		}
 	}
-	delete(s.sessions, oldest)
+	delete(s.byHash, oldest)
 }
 
-func (s *Sessions) sweep(now time.Time) {
-	for id, other := range s.sessions {
+func (s *sessions) sweep(now time.Time) {
+	for id, other := range s.byHash {
 		if other.over(now) {
-			delete(s.sessions, id)
+			delete(s.byHash, id)
 		}
 	}
 }
@@ -115,13 +113,13 @@ func (s *session) over(now time.Time) bool {
 }
 
 // find returns the session with a secret.
-func (s *Sessions) find(secret string) (session, bool) {
+func (s *sessions) find(secret string) (session, bool) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := s.sessions[hashOf(secret)]
+	found := s.byHash[hashOf(secret)]
 	if found == nil || found.over(now) {
-		delete(s.sessions, hashOf(secret))
+		delete(s.byHash, hashOf(secret))
 		return session{}, false
 	}
 	found.used = now
@@ -129,30 +127,29 @@ func (s *Sessions) find(secret string) (session, bool) {
 }
 
 // end ends the session with a secret, and returns whose it was.
-func (s *Sessions) end(secret string) (p Person, ok bool) {
+func (s *sessions) end(secret string) (p Person, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := hashOf(secret)
-	found := s.sessions[id]
-	delete(s.sessions, id)
+	found := s.byHash[id]
+	delete(s.byHash, id)
 	if found == nil || found.over(time.Now()) {
 		return p, false
 	}
 	return found.person, true
 }
 
-// Link returns the token of a link with which a person of this system can begin one session as an
-// administrator. life is LinkLife if it is 0.
-func (s *Sessions) Link(name string, life time.Duration) string {
+// link returns the token of a link with which a person can begin one session.
+func (s *sessions) link(p Person, life time.Duration) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	token := newSecret()
-	s.links.Put(hashOf(token), link{Person{Name: name, Role: Admin, Way: ByLink}, time.Now().Add(cmp.Or(life, LinkLife))})
+	s.links.Put(hashOf(token), link{p, time.Now().Add(life)})
 	return token
 }
 
 // useLink returns the person of a link, which cannot be used again.
-func (s *Sessions) useLink(token string) (Person, bool) {
+func (s *sessions) useLink(token string) (Person, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l, ok := s.links.Get(hashOf(token))

@@ -132,6 +132,11 @@ var commands = map[string][]documented{
 		{"openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=crm -keyout crm.key -out crm.csr", runs()},
 		{`openssl x509 -req -in crm.csr -CA clients-ca.crt -CAkey ca.key -CAcreateserial -days 730 -extfile <(echo "subjectAltName=DNS:crm.contoso.test") -out crm.crt`, runs()},
 	},
+	"docs/operators.md": {
+		{"graphrelay console", elsewhere("TestReloadByAnotherUser")},
+		{"ssh -L 9025:localhost:9025 relay.contoso.test", never("there is no such machine")},
+		{"graphrelay hash-password --token", elsewhere("TestHashPasswordCommand")},
+	},
 	"docs/performance.md": {
 		{"make bench", never("it takes a quarter of an hour")},
 		{"go test ./test/load -count=1 -v -run TestCompareAccepts -compare -rounds 5", never("it takes minutes")},
