@@ -137,7 +137,7 @@ func (g *Gate) headers(h http.Handler) http.Handler {
 	})
 }
 
-// signedIn serves h to persons who have signed in.
+// signedIn serves h to persons who have signed in. Who may only see changes nothing.
 func (g *Gate) signedIn(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := g.person(r)
@@ -145,8 +145,18 @@ func (g *Gate) signedIn(h http.Handler) http.Handler {
 			g.askToSignIn(w, r)
 			return
 		}
-		h.ServeHTTP(w, r.WithContext(With(r.Context(), p)))
+		r = r.WithContext(With(r.Context(), p))
+		if changes(r) && p.Role < Operator { // whatever the handler asks for
+			Require(Operator, h).ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
 	})
+}
+
+// changes reports whether a request may change something (RFC 9110 section 9.2.1).
+func changes(r *http.Request) bool {
+	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodOptions
 }
 
 // person returns who makes a request: the one of the token if there is one, else of the session.

@@ -89,6 +89,8 @@ func TestRoles(t *testing.T) {
 		want         map[string]int
 	}{
 		{http.MethodGet, "/console/", map[string]int{"": 303, "vera": 200, "otto": 200, "anna": 200}},
+		{http.MethodPost, "/console/", map[string]int{"": 401, "vera": 403, "otto": 200, "anna": 200}}, // which requires nothing
+		{http.MethodPut, "/api/v1/messages", map[string]int{"": 401, "vera": 403, "otto": 200, "anna": 200}},
 		{http.MethodPost, "/console/act", map[string]int{"": 401, "vera": 403, "otto": 200, "anna": 200}},
 		{http.MethodPost, "/console/configure", map[string]int{"": 401, "vera": 403, "otto": 403, "anna": 200}},
 		{http.MethodGet, "/api/v1/messages", map[string]int{"": 401, "vera": 200, "otto": 200, "anna": 200}},
