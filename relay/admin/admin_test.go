@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -385,5 +386,56 @@ func TestUnservedMailbox(t *testing.T) {
 		if got := strings.Contains(w.Body.String(), `id="unserved"`) && strings.Contains(w.Body.String(), "the connection owners"); got != want {
 			t.Errorf("%s: %s", mailbox, w.Body.String())
 		}
+	}
+}
+
+// A host that holds all connections, even with requests that it never ends, makes room for another
+// host, and for itself only by what it does not use.
+func TestConnectionsAreShared(t *testing.T) {
+	conn := func(l *limitedListener, host string, serving bool, age time.Duration) *limitedConn {
+		return &limitedConn{listener: l, host: netip.MustParsePrefix(host), serving: serving, since: time.Unix(1e9, 0).Add(-age)}
+	}
+	const greedy, other = "192.0.2.1/32", "192.0.2.2/32"
+	for _, c := range []struct {
+		name    string
+		greedy  int // connections of one host; the other has the rest
+		serving bool
+		from    string
+		evicted bool // a connection is closed
+	}{
+		{"idle, for another", maxConnections, false, other, true},
+		{"idle, for itself", maxConnections, false, greedy, true},
+		{"busy, for another", maxConnections, true, other, true},
+		{"busy, for itself", maxConnections, true, greedy, false},
+		{"busy, for one who has a few", maxConnections - 4, true, other, true},
+		{"busy, for one who has as many", maxConnections / 2, true, other, false},
+		{"idle, for a third", maxConnections / 2, false, "198.51.100.1/32", true},
+	} {
+		l := &limitedListener{open: map[*limitedConn]struct{}{}}
+		for n := range maxConnections {
+			host := greedy
+			if n >= c.greedy {
+				host = other
+			}
+			l.open[conn(l, host, c.serving, time.Duration(n)*time.Second)] = struct{}{}
+		}
+		evicted, ok := l.add(conn(l, c.from, false, 0))
+		if ok != c.evicted || (evicted != nil) != c.evicted || evicted != nil && c.greedy > maxConnections/2 && evicted.host.String() != greedy {
+			t.Errorf("%s: %v, %t", c.name, evicted, ok)
+		}
+		if len(l.open) != maxConnections {
+			t.Errorf("%s: %d connections", c.name, len(l.open))
+		}
+	}
+	crowd := &limitedListener{open: map[*limitedConn]struct{}{}}
+	var idle *limitedConn
+	for n := range maxConnections {
+		c := conn(crowd, fmt.Sprintf("10.0.0.%d/32", n), n != 7, 0)
+		if crowd.open[c] = struct{}{}; n == 7 {
+			idle = c
+		}
+	}
+	if evicted, _ := crowd.add(conn(crowd, other, false, 0)); evicted != idle {
+		t.Errorf("of as many hosts as connections, %v makes room", evicted)
 	}
 }

@@ -7,16 +7,20 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
+
+	"graphrelay/relay/smtpd"
 )
 
 // maxConnections bounds the connections to the admin address. They take file descriptors,
 // which mail needs.
 const maxConnections = 64
 
-// limitedListener accepts at most maxConnections. For one more, the one that has been without
-// a request for the longest time is closed; if all have one, the new one is.
+// limitedListener accepts at most maxConnections. For one more, one is closed of the host that has
+// the most: the one that has been without a request for the longest time. If all of them have
+// one, the oldest is closed for another host, or else the new one is.
 type limitedListener struct {
 	net.Listener
 
@@ -27,6 +31,7 @@ type limitedListener struct {
 type limitedConn struct {
 	net.Conn
 	listener *limitedListener
+	host     netip.Prefix
 	once     sync.Once
 	serving  bool // a request that is complete
 	since    time.Time
@@ -43,7 +48,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &limitedConn{Conn: nc, listener: l, since: time.Now()}
+		c := &limitedConn{Conn: nc, listener: l, host: hostOf(nc), since: time.Now()}
 		evicted, ok := l.add(c)
 		if evicted != nil {
 			_ = evicted.Conn.Close()
@@ -55,23 +60,60 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	}
 }
 
+// hostOf returns the client's address, or its /64 with IPv6.
+func hostOf(nc net.Conn) netip.Prefix {
+	a, err := netip.ParseAddrPort(nc.RemoteAddr().String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return smtpd.HostPrefix(a.Addr().Unmap())
+}
+
 // add counts c, in the place of evicted if there were too many.
 func (l *limitedListener) add(c *limitedConn) (evicted *limitedConn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= maxConnections {
-		for o := range l.open {
-			if !o.serving && (evicted == nil || o.since.Before(evicted.since)) {
-				evicted = o
-			}
-		}
-		if evicted == nil {
+		if evicted = l.victim(c.host); evicted == nil {
 			return nil, false
 		}
 		delete(l.open, evicted)
 	}
 	l.open[c] = struct{}{}
 	return evicted, true
+}
+
+// victim returns the connection that makes room for a new one of a host, or nil.
+func (l *limitedListener) victim(host netip.Prefix) *limitedConn {
+	counts := map[netip.Prefix]int{host: 1} // the new one
+	for o := range l.open {
+		counts[o.host]++
+	}
+	most := host
+	for h, n := range counts {
+		if n > counts[most] {
+			most = h
+		}
+	}
+	victim := l.oldest(func(o *limitedConn) bool { return o.host == most && !o.serving })
+	if victim == nil && most != host {
+		victim = l.oldest(func(o *limitedConn) bool { return o.host == most })
+	}
+	if victim == nil && counts[host] == 1 { // every host has one
+		victim = l.oldest(func(o *limitedConn) bool { return !o.serving })
+	}
+	return victim
+}
+
+// oldest returns the connection for which of is true and whose last change is the longest ago, or
+// nil.
+func (l *limitedListener) oldest(of func(*limitedConn) bool) (oldest *limitedConn) {
+	for o := range l.open {
+		if of(o) && (oldest == nil || o.since.Before(oldest.since)) {
+			oldest = o
+		}
+	}
+	return oldest
 }
 
 // Close implements net.Conn.
