@@ -34,6 +34,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"graphrelay/internal/calls"
 	"graphrelay/internal/permit"
 )
 
@@ -161,7 +162,7 @@ func (c *Client) call(ctx context.Context, r *request, out any) (Reply, error) {
 	if token, err = c.Token(ctx, r.mailbox); err != nil {
 		return reply, err
 	}
-	return c.attempt(ctx, r, token, out)
+	return c.attempt(calls.Resent(ctx), r, token, out)
 }
 
 // maxRecordAge is the longest time between a call of record and the request.
@@ -233,6 +234,7 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 		took := c.observe(op, 0, start)
 		e := transportError(op, err, c.secretsIn(req)...)
 		e.Took = took
+		report(req, op, start, Reply{}, e)
 		return Reply{}, e
 	}
 	if resp.StatusCode == http.StatusServiceUnavailable {
@@ -246,7 +248,9 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 	reply := Reply{Status: resp.StatusCode, RequestID: clip(resp.Header.Get("request-id")), Took: took}
 	for _, s := range success {
 		if resp.StatusCode == s {
-			return reply, decode(op, reply, io.LimitReader(resp.Body, answerLimit(req)), out)
+			err := decode(op, reply, io.LimitReader(resp.Body, answerLimit(req)), out)
+			report(req, op, start, reply, err)
+			return reply, err
 		}
 	}
 	e := responseError(op, resp, c.secretsIn(req)...)
@@ -254,7 +258,13 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 	if e.throttled() && c.cfg.Observer != nil {
 		c.cfg.Observer.Throttled()
 	}
+	report(req, op, start, reply, e)
 	return reply, e
+}
+
+// report tells who is in the request's context of it.
+func report(req *http.Request, op string, start time.Time, reply Reply, err error) {
+	calls.Report(req.Context(), calls.Call{Operation: op, Method: req.Method, Host: req.URL.Hostname(), Started: start, Status: reply.Status, RequestID: reply.RequestID, Err: err})
 }
 
 // answerReader is implemented by answers that are not decoded as a whole.

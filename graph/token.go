@@ -11,6 +11,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"graphrelay/internal/bounded"
+	"graphrelay/internal/calls"
 	"graphrelay/internal/text"
 )
 
@@ -118,15 +119,18 @@ func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, er
 	if value, due = t.current(e, grant); !due {
 		return value, nil
 	}
+	start := time.Now()
 	fresh, err := t.signIn.Source(context.WithValue(ctx, oauth2.HTTPClient, t.client), strings.ToLower(mailbox)).Token()
 	if t.obs != nil {
 		t.obs.Token(err == nil)
 	}
 	if err == nil {
 		t.store(e, fresh, grant)
+		calls.Report(ctx, calls.Call{Operation: opToken, Started: start})
 		return fresh, nil
 	}
 	err = t.signInError(err)
+	calls.Report(ctx, calls.Call{Operation: opToken, Started: start, Err: err})
 	if value != nil && isUnavailable(err) {
 		return value, nil
 	}

@@ -21,6 +21,7 @@ import (
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reports"
 	"graphrelay/relay/smtpd"
+	"graphrelay/relay/tracing"
 )
 
 // generation holds the parts that one configuration makes. A reload builds the next
@@ -77,7 +78,11 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 			SignedIn: func(lane queue.Lane) { g.releaseSignedIn(r.store, lane) },
 		},
 	})
-	if err := g.buildServers(r); err != nil {
+	tracer, err := r.tracer(cfg)
+	if err == nil {
+		err = g.buildServers(r, tracer)
+	}
+	if err != nil {
 		return nil, errors.Join(err, g.closeMailboxes())
 	}
 	o := outletConfig(cfg)
@@ -91,6 +96,9 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 	node.About.Config = digest(cfg)
 	d := deliveryConfig(cfg, node)
 	d.NotifyAt, d.Waiters, d.Sent, d.Serves, d.Private = g.policy.BounceTo, r.waiters, r.sent, g.serves, g.private
+	if tracer != nil {
+		d.Tracer = tracer
+	}
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
 	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{
@@ -110,14 +118,18 @@ func notices(cfg *config.Config) []string {
 	return all
 }
 
-func (g *generation) buildServers(r *Relay) error {
+func (g *generation) buildServers(r *Relay, tracer *tracing.Tracer) error {
 	for i, l := range g.cfg.Listeners {
 		t, err := certificate.ListenerTLS(l, g.certificates[i])
 		if err != nil {
 			return err
 		}
 		r.smtpMetrics.Prepare(l.Name)
-		g.servers = append(g.servers, smtpd.New(listenerConfig(g.cfg, l, t, r.verdicts(), r.refusals), r.store, g.policy, r.limiter, r.smtpMetrics, g.log))
+		c := listenerConfig(g.cfg, l, t, r.verdicts(), r.refusals)
+		if tracer != nil {
+			c.Accepted = tracer.Accepted
+		}
+		g.servers = append(g.servers, smtpd.New(c, r.store, g.policy, r.limiter, r.smtpMetrics, g.log))
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ import (
 	"graphrelay/relay/refusals"
 	"graphrelay/relay/reports"
 	"graphrelay/relay/smtpd"
+	"graphrelay/relay/tracing"
 	"graphrelay/relay/verdict"
 )
 
@@ -66,6 +67,7 @@ type Relay struct {
 	graphMetrics    *graphmail.Metrics
 	reportMetrics   *reports.Metrics
 	reloaded        prometheus.Gauge
+	traces          traces
 	fault           chan error
 	reloadFault     atomic.Value // string: why the last reload failed, or ""
 	attention       *attention.Evaluator
@@ -164,13 +166,14 @@ func (r *Relay) register() {
 	r.reportMetrics = reports.NewMetrics(r.registry)
 	r.reloaded = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "graphrelay_config_last_reload_successful", Help: "1 if the configuration in use is the file's, 0 if its last reload failed."})
+	r.traces.dropped = tracing.NewDropped()
 	ready := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "graphrelay_ready", Help: "1 if the relay can take mail, as /readyz says, else 0."}, func() float64 {
 		if r.ready() != nil {
 			return 0
 		}
 		return 1
 	})
-	r.registry.MustRegister(r.reloaded, ready, r.quota, newBuildCollector(r.about),
+	r.registry.MustRegister(r.reloaded, ready, r.traces.dropped, r.quota, newBuildCollector(r.about),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		admin.NewQueueCollector(r.store, slog.New(slog.DiscardHandler)),
 		admin.NewNodeCollector(r.store, slog.New(slog.DiscardHandler)),
@@ -462,6 +465,7 @@ func (r *Relay) stop() error {
 	r.devices.Stop()
 	g.saveKnown()
 	err := errors.Join(r.closeSockets(nil), r.leave(g.log), r.store.Close())
+	r.traces.close()
 	closeLog(file, nil)
 	return err
 }

@@ -175,6 +175,7 @@ type Log struct {
 	Subjects bool      `yaml:"subjects"` // the delivery log records subjects
 	// Recipients has the log name the recipients and the Message-ID of what was sent.
 	Recipients bool `yaml:"recipients"`
+	Traces     bool `yaml:"traces"` // are exported by OTLP
 
 	File     string   `yaml:"file"`      // instead of standard error; empty: none
 	MaxSize  Size     `yaml:"max_size"`  // of the file; at this size it is rotated

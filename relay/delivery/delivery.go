@@ -46,8 +46,17 @@ type Config struct {
 	// Sent is called for each message that was sent, once that is recorded, with the time since
 	// its receipt; it may be nil.
 	Sent func(l queue.Lane, to []string, took time.Duration)
+	// Tracer makes a trace of each message; nil: there is none.
+	Tracer Tracer
 	// LogRecipients has the log name the recipients and the Message-ID of what was sent.
 	LogRecipients bool
+}
+
+// Tracer makes traces of messages.
+type Tracer interface {
+	// Attempt begins an attempt. The context that it returns tells of the requests that are made
+	// (package calls). end is called with what becomes of the message, and how it was sent.
+	Attempt(ctx context.Context, m queue.Record) (_ context.Context, end func(o queue.Outcome, path string))
 }
 
 // Queue is the part of the queue that a Deliverer works with.

@@ -38,10 +38,15 @@ func (d *Deliverer) newJob(t queue.Task, s *slot) *job {
 func (d *Deliverer) deliver(ctx context.Context, t queue.Task, s *slot) {
 	j := d.newJob(t, s)
 	defer j.a.CloseBody()
-	o := j.attempt(ctx)
+	traced, ended := ctx, func(queue.Outcome, string) {}
+	if d.cfg.Tracer != nil {
+		traced, ended = d.cfg.Tracer.Attempt(ctx, t.Record)
+	}
+	o := j.attempt(traced)
 	o.Progress, o.Events = j.a.Progress, j.a.notes
 	o.Cleanup = o.Progress.Leftover && (o.State == queue.Sent || o.State == queue.Failed)
 	err := j.finish(ctx, o)
+	ended(o, j.result.Path)
 	j.answerClient(o, err)
 	if err != nil {
 		d.work.Lost(t.Ref)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 	"graphrelay/relay/refusals"
 	"graphrelay/relay/verdict"
 )
@@ -30,6 +31,18 @@ type Config struct {
 	Verdict VerdictConfig
 
 	Refusals *refusals.Log // remembers whom the listener refuses; nil: nobody does
+	// Accepted is called for each message that got as far as the queue, before its session is
+	// answered; nil: it is not.
+	Accepted func(Acceptance)
+}
+
+// Acceptance is what the listener knows of a message.
+type Acceptance struct {
+	ID      string
+	Started time.Time // when its data began
+	Size    int64     // of the data
+	Entry   queue.Entry
+	Refused reason.Reason // why the session is told that it is not accepted; empty: it is
 }
 
 // TLSConfig is how a listener uses TLS.

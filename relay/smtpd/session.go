@@ -219,6 +219,13 @@ func (s *session) data(b *body) (id string, err error) {
 	s.conn.counters.restart(err == nil)
 	s.conn.idle.mark()
 	s.server.metrics.seconds.WithLabelValues(s.server.cfg.Name).Observe(time.Since(start).Seconds())
+	if s.server.cfg.Accepted != nil && id != "" {
+		a := Acceptance{ID: id, Started: start, Size: size, Entry: entry}
+		if err != nil {
+			a.Refused = refusalOf(err).Reason
+		}
+		s.server.cfg.Accepted(a)
+	}
 	if err != nil {
 		return "", s.refused("DATA", err, refusals.Refusal{From: entry.Envelope.From})
 	}

@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"relay/setup"},
 	{"relay/console"},
 	{"relay/operators"},
-	{"relay/access", "relay/admin", "relay/certificate", "relay/control", "relay/queueview"},
+	{"relay/access", "relay/admin", "relay/certificate", "relay/control", "relay/tracing", "relay/queueview"},
 	{"relay/operations"},
 	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/postgres", "relay/queue/queuetest"},
 	{"relay/connection", "relay/devices", "relay/delivery", "relay/reports", "relay/flow", "relay/quota", "relay/attention"},
