@@ -48,3 +48,8 @@ func (r *Relay) sampleFlow(ctx context.Context) {
 		}
 	}
 }
+
+// Describe returns what the stored content of a message has, read as at its delivery.
+func (r *Relay) Describe(ctx context.Context, id string) (operations.Description, error) {
+	return operations.Describe(ctx, r.store, id, mimeLimits(r.generation().cfg))
+}

@@ -135,7 +135,8 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 	r.register()
 	r.flow = flow.New(r.registry, time.Now)
 	r.console = console.New(console.Config{Ops: r.Operations(), Live: r, Edge: r, Hostname: cfg.Hostname, Version: r.about.Version,
-		BaseURL: func() string { return r.generation().cfg.Admin.BaseURL() }, Log: r.Log})
+		ShowContent: func() bool { return r.generation().cfg.Admin.ShowContent },
+		BaseURL:     func() string { return r.generation().cfg.Admin.BaseURL() }, Log: r.Log})
 	log.Info("graphrelay starts", startLine(cfg, r.about, node)...)
 	if err := r.guard.Load(knownClients(cfg)); err != nil {
 		log.Warn("cannot read who has signed in lately; a block after wrong passwords may hit them until they sign in again", "error", err)

@@ -20,6 +20,12 @@
     }
   };
 
+  // A box with data-all ticks all boxes of its form with that name.
+  document.addEventListener('change', ({ target }) => {
+    if (!target.dataset?.all) return;
+    for (const box of target.form.querySelectorAll(`input[name="${target.dataset.all}"]`)) box.checked = target.checked;
+  });
+
   document.addEventListener('htmx:before:request', (event) => {
     if (document.hidden) event.preventDefault();
   });

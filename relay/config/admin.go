@@ -23,6 +23,8 @@ type Admin struct {
 	Operators     []Operator     `yaml:"operators"`
 	Tokens        []Token        `yaml:"tokens"`
 	OIDC          OIDC           `yaml:"oidc"`
+	// ShowContent: the console shows the content of messages, to operators.
+	ShowContent bool `yaml:"show_content"`
 }
 
 // AdminTLS is the certificate of the admin address. The zero value is none.

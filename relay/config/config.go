@@ -243,7 +243,7 @@ func Default() *Config {
 			XHeaders:         []string{"auto"},
 			ReportsInterval:  Duration(5 * time.Minute),
 		},
-		Admin: Admin{Address: "127.0.0.1:9025", TLS: AdminTLS{TLSMin: TLS12}},
+		Admin: Admin{Address: "127.0.0.1:9025", ShowContent: true, TLS: AdminTLS{TLSMin: TLS12}},
 		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true, Recipients: true, MaxSize: 20 * MiB, MaxFiles: 10, MaxAge: minutes(30 * 24 * 60)},
 	}
 }

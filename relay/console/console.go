@@ -30,6 +30,8 @@ type Live interface {
 	Flow(length, step time.Duration) flow.Series
 	// Stats counts the queue.
 	Stats(ctx context.Context) (queue.Stats, error)
+	// Describe returns what the stored content of a message has.
+	Describe(ctx context.Context, id string) (operations.Description, error)
 }
 
 // Config is what a console shows.
@@ -42,6 +44,8 @@ type Config struct {
 	// BaseURL returns the URL at which browsers reach the admin address.
 	BaseURL func() string
 	Log     func() *slog.Logger
+	// ShowContent reports whether operators may read the content of messages.
+	ShowContent func() bool
 }
 
 const (
@@ -63,6 +67,7 @@ type Console struct {
 	cfg       Config
 	templates map[string]*template.Template // by the page's file
 	slots     chan struct{}
+	exports   chan struct{}
 	now       func() time.Time
 
 	mu      sync.Mutex
@@ -72,7 +77,7 @@ type Console struct {
 // New returns a console.
 func New(cfg Config) *Console {
 	c := &Console{
-		cfg: cfg, slots: make(chan struct{}, maxRequests), now: time.Now,
+		cfg: cfg, slots: make(chan struct{}, maxRequests), exports: make(chan struct{}, maxExports), now: time.Now,
 		results: bounded.New[string](maxResults, func(r result) bounded.Rank { return bounded.Rank{Used: r.at} }),
 	}
 	c.templates = c.parseTemplates()
@@ -82,6 +87,7 @@ func New(cfg Config) *Console {
 // Register adds the pages to the mux behind a Gate of package operators.
 func (c *Console) Register(mux *http.ServeMux) {
 	mux.Handle("GET "+root, c.serve(c.unknown))
+	c.registerMessages(mux)
 	for _, p := range pages() {
 		pattern := root + p.path
 		if p.path == "" {

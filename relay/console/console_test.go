@@ -34,11 +34,19 @@ func (r testRelay) Attention() []attention.Condition                   { return 
 func (r testRelay) Flow(time.Duration, time.Duration) flow.Series      { return r.series }
 func (r testRelay) Audits(context.Context, int) ([]queue.Audit, error) { return r.audits, r.err }
 
+func (r testRelay) Describe(context.Context, string) (operations.Description, error) {
+	return operations.Description{}, r.err
+}
+
+func (r testRelay) Search(context.Context, queue.Filter, time.Duration) (operations.Found, error) {
+	return operations.Found{}, r.err
+}
+
 // at is when the tests' pages are made.
 var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 func testConsole(r testRelay) (*Console, *http.ServeMux) {
-	c := New(Config{Ops: r, Live: r, Edge: &testEdge{}, Hostname: "relay.contoso.test", Version: "1.0",
+	c := New(Config{Ops: r, Live: r, Edge: &testEdge{}, Hostname: "relay.contoso.test", Version: "1.0", ShowContent: func() bool { return true },
 		BaseURL: func() string { return "https://relay.contoso.test" }, Log: func() *slog.Logger { return slog.New(slog.DiscardHandler) }})
 	c.now = func() time.Time { return at }
 	mux := http.NewServeMux()

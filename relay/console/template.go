@@ -24,6 +24,10 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"plural": plural,
 		"tone":   tone,
+		"action": func(a string) string { return actionNames[queue.Action(a)] },
+		"stamp":  func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000") },
+		"less":   func(a, b int) int { return a - b },
+		"more":   func(a, b int) int { return a + b },
 		"clock":  func(t time.Time) string { return t.Local().Format("15:04") },
 		// of a float64, and a pointer to one
 		"seconds": func(v any) string { return look.Duration(time.Duration(toFloat(v) * float64(time.Second))) },

@@ -51,7 +51,10 @@ type Message struct {
 	Finished   *time.Time     `json:"finished,omitempty"`
 	Path       string         `json:"path,omitempty"`
 	Draft      string         `json:"draft,omitempty"`
-	Attached   int            `json:"attached,omitempty"`
+	Attached   int            `json:"attached,omitempty"`    // files that the draft has
+	Uploaded   int64          `json:"uploaded,omitempty"`    // bytes of the next file that are uploaded
+	UploadSize int64          `json:"upload_size,omitempty"` // bytes of that file, while it is uploaded
+	HasContent bool           `json:"has_content"`
 	Returns    []queue.Return `json:"returns,omitempty"` // of non-delivery reports
 	Events     []queue.Event  `json:"events,omitzero"`   // its history; nil in lists
 }
@@ -63,7 +66,8 @@ func MessageOf(r queue.Record) Message {
 		ID: r.ID, State: r.State, Received: r.Received, Size: r.Size, From: r.Envelope.From, To: r.Envelope.To, DSN: r.Envelope.DSN,
 		Lane: NameOf(r.Lane), HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,
 		Client: r.Client, Paused: timeOf(r.PausedUntil), Reason: r.Reason, Detail: r.Detail, Attempts: r.Attempts, Finished: timeOf(r.Finished),
-		Path: steps.Path, Draft: steps.DraftID, Attached: steps.Attached, Returns: r.Returns,
+		Path: steps.Path, Draft: steps.DraftID, Attached: steps.Attached, Uploaded: steps.Uploaded, UploadSize: steps.UploadSize,
+		HasContent: r.HasContent, Returns: r.Returns,
 	}
 	if r.State == queue.Queued || r.State == queue.Deferred {
 		m.Due = &r.Due

@@ -23,6 +23,15 @@ func NewID(now time.Time) string {
 	return idEncoding.EncodeToString(b[:])
 }
 
+// IDTime returns when an ID was given, by the wall clock; the zero Time if it has not the form of one.
+func IDTime(id string) time.Time {
+	b, err := idEncoding.DecodeString(id)
+	if err != nil || len(id) != idLength {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) >> 16))
+}
+
 // ValidID reports whether s has the form of a queue ID, and so is safe as a file name.
 func ValidID(s string) bool {
 	if len(s) != idLength {

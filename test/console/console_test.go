@@ -32,7 +32,7 @@ func TestPages(t *testing.T) {
 	t.Parallel()
 	node, chromium, script := browser(t, "pages.js")
 	r := scene(t)
-	args := append([]string{script, "--cookie=" + r.Session(t), chromium, "http://" + r.Address["admin"]}, pagesOfConsole...)
+	args := append([]string{script, "--cookie=" + r.Session(t), chromium, "http://" + r.Address["admin"]}, append(pagesOfMessages(t, r), pagesOfConsole...)...)
 	out := harness.Tool(t, "", node, args...)
 	var faults []string
 	if err := json.Unmarshal([]byte(out), &faults); err != nil {

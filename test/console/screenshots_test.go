@@ -26,6 +26,6 @@ func TestScreenshots(t *testing.T) {
 		time.Sleep(time.Minute)
 		deliver(t, r, "crm@contoso.test", "bert@example.test", "Reminder", 1500)
 	}
-	args := append([]string{script, "--cookie=" + r.Session(t), chromium, *images, "http://" + r.Address["admin"]}, pagesOfConsole...)
+	args := append([]string{script, "--cookie=" + r.Session(t), chromium, *images, "http://" + r.Address["admin"]}, append(pagesOfMessages(t, r), pagesOfConsole...)...)
 	t.Log(harness.Tool(t, "", node, args...))
 }

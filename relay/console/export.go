@@ -1,0 +1,145 @@
+package console
+
+import (
+	"archive/zip"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"graphrelay/relay/operators"
+	"graphrelay/relay/queue"
+)
+
+// registerMessages adds what is no page: actions on many messages, and downloads.
+func (c *Console) registerMessages(mux *http.ServeMux) {
+	c.handle(mux, "POST "+messagesURL+"/act", operators.Operator, c.actOnMessages)
+	mux.Handle("GET "+messagesURL+"/{id}/export", operators.Require(operators.Operator, http.HandlerFunc(c.exportOne)))
+	mux.Handle("GET "+messagesURL+"/export.zip", operators.Require(operators.Operator, http.HandlerFunc(c.exportMany)))
+}
+
+const (
+	// maxExports is how many downloads there are at a time.
+	maxExports = 4
+	// exportTime is how long a download may take.
+	exportTime = 30 * time.Minute
+	// maxExported and maxExportBytes bound what one archive has.
+	maxExported    = 1000
+	maxExportBytes = 2 << 30
+)
+
+// download bounds the downloads, and gives this one its time.
+func (c *Console) download(w http.ResponseWriter, r *http.Request) (end func(), ok bool) {
+	if why := c.contentRefused(r); why != "" {
+		c.showError(w, r, fault{http.StatusForbidden, why})
+		return nil, false
+	}
+	select {
+	case c.exports <- struct{}{}:
+	default:
+		w.Header().Set("Retry-After", "30")
+		c.showError(w, r, fault{http.StatusServiceUnavailable, "There are too many downloads at a time. Try again when one of them has ended."})
+		return nil, false
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportTime)) // not every writer has one
+	return func() { <-c.exports }, true
+}
+
+// exportOne answers with a message as it was received.
+func (c *Console) exportOne(w http.ResponseWriter, r *http.Request) {
+	end, ok := c.download(w, r)
+	if !ok {
+		return
+	}
+	defer end()
+	m, err := c.readable(r)
+	if err != nil {
+		c.showError(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "message/rfc822")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+m.ID+`.eml"`)
+	if err := c.cfg.Ops.Content(r.Context(), m.ID, w); err != nil {
+		c.cfg.Log().Warn("a message was not exported as a whole", "id", m.ID, "error", err)
+		if !errors.Is(err, queue.ErrDamaged) { // of which the rest is what there is
+			panic(http.ErrAbortHandler) // so that the browser does not take it for all
+		}
+	}
+}
+
+// exportMany answers with an archive of messages. Its last file says what is missing.
+func (c *Console) exportMany(w http.ResponseWriter, r *http.Request) {
+	end, ok := c.download(w, r)
+	if !ok {
+		return
+	}
+	defer end()
+	v := r.URL.Query()
+	v.Set("action", "export")
+	s, err := c.parseSelection(v)
+	if err != nil {
+		c.showError(w, r, err)
+		return
+	}
+	if s.all {
+		f := s.search.filter
+		f.HasContent, f.Limit = true, maxExported
+		list, err := c.cfg.Ops.Messages(r.Context(), f)
+		if err != nil {
+			c.showError(w, r, err)
+			return
+		}
+		for _, m := range list {
+			s.ids = append(s.ids, m.ID)
+		}
+	}
+	w.Header().Set("Content-Type", "application/zip")
+	w.Header().Set("Content-Disposition", `attachment; filename="messages.zip"`)
+	if err := c.archive(r, w, s); err != nil {
+		c.cfg.Log().Warn("messages were not exported as a whole", "error", err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (c *Console) archive(r *http.Request, w io.Writer, s selection) error {
+	z := zip.NewWriter(w)
+	missing, left := "", int64(maxExportBytes)
+	if s.all && len(s.ids) == maxExported {
+		missing = fmt.Sprintf("The archive has the newest %d messages that the search selects; there may be more.\r\n", maxExported)
+	}
+	for _, id := range s.ids {
+		m, err := c.cfg.Ops.Message(r.Context(), id)
+		switch {
+		case err == nil && !m.HasContent:
+			err = errors.New("only its record is left")
+		case err == nil && m.Size > left:
+			err = errors.New("the archive would be too large; export it alone")
+		}
+		if err != nil {
+			missing += printable([]byte(id)) + ": " + err.Error() + "\r\n"
+			continue
+		}
+		left -= m.Size
+		f, err := z.CreateHeader(&zip.FileHeader{Name: m.ID + ".eml", Method: zip.Deflate, Modified: m.Received})
+		if err != nil {
+			return err
+		}
+		if err := c.cfg.Ops.Content(r.Context(), m.ID, f); err != nil {
+			if r.Context().Err() != nil {
+				return err
+			}
+			missing += m.ID + ": " + err.Error() + "\r\n"
+		}
+	}
+	if missing != "" {
+		f, err := z.Create("missing.txt")
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(f, missing); err != nil {
+			return err
+		}
+	}
+	return z.Close()
+}
