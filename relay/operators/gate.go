@@ -126,7 +126,7 @@ func (g *Gate) headers(h http.Handler) http.Handler {
 		header := w.Header()
 		header.Set("Content-Security-Policy", look.Policy)
 		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("Referrer-Policy", "same-origin") // without it, browsers send no Origin with forms
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		header.Set("Cache-Control", "no-store")

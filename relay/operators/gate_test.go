@@ -287,7 +287,7 @@ func TestHeaders(t *testing.T) {
 	want(t, refused.get("/api/"), http.StatusForbidden, `"detail":"The console and the API are not served here`)
 	for _, r := range []*http.Response{b.get("/console/"), b.get(signInPath), b.get("/api/"), b.get("/api/none"), refused.get("/console/")} {
 		for name, value := range map[string]string{
-			"Content-Security-Policy": "frame-ancestors 'none'", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+			"Content-Security-Policy": "frame-ancestors 'none'", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store",
 		} {
 			if !strings.Contains(r.Header.Get(name), value) {
 				t.Errorf("%s is %q", name, r.Header.Get(name))

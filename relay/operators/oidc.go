@@ -78,11 +78,14 @@ func (l limitedAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// host returns the provider's host, which people know it by.
-func (p *provider) host() string {
+// name returns what people call the provider: Microsoft, or its host.
+func (p *provider) name() string {
 	u, err := url.Parse(p.cfg.Issuer)
-	if err != nil {
+	switch {
+	case err != nil:
 		return p.cfg.Issuer
+	case strings.HasPrefix(u.Host, "login.microsoftonline.") || strings.HasPrefix(u.Host, "login.partner.microsoftonline."):
+		return "Microsoft"
 	}
 	return u.Host
 }
@@ -159,7 +162,7 @@ func (g *Gate) finishOIDC(w http.ResponseWriter, r *http.Request) {
 	}
 	p := Person{Name: c.name(), Role: g.oidc.roleOf(c), Way: ByOIDC, From: g.client(r)}
 	if p.Role == None {
-		g.failOIDC(w, r, http.StatusForbidden, fmt.Sprintf("You are signed in to %s as %s, but that account has none of the app roles and groups that may use this console.%s Ask an administrator to assign one to it, then sign in again.", g.oidc.host(), p.Name, c.hint()), nil)
+		g.failOIDC(w, r, http.StatusForbidden, fmt.Sprintf("You are signed in to %s as %s, but that account has none of the app roles and groups that may use this console.%s Ask an administrator to assign one to it, then sign in again.", g.oidc.name(), p.Name, c.hint()), nil)
 		return
 	}
 	g.begin(w, r, p, g.oidc.grant)

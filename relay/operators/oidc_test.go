@@ -281,6 +281,8 @@ func TestOIDCDown(t *testing.T) {
 	host := strings.TrimPrefix(p.server.URL, "http://")
 	want(t, b.get(signInPath), http.StatusOK, "Sign in with "+host)
 	want(t, b.get(beginPath), http.StatusBadGateway, "cannot be asked at the moment")
+	microsoft := newSite(t, config.Admin{OIDC: config.OIDC{Issuer: "https://login.microsoftonline.com/8f1d9a54-0c0e-4e0b-9a3c-5b1f3f0c2a11/v2.0"}}).browser()
+	want(t, microsoft.get(signInPath), http.StatusOK, "Sign in with Microsoft")
 }
 
 // A reload that gives the roles to others ends the sessions.

@@ -22,7 +22,7 @@ type signInView struct {
 	Next      string // the path that comes next
 	Passwords bool   // there are operators with passwords
 	OIDC      string // the path that begins a sign-in with OpenID Connect; empty: there is none
-	Provider  string // its host
+	Provider  string // what people call it
 }
 
 // refusedView is the data of the page that says why nothing is served.
@@ -42,7 +42,7 @@ func (g *Gate) form(w http.ResponseWriter, r *http.Request) {
 func (g *Gate) show(w http.ResponseWriter, r *http.Request, status int, fault string) {
 	v := signInView{Error: fault, SignedOut: r.URL.Query().Get("signed-out") != "", Next: localPath(r.FormValue("next")), Passwords: len(g.operators) > 0}
 	if g.oidc != nil {
-		v.OIDC, v.Provider = beginPath, g.oidc.host()
+		v.OIDC, v.Provider = beginPath, g.oidc.name()
 	}
 	writePage(w, status, "sign-in", v)
 }
