@@ -1,6 +1,7 @@
 package graphmail
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -67,8 +68,17 @@ type Observer struct {
 
 // Request implements graph.Observer.
 func (o *Observer) Request(operation string, status int, took time.Duration) {
-	o.m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
+	o.m.requests.WithLabelValues(operation, statusLabel(status)).Inc()
 	o.m.took.WithLabelValues(operation).Observe(took.Seconds())
+}
+
+// statusLabel returns a status as a label. One that nobody has defined, as a proxy may make up, is
+// "other", so that the series are bounded.
+func statusLabel(status int) string {
+	if status != 0 && http.StatusText(status) == "" {
+		return "other"
+	}
+	return strconv.Itoa(status)
 }
 
 // Throttled implements graph.Observer.
