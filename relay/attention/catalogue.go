@@ -92,8 +92,8 @@ func mailKinds() []Kind {
 		},
 		{
 			ID: "MailReturned", Severity: Critical, Summary: "Microsoft 365 no longer delivers mail of a mailbox or of the tenant",
-			Metric: "graphrelay_messages_returned_total", Where: []Match{{"code", []string{"5.7.23", "5.1.8", "5.1.90"}}}, By: []string{"connection", "code"}, Within: time.Hour, Compare: Above, Limit: 0,
-			Remedy: "5.7.23: send the rest tomorrow, or spread bulk mail; 5.1.8: unblock the mailbox under Restricted entities in Microsoft Defender; 5.1.90: spread the mail over more mailboxes.", Command: "graphrelay queue list --state returned", Page: "messages?state=returned",
+			Metric: "graphrelay_messages_returned_total", Where: []Match{{"code", []string{"5.7.232", "5.7.233", "5.7.236", "5.1.8", "5.1.90"}}}, By: []string{"connection", "code"}, Within: time.Hour, Compare: Above, Limit: 0,
+			Remedy: "5.7.232: send the rest tomorrow, or spread bulk mail; 5.1.8: unblock the mailbox under Restricted entities in Microsoft Defender; 5.1.90: spread the mail over more mailboxes.", Command: "graphrelay queue list --state returned", Page: "messages?state=returned",
 			cause: func(l map[string]string, v float64) string {
 				return fmt.Sprintf("Mail of the connection %s came back with %s, for %s within the last hour.", l["connection"], l["code"], count(v, "recipient", "recipients"))
 			},
