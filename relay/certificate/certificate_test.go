@@ -135,6 +135,36 @@ func remove(t *testing.T, path string) {
 	}
 }
 
+// The admin address has a certificate of its own, which is renewed with those of the listeners.
+func TestAdminCertificate(t *testing.T) {
+	r := newCertificateRig(t, time.Time{})
+	cfg := &config.Config{Admin: config.Admin{TLS: config.AdminTLS{CertFile: r.files.CertFile, KeyFile: r.files.KeyFile, TLSMin: config.TLS13}}}
+	list, err := Load(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := list.AdminTLS(cfg.Admin)
+	shown := func() *x509.Certificate {
+		c, err := settings.GetCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Leaf
+	}
+	old, key := shown(), testcert.NewKey(t)
+	testcert.WriteCert(t, r.files.CertFile, r.Server(key, time.Time{}))
+	testcert.WriteKey(t, r.files.KeyFile, key)
+	for _, c := range list {
+		c.renew()
+	}
+	if shown().Equal(old) || settings.MinVersion != tls.VersionTLS13 {
+		t.Errorf("the certificate is the old one, or the least version %x", settings.MinVersion)
+	}
+	if none, err := Load(&config.Config{}, slog.New(slog.DiscardHandler)); err != nil || none.AdminTLS(config.Admin{}) != nil {
+		t.Errorf("without files: %v", err)
+	}
+}
+
 // A certificate that nobody renews is warned of once a day from 14 days before its end.
 func TestReminder(t *testing.T) {
 	const day = 24 * time.Hour
