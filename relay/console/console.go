@@ -28,6 +28,9 @@ type Live interface {
 	Attention() []attention.Condition
 	// Flow returns how mail flowed in a time until now, in points of the length step.
 	Flow(length, step time.Duration) flow.Series
+	// Mailboxes returns the lanes with what is in use of their limits, those first that need
+	// attention.
+	Mailboxes(ctx context.Context) ([]operations.Mailbox, error)
 	// Stats counts the queue.
 	Stats(ctx context.Context) (queue.Stats, error)
 	// Describe returns what the stored content of a message has.

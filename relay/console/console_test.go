@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +24,8 @@ type testRelay struct {
 	audits     []queue.Audit
 	conditions []attention.Condition
 	series     flow.Series
+	mailboxes  []operations.Mailbox
+	asked      *[]string // what actions were asked for
 	err        error
 }
 
@@ -40,6 +43,23 @@ func (r testRelay) Describe(context.Context, string) (operations.Description, er
 
 func (r testRelay) Search(context.Context, queue.Filter, time.Duration) (operations.Found, error) {
 	return operations.Found{}, r.err
+}
+
+func (r testRelay) Mailboxes(context.Context) ([]operations.Mailbox, error) { return r.mailboxes, r.err }
+
+func (r testRelay) ask(format string, args ...any) error {
+	if r.asked != nil {
+		*r.asked = append(*r.asked, fmt.Sprintf(format, args...))
+	}
+	return r.err
+}
+
+func (r testRelay) Pause(_ context.Context, by, lane string, length time.Duration) error {
+	return r.ask("%s pauses %s for %v", by, lane, length)
+}
+
+func (r testRelay) Resume(_ context.Context, by, lane string) (int, error) {
+	return 2, r.ask("%s resumes %s", by, lane)
 }
 
 // at is when the tests' pages are made.

@@ -33,6 +33,9 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 		"seconds": func(v any) string { return look.Duration(time.Duration(toFloat(v) * float64(time.Second))) },
 		"count":   func(v any) string { return look.Count(int64(toFloat(v))) },
 		"tally":   newTally,
+		"meter":   newMeter,
+		"within":  within,
+		"why":     why,
 	})
 	all := map[string]*template.Template{}
 	for _, p := range append(pages(), errorPage) {

@@ -156,6 +156,25 @@ func (c *Counter) add(m mailbox, l queue.Lane, at time.Time, recipients, outside
 	return warnings
 }
 
+// Usage is what was sent in 24 hours of a mailbox.
+type Usage struct {
+	Connection, Mailbox string
+	Recipients, Limit   int64 // no limit: 0
+}
+
+// Usage returns the mailboxes that have sent to anyone in 24 hours, in no order.
+func (c *Counter) Usage() (all []Usage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.sends.Now()
+	for m, x := range c.mailboxes.All() {
+		if n := x.sum.Sum(now); n > 0 {
+			all = append(all, Usage{m.Connection, m.Address, n, c.limits[m.Connection].Recipients})
+		}
+	}
+	return all
+}
+
 func newCount() *count { return &count{sum: window.New[int64](day, slots)} }
 
 // add adds to the count and returns the sum. near is true once, when the sum comes near the
