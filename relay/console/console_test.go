@@ -25,6 +25,7 @@ type testRelay struct {
 	conditions []attention.Condition
 	series     flow.Series
 	mailboxes  []operations.Mailbox
+	nodes      []operations.Node
 	asked      *[]string // what actions were asked for
 	err        error
 }
@@ -45,7 +46,12 @@ func (r testRelay) Search(context.Context, queue.Filter, time.Duration) (operati
 	return operations.Found{}, r.err
 }
 
-func (r testRelay) Mailboxes(context.Context) ([]operations.Mailbox, error) { return r.mailboxes, r.err }
+func (r testRelay) Mailboxes(context.Context) ([]operations.Mailbox, error) {
+	return r.mailboxes, r.err
+}
+func (r testRelay) Mailboxes(context.Context) ([]operations.Mailbox, error) {
+	return r.mailboxes, r.err
+}
 
 func (r testRelay) ask(format string, args ...any) error {
 	if r.asked != nil {
@@ -61,6 +67,12 @@ func (r testRelay) Pause(_ context.Context, by, lane string, length time.Duratio
 func (r testRelay) Resume(_ context.Context, by, lane string) (int, error) {
 	return 2, r.ask("%s resumes %s", by, lane)
 }
+
+func (r testRelay) Drain(_ context.Context, by, node string, drain bool) error {
+	return r.ask("%s drains %s: %v", by, node, drain)
+}
+
+func (r testRelay) Nodes(context.Context) ([]operations.Node, error) { return r.nodes, nil }
 
 // at is when the tests' pages are made.
 var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)

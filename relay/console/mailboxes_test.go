@@ -22,7 +22,7 @@ func testMailboxes() []operations.Mailbox {
 		{Lane: operations.Lane{Lane: operations.LaneName{Connection: "contoso"}, PausedUntil: &until, PausedFor: reason.SignIn}},
 		{Lane: operations.Lane{Lane: operations.LaneName{Connection: "contoso", Mailbox: "crm@contoso.test"}, PausedUntil: &forever, PausedFor: reason.Operator,
 			Messages: map[queue.State]int64{queue.Deferred: 1200}, Oldest: &oldest},
-			Graph: &graph.Usage{Requests: 3, Concurrency: 4, Budgets: []graph.BudgetUsage{{Budget: graph.Budget{Amount: 150 << 20, Per: 5 * time.Minute}, Of: "uploaded bytes", Used: 12_000_000}}},
+			Graph:      &graph.Usage{Requests: 3, Concurrency: 4, Budgets: []graph.BudgetUsage{{Budget: graph.Budget{Amount: 150 << 20, Per: 5 * time.Minute}, Of: "uploaded bytes", Used: 12_000_000}}},
 			Recipients: 8500, RecipientLimit: 10_000},
 		{Lane: operations.Lane{Lane: operations.LaneName{Connection: "contoso", Mailbox: hostile}}, Recipients: 3},
 	}
