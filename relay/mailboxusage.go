@@ -53,9 +53,10 @@ func (r *Relay) Mailboxes(ctx context.Context) ([]operations.Mailbox, error) {
 func (r *Relay) withRecipients(lanes []operations.Lane) (list []operations.Mailbox) {
 	type mailbox struct{ connection, address string }
 	at := map[mailbox][]int{} // of list; a mailbox may be in the lanes of several principals
+	limits := dailyLimits(r.generation().cfg)
 	for i, l := range lanes {
-		list = append(list, operations.Mailbox{Lane: l})
 		name := l.Lane.Lane()
+		list = append(list, operations.Mailbox{Lane: l, RecipientLimit: limits[name.Connection].Recipients})
 		at[mailbox{name.Connection, name.Mailbox}] = append(at[mailbox{name.Connection, name.Mailbox}], i)
 	}
 	for _, u := range r.quota.Usage() {

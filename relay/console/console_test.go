@@ -49,9 +49,6 @@ func (r testRelay) Search(context.Context, queue.Filter, time.Duration) (operati
 func (r testRelay) Mailboxes(context.Context) ([]operations.Mailbox, error) {
 	return r.mailboxes, r.err
 }
-func (r testRelay) Mailboxes(context.Context) ([]operations.Mailbox, error) {
-	return r.mailboxes, r.err
-}
 
 func (r testRelay) ask(format string, args ...any) error {
 	if r.asked != nil {

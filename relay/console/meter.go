@@ -28,6 +28,17 @@ func newMeter(used, limit any, per string) meter {
 // within returns the time of a budget in words.
 func within(d time.Duration) string { return "in " + look.Duration(d) }
 
+// budget returns what a budget of package graph is called on the page.
+func budget(of string) string {
+	switch of {
+	case "uploaded bytes":
+		return "Upload"
+	case "messages":
+		return "Messages"
+	}
+	return "Requests"
+}
+
 // reasons say why a lane is paused, in words.
 var reasons = map[reason.Reason]string{
 	reason.Operator:       "an operator asked for it.",

@@ -7,6 +7,7 @@ import (
 
 	"graphrelay/relay/attention"
 	"graphrelay/relay/flow"
+	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 )
 
@@ -50,7 +51,8 @@ type stateCount struct {
 // condition is one with what can be done about it here.
 type condition struct {
 	attention.Condition
-	URL string // of the page that shows more; empty: there is none
+	URL    string // of the page that shows more; empty: there is none
+	Resume string // what a button resumes; empty: there is no button
 }
 
 func (c *Console) overview(r *http.Request) (any, error) {
@@ -71,14 +73,23 @@ func (c *Console) overview(r *http.Request) (any, error) {
 	v.Flow = c.cfg.Live.Flow(v.Span.length, v.Span.step)
 	v.Began = v.Flow.Since.After(c.now().Add(-v.Span.length))
 	v.Plots = flowPlots(v.Flow, c.cfg.Live.Flow(v.Span.length, v.Span.rows))
+	acts := operators.Of(r.Context()).Role >= operators.Operator
 	for _, a := range c.cfg.Live.Attention() {
-		v.Conditions = append(v.Conditions, conditionOf(a))
+		v.Conditions = append(v.Conditions, conditionOf(a, acts))
 	}
 	return v, nil
 }
 
-func conditionOf(a attention.Condition) condition {
+// conditionOf returns a condition for a person who acts on mailboxes, or only looks.
+func conditionOf(a attention.Condition, acts bool) condition {
 	c := condition{Condition: a}
+	switch {
+	case !acts:
+	case a.ID == "ConnectionPaused":
+		c.Resume = a.Subject
+	case a.ID == "MailboxPaused" && len(a.Examples) == 1:
+		c.Resume = a.Examples[0]
+	}
 	path, _, _ := strings.Cut(a.Page, "?")
 	for _, p := range pages() {
 		if a.Page != "" && p.path == path {

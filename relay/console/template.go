@@ -35,6 +35,7 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 		"tally":   newTally,
 		"meter":   newMeter,
 		"within":  within,
+		"budget":  budget,
 		"why":     why,
 	})
 	all := map[string]*template.Template{}
