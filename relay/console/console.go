@@ -16,6 +16,7 @@ import (
 
 	"graphrelay/internal/bounded"
 	"graphrelay/relay/attention"
+	"graphrelay/relay/config"
 	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
@@ -31,6 +32,10 @@ type Live interface {
 	// Mailboxes returns the lanes with what is in use of their limits, those first that need
 	// attention.
 	Mailboxes(ctx context.Context) ([]operations.Mailbox, error)
+	// Settings returns the configuration in use, without the text of secrets.
+	Settings() []config.Setting
+	// ReloadFault returns why the last reload failed, one fault on each line; empty: it did not.
+	ReloadFault() string
 	// Stats counts the queue.
 	Stats(ctx context.Context) (queue.Stats, error)
 	// Describe returns what the stored content of a message has.

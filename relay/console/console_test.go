@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"graphrelay/relay/attention"
+	"graphrelay/relay/config"
 	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
@@ -26,6 +27,8 @@ type testRelay struct {
 	series     flow.Series
 	mailboxes  []operations.Mailbox
 	nodes      []operations.Node
+	settings   []config.Setting
+	fault      string    // of the last reload
 	asked      *[]string // what actions were asked for
 	err        error
 }
@@ -70,6 +73,9 @@ func (r testRelay) Drain(_ context.Context, by, node string, drain bool) error {
 }
 
 func (r testRelay) Nodes(context.Context) ([]operations.Node, error) { return r.nodes, nil }
+
+func (r testRelay) Settings() []config.Setting { return r.settings }
+func (r testRelay) ReloadFault() string        { return r.fault }
 
 // at is when the tests' pages are made.
 var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
