@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"graphrelay/relay/api"
 	"graphrelay/relay/operators"
 )
 
@@ -15,6 +16,7 @@ import (
 func (r *Relay) addOperatorPages(mux *http.ServeMux, g *generation) {
 	pages := http.NewServeMux()
 	r.console.Register(pages)
+	pages.Handle(api.Prefix+"/", r.api)
 	gate := operators.New(operators.Config{Admin: g.cfg.Admin, State: r.operators, Log: g.log}).Handler(pages)
 	mux.Handle(operators.ConsolePath, gate)
 	mux.Handle(operators.APIPath, gate)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,6 +85,7 @@ type Relay struct {
 	connectKey admin.ConnectKey
 	verify     *access.Verifications
 	operators  *operators.State
+	api        http.Handler
 	principals *connection.Principals
 	managed    credential.Stores
 	gossip     *gossip.Exchange // nil if the queue is not shared
@@ -97,6 +99,8 @@ type Relay struct {
 	current  *generation
 	logFile  *logfile.File      // of the current one; nil: none
 	sockets  map[string]*socket // by configured address
+	file     string             // of the configuration
+	reload   func() error       // nil: there is no file
 	stopping bool               // no further generation starts
 	replaced sync.WaitGroup     // generations that are being stopped because of a reload
 }
@@ -133,6 +137,9 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 	r.devices = devices.New(devices.Options{Storage: deviceStorage(cfg, store), Audit: store.SetAudit, Log: r.Log})
 	r.operators = operators.NewState(r.verify, store.SetAudit)
 	r.register()
+	if r.api, err = r.newAPI(); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	r.flow = flow.New(r.registry, time.Now)
 	r.console = console.New(console.Config{Ops: r.Operations(), Live: r, Edge: r, Hostname: cfg.Hostname, Version: r.about.Version,
 		ShowContent: func() bool { return r.generation().cfg.Admin.ShowContent },

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -10,15 +11,17 @@ import (
 
 // printDiff prints what a reload of the running relay would change.
 func printDiff(e env, file string, asJSON bool) error {
-	client, err := controlClient(e, file)
+	client, err := runningRelay(e, file)
 	if err != nil {
 		return err
 	}
-	d, err := client.DiffFile()
+	defer client.Close()
+	d, err := client.DiffFile(context.Background())
 	if err != nil {
 		return refused(e, err)
 	}
 	for _, c := range d.Changes {
+		c.Key, c.From, c.To = text.Printable(c.Key), text.Printable(c.From), text.Printable(c.To)
 		if asJSON {
 			_ = json.NewEncoder(text.JSONWriter(e.stdout)).Encode(c)
 		} else {

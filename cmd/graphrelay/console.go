@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 
@@ -20,11 +21,12 @@ can have one made. Run it as one of them, with the configuration of the relay.`,
 	}
 	file := configFlag(c)
 	c.RunE = func(*cobra.Command, []string) error {
-		client, err := controlClient(e, *file)
+		client, err := runningRelay(e, *file)
 		if err != nil {
 			return err
 		}
-		link, err := client.ConsoleLink(operator())
+		defer client.Close()
+		link, err := client.ConsoleLink(context.Background(), operator())
 		if err != nil {
 			return refused(e, err)
 		}

@@ -73,14 +73,14 @@ func (q queueTool) lanes() error {
 
 // pause pauses a lane, until resume if length is 0.
 func (q queueTool) pause(lane string, length time.Duration) error {
-	if err := q.ops.Pause(context.Background(), operator(), lane, length); err != nil {
+	if err := q.ops.Pause(context.Background(), actor(), lane, length); err != nil {
 		return err
 	}
 	return q.print.Done("pause", "lane", lane)
 }
 
 func (q queueTool) resume(lane string) error {
-	pauses, err := q.ops.Resume(context.Background(), operator(), lane)
+	pauses, err := q.ops.Resume(context.Background(), actor(), lane)
 	switch {
 	case err != nil:
 		return err

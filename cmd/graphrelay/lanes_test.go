@@ -5,7 +5,9 @@ import (
 	"testing"
 )
 
-func TestPauseAndResume(t *testing.T) {
+func TestPauseAndResume(t *testing.T) { eachWay(t, testPauseAndResume) }
+
+func testPauseAndResume(t *testing.T, fillQueue filler) {
 	config, _ := fillQueue(t)
 	at := func(args ...string) outcome {
 		t.Helper()
@@ -32,7 +34,9 @@ func TestPauseAndResume(t *testing.T) {
 	at("resume", "contoso", "--json").want(t, exitOK, `{"done":"resume","lane":"contoso","pauses":1}`)
 }
 
-func TestPauseFaults(t *testing.T) {
+func TestPauseFaults(t *testing.T) { eachWay(t, testPauseFaults) }
+
+func testPauseFaults(t *testing.T, fillQueue filler) {
 	config, _ := fillQueue(t)
 	execute(t, "", "queue", "pause", "contos", "--config", config).want(t, exitFault, `no connection "contos"`)
 	for _, length := range []string{"-1h", "0s", "0"} {

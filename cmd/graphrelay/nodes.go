@@ -28,8 +28,7 @@ have come to an end. They still accept mail, which the others deliver: take one 
 balancer as well before you stop it. A relay that is restarted takes part again.`),
 		drainCommand(o, "undrain", false, "have a relay take work again", "Has relays that drain take lanes again."),
 	)
-	o.file = configFlag(c)
-	c.PersistentFlags().BoolVar(&o.asJSON, "json", false, "print one JSON object a line")
+	o.addFlags(c)
 	return c
 }
 
@@ -60,7 +59,7 @@ func (q queueTool) nodes() error {
 }
 
 func (q queueTool) drain(action, node string, drain bool) error {
-	if err := q.ops.Drain(context.Background(), operator(), node, drain); err != nil {
+	if err := q.ops.Drain(context.Background(), actor(), node, drain); err != nil {
 		return err
 	}
 	return q.print.Done(action, "node", node)

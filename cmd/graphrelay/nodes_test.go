@@ -11,7 +11,9 @@ import (
 	"graphrelay/relay/queue"
 )
 
-func TestNodes(t *testing.T) {
+func TestNodes(t *testing.T) { eachWay(t, testNodes) }
+
+func testNodes(t *testing.T, fillQueue filler) {
 	file, _ := fillQueue(t)
 	at := func(args ...string) outcome {
 		t.Helper()

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"graphrelay/internal/text"
 	"graphrelay/relay"
+	"graphrelay/relay/api"
 	"graphrelay/relay/config"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
@@ -23,11 +25,12 @@ func queueCommand(e env) *cobra.Command {
 	c := group(&cobra.Command{
 		Use:   "queue",
 		Short: "inspect and control the queue",
-		Long: `Inspects and controls the queue, whether the relay runs or not. Run it as the user that the
-relay runs as.`,
+		Long: `Inspects and controls the queue, whether the relay runs or not: by way of the relay if it does. Run
+it as the user that the relay runs as. --url names a relay on another machine.`,
 		Example: `  graphrelay queue list --state deferred,held
   graphrelay queue show 06rq2p8k1v4t9x3m
-  graphrelay queue pause contoso/crm@contoso.com --for 1h`,
+  graphrelay queue pause contoso/crm@contoso.com --for 1h
+  graphrelay queue list --url https://relay.contoso.com:9025 --token-file token.secret`,
 	},
 		queueListCommand(o),
 		queueShowCommand(o),
@@ -44,8 +47,7 @@ relay runs as.`,
 		queueMoveCommand(o),
 		queueRestoredCommand(o),
 	)
-	o.file = configFlag(c)
-	c.PersistentFlags().BoolVar(&o.asJSON, "json", false, "print one JSON object a line")
+	o.addFlags(c)
 	return c
 }
 
@@ -53,14 +55,52 @@ relay runs as.`,
 type queueOptions struct {
 	env
 	file   *string
+	remote remote
 	asJSON bool
 }
 
-// open calls do with the queue of a running or stopped relay.
+// addFlags adds the flags that they all have.
+func (o *queueOptions) addFlags(c *cobra.Command) {
+	o.file = configFlag(c)
+	o.remote.addFlags(c)
+	c.PersistentFlags().BoolVar(&o.asJSON, "json", false, "print one JSON object a line")
+}
+
+// open calls do with the queue: by way of the relay that works on it, or, where none runs on this
+// machine or it is of an older version, with the queue itself.
 func (o *queueOptions) open(do func(q queueTool) error) error {
-	return o.openStore(func(local operations.Local) error {
-		return do(queueTool{env: o.env, ops: local, print: o.printer()})
-	})
+	tool := func(ops operations.Operations) queueTool {
+		return queueTool{env: o.env, ops: ops, print: o.printer()}
+	}
+	if o.remote.given() {
+		client, err := o.remote.client()
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return do(tool(client))
+	}
+	cfg, err := o.readConfig()
+	if err != nil {
+		return err
+	}
+	client := socketClient(cfg.DataDir)
+	defer client.Close()
+	if answers(client) {
+		return do(tool(client))
+	}
+	return o.withStore(cfg, func(local operations.Local) error { return do(tool(local)) })
+}
+
+// answerTime is how long a relay may take to say that it is there. After that its queue is opened
+// beside it, which works as well.
+const answerTime = 3 * time.Second
+
+func answers(c api.Client) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	_, err := c.About(ctx)
+	return err == nil
 }
 
 func (o *queueOptions) printer() queueview.Printer {
@@ -69,10 +109,17 @@ func (o *queueOptions) printer() queueview.Printer {
 
 // openStore calls do with the operations on the queue itself.
 func (o *queueOptions) openStore(do func(local operations.Local) error) error {
+	if o.remote.given() {
+		return usagef("this needs the queue itself; run it on a machine of the relay, without --url")
+	}
 	cfg, err := o.readConfig()
 	if err != nil {
 		return err
 	}
+	return o.withStore(cfg, do)
+}
+
+func (o *queueOptions) withStore(cfg *config.Config, do func(local operations.Local) error) error {
 	store, err := relay.OpenQueue(context.Background(), cfg, false)
 	if err != nil {
 		return err

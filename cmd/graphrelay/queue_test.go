@@ -14,7 +14,9 @@ import (
 	"graphrelay/relay/queueview"
 )
 
-func TestQueueActionUsage(t *testing.T) {
+func TestQueueActionUsage(t *testing.T) { eachWay(t, testQueueActionUsage) }
+
+func testQueueActionUsage(t *testing.T, fillQueue filler) {
 	config, id := fillQueue(t)
 	at := func(args ...string) outcome {
 		t.Helper()
@@ -37,7 +39,9 @@ func TestQueueOfARelayThatNeverRan(t *testing.T) {
 	execute(t, "", "queue", "list", "--config", writeConfig(t, "", "")).want(t, exitFault, "no queue in", "start the relay once")
 }
 
-func TestQueueList(t *testing.T) {
+func TestQueueList(t *testing.T) { eachWay(t, testQueueList) }
+
+func testQueueList(t *testing.T, fillQueue filler) {
 	config, id := fillQueue(t)
 	got := execute(t, "", "queue", "list", "--config", config)
 	got.want(t, exitOK, "ID ", id, "queued", "crm@contoso.test", "anna@example.com and 1 more")
@@ -57,7 +61,9 @@ func TestQueueList(t *testing.T) {
 }
 
 // Terminals are shown nothing that they would obey.
-func TestQueueShow(t *testing.T) {
+func TestQueueShow(t *testing.T) { eachWay(t, testQueueShow) }
+
+func testQueueShow(t *testing.T, fillQueue filler) {
 	config, id := fillQueue(t)
 	got := execute(t, "", "queue", "show", id, "--config", config)
 	got.want(t, exitOK, id, "192.0.2.1", "devices", "contoso/crm@contoso.test", "waiting")
@@ -66,7 +72,9 @@ func TestQueueShow(t *testing.T) {
 	}
 }
 
-func TestQueueExport(t *testing.T) {
+func TestQueueExport(t *testing.T) { eachWay(t, testQueueExport) }
+
+func testQueueExport(t *testing.T, fillQueue filler) {
 	config, id := fillQueue(t)
 	got := execute(t, "", "queue", "export", id, "--config", config)
 	if want := (outcome{exitOK, "Subject: waiting\r\n\r\ntext\r\n", ""}); got != want {
@@ -75,7 +83,9 @@ func TestQueueExport(t *testing.T) {
 }
 
 // An action goes on after a message that is not there, and names it.
-func TestQueueApply(t *testing.T) {
+func TestQueueApply(t *testing.T) { eachWay(t, testQueueApply) }
+
+func testQueueApply(t *testing.T, fillQueue filler) {
 	config, id := fillQueue(t)
 	got := execute(t, "", "queue", "hold", "0000000000000000", id, "--config", config)
 	got.want(t, exitFault, "0000000000000000: ", "queue list")
@@ -90,7 +100,9 @@ func TestQueueApply(t *testing.T) {
 }
 
 // A message goes to other recipients as another one, and no longer itself.
-func TestQueueResend(t *testing.T) {
+func TestQueueResend(t *testing.T) { eachWay(t, testQueueResend) }
+
+func testQueueResend(t *testing.T, fillQueue filler) {
 	config, id := fillQueue(t)
 	at := func(args ...string) outcome {
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
@@ -104,7 +116,7 @@ func TestQueueResend(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &done); err != nil || done.ID == id {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	at("show", done.ID).want(t, exitOK, "queued", " bert@example.com\n", "sent again by "+operator()+" in place of "+id+" to bert@example.com")
+	at("show", done.ID).want(t, exitOK, "queued", " bert@example.com\n", "sent again by "+actor()+" in place of "+id+" to bert@example.com")
 	at("show", id).want(t, exitFault, "deleted", "as "+done.ID)
 	at("log").want(t, exitOK, "resend", id+" bert@example.com")
 	if got := at("export", done.ID); got.stdout != "Subject: waiting\r\n\r\ntext\r\n" {
@@ -113,15 +125,17 @@ func TestQueueResend(t *testing.T) {
 }
 
 // A deleted message leaves its record, which says who deleted it, and nothing else.
-func TestQueueDelete(t *testing.T) {
+func TestQueueDelete(t *testing.T) { eachWay(t, testQueueDelete) }
+
+func testQueueDelete(t *testing.T, fillQueue filler) {
 	config, id := fillQueue(t)
 	at := func(args ...string) outcome {
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
 	}
 	at("delete", id).want(t, exitOK, "delete "+id)
 	got := at("show", id)
-	got.want(t, exitFault, id, "it was deleted by "+operator())
-	if !strings.Contains(got.stdout, "deleted") || !strings.Contains(got.stdout, "delete by "+operator()) {
+	got.want(t, exitFault, id, "it was deleted by "+actor())
+	if !strings.Contains(got.stdout, "deleted") || !strings.Contains(got.stdout, "delete by "+actor()) {
 		t.Errorf("the record is\n%s", got.stdout)
 	}
 	if got := at("list", "--json"); got != (outcome{}) {
@@ -137,7 +151,9 @@ func TestQueueDelete(t *testing.T) {
 }
 
 // Actions take filters instead of IDs, and say how many messages they changed.
-func TestQueueActionFilters(t *testing.T) {
+func TestQueueActionFilters(t *testing.T) { eachWay(t, testQueueActionFilters) }
+
+func testQueueActionFilters(t *testing.T, fillQueue filler) {
 	config, first := fillQueue(t, "one", "two", "three")
 	at := func(args ...string) outcome {
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
@@ -166,7 +182,9 @@ func TestQueueActionFilters(t *testing.T) {
 }
 
 // An action without IDs and filters is refused, and so is what cannot be meant.
-func TestQueueActionRefusals(t *testing.T) {
+func TestQueueActionRefusals(t *testing.T) { eachWay(t, testQueueActionRefusals) }
+
+func testQueueActionRefusals(t *testing.T, fillQueue filler) {
 	config, id := fillQueue(t)
 	at := func(args ...string) outcome {
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
@@ -186,7 +204,9 @@ func TestQueueActionRefusals(t *testing.T) {
 }
 
 // A list that ends at its limit says how many messages there are.
-func TestQueueListLimit(t *testing.T) {
+func TestQueueListLimit(t *testing.T) { eachWay(t, testQueueListLimit) }
+
+func testQueueListLimit(t *testing.T, fillQueue filler) {
 	config, _ := fillQueue(t, "one", "two", "three")
 	at := func(limit string) outcome {
 		return execute(t, "", "queue", "list", "--limit", limit, "--json", "--config", config)
@@ -248,7 +268,9 @@ func TestQueueListPages(t *testing.T) {
 }
 
 // What operators did is on record: who, what, and how many.
-func TestQueueLog(t *testing.T) {
+func TestQueueLog(t *testing.T) { eachWay(t, testQueueLog) }
+
+func testQueueLog(t *testing.T, fillQueue filler) {
 	config, first := fillQueue(t, "one", "two", "three")
 	at := func(args ...string) outcome {
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)
@@ -261,7 +283,7 @@ func TestQueueLog(t *testing.T) {
 	var got []string
 	for line := range strings.Lines(at("log", "--json").stdout) {
 		var a queue.Audit
-		if err := json.Unmarshal([]byte(line), &a); err != nil || a.By != operator() || time.Since(a.At) > time.Minute {
+		if err := json.Unmarshal([]byte(line), &a); err != nil || a.By != actor() || time.Since(a.At) > time.Minute {
 			t.Errorf("%s: %v", line, err)
 		}
 		got = append(got, fmt.Sprint(a.Action, " ", a.On, ": ", a.Changed))
@@ -270,7 +292,7 @@ func TestQueueLog(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the log is %q, want %q", got, want)
 	}
-	at("log", "--limit", "1").want(t, exitOK, "CHANGED", "pause", operator())
+	at("log", "--limit", "1").want(t, exitOK, "CHANGED", "pause", actor())
 	if got := at("log", "--limit", "1"); strings.Contains(got.stdout, "delete") {
 		t.Errorf("the newest is\n%s", got.stdout)
 	}
@@ -278,7 +300,9 @@ func TestQueueLog(t *testing.T) {
 }
 
 // The list says that a lane is paused, and until when.
-func TestQueueListPaused(t *testing.T) {
+func TestQueueListPaused(t *testing.T) { eachWay(t, testQueueListPaused) }
+
+func testQueueListPaused(t *testing.T, fillQueue filler) {
 	config, id := fillQueue(t)
 	at := func(args ...string) outcome {
 		return execute(t, "", append([]string{"queue", "--config", config}, args...)...)

@@ -61,7 +61,7 @@ possible for it. The history of each message records who did it.`,
 
 // act carries out an action on messages, or tries whether it would be possible.
 func (q queueTool) act(a queue.Action, ids []string, dry bool) error {
-	results, err := q.ops.Act(context.Background(), operator(), a, ids, dry)
+	results, err := q.ops.Act(context.Background(), actor(), a, ids, dry)
 	for _, r := range results {
 		switch {
 		case r.Err != nil:
@@ -82,10 +82,12 @@ var errNoneSelected = errors.New("no message is selected; graphrelay queue list 
 func (q queueTool) actAll(a queue.Action, f queue.Filter, dry bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	n, err := q.ops.ActAll(ctx, operator(), a, f, dry)
+	n, err := q.ops.ActAll(ctx, actor(), a, f, dry)
 	switch {
 	case errors.Is(err, queue.ErrState):
 		return fmt.Errorf("no message is selected: %w", err)
+	case errors.Is(err, context.Canceled) && n < 0:
+		return errors.New("interrupted; graphrelay queue log says how many messages were changed before")
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("interrupted; %s changed before", queueview.Messages(n))
 	case err != nil && dry:

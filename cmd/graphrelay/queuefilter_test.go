@@ -75,7 +75,9 @@ func TestFilterTimes(t *testing.T) {
 
 // A variable that is not set in a shell leaves an empty value, which must not select every
 // message for an action.
-func TestEmptyFilters(t *testing.T) {
+func TestEmptyFilters(t *testing.T) { eachWay(t, testEmptyFilters) }
+
+func testEmptyFilters(t *testing.T, fillQueue filler) {
 	config, _ := fillQueue(t, "one", "two")
 	for _, name := range filterNames {
 		for _, with := range [][]string{nil, {"--subject", "one", "--from", "a"}, {"--all"}} {

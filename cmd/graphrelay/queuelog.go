@@ -6,15 +6,17 @@ import (
 	"os/user"
 
 	"github.com/spf13/cobra"
+
+	"graphrelay/relay/api"
 )
 
 func queueLogCommand(o *queueOptions) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "list what operators did",
-		Long: `Lists the commands that changed messages or lanes, the oldest first: when, by which user of
-the operating system, on what, and how many messages or lanes were changed. 0 means that
-nothing was, or that the command was killed. The last 10,000 commands are kept.`,
+		Long: `Lists what operators changed, the oldest first: when, who and by which way, on what, and how many
+messages or lanes were changed. 0 means that nothing was, or that the command was killed. By the
+command line it was a user of the operating system. The last 10,000 records are kept.`,
 		Example: `  graphrelay queue log
   graphrelay queue log --limit 10 --json`,
 		Args: noOperands,
@@ -34,6 +36,9 @@ nothing was, or that the command was killed. The last 10,000 commands are kept.`
 	}
 	return c
 }
+
+// actor returns who runs the command, as records of actions name it.
+func actor() string { return api.CommandLine(operator()).String() }
 
 // operator returns the name of the user that runs the command, and of the one who used sudo
 // to become that user.

@@ -27,7 +27,7 @@ as deleted. The histories of both name the other one.`,
 		},
 		RunE: func(_ *cobra.Command, ids []string) error {
 			return o.each(ids, func(q queueTool, id string) error {
-				again, err := q.ops.Resend(context.Background(), operator(), id, to)
+				again, err := q.ops.Resend(context.Background(), actor(), id, to)
 				if err != nil {
 					return err
 				}

@@ -19,7 +19,7 @@ is looked for in its mailbox before it is sent, and is not sent again if it is f
 		Args:    noOperands,
 		RunE: func(*cobra.Command, []string) error {
 			return o.openStore(func(local operations.Local) error {
-				n, err := local.Restored(context.Background(), operator())
+				n, err := local.Restored(context.Background(), actor())
 				if err != nil {
 					return err
 				}

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"graphrelay/internal/text"
 	"graphrelay/relay"
+	"graphrelay/relay/api"
 	"graphrelay/relay/config"
 	"graphrelay/relay/control"
+	"graphrelay/relay/operations"
 )
 
 func reloadCommand(e env) *cobra.Command {
@@ -27,11 +31,12 @@ change. Run it as the user of the relay, or as root.`,
 	}
 	file := configFlag(c)
 	c.RunE = func(*cobra.Command, []string) error {
-		client, err := controlClient(e, *file)
+		client, err := runningRelay(e, *file)
 		if err != nil {
 			return err
 		}
-		if err := client.ReloadFile(); err != nil {
+		defer client.Close()
+		if err := client.ReloadFile(context.Background()); err != nil {
 			return refused(e, err)
 		}
 		fmt.Fprintln(e.stdout, "reloaded")
@@ -40,9 +45,9 @@ change. Run it as the user of the relay, or as root.`,
 	return c
 }
 
-// refused prints why the running relay does not take a configuration.
+// refused prints why the running relay does not take a configuration, or what that does not permit.
 func refused(e env, err error) error {
-	var refusal control.Refusal
+	var refusal operations.Refusal
 	if !errors.As(err, &refusal) {
 		return err
 	}
@@ -52,61 +57,52 @@ func refused(e env, err error) error {
 	return exitError{status: exitBadUsage}
 }
 
-// controlClient returns a client of the relay that runs with the data_dir of the configuration.
+// runningRelay returns a client of the relay that runs with the data_dir of the configuration.
 // That need not be good: the relay may run with an earlier one.
-func controlClient(e env, flag string) (control.Client, error) {
+func runningRelay(e env, flag string) (api.Client, error) {
 	dir := ""
 	_, _, err := readConfig(e, flag, func(path string) (*config.Config, error) {
 		var err error
 		dir, err = config.DataDir(path)
 		return nil, err
 	})
-	return control.Client{DataDir: dir}, err
+	return socketClient(dir), err
 }
 
-// controlled is a relay as commands control it.
-type controlled struct {
-	relay   *relay.Relay
-	path    string
-	reloads chan chan error
-	ended   chan struct{} // closed when watch has returned
+// socketClient returns a client of the relay that runs with a data_dir.
+func socketClient(dataDir string) api.Client {
+	return api.SocketClient(func(ctx context.Context) (net.Conn, error) { return control.Dial(ctx, dataDir) }, operator())
 }
 
-// serve listens for commands. Without that the relay works all the same.
-func (c *controlled) serve(dataDir string) (end func()) {
-	s, err := control.Listen(dataDir, c, c.relay.Log())
+// listenForCommands serves the API on the socket in the data_dir. Without that the relay works all
+// the same.
+func listenForCommands(r *relay.Relay, dataDir string) (end func()) {
+	s, err := control.Listen(dataDir, api.OnSocket(r.API()), r.Log())
 	if err != nil {
-		c.relay.Log().Warn("graphrelay reload, console and check --diff will not work", "error", err)
+		r.Log().Warn("graphrelay reload, console and check --diff will not work", "error", err)
 		return func() {}
 	}
 	return func() { _ = s.Close() }
 }
 
-// ReloadFile implements control.Relay.
-func (c *controlled) ReloadFile() error {
+// reloads has watch reload the configuration.
+type reloads struct {
+	asked chan chan error
+	ended chan struct{} // closed when watch has returned
+}
+
+// reload waits for the end of a reload.
+func (a reloads) reload() error {
 	result := make(chan error, 1)
 	select {
-	case c.reloads <- result:
-	case <-c.ended:
+	case a.asked <- result:
+	case <-a.ended:
 		return errors.New("the relay is stopping")
 	}
 	select {
 	case err := <-result:
 		return err
-	case <-c.ended:
+	case <-a.ended:
 		return errors.New("the relay stopped during the reload")
 	}
-}
-
-// ConsoleLink implements control.Relay.
-func (c *controlled) ConsoleLink(by string) (string, error) { return c.relay.ConsoleLink(by, 0) }
-
-// DiffFile implements control.Relay.
-func (c *controlled) DiffFile() (control.Difference, error) {
-	changes, err := c.relay.DiffFile(c.path)
-	for i := range changes {
-		ch := &changes[i]
-		ch.Key, ch.From, ch.To = text.Printable(ch.Key), text.Printable(ch.From), text.Printable(ch.To)
-	}
-	return control.Difference{File: c.path, Changes: changes}, err
 }

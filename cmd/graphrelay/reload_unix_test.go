@@ -3,21 +3,23 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"graphrelay/relay/api"
 	"graphrelay/relay/control"
+	"graphrelay/relay/operations"
 )
 
 // stubRelay is a relay that takes every configuration.
-type stubRelay struct{}
+type stubRelay struct{ operations.Live }
 
-func (stubRelay) ReloadFile() error                     { return nil }
-func (stubRelay) DiffFile() (control.Difference, error) { return control.Difference{}, nil }
-func (stubRelay) ConsoleLink(by string) (string, error) {
+func (stubRelay) ReloadFile(context.Context) error { return nil }
+func (stubRelay) ConsoleLink(_ context.Context, by string) (string, error) {
 	return "http://localhost:9025/console/link?token=of-" + by, nil
 }
 
@@ -36,7 +38,11 @@ func TestReloadByAnotherUser(t *testing.T) {
 	if err := os.WriteFile(file, []byte("data_dir: "+dir+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, err := control.Listen(dir, stubRelay{}, slog.New(slog.DiscardHandler))
+	h, err := api.New(api.Config{Live: stubRelay{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := control.Listen(dir, api.OnSocket(h), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

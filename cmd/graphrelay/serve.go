@@ -37,10 +37,11 @@ keeps the rest in the queue. SIGHUP makes it read the configuration again. It lo
 			return err
 		}
 		notifySystemd(r, systemd.Ready)
-		c := &controlled{relay: r, path: path, reloads: make(chan chan error), ended: make(chan struct{})}
-		defer close(c.ended)
-		defer c.serve(cfg.DataDir)()
-		return watch(r, path, s, c.reloads)
+		a := reloads{make(chan chan error), make(chan struct{})}
+		defer close(a.ended)
+		r.FromFile(path, a.reload)
+		defer listenForCommands(r, cfg.DataDir)()
+		return watch(r, path, s, a.asked)
 	}
 	return c
 }

@@ -22,7 +22,8 @@ import (
 
 // Server is the HTTP server at the admin address.
 type Server struct {
-	http *http.Server
+	http     *http.Server
+	requests *requests
 }
 
 // Config is what a server shows.
@@ -65,8 +66,9 @@ func New(cfg Config) *Server {
 		cfg.Pages(mux)
 	}
 	mux.Handle("GET /metrics", atMost(make(chan struct{}, maxSameRequests), newScrapes(cfg.Registry).ServeHTTP))
-	return &Server{http: &http.Server{
-		Handler:           trackRequests(onlyHosts(cfg, mux)),
+	under := &requests{}
+	return &Server{requests: under, http: &http.Server{
+		Handler:           trackRequests(under.count(onlyHosts(cfg, mux))),
 		ConnContext:       withConn,
 		TLSConfig:         cfg.TLS,
 		Protocols:         http1(),
@@ -154,7 +156,9 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Shutdown stops the server. Requests in progress may finish until ctx is done.
 func (s *Server) Shutdown(ctx context.Context) {
-	if err := s.http.Shutdown(ctx); err != nil {
+	waiting, cancel := s.requests.onlyUnawaited(ctx)
+	defer cancel()
+	if err := s.http.Shutdown(waiting); err != nil && ctx.Err() != nil {
 		_ = s.http.Close()
 	}
 }

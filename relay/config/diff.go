@@ -10,9 +10,9 @@ import (
 
 // Change is one setting in which two configurations differ.
 type Change struct {
-	Key  string `json:"key"`            // such as connections[contoso].tenant
-	From string `json:"from,omitempty"` // empty: it was not set
-	To   string `json:"to,omitempty"`   // empty: it is no longer set
+	Key  string `json:"key" doc:"The setting, such as connections[contoso].tenant."`
+	From string `json:"from,omitempty" doc:"The value in use. It is missing if the setting was not set."`
+	To   string `json:"to,omitempty" doc:"The value in the file. It is missing if the setting is no longer set."`
 }
 
 // Diff returns in what two configurations differ, with their defaults and with what the files that

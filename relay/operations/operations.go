@@ -37,7 +37,7 @@ type Operations interface {
 	// not more than f.Limit unless that is 0. It passes over messages for which the action is not
 	// possible, and returns how many it changed, also with an error. It returns queue.ErrState if
 	// the action is possible in none of the states that f names. With dry it changes nothing, and
-	// returns how many it would change.
+	// returns how many it would change. It returns -1 if ctx ended and the number is not known.
 	ActAll(ctx context.Context, by string, a queue.Action, f queue.Filter, dry bool) (int64, error)
 	// Search is Messages for somebody who waits: it ends after that time with what it has found,
 	// and says up to where it has looked.
@@ -82,14 +82,18 @@ type Found struct {
 // Live is what only a running relay can tell or do. The configuration that it has is called the
 // one in use.
 type Live interface {
-	// Reload replaces the configuration in use with that of the file. It returns a Refusal if the
-	// relay does not take it, and then the one in use stays.
-	Reload(ctx context.Context) error
-	// Diff returns what Reload would change, or a Refusal.
-	Diff(ctx context.Context) (Difference, error)
+	// ReloadFile replaces the configuration in use with that of the file. It returns a Refusal if
+	// the relay does not take it, and then the one in use stays.
+	ReloadFile(ctx context.Context) error
+	// DiffFile returns what ReloadFile would change, or a Refusal.
+	DiffFile(ctx context.Context) (Difference, error)
+	// ConsoleLink returns a link with which a browser signs in to the console once, as
+	// administrator, in the name of by. It returns a Refusal where no console is served.
+	ConsoleLink(ctx context.Context, by string) (string, error)
 }
 
-// Refusal is why a relay does not take a configuration, one fault on each line.
+// Refusal is why a relay does not take a configuration, or what its configuration does not permit;
+// one fault on each line.
 type Refusal string
 
 // Error implements error.
@@ -97,6 +101,6 @@ func (r Refusal) Error() string { return string(r) }
 
 // Difference is what a reload would change.
 type Difference struct {
-	File    string          `json:"file"` // the configuration file of the relay
-	Changes []config.Change `json:"changes"`
+	File    string          `json:"file" doc:"The configuration file of the relay."`
+	Changes []config.Change `json:"changes" nullable:"false" doc:"The settings that differ."`
 }

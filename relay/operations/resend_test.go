@@ -39,8 +39,7 @@ func TestResend(t *testing.T) {
 	if err != nil || !slices.Equal(m.To, []string{"a@x.test", `"john doe"@y.test`, "ü@z.test"}) || m.State != queue.Queued || m.Subject != "one" {
 		t.Errorf("it is %+v, %v", m, err)
 	}
-	got := audits(t, o)
-	if last := got[len(got)-1]; last != "anna: resend "+ids[0]+` a@x.test "john doe"@y.test ü@z.test: 1` {
-		t.Errorf("on record is %q", last)
+	if got := audits(t, o); !slices.Contains(got, "anna: resend "+ids[0]+` a@x.test "john doe"@y.test ü@z.test: 1`) {
+		t.Errorf("on record are %q", got)
 	}
 }

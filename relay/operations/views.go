@@ -10,8 +10,8 @@ import (
 
 // LaneName is the name of a lane.
 type LaneName struct {
-	Connection string `json:"connection"` // "connection", or "connection+principal"
-	Mailbox    string `json:"mailbox"`    // empty: all lanes of the connection or principal
+	Connection string `json:"connection" doc:"The connection, or connection+principal where a client's own credential is used."`
+	Mailbox    string `json:"mailbox" doc:"The address of the mailbox. It is empty for all lanes of the connection or principal."`
 }
 
 // NameOf returns the name of a lane.
@@ -29,34 +29,34 @@ func (n LaneName) String() string { return n.Lane().String() }
 
 // Message is a message of the queue. It has no upload URL, which carries a token.
 type Message struct {
-	ID         string         `json:"id"`
-	State      queue.State    `json:"state"`
-	Received   time.Time      `json:"received"`
-	Size       int64          `json:"size"` // bytes as stored
-	From       string         `json:"envelope_from"`
-	To         []string       `json:"envelope_to"`
-	DSN        queue.DSN      `json:"dsn,omitzero"` // RFC 3461
-	Lane       LaneName       `json:"lane"`
-	HeaderFrom string         `json:"from"`
-	Subject    string         `json:"subject,omitempty"`
-	MessageID  string         `json:"message_id,omitempty"`
-	Listener   string         `json:"listener"`
-	User       string         `json:"user,omitempty"`
-	Client     string         `json:"client"`        // IP address; empty if it is the relay's own
-	Due        *time.Time     `json:"due,omitempty"` // of one that waits
-	Paused     *time.Time     `json:"paused_until,omitempty"`
-	Reason     reason.Reason  `json:"reason,omitempty"`
-	Detail     string         `json:"detail,omitempty"`
-	Attempts   int            `json:"attempts"`
-	Finished   *time.Time     `json:"finished,omitempty"`
-	Path       string         `json:"path,omitempty"`
-	Draft      string         `json:"draft,omitempty"`
-	Attached   int            `json:"attached,omitempty"`    // files that the draft has
-	Uploaded   int64          `json:"uploaded,omitempty"`    // bytes of the next file that are uploaded
-	UploadSize int64          `json:"upload_size,omitempty"` // bytes of that file, while it is uploaded
-	HasContent bool           `json:"has_content"`
-	Returns    []queue.Return `json:"returns,omitempty"` // of non-delivery reports
-	Events     []queue.Event  `json:"events,omitzero"`   // its history; nil in lists
+	ID         string         `json:"id" doc:"The queue ID."`
+	State      queue.State    `json:"state" enum:"queued,delivering,deferred,held,sent,returned,failed,deleted" doc:"The state in the message's life."`
+	Received   time.Time      `json:"received" doc:"When the message was received."`
+	Size       int64          `json:"size" doc:"How many bytes are stored."`
+	From       string         `json:"envelope_from" doc:"The envelope's sender (MAIL FROM). It is empty for a bounce."`
+	To         []string       `json:"envelope_to" doc:"The envelope's recipients (RCPT TO)."`
+	DSN        queue.DSN      `json:"dsn,omitzero" doc:"What the client asked about notifications (RFC 3461)."`
+	Lane       LaneName       `json:"lane" doc:"The lane that delivers the message."`
+	HeaderFrom string         `json:"from" doc:"The address that is shown as From. If it is empty, that is the header's own."`
+	Subject    string         `json:"subject,omitempty" doc:"The subject."`
+	MessageID  string         `json:"message_id,omitempty" doc:"The Message-ID."`
+	Listener   string         `json:"listener" doc:"The listener that received the message."`
+	User       string         `json:"user,omitempty" doc:"The SMTP user. It is missing if the client did not sign in."`
+	Client     string         `json:"client" doc:"The IP address of the client. It is empty for a message of the relay's own."`
+	Due        *time.Time     `json:"due,omitempty" doc:"When a message that waits is to be tried."`
+	Paused     *time.Time     `json:"paused_until,omitempty" doc:"Until when the message waits because its lane is paused. The year 9999 stands for no end."`
+	Reason     reason.Reason  `json:"reason,omitempty" doc:"Why the message waits or has ended; docs/operations.md lists the reasons."`
+	Detail     string         `json:"detail,omitempty" doc:"More about the reason."`
+	Attempts   int            `json:"attempts" doc:"How often delivery was tried."`
+	Finished   *time.Time     `json:"finished,omitempty" doc:"When the message ended."`
+	Path       string         `json:"path,omitempty" doc:"The way to Graph: draft, mime or sendmail."`
+	Draft      string         `json:"draft,omitempty" doc:"The immutable ID of the draft in the mailbox."`
+	Attached   int            `json:"attached,omitempty" doc:"How many attachments the draft has so far."`
+	Uploaded   int64          `json:"uploaded,omitempty" doc:"How many bytes of the next attachment are uploaded."`
+	UploadSize int64          `json:"upload_size,omitempty" doc:"How many bytes that attachment has, while it is uploaded."`
+	HasContent bool           `json:"has_content" doc:"The content of the message is kept."`
+	Returns    []queue.Return `json:"returns,omitempty" doc:"What non-delivery reports said."`
+	Events     []queue.Event  `json:"events,omitzero" doc:"The history. Lists do not have it."`
 }
 
 // MessageOf returns a message as operators see it, without its events.
@@ -78,11 +78,11 @@ func MessageOf(r queue.Record) Message {
 // Lane is a lane, or all lanes of a connection or a principal, which have no Messages but may be
 // paused.
 type Lane struct {
-	Lane        LaneName              `json:"lane"`
-	Messages    map[queue.State]int64 `json:"messages"`
-	Oldest      *time.Time            `json:"oldest,omitempty"`
-	PausedUntil *time.Time            `json:"paused_until,omitempty"`
-	PausedFor   reason.Reason         `json:"paused_for,omitempty"`
+	Lane        LaneName              `json:"lane" doc:"The name of the lane."`
+	Messages    map[queue.State]int64 `json:"messages" doc:"How many messages are in each state, of those that have not ended."`
+	Oldest      *time.Time            `json:"oldest,omitempty" doc:"When the oldest of them was received."`
+	PausedUntil *time.Time            `json:"paused_until,omitempty" doc:"The end of the pause. The year 9999 stands for no end."`
+	PausedFor   reason.Reason         `json:"paused_for,omitempty" doc:"Why the lane is paused: operator, or a reason of Graph's."`
 }
 
 func laneOf(l queue.LaneStatus) Lane {
@@ -91,16 +91,16 @@ func laneOf(l queue.LaneStatus) Lane {
 
 // Node is a relay that works on the queue.
 type Node struct {
-	Name       string          `json:"name"`
-	ID         string          `json:"id"`
-	State      queue.NodeState `json:"state"`
-	Version    string          `json:"version,omitempty"`
-	Started    *time.Time      `json:"started,omitempty"`
-	Seen       time.Time       `json:"seen"`
-	Lanes      int             `json:"lanes"`
-	Delivering int             `json:"delivering"`
-	Config     string          `json:"config,omitempty"` // digest of what nodes have to agree on
-	Differs    bool            `json:"config_differs"`   // the nodes do not agree
+	Name       string          `json:"name" doc:"The name of the relay (queue.node)."`
+	ID         string          `json:"id" doc:"The ID of the process."`
+	State      queue.NodeState `json:"state" enum:"live,draining,gone" doc:"Whether it works, takes no more lanes, or was not seen for longer than its lease."`
+	Version    string          `json:"version,omitempty" doc:"The version of graphrelay."`
+	Started    *time.Time      `json:"started,omitempty" doc:"When it started."`
+	Seen       time.Time       `json:"seen" doc:"When it was last seen."`
+	Lanes      int             `json:"lanes" doc:"How many lanes are its own."`
+	Delivering int             `json:"delivering" doc:"How many messages it delivers."`
+	Config     string          `json:"config,omitempty" doc:"A digest of what the configurations of all nodes have to agree on."`
+	Differs    bool            `json:"config_differs" doc:"The nodes do not agree."`
 }
 
 func nodesOf(list []queue.NodeStatus, now time.Time) []Node {

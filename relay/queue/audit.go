@@ -8,12 +8,12 @@ import (
 // Audit is the record of what an operator did. It is written before the first change with
 // Changed 0, and again after the last one.
 type Audit struct {
-	ID      string    `json:"id"` // from NewID
-	At      time.Time `json:"at"` // by the wall clock
-	By      string    `json:"by"`
-	Action  string    `json:"action"`
-	On      string    `json:"on"`      // the messages, lanes or filters that were named
-	Changed int64     `json:"changed"` // messages or lanes
+	ID      string    `json:"id" doc:"The ID of the record."`
+	At      time.Time `json:"at" doc:"When it was done, by the wall clock."`
+	By      string    `json:"by" doc:"Who did it, and by which way."`
+	Action  string    `json:"action" doc:"What was done."`
+	On      string    `json:"on" doc:"The messages, lanes or filters that were named."`
+	Changed int64     `json:"changed" doc:"How many messages or lanes were changed. 0 means that nothing was, or that it was cut short."`
 }
 
 // keepAudits bounds how many audits are kept, the newest ones.

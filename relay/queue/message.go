@@ -49,15 +49,15 @@ type Envelope struct {
 // DSN is what the client asked about delivery status notifications (RFC 3461).
 // The zero value asks for nothing in particular.
 type DSN struct {
-	Return     string                  `json:"ret,omitempty"`   // RET, section 4.3: FULL or HDRS
-	EnvelopeID string                  `json:"envid,omitempty"` // ENVID, section 4.4, decoded
-	Recipients map[string]RecipientDSN `json:"recipients,omitempty"`
+	Return     string                  `json:"ret,omitempty" doc:"RET, section 4.3: FULL or HDRS."`
+	EnvelopeID string                  `json:"envid,omitempty" doc:"ENVID, section 4.4, decoded."`
+	Recipients map[string]RecipientDSN `json:"recipients,omitempty" doc:"What was asked for single recipients, by their addresses."`
 }
 
 // RecipientDSN is what the client asked for one recipient, named as in Envelope.To.
 type RecipientDSN struct {
-	Notify   []string `json:"notify,omitempty"` // NOTIFY, section 4.1: NEVER, or of SUCCESS, FAILURE and DELAY
-	Original string   `json:"orcpt,omitempty"`  // ORCPT, section 4.2: "type;address", the address decoded
+	Notify   []string `json:"notify,omitempty" doc:"NOTIFY, section 4.1: NEVER, or of SUCCESS, FAILURE and DELAY."`
+	Original string   `json:"orcpt,omitempty" doc:"ORCPT, section 4.2: type;address, the address decoded."`
 }
 
 // Entry is what is known of a message when it is accepted.
@@ -95,12 +95,12 @@ type Progress struct {
 
 // Event is one line of a message's history.
 type Event struct {
-	At        time.Time `json:"at"`
-	What      string    `json:"what"`
-	Detail    string    `json:"detail,omitempty"`
-	RequestID string    `json:"request_id,omitempty"` // Graph's request-id
-	// Took is how long that request took until its answer came, in nanoseconds as JSON.
-	Took time.Duration `json:"took_ns,omitempty"`
+	At        time.Time `json:"at" doc:"When it happened."`
+	What      string    `json:"what" doc:"What happened."`
+	Detail    string    `json:"detail,omitempty" doc:"More about it."`
+	RequestID string    `json:"request_id,omitempty" doc:"Graph's request-id, which Microsoft's support asks for."`
+	// Took is how long that request took until its answer came.
+	Took time.Duration `json:"took_ns,omitempty" doc:"How many nanoseconds that request took until its answer came."`
 }
 
 // Record is a message as the queue keeps it.
@@ -138,11 +138,11 @@ type Status struct {
 
 // Return is what a non-delivery report says of one recipient. Its texts come from outside.
 type Return struct {
-	Recipient  string    `json:"recipient"`            // as in the envelope
-	At         time.Time `json:"at"`                   // when the report came
-	Code       string    `json:"code,omitempty"`       // enhanced status code (RFC 3463)
-	Diagnostic string    `json:"diagnostic,omitempty"` // the answer that the report quotes
-	Report     string    `json:"report"`               // the report's id in the mailbox
+	Recipient  string    `json:"recipient" doc:"The recipient, as in the envelope."`
+	At         time.Time `json:"at" doc:"When the report came."`
+	Code       string    `json:"code,omitempty" doc:"The enhanced status code (RFC 3463)."`
+	Diagnostic string    `json:"diagnostic,omitempty" doc:"The answer that the report quotes."`
+	Report     string    `json:"report" doc:"The ID of the report in the mailbox."`
 }
 
 // Send is what counts of a message that has left against the limits of its mailbox.

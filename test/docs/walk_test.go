@@ -32,7 +32,7 @@ func newWalk(t *testing.T, page string) *walk {
 	}
 	_, submission, _ := net.SplitHostPort(w.address["submission"])
 	w.replace = strings.NewReplacer("127.0.0.1:2525", w.address["devices"], "relay.example.com:587", "localhost:"+submission,
-		"127.0.0.1:8100", w.address["simulator"])
+		"127.0.0.1:8100", w.address["simulator"], "/var/lib/graphrelay/control/socket", "data/control/socket")
 	if err := os.Symlink(harness.ProgramPath(t), filepath.Join(w.dir, "graphrelay")); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func newWalk(t *testing.T, page string) *walk {
 	w.write("contoso.secret", "simulated\n")
 	w.write("mail.eml", "From: crm@example.com\nTo: anna@example.org\nSubject: by curl\n\nhello\n")
 	w.write("tenant.json", harness.ReadFile(t, filepath.Join(root, "relay/probe/testdata/simulator.json")))
-	if page == "docs/clients.md" || page == "docs/operations.md" {
+	if page == "docs/api.md" || page == "docs/clients.md" || page == "docs/operations.md" {
 		w.serve("graphrelay serve", "admin")
 	}
 	return w
