@@ -59,7 +59,7 @@ type Observer interface {
 	Request(operation string, status int, took time.Duration) // status is 0 if no answer came
 	Throttled()                                               // Graph throttled a request
 	LookupUnreliable()                                        // a look-up returned items that were not searched for
-	Token(ok bool)                                            // a token was asked for
+	Token(err error)                                          // a token was asked for; err is redacted
 }
 
 // Dial connects to an address, such as [net.Dialer.DialContext].

@@ -121,15 +121,17 @@ func (t *tokenCache) get(ctx context.Context, mailbox string) (*oauth2.Token, er
 	}
 	start := time.Now()
 	fresh, err := t.signIn.Source(context.WithValue(ctx, oauth2.HTTPClient, t.client), strings.ToLower(mailbox)).Token()
+	if err != nil {
+		err = t.signInError(err)
+	}
 	if t.obs != nil {
-		t.obs.Token(err == nil)
+		t.obs.Token(err)
 	}
 	if err == nil {
 		t.store(e, fresh, grant)
 		calls.Report(ctx, calls.Call{Operation: opToken, Started: start})
 		return fresh, nil
 	}
-	err = t.signInError(err)
 	calls.Report(ctx, calls.Call{Operation: opToken, Started: start, Err: err})
 	if value != nil && isUnavailable(err) {
 		return value, nil

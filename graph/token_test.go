@@ -253,10 +253,10 @@ func (o *observed) Throttled() {
 	o.throttle++
 }
 
-func (o *observed) Token(ok bool) {
+func (o *observed) Token(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.tokens[ok]++
+	o.tokens[err == nil]++
 }
 
 func TestObserver(t *testing.T) {

@@ -66,7 +66,7 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 	observer := func(name string) graph.Observer {
 		r.deliveryMetrics.Prepare(name, graphmail.PathDraft)
 		r.reportMetrics.Prepare(name)
-		return r.graphMetrics.Observer(name)
+		return r.activities.Observer(name, r.graphMetrics.Observer(name))
 	}
 	g.clients = connection.NewClients(cfg, r.principals, g.tokens, observer)
 	g.directories = g.newDirectories()

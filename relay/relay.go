@@ -45,6 +45,7 @@ import (
 	"graphrelay/relay/reports"
 	"graphrelay/relay/smtpd"
 	"graphrelay/relay/tracing"
+	"graphrelay/relay/trial"
 	"graphrelay/relay/verdict"
 )
 
@@ -81,6 +82,8 @@ type Relay struct {
 	guard      *access.Guard
 	refusals   *refusals.Log
 	devices    *devices.List
+	activities *connection.Activities
+	trials     *trial.Runner
 	limiter    *smtpd.ConnectionLimiter
 	connectKey admin.ConnectKey
 	verify     *access.Verifications
@@ -131,7 +134,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 		return nil, errors.Join(err, store.Close())
 	}
 	r := &Relay{
-		logTo: logTo, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), connectKey: sealed.NewKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
+		logTo: logTo, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), activities: connection.NewActivities(), trials: trial.New(), connectKey: sealed.NewKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{}, verify: access.NewVerifications(),
 	}
 	r.devices = devices.New(devices.Options{Storage: deviceStorage(cfg, store), Audit: store.SetAudit, Log: r.Log})
@@ -141,7 +144,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 		return nil, errors.Join(err, store.Close())
 	}
 	r.flow = flow.New(r.registry, time.Now)
-	r.console = console.New(console.Config{Ops: r.Operations(), Live: r, Edge: r, Hostname: cfg.Hostname, Version: r.about.Version,
+	r.console = console.New(console.Config{Ops: r.Operations(), Live: r, Edge: r, SignIns: r, Hostname: cfg.Hostname, Version: r.about.Version,
 		ShowContent: func() bool { return r.generation().cfg.Admin.ShowContent },
 		BaseURL:     func() string { return r.generation().cfg.Admin.BaseURL() }, Log: r.Log})
 	log.Info("graphrelay starts", startLine(cfg, r.about, node)...)
@@ -332,6 +335,9 @@ func (r *Relay) swap(cfg *config.Config) error {
 	}
 	r.mu.Unlock()
 	r.devices.Reconfigure(cfg)
+	hasConnection := func(name string) bool { return cfg.ConnectionOf("", name) != nil }
+	r.activities.Retain(hasConnection)
+	r.trials.Retain(hasConnection)
 	for _, w := range cfg.Warnings() {
 		next.log.Warn(w)
 	}
@@ -470,6 +476,7 @@ func (r *Relay) stop() error {
 	r.mu.Unlock()
 	g.stop(ctx)
 	r.replaced.Wait()
+	r.trials.Close(ctx)
 	r.devices.Stop()
 	g.saveKnown()
 	err := errors.Join(r.closeSockets(nil), r.leave(g.log), r.store.Close())

@@ -47,6 +47,7 @@ type Config struct {
 	Ops      operations.Operations
 	Live     Live
 	Edge     operations.Edge
+	SignIns  operations.SignIns
 	Hostname string // of the relay
 	Version  string // of the program
 	// BaseURL returns the URL at which browsers reach the admin address.

@@ -30,7 +30,7 @@ type page struct {
 
 // pages returns all pages, in the order of the navigation.
 func pages() []page {
-	return []page{overviewPage(), messagesPage(), confirmPage(), messagePage(), contentPage(), sourcePage(), mailboxesPage(), listenersPage(), allowPage(), learnPage(), nodesPage(), configurationPage(), auditPage()}
+	return []page{overviewPage(), messagesPage(), confirmPage(), messagePage(), contentPage(), sourcePage(), mailboxesPage(), connectionsPage(), probePage(), listenersPage(), allowPage(), learnPage(), nodesPage(), configurationPage(), auditPage()}
 }
 
 // titled is a view with a title of its own, which may come from outside.

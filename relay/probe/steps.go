@@ -37,6 +37,9 @@ func missing(c capability) string {
 	return "mail_readwrite is false, so the relay does not write to mailboxes"
 }
 
+// Steps returns how many steps a probe has.
+func Steps() int { return len(steps()) }
+
 // steps returns the steps in their order.
 func steps() []step {
 	in := []capability{signedIn, mailbox}

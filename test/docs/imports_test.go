@@ -22,6 +22,7 @@ var layers = [][]string{
 	{"relay/operators"},
 	{"relay/access", "relay/admin", "relay/certificate", "relay/control", "relay/tracing", "relay/queueview"},
 	{"relay/operations"},
+	{"relay/trial"},
 	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/postgres", "relay/queue/queuetest"},
 	{"relay/connection", "relay/devices", "relay/delivery", "relay/reports", "relay/flow", "relay/quota", "relay/attention"},
 	{"relay/config", "relay/bounce"},

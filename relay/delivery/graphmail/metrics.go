@@ -88,9 +88,9 @@ func (o *Observer) Throttled() { o.m.throttled.WithLabelValues(o.connection).Inc
 func (o *Observer) LookupUnreliable() { o.m.unreliable.WithLabelValues(o.connection).Inc() }
 
 // Token implements graph.Observer.
-func (o *Observer) Token(ok bool) {
+func (o *Observer) Token(err error) {
 	result := "ok"
-	if !ok {
+	if err != nil {
 		result = "failed"
 	}
 	o.m.tokens.WithLabelValues(o.connection, result).Inc()
