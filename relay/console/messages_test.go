@@ -425,3 +425,26 @@ func elements(t *testing.T, page string) map[string]int {
 	}
 	return counted
 }
+
+// A search whose time is over goes on where it was, by itself as long as it has found nothing.
+func TestSearchGoesOn(t *testing.T) {
+	id := queue.NewID(time.Date(2026, 11, 29, 14, 0, 0, 0, time.UTC))
+	for _, c := range []struct {
+		query    string
+		messages int
+		further  bool
+	}{{"q=x", 0, true}, {"q=x", 3, false}, {"q=x&round=99", 0, true}, {"q=x&round=100", 0, false}} {
+		query, _ := url.ParseQuery(c.query)
+		s, err := parseSearch(query, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Sscan(query.Get("round"), &s.Round)
+		v := messagesView{search: s, Live: true}
+		v.page(operations.Found{Messages: make([]operations.Message, c.messages), Looked: id}, s)
+		if want := fmt.Sprintf("/console/messages?after=%s&q=x&round=%d", id, s.Round+1); v.On != want || v.Further != c.further || v.Live != (c.messages > 0) ||
+			v.LookedTo.IsZero() || len(v.Messages) != c.messages {
+			t.Errorf("%s with %d messages goes on at %s, by itself %v, live %v", c.query, c.messages, v.On, v.Further, v.Live)
+		}
+	}
+}
