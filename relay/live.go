@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"graphrelay/relay/config"
 	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
@@ -27,15 +26,6 @@ func (r *Relay) Stats(ctx context.Context) (queue.Stats, error) { return r.store
 // Flow returns how mail flowed through this relay in a time until now, of at most a day, in points
 // of the length step.
 func (r *Relay) Flow(length, step time.Duration) flow.Series { return r.flow.Last(length, step) }
-
-// Settings returns the configuration in use, without the text of secrets.
-func (r *Relay) Settings() []config.Setting { return r.generation().cfg.Settings() }
-
-// ReloadFault returns why the last reload failed, one fault on each line, or "".
-func (r *Relay) ReloadFault() string {
-	fault, _ := r.reloadFault.Load().(string)
-	return fault
-}
 
 // sent counts a message that has left.
 func (r *Relay) sent(l queue.Lane, to []string, took time.Duration) {

@@ -16,7 +16,6 @@ import (
 
 	"graphrelay/internal/bounded"
 	"graphrelay/relay/attention"
-	"graphrelay/relay/config"
 	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
@@ -32,10 +31,6 @@ type Live interface {
 	// Mailboxes returns the lanes with what is in use of their limits, those first that need
 	// attention.
 	Mailboxes(ctx context.Context) ([]operations.Mailbox, error)
-	// Settings returns the configuration in use, without the text of secrets.
-	Settings() []config.Setting
-	// ReloadFault returns why the last reload failed, one fault on each line; empty: it did not.
-	ReloadFault() string
 	// Stats counts the queue.
 	Stats(ctx context.Context) (queue.Stats, error)
 	// Describe returns what the stored content of a message has.
@@ -44,12 +39,13 @@ type Live interface {
 
 // Config is what a console shows.
 type Config struct {
-	Ops      operations.Operations
-	Live     Live
-	Edge     operations.Edge
-	SignIns  operations.SignIns
-	Hostname string // of the relay
-	Version  string // of the program
+	Ops           operations.Operations
+	Live          Live
+	Configuration Configuration
+	Edge          operations.Edge
+	SignIns       operations.SignIns
+	Hostname      string // of the relay
+	Version       string // of the program
 	// BaseURL returns the URL at which browsers reach the admin address.
 	BaseURL func() string
 	Log     func() *slog.Logger

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"graphrelay/relay/attention"
-	"graphrelay/relay/config"
 	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
@@ -27,8 +26,6 @@ type testRelay struct {
 	series     flow.Series
 	mailboxes  []operations.Mailbox
 	nodes      []operations.Node
-	settings   []config.Setting
-	fault      string    // of the last reload
 	asked      *[]string // what actions were asked for
 	err        error
 }
@@ -74,14 +71,11 @@ func (r testRelay) Drain(_ context.Context, by, node string, drain bool) error {
 
 func (r testRelay) Nodes(context.Context) ([]operations.Node, error) { return r.nodes, nil }
 
-func (r testRelay) Settings() []config.Setting { return r.settings }
-func (r testRelay) ReloadFault() string        { return r.fault }
-
 // at is when the tests' pages are made.
 var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 func testConsole(r testRelay) (*Console, *http.ServeMux) {
-	c := New(Config{Ops: r, Live: r, Edge: &testEdge{}, SignIns: &testSignIns{}, Hostname: "relay.contoso.test", Version: "1.0", ShowContent: func() bool { return true },
+	c := New(Config{Ops: r, Live: r, Configuration: testConfiguration{}, Edge: &testEdge{}, SignIns: &testSignIns{}, Hostname: "relay.contoso.test", Version: "1.0", ShowContent: func() bool { return true },
 		BaseURL: func() string { return "https://relay.contoso.test" }, Log: func() *slog.Logger { return slog.New(slog.DiscardHandler) }})
 	c.now = func() time.Time { return at }
 	mux := http.NewServeMux()

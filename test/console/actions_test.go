@@ -1,6 +1,7 @@
 package console
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -34,4 +35,28 @@ func TestPauseInBrowser(t *testing.T) {
 	act(t, r, "/console/mailboxes", "press Resume contoso/scanner@contoso.test", "see contoso/scanner@contoso.test goes on.",
 		"go /console/audit", "see resume", "see console link")
 	sim.Sent(t, "scanner@contoso.test", "second")
+}
+
+// TestReloadInBrowser sees what a reload would change, and reloads. A file with a fault is not
+// taken, and the page says what is wrong with it.
+func TestReloadInBrowser(t *testing.T) {
+	t.Parallel()
+	browser(t, "act.js")
+	r := harness.StartRelay(t, harness.StartSim(t))
+	edit := func(old, changed string) {
+		t.Helper()
+		text, err := os.ReadFile(r.Config)
+		if err != nil || !strings.Contains(string(text), old) {
+			t.Fatalf("the configuration has no %q: %v", old, err)
+		}
+		if err := os.WriteFile(r.Config, []byte(strings.Replace(string(text), old, changed, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit("recipients: 500", "recipients: 321")
+	act(t, r, "/console/configuration", "see limits.recipients", "press Read the file again", "see The relay has read its configuration again.", "see Nothing:")
+	edit("recipients: 321", "recipients: many")
+	act(t, r, "/console/configuration", "see would not take the file", "press Read the file again", "see The configuration in use stays",
+		"see The last reload failed", "see limits.recipients", "go /console/audit", "see reload")
+	harness.WaitFor(t, "the failed reload in the metrics", func() bool { return r.Metric(t, "graphrelay_config_last_reload_successful") == 0 })
 }
