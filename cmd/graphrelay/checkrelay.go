@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"graphrelay/internal/text"
 	"graphrelay/relay/config"
@@ -22,6 +23,8 @@ func checkRelay(e env, cfg *config.Config, asJSON bool) bool {
 			_ = json.NewEncoder(text.JSONWriter(e.stdout)).Encode(r)
 		}
 	}
+	windows, devices := widened(cfg)
+	good = good && len(windows) == 0
 	if asJSON {
 		return good
 	}
@@ -48,7 +51,34 @@ func checkRelay(e env, cfg *config.Config, asJSON bool) bool {
 			fmt.Fprintf(e.stderr, "graphrelay: listener %s: a stranger may send; list your own networks alone, or set auth: required\n", r.Listener)
 		}
 	}
+	for _, line := range devices {
+		fmt.Fprintln(e.stdout, line)
+	}
+	for _, line := range windows {
+		fmt.Fprintln(e.stderr, line)
+	}
 	return good
+}
+
+// widened asks the running relay whom the list of devices lets in: by learning windows, which are
+// open to whoever is in their networks, and by name. A relay that does not answer was found above.
+func widened(cfg *config.Config) (windows, devices []string) {
+	client := socketClient(cfg.DataDir)
+	defer client.Close()
+	list, err := client.Listeners(context.Background())
+	if err != nil {
+		return nil, nil
+	}
+	for _, l := range list {
+		if w := l.Window; w != nil {
+			windows = append(windows, fmt.Sprintf("graphrelay: listener %s: a learning window lets in every device of %s that sends as *@%s, until %s; end it with graphrelay devices learn %s --close",
+				l.Name, w.Network, text.Printable(w.Domain), w.Until.Local().Format(time.TimeOnly), l.Name))
+		}
+		if n := len(l.Devices); n > 0 && l.AllowDevices {
+			devices = append(devices, fmt.Sprintf("note: listener %s: graphrelay devices list shows %d more that its networks do not have", l.Name, n))
+		}
+	}
+	return windows, devices
 }
 
 func verdictOf(t stranger.Try) string {

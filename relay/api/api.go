@@ -40,6 +40,8 @@ const (
 type Config struct {
 	Operations operations.Operations
 	Live       operations.Live
+	Edge       operations.Edge
+	SignIns    operations.SignIns
 	Version    string // of the relay
 	// Content reports whether a person may read the content of messages, if the role permits it; nil:
 	// everybody may.
@@ -50,6 +52,8 @@ type Config struct {
 type server struct {
 	ops     operations.Operations
 	live    operations.Live
+	edge    operations.Edge
+	signIns operations.SignIns
 	version string
 	content func(operators.Person) bool
 	api     huma.API
@@ -58,12 +62,14 @@ type server struct {
 // New returns a handler for all paths that begin with Prefix.
 func New(cfg Config) (http.Handler, error) {
 	mux := http.NewServeMux()
-	s := &server{ops: cfg.Operations, live: cfg.Live, version: cfg.Version, content: cfg.Content, api: humago.New(mux, configuration(cfg.Version))}
+	s := &server{ops: cfg.Operations, live: cfg.Live, edge: cfg.Edge, signIns: cfg.SignIns, version: cfg.Version, content: cfg.Content, api: humago.New(mux, configuration(cfg.Version))}
 	s.addMessages()
 	s.addActions()
 	s.addResend()
 	s.addLanes()
 	s.addNodes()
+	s.addListeners()
+	s.addConnections()
 	s.addRelay()
 	description, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {
@@ -92,6 +98,8 @@ On the relay's own machine it is on the Unix socket of the relay's data_dir, whe
 		{Name: "messages", Description: "The messages of the queue, and of the delivery log."},
 		{Name: "lanes", Description: "The mailboxes of each connection, whose deliveries share the limits of Graph."},
 		{Name: "nodes", Description: "The relays that work on the queue."},
+		{Name: "listeners", Description: "The ports that take mail, whom they refuse, and the devices that operators allow."},
+		{Name: "connections", Description: "The Entra applications by which mailboxes are reached."},
 		{Name: "relay", Description: "The relay that answers, its configuration, and what operators did."},
 	}
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil // the description is made once, and no page loads from elsewhere

@@ -8,8 +8,10 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"graphrelay/relay/devices"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/trial"
 )
 
 // problemType is what the types of problems begin with. The rest is the name of a kind.
@@ -35,6 +37,12 @@ var kinds = []kind{
 	{"bad-recipients", operations.ErrRecipients, http.StatusUnprocessableEntity, "These are no recipients"},
 	{"no-such-node", operations.ErrNoNode, http.StatusNotFound, "There is no such relay"},
 	{"not-shared", queue.ErrNotShared, http.StatusConflict, "The queue is one relay's alone"},
+	{"not-listed", devices.ErrNotListed, http.StatusNotFound, "The list does not have this device"},
+	{"request-refused", errDevice, http.StatusUnprocessableEntity, "The relay does not permit this"},
+	{"no-such-connection", trial.ErrUnknown, http.StatusNotFound, "There is no such connection"},
+	{"no-mailbox", trial.ErrNoMailbox, http.StatusUnprocessableEntity, "A probe needs a mailbox"},
+	{"trial-running", trial.ErrRunning, http.StatusConflict, "Another trial is running"},
+	{"no-trial", trial.ErrNotRunning, http.StatusConflict, "No trial is running"},
 	{"refused", errRefusal, http.StatusUnprocessableEntity, "The configuration does not permit this"},
 	{"outcome-unknown", queue.ErrUnknown, http.StatusServiceUnavailable, "It is not known whether this was done"},
 	{"queue-away", queue.ErrAway, http.StatusServiceUnavailable, "The database of the queue cannot be reached"},
@@ -44,6 +52,7 @@ var kinds = []kind{
 var (
 	errPausedAsWhole = errors.New("paused as a whole")
 	errRefusal       = errors.New("refused")
+	errDevice        = errors.New("request refused")
 )
 
 // The locations of what a problem says beside its text.
@@ -63,7 +72,10 @@ func problem(err error) *huma.ErrorModel {
 	var whole *operations.PausedAsWholeError
 	var refused operations.Refusal
 	var part *partialError
+	var device devices.Refused
 	switch {
+	case errors.As(err, &device):
+		of = errDevice
 	case errors.As(err, &whole):
 		of = errPausedAsWhole
 		p.Errors = []*huma.ErrorDetail{{Message: "it is paused as a whole", Location: atLane, Value: whole.Lane}}
@@ -94,6 +106,8 @@ func errorOf(p huma.ErrorModel) error {
 			return &operations.PausedAsWholeError{Lane: lane}
 		case errRefusal:
 			return operations.Refusal(p.Detail)
+		case errDevice:
+			return devices.Refused(p.Detail)
 		}
 		return &operations.Error{Kind: k.err, Text: p.Detail}
 	}

@@ -29,14 +29,14 @@ import (
 
 // Device is a client at a listener that is allowed, or blocked.
 type Device struct {
-	Listener string           `json:"listener"`
-	Address  netip.Addr       `json:"address"`
-	Blocked  bool             `json:"blocked"`           // it is neither let in nor learnt
-	Senders  []config.Pattern `json:"senders,omitempty"` // as which it may send
-	Learnt   bool             `json:"learnt"`            // in a window that By has opened
-	By       string           `json:"by"`
-	At       time.Time        `json:"at"` // when it was allowed, blocked or learnt
-	Why      string           `json:"why,omitempty"`
+	Listener string           `json:"listener" doc:"The name of the listener."`
+	Address  netip.Addr       `json:"address" doc:"The IP address of the device."`
+	Blocked  bool             `json:"blocked" doc:"Whether the list neither lets it in nor learns it."` // it is neither let in nor learnt
+	Senders  []config.Pattern `json:"senders,omitempty" doc:"As which addresses it may send."`          // as which it may send
+	Learnt   bool             `json:"learnt" doc:"Whether it was learnt in a learning window."`         // in a window that By has opened
+	By       string           `json:"by" doc:"Who allowed or blocked it, or opened the window."`
+	At       time.Time        `json:"at" doc:"When it was allowed, blocked or learnt."` // when it was allowed, blocked or learnt
+	Why      string           `json:"why,omitempty" doc:"What the operator wrote about it."`
 }
 
 // The bounds of the list.

@@ -19,11 +19,11 @@ import (
 type RefusedDevice struct {
 	refusals.Refusal
 	// Lines are what lets the device send, as YAML for the configuration. Where says where they go.
-	Lines string `json:"lines"`
-	Where string `json:"where"`
+	Lines string `json:"lines" doc:"The lines that would let the device send, as YAML."`
+	Where string `json:"where" doc:"Where in the configuration they belong."`
 	// Allowable reports whether Allow could let it in. WhyNot is why not.
-	Allowable bool   `json:"allowable"`
-	WhyNot    string `json:"why_not,omitempty"`
+	Allowable bool   `json:"allowable" doc:"Whether the list of devices can let it in."`
+	WhyNot    string `json:"why_not,omitempty" doc:"Why the list cannot."`
 }
 
 // again is how often a client is refused before it is taken for a device: others come once.

@@ -25,15 +25,15 @@ const (
 // Window is a learning window: for some time, clients of a network that send from a domain are
 // let in, and learnt after a message that was accepted.
 type Window struct {
-	Listener string       `json:"listener"`
-	Network  netip.Prefix `json:"network"`
-	Domain   string       `json:"domain"`
-	By       string       `json:"by"`
-	Why      string       `json:"why,omitempty"`
-	Opened   time.Time    `json:"opened"`
-	Until    time.Time    `json:"until"`
-	Learnt   int          `json:"learnt"` // devices so far
-	Full     bool         `json:"full"`   // as many as may be learnt have been
+	Listener string       `json:"listener" doc:"The name of the listener."`
+	Network  netip.Prefix `json:"network" doc:"The network whose devices are learnt."`
+	Domain   string       `json:"domain" doc:"The domain of their senders."`
+	By       string       `json:"by" doc:"Who opened the window."`
+	Why      string       `json:"why,omitempty" doc:"What the operator wrote about it."`
+	Opened   time.Time    `json:"opened" doc:"When it was opened."`
+	Until    time.Time    `json:"until" doc:"When it ends."`
+	Learnt   int          `json:"learnt" doc:"How many devices were learnt so far."` // devices so far
+	Full     bool         `json:"full" doc:"Whether no more devices can be learnt."` // as many as may be learnt have been
 }
 
 type window struct {

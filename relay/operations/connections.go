@@ -36,21 +36,21 @@ const (
 
 // Connection is an Entra application as an operator sees it. It has no secret.
 type Connection struct {
-	Name        string          `json:"name"`
-	SignIn      config.SignIn   `json:"sign_in"`
-	Tenant      string          `json:"tenant"`
-	ClientID    string          `json:"client_id"`
-	Domains     []string        `json:"domains,omitempty"`
-	State       ConnectionState `json:"state"`
-	PausedUntil *time.Time      `json:"paused_until,omitempty"`
-	PausedFor   reason.Reason   `json:"paused_for,omitempty"`
+	Name        string          `json:"name" doc:"The name of the connection."`
+	SignIn      config.SignIn   `json:"sign_in" doc:"How it signs in."`
+	Tenant      string          `json:"tenant" doc:"The tenant in Entra."`
+	ClientID    string          `json:"client_id" doc:"The ID of the application in Entra."`
+	Domains     []string        `json:"domains,omitempty" doc:"The domains of the senders that it serves."`
+	State       ConnectionState `json:"state" doc:"What it does: paused, failing, working, not tried, or by clients."`
+	PausedUntil *time.Time      `json:"paused_until,omitempty" doc:"When it is tried again."`
+	PausedFor   reason.Reason   `json:"paused_for,omitempty" doc:"Why it is paused."`
 	connection.Activity
-	Credential   string              `json:"credential"`        // what it is, such as "client secret"; empty if there is none that expires
-	Expires      *time.Time          `json:"expires,omitempty"` // nil: not known
-	Notice       string              `json:"notice,omitempty"`  // what to do about a credential that expires soon
-	Certificates []credential.Status `json:"certificates,omitempty"`
-	Connected    int                 `json:"connected_mailboxes"`         // whose owners have signed in
-	Refused      []string            `json:"refused_mailboxes,omitempty"` // whose owners have to sign in again
-	Checked      *trial.Checked      `json:"checked,omitempty"`           // the last check
-	Trial        *trial.Trial        `json:"trial,omitempty"`             // the newest
+	Credential   string              `json:"credential" doc:"What it signs in with, if that expires."`                // what it is, such as "client secret"; empty if there is none that expires
+	Expires      *time.Time          `json:"expires,omitempty" doc:"When the credential expires, if that is known."`  // nil: not known
+	Notice       string              `json:"notice,omitempty" doc:"What to do about a credential that expires soon."` // what to do about a credential that expires soon
+	Certificates []credential.Status `json:"certificates,omitempty" doc:"The certificates with which it can sign in."`
+	Connected    int                 `json:"connected_mailboxes" doc:"How many mailboxes their owners have connected."`        // whose owners have signed in
+	Refused      []string            `json:"refused_mailboxes,omitempty" doc:"The mailboxes that have to be connected again."` // whose owners have to sign in again
+	Checked      *trial.Checked      `json:"checked,omitempty" doc:"The last check that came to its end."`                     // the last check
+	Trial        *trial.Trial        `json:"trial,omitempty" doc:"The newest check or probe."`                                 // the newest
 }

@@ -32,36 +32,36 @@ const (
 
 // Line is one thing that a trial has found.
 type Line struct {
-	Tone Tone   `json:"tone"`
-	Text string `json:"text"`
+	Tone Tone   `json:"tone" doc:"What the line means: good, warning or fault."`
+	Text string `json:"text" doc:"What was found, with what to do."`
 }
 
 // Trial is a trial of a connection that runs or has ended.
 type Trial struct {
-	Connection string     `json:"connection"`
-	Probe      bool       `json:"probe"` // it sends mail
-	Mailbox    string     `json:"mailbox,omitempty"`
-	By         string     `json:"by"`
-	Started    time.Time  `json:"started"`
-	Ended      *time.Time `json:"ended,omitempty"` // nil: it runs
-	Step       int        `json:"step"`            // how many steps of a probe are done
-	Steps      int        `json:"steps,omitempty"` // of a probe
-	Stopped    bool       `json:"stopped"`         // before its end
-	Good       bool       `json:"good"`            // it has ended, and found no fault
-	Lines      []Line     `json:"lines"`
+	Connection string     `json:"connection" doc:"The name of the connection."`
+	Probe      bool       `json:"probe" doc:"Whether it is a probe, which sends mail."` // it sends mail
+	Mailbox    string     `json:"mailbox,omitempty" doc:"The mailbox that is tried."`
+	By         string     `json:"by" doc:"Who began it."`
+	Started    time.Time  `json:"started" doc:"When it began."`
+	Ended      *time.Time `json:"ended,omitempty" doc:"When it ended; absent while it runs."` // nil: it runs
+	Step       int        `json:"step" doc:"How many steps of a probe are done."`             // how many steps of a probe are done
+	Steps      int        `json:"steps,omitempty" doc:"How many steps a probe has."`          // of a probe
+	Stopped    bool       `json:"stopped" doc:"Whether it was stopped before its end."`       // before its end
+	Good       bool       `json:"good" doc:"Whether it has ended and found no fault."`        // it has ended, and found no fault
+	Lines      []Line     `json:"lines" doc:"What was found so far."`
 }
 
 // Request is what is to be tried.
 type Request struct {
-	Connection string `json:"connection"`
-	Probe      bool   `json:"probe"`
-	Mailbox    string `json:"mailbox,omitempty"` // a check tries all that the configuration names without one; a probe needs one
+	Connection string `json:"connection" doc:"The name of the connection."`
+	Probe      bool   `json:"probe" doc:"Whether it is a probe, which sends mail."`
+	Mailbox    string `json:"mailbox,omitempty" doc:"The mailbox that is tried."` // a check tries all that the configuration names without one; a probe needs one
 }
 
 // Checked is the last check of a connection.
 type Checked struct {
-	At    time.Time        `json:"at"`
-	Check connection.Check `json:"check"`
+	At    time.Time        `json:"at" doc:"When the check ended."`
+	Check connection.Check `json:"check" doc:"What the check has found."`
 }
 
 // The reasons for which no trial begins or ends.
