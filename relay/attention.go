@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -9,22 +10,33 @@ import (
 	"graphrelay/relay/config"
 )
 
-// attentionInterval is how often the relay looks for what needs an operator.
-const attentionInterval = 15 * time.Second
-
 // Attention returns what needs an operator now, the most severe first.
 func (r *Relay) Attention() []attention.Condition { return r.attention.Conditions() }
 
 // newEvaluator returns what finds the conditions that need an operator.
-func (r *Relay) newEvaluator() *attention.Evaluator {
+func (r *Relay) newEvaluator(first *config.Config, log *slog.Logger) *attention.Evaluator {
 	return attention.New(attention.State{
 		Metrics: r.registry, Queue: r.store, Ready: r.ready,
-		Config:           func() *config.Config { return r.generation().cfg },
+		Redirect:         func() string { return r.generation().cfg.Delivery.RedirectAll },
+		ExpiryNotice:     r.expiryNotice,
 		ReloadFault:      func() string { fault, _ := r.reloadFault.Load().(string); return fault },
 		NodesDiffer:      r.differing.is.Load,
-		RefusedMailboxes: r.refusedMailboxes,
-		RefusedDevices:   r.refusedDevices,
-	}, attention.Catalogue, time.Now, r.Log())
+		RefusedMailboxes: r.refusedMailboxes, RefusedDevices: r.refusedDevices, Starts: r.alerts.Starts,
+	}, func() []attention.Kind {
+		if g := r.generation(); g != nil {
+			return g.cfg.Alerts.Kinds()
+		}
+		return first.Alerts.Kinds()
+	}, time.Now, log)
+}
+
+// expiryNotice says what to do about the credential of a connection.
+func (r *Relay) expiryNotice(connection string) string {
+	c := r.generation().cfg.ConnectionOf("", connection)
+	if c == nil {
+		return ""
+	}
+	return c.ExpiryNotice(time.Now())
 }
 
 // refusedMailboxes returns the connected mailboxes that Microsoft refuses, by connection.
@@ -43,13 +55,14 @@ func (r *Relay) refusedMailboxes(ctx context.Context) (map[string][]string, erro
 	return refused, err
 }
 
-// watch looks for what needs an operator, and at how mail flows, until the relay stops.
+// watch looks for what needs an operator and tells of it, and looks at how mail flows, until the
+// relay stops.
 func (r *Relay) watch() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	r.stopWatching = func() { cancel(); all.Wait() }
+	r.stopWatching = func() { cancel(); all.Wait(); r.alerts.Stop() }
 	all.Go(func() { r.sampleFlow(ctx) })
 	all.Go(func() {
-		r.attention.Run(ctx, func() time.Duration { return attentionInterval }, func(context.Context) {})
+		r.attention.Run(ctx, func() time.Duration { return time.Duration(r.generation().cfg.Alerts.CheckEvery) }, r.alerts.Step)
 	})
 }

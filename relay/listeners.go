@@ -98,12 +98,13 @@ func (r *Relay) listening(configured string) string {
 	return configured
 }
 
-// refusedDevices returns the clients that were refused within the last hour, and of which nothing
-// was taken since they were first refused.
+// refusedDevices returns the clients with private addresses that were refused within the last hour,
+// and of which nothing was taken since they were first refused. Those of the Internet are refused all
+// the time.
 func (r *Relay) refusedDevices(time.Time) (found []attention.Device) {
 	for _, l := range r.generation().cfg.Listeners {
 		for _, h := range r.refusals.Hosts(l.Name) {
-			if h.Accepted.IsZero() {
+			if a := h.Client.Unmap(); h.Accepted.IsZero() && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()) {
 				found = append(found, attention.Device{Client: h.Client.String(), Listener: l.Name, Reason: h.Reason, Refusals: h.Hour, Remedy: h.Remedy})
 			}
 		}

@@ -25,6 +25,7 @@ import (
 	"graphrelay/internal/sealed"
 	"graphrelay/relay/access"
 	"graphrelay/relay/admin"
+	"graphrelay/relay/alert"
 	"graphrelay/relay/attention"
 	"graphrelay/relay/certificate"
 	"graphrelay/relay/config"
@@ -73,6 +74,7 @@ type Relay struct {
 	fault           chan error
 	reloadFault     atomic.Value // string: why the last reload failed, or ""
 	attention       *attention.Evaluator
+	alerts          *alert.Manager
 	stopWatching    func()
 
 	// These outlive a reload.
@@ -140,6 +142,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 	r.devices = devices.New(devices.Options{Storage: deviceStorage(cfg, store), Audit: store.SetAudit, Log: r.Log})
 	r.operators = operators.NewState(r.verify, store.SetAudit)
 	r.register()
+	r.openAlerts(cfg, log)
 	if r.api, err = r.newAPI(); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -165,7 +168,6 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 		return nil, errors.Join(err, r.closeSockets(nil), store.Close())
 	}
 	warnOfRoot(r.Log())
-	r.attention = r.newEvaluator()
 	r.watch()
 	return r, nil
 }
@@ -338,6 +340,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 	hasConnection := func(name string) bool { return cfg.ConnectionOf("", name) != nil }
 	r.activities.Retain(hasConnection)
 	r.trials.Retain(hasConnection)
+	r.alerts.Apply(alertSettings(cfg, r.node, next.log))
 	for _, w := range cfg.Warnings() {
 		next.log.Warn(w)
 	}

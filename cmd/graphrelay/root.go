@@ -39,6 +39,7 @@ func commands(e env) []*cobra.Command {
 		serveCommand(e),
 		consoleCommand(e),
 		reloadCommand(e),
+		alertsCommand(e),
 		checkCommand(e),
 		sendTestCommand(e),
 		probeCommand(e),

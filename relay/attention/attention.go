@@ -25,6 +25,9 @@ const (
 // Severities returns every severity, the most urgent first.
 func Severities() []Severity { return []Severity{Critical, Warning} }
 
+// Values returns the severities as they are configured.
+func (Severity) Values() []string { return []string{string(Warning), string(Critical)} }
+
 // Condition is one that holds now. Its texts are single lines of bounded length, but may quote
 // what comes from outside.
 type Condition struct {

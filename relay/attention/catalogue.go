@@ -286,12 +286,22 @@ func expiry(left float64) string {
 func Span(d time.Duration) string {
 	d = max(d, 0)
 	switch {
-	case d < 90*time.Second:
+	case d < 2*time.Minute:
 		return count(d.Seconds(), "second", "seconds")
-	case d < 90*time.Minute:
+	case d < 2*time.Hour:
 		return count(d.Minutes(), "minute", "minutes")
 	case d < 2*day:
 		return count(d.Hours(), "hour", "hours")
 	}
 	return count(d.Hours()/24, "day", "days")
+}
+
+// IDs returns the names of all kinds that a relay can see itself.
+func IDs() (ids []string) {
+	for _, k := range Catalogue() {
+		if !k.Outside {
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
 }

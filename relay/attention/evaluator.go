@@ -222,8 +222,14 @@ func (e *Evaluator) Restore(list []Condition) {
 		byID[k.ID] = k
 	}
 	for _, c := range list {
-		if k, known := byID[c.ID]; known && e.tracked[key{c.ID, c.Subject}] == nil {
-			e.tracked[key{c.ID, c.Subject}] = &tracked{Condition: c, last: now.Add(k.Within), open: true}
+		k, known := byID[c.ID]
+		at := key{c.ID, c.Subject}
+		switch t := e.tracked[at]; {
+		case !known:
+		case t == nil:
+			e.tracked[at] = &tracked{Condition: c, last: now.Add(k.Within), open: true}
+		default: // it was about to open
+			t.open, t.Since = true, c.Since
 		}
 	}
 }

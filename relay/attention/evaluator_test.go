@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -252,7 +251,6 @@ func TestState(t *testing.T) {
 	record := func(id string, age time.Duration, s queue.State, why reason.Reason) queue.Record {
 		return queue.Record{ID: id, Received: c.at.Add(-age), Entry: queue.Entry{Lane: lane, Client: "192.0.2.1"}, Status: queue.Status{State: s, Reason: why, Detail: "no"}}
 	}
-	cfg := config.Default()
 	for _, tt := range []struct {
 		id, subject, cause string
 		state              State
@@ -274,8 +272,8 @@ func TestState(t *testing.T) {
 			State{Queue: &testQueue{clock: c, lanes: []queue.LaneStatus{{Lane: lane, PausedUntil: queue.Forever, PausedFor: reason.Operator}, {Lane: lane, PausedUntil: c.at}}}}},
 		{"MailDamaged", "", "1 message is damaged and held.", State{Queue: &testQueue{clock: c, list: []queue.Record{record("A", 0, queue.Held, reason.Storage), record("B", 0, queue.Held, reason.Operator)}}}},
 		{"NodesDiffer", "", "What a message becomes depends on the relay that takes it.", State{NodesDiffer: func() bool { return true }}},
-		{"RedirectAll", "", "ALL mail goes to test@contoso.test, and to nobody else.", State{Config: func() *config.Config { cfg.Delivery.RedirectAll = "test@contoso.test"; return cfg }}},
-		{"DeviceRefused", "192.0.2.7", "The listener devices has refused 192.0.2.7 11 times within 60 minutes, and taken nothing of it: sender.", State{RefusedDevices: func(time.Time) []Device {
+		{"RedirectAll", "", "ALL mail goes to test@contoso.test, and to nobody else.", State{Redirect: func() string { return "test@contoso.test" }}},
+		{"DeviceRefused", "192.0.2.7", "The listener devices has refused 192.0.2.7 11 times within 60 minutes, and accepted nothing: sender.", State{RefusedDevices: func(time.Time) []Device {
 			return []Device{{Client: "192.0.2.7", Listener: "devices", Reason: reason.Sender, Refusals: 11, Remedy: "allow it"}, {Client: "192.0.2.8", Refusals: 10}}
 		}}},
 	} {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
@@ -65,15 +64,11 @@ func (s *State) explainHeld(ctx context.Context, found []Observation) {
 }
 
 func (s *State) explainCredential(_ context.Context, found []Observation) {
-	if s.Config == nil {
+	if s.ExpiryNotice == nil {
 		return
 	}
 	for i := range found {
-		c := s.Config().ConnectionOf("", found[i].Subject)
-		if c == nil {
-			continue
-		}
-		if notice := c.ExpiryNotice(time.Now()); notice != "" {
+		if notice := s.ExpiryNotice(found[i].Subject); notice != "" {
 			found[i].Remedy = sentence(notice)
 		}
 	}

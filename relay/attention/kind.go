@@ -108,6 +108,9 @@ func promDuration(d time.Duration) string {
 	return strconv.Itoa(int(d/time.Second)) + "s"
 }
 
+// Adjustable reports whether Limit is a number that it makes sense to change.
+func (k Kind) Adjustable() bool { return k.Compare != Is && (k.Metric != "" || k.Within > 0) }
+
 // matches reports whether a series is one of the kind's.
 func (k Kind) matches(labels map[string]string) bool {
 	for _, m := range k.Where {

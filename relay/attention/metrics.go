@@ -40,6 +40,9 @@ func (c *counters) rise(k Kind, series string, value float64, now time.Time) flo
 	w := all[series]
 	if w == nil {
 		if len(all) >= maxSeries {
+			c.forget(name, now)
+		}
+		if len(all) >= maxSeries {
 			return 0
 		}
 		made := window.New[int64](k.Within, slots)
@@ -47,9 +50,22 @@ func (c *counters) rise(k Kind, series string, value float64, now time.Time) flo
 		all[series] = w
 	}
 	key := name + " " + series
+	if value < c.last[key] { // it was forgotten, and begins anew
+		c.last[key] = 0
+	}
 	w.Add(now, int64(value-c.last[key]))
 	c.last[key] = value
 	return float64(w.Sum(now))
+}
+
+// forget removes the series of a kind that have not risen.
+func (c *counters) forget(name string, now time.Time) {
+	for series, w := range c.within[name] {
+		if w.Sum(now) == 0 {
+			delete(c.within[name], series)
+			delete(c.last, name+" "+series)
+		}
+	}
 }
 
 // byMetric returns what holds of a kind with a metric. known is false if the metric is not among

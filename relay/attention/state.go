@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -20,15 +19,18 @@ import (
 type State struct {
 	Metrics     prometheus.Gatherer
 	Queue       Queue
-	Config      func() *config.Config
+	Redirect    func() string // where delivery.redirect_all sends all mail, or ""
 	Ready       func() error  // why no mail can be taken
 	ReloadFault func() string // what is wrong with the file, or ""
 	NodesDiffer func() bool
+	// ExpiryNotice says what to do about the credential of a connection.
+	ExpiryNotice func(connection string) string
 	// RefusedMailboxes returns the connected mailboxes that Microsoft refuses, by connection.
 	RefusedMailboxes func(context.Context) (map[string][]string, error)
 	// Starts returns when the process and those before it were started, as far as is known.
 	Starts func() []time.Time
-	// RefusedDevices returns the clients that were refused since then.
+	// RefusedDevices returns the clients that may be devices of the house, were refused since then,
+	// and of which nothing was accepted.
 	RefusedDevices func(since time.Time) []Device
 }
 
@@ -45,7 +47,7 @@ type Queue interface {
 // Device is a client that a listener has refused.
 type Device struct {
 	Client, Listener string
-	Reason           reason.Reason
+	Reason           reason.Reason // of the last time
 	Refusals         int
 	Remedy           string
 }
@@ -201,10 +203,10 @@ func (s *State) differ(context.Context, Kind, time.Time) ([]Observation, error) 
 }
 
 func (s *State) redirect(context.Context, Kind, time.Time) ([]Observation, error) {
-	if s.Config == nil || s.Config().Delivery.RedirectAll == "" {
+	if s.Redirect == nil || s.Redirect() == "" {
 		return nil, nil
 	}
-	return []Observation{{Value: 1, Cause: "ALL mail goes to " + s.Config().Delivery.RedirectAll + ", and to nobody else."}}, nil
+	return []Observation{{Value: 1, Cause: "ALL mail goes to " + s.Redirect() + ", and to nobody else."}}, nil
 }
 
 func (s *State) devices(_ context.Context, k Kind, now time.Time) (found []Observation, err error) {
@@ -214,7 +216,7 @@ func (s *State) devices(_ context.Context, k Kind, now time.Time) (found []Obser
 	for _, d := range s.RefusedDevices(now.Add(-k.Within)) {
 		if float64(d.Refusals) > k.Limit {
 			found = append(found, Observation{Subject: d.Client, Value: float64(d.Refusals), Remedy: d.Remedy,
-				Cause: fmt.Sprintf("The listener %s has refused %s %d times within %s, and taken nothing of it: %s.", d.Listener, d.Client, d.Refusals, Span(k.Within), d.Reason)})
+				Cause: fmt.Sprintf("The listener %s has refused %s %d times within %s, and accepted nothing: %s.", d.Listener, d.Client, d.Refusals, Span(k.Within), d.Reason)})
 		}
 	}
 	return found, nil

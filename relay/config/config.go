@@ -34,6 +34,7 @@ type Config struct {
 	Mailboxes   Mailboxes    `yaml:"mailboxes"`
 	Queue       Queue        `yaml:"queue"`
 	Delivery    Delivery     `yaml:"delivery"`
+	Alerts      Alerts       `yaml:"alerts"`
 	Admin       Admin        `yaml:"admin"`
 	Log         Log          `yaml:"log"`
 
@@ -242,6 +243,10 @@ func Default() *Config {
 			LargeSigned:      LargeSignedFail,
 			XHeaders:         []string{"auto"},
 			ReportsInterval:  Duration(5 * time.Minute),
+		},
+		Alerts: Alerts{
+			CheckEvery: seconds(15), CloseAfter: minutes(5), PerHour: 20,
+			Heartbeat: AlertHeartbeat{Every: minutes(5)},
 		},
 		Admin: Admin{Address: "127.0.0.1:9025", ShowContent: true, TLS: AdminTLS{TLSMin: TLS12}},
 		Log:   Log{Level: LevelInfo, Format: FormatAuto, Subjects: true, Recipients: true, MaxSize: 20 * MiB, MaxFiles: 10, MaxAge: minutes(30 * 24 * 60)},

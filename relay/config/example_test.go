@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"graphrelay/relay/attention"
 )
 
 const example = "../../config.example.yaml"
@@ -60,6 +62,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"rates":                {shown.Rates, plain.Rates},
 		"delivery":             {shown.Delivery, plain.Delivery},
 		"delivery as it is":    {base.Delivery, plain.Delivery},
+		"alerts":               {[]any{shown.Alerts.CheckEvery, shown.Alerts.CloseAfter, shown.Alerts.PerHour, shown.Alerts.Heartbeat.Every, shown.Alerts.Mail[0].Severity, shown.Alerts.Webhooks[0].Format, shown.Alerts.Conditions[0].Send}, []any{plain.Alerts.CheckEvery, plain.Alerts.CloseAfter, plain.Alerts.PerHour, plain.Alerts.Heartbeat.Every, attention.Warning, AlertJSON, true}},
 		"admin":                {shown.Admin.Address, plain.Admin.Address},
 		"admin url":            {shown.Admin.BaseURL(), plain.Admin.BaseURL()},
 		"connection sign_in":   {shown.Connections[0].SignIn, base.Connections[0].SignIn},

@@ -25,6 +25,7 @@ func checkFiles(cfg *Config, r *report) {
 	readTokenKeys(&cfg.Mailboxes, r)
 	readSecret(cfg.Queue.url(), "queue", r)
 	checkQueueURL(&cfg.Queue, r)
+	readAlerts(&cfg.Alerts, r)
 	readSignatures(cfg, r)
 	checkCertificates(cfg, r)
 	readOperators(cfg, r)
@@ -101,6 +102,10 @@ func checkInlineSecrets(cfg *Config, r *report) {
 			keys = append(keys, fmt.Sprintf("connections[%d].%s", i, name))
 		}
 	}
+	for i := range cfg.Alerts.Webhooks {
+		keys = append(keys, fmt.Sprintf("alerts.webhooks[%d].url", i), fmt.Sprintf("alerts.webhooks[%d].secret", i))
+	}
+	keys = append(keys, "alerts.heartbeat.url")
 	for _, key := range keys {
 		if r.has(key) {
 			r.warn(key, "is a secret in a file that every user of this machine can read; remove that permission with chmod o-r, or move the secret into a file of its own, as %s_file", key[strings.LastIndexByte(key, '.')+1:])

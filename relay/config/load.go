@@ -97,7 +97,7 @@ func decode(data []byte, r *report) *Config {
 // resolvePaths makes relative paths start from the folder of the configuration file.
 func resolvePaths(cfg *Config, folder string) {
 	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile, &cfg.Mailboxes.TokenKeyFile, &cfg.Queue.URLFile, &cfg.Log.File,
-		&cfg.Admin.TLS.CertFile, &cfg.Admin.TLS.KeyFile, &cfg.Admin.OIDC.ClientSecretFile}
+		&cfg.Admin.TLS.CertFile, &cfg.Admin.TLS.KeyFile, &cfg.Admin.OIDC.ClientSecretFile, &cfg.Alerts.Heartbeat.URLFile}
 	for i := range cfg.Admin.Operators {
 		paths = append(paths, &cfg.Admin.Operators[i].PasswordHashFile)
 	}
@@ -112,6 +112,10 @@ func resolvePaths(cfg *Config, folder string) {
 		c := &cfg.Connections[i]
 		paths = append(paths, &c.ClientSecretFile, &c.ProxyPasswordFile, &c.CAFile,
 			&c.CertificateFile, &c.CertificateKeyFile, &c.CertificatePasswordFile, &c.CertificateDirectory, &c.FederatedTokenFile)
+	}
+	for i := range cfg.Alerts.Webhooks {
+		w := &cfg.Alerts.Webhooks[i]
+		paths = append(paths, &w.URLFile, &w.SecretFile)
 	}
 	for i := range cfg.Signatures {
 		paths = append(paths, &cfg.Signatures[i].HTMLFile, &cfg.Signatures[i].TextFile)

@@ -141,6 +141,8 @@ func textNode(target any) *node {
 		}
 	case *Date:
 		n.Type, n.Pattern = []string{"string"}, `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`
+	case *Threshold:
+		n.Type, n.Pattern = []string{"string", "number"}, `^[0-9.]+(d|h|m|s|ms)?([0-9.]+(h|m|s|ms))*$`
 	case *CipherSuite:
 		n.Type, n.Pattern = []string{"string"}, `^TLS_[A-Z0-9_]+$`
 	case *netip.Prefix:

@@ -34,6 +34,7 @@ func validate(cfg *Config, r *report) {
 	v.queue()
 	v.delivery()
 	v.log()
+	v.alerts()
 }
 
 func (v validator) log() {

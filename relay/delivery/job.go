@@ -107,7 +107,9 @@ func (j *job) report(o queue.Outcome) {
 	for _, n := range o.Notifications {
 		args = append(args, "notification", n.ID)
 	}
-	j.d.metrics.ended(lane.Connection, o, j.unbounced, j.notified)
+	if !j.task.Quiet() {
+		j.d.metrics.ended(lane.Connection, o, j.unbounced, j.notified)
+	}
 	j.countOffered(o)
 	switch o.State {
 	case queue.Sent:

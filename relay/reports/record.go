@@ -132,7 +132,9 @@ func (w *Watcher) mark(ctx context.Context, m *matched, r report) error {
 	if err != nil {
 		return err
 	}
-	w.metrics.count(m.Lane.Connection, m.returns)
+	if !m.Quiet() {
+		w.metrics.count(m.Lane.Connection, m.returns)
+	}
 	args := []any{"id", m.ID, "lane", m.Lane.String(), "recipients", len(m.returns), "reason", advice.Reason, "detail", detail}
 	if n != nil {
 		args = append(args, "notification", n.ID)

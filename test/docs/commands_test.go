@@ -124,6 +124,10 @@ var commands = map[string][]documented{
 		{"graphrelay queue restored", elsewhere("TestRestore")},
 		{"graphrelay queue move --to-file queue.secret", elsewhere("TestQueueMove")},
 	},
+	"docs/alerts.md": {
+		{"graphrelay alerts test", elsewhere("TestAlertsCommand")},
+		{"graphrelay alerts", elsewhere("TestAlertsCommand")},
+	},
 	"docs/operations.md": {
 		{"graphrelay queue delete --user scanner --since 1h --dry-run", selectsNothing()},
 		{"graphrelay queue retry --state deferred --lane contoso", selectsNothing()},

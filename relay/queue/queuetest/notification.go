@@ -69,3 +69,21 @@ func notificationAtomic(t *testing.T, b *bench) {
 		t.Errorf("the queue holds %+v", all)
 	}
 }
+
+// submit queues a message of the relay's own once, however often it is asked to.
+func submit(t *testing.T, b *bench) {
+	m := submission("an alert")
+	for range 2 {
+		b.ok(b.store.Submit(t.Context(), m))
+		b.reopen()
+	}
+	if r, events := b.get(m.ID); r.State != queue.Queued || r.Lane != laneB || len(events) != 1 || b.body(m.ID) != "an alert" {
+		t.Errorf("the message is %+v with %v", r, events)
+	}
+	task := b.claimOne()
+	b.ok(b.store.Finish(t.Context(), task.Ref, queue.Outcome{State: queue.Sent}))
+	b.ok(b.store.Submit(t.Context(), m))
+	if r, _ := b.get(m.ID); r.State != queue.Sent {
+		t.Errorf("it is %s after it was sent", r.State)
+	}
+}

@@ -38,6 +38,7 @@ func Run(t *testing.T, open Open) {
 		"finish":                       finish,
 		"notification":                 notification,
 		"notification, all or nothing": notificationAtomic,
+		"submit":                       submit,
 		"overdue":                      overdue,
 		"warned once":                  warned,
 		"returned":                     returned,
