@@ -87,6 +87,7 @@ func deliveryConfig(cfg *config.Config, node queue.Node) delivery.Config {
 		GiveUpAfter: time.Duration(cfg.Delivery.GiveUpAfter), WarnAfter: time.Duration(cfg.Delivery.WarnAfter),
 		SweepEvery: maintenanceInterval, MIME: mimeLimits(cfg), LogRecipients: cfg.Log.Recipients,
 	}
+	d.BounceCopy = cfg.Delivery.BounceCopy
 	if c := cfg.ConnectionOf(cfg.Delivery.Postmaster); c != nil {
 		d.Postmaster = queue.Lane{Connection: c.Name, Mailbox: mailaddr.Canonical(cfg.Delivery.Postmaster)}
 	}
@@ -108,7 +109,7 @@ func lease(cfg *config.Config) time.Duration {
 // notifier writes the notifications about returned messages like those about failed ones.
 func notifier(cfg *config.Config, to func(sender string) string, receives func(queue.Lane, string) bool) bounce.Notifier {
 	d := deliveryConfig(cfg, queue.Node{})
-	return bounce.Notifier{Host: d.Host, Postmaster: d.Postmaster, To: to, GiveUpAfter: d.GiveUpAfter, Receives: receives}
+	return bounce.Notifier{Host: d.Host, Postmaster: d.Postmaster, To: to, Copy: d.BounceCopy, GiveUpAfter: d.GiveUpAfter, Receives: receives}
 }
 
 // dailyLimits returns the limits that recipients are counted against.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"graphrelay/internal/mailaddr"
 	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
@@ -52,6 +53,7 @@ type Notifier struct {
 	Host        string                     // the relay's name
 	Postmaster  queue.Lane                 // sends the notifications; the zero Lane stands for that of the message they are about
 	To          func(sender string) string // returns where a sender's notifications go; nil: to the sender
+	Copy        string                     // gets every bounce too; empty: nobody does
 	GiveUpAfter time.Duration              // how long a message is tried, from its receipt
 	// Receives reports whether the mailbox of a lane gets the mail for an address. If it is
 	// nil, only the address that the lane names does.
@@ -94,7 +96,21 @@ func (n Notifier) Notify(r Report) (*queue.Submission, error) {
 	if why := impossible(r, original, lane); why != "" {
 		return nil, ImpossibleError(why)
 	}
-	return n.notice(r, recipients, original, lane).submission(lane), nil
+	return n.withCopy(n.notice(r, recipients, original, lane).submission(lane), r.Action), nil
+}
+
+// withCopy adds the recipient of copies to a bounce, whom its header does not name: Graph sends it to
+// both or to nobody, so that the copy is as sure and as single as the bounce. Nobody hears of a
+// failure of the copy.
+func (n Notifier) withCopy(s *queue.Submission, a Action) *queue.Submission {
+	to := s.Envelope.To[0]
+	if n.Copy == "" || a != Failed || mailaddr.Same(n.Copy, to) {
+		return s
+	}
+	s.Envelope.To = append(s.Envelope.To, n.Copy)
+	s.Envelope.UTF8 = s.Envelope.UTF8 || !text.IsASCII(n.Copy)
+	s.Envelope.DSN.Recipients = map[string]queue.RecipientDSN{n.Copy: {Notify: []string{queue.NotifyNever}}}
+	return s
 }
 
 // lane returns the lane that a notification about m is sent by.

@@ -49,7 +49,7 @@ func (n Notifier) NotifyReturned(m queue.Record, returns []queue.Return, origina
 	for _, r := range returns {
 		x.recipients = append(x.recipients, r.Recipient)
 	}
-	return x.submission(lane), nil
+	return n.withCopy(x.submission(lane), Failed), nil
 }
 
 // whoToTell returns who gets the notification, and what of.

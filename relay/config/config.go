@@ -164,6 +164,7 @@ type Delivery struct {
 	LargeSigned        LargeSigned `yaml:"large_signed"`
 	XHeaders           []string    `yaml:"x_headers"`        // patterns of X- fields to carry, and auto
 	Postmaster         string      `yaml:"postmaster"`       // the mailbox that sends bounces; empty: that of the message
+	BounceCopy         string      `yaml:"bounce_copy"`      // gets every bounce too; empty: nobody does
 	RedirectAll        string      `yaml:"redirect_all"`     // gets all mail in place of its recipients; empty: nobody does
 	WarnAfter          Duration    `yaml:"warn_after"`       // when the sender is notified of a delay; 0: never
 	ReportsInterval    Duration    `yaml:"reports_interval"` // between two looks for non-delivery reports into a mailbox

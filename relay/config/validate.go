@@ -200,6 +200,9 @@ func (v validator) delivery() {
 	if d.Postmaster != "" {
 		v.mailbox("delivery.postmaster", d.Postmaster, "")
 	}
+	if d.BounceCopy != "" && checkAddress(d.BounceCopy) != nil {
+		v.fault("delivery.bounce_copy", "is %s, which is not a mail address; write one such as postmaster@contoso.test", quote(d.BounceCopy))
+	}
 	switch {
 	case d.RedirectAll == "":
 	case checkAddress(d.RedirectAll) != nil:

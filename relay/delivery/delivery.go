@@ -38,6 +38,8 @@ type Config struct {
 	// Postmaster is the lane that notifications go by; the zero Lane stands for that of
 	// the message that they are about.
 	Postmaster queue.Lane
+	// BounceCopy is the address that gets every bounce too; empty: nobody does.
+	BounceCopy string
 	// NotifyAt returns where the notifications for an envelope sender go; nil: to the
 	// sender.
 	NotifyAt func(sender string) string
@@ -89,7 +91,7 @@ type Deliverer struct {
 func New(cfg Config, work Queue, outlet Outlet, m *Metrics, log *slog.Logger) *Deliverer {
 	cfg.Lease = cmp.Or(cfg.Lease, DefaultLease)
 	return &Deliverer{cfg: cfg, work: work, outlet: outlet, slots: newSlots(cfg, outlet.Needs), metrics: m, log: log,
-		notifier: bounce.Notifier{Host: cfg.Host, Postmaster: cfg.Postmaster, To: cfg.NotifyAt, GiveUpAfter: cfg.GiveUpAfter}}
+		notifier: bounce.Notifier{Host: cfg.Host, Postmaster: cfg.Postmaster, To: cfg.NotifyAt, Copy: cfg.BounceCopy, GiveUpAfter: cfg.GiveUpAfter}}
 }
 
 const (

@@ -67,7 +67,7 @@ type alertsRig struct {
 }
 
 const (
-	operator  = "operator@example.net"
+	alertsTo  = "operator@example.net"
 	aMailbox  = "a@contoso.test"
 	shortTime = 3 * time.Second // in which is counted what the catalogue counts in an hour
 )
@@ -77,7 +77,7 @@ func soon(t *testing.T, hook string) config.Alerts {
 	t.Helper()
 	a := config.Default().Alerts
 	a.CheckEvery, a.CloseAfter, a.PerHour = config.Duration(20*time.Millisecond), config.Duration(100*time.Millisecond), 1000
-	a.Mail = []config.AlertMail{{Name: "operators", To: []string{operator}, From: []string{"relay@contoso.test", "relay@fabrikam.test"}, Severity: attention.Warning}}
+	a.Mail = []config.AlertMail{{Name: "operators", To: []string{alertsTo}, From: []string{"relay@contoso.test", "relay@fabrikam.test"}, Severity: attention.Warning}}
 	a.Webhooks = []config.AlertWebhook{{Name: "chat", URL: config.NewSecret(hook + "/secret-token"), Format: config.AlertJSON, Severity: attention.Warning}}
 	for _, k := range attention.Catalogue() {
 		c := config.AlertCondition{ID: k.ID, For: 1, Send: true}
@@ -401,7 +401,7 @@ func TestAlertByAnotherConnection(t *testing.T) {
 	ref := r.hook.of("SignInFails", "opened")[0].Reference
 	r.wait("mail", func() bool { return len(r.mail(ref)) > 0 })
 	for _, d := range r.sim.Ledger() {
-		if d.Mailbox != "relay@fabrikam.test" || !slices.Equal(d.To, []string{operator}) {
+		if d.Mailbox != "relay@fabrikam.test" || !slices.Equal(d.To, []string{alertsTo}) {
 			t.Errorf("%+v", d)
 		}
 	}
@@ -412,7 +412,7 @@ func TestAlertByAnotherConnection(t *testing.T) {
 func TestAlertThatFails(t *testing.T) {
 	r := startAlerts(t, nil)
 	r.fault(simulator.Fault{Operation: simulator.OpCreate, Status: http.StatusBadRequest, Code: "ErrorInvalidRecipients"})
-	r.reload(func(c *config.Config) { c.Delivery.RedirectAll = operator })
+	r.reload(func(c *config.Config) { c.Delivery.RedirectAll = alertsTo })
 	failed := func() []queue.Record {
 		list, err := r.relay.Store.List(t.Context(), queue.Filter{})
 		r.ok(err)

@@ -48,3 +48,40 @@ func TestBounceOfDevice(t *testing.T) {
 		t.Errorf("a recipient of whom nothing is to be told is reported:\n%s", raw)
 	}
 }
+
+// The postmaster gets a copy of each bounce, once, of which the sender sees nothing. There is no copy
+// of one that goes to the postmaster anyway, and none of a warning. A copy that fails is the end of it.
+func TestBounceCopy(t *testing.T) {
+	const postmaster = "postmaster@fabrikam.test"
+	p := startPaths(t, simulator.Options{SendDelay: -1}, func(c *config.Config) { c.Delivery.BounceCopy = postmaster })
+	fault := func(count int) {
+		t.Helper()
+		if _, err := p.sim.AddFault(simulator.Fault{Operation: simulator.OpCreate, Count: count, Status: 400, Code: "ErrorInvalidRecipients"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send := func() queue.Record {
+		t.Helper()
+		c := p.transaction()
+		defer c.Close()
+		p.ask(c, 250, "MAIL FROM:<anna@contoso.test>")
+		p.ask(c, 250, "RCPT TO:<b@example.test>")
+		return p.finished(p.data(c, []byte("From: anna@contoso.test\r\nSubject: one\r\n\r\nbody\r\n")))
+	}
+	fault(1)
+	failed := send()
+	until(func() bool { return len(p.sim.Sent()) > 0 })
+	d, item, found := p.lastSend(1)
+	if !found || strings.Join(d.Recipients(), " ") != "anna@contoso.test "+postmaster {
+		t.Fatalf("sent: %+v", d)
+	}
+	raw, _ := p.sim.Content(item.MIME.ID)
+	visible, _, _ := strings.Cut(string(raw), "\r\n\r\n")
+	if !strings.Contains(visible, "To: <anna@contoso.test>\r\n") || !strings.Contains(string(raw), failed.ID) {
+		t.Errorf("the bounce:\n%s", raw)
+	}
+	list, err := p.relay.Store.List(t.Context(), queue.Filter{})
+	if err != nil || len(list) != 2 {
+		t.Errorf("%d messages, %v", len(list), err)
+	}
+}
