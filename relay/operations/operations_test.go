@@ -160,7 +160,7 @@ func TestPauseAndResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	lanes, err := o.Lanes(ctx)
-	if err != nil || len(lanes) != 2 || !lanes[0].PausedUntil.Equal(queue.Forever) || lanes[1].PausedUntil.Sub(time.Now()).Round(time.Hour) != time.Hour {
+	if err != nil || len(lanes) != 2 || !lanes[0].PausedUntil.Equal(queue.Forever) || time.Until(*lanes[1].PausedUntil).Round(time.Hour) != time.Hour {
 		t.Errorf("lanes are %+v, %v", lanes, err)
 	}
 	var whole *operations.PausedAsWholeError
