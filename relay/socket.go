@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"graphrelay/relay/config"
 )
 
 // socket is a listening TCP socket that outlives a reload. Each generation of the
@@ -97,4 +100,61 @@ func (v *view) Close() error {
 		_ = v.l.SetDeadline(time.Now())
 	})
 	return nil
+}
+
+func addresses(cfg *config.Config) map[string]bool {
+	set := map[string]bool{cfg.Admin.Address: true}
+	for _, l := range cfg.Listeners {
+		set[l.Address] = true
+	}
+	return set
+}
+
+// openSockets opens the sockets that the configuration needs and that are not open
+// yet. After an error none of those stays open.
+func (r *Relay) openSockets(cfg *config.Config) error {
+	var opened []string
+	for address := range addresses(cfg) {
+		if r.sockets[address] != nil {
+			continue
+		}
+		s, err := listen(address)
+		if err != nil {
+			for _, a := range opened {
+				_ = r.sockets[a].l.Close()
+				delete(r.sockets, a)
+			}
+			return fmt.Errorf("listen on %s: %w; %s", address, err, listenRemedy(err))
+		}
+		s.new = true
+		r.sockets[address] = s
+		opened = append(opened, address)
+	}
+	return nil
+}
+
+// closeSockets closes the sockets that cfg does not use; all if cfg is nil.
+func (r *Relay) closeSockets(cfg *config.Config) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	used := map[string]bool{}
+	if cfg != nil {
+		used = addresses(cfg)
+	}
+	var errs []error
+	for address, s := range r.sockets {
+		if !used[address] {
+			errs = append(errs, s.l.Close())
+			delete(r.sockets, address)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Address returns the address on which a configured address listens: its port may be
+// 0 in the configuration.
+func (r *Relay) Address(configured string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sockets[configured].l.Addr().String()
 }
