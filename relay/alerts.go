@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -9,20 +10,51 @@ import (
 	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/alert"
 	"graphrelay/relay/config"
+	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
 )
 
-// Incidents returns those that are open, and with all also those that were lately, oldest first.
-func (r *Relay) Incidents(ctx context.Context, all bool) ([]alert.Incident, error) {
-	return r.alerts.List(ctx, all)
+// alertTime bounds how long a test of one channel takes.
+const alertTime = 30 * time.Second
+
+// Incidents implements operations.Alerts.
+func (r *Relay) Incidents(ctx context.Context, all bool) ([]operations.Incident, error) {
+	list, err := r.alerts.List(ctx, all)
+	shown := make([]operations.Incident, 0, len(list))
+	for _, i := range list {
+		x := operations.Incident{Reference: i.Ref, ID: i.ID, Subject: i.Subject, Severity: i.Severity, Since: i.Since, Opened: i.Opened, Summary: i.Summary, Cause: i.Cause,
+			Remedy: i.Remedy, Command: i.Command, Page: i.Page, Count: i.Count, Examples: i.Examples, Shared: i.Shared}
+		if !i.Closed.IsZero() {
+			x.Closed = &i.Closed
+		}
+		shown = append(shown, x)
+	}
+	return shown, err
 }
 
-// AlertChannels returns the names of the channels that are told of incidents.
-func (r *Relay) AlertChannels() []string { return r.alerts.Channels() }
-
-// TestAlert sends a test message to a channel, and returns what became of it.
-func (r *Relay) TestAlert(ctx context.Context, channel string) (string, error) {
-	return r.alerts.Test(ctx, channel)
+// TestAlerts implements operations.Alerts.
+func (r *Relay) TestAlerts(ctx context.Context, channel string) (tests []operations.AlertTest, err error) {
+	channels := []string{channel}
+	if channel == "" {
+		channels = r.alerts.Channels()
+	}
+	if len(channels) == 0 {
+		return nil, &operations.Error{Kind: operations.ErrNoChannel, Text: "no channels are configured; add one to alerts.mail or alerts.webhooks"}
+	}
+	for _, name := range channels {
+		t := operations.AlertTest{Channel: name}
+		ctx, cancel := context.WithTimeout(ctx, alertTime)
+		t.Result, err = r.alerts.Test(ctx, name)
+		cancel()
+		if errors.Is(err, alert.ErrNoChannel) {
+			return nil, &operations.Error{Kind: operations.ErrNoChannel, Text: err.Error()}
+		}
+		if err != nil {
+			t.Result, t.Error = "", err.Error()
+		}
+		tests = append(tests, t)
+	}
+	return tests, nil
 }
 
 // openAlerts begins to keep incidents, and goes on with those of before.

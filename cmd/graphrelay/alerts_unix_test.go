@@ -4,34 +4,30 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"graphrelay/relay/alert"
+	"graphrelay/relay/api"
 	"graphrelay/relay/attention"
 	"graphrelay/relay/control"
+	"graphrelay/relay/operations"
 )
 
 // stubAlerts is a relay with one incident and two channels.
 type stubAlerts struct{}
 
-func (stubAlerts) AlertChannels() []string { return []string{"operators", "chat"} }
-func (stubAlerts) Incidents(context.Context, bool) ([]alert.Incident, error) {
-	return []alert.Incident{{Ref: "K7QMD2", Condition: attention.Condition{ID: "MailHeld", Severity: attention.Warning, Since: time.Now(), Summary: "Mail is held", Cause: "hostile \x1b[31m", Remedy: "Decide."}}}, nil
+func (stubAlerts) Incidents(context.Context, bool) ([]operations.Incident, error) {
+	return []operations.Incident{{Reference: "K7QMD2", ID: "MailHeld", Severity: attention.Warning, Since: time.Now(), Summary: "Mail is held", Cause: "hostile \x1b[31m", Remedy: "Decide."}}, nil
 }
-func (stubAlerts) TestAlert(_ context.Context, channel string) (string, error) {
-	switch channel {
-	case "operators":
-		return "queued", nil
-	case "chat":
-		return "", errors.New("the answer is 404 Not Found")
+
+func (stubAlerts) TestAlerts(_ context.Context, channel string) ([]operations.AlertTest, error) {
+	if channel != "" {
+		return nil, &operations.Error{Kind: operations.ErrNoChannel, Text: "there is no such channel"}
 	}
-	return "", alert.ErrNoChannel
+	return []operations.AlertTest{{Channel: "operators", Result: "queued"}, {Channel: "chat", Error: "the answer is 404 Not Found"}}, nil
 }
 
 func TestAlertsCommand(t *testing.T) {
@@ -41,7 +37,11 @@ func TestAlertsCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, "", "alerts", "--config", file).want(t, exitFault, "no relay runs")
-	s, err := control.Listen(dir, serveAlerts(stubAlerts{}, http.NotFoundHandler()), slog.New(slog.DiscardHandler))
+	h, err := api.New(api.Config{Alerts: stubAlerts{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := control.Listen(dir, api.OnSocket(h), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func socketClient(dataDir string) api.Client {
 // listenForCommands serves the API on the socket in the data_dir. Without that the relay works all
 // the same.
 func listenForCommands(r *relay.Relay, dataDir string) (end func()) {
-	s, err := control.Listen(dataDir, serveAlerts(r, api.OnSocket(r.API())), r.Log())
+	s, err := control.Listen(dataDir, api.OnSocket(r.API()), r.Log())
 	if err != nil {
 		r.Log().Warn("graphrelay reload, console and check --diff will not work", "error", err)
 		return func() {}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,6 +115,18 @@ func TestRoles(t *testing.T) {
 		{operators.Viewer, "GET", "/configuration/changes", ""},
 		{operators.Admin, "POST", "/configuration/reload", ""},
 		{operators.Admin, "POST", "/console/links", ""},
+		{operators.Viewer, "GET", "/listeners", ""},
+		{operators.Admin, "POST", "/devices/allow", `{"listener":"devices","address":"192.0.2.7","senders":["a@contoso.test"]}`},
+		{operators.Operator, "POST", "/devices/block", `{"listener":"devices","address":"192.0.2.7"}`},
+		{operators.Operator, "POST", "/devices/remove", `{"listener":"devices","address":"192.0.2.7"}`},
+		{operators.Admin, "POST", "/devices/learn", `{"listener":"devices","minutes":5,"network":"192.0.2.0/24","domain":"contoso.test"}`},
+		{operators.Operator, "POST", "/devices/learn/close", `{"listener":"devices"}`},
+		{operators.Viewer, "GET", "/connections", ""},
+		{operators.Operator, "POST", "/connections/check", `{"connection":"contoso"}`},
+		{operators.Admin, "POST", "/connections/probe", `{"connection":"contoso","mailbox":"a@contoso.test"}`},
+		{operators.Operator, "POST", "/connections/stop", ""},
+		{operators.Viewer, "GET", "/incidents", ""},
+		{operators.Operator, "POST", "/alerts/test", "{}"},
 	} {
 		for role := operators.None; role < c.role; role++ {
 			r.person.Role = role
@@ -124,8 +137,8 @@ func TestRoles(t *testing.T) {
 			r.want(t, c.method, api.Prefix+c.path, c.body, want, c.role.String())
 		}
 	}
-	if got := r.audits(t); len(got) > 0 || r.live.reloads > 0 {
-		t.Errorf("done was %q, and %d reloads", got, r.live.reloads)
+	if got := r.audits(t); len(got) > 0 || r.live.reloads > 0 || len(r.edge.done) > 0 || r.signIns.running || r.alerts.tests > 0 {
+		t.Errorf("done was %q %q, and %d reloads, %d tests", got, r.edge.done, r.live.reloads, r.alerts.tests)
 	}
 	if m, err := r.ops.Message(t.Context(), id); err != nil || m.State != queue.Queued {
 		t.Errorf("it is %+v, %v", m, err)
@@ -186,11 +199,43 @@ func TestOperations(t *testing.T) {
 	r.want(t, "GET", "/api/v1/configuration/changes", "", 200, `"changes":[]`)
 	r.want(t, "POST", "/api/v1/configuration/reload", "", 204)
 	r.want(t, "POST", "/api/v1/console/links", "", 200, "token=of-anna")
+	r.devicesAndConnections(t)
+	r.want(t, "GET", "/api/v1/incidents", "", 200, `"reference":"K7QMD2"`)
+	r.want(t, "GET", "/api/v1/incidents?all=true", "", 200, `"reference":"OVER"`, `"closed":"1970-01-01T00:00:02Z"`)
+	r.want(t, "POST", "/api/v1/alerts/test", `{}`, 200, `"result":"queued"`, `"error":"404"`)
+	r.want(t, "POST", "/api/v1/alerts/test", `{"channel":"pager"}`, 404, "no-such-channel", "pager")
 	r.live.err = refusal("relay.yaml:3: no")
 	r.want(t, "GET", "/api/v1/configuration/changes", "", 422, "problem:refused", "relay.yaml:3: no")
 	r.want(t, "POST", "/api/v1/configuration/reload", "", 422, "problem:refused")
 	r.want(t, "GET", "/api/v1/nonsense", "", 404, "no such operation", "/api/v1/openapi.json")
 	r.operationsAnswered(t)
+}
+
+// devicesAndConnections tries the operations on listeners, devices and connections.
+func (r *relay) devicesAndConnections(t *testing.T) {
+	t.Helper()
+	r.want(t, "GET", "/api/v1/listeners", "", 200, `"name":"devices"`)
+	device := `{"listener":"devices","address":"192.0.2.7"}`
+	r.want(t, "POST", "/api/v1/devices/allow", `{"listener":"devices","address":"192.0.2.7","senders":["*@contoso.test"]}`, 200, `"*@contoso.test"`, "anna (API token)")
+	r.want(t, "POST", "/api/v1/devices/allow", `{"listener":"other","address":"192.0.2.7","senders":["*@contoso.test"]}`, 422, "request-refused", "no listener other")
+	r.want(t, "POST", "/api/v1/devices/allow", `{"listener":"devices","address":"192.0.2","senders":["*@contoso.test"]}`, 422)
+	r.want(t, "POST", "/api/v1/devices/block", device, 200, `"blocked":true`)
+	r.want(t, "POST", "/api/v1/devices/remove", device, 204)
+	r.want(t, "POST", "/api/v1/devices/remove", `{"listener":"devices","address":"192.0.2.8"}`, 404, "not-listed")
+	r.want(t, "POST", "/api/v1/devices/learn", `{"listener":"devices","minutes":5,"network":"192.0.2.0/24","domain":"contoso.test"}`, 200, `"192.0.2.0/24"`)
+	r.want(t, "POST", "/api/v1/devices/learn", `{"listener":"devices","minutes":61,"network":"192.0.2.0/24","domain":"contoso.test"}`, 422)
+	r.want(t, "POST", "/api/v1/devices/learn/close", `{"listener":"devices"}`, 204)
+	const by = "anna (API token): "
+	if want := []string{by + "allow", by + "block", by + "remove", by + "open for 5m0s", by + "close"}; !slices.Equal(r.edge.done, want) {
+		t.Errorf("done was %q", r.edge.done)
+	}
+	r.want(t, "GET", "/api/v1/connections", "", 200, `"state":"working"`)
+	r.want(t, "POST", "/api/v1/connections/stop", "", 409, "no-trial")
+	r.want(t, "POST", "/api/v1/connections/check", `{"connection":"contoso"}`, 204)
+	r.want(t, "POST", "/api/v1/connections/probe", `{"connection":"contoso","mailbox":"a@contoso.test"}`, 409, "trial-running")
+	r.want(t, "POST", "/api/v1/connections/stop", "", 204)
+	r.want(t, "POST", "/api/v1/connections/probe", `{"connection":"contoso","mailbox":"a@contoso.test"}`, 204)
+	r.want(t, "POST", "/api/v1/connections/check", `{"connection":"none"}`, 404, "no-such-connection")
 }
 
 // operationsAnswered sees to it that no operation was left out.

@@ -25,11 +25,14 @@ const lane = "contoso/crm@contoso.test"
 
 // relay is an API on a queue of its own.
 type relay struct {
-	ops    operations.Local
-	live   *stubLive
-	client api.Client
-	server *httptest.Server
-	ids    []string
+	ops     operations.Local
+	live    *stubLive
+	edge    *stubEdge
+	signIns *stubSignIns
+	alerts  *stubAlerts
+	client  api.Client
+	server  *httptest.Server
+	ids     []string
 	// person makes the requests.
 	person operators.Person
 	// answered has the operations that were asked for, with the status of each answer.
@@ -66,13 +69,13 @@ func start(t *testing.T, subjects ...string) *relay {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = q.Close() })
-	r := &relay{live: &stubLive{}, person: operators.Person{Name: "anna", Role: operators.Admin, Way: operators.ByToken}, answered: map[string]bool{}}
+	r := &relay{live: &stubLive{}, edge: &stubEdge{}, signIns: &stubSignIns{}, alerts: &stubAlerts{}, person: operators.Person{Name: "anna", Role: operators.Admin, Way: operators.ByToken}, answered: map[string]bool{}}
 	for _, subject := range subjects {
 		r.ids = append(r.ids, put(t, q, subject))
 	}
 	slices.Sort(r.ids) // those of one millisecond are in no order
 	r.ops = operations.Local{Store: q, Connections: func() []string { return []string{"contoso"} }}
-	h, err := api.New(api.Config{Operations: r.ops, Live: r.live, Version: "v1.2.3"})
+	h, err := api.New(api.Config{Operations: r.ops, Live: r.live, Edge: r.edge, SignIns: r.signIns, Alerts: r.alerts, Version: "v1.2.3"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ var kinds = []kind{
 	{"no-mailbox", trial.ErrNoMailbox, http.StatusUnprocessableEntity, "A probe needs a mailbox"},
 	{"trial-running", trial.ErrRunning, http.StatusConflict, "Another trial is running"},
 	{"no-trial", trial.ErrNotRunning, http.StatusConflict, "No trial is running"},
+	{"no-such-channel", operations.ErrNoChannel, http.StatusNotFound, "There is no such channel"},
 	{"refused", errRefusal, http.StatusUnprocessableEntity, "The configuration does not permit this"},
 	{"outcome-unknown", queue.ErrUnknown, http.StatusServiceUnavailable, "It is not known whether this was done"},
 	{"queue-away", queue.ErrAway, http.StatusServiceUnavailable, "The database of the queue cannot be reached"},

@@ -103,6 +103,9 @@ var commands = map[string][]documented{
 		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/audits`, runs("--fail-with-body", "-sS")},
 		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/configuration/changes`, runs("--fail-with-body", "-sS")},
 		{`curl --unix-socket /var/lib/graphrelay/control/socket -X POST http://relay/api/v1/configuration/reload`, runs("--fail-with-body", "-sS")},
+		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/listeners`, runs("--fail-with-body", "-sS")},
+		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/connections`, runs("--fail-with-body", "-sS")},
+		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/incidents`, runs("--fail-with-body", "-sS")},
 	},
 	"docs/clients.md": {
 		{"swaks --server relay.example.com:587 --tls --auth-user crm --auth-password crm-secret --from crm@example.com --to anna@example.org", runs()},
