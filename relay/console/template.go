@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"maps"
 	"reflect"
+	"strings"
 	"time"
 
 	"graphrelay/internal/look"
@@ -37,6 +38,7 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 		"within":  within,
 		"budget":  budget,
 		"why":     why,
+		"halves":  halves,
 	})
 	all := map[string]*template.Template{}
 	for _, p := range append(pages(), errorPage) {
@@ -45,6 +47,10 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 	}
 	return all
 }
+
+// halves returns an address in parts after which a line may break: before its domain rather than
+// within a word.
+func halves(address string) []string { return strings.SplitAfter(address, "@") }
 
 // tone returns the class of the badge of a state, which is that of what it means to an operator.
 func tone(s queue.State) string {
