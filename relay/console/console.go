@@ -74,6 +74,8 @@ type Console struct {
 	slots     chan struct{}
 	exports   chan struct{}
 	now       func() time.Time
+	// searchTime is that of a page of messages.
+	searchTime time.Duration
 
 	mu      sync.Mutex
 	results *bounded.Map[string, result] // of actions, by the cookie of the browser that shall show it
@@ -82,7 +84,7 @@ type Console struct {
 // New returns a console.
 func New(cfg Config) *Console {
 	c := &Console{
-		cfg: cfg, slots: make(chan struct{}, maxRequests), exports: make(chan struct{}, maxExports), now: time.Now,
+		cfg: cfg, slots: make(chan struct{}, maxRequests), exports: make(chan struct{}, maxExports), now: time.Now, searchTime: searchTime,
 		results: bounded.New[string](maxResults, func(r result) bounded.Rank { return bounded.Rank{Used: r.at} }),
 	}
 	c.templates = c.parseTemplates()

@@ -59,7 +59,7 @@ func (c *Console) messages(r *http.Request) (any, error) {
 	if s.Newer != "" {
 		f.Newest, f.After = false, s.Newer
 	}
-	found, err := c.cfg.Ops.Search(r.Context(), f, searchTime)
+	found, err := c.cfg.Ops.Search(r.Context(), f, c.searchTime)
 	if err != nil {
 		return nil, err
 	}
