@@ -13,7 +13,7 @@ var minutes = flag.Int("minutes", 10, "for how long mail flows before screenshot
 var images = flag.String("images", "", "write screenshots of the console's pages into this folder")
 
 // pagesOfConsole are the pages that are opened and shown.
-var pagesOfConsole = []string{"/console/", "/console/?span=day", "/console/mailboxes", "/console/listeners", "/console/nodes", "/console/configuration", "/console/configuration?show=all", "/console/audit"}
+var pagesOfConsole = []string{"/console/", "/console/?span=day", "/console/mailboxes", "/console/connections", "/console/listeners", "/console/nodes", "/console/configuration", "/console/configuration?show=all", "/console/audit"}
 
 // TestScreenshots takes the screenshots of the documentation.
 func TestScreenshots(t *testing.T) {
