@@ -46,10 +46,11 @@ func TestMetrics(t *testing.T) {
 func TestMetricsOfAFreshStart(t *testing.T) {
 	t.Parallel()
 	relay := harness.StartRelay(t, harness.StartSim(t))
-	status, text := relay.Get("/metrics")
-	if status != http.StatusOK {
-		t.Fatalf("/metrics: %d", status)
-	}
+	var text string
+	harness.WaitFor(t, "the relay in the list of nodes", func() bool { // it registers once it delivers
+		_, text = relay.Get("/metrics")
+		return strings.Contains(text, "graphrelay_node_lanes{")
+	})
 	checkContractMetrics(t, text)
 }
 
