@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"graphrelay/relay/admin"
 	"graphrelay/relay/api"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
+	"graphrelay/relay/queue"
 )
 
 // Live returns what only the relay itself can tell or do.
@@ -53,7 +55,22 @@ func (l live) ReloadFile(ctx context.Context) error {
 		return err
 	}
 	admin.Unawaited(ctx) // the reload ends the server that may serve this request
-	return refusalOf(reload())
+	now := time.Now()
+	a := queue.Audit{ID: queue.NewID(now), At: now, By: operators.Of(ctx).String(), Action: "reload", On: "configuration"}
+	l.audit(ctx, a)
+	if err := refusalOf(reload()); err != nil {
+		return err
+	}
+	a.Changed = 1
+	l.audit(context.WithoutCancel(ctx), a)
+	return nil
+}
+
+// audit records an action that has to be possible also while the queue cannot be written.
+func (l live) audit(ctx context.Context, a queue.Audit) {
+	if err := l.store.SetAudit(ctx, a); err != nil {
+		l.Log().Error("cannot record in the audit log", "action", a.Action, "by", a.By, "error", err)
+	}
 }
 
 // DiffFile implements operations.Live.

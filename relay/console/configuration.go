@@ -17,9 +17,9 @@ type Configuration interface {
 	Settings() []config.Setting
 	// ReloadFault returns why the last reload failed, one fault on each line; empty: it did not.
 	ReloadFault() string
-	// ReloadBy replaces the configuration in use with that of the file, and records who asked for
-	// it. It returns an operations.Refusal if the relay does not take the file.
-	ReloadBy(ctx context.Context, by string) error
+	// ReloadFile replaces the configuration in use with that of the file, and records which person
+	// of ctx asked for it. It returns an operations.Refusal if the relay does not take the file.
+	ReloadFile(ctx context.Context) error
 	// DiffFile returns what that would change, or an operations.Refusal.
 	DiffFile(ctx context.Context) (operations.Difference, error)
 }
@@ -85,7 +85,7 @@ func lines(text string) (all []string) {
 }
 
 func (c *Console) reload(r *http.Request) (done string, err error) {
-	if err := c.cfg.Configuration.ReloadBy(r.Context(), by(r)); err != nil {
+	if err := c.cfg.Configuration.ReloadFile(r.Context()); err != nil {
 		return "", errors.New("the configuration in use stays, since the relay does not take the file:\n" + err.Error())
 	}
 	return "The relay has read its configuration again.", nil

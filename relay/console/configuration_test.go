@@ -25,8 +25,8 @@ type testConfiguration struct {
 func (c testConfiguration) Settings() []config.Setting { return c.settings }
 func (c testConfiguration) ReloadFault() string        { return c.fault }
 
-func (c testConfiguration) ReloadBy(_ context.Context, by string) error {
-	*c.asked = append(*c.asked, by+" reloads")
+func (c testConfiguration) ReloadFile(ctx context.Context) error {
+	*c.asked = append(*c.asked, operators.Of(ctx).String()+" reloads")
 	return nil
 }
 

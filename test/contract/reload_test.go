@@ -62,6 +62,11 @@ func TestReloadCommand(t *testing.T) {
 		t.Errorf("after a broken file: %s", answer)
 	}
 	ask(2, "check", "--diff", "--online")
+	relay.Write(t, good)
+	log := ask(0, "queue", "log", "--json")
+	if strings.Count(log, `"action":"reload"`) != 2 || strings.Count(log, `"on":"configuration","changed":1`) != 1 || !strings.Contains(log, "(command line)") {
+		t.Errorf("the audit log: %s", log)
+	}
 }
 
 // The socket is for the relay's user alone, is there in a data_dir with a long path, and again
