@@ -175,7 +175,7 @@ func (e *Evaluator) limit(id string, list []Observation) []Observation {
 	slices.SortStableFunc(list, func(a, b Observation) int { return e.rank(id, a) - e.rank(id, b) })
 	rest := list[maxSubjects:]
 	others := Observation{Subject: Others, Count: len(rest), Value: float64(len(rest)), Cause: fmt.Sprintf("And %d more.", len(rest))}
-	for _, o := range rest[:maxExamples] {
+	for _, o := range rest[:min(len(rest), maxExamples)] {
 		others.Examples = append(others.Examples, o.Subject)
 	}
 	return append(list[:maxSubjects], others)
