@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"graphrelay/relay/operators"
 )
@@ -56,7 +57,8 @@ func errorText(err error) string {
 		return "It took too long and may be half done. Look at what has changed before you try again."
 	}
 	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:]
+	_, size := utf8.DecodeRuneInString(text) // 0 if the error has no text
+	return strings.ToUpper(text[:size]) + text[size:]
 }
 
 const (

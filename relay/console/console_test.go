@@ -234,3 +234,11 @@ func TestAction(t *testing.T) {
 		t.Errorf("a large form: %d", w.Code)
 	}
 }
+
+func TestErrorText(t *testing.T) {
+	for text, want := range map[string]string{"": "", "no such lane": "No such lane", "über 10": "Über 10"} {
+		if got := errorText(errors.New(text)); got != want {
+			t.Errorf("%q is %q", text, got)
+		}
+	}
+}
