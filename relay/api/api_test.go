@@ -108,8 +108,8 @@ func TestRoles(t *testing.T) {
 		{operators.Operator, "POST", "/lanes/pause", `{"lane":"contoso"}`},
 		{operators.Operator, "POST", "/lanes/resume", `{"lane":"contoso"}`},
 		{operators.Viewer, "GET", "/nodes", ""},
-		{operators.Admin, "POST", "/nodes/drain", `{"node":"a"}`},
-		{operators.Admin, "POST", "/nodes/undrain", `{"node":"a"}`},
+		{operators.Operator, "POST", "/nodes/drain", `{"node":"a"}`},
+		{operators.Operator, "POST", "/nodes/undrain", `{"node":"a"}`},
 		{operators.Viewer, "GET", "/relay", ""},
 		{operators.Viewer, "GET", "/audits", ""},
 		{operators.Viewer, "GET", "/configuration/changes", ""},
@@ -198,7 +198,10 @@ func TestOperations(t *testing.T) {
 	r.want(t, "GET", "/api/v1/audits?limit=2", "", 200, `"by":"anna (API token)"`)
 	r.want(t, "GET", "/api/v1/configuration/changes", "", 200, `"changes":[]`)
 	r.want(t, "POST", "/api/v1/configuration/reload", "", 204)
+	r.want(t, "POST", "/api/v1/console/links", "", 403, "run graphrelay console there")
+	r.person.Way = operators.ByCommand
 	r.want(t, "POST", "/api/v1/console/links", "", 200, "token=of-anna")
+	r.person.Way = operators.ByToken
 	r.devicesAndConnections(t)
 	r.want(t, "GET", "/api/v1/incidents", "", 200, `"reference":"K7QMD2"`)
 	r.want(t, "GET", "/api/v1/incidents?all=true", "", 200, `"reference":"OVER"`, `"closed":"1970-01-01T00:00:02Z"`)

@@ -27,7 +27,7 @@ func (s *server) addNodes() {
 			return answer(NodeList{append([]operations.Node{}, list...)}, err)
 		})
 	drain := func(id, path, summary, description string, drain bool) {
-		add(s, operation{id: id, method: http.MethodPost, path: path, tag: "nodes", role: operators.Admin,
+		add(s, operation{id: id, method: http.MethodPost, path: path, tag: "nodes", role: operators.Operator,
 			summary: summary, description: description, errors: []int{http.StatusNotFound, http.StatusConflict}},
 			func(ctx context.Context, in *nodeInput) (*struct{}, error) {
 				return nil, s.ops.Drain(ctx, by(ctx), in.Body.Node, drain)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"graphrelay/relay/config"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
@@ -50,9 +52,13 @@ func (s *server) addRelay() {
 		summary: "Reload the configuration", description: "Has the relay read its configuration file again, and waits until the messages under way are done. If the file has a fault, the relay goes on with the configuration that it has."},
 		func(ctx context.Context, _ *struct{}) (*struct{}, error) { return nil, s.live.ReloadFile(ctx) })
 	add(s, operation{id: "create-console-link", method: http.MethodPost, path: "/console/links", tag: "relay", role: operators.Admin,
-		summary: "Make a link to the console", description: "Makes a link that signs a browser in to the console, as an administrator with the name of who asks."},
+		summary: "Make a link to the console", description: "Makes a link that signs a browser in to the console, as an administrator with the name of who asks. It is made on the socket alone: a session that a link began does not end when a token or an operator is removed from the configuration."},
 		func(ctx context.Context, _ *struct{}) (*body[ConsoleLink], error) {
-			link, err := s.live.ConsoleLink(ctx, operators.Of(ctx).Name)
+			p := operators.Of(ctx)
+			if p.Way != operators.ByCommand {
+				return nil, huma.Error403Forbidden("a link to the console is made on the machine of the relay alone; run graphrelay console there")
+			}
+			link, err := s.live.ConsoleLink(ctx, p.Name)
 			return answer(ConsoleLink{link}, err)
 		})
 }
