@@ -295,12 +295,20 @@ func TestSlowForms(t *testing.T) {
 	get("/connect")
 }
 
-// A form that is too large is refused.
+// A form that names as many recipients as a message may have is taken, and one that is too large is
+// refused.
 func TestLargeForm(t *testing.T) {
-	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "http://localhost:9025/connect", strings.NewReader("mailbox="+strings.Repeat("x", maxBody)))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if testPage(sealed.NewKey()).ServeHTTP(w, r); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "too large") {
+	form := func(text string) (w *httptest.ResponseRecorder) {
+		w = httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "http://localhost:9025/connect", strings.NewReader("mailbox="+text))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		testPage(sealed.NewKey()).ServeHTTP(w, r)
+		return w
+	}
+	if w := form(strings.Repeat("firstname.lastname%40subsidiary.contoso.test%0D%0A", 500)); w.Code != http.StatusSeeOther {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := form(strings.Repeat("x", MaxBody)); w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "too large") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

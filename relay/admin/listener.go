@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -139,16 +140,21 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// maxBody bounds the body of a request: a form, which is small.
-const maxBody = 16 << 10
+// MaxBody bounds the body of a request: a form, or what the API is asked. The largest names some
+// hundred messages or recipients.
+const MaxBody = 64 << 10
 
 // trackRequests notes which connections have a request. It reads the body first: one that
 // comes slowly keeps nobody else waiting, and is given up like a connection without a request.
 func trackRequests(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 		if err != nil {
-			answer(w, http.StatusBadRequest, "the request's body cannot be read: "+err.Error())
+			status := http.StatusBadRequest
+			if _, large := errors.AsType[*http.MaxBytesError](err); large {
+				status = http.StatusRequestEntityTooLarge
+			}
+			answer(w, status, "the request's body cannot be read: "+err.Error())
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))

@@ -19,6 +19,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"graphrelay/relay/admin"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
 )
@@ -29,12 +30,8 @@ const Prefix = "/api/v1"
 // DescriptionPath is where the OpenAPI description is.
 const DescriptionPath = Prefix + "/openapi.json"
 
-const (
-	// maxBody bounds the body of a request.
-	maxBody = 64 << 10
-	// writeTime is how long a client may take to read the next part of an answer.
-	writeTime = 30 * time.Second
-)
+// writeTime is how long a client may take to read the next part of an answer.
+const writeTime = 30 * time.Second
 
 // Config is what an API serves.
 type Config struct {
@@ -128,7 +125,7 @@ func add[I, O any](s *server, o operation, do func(context.Context, *I) (*O, err
 		Description:  fmt.Sprintf("%s\n\nIt needs the role %s.", o.description, o.role),
 		Errors:       append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusServiceUnavailable}, o.errors...),
 		Responses:    o.responses,
-		MaxBodyBytes: maxBody, BodyReadTimeout: -1, // the server bounds how long it takes
+		MaxBodyBytes: admin.MaxBody, BodyReadTimeout: -1, // the server bounds how long it takes
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 			if p := operators.Of(ctx.Context()); p.Role < o.role {
 				_ = huma.WriteErr(s.api, ctx, refusal(p), fmt.Sprintf("this needs the role %s, and the request has the role %s", o.role, p.Role))

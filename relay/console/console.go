@@ -61,8 +61,6 @@ const (
 	maxRequests = 16
 	// pageTime is how long the queue may take to answer what a page needs.
 	pageTime = 10 * time.Second
-	// maxForm bounds the body of a form, in bytes.
-	maxForm = 256 << 10
 	// maxResults bounds the results of actions that no page has shown yet.
 	maxResults = 1000
 )
@@ -111,9 +109,9 @@ func (c *Console) handle(mux *http.ServeMux, pattern string, role operators.Role
 	mux.Handle(pattern, operators.Require(role, c.serve(h)))
 }
 
-// serve bounds how many requests are served at a time, how long they take, and the size of forms.
-// The Gate in front of the console has signed the person in, refused what other sites sent, and
-// set the headers of every page.
+// serve bounds how many requests are served at a time, and how long they take. The server of package
+// admin bounds their bodies. The Gate in front of the console has signed the person in, refused what
+// other sites sent, and set the headers of every page.
 func (c *Console) serve(h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "HX-Request")
@@ -127,7 +125,6 @@ func (c *Console) serve(h http.HandlerFunc) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), pageTime)
 		defer cancel()
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		h(w, r.WithContext(ctx))
 	})
 }

@@ -110,8 +110,9 @@ type selection struct {
 	search search
 }
 
-// maxNamedIDs bounds the messages that are named: those of one page, or of one that has grown.
-const maxNamedIDs = 1000
+// maxNamedIDs bounds the messages that are named, as the API does: those of one page, or of one that
+// has grown. A URL names them too, for which the server has 16 KiB.
+const maxNamedIDs = 500
 
 func (c *Console) parseSelection(v url.Values) (s selection, err error) {
 	s = selection{action: queue.Action(v.Get("action")), ids: v["id"], all: v.Get("scope") == "all"}
