@@ -43,6 +43,7 @@ type Gate struct {
 	Config
 	base      string // the URL of the admin address
 	secure    bool   // base is https
+	port      string // of base
 	operators map[string]config.Operator
 	signIns   *access.SignIns
 	tokens    []token
@@ -58,7 +59,10 @@ const linkGrant = "link"
 // New returns a gate.
 func New(cfg Config) *Gate {
 	g := &Gate{Config: cfg, base: cfg.Admin.BaseURL(), operators: map[string]config.Operator{}, grants: map[string]bool{linkGrant: true}}
-	g.secure = strings.HasPrefix(g.base, "https://")
+	g.secure, g.port = strings.HasPrefix(g.base, "https://"), "80"
+	if base, err := url.Parse(g.base); err == nil && base.Port() != "" {
+		g.port = base.Port()
+	}
 	var hashes []string
 	for _, o := range cfg.Admin.Operators {
 		g.operators[o.Name] = o
@@ -161,7 +165,8 @@ func changes(r *http.Request) bool {
 
 // person returns who makes a request: the one of the token if there is one, else of the session.
 func (g *Gate) person(r *http.Request) Person {
-	if given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && strings.HasPrefix(r.URL.Path, APIPath) {
+	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(r.URL.Path, APIPath) { // RFC 9110 section 11.1
 		p := g.personOfToken(given)
 		p.From = g.client(r)
 		if p.Role == None {
@@ -248,7 +253,7 @@ func (g *Gate) cookieName(of string) string {
 	if g.secure {
 		return "__Host-graphrelay" + of
 	}
-	return "graphrelay" + of + "-" + g.base[strings.LastIndexByte(g.base, ':')+1:]
+	return "graphrelay" + of + "-" + g.port
 }
 
 // setCookie sets a cookie; an empty value removes it. Lax, not Strict, lets links in mail and

@@ -219,12 +219,19 @@ func TestCookie(t *testing.T) {
 		"":                                "graphrelay-9025=V; Path=/; HttpOnly; SameSite=Lax",
 		"https://localhost:9025":          "__Host-graphrelay=V; Path=/; HttpOnly; Secure; SameSite=Lax",
 		"https://relay.contoso.test:9025": "__Host-graphrelay=V; Path=/; HttpOnly; Secure; SameSite=Lax",
+		"http://localhost":                "graphrelay-80=V; Path=/; HttpOnly; SameSite=Lax",
+		"http://[::1]":                    "graphrelay-80=V; Path=/; HttpOnly; SameSite=Lax",
 	} {
 		s := newSite(t, config.Admin{URL: base})
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, s.link(), nil)
 		s.handler.ServeHTTP(w, r)
-		c := w.Result().Cookies()[0]
+		cookies := w.Result().Cookies()
+		if len(cookies) != 1 {
+			t.Errorf("%s: %v", base, cookies)
+			continue
+		}
+		c := cookies[0]
 		if c.Value, c.Raw = "V", ""; c.String() != want {
 			t.Errorf("%s: %s", base, c.String())
 		}

@@ -156,6 +156,8 @@ func TestToken(t *testing.T) {
 	b.header.Set("Authorization", "Bearer "+secret)
 	want(t, b.do(http.MethodPost, "/api/act", nil), http.StatusOK, "backup (API token, 127.0.0.1)")
 	want(t, b.do(http.MethodPost, "/api/configure", nil), http.StatusForbidden, "backup has the role operator")
+	b.header.Set("Authorization", "bearer "+secret)
+	want(t, b.get("/api/"), http.StatusOK, "backup (API token")
 	want(t, b.get("/console/"), http.StatusOK, "anna (console")
 	for _, wrong := range []string{other, "", secret[1:], strings.ToLower(secret), hash} {
 		b.header.Set("Authorization", "Bearer "+wrong)
