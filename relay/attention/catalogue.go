@@ -3,6 +3,8 @@ package attention
 import (
 	"fmt"
 	"time"
+
+	"graphrelay/relay/reason"
 )
 
 // clearAfter is how long a condition has to be gone before it is over, so that one that comes
@@ -79,7 +81,7 @@ func mailKinds() []Kind {
 			Metric: "graphrelay_messages_failed_total", By: []string{"connection", "reason"}, Within: time.Hour, Compare: Above, Limit: 0,
 			Remedy: "Look the reason up; where it can be removed, retry the messages. Their senders were told, unless the messages are held.", Command: "graphrelay queue list --state failed,held", Page: "messages?state=failed",
 			cause: func(l map[string]string, v float64) string {
-				return fmt.Sprintf("%s of the connection %s failed within the last hour: %s.", count(v, "message", "messages"), l["connection"], l["reason"])
+				return fmt.Sprintf("%s of the connection %s failed within the last hour. %s.", count(v, "message", "messages"), l["connection"], why(reason.Reason(l["reason"])))
 			},
 		},
 		{

@@ -266,14 +266,14 @@ func TestState(t *testing.T) {
 			own.Client = "" // the relay's own
 			return append(all, own)
 		}()}}},
-		{"ConnectionPaused", "contoso", "The connection contoso is paused until 2026-11-30 13:00 UTC: sign_in, the relay gets no token, or Graph does not accept it. No mail of it is sent.",
+		{"ConnectionPaused", "contoso", "The connection contoso is paused until 2026-11-30 13:00 UTC. The relay cannot sign in to Microsoft 365 (sign_in). No mail of it is sent.",
 			State{Queue: &testQueue{clock: c, lanes: []queue.LaneStatus{{Lane: lane.Whole(), PausedUntil: c.at.Add(time.Hour), PausedFor: reason.SignIn}}}}},
-		{"MailboxPaused", "contoso operator", "The lane contoso/scanner@contoso.test is paused until it is resumed: operator, an operator paused it.",
+		{"MailboxPaused", "contoso operator", "The lane contoso/scanner@contoso.test is paused until it is resumed. An operator asked for this (operator).",
 			State{Queue: &testQueue{clock: c, lanes: []queue.LaneStatus{{Lane: lane, PausedUntil: queue.Forever, PausedFor: reason.Operator}, {Lane: lane, PausedUntil: c.at}}}}},
 		{"MailDamaged", "", "1 message is damaged and held.", State{Queue: &testQueue{clock: c, list: []queue.Record{record("A", 0, queue.Held, reason.Storage), record("B", 0, queue.Held, reason.Operator)}}}},
 		{"NodesDiffer", "", "What a message becomes depends on the relay that takes it.", State{NodesDiffer: func() bool { return true }}},
 		{"RedirectAll", "", "ALL mail goes to test@contoso.test, and to nobody else.", State{Redirect: func() string { return "test@contoso.test" }}},
-		{"DeviceRefused", "192.0.2.7", "The listener devices has refused 192.0.2.7 11 times within 60 minutes, and accepted nothing: sender.", State{RefusedDevices: func(time.Time) []Device {
+		{"DeviceRefused", "192.0.2.7", "The listener devices has refused 192.0.2.7 11 times within 60 minutes, and accepted nothing. The sender is unknown, or this client may not use it (sender).", State{RefusedDevices: func(time.Time) []Device {
 			return []Device{{Client: "192.0.2.7", Listener: "devices", Reason: reason.Sender, Refusals: 11, Remedy: "allow it"}, {Client: "192.0.2.8", Refusals: 10}}
 		}}},
 	} {

@@ -42,7 +42,7 @@ func (s *State) explainWait(ctx context.Context, found []Observation) {
 	found[0].Examples = []string{m.ID}
 	found[0].Cause += fmt.Sprintf(" It is %s of the lane %s, %s.", m.ID, m.Lane, m.State)
 	if m.Reason != "" {
-		found[0].Cause += " " + sentence(strings.TrimSuffix(string(m.Reason)+": "+m.Detail, ": "))
+		found[0].Cause += " " + sentence(strings.TrimSuffix(why(m.Reason)+": "+m.Detail, ": "))
 	}
 }
 
@@ -58,7 +58,7 @@ func (s *State) explainHeld(ctx context.Context, found []Observation) {
 	for i, m := range list {
 		found[0].Examples = append(found[0].Examples, m.ID)
 		if i == 0 {
-			found[0].Cause += " The oldest: " + sentence(strings.TrimSuffix(string(m.Reason)+": "+m.Detail, ": "))
+			found[0].Cause += " The oldest: " + sentence(strings.TrimSuffix(why(m.Reason)+": "+m.Detail, ": "))
 		}
 	}
 }
@@ -120,27 +120,14 @@ func (s *State) explainGone(ctx context.Context, found []Observation) {
 // sentence returns text of an error with an end.
 func sentence(s string) string { return strings.TrimRight(line(s, maxText), ". ") + "." }
 
-// why explains the reason of a pause.
-func why(r reason.Reason) string {
-	if known := pauseReasons[r]; known != "" {
-		return string(r) + ", " + known
-	}
-	return string(r)
-}
+// why returns what a reason means, without the full stop, and the reason itself.
+func why(r reason.Reason) string { return named(r, r.Words()) }
 
-var pauseReasons = map[reason.Reason]string{
-	reason.SignIn:         "the relay gets no token, or Graph does not accept it",
-	reason.AccessDenied:   "the application may not use the mailbox",
-	reason.MailboxUnknown: "there is no such mailbox",
-	reason.MailboxFull:    "the mailbox is full",
-	reason.SendingBlocked: "Exchange does not let the mailbox send",
-	reason.NotConnected:   "the owner or the client has to sign in",
-	reason.Throttled:      "Graph asked the relay to slow down",
-	reason.Network:        "Graph was not reached",
-	reason.Unavailable:    "Graph failed",
-	reason.DailyLimit:     "the mailbox has sent to as many recipients as it may in a day",
-	reason.ExternalLimit:  "the tenant has sent to as many external recipients as it may in a day",
-	reason.Operator:       "an operator paused it",
+func named(r reason.Reason, words string) string {
+	if words == "" {
+		return string(r)
+	}
+	return strings.TrimSuffix(words, ".") + " (" + string(r) + ")"
 }
 
 // resume returns what to do about a pause.

@@ -134,7 +134,7 @@ func (s *State) pausedConnections(ctx context.Context, _ Kind, _ time.Time) (fou
 	list, err := s.pauses(ctx, wholeConnection)
 	for _, l := range list {
 		found = append(found, Observation{Subject: l.Connection, Value: 1, Remedy: resume(l.PausedFor, l.Lane),
-			Cause: fmt.Sprintf("The connection %s is paused %s: %s. No mail of it is sent.", l.Connection, until(l), why(l.PausedFor))})
+			Cause: fmt.Sprintf("The connection %s is paused %s. %s. No mail of it is sent.", l.Connection, until(l), why(l.PausedFor))})
 	}
 	return found, err
 }
@@ -161,9 +161,9 @@ func (s *State) pausedMailboxes(ctx context.Context, _ Kind, _ time.Time) (found
 			o.Examples = append(o.Examples, l.Lane.String())
 		}
 		if len(lanes) == 1 {
-			o.Cause = fmt.Sprintf("The lane %s is paused %s: %s.", o.Examples[0], until(lanes[0]), why(g.why))
+			o.Cause = fmt.Sprintf("The lane %s is paused %s. %s.", o.Examples[0], until(lanes[0]), why(g.why))
 		} else {
-			o.Cause = fmt.Sprintf("%d lanes of the connection %s are paused: %s.", len(lanes), g.connection, why(g.why))
+			o.Cause = fmt.Sprintf("%d lanes of the connection %s are paused. %s.", len(lanes), g.connection, why(g.why))
 		}
 		found = append(found, o)
 	}
@@ -216,7 +216,7 @@ func (s *State) devices(_ context.Context, k Kind, now time.Time) (found []Obser
 	for _, d := range s.RefusedDevices(now.Add(-k.Within)) {
 		if float64(d.Refusals) > k.Limit {
 			found = append(found, Observation{Subject: d.Client, Value: float64(d.Refusals), Remedy: d.Remedy,
-				Cause: fmt.Sprintf("The listener %s has refused %s %d times within %s, and accepted nothing: %s.", d.Listener, d.Client, d.Refusals, Span(k.Within), d.Reason)})
+				Cause: fmt.Sprintf("The listener %s has refused %s %d times within %s, and accepted nothing. %s.", d.Listener, d.Client, d.Refusals, Span(k.Within), named(d.Reason, d.Reason.RefusalWords()))})
 		}
 	}
 	return found, nil

@@ -46,11 +46,6 @@ func (m mailboxView) Name() string { return m.Lane.Lane.String() }
 // IsPaused reports whether the lane itself is paused.
 func (m mailboxView) IsPaused() bool { return m.Paused(m.now) }
 
-// Forever reports whether its pause has no end.
-func (m mailboxView) Forever() bool {
-	return m.PausedUntil != nil && !m.PausedUntil.Before(queue.Forever)
-}
-
 // States returns the messages by state, without the states that have none.
 func (m mailboxView) States() (list []stateCount) {
 	for _, state := range queue.States() {

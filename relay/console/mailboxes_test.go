@@ -31,7 +31,7 @@ func testMailboxes() []operations.Mailbox {
 func TestMailboxes(t *testing.T) {
 	_, mux := testConsole(testRelay{mailboxes: testMailboxes()})
 	body := as(mux, operators.Operator, http.MethodGet, "/console/mailboxes", nil).Body.String()
-	for _, want := range []string{"All of contoso", "cannot sign in to Microsoft 365", "(in 2 h)", "until it is resumed", "an operator asked for it", "1,200", "the oldest from",
+	for _, want := range []string{"All of contoso", "cannot sign in to Microsoft 365", "(in 2 h)", "until it is resumed", "An operator asked for this", "1,200", "the oldest from",
 		"3 of 4 at a time", "12 MB of 157 MB in 5 min", "8,500 of 10,000 in 24 hours", "near its limit", "3 in 24 hours", `name="lane" value="contoso/crm@contoso.test"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)

@@ -38,9 +38,9 @@ type word struct {
 type messageView struct {
 	operations.Message
 	tabs
-	Actions []choice // value and name of what is possible
-	Resend  string   // empty: it can be sent again; otherwise why not
-	SendTo  string   // the recipients to whom it would be sent again, one a line
+	Actions []queue.Action // that are possible
+	Resend  string         // empty: it can be sent again; otherwise why not
+	SendTo  string         // the recipients to whom it would be sent again, one a line
 	Story   []step
 	Changes []step // what the conversion has changed or lost
 	Percent int    // of the file that is uploaded
@@ -77,7 +77,7 @@ func (c *Console) message(r *http.Request) (any, error) {
 	record := queue.Record{ID: m.ID, Entry: queue.Entry{Lane: m.Lane.Lane()}, Status: queue.Status{State: m.State, HasContent: m.HasContent}}
 	for _, a := range []queue.Action{queue.Release, queue.Retry, queue.Hold, queue.Delete} {
 		if a.Check(record) == nil {
-			v.Actions = append(v.Actions, choice{Value: string(a)})
+			v.Actions = append(v.Actions, a)
 		}
 	}
 	if err := queue.CheckResend(record); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"graphrelay/relay/operations"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 // messagesPage searches the messages.
@@ -29,8 +30,8 @@ const (
 type messagesView struct {
 	search
 	Clear    string // the link of the search for everything
-	States   []choice
-	Reasons  []choice
+	States   []choice[queue.State]
+	Reasons  []choice[reason.Reason]
 	Detailed bool // it looks for more than a text and states
 	Messages []operations.Message
 	Fields   []field
@@ -51,7 +52,7 @@ func (c *Console) messages(r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.Round, _ = strconv.Atoi(r.URL.Query().Get("round"))
-	v := messagesView{search: s, Clear: messagesURL, Fields: s.fields(), States: choices(queue.States(), s.States), Reasons: choices(reasonsOfMessages(), s.Reasons),
+	v := messagesView{search: s, Clear: messagesURL, Fields: s.fields(), States: choices(queue.States(), s.States), Reasons: choices(reason.OfMessages(), s.Reasons),
 		Live: s.After == "" && s.Newer == "", Back: r.URL.RequestURI()}
 	v.Detailed = len(s.Reasons) > 0 || s.From+s.To+s.Subject+s.User+s.Client+s.Lane+s.Since+s.Before != ""
 	f := s.filter

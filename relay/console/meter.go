@@ -39,25 +39,18 @@ func budget(of string) string {
 	return "Requests"
 }
 
-// reasons say why a lane is paused, in words.
-var reasons = map[reason.Reason]string{
-	reason.Operator:       "an operator asked for it.",
-	reason.SignIn:         "the connection cannot sign in to Microsoft 365. Look at Connections for what is wrong with its credential.",
-	reason.AccessDenied:   "the application may not use this mailbox. Grant it the right in Exchange or Entra; graphrelay check --online says which.",
-	reason.NotConnected:   "its owner, or its client, has to sign in first.",
-	reason.MailboxUnknown: "Microsoft 365 has no such mailbox. Correct the address, or make the mailbox.",
-	reason.MailboxFull:    "the mailbox is full. Make space in it, or give it a larger quota.",
-	reason.SendingBlocked: "Microsoft has blocked the mailbox from sending, since it sent too much or suspicious mail. An administrator unblocks it in Microsoft Defender under Restricted entities.",
-	reason.Throttled:      "Microsoft Graph asked to slow down. It goes on by itself.",
-	reason.Unavailable:    "Microsoft Graph does not work for it now. It goes on by itself.",
-	reason.DailyLimit:     "the mailbox has sent to as many recipients as Exchange allows in a day.",
-	reason.ExternalLimit:  "the tenant has sent to as many external recipients as Exchange allows in a day.",
+// pauseRemedies say what ends the pause of a lane.
+var pauseRemedies = map[reason.Reason]string{
+	reason.SignIn:         "Look at Connections for what is wrong with its credential.",
+	reason.AccessDenied:   "Grant the application the right in Exchange or Entra; graphrelay check --online says which.",
+	reason.NotConnected:   "Have the owner connect it on the page /connect.",
+	reason.MailboxUnknown: "Correct the address, or make the mailbox.",
+	reason.MailboxFull:    "Make space in it, or give it a larger quota.",
+	reason.SendingBlocked: "An administrator unblocks it in Microsoft Defender under Restricted entities.",
+	reason.Network:        "It goes on by itself.",
+	reason.Throttled:      "It goes on by itself.",
+	reason.Unavailable:    "It goes on by itself.",
 }
 
-// why says why a lane is paused.
-func why(r reason.Reason) string {
-	if text := reasons[r]; text != "" {
-		return text
-	}
-	return string(r)
-}
+// pauseRemedy returns what ends a pause, or nothing.
+func pauseRemedy(r reason.Reason) string { return pauseRemedies[r] }

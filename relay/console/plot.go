@@ -99,7 +99,10 @@ func flowPlots(points, rows flow.Series) []plot {
 // tally is a table of how many messages met with what.
 type tally struct {
 	ID, Title, None string
+	Refused         bool // by a listener
 	List            []flow.Tally
 }
 
-func newTally(id, title, none string, list []flow.Tally) tally { return tally{id, title, none, list} }
+func newTally(id, title, none string, refused bool, list []flow.Tally) tally {
+	return tally{id, title, none, refused, list}
+}

@@ -137,21 +137,14 @@ func (s search) fields() (list []field) {
 }
 
 // choice is an option that can be chosen.
-type choice struct {
-	Value   string
+type choice[T ~string] struct {
+	Value   T
 	Checked bool
 }
 
-func choices[T ~string](all, chosen []T) (list []choice) {
+func choices[T ~string](all, chosen []T) (list []choice[T]) {
 	for _, x := range all {
-		list = append(list, choice{string(x), slices.Contains(chosen, x)})
+		list = append(list, choice[T]{x, slices.Contains(chosen, x)})
 	}
 	return list
-}
-
-// reasonsOfMessages are those that a message can have.
-func reasonsOfMessages() []reason.Reason {
-	return slices.DeleteFunc(reason.All(), func(r reason.Reason) bool {
-		return slices.Contains(reason.Refusals(), r) && r != reason.Network && r != reason.Storage
-	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"graphrelay/internal/look"
 	"graphrelay/relay/queue"
+	"graphrelay/relay/reason"
 )
 
 //go:embed templates
@@ -25,7 +26,7 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 		"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"plural": plural,
 		"tone":   tone,
-		"action": func(a string) string { return actionNames[queue.Action(a)] },
+		"action": func(a queue.Action) string { return actionNames[a] },
 		"stamp":  func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000") },
 		"less":   func(a, b int) int { return a - b },
 		"more":   func(a, b int) int { return a + b },
@@ -37,8 +38,10 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 		"meter":   newMeter,
 		"within":  within,
 		"budget":  budget,
-		"why":     why,
+		"remedy":  pauseRemedy,
 		"halves":  halves,
+		"forever": func(t time.Time) bool { return !t.Before(queue.Forever) },
+		"reason":  func(s string) reason.Reason { return reason.Reason(s) },
 	})
 	all := map[string]*template.Template{}
 	for _, p := range append(pages(), errorPage) {

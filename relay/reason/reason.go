@@ -1,6 +1,6 @@
 // Package reason lists why mail was refused, waits, is held or failed. The log, the
-// metrics, the queue and the command line share this one closed list; docs/operations.md
-// explains each reason.
+// metrics, the queue, the command line and the console share this one closed list. Words has each
+// in plain English; docs/operations.md says what to do.
 package reason
 
 import "slices"
@@ -74,9 +74,15 @@ func Refusals() []Reason {
 		Rate, Storage, Full, Graph, Aborted, Internal}
 }
 
-// All returns every reason.
-func All() []Reason {
-	return slices.Concat(Refusals(), []Reason{InvalidMessage, InvalidRecipients, TooLarge, LargeFile, ItemNotFound, UploadSession,
+// OfMessages returns the reasons of queued messages and of paused lanes.
+func OfMessages() []Reason {
+	return []Reason{Network, Storage, InvalidMessage, InvalidRecipients, TooLarge, LargeFile, ItemNotFound, UploadSession,
 		MailboxUnknown, MailboxFull, SendDenied, AccessDenied, SendingBlocked, SignIn, NotConnected, Throttled, Unavailable,
-		Canceled, NotDelivered, ExternalLimit, DailyLimit, Confirming, SendUnknown, Operator, ConnectionRemoved, InternalError})
+		Canceled, NotDelivered, ExternalLimit, DailyLimit, Confirming, SendUnknown, Operator, ConnectionRemoved, InternalError}
+}
+
+// All returns every reason, each once.
+func All() []Reason {
+	own := func(r Reason) bool { return r == Network || r == Storage } // which refusals have too
+	return slices.Concat(Refusals(), slices.DeleteFunc(OfMessages(), own))
 }

@@ -5,8 +5,10 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"graphrelay/relay/reason"
@@ -59,6 +61,38 @@ func TestAll(t *testing.T) {
 		}
 	}
 }
+
+// TestWords checks that each reason has a sentence for people, each one its own, and that nothing
+// else has one.
+func TestWords(t *testing.T) {
+	seen := map[string]reason.Reason{}
+	for _, list := range []struct {
+		of    []reason.Reason
+		words func(reason.Reason) string
+	}{
+		{reason.OfMessages(), reason.Reason.Words},
+		{reason.Refusals(), reason.Reason.RefusalWords},
+	} {
+		for _, r := range reason.All() {
+			words := list.words(r)
+			if !slices.Contains(list.of, r) {
+				if words != "" {
+					t.Errorf("%s has the words %q, where it cannot be", r, words)
+				}
+				continue
+			}
+			if !sentence.MatchString(words) || strings.Contains(words, "_") {
+				t.Errorf("the words of %s are no sentence: %q", r, words)
+			}
+			if other, ok := seen[words]; ok {
+				t.Errorf("%s and %s have the same words: %q", r, other, words)
+			}
+			seen[words] = r
+		}
+	}
+}
+
+var sentence = regexp.MustCompile(`^[A-Z][^.]+ [^.]+\.$`)
 
 func sorted(list []reason.Reason) []reason.Reason {
 	list = slices.Clone(list)

@@ -27,7 +27,7 @@ func TestPauseInBrowser(t *testing.T) {
 	deliver(t, r, "scanner@contoso.test", "anna@example.test", "first", 100)
 	sim.Sent(t, "scanner@contoso.test", "first")
 	act(t, r, "/console/mailboxes", "see scanner@contoso.test", "open Pause contoso/scanner@contoso.test", "press for 1 hour",
-		"see contoso/scanner@contoso.test is paused.", "see an operator asked for it")
+		"see contoso/scanner@contoso.test is paused.", "see An operator asked for this")
 	deliver(t, r, "scanner@contoso.test", "anna@example.test", "second", 100)
 	if got := r.QueueCommand(t, "lanes"); !strings.Contains(got.Stdout, "operator") {
 		t.Errorf("the lanes are %s", got.Stdout)
