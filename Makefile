@@ -50,7 +50,7 @@ test:
 		*/test/costs) costs=$$p ;; \
 		*) others="$$others $$p" ;; \
 	esac; done && \
-	if [ -n "$$others" ]; then go test $$race -p 4 -shuffle=on -timeout 20m $$others; fi && \
+	if [ -n "$$others" ]; then go test $$race -p 4 -shuffle=on -timeout 40m $$others; fi && \
 	if [ -n "$$alone" ]; then go test $$race -shuffle=on -timeout 20m $$alone; fi && \
 	if [ -n "$$costs" ]; then go test -count=1 -timeout 5m $$costs; fi
 
