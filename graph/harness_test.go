@@ -53,12 +53,12 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec.Handler.ServeHTTP(w, r)
 }
 
-// of returns the requests with this method whose path ends with suffix.
+// of returns the requests with this method, if there is one, whose path ends with suffix.
 func (rec *recorder) of(method, suffix string) (found []seen) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	for _, r := range rec.reqs {
-		if r.Method == method && strings.HasSuffix(r.Path, suffix) {
+		if (method == "" || r.Method == method) && strings.HasSuffix(r.Path, suffix) {
 			found = append(found, r)
 		}
 	}
