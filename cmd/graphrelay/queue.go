@@ -25,8 +25,9 @@ func queueCommand(e env) *cobra.Command {
 	c := group(&cobra.Command{
 		Use:   "queue",
 		Short: "inspect and control the queue",
-		Long: `Inspects and controls the queue, whether the relay runs or not: by way of the relay if it does. Run
-it as the user that the relay runs as. --url names a relay on another machine.`,
+		Long: `Inspects and controls the queue, whether the relay runs or not: by way of the relay if it does, even
+if its configuration file has got a fault since. Run it as the user that the relay runs as. --url
+names a relay on another machine.`,
 		Example: `  graphrelay queue list --state deferred,held
   graphrelay queue show 06rq2p8k1v4t9x3m
   graphrelay queue pause contoso/crm@contoso.com --for 1h
@@ -80,14 +81,16 @@ func (o *queueOptions) open(do func(q queueTool) error) error {
 		defer client.Close()
 		return do(tool(client))
 	}
+	if dir, err := dataDir(*o.file); err == nil { // a relay that runs does not need a file without faults
+		client := socketClient(dir)
+		defer client.Close()
+		if answers(client) {
+			return do(tool(client))
+		}
+	}
 	cfg, err := o.readConfig()
 	if err != nil {
 		return err
-	}
-	client := socketClient(cfg.DataDir)
-	defer client.Close()
-	if answers(client) {
-		return do(tool(client))
 	}
 	return o.withStore(cfg, func(local operations.Local) error { return do(tool(local)) })
 }

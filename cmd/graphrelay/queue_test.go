@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -329,5 +330,23 @@ func TestQueueHint(t *testing.T) {
 	}
 	if got := queueHint(queue.ErrNoSpace); got != "" {
 		t.Errorf("the hint is %q", got)
+	}
+}
+
+// The commands ask a relay that runs although its file has got a fault since: a key that there is
+// not, or what is not even YAML.
+func TestQueueOfABrokenFile(t *testing.T) {
+	for _, fault := range []string{"usres: []\n", "listeners: [\n"} {
+		config, first := fillAndServe(t)
+		file, err := os.OpenFile(config, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.WriteString(fault); err != nil || file.Close() != nil {
+			t.Fatal(err)
+		}
+		execute(t, "", "queue", "list", "--config", config).want(t, exitOK, first)
+		execute(t, "", "queue", "hold", first, "--config", config).want(t, exitOK, first)
+		execute(t, "", "check", "--config", config).want(t, exitBadUsage, config)
 	}
 }

@@ -69,6 +69,15 @@ func runningRelay(e env, flag string) (api.Client, error) {
 	return socketClient(dir), err
 }
 
+// dataDir returns the data_dir of the configuration, whatever faults the rest of that has.
+func dataDir(flag string) (string, error) {
+	path, err := findConfig(flag)
+	if err != nil {
+		return "", err
+	}
+	return config.DataDir(path)
+}
+
 // socketClient returns a client of the relay that runs with a data_dir.
 func socketClient(dataDir string) api.Client {
 	return api.SocketClient(func(ctx context.Context) (net.Conn, error) { return control.Dial(ctx, dataDir) }, operator())

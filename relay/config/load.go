@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"reflect"
+	"regexp"
 )
 
 // maxFile is the largest size of a configuration file, in bytes.
@@ -31,7 +32,11 @@ func Load(path string) (*Config, error) {
 	return finish(cfg, r)
 }
 
-// DataDir returns the data_dir of a file, whatever faults the rest of it has.
+// dataDirLine is data_dir on a line of its own.
+var dataDirLine = regexp.MustCompile(`(?m)^data_dir:.*$`)
+
+// DataDir returns the data_dir of a file, whatever faults the rest of it has: even if it is no YAML,
+// as long as data_dir has a line of its own.
 func DataDir(path string) (string, error) {
 	r := newReport(path)
 	data, err := readFile(path, maxFile)
@@ -40,6 +45,9 @@ func DataDir(path string) (string, error) {
 		return "", r.err()
 	}
 	cfg := parse(data, r)
+	if cfg == nil {
+		cfg = parse(dataDirLine.Find(data), newReport(path))
+	}
 	if cfg == nil || cfg.DataDir == "" {
 		return "", r.err()
 	}
