@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,22 @@ func (o outcome) wantUsage(t *testing.T, pieces ...string) {
 		t.Errorf("printed %q and %q, want one line of errors", o.stdout, o.stderr)
 	}
 }
+
+// A command ends with a fault if what it prints is lost, as on a full disk.
+func TestOutputIsLost(t *testing.T) {
+	file, _ := fillQueue(t)
+	for _, args := range [][]string{{"help"}, {"queue", "--help"}, {"version"}, {"--version"}, {"check", "--config", file}, {"check", "--json", "--config", file}, {"queue", "list", "--config", file}, {"completion", "bash"}} {
+		var stderr strings.Builder
+		status := run(env{strings.NewReader(""), fullDisk{}, &stderr}, args)
+		if status != exitFault || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%q: %d %s", args, status, stderr.String())
+		}
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
 // testConfig is all that a relay for one domain needs.
 const testConfig = `hostname: relay.contoso.test

@@ -53,7 +53,7 @@ func TestURL(t *testing.T) {
 	at("queue", "log").want(t, exitOK, "monitoring (API token)")
 	at("queue", "export", id).want(t, exitOK, "Subject: waiting\r\n")
 	at("nodes").want(t, exitOK, "NODE")
-	at("nodes", "drain", "a").want(t, exitFault, "this needs the role admin, and the request has the role operator")
+	at("nodes", "drain", "a").want(t, exitFault, "this relay's alone")
 	at("queue", "restored").wantUsage(t, "needs the queue itself")
 	t.Setenv(tokenVariable, "secret-token")
 	execute(t, "", "queue", "list", "--url", url).want(t, exitOK, id)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -97,13 +98,41 @@ if check, probe, send-test or setup finds a fault, and 1 after any other fault.`
 
 // run executes a command line and returns the exit status.
 func run(e env, args []string) int {
+	out := &output{Writer: e.stdout}
+	e.stdout = out
 	root := newRoot(e)
 	args, c, err := arrange(root, args)
 	if err == nil {
 		root.SetArgs(args)
 		c, err = root.ExecuteC()
 	}
+	if lost := out.fault(); lost != nil && (err == nil || errors.Is(err, lost)) {
+		err = runError{fmt.Errorf("standard output: %w", lost)}
+	}
 	return report(e, c, err)
+}
+
+// output is standard output. It keeps the first error of a write, which commands need not look at.
+type output struct {
+	io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.Writer.Write(p)
+	o.err = cmp.Or(o.err, err)
+	return n, err
+}
+
+// fault returns the first error of a write.
+func (o *output) fault() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // exitError ends the program with a status. Without an err, nothing more is printed.
