@@ -236,7 +236,7 @@ func queueExportCommand(o *queueOptions) *cobra.Command {
 	return &cobra.Command{
 		Use:     "export ID...",
 		Short:   "write the original message",
-		Long:    "Writes messages to standard output byte for byte as they were received.",
+		Long:    "Writes messages to standard output byte for byte as they were received. The log of what operators\ndid (queue log) records who has read which message.",
 		Example: "  graphrelay queue export 06rq2p8k1v4t9x3m > message.eml",
 		Args:    someMessages,
 		RunE:    func(_ *cobra.Command, ids []string) error { return o.each(ids, queueTool.export) },
@@ -244,5 +244,9 @@ func queueExportCommand(o *queueOptions) *cobra.Command {
 }
 
 func (q queueTool) export(id string) error {
-	return q.ops.Content(context.Background(), id, q.stdout)
+	ctx := context.Background()
+	if err := q.ops.RecordReading(ctx, actor(), operations.Exported, id); err != nil {
+		fault(q.env, fmt.Errorf("%s is exported without a record of it: %w", id, err)) // from a disk that is full, say
+	}
+	return q.ops.Content(ctx, id, q.stdout)
 }

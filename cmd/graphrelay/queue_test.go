@@ -81,6 +81,9 @@ func testQueueExport(t *testing.T, fillQueue filler) {
 	if want := (outcome{exitOK, "Subject: waiting\r\n\r\ntext\r\n", ""}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	if got := execute(t, "", "queue", "log", "--json", "--config", config); strings.Count(got.stdout, `"export"`) != 1 || !strings.Contains(got.stdout, id) || !strings.Contains(got.stdout, actor()) {
+		t.Errorf("the log has %+v", got)
+	}
 }
 
 // An action goes on after a message that is not there, and names it.

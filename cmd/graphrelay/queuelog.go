@@ -14,9 +14,10 @@ func queueLogCommand(o *queueOptions) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "list what operators did",
-		Long: `Lists what operators changed, the oldest first: when, who and by which way, on what, and how many
-messages or lanes were changed. 0 means that nothing was, or that the command was killed. By the
-command line it was a user of the operating system. The last 10,000 records are kept.`,
+		Long: `Lists what operators did, the oldest first: when, who and by which way, on what, and how many
+messages or lanes were changed. 0 means that nothing was, or that the command was killed. Who has
+read the content of a message is there too. By the command line it was a user of the operating
+system. The last 10,000 records are kept.`,
 		Example: `  graphrelay queue log
   graphrelay queue log --limit 10 --json`,
 		Args: noOperands,

@@ -161,8 +161,12 @@ func TestClientActions(t *testing.T) {
 	if n, err := r.client.Resume(ctx, "bert", lane); n != 1 || err != nil {
 		t.Error(n, err)
 	}
+	var content bytes.Buffer
+	if err := errors.Join(r.client.RecordReading(ctx, "bert", operations.Exported, r.ids[1]), r.client.Content(ctx, r.ids[1], &content)); err != nil || content.Len() == 0 {
+		t.Error(err)
+	}
 	const by = "anna (API token): "
-	want := []string{by + "hold " + r.ids[0] + " 0000000000000000: 1", by + "hold --limit 1 --subject t: 1", by + "release --state all: 2", by + "pause " + lane + ": 1", by + "resume " + lane + ": 1"}
+	want := []string{by + "hold " + r.ids[0] + " 0000000000000000: 1", by + "hold --limit 1 --subject t: 1", by + "release --state all: 2", by + "pause " + lane + ": 1", by + "resume " + lane + ": 1", by + "export " + r.ids[1] + ": 0"}
 	if got := r.audits(t); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 		t.Errorf("on record are %q, want %q", got, want)
 	}
@@ -256,6 +260,9 @@ func TestClientDamagedContent(t *testing.T) {
 		t.Error(status, err)
 	}
 	_ = status.Body.Close()
+	if list, err := o.Audits(t.Context(), 10); err != nil || len(list) != 1 { // only what was sent was read
+		t.Error(list, err)
+	}
 }
 
 // A server that is no relay of this version is told from a relay that refuses.

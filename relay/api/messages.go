@@ -85,7 +85,7 @@ func (s *server) addMessages() {
 			return answer(s.ops.Message(ctx, in.ID))
 		})
 	add(s, operation{id: "get-content", method: http.MethodGet, path: "/messages/{id}/content", tag: "messages", role: operators.Operator,
-		summary: "Read the original message", description: "Returns a message byte for byte as it was received. It is read and compared with what was accepted before the answer begins.",
+		summary: "Read the original message", description: "Returns a message byte for byte as it was received. It is read and compared with what was accepted before the answer begins. The audit log records who has asked for it.",
 		errors: []int{http.StatusNotFound, http.StatusGone},
 		responses: map[string]*huma.Response{"200": {Description: "The message.", Content: map[string]*huma.MediaType{
 			contentType: {Schema: &huma.Schema{Type: "string", Format: "binary", Description: "The message (RFC 5322)."}}}}}},
@@ -93,11 +93,14 @@ func (s *server) addMessages() {
 			if s.content != nil && !s.content(operators.Of(ctx)) {
 				return nil, huma.Error403Forbidden("the configuration keeps the content of messages from operators (admin.show_content)")
 			}
-			err := s.ops.Content(ctx, in.ID, io.Discard)
-			if err != nil && (!errors.Is(err, queue.ErrDamaged) || !in.Damaged) {
+			damage := s.ops.Content(ctx, in.ID, io.Discard)
+			if damage != nil && (!errors.Is(damage, queue.ErrDamaged) || !in.Damaged) {
+				return nil, damage
+			}
+			if err := s.ops.RecordReading(ctx, by(ctx), operations.Exported, in.ID); err != nil {
 				return nil, err
 			}
-			return &huma.StreamResponse{Body: func(hc huma.Context) { s.sendContent(hc, in.ID, err != nil) }}, nil
+			return &huma.StreamResponse{Body: func(hc huma.Context) { s.sendContent(hc, in.ID, damage != nil) }}, nil
 		})
 }
 

@@ -2,12 +2,14 @@ package console
 
 import (
 	"archive/zip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
 
+	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 )
@@ -53,7 +55,7 @@ func (c *Console) exportOne(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer end()
-	m, err := c.readable(r)
+	m, err := c.readable(r, operations.Exported)
 	if err != nil {
 		c.showError(w, r, err)
 		return
@@ -82,51 +84,79 @@ func (c *Console) exportMany(w http.ResponseWriter, r *http.Request) {
 		c.showError(w, r, err)
 		return
 	}
-	if s.all {
-		f := s.search.filter
-		f.HasContent, f.Limit = true, maxExported
-		list, err := c.cfg.Ops.Messages(r.Context(), f)
-		if err != nil {
-			c.showError(w, r, err)
-			return
-		}
-		for _, m := range list {
-			s.ids = append(s.ids, m.ID)
-		}
+	list, missing, err := c.exportable(r.Context(), s)
+	if err == nil {
+		err = c.cfg.Ops.RecordReading(r.Context(), by(r), operations.Exported, idsOf(list)...)
+	}
+	if err != nil {
+		c.showError(w, r, err)
+		return
 	}
 	w.Header().Set("Content-Type", "application/zip")
 	w.Header().Set("Content-Disposition", `attachment; filename="messages.zip"`)
-	if err := c.archive(r, w, s); err != nil {
+	if err := c.archive(r.Context(), w, list, missing); err != nil {
 		c.cfg.Log().Warn("messages were not exported as a whole", "error", err)
 		panic(http.ErrAbortHandler)
 	}
 }
 
-func (c *Console) archive(r *http.Request, w io.Writer, s selection) error {
-	z := zip.NewWriter(w)
-	missing, left := "", int64(maxExportBytes)
-	if s.all && len(s.ids) == maxExported {
-		missing = fmt.Sprintf("The archive has the newest %d messages that the search selects; there may be more.\r\n", maxExported)
+// exportable returns the messages of a selection that one archive can have, and says which are
+// missing, and why.
+func (c *Console) exportable(ctx context.Context, s selection) (list []operations.Message, missing string, err error) {
+	var all []operations.Message
+	if s.all {
+		f := s.search.filter
+		f.HasContent, f.Limit = true, maxExported
+		if all, err = c.cfg.Ops.Messages(ctx, f); err != nil {
+			return nil, "", err
+		}
+		if len(all) == maxExported {
+			missing = fmt.Sprintf("The archive has the newest %d messages that the search selects; there may be more.\r\n", maxExported)
+		}
 	}
 	for _, id := range s.ids {
-		m, err := c.cfg.Ops.Message(r.Context(), id)
+		m, err := c.cfg.Ops.Message(ctx, id)
 		switch {
-		case err == nil && !m.HasContent:
-			err = errors.New("only its record is left")
-		case err == nil && m.Size > left:
-			err = errors.New("the archive would be too large; export it alone")
-		}
-		if err != nil {
+		case ctx.Err() != nil:
+			return nil, "", err
+		case err != nil:
 			missing += printable([]byte(id)) + ": " + err.Error() + "\r\n"
-			continue
+		default:
+			all = append(all, m)
 		}
-		left -= m.Size
+	}
+	left := int64(maxExportBytes)
+	for _, m := range all {
+		switch {
+		case !m.HasContent:
+			missing += m.ID + ": only its record is left\r\n"
+		case m.Size > left:
+			missing += m.ID + ": the archive would be too large; export it alone\r\n"
+		default:
+			left -= m.Size
+			list = append(list, m)
+		}
+	}
+	return list, missing, nil
+}
+
+func idsOf(list []operations.Message) (ids []string) {
+	for _, m := range list {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// archive writes the messages, and what is missing.
+func (c *Console) archive(ctx context.Context, w io.Writer, list []operations.Message, missing string) error {
+	z := zip.NewWriter(w)
+	for _, m := range list {
 		f, err := z.CreateHeader(&zip.FileHeader{Name: m.ID + ".eml", Method: zip.Deflate, Modified: m.Received})
 		if err != nil {
 			return err
 		}
-		if err := c.cfg.Ops.Content(r.Context(), m.ID, f); err != nil {
-			if r.Context().Err() != nil {
+		if err := c.cfg.Ops.Content(ctx, m.ID, f); err != nil {
+			if ctx.Err() != nil {
 				return err
 			}
 			missing += m.ID + ": " + err.Error() + "\r\n"

@@ -161,7 +161,7 @@ type contentView struct {
 func (v contentView) PageTitle() string { return titleOf(v.Message) }
 
 func (c *Console) content(r *http.Request) (any, error) {
-	m, err := c.readable(r)
+	m, err := c.readable(r, operations.ReadContent)
 	if err != nil {
 		return nil, err
 	}
@@ -169,14 +169,17 @@ func (c *Console) content(r *http.Request) (any, error) {
 	return contentView{m, c.tabs(r, m.ID, "content"), d}, err
 }
 
-// readable returns the message whose content the person may read.
-func (c *Console) readable(r *http.Request) (operations.Message, error) {
+// readable returns the message whose content the person may read, and records that they do.
+func (c *Console) readable(r *http.Request, as operations.Reading) (operations.Message, error) {
 	if why := c.contentRefused(r); why != "" {
 		return operations.Message{}, fault{http.StatusForbidden, why}
 	}
 	m, err := c.find(r)
 	if err == nil && !m.HasContent {
 		err = fault{http.StatusGone, "Only the record of this message is left. Its content was removed when it was sent, deleted, or sent again as another message."}
+	}
+	if err == nil {
+		err = c.cfg.Ops.RecordReading(r.Context(), by(r), as, m.ID)
 	}
 	return m, err
 }
@@ -211,7 +214,7 @@ type sourceView struct {
 func (v sourceView) PageTitle() string { return titleOf(v.Message) }
 
 func (c *Console) source(r *http.Request) (any, error) {
-	m, err := c.readable(r)
+	m, err := c.readable(r, operations.ReadSource)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"graphrelay/internal/look"
+	"graphrelay/internal/text"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -40,6 +41,7 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 		"budget":  budget,
 		"remedy":  pauseRemedy,
 		"halves":  halves,
+		"shorten": func(s string) string { return text.Shorten(s, 120) },
 		"forever": func(t time.Time) bool { return !t.Before(queue.Forever) },
 		"reason":  func(s string) reason.Reason { return reason.Reason(s) },
 	})

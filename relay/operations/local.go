@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"graphrelay/relay/queue"
@@ -74,6 +76,17 @@ func (o Local) Content(ctx context.Context, id string, w io.Writer) error {
 	defer b.Close()
 	_, err = io.Copy(w, io.NewSectionReader(b, r.Trace, b.Size()-r.Trace))
 	return errors.Join(err, b.Check())
+}
+
+// RecordReading implements Operations. The record has the IDs of all messages, and what is no ID
+// names none.
+func (o Local) RecordReading(ctx context.Context, by string, r Reading, ids ...string) error {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !queue.ValidID(id) })
+	if len(ids) == 0 {
+		return nil
+	}
+	now := time.Now()
+	return o.Store.SetAudit(ctx, queue.Audit{ID: queue.NewID(now), At: now, By: by, Action: string(r), On: strings.Join(ids, " ")})
 }
 
 // Act implements Operations.

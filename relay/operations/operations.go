@@ -30,6 +30,9 @@ type Operations interface {
 	// damaged one too, and then returns queue.ErrDamaged. It returns ErrNoContent if only the
 	// record is left.
 	Content(ctx context.Context, id string, w io.Writer) error
+	// RecordReading records that somebody reads the content of messages. Who shows content to
+	// people calls it before that, once for what they asked for.
+	RecordReading(ctx context.Context, by string, r Reading, ids ...string) error
 	// Act carries out an action on messages, one after the other, and goes on after an error. It
 	// returns a result for each, in the order of ids. With dry it changes nothing.
 	Act(ctx context.Context, by string, a queue.Action, ids []string, dry bool) ([]Result, error)
@@ -64,6 +67,16 @@ type Operations interface {
 	// there is none, and queue.ErrNotShared if the queue is one relay's alone.
 	Drain(ctx context.Context, by, node string, drain bool) error
 }
+
+// Reading is in which form somebody reads the content of messages, as the audit log has it.
+type Reading string
+
+// The forms.
+const (
+	ReadContent Reading = "read content" // the addresses, the attachments and other parts
+	ReadSource  Reading = "read source"  // the beginning of the message as it was received
+	Exported    Reading = "export"       // all of it
+)
 
 // Result is what became of an action on one message.
 type Result struct {

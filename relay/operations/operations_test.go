@@ -145,6 +145,31 @@ func TestContent(t *testing.T) {
 	}
 }
 
+// Who has read a message is on record, with all IDs and with nothing of the content.
+func TestRecordReading(t *testing.T) {
+	subjects := make([]string, 30)
+	for i := range subjects {
+		subjects[i] = "confidential"
+	}
+	o, ids := open(t, subjects...)
+	ctx := t.Context()
+	if err := errors.Join(o.RecordReading(ctx, "anna", operations.ReadSource, ids[0]), o.RecordReading(ctx, "bert", operations.Exported, append([]string{"<no ID>"}, ids...)...),
+		o.RecordReading(ctx, "carl", operations.Exported, "", "confidential")); err != nil {
+		t.Fatal(err)
+	}
+	list, err := o.Audits(ctx, 10)
+	slices.SortFunc(list, func(a, b queue.Audit) int { return strings.Compare(a.By, b.By) })
+	if err != nil || len(list) != 2 {
+		t.Fatal(list, err)
+	}
+	for i, want := range []queue.Audit{{By: "anna", Action: "read source", On: ids[0]}, {By: "bert", Action: "export", On: strings.Join(ids, " ")}} {
+		got := list[i]
+		if want.ID, want.At = got.ID, got.At; got != want || time.Since(got.At) > time.Hour {
+			t.Errorf("on record is %+v, want %+v", got, want)
+		}
+	}
+}
+
 func TestPauseAndResume(t *testing.T) {
 	o, _ := open(t, "one")
 	ctx := t.Context()
