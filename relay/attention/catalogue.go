@@ -45,13 +45,13 @@ func relayKinds() []Kind {
 			cause: func(map[string]string, float64) string { return "New mail is answered with 4xx." },
 		},
 		{
-			ID: "RelayRestarts", Severity: Critical, Summary: "A relay is started again and again", Limit: 3, Within: time.Hour,
+			ID: "RelayRestarts", Severity: Critical, Summary: "A relay is started again and again", Limit: 3, Within: time.Hour, Recorded: true,
 			Expression: `changes(process_start_time_seconds{job="graphrelay"}[1h]) > 3`,
 			Remedy:     "The log says why it ended, for example a disk that fails. Repair that first.", Command: "journalctl -u graphrelay",
 		},
 		{
-			ID: "NoIntake", Severity: Warning, Summary: "No mail comes in", For: 10 * time.Minute, Shared: true, Limit: 10, Within: 2 * time.Hour,
-			Expression: `sum(increase(graphrelay_messages_accepted_total[2h])) == 0 and sum(increase(graphrelay_messages_accepted_total[2h] offset 1w)) > 10`,
+			ID: "NoIntake", Severity: Warning, Summary: "No mail comes in", For: 10 * time.Minute, Shared: true, Limit: 10, Within: 2 * time.Hour, Recorded: true,
+			Expression: `sum(increase(graphrelay_messages_accepted_total[2h])) == 0 and (sum(increase(graphrelay_messages_accepted_total[2h] offset 1w)) > 10 or (sum(increase(graphrelay_messages_accepted_total[2h] offset 1d)) > 10 and 1 < day_of_week() < 6 or sum(increase(graphrelay_messages_accepted_total[2h] offset 3d)) > 10 and day_of_week() == 1) unless sum(graphrelay_messages_accepted_total offset 1w))`,
 			Remedy:     "See whether clients reach the relay (network, firewall, name), and whether it refuses them.", Command: "graphrelay check --relay", Page: "listeners",
 		},
 	}

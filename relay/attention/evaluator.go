@@ -2,6 +2,7 @@ package attention
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -58,7 +59,7 @@ func (e *Evaluator) Look(ctx context.Context) {
 	for _, k := range kinds {
 		list, known, e2 := e.find(ctx, k, families)
 		found[k.ID], unknown[k.ID] = list, !known
-		if e2 != nil {
+		if e2 != nil && !errors.Is(e2, errUnclear) {
 			err = e2
 		}
 	}
@@ -212,7 +213,7 @@ func (e *Evaluator) Conditions() []Condition {
 
 // Restore takes over conditions that were open before the process started. Each stays open until
 // it has been gone for as long as any other; one that counts what has happened, such as failures
-// within an hour, for that time too, since the counts begin anew.
+// within an hour, for that time too if the counts begin anew.
 func (e *Evaluator) Restore(list []Condition) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -226,6 +227,8 @@ func (e *Evaluator) Restore(list []Condition) {
 		at := key{c.ID, c.Subject}
 		switch t := e.tracked[at]; {
 		case !known:
+		case t == nil && k.Recorded:
+			e.tracked[at] = &tracked{Condition: c, last: now, open: true}
 		case t == nil:
 			e.tracked[at] = &tracked{Condition: c, last: now.Add(k.Within), open: true}
 		default: // it was about to open

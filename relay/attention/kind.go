@@ -31,6 +31,8 @@ type Kind struct {
 	Remaining bool          // the value is a Unix time, and what counts are the seconds until then
 	Compare   Comparison
 	Limit     float64
+	// Recorded: what is counted outlasts a restart.
+	Recorded bool
 	// Expression is the rule of Prometheus where Metric is empty; empty if there is none.
 	Expression string
 	// Outside: only another machine can see it, so it is Prometheus's alone. The heartbeat of

@@ -3,6 +3,7 @@ package attention
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,6 +65,10 @@ var finders = map[string]func(s *State, ctx context.Context, k Kind, now time.Ti
 	"DeviceRefused":    (*State).devices,
 }
 
+// errUnclear is returned by a finder that cannot tell from what there is whether its condition holds.
+// What is open then stays open, and nothing opens.
+var errUnclear = errors.New("it cannot be told")
+
 func (s *State) restarts(_ context.Context, k Kind, now time.Time) ([]Observation, error) {
 	if s.Starts == nil {
 		return nil, nil
@@ -78,39 +83,6 @@ func (s *State) restarts(_ context.Context, k Kind, now time.Time) ([]Observatio
 		return []Observation{{Value: float64(restarts), Cause: fmt.Sprintf("It was started %d times within %s.", n, Span(k.Within))}}, nil
 	}
 	return nil, nil
-}
-
-// intakeSample is how many messages of a time are looked at: enough to tell clients' mail from
-// the relay's own.
-const intakeSample = 200
-
-// noIntake compares the last hours with the same of a week before, as far as the queue has records
-// of that.
-func (s *State) noIntake(ctx context.Context, k Kind, now time.Time) ([]Observation, error) {
-	if s.Queue == nil {
-		return nil, nil
-	}
-	const week = 7 * day
-	recent, err := s.received(ctx, now.Add(-k.Within), time.Time{})
-	if err != nil || recent > 0 {
-		return nil, err
-	}
-	before, err := s.received(ctx, now.Add(-k.Within-week), now.Add(-week))
-	if err != nil || float64(before) <= k.Limit {
-		return nil, err
-	}
-	return []Observation{{Value: float64(before), Cause: fmt.Sprintf("Nothing was accepted for %s, in which mail came a week ago.", Span(k.Within))}}, nil
-}
-
-// received counts messages of clients, as far as intakeSample reaches.
-func (s *State) received(ctx context.Context, since, before time.Time) (n int, err error) {
-	list, err := s.Queue.List(ctx, queue.Filter{Since: since, Before: before, Limit: intakeSample})
-	for _, m := range list {
-		if m.Client != "" {
-			n++
-		}
-	}
-	return n, err
 }
 
 // pauses returns the pauses that hold now.
