@@ -21,7 +21,7 @@ func (r *Relay) newEvaluator(first *config.Config, log *slog.Logger) *attention.
 		ExpiryNotice:     r.expiryNotice,
 		ReloadFault:      func() string { fault, _ := r.reloadFault.Load().(string); return fault },
 		NodesDiffer:      r.differing.is.Load,
-		RefusedMailboxes: r.refusedMailboxes, RefusedDevices: r.refusedDevices, Starts: r.alerts.Starts,
+		RefusedMailboxes: r.refusedMailboxes, RefusedDevices: r.refusedDevices, LearningWindows: r.learningWindows, Starts: r.alerts.Starts,
 	}, func() []attention.Kind {
 		if g := r.generation(); g != nil {
 			return g.cfg.Alerts.Kinds()

@@ -112,6 +112,14 @@ func (r *Relay) refusedDevices(time.Time) (found []attention.Device) {
 	return found
 }
 
+// learningWindows returns those that are open.
+func (r *Relay) learningWindows() (open []attention.LearningWindow) {
+	for _, w := range r.devices.Windows() {
+		open = append(open, attention.LearningWindow{Listener: w.Listener, Network: w.Network.String(), Domain: w.Domain, By: w.By, Until: w.Until, Learnt: w.Learnt})
+	}
+	return open
+}
+
 // Devices returns the list of devices, and the learning windows that are open.
 func (r *Relay) Devices() ([]devices.Device, []devices.Window) {
 	return r.devices.All(), r.devices.Windows()

@@ -85,9 +85,7 @@ type Channel struct {
 func (c *Channel) mail() bool { return len(c.To) > 0 }
 
 // wants reports whether the channel is told of incidents of a severity.
-func (c *Channel) wants(s attention.Severity) bool {
-	return c.Severity != attention.Critical || s == attention.Critical
-}
+func (c *Channel) wants(s attention.Severity) bool { return s.AtLeast(c.Severity) }
 
 // newRef returns a reference that people can read out.
 func newRef() string {

@@ -213,8 +213,8 @@ func newRig(t *testing.T, q *testQueue) *rig {
 	r.settings = Settings{
 		Host: "relay.test", PerHour: 20, Sends: func(string) bool { return true }, Log: slog.New(slog.NewTextHandler(r.log, nil)),
 		Channels: []Channel{
-			{Name: "operators", To: []string{"ops@contoso.test", "night@contoso.test"}, From: []queue.Lane{laneA, laneB}},
-			{Name: "chat", URL: "https://hooks.test/secret-token", Format: "json"},
+			{Name: "operators", To: []string{"ops@contoso.test", "night@contoso.test"}, From: []queue.Lane{laneA, laneB}, Severity: attention.Warning},
+			{Name: "chat", URL: "https://hooks.test/secret-token", Format: "json", Severity: attention.Warning},
 		},
 	}
 	r.start("node-1")

@@ -8,6 +8,7 @@
 package attention
 
 import (
+	"slices"
 	"time"
 
 	"graphrelay/internal/text"
@@ -16,34 +17,41 @@ import (
 // Severity says how urgent a condition is.
 type Severity string
 
-// The severities. A critical condition costs mail, or stops it.
+// The severities. A critical condition costs mail, or stops it; one that is info is as an operator
+// has wished, and is shown so that it is not forgotten.
 const (
+	Info     Severity = "info"
 	Warning  Severity = "warning"
 	Critical Severity = "critical"
 )
 
 // Severities returns every severity, the most urgent first.
-func Severities() []Severity { return []Severity{Critical, Warning} }
+func Severities() []Severity { return []Severity{Critical, Warning, Info} }
 
 // Values returns the severities as they are configured.
-func (Severity) Values() []string { return []string{string(Warning), string(Critical)} }
+func (Severity) Values() []string { return []string{string(Info), string(Warning), string(Critical)} }
+
+// AtLeast reports whether the severity is least, or more urgent.
+func (s Severity) AtLeast(least Severity) bool {
+	return slices.Index(Severities(), s) <= slices.Index(Severities(), least)
+}
 
 // Condition is one that holds now. Its texts are single lines of bounded length, but may quote
 // what comes from outside.
 type Condition struct {
-	ID       string    `json:"id"`                // of its Kind
-	Subject  string    `json:"subject,omitempty"` // what it is about: a connection, a listener, a node; empty: the relay
-	Severity Severity  `json:"severity"`
-	Since    time.Time `json:"since"` // when it was first seen
-	Summary  string    `json:"summary"`
-	Cause    string    `json:"cause"`
-	Remedy   string    `json:"remedy"`
-	Command  string    `json:"command,omitempty"`  // that shows more
-	Page     string    `json:"page,omitempty"`     // of the console that shows more, below /console/
-	Value    float64   `json:"value"`              // what was compared with the limit, or a count
-	Count    int       `json:"count,omitempty"`    // how many mailboxes, messages or devices it is about, if it counts them
-	Examples []string  `json:"examples,omitempty"` // the first few of them
-	Shared   bool      `json:"shared,omitempty"`   // it is about the queue, and every node of it sees it
+	ID       string    `json:"id" doc:"The kind of the condition, as in the list of alerts." example:"MailWaits"` // of its Kind
+	Subject  string    `json:"subject,omitempty" doc:"What it is about, such as a connection. Without it, the relay."`
+	Severity Severity  `json:"severity" doc:"How urgent it is: critical, warning or info."`
+	Since    time.Time `json:"since" doc:"When the condition was first seen."`
+	Summary  string    `json:"summary" doc:"What is wrong, in a few words."`
+	Cause    string    `json:"cause" doc:"Why, as far as the relay knows."`
+	Remedy   string    `json:"remedy" doc:"What to do about it."`
+	Command  string    `json:"command,omitempty" doc:"The command that shows more."`
+	Page     string    `json:"page,omitempty" doc:"The page of the console that shows more, below /console/."`
+	Value    float64   `json:"value" doc:"What was compared with the limit, or a count."`
+	Count    int       `json:"count,omitempty" doc:"How many mailboxes, messages or devices it is about, if it counts them."`
+	Examples []string  `json:"examples,omitempty" doc:"The first few of them."`
+	Shared   bool      `json:"shared,omitempty" doc:"Whether it is about the queue, and so about every relay on it."`
 }
 
 // Observation is what one look finds of a condition.

@@ -264,6 +264,10 @@ func ownKinds() []Kind {
 			ID: "DeviceRefused", Severity: Warning, Summary: "A device is refused again and again", Limit: 10, Within: time.Hour,
 			Remedy: "Correct the device, or allow what it does.", Page: "listeners",
 		},
+		{
+			ID: "LearningWindow", Severity: Info, Summary: "Devices are let in and learnt",
+			Remedy: "Close the window once every device has sent a message. It ends by itself.", Command: "graphrelay devices", Page: "listeners",
+		},
 	}
 }
 

@@ -276,6 +276,10 @@ func TestState(t *testing.T) {
 		{"DeviceRefused", "192.0.2.7", "The listener devices has refused 192.0.2.7 11 times within 60 minutes, and accepted nothing. The sender is unknown, or this client may not use it (sender).", State{RefusedDevices: func(time.Time) []Device {
 			return []Device{{Client: "192.0.2.7", Listener: "devices", Reason: reason.Sender, Refusals: 11, Remedy: "allow it"}, {Client: "192.0.2.8", Refusals: 10}}
 		}}},
+		{"LearningWindow", "devices", "The listener devices lets in and learns devices of 192.0.2.0/24 that send as *@contoso.test until 2026-11-30 12:15 UTC; 3 learnt so far. anna has opened the window.",
+			State{LearningWindows: func() []LearningWindow {
+				return []LearningWindow{{Listener: "devices", Network: "192.0.2.0/24", Domain: "contoso.test", By: "anna", Until: c.at.Add(15 * time.Minute), Learnt: 3}}
+			}}},
 	} {
 		t.Run(tt.id, func(t *testing.T) {
 			e := evaluator(&clock{c.at}, tt.state)

@@ -33,6 +33,8 @@ type State struct {
 	// RefusedDevices returns the clients that may be devices of the house, were refused since then,
 	// and of which nothing was accepted.
 	RefusedDevices func(since time.Time) []Device
+	// LearningWindows returns those that are open.
+	LearningWindows func() []LearningWindow
 }
 
 // Queue is what the evaluator reads of the queue.
@@ -53,6 +55,14 @@ type Device struct {
 	Remedy           string
 }
 
+// LearningWindow is a time in which a listener lets in and learns devices.
+type LearningWindow struct {
+	Listener, Network, Domain string
+	By                        string // who opened it
+	Until                     time.Time
+	Learnt                    int
+}
+
 // finders find what no metric shows, by kind.
 var finders = map[string]func(s *State, ctx context.Context, k Kind, now time.Time) ([]Observation, error){
 	"RelayRestarts":    (*State).restarts,
@@ -63,6 +73,7 @@ var finders = map[string]func(s *State, ctx context.Context, k Kind, now time.Ti
 	"NodesDiffer":      (*State).differ,
 	"RedirectAll":      (*State).redirect,
 	"DeviceRefused":    (*State).devices,
+	"LearningWindow":   (*State).learning,
 }
 
 // errUnclear is returned by a finder that cannot tell from what there is whether its condition holds.
@@ -190,6 +201,18 @@ func (s *State) devices(_ context.Context, k Kind, now time.Time) (found []Obser
 			found = append(found, Observation{Subject: d.Client, Value: float64(d.Refusals), Remedy: d.Remedy,
 				Cause: fmt.Sprintf("The listener %s has refused %s %d times within %s, and accepted nothing. %s.", d.Listener, d.Client, d.Refusals, Span(k.Within), named(d.Reason, d.Reason.RefusalWords()))})
 		}
+	}
+	return found, nil
+}
+
+func (s *State) learning(context.Context, Kind, time.Time) (found []Observation, err error) {
+	if s.LearningWindows == nil {
+		return nil, nil
+	}
+	for _, w := range s.LearningWindows() {
+		found = append(found, Observation{Subject: w.Listener, Value: float64(w.Learnt),
+			Cause: fmt.Sprintf("The listener %s lets in and learns devices of %s that send as *@%s until %s; %d learnt so far. %s has opened the window.",
+				w.Listener, w.Network, w.Domain, w.Until.Local().Format("2006-01-02 15:04 MST"), w.Learnt, w.By)})
 	}
 	return found, nil
 }
