@@ -8,10 +8,24 @@ import (
 
 	"graphrelay/relay/attention"
 	"graphrelay/relay/config"
+	"graphrelay/relay/operations"
 )
 
-// Attention returns what needs an operator now, the most severe first.
-func (r *Relay) Attention() []attention.Condition { return r.attention.Conditions() }
+// Attention returns what needs an operator now, the most severe first. While the incidents cannot be
+// read, it has no references.
+func (r *Relay) Attention(ctx context.Context) []operations.Condition {
+	incidents, _ := r.alerts.List(ctx, false)
+	type about struct{ id, subject string }
+	references := map[about]string{}
+	for _, i := range incidents {
+		references[about{i.ID, i.Subject}] = i.Ref
+	}
+	list := []operations.Condition{}
+	for _, c := range r.attention.Conditions() {
+		list = append(list, operations.Condition{Reference: references[about{c.ID, c.Subject}], Condition: c})
+	}
+	return list
+}
 
 // newEvaluator returns what finds the conditions that need an operator.
 func (r *Relay) newEvaluator(first *config.Config, log *slog.Logger) *attention.Evaluator {

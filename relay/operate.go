@@ -20,7 +20,7 @@ func (r *Relay) Live() operations.Live { return live{r} }
 func (r *Relay) API() http.Handler { return r.api }
 
 func (r *Relay) newAPI() (http.Handler, error) {
-	return api.New(api.Config{Operations: r.Operations(), Live: r.Live(), Edge: r, SignIns: r, Alerts: r, Version: r.about.Version,
+	return api.New(api.Config{Operations: r.Operations(), Live: r.Live(), Edge: r, SignIns: r, Alerts: r, Overview: r, Version: r.about.Version,
 		Content: func(p operators.Person) bool {
 			return p.Way == operators.ByCommand || r.generation().cfg.Admin.ShowContent
 		}})

@@ -40,6 +40,7 @@ type Config struct {
 	Edge       operations.Edge
 	SignIns    operations.SignIns
 	Alerts     operations.Alerts
+	Overview   operations.Overview
 	Version    string // of the relay
 	// Content reports whether a person may read the content of messages, if the role permits it; nil:
 	// everybody may.
@@ -48,20 +49,21 @@ type Config struct {
 
 // server has the handlers.
 type server struct {
-	ops     operations.Operations
-	live    operations.Live
-	edge    operations.Edge
-	signIns operations.SignIns
-	alerts  operations.Alerts
-	version string
-	content func(operators.Person) bool
-	api     huma.API
+	ops      operations.Operations
+	live     operations.Live
+	edge     operations.Edge
+	signIns  operations.SignIns
+	alerts   operations.Alerts
+	overview operations.Overview
+	version  string
+	content  func(operators.Person) bool
+	api      huma.API
 }
 
 // New returns a handler for all paths that begin with Prefix.
 func New(cfg Config) (http.Handler, error) {
 	mux := http.NewServeMux()
-	s := &server{ops: cfg.Operations, live: cfg.Live, edge: cfg.Edge, signIns: cfg.SignIns, alerts: cfg.Alerts, version: cfg.Version, content: cfg.Content, api: humago.New(mux, configuration(cfg.Version))}
+	s := &server{ops: cfg.Operations, live: cfg.Live, edge: cfg.Edge, signIns: cfg.SignIns, alerts: cfg.Alerts, overview: cfg.Overview, version: cfg.Version, content: cfg.Content, api: humago.New(mux, configuration(cfg.Version))}
 	s.addMessages()
 	s.addActions()
 	s.addResend()
@@ -70,6 +72,7 @@ func New(cfg Config) (http.Handler, error) {
 	s.addListeners()
 	s.addConnections()
 	s.addAlerts()
+	s.addOverview()
 	s.addRelay()
 	description, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {
@@ -101,7 +104,7 @@ On the relay's own machine it is on the Unix socket of the relay's data_dir, whe
 		{Name: "listeners", Description: "The ports that take mail, whom they refuse, and the devices that operators allow."},
 		{Name: "connections", Description: "The Entra applications by which mailboxes are reached."},
 		{Name: "alerts", Description: "What needs an operator, and who is told of it."},
-		{Name: "relay", Description: "The relay that answers, its configuration, and what operators did."},
+		{Name: "relay", Description: "The relay that answers: what needs attention there, how mail flows, its configuration, and what operators did."},
 	}
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil // the description is made once, and no page loads from elsewhere
 	c.NoFormatFallback = false

@@ -127,6 +127,8 @@ func TestRoles(t *testing.T) {
 		{operators.Operator, "POST", "/connections/stop", ""},
 		{operators.Viewer, "GET", "/incidents", ""},
 		{operators.Operator, "POST", "/alerts/test", "{}"},
+		{operators.Viewer, "GET", "/attention", ""},
+		{operators.Viewer, "GET", "/flow", ""},
 	} {
 		for role := operators.None; role < c.role; role++ {
 			r.person.Role = role
@@ -207,6 +209,10 @@ func TestOperations(t *testing.T) {
 	r.want(t, "GET", "/api/v1/incidents?all=true", "", 200, `"reference":"OVER"`, `"closed":"1970-01-01T00:00:02Z"`)
 	r.want(t, "POST", "/api/v1/alerts/test", `{}`, 200, `"result":"queued"`, `"error":"404"`)
 	r.want(t, "POST", "/api/v1/alerts/test", `{"channel":"pager"}`, 404, "no-such-channel", "pager")
+	r.want(t, "GET", "/api/v1/attention", "", 200, `{"conditions":[{"reference":"K7QMD2","id":"MailHeld"`, `"severity":"info"`)
+	r.want(t, "GET", "/api/v1/flow", "", 200, `"at":"1970-01-01T01:00:00Z","over_seconds":60,"accepted":7`, `"failures":[{"reason":"mailbox_full","n":2}]`)
+	r.want(t, "GET", "/api/v1/flow?span=day", "", 200, `"at":"1970-01-02T00:00:00Z","over_seconds":600`)
+	r.want(t, "GET", "/api/v1/flow?span=week", "", 422)
 	r.live.err = refusal("relay.yaml:3: no")
 	r.want(t, "GET", "/api/v1/configuration/changes", "", 422, "problem:refused", "relay.yaml:3: no")
 	r.want(t, "POST", "/api/v1/configuration/reload", "", 422, "problem:refused")

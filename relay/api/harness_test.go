@@ -75,7 +75,7 @@ func start(t *testing.T, subjects ...string) *relay {
 	}
 	slices.Sort(r.ids) // those of one millisecond are in no order
 	r.ops = operations.Local{Store: q, Connections: func() []string { return []string{"contoso"} }}
-	h, err := api.New(api.Config{Operations: r.ops, Live: r.live, Edge: r.edge, SignIns: r.signIns, Alerts: r.alerts, Version: "v1.2.3"})
+	h, err := api.New(api.Config{Operations: r.ops, Live: r.live, Edge: r.edge, SignIns: r.signIns, Alerts: r.alerts, Overview: stubOverview{}, Version: "v1.2.3"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"graphrelay/relay/attention"
 	"graphrelay/relay/devices"
+	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/smtpd"
 	"graphrelay/relay/trial"
@@ -95,4 +96,19 @@ func (s *stubAlerts) TestAlerts(_ context.Context, channel string) ([]operations
 	}
 	s.tests++
 	return []operations.AlertTest{{Channel: "operators", Result: "queued"}, {Channel: "chat", Error: errors.New("404").Error()}}, nil
+}
+
+// stubOverview is what a test says of what needs attention and of the flow.
+type stubOverview struct{}
+
+func (stubOverview) Attention(context.Context) []operations.Condition {
+	return []operations.Condition{
+		{Reference: "K7QMD2", Condition: attention.Condition{ID: "MailHeld", Severity: attention.Warning, Since: time.Unix(1, 0).UTC()}},
+		{Condition: attention.Condition{ID: "LearningWindow", Severity: attention.Info}},
+	}
+}
+
+func (stubOverview) Flow(length, step time.Duration) flow.Series {
+	point := flow.Point{At: time.Unix(0, 0).Add(length).UTC(), Over: step.Seconds(), Counts: flow.Counts{Accepted: 7}}
+	return flow.Series{Points: []flow.Point{point}, Failures: []flow.Tally{{Reason: "mailbox_full", N: 2}}, Refusals: []flow.Tally{}}
 }

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"graphrelay/internal/bounded"
-	"graphrelay/relay/attention"
-	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
@@ -24,10 +22,7 @@ import (
 
 // Live is what the pages show of the running relay.
 type Live interface {
-	// Attention returns what needs an operator now, the most severe first.
-	Attention() []attention.Condition
-	// Flow returns how mail flowed in a time until now, in points of the length step.
-	Flow(length, step time.Duration) flow.Series
+	operations.Overview
 	// Mailboxes returns the lanes with what is in use of their limits, those first that need
 	// attention.
 	Mailboxes(ctx context.Context) ([]operations.Mailbox, error)

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"graphrelay/relay/attention"
 	"graphrelay/relay/flow"
 	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
@@ -22,7 +21,7 @@ import (
 type testRelay struct {
 	operations.Operations
 	audits     []queue.Audit
-	conditions []attention.Condition
+	conditions []operations.Condition
 	series     flow.Series
 	mailboxes  []operations.Mailbox
 	nodes      []operations.Node
@@ -34,7 +33,7 @@ func (r testRelay) Stats(ctx context.Context) (queue.Stats, error) {
 	return queue.Stats{Messages: map[queue.State]int64{queue.Queued: 12345, queue.Held: 2}, Bytes: 5_300_000}, errors.Join(r.err, ctx.Err())
 }
 
-func (r testRelay) Attention() []attention.Condition                   { return r.conditions }
+func (r testRelay) Attention(context.Context) []operations.Condition   { return r.conditions }
 func (r testRelay) Flow(time.Duration, time.Duration) flow.Series      { return r.series }
 func (r testRelay) Audits(context.Context, int) ([]queue.Audit, error) { return r.audits, r.err }
 

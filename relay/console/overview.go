@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"graphrelay/relay/attention"
 	"graphrelay/relay/flow"
+	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 )
@@ -50,7 +50,7 @@ type stateCount struct {
 
 // condition is one with what can be done about it here.
 type condition struct {
-	attention.Condition
+	operations.Condition
 	URL    string // of the page that shows more; empty: there is none
 	Resume string // what a button resumes; empty: there is no button
 }
@@ -74,14 +74,14 @@ func (c *Console) overview(r *http.Request) (any, error) {
 	v.Began = v.Flow.Since.After(c.now().Add(-v.Span.length))
 	v.Plots = flowPlots(v.Flow, c.cfg.Live.Flow(v.Span.length, v.Span.rows))
 	acts := operators.Of(r.Context()).Role >= operators.Operator
-	for _, a := range c.cfg.Live.Attention() {
+	for _, a := range c.cfg.Live.Attention(r.Context()) {
 		v.Conditions = append(v.Conditions, conditionOf(a, acts))
 	}
 	return v, nil
 }
 
 // conditionOf returns a condition for a person who acts on mailboxes, or only looks.
-func conditionOf(a attention.Condition, acts bool) condition {
+func conditionOf(a operations.Condition, acts bool) condition {
 	c := condition{Condition: a}
 	switch {
 	case !acts:

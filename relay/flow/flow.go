@@ -27,45 +27,42 @@ const (
 
 // Counts are the messages of a stretch of time.
 type Counts struct {
-	Accepted  int64 `json:"accepted"`
-	Delivered int64 `json:"delivered"`
-	Failed    int64 `json:"failed"`
-	Returned  int64 `json:"returned"`  // non-delivery reports about messages that were sent
-	Rejected  int64 `json:"rejected"`  // refusals of listeners
-	Throttled int64 `json:"throttled"` // answers of Graph that asked to slow down
+	Accepted  int64 `json:"accepted" doc:"Messages that were accepted."`
+	Delivered int64 `json:"delivered" doc:"Messages that were delivered."`
+	Failed    int64 `json:"failed" doc:"Messages that were not."`
+	Returned  int64 `json:"returned" doc:"Non-delivery reports about messages that were sent."`
+	Rejected  int64 `json:"rejected" doc:"Refusals of listeners."`
+	Throttled int64 `json:"throttled" doc:"Answers of Graph that asked to slow down."`
 }
 
 // Point is a stretch of time. Durations are in seconds.
 type Point struct {
-	At   time.Time `json:"at"` // its end
-	Over float64   `json:"over_seconds"`
+	At   time.Time `json:"at" doc:"The end of this stretch of time."`
+	Over float64   `json:"over_seconds" doc:"How long it was."`
 	Counts
-	// P50 and P95 are within which times half of the messages that were delivered, and 95 % of
-	// them, went from receipt to Graph's acceptance; 0 if none was delivered.
-	P50 float64 `json:"p50_seconds"`
-	P95 float64 `json:"p95_seconds"`
+	P50 float64 `json:"p50_seconds" doc:"Within which time half of the messages that were delivered went from receipt to Graph's acceptance. 0 if none was delivered."`
+	P95 float64 `json:"p95_seconds" doc:"Within which time 95 % of them did."`
 	// What was in the queue at the end.
-	Waiting int64   `json:"waiting"` // queued, deferred or delivering
-	Held    int64   `json:"held"`
-	Oldest  float64 `json:"oldest_seconds"` // age of the oldest that waits or is held; 0: none does
+	Waiting int64   `json:"waiting" doc:"Messages that were queued, deferred or being delivered at its end."`
+	Held    int64   `json:"held" doc:"Messages that were held at its end."`
+	Oldest  float64 `json:"oldest_seconds" doc:"The age of the oldest message that waited or was held. 0 if none was."`
 }
 
 // Tally is how many messages failed, or were refused, for a reason.
 type Tally struct {
-	Reason string `json:"reason"`
-	N      int64  `json:"n"`
+	Reason string `json:"reason" doc:"The reason, from a closed list."`
+	N      int64  `json:"n" doc:"How many messages."`
 }
 
 // Series is what was seen in a time until now.
 type Series struct {
-	Since  time.Time `json:"since"` // what was before is not known, or was not asked for
-	Points []Point   `json:"points"`
-	Total  Counts    `json:"total"`
-	P50    float64   `json:"p50_seconds"` // of all deliveries in it
-	P95    float64   `json:"p95_seconds"`
-	// Failures and Refusals have the most frequent reason first.
-	Failures []Tally `json:"failures"`
-	Refusals []Tally `json:"refusals"`
+	Since    time.Time `json:"since" doc:"When it begins. What was before is not known, or was not asked for."`
+	Points   []Point   `json:"points" nullable:"false" doc:"Stretches of time, the oldest first."`
+	Total    Counts    `json:"total" doc:"The counts of all of them."`
+	P50      float64   `json:"p50_seconds" doc:"As that of a point, of all deliveries."`
+	P95      float64   `json:"p95_seconds" doc:"As that of a point, of all deliveries."`
+	Failures []Tally   `json:"failures" nullable:"false" doc:"Why messages failed, the most frequent reason first."`
+	Refusals []Tally   `json:"refusals" nullable:"false" doc:"Why messages were refused, the most frequent reason first."`
 }
 
 // Recorder remembers.

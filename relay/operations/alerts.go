@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"graphrelay/relay/attention"
+	"graphrelay/relay/flow"
 )
 
 // Alerts is what a running relay tells operators of by itself.
@@ -18,6 +19,21 @@ type Alerts interface {
 	TestAlerts(ctx context.Context, channel string) ([]AlertTest, error)
 }
 
+// Overview is what a running relay sees of itself.
+type Overview interface {
+	// Attention returns what needs an operator now, the most severe first.
+	Attention(ctx context.Context) []Condition
+	// Flow returns how mail flowed in a time until now, of at most a day, in points of the length
+	// step.
+	Flow(length, step time.Duration) flow.Series
+}
+
+// Condition is one that needs an operator now.
+type Condition struct {
+	Reference string `json:"reference,omitempty" doc:"What names its incident, in messages too. Without it, none has been made yet."`
+	attention.Condition
+}
+
 // ErrNoChannel is a channel that is not configured.
 var ErrNoChannel = errors.New("there is no such channel of alerts")
 
@@ -26,7 +42,7 @@ type Incident struct {
 	Reference string             `json:"reference" doc:"What names the incident, in messages too."`
 	ID        string             `json:"id" doc:"The kind of the condition, as in the list of alerts." example:"MailWaits"`
 	Subject   string             `json:"subject,omitempty" doc:"What it is about, such as a connection. Without it, the relay."`
-	Severity  attention.Severity `json:"severity" doc:"How urgent it is: critical or warning."`
+	Severity  attention.Severity `json:"severity" doc:"How urgent it is: critical, warning or info."`
 	Since     time.Time          `json:"since" doc:"When the condition was first seen."`
 	Opened    time.Time          `json:"opened" doc:"When it had lasted long enough to be told of."`
 	Closed    *time.Time         `json:"closed,omitempty" doc:"When it was over. Without it, it lasts."`

@@ -106,6 +106,8 @@ var commands = map[string][]documented{
 		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/listeners`, runs("--fail-with-body", "-sS")},
 		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/connections`, runs("--fail-with-body", "-sS")},
 		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/incidents`, runs("--fail-with-body", "-sS")},
+		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/attention`, runs("--fail-with-body", "-sS")},
+		{`curl --unix-socket /var/lib/graphrelay/control/socket 'http://relay/api/v1/flow?span=day'`, runs("--fail-with-body", "-sS")},
 	},
 	"docs/clients.md": {
 		{"swaks --server relay.example.com:587 --tls --auth-user crm --auth-password crm-secret --from crm@example.com --to anna@example.org", runs()},

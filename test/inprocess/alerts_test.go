@@ -194,7 +194,7 @@ func (r *alertsRig) mail(ref string) (subjects []string) {
 func (r *alertsRig) wait(what string, is func() bool) {
 	r.Helper()
 	if !until(is) {
-		r.Fatalf("no %s:\n%+v\n%+v\n%s", what, r.hook.got, r.relay.Attention(), r.log.String())
+		r.Fatalf("no %s:\n%+v\n%+v\n%s", what, r.hook.got, r.relay.Attention(r.Context()), r.log.String())
 	}
 }
 
