@@ -5,12 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"graphrelay/internal/mailaddr"
 	"graphrelay/relay/alert"
 	"graphrelay/relay/config"
 	"graphrelay/relay/operations"
+	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 )
 
@@ -41,6 +43,8 @@ func (r *Relay) TestAlerts(ctx context.Context, channel string) (tests []operati
 	if len(channels) == 0 {
 		return nil, &operations.Error{Kind: operations.ErrNoChannel, Text: "no channels are configured; add one to alerts.mail or alerts.webhooks"}
 	}
+	now := time.Now()
+	a := queue.Audit{ID: queue.NewID(now), At: now, By: operators.Of(ctx).String(), Action: "test alerts", On: strings.Join(channels, " ")}
 	for _, name := range channels {
 		t := operations.AlertTest{Channel: name}
 		ctx, cancel := context.WithTimeout(ctx, alertTime)
@@ -51,9 +55,12 @@ func (r *Relay) TestAlerts(ctx context.Context, channel string) (tests []operati
 		}
 		if err != nil {
 			t.Result, t.Error = "", err.Error()
+		} else {
+			a.Changed++
 		}
 		tests = append(tests, t)
 	}
+	r.tryAudit(context.WithoutCancel(ctx), a)
 	return tests, nil
 }
 

@@ -68,7 +68,7 @@ func (r *Relay) Listeners(context.Context) ([]operations.Listener, error) {
 	g := r.generation()
 	all := make([]operations.Listener, 0, len(g.servers))
 	for i, l := range g.cfg.Listeners {
-		o := operations.Listener{Name: l.Name, Address: r.listening(l.Address), TLS: l.TLS, Auth: l.Auth, Networks: l.Networks, AllowDevices: l.AllowDevices, Devices: []devices.Device{}}
+		o := operations.Listener{Name: l.Name, Address: r.Address(l.Address), TLS: l.TLS, Auth: l.Auth, Networks: l.Networks, AllowDevices: l.AllowDevices, Devices: []devices.Device{}}
 		o.Sessions, o.Open = g.servers[i].Sessions(mostSessions)
 		everything := r.refusals.Recent(l.Name, math.MaxInt)
 		o.Refusals = everything[:min(mostRefusals, len(everything))]
@@ -86,16 +86,6 @@ func (r *Relay) Listeners(context.Context) ([]operations.Listener, error) {
 		all = append(all, o)
 	}
 	return all, nil
-}
-
-// listening returns where an address of the configuration listens. A reload may have closed it.
-func (r *Relay) listening(configured string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if s := r.sockets[configured]; s != nil {
-		return s.l.Addr().String()
-	}
-	return configured
 }
 
 // refusedDevices returns the clients with private addresses that were refused within the last hour,

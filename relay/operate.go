@@ -57,19 +57,19 @@ func (l live) ReloadFile(ctx context.Context) error {
 	admin.Unawaited(ctx) // the reload ends the server that may serve this request
 	now := time.Now()
 	a := queue.Audit{ID: queue.NewID(now), At: now, By: operators.Of(ctx).String(), Action: "reload", On: "configuration"}
-	l.audit(ctx, a)
+	l.tryAudit(ctx, a)
 	if err := refusalOf(reload()); err != nil {
 		return err
 	}
 	a.Changed = 1
-	l.audit(context.WithoutCancel(ctx), a)
+	l.tryAudit(context.WithoutCancel(ctx), a)
 	return nil
 }
 
-// audit records an action that has to be possible also while the queue cannot be written.
-func (l live) audit(ctx context.Context, a queue.Audit) {
-	if err := l.store.SetAudit(ctx, a); err != nil {
-		l.Log().Error("cannot record in the audit log", "action", a.Action, "by", a.By, "error", err)
+// tryAudit records an action that has to be possible also while the queue cannot be written.
+func (r *Relay) tryAudit(ctx context.Context, a queue.Audit) {
+	if err := r.store.SetAudit(ctx, a); err != nil {
+		r.Log().Error("cannot record in the audit log", "action", a.Action, "by", a.By, "error", err)
 	}
 }
 

@@ -53,6 +53,9 @@ func TestReload(t *testing.T) {
 	if err := r.Stop(); err != nil {
 		t.Error(err)
 	}
+	if a := r.Address("127.0.0.1:0"); a != "127.0.0.1:0" {
+		t.Errorf("a socket that is closed listens on %s", a)
+	}
 	for _, v := range graph.Violations() {
 		t.Errorf("contract broken: %+v", v)
 	}

@@ -152,9 +152,12 @@ func (r *Relay) closeSockets(cfg *config.Config) error {
 }
 
 // Address returns the address on which a configured address listens: its port may be
-// 0 in the configuration.
+// 0 in the configuration. It returns the configured one if a reload has closed that.
 func (r *Relay) Address(configured string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sockets[configured].l.Addr().String()
+	if s := r.sockets[configured]; s != nil {
+		return s.l.Addr().String()
+	}
+	return configured
 }

@@ -71,7 +71,8 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 		return nil, errors.Join(err, store.Close())
 	}
 	r.flow = flow.New(r.registry, time.Now)
-	r.console = console.New(console.Config{Ops: r.Operations(), Live: r, Configuration: inUse{r}, Edge: r, SignIns: r, Hostname: cfg.Hostname, Version: r.about.Version,
+	r.console = console.New(console.Config{Ops: r.Operations(), Live: r, Configuration: inUse{r}, Edge: r, SignIns: r, Version: r.about.Version,
+		Hostname:    func() string { return r.generation().cfg.Hostname },
 		ShowContent: func() bool { return r.generation().cfg.Admin.ShowContent },
 		BaseURL:     func() string { return r.generation().cfg.Admin.BaseURL() }, Log: r.Log})
 	log.Info("graphrelay starts", startLine(cfg, r.about, node)...)

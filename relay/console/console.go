@@ -39,8 +39,9 @@ type Config struct {
 	Configuration Configuration
 	Edge          operations.Edge
 	SignIns       operations.SignIns
-	Hostname      string // of the relay
 	Version       string // of the program
+	// Hostname returns that of the relay.
+	Hostname func() string
 	// BaseURL returns the URL at which browsers reach the admin address.
 	BaseURL func() string
 	Log     func() *slog.Logger

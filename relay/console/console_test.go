@@ -74,7 +74,7 @@ func (r testRelay) Nodes(context.Context) ([]operations.Node, error) { return r.
 var at = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 
 func testConsole(r testRelay) (*Console, *http.ServeMux) {
-	c := New(Config{Ops: r, Live: r, Configuration: testConfiguration{}, Edge: &testEdge{}, SignIns: &testSignIns{}, Hostname: "relay.contoso.test", Version: "1.0", ShowContent: func() bool { return true },
+	c := New(Config{Ops: r, Live: r, Configuration: testConfiguration{}, Edge: &testEdge{}, SignIns: &testSignIns{}, Hostname: func() string { return "relay.contoso.test" }, Version: "1.0", ShowContent: func() bool { return true },
 		BaseURL: func() string { return "https://relay.contoso.test" }, Log: func() *slog.Logger { return slog.New(slog.DiscardHandler) }})
 	c.now = func() time.Time { return at }
 	mux := http.NewServeMux()

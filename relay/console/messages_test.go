@@ -53,7 +53,7 @@ func newMailConsole(t testing.TB) *mailConsole {
 	t.Cleanup(func() { _ = q.Close() })
 	m := &mailConsole{TB: t, store: q, mux: http.NewServeMux(), shows: true}
 	ops := operations.Local{Store: q, Connections: func() []string { return []string{"contoso"} }}
-	c := New(Config{Ops: ops, Live: mailRelay{store: q}, Hostname: "relay.contoso.test", Version: "1.0", ShowContent: func() bool { return m.shows },
+	c := New(Config{Ops: ops, Live: mailRelay{store: q}, Hostname: func() string { return "relay.contoso.test" }, Version: "1.0", ShowContent: func() bool { return m.shows },
 		BaseURL: func() string { return "http://localhost" }, Log: func() *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }})
 	if _, ok := t.(*testing.T); ok { // a benchmark has the time that users have
 		c.searchTime = time.Minute

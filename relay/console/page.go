@@ -92,7 +92,7 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, p page) {
 
 // frame returns the frame of a page, without its view.
 func (c *Console) frame(r *http.Request, p page) frame {
-	f := frame{Title: p.title, URL: r.URL.RequestURI(), Hostname: c.cfg.Hostname, Version: c.cfg.Version, Plots: p.plots, Person: operators.Of(r.Context())}
+	f := frame{Title: p.title, URL: r.URL.RequestURI(), Hostname: c.cfg.Hostname(), Version: c.cfg.Version, Plots: p.plots, Person: operators.Of(r.Context())}
 	if f.Title == "" {
 		f.Title = p.name
 	}

@@ -20,6 +20,7 @@ import (
 	"graphrelay/internal/testlog"
 	"graphrelay/relay/attention"
 	"graphrelay/relay/config"
+	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 	"graphrelay/relay/smtpd"
@@ -513,5 +514,23 @@ func TestAlertsOfNodes(t *testing.T) {
 	r.wait("end", func() bool { return len(hook.of("MailboxPaused", "closed")) > 0 })
 	if list := hook.of("MailboxPaused", "opened"); len(list) != 1 || list[0].Reference != hook.of("MailboxPaused", "closed")[0].Reference {
 		t.Errorf("%+v", list)
+	}
+}
+
+// Who tests the channels is in the audit log, with how many took the message.
+func TestTestsAreAudited(t *testing.T) {
+	t.Parallel()
+	r := startAlerts(t, nil)
+	ctx := operators.With(t.Context(), operators.Person{Name: "anna", Role: operators.Operator, Way: operators.ByToken})
+	tests, err := r.relay.TestAlerts(ctx, "")
+	if err != nil || len(tests) != 2 || tests[0].Error != "" || tests[1].Error != "" {
+		t.Fatal(tests, err)
+	}
+	if _, err := r.relay.TestAlerts(ctx, "pager"); err == nil {
+		t.Error("a channel that is not there was tested")
+	}
+	audits, err := r.relay.Store.Audits(t.Context(), 10)
+	if err != nil || len(audits) != 1 || audits[0].By != "anna (API token)" || audits[0].Action != "test alerts" || audits[0].On != "operators chat" || audits[0].Changed != 2 {
+		t.Errorf("%+v, %v", audits, err)
 	}
 }

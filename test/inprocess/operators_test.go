@@ -203,6 +203,14 @@ func TestConsoleLink(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(body, ">root<") {
 		t.Errorf("the console: %d %s", status, body)
 	}
+	renamed := *cfg
+	renamed.Hostname = "mail.contoso.test"
+	if err := r.Reload(&renamed); err != nil {
+		t.Fatal(err)
+	}
+	if _, body := ask(t, browser, http.MethodGet, base, "/console/", "", nil); !strings.Contains(body, "mail.contoso.test · graphrelay") {
+		t.Errorf("the console does not know the new hostname: %s", body)
+	}
 	_, metrics := ask(t, browser, http.MethodGet, base, "/metrics", "", nil)
 	if series := `graphrelay_tls_certificate_expiry_timestamp_seconds{listener="(admin)"} `; !strings.Contains(metrics, series) {
 		t.Errorf("the metrics lack %s", series)
