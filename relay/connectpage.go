@@ -34,6 +34,9 @@ func (g *generation) connectPage(q connection.HeldMail, key admin.ConnectKey) *a
 			}
 		},
 	}
+	if keep := time.Duration(g.cfg.Queue.KeepSentContent); keep > 0 {
+		p.KeptContent = days(keep)
+	}
 	for _, c := range g.cfg.Connections {
 		if u, err := url.Parse(c.Endpoints.Login); err == nil && c.SignIn == config.SignInDelegated {
 			p.Logins = append(p.Logins, u.Scheme+"://"+u.Host)

@@ -95,7 +95,7 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 	node := r.node
 	node.About.Config = digest(cfg)
 	d := deliveryConfig(cfg, node)
-	d.NotifyAt, d.Waiters, d.Sent, d.Serves, d.Private = g.policy.BounceTo, r.waiters, r.sent, g.serves, g.private
+	d.NotifyAt, d.Waiters, d.Sent, d.Serves, d.Private, d.KeepsContent = g.policy.BounceTo, r.waiters, r.sent, g.serves, g.private, g.keepsContent
 	if tracer != nil {
 		d.Tracer = tracer
 	}

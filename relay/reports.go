@@ -35,6 +35,12 @@ func (g *generation) watchesReports(ctx context.Context, l queue.Lane) bool {
 	}))
 }
 
+// keepsContent reports whether the content of a message that was sent from a lane is kept for now:
+// where it was refused for a recipient, and where a non-delivery report may come and is seen.
+func (g *generation) keepsContent(l queue.Lane, refused bool) bool {
+	return g.cfg.Queue.KeepSentContent > 0 && (refused || g.watchesReports(context.Background(), l))
+}
+
 // owns reports whether the mailbox of a lane has the address.
 func (g *generation) owns(ctx context.Context, l queue.Lane, address string) bool {
 	if strings.EqualFold(address, l.Mailbox) {

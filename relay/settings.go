@@ -70,7 +70,8 @@ func queueLimits(cfg *config.Config) queue.Limits {
 func retention(cfg *config.Config) queue.Retention {
 	q := cfg.Queue
 	return queue.Retention{Sent: time.Duration(q.KeepSent), SentMessages: int64(q.KeepSentMessages), Failed: time.Duration(q.KeepFailed),
-		FailedMessages: int64(q.MaxMessages), FailedBytes: int64(q.MaxSize) / 4}
+		FailedMessages: int64(q.MaxMessages), FailedBytes: int64(q.MaxSize) / 4,
+		SentContent: time.Duration(q.KeepSentContent), LeftBytes: int64(q.MaxSize) / 8, FreeSpace: int64(q.MinFreeSpace)}
 }
 
 func mimeLimits(cfg *config.Config) mime.Limits {

@@ -11,8 +11,8 @@ func queueResendCommand(o *queueOptions) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "resend ID --to ADDRESS",
 		Short: "send the content of a message again, to some recipients",
-		Long: `Sends the content of a message that is held, has failed or has come back to the recipients that
-are named, and to no others. It is queued as another message, whose queue ID is printed. The
+		Long: `Sends the content of a message that is held, has failed, or was sent and is kept with its content
+(queue.keep_sent_content), to the recipients that are named, and to no others. It is queued as another message, whose queue ID is printed. The
 first message loses its content, so that only one of the two can go out; if it was held, it ends
 as deleted. The histories of both name the other one.`,
 		Example: "  graphrelay queue resend 06rq2p8k1v4t9x3m --to anna@example.com --to bert@example.com",

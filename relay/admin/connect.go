@@ -53,6 +53,7 @@ type ConnectPage struct {
 	Begin       func(connection, mailbox string, shared bool) (SignIn, error)
 	Connected   func() // called after a mailbox was connected; may be nil
 	KeptSent    string // for how long the relay keeps records of sent messages, such as "30 days"
+	KeptContent string // for how long it keeps the content of some of them; empty: of none
 	KeptFailed  string // for how long it keeps messages that failed
 	Log         *slog.Logger
 	Key         ConnectKey // encrypts what browsers keep of sign-ins in progress
@@ -70,7 +71,8 @@ type connectView struct {
 	Trouble                   trouble // why the mailbox was not connected; without Text: nothing was wrong
 	Chosen                    string  // the connection that the owner chose
 	Shared, WantsUser         bool
-	KeptSent, KeptFailed      string
+	KeptSent, KeptContent     string
+	KeptFailed                string
 	Account                   string
 	Connected, User, Password string
 	Submission                []string
@@ -199,7 +201,7 @@ func (p *ConnectPage) callback(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *ConnectPage) show(w http.ResponseWriter, status int, v connectView) {
-	v.Connections, v.KeptSent, v.KeptFailed = p.Connections, p.KeptSent, p.KeptFailed
+	v.Connections, v.KeptSent, v.KeptContent, v.KeptFailed = p.Connections, p.KeptSent, p.KeptContent, p.KeptFailed
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store") // it may show a password

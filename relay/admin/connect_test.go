@@ -27,7 +27,7 @@ func (s domainSignIn) Domains() []string { return s.domains }
 // connect sends the form, and returns the answer.
 func connect(domains []string, form url.Values) *httptest.ResponseRecorder {
 	h := New(Config{Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Connect: &ConnectPage{
-		BaseURL: "http://localhost:9025", Key: sealed.NewKey(), Log: slog.New(slog.DiscardHandler), KeptSent: "30 days", KeptFailed: "a day",
+		BaseURL: "http://localhost:9025", Key: sealed.NewKey(), Log: slog.New(slog.DiscardHandler), KeptSent: "30 days", KeptContent: "2 days", KeptFailed: "a day",
 		Logins: []string{"https://login.test"},
 		Begin: func(_, mailbox string, _ bool) (SignIn, error) {
 			if !strings.Contains(mailbox, "@") {
@@ -69,7 +69,7 @@ func TestUnservedIsRefused(t *testing.T) {
 		}
 	}
 	w := connect([]string{"contoso.test"}, url.Values{"mailbox": {"a@elsewhere.test"}, "shared": {"1"}, "user": {"1"}})
-	for _, want := range []string{`value="a@elsewhere.test"`, `name="shared" value="1" checked`, `name="user" value="1" checked`, "for 30 days", "for a day"} {
+	for _, want := range []string{`value="a@elsewhere.test"`, `name="shared" value="1" checked`, `name="user" value="1" checked`, "for 30 days", "or 2 days longer", "for a day"} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("the form lacks %s: %s", want, w.Body)
 		}

@@ -96,7 +96,7 @@ func (s *server) addActions() {
 
 func (s *server) addResend() {
 	add(s, operation{id: "resend", method: http.MethodPost, path: "/messages/{id}/resend", tag: "messages", role: operators.Operator,
-		summary: "Send a message again", description: "Sends the content of a message that is held, has failed or has come back to the recipients that are named, as a message of its own. The first message loses its content, so that only one of the two can go out.",
+		summary: "Send a message again", description: "Sends the content of a message that is held, has failed, or was sent and is kept with its content, to the recipients that are named, as a message of its own. The first message loses its content, so that only one of the two can go out.",
 		errors: []int{http.StatusNotFound, http.StatusConflict}},
 		func(ctx context.Context, in *resendInput) (*body[Resent], error) {
 			id, err := s.ops.Resend(ctx, by(ctx), in.ID, in.Body.Recipients)

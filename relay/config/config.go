@@ -223,6 +223,7 @@ func Default() *Config {
 			MinFreeSpace:     128 * MiB,
 			KeepSent:         minutes(30 * 24 * 60),
 			KeepSentMessages: 100_000,
+			KeepSentContent:  minutes(2 * 24 * 60),
 			KeepFailed:       minutes(30 * 24 * 60),
 		},
 		Delivery: Delivery{

@@ -21,7 +21,8 @@ type Queue struct {
 	MinFreeSpace     Size     `yaml:"min_free_space"`
 	KeepSent         Duration `yaml:"keep_sent"` // the delivery log
 	KeepSentMessages int      `yaml:"keep_sent_messages"`
-	KeepFailed       Duration `yaml:"keep_failed"` // failed messages with their content
+	KeepSentContent  Duration `yaml:"keep_sent_content"` // where a recipient may turn out not to have the message
+	KeepFailed       Duration `yaml:"keep_failed"`       // failed messages with their content, and returned ones
 }
 
 // Shared reports whether the queue is in a database, which other relays may share.
@@ -47,6 +48,7 @@ func (v validator) queue() {
 	within(v, "queue.min_free_space", q.MinFreeSpace, 0, 1<<20*GiB)
 	within(v, "queue.keep_sent", q.KeepSent, 0, minutes(3650*24*60))
 	within(v, "queue.keep_sent_messages", q.KeepSentMessages, 0, 10_000_000)
+	within(v, "queue.keep_sent_content", q.KeepSentContent, 0, minutes(30*24*60))
 	within(v, "queue.keep_failed", q.KeepFailed, minutes(60), minutes(3650*24*60))
 	for i := range v.cfg.Connections {
 		if c := &v.cfg.Connections[i]; v.cfg.WatchesReports(c) && (q.KeepSent < reportsLate || q.KeepSentMessages == 0) {

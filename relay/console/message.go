@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -83,14 +84,7 @@ func (c *Console) message(r *http.Request) (any, error) {
 	if err := queue.CheckResend(record); err != nil {
 		v.Resend = strings.TrimPrefix(err.Error(), queue.ErrState.Error()+": ")
 	}
-	to := m.To
-	if len(m.Returns) > 0 {
-		to = nil
-		for _, x := range m.Returns {
-			to = append(to, x.Recipient)
-		}
-	}
-	v.SendTo = strings.Join(to, "\n")
+	v.SendTo = strings.Join(missed(m), "\n")
 	for _, e := range m.Events {
 		s := step{e, linked(e.Detail)}
 		if e.What == "lost" || e.What == "converted" {
@@ -106,6 +100,18 @@ func (c *Console) message(r *http.Request) (any, error) {
 		v.Until = *m.Due
 	}
 	return v, nil
+}
+
+// missed returns the recipients who do not have the message, as far as that is known.
+func missed(m operations.Message) []string {
+	if !m.State.Left() {
+		return m.To
+	}
+	to := slices.Clone(m.Refused)
+	for _, x := range m.Returns {
+		to = append(to, x.Recipient)
+	}
+	return to
 }
 
 // find returns the message that the path names. An ID may be written in capitals.
@@ -176,7 +182,7 @@ func (c *Console) readable(r *http.Request, as operations.Reading) (operations.M
 	}
 	m, err := c.find(r)
 	if err == nil && !m.HasContent {
-		err = fault{http.StatusGone, "Only the record of this message is left. Its content was removed when it was sent, deleted, or sent again as another message."}
+		err = fault{http.StatusGone, "Only the record of this message is left. Its content goes when the message is sent or some time later, when it is deleted, and when it is sent again as another message."}
 	}
 	if err == nil {
 		err = c.cfg.Ops.RecordReading(r.Context(), by(r), as, m.ID)

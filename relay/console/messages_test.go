@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -254,6 +255,41 @@ func TestResend(t *testing.T) {
 	w = m.do(operators.Operator, http.MethodPost, "/console/messages/"+again+"/resend", url.Values{"to": {"nobody"}, "back": {"/console/messages/" + again}})
 	if w.Header().Get("Location") != "/console/messages/"+again {
 		t.Errorf("a bad address: %d %s", w.Code, w.Header().Get("Location"))
+	}
+}
+
+// The page of a message that was sent proposes to send it again to those who do not have it.
+func TestResendToThoseWhoMissed(t *testing.T) {
+	m := newMailConsole(t)
+	e := queue.Entry{Lane: queue.ParseLane("contoso/crm@contoso.test"), Envelope: queue.Envelope{From: "crm@contoso.test", To: []string{"a@x.test", "b@x.test", "c@x.test"}}}
+	send := func(o queue.Outcome) string {
+		id := m.put(e, "Subject: sent\r\n\r\ntext\r\n")
+		tasks, _, err := m.store.Claim(t.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 1})
+		if err != nil || len(tasks) != 1 {
+			t.Fatal(tasks, err)
+		}
+		o.State = queue.Sent
+		if err := m.store.Finish(t.Context(), tasks[0].Ref, o); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	refused := queue.Progress{Document: json.RawMessage(`{"path":"draft","refused":[{"address":"b@x.test","why":"<b>no</b>"}]}`)}
+	id := send(queue.Outcome{Keep: true, Progress: refused})
+	if page := m.page("/console/messages/" + id); !strings.Contains(page, ">b@x.test</textarea>") || !strings.Contains(page, "<li>b@x.test</li>") {
+		t.Errorf("of a message that was refused for one recipient, the page is\n%s", page)
+	}
+	if err := m.store.MarkReturned(t.Context(), id, queue.Bounced{Returns: []queue.Return{{Recipient: "c@x.test"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if page := m.page("/console/messages/" + id); !strings.Contains(page, ">b@x.test\nc@x.test</textarea>") {
+		t.Errorf("of a message that came back from another, the page is\n%s", page)
+	}
+	if page := m.page("/console/messages/" + send(queue.Outcome{Keep: true})); !strings.Contains(page, "required></textarea>") {
+		t.Error("a message that all have names recipients")
+	}
+	if page := m.page("/console/messages/" + send(queue.Outcome{})); strings.Contains(page, "<textarea") || !strings.Contains(page, "is not kept any longer; forward it from Sent Items of crm@contoso.test") {
+		t.Error("a message without its content may be sent again")
 	}
 }
 

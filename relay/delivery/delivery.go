@@ -48,6 +48,10 @@ type Config struct {
 	// Sent is called for each message that was sent, once that is recorded, with the time since
 	// its receipt; it may be nil.
 	Sent func(l queue.Lane, to []string, took time.Duration)
+	// KeepsContent reports whether the content of a message that was sent is kept for now, so that
+	// it can be sent again to recipients who turn out not to have it. refused: the message was not
+	// sent to some of them. nil: no content is kept.
+	KeepsContent func(l queue.Lane, refused bool) bool
 	// Tracer makes a trace of each message; nil: there is none.
 	Tracer Tracer
 	// LogRecipients has the log name the recipients and the Message-ID of what was sent.

@@ -45,6 +45,7 @@ func (d *Deliverer) deliver(ctx context.Context, t queue.Task, s *slot) {
 	o := j.attempt(traced)
 	o.Progress, o.Events = j.a.Progress, j.a.notes
 	o.Cleanup = o.Progress.Leftover && (o.State == queue.Sent || o.State == queue.Failed)
+	o.Keep = o.State == queue.Sent && j.keepsContent()
 	err := j.finish(ctx, o)
 	ended(o, j.result.Path)
 	j.answerClient(o, err)
@@ -74,6 +75,12 @@ func (j *job) attempt(ctx context.Context) (o queue.Outcome) {
 		}
 	}
 	return j.notifySender(o)
+}
+
+// keepsContent reports whether the content is kept although the message was sent. That of the
+// relay's own messages is not: they tell of others.
+func (j *job) keepsContent() bool {
+	return j.d.cfg.KeepsContent != nil && j.task.Client != "" && j.d.cfg.KeepsContent(j.task.Lane, len(j.result.Refused) > 0)
 }
 
 // final are the errors after which an outcome cannot be recorded later.

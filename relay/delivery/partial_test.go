@@ -107,6 +107,34 @@ func TestOneBadRecipient(t *testing.T) {
 	}
 }
 
+// The content of a message is kept where a recipient was refused, and its record says who does
+// not have it. That of other messages and of the bounce goes.
+func TestContentForTheRefused(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	r.withPartly(nil)
+	r.cfg.KeepsContent = func(l queue.Lane, refused bool) bool { return refused || l.Mailbox == r.cfg.Postmaster.Mailbox }
+	submit := func(raw string, to ...string) string {
+		e := r.to(anna, to...)
+		e.From, e.Client = anna, "192.0.2.1"
+		return r.submit(raw, e)
+	}
+	id := submit(partlyRefused()[0].raw, "anna@example.test", badRecipient, "bob@example.test")
+	whole := submit(compose(header("whole"), "text"), "bob@example.test")
+	stop := r.start(nil)
+	r.sentPartly(id)
+	r.await(whole, queue.Sent)
+	bounce, _, _ := r.notifiedOnce(id, anna)
+	stop()
+	if m := r.get(id); !m.HasContent || !slices.Equal(graphmail.StepsOf(m.Progress).Refused, []string{badRecipient}) {
+		t.Errorf("with content: %v, refused: %v", m.HasContent, graphmail.StepsOf(m.Progress).Refused)
+	}
+	for _, id := range []string{whole, bounce.ID} {
+		if r.get(id).HasContent {
+			t.Errorf("the content of %s was kept", id)
+		}
+	}
+}
+
 // The same, while the process dies at every step, or an answer around the refusal is lost.
 func TestOneBadRecipientAndCrash(t *testing.T) {
 	for _, p := range partlyRefused() {

@@ -55,6 +55,7 @@ type Message struct {
 	Uploaded   int64          `json:"uploaded,omitempty" doc:"How many bytes of the next attachment are uploaded."`
 	UploadSize int64          `json:"upload_size,omitempty" doc:"How many bytes that attachment has, while it is uploaded."`
 	HasContent bool           `json:"has_content" doc:"The content of the message is kept."`
+	Refused    []string       `json:"refused,omitempty" doc:"The recipients that Graph refused: the message goes to the others."`
 	Returns    []queue.Return `json:"returns,omitempty" doc:"What non-delivery reports said."`
 	Events     []queue.Event  `json:"events,omitzero" doc:"The history. Lists do not have it."`
 }
@@ -67,7 +68,7 @@ func MessageOf(r queue.Record) Message {
 		Lane: NameOf(r.Lane), HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,
 		Client: r.Client, Paused: timeOf(r.PausedUntil), Reason: r.Reason, Detail: r.Detail, Attempts: r.Attempts, Finished: timeOf(r.Finished),
 		Path: steps.Path, Draft: steps.DraftID, Attached: steps.Attached, Uploaded: steps.Uploaded, UploadSize: steps.UploadSize,
-		HasContent: r.HasContent, Returns: r.Returns,
+		HasContent: r.HasContent, Refused: steps.Refused, Returns: r.Returns,
 	}
 	if r.State == queue.Queued || r.State == queue.Deferred {
 		m.Due = &r.Due

@@ -86,7 +86,7 @@ func (q *Queue) finish(tx Tx, ref Ref, o Outcome) error {
 	if o.State.ended() {
 		s.Finished, s.Due = q.clock.Wall(now), now
 	}
-	s.HasContent = s.HasContent && o.State != Sent && !o.Discard
+	s.HasContent = s.HasContent && (o.State != Sent || o.Keep) && !o.Discard
 	if err := tx.SetStatus(ref.ID, s); err != nil {
 		return err
 	}

@@ -215,10 +215,10 @@ type Controller interface {
 	// those for which the action is not possible. It returns how many were changed, also with
 	// an error. f.Before keeps it from messages that come meanwhile.
 	ApplyAll(ctx context.Context, f Filter, a Action, by string) (changed int, err error)
-	// Resend queues the content of a message that is held, or has failed or come back, as another
-	// message to these recipients, and returns its queue ID. The first message loses its content,
-	// and if it was held, it ends as deleted: no more than one of the two can go out. It returns
-	// ErrState for any other message.
+	// Resend queues the content of a message that is held, or has failed, or was sent and still has
+	// its content, as another message to these recipients, and returns its queue ID. The first
+	// message loses its content, and if it was held, it ends as deleted: no more than one of the two
+	// can go out. It returns ErrState for any other message.
 	Resend(ctx context.Context, id string, to []string, by string) (again string, err error)
 	// Pause stops claims until then from the lanes that lane covers: one, or all of a
 	// principal, or all of a connection. An earlier end does not shorten a pause. Now returns

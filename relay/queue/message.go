@@ -194,12 +194,15 @@ type Task struct {
 
 // Outcome ends a claim.
 type Outcome struct {
-	State    State // Sent, Deferred, Held, Failed; Queued gives it back untouched
-	Due      time.Time
-	Reason   reason.Reason
-	Detail   string
-	Uncount  bool // the attempt does not count
-	Discard  bool // the content of a failed message is removed: its client still has it
+	State   State // Sent, Deferred, Held, Failed; Queued gives it back untouched
+	Due     time.Time
+	Reason  reason.Reason
+	Detail  string
+	Uncount bool // the attempt does not count
+	Discard bool // the content of a failed message is removed: its client still has it
+	// Keep: the content of a message that was sent is kept for a while, as some recipient may
+	// turn out not to have got it.
+	Keep     bool
 	Progress Progress
 	Events   []Event
 	// Cleanup: the message ended and may have left something behind, which the commit
@@ -300,6 +303,13 @@ type Retention struct {
 	// The oldest ones go first.
 	FailedMessages int64
 	FailedBytes    int64
+	// SentContent is how long content is kept (Outcome.Keep) after it was sent, unless the message
+	// is returned: then it goes with the record. LeftBytes bounds the content of both; 0 sets no
+	// bound. The oldest goes first, and that of returned messages last. While less than twice
+	// FreeSpace is free on the disk, no content is kept but that of returned messages.
+	SentContent time.Duration
+	LeftBytes   int64
+	FreeSpace   int64
 }
 
 // Stats counts the queue.

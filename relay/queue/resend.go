@@ -19,10 +19,10 @@ func CheckResend(r Record) error {
 	switch {
 	case r.State == Queued, r.State == Deferred, r.State == Delivering:
 		return fmt.Errorf("%w: it is %s and may still go out; hold it first, then send it again", ErrState, r.State)
-	case r.HasContent && (r.State == Held || r.State == Failed || r.State == Returned):
+	case r.HasContent && (r.State == Held || r.State == Failed || r.State.Left()):
 		return nil
 	case r.State.Left():
-		return fmt.Errorf("%w: its content was removed when it was sent; forward it from Sent Items of %s", ErrState, r.Lane.Mailbox)
+		return fmt.Errorf("%w: it was sent, and its content is not kept any longer; forward it from Sent Items of %s", ErrState, r.Lane.Mailbox)
 	}
 	return fmt.Errorf("%w: it is %s, and its content is gone", ErrState, r.State)
 }

@@ -95,6 +95,10 @@ type Finder interface {
 	// FailedBeyond is EndedBeyond for failed messages, of which the newest ones with together
 	// so many bytes are kept; 0 stands for any number.
 	FailedBeyond(ctx context.Context, keep, bytes int64) (time.Time, error)
+	// LeftContents returns the IDs of messages that are Sent or Returned and have content which is
+	// to go: that of Sent ones which left up to the time before, and of both what is beyond so many
+	// bytes (0: any number). The newest are kept, and Returned ones rather than Sent ones.
+	LeftContents(ctx context.Context, before time.Time, bytes int64, limit int) ([]string, error)
 	// EndedBeyond returns when the newest message in the given state arrived that is not
 	// among the keep newest ones; the zero Time if there is none.
 	EndedBeyond(ctx context.Context, s State, keep int64) (time.Time, error)

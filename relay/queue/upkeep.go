@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -114,10 +115,69 @@ func (q *Queue) Expire(ctx context.Context, r Retention) (removed int, err error
 			return removed, err
 		}
 	}
+	if err := q.dropContents(ctx, r, now); err != nil {
+		return removed, err
+	}
 	if err := q.dropAudits(ctx); err != nil {
 		return removed, err
 	}
 	return removed, q.dropTags(ctx)
+}
+
+// contentsAtOnce bounds how many messages are found whose content is to go.
+const contentsAtOnce = 5000
+
+// dropContents removes the content of messages that have left where it is not to be kept any
+// longer. What is kept for a case that seldom comes must not keep new mail out, so it goes when
+// the disk is short of space.
+func (q *Queue) dropContents(ctx context.Context, r Retention, now time.Time) error {
+	free, size, err := q.storage.Space()
+	if err != nil {
+		return err
+	}
+	before := now.Add(-r.SentContent)
+	if free < 2*min(r.FreeSpace, size/10) { // as CheckCapacity counts
+		before = now
+	}
+	for {
+		ids, err := q.storage.LeftContents(ctx, before, r.LeftBytes, contentsAtOnce)
+		if err != nil {
+			return err
+		}
+		dropped := 0
+		for some := range slices.Chunk(ids, expireBatch) {
+			n, err := q.dropContent(ctx, some)
+			if err != nil {
+				return err
+			}
+			dropped += n
+		}
+		if len(ids) < contentsAtOnce || dropped == 0 {
+			return nil
+		}
+	}
+}
+
+func (q *Queue) dropContent(ctx context.Context, ids []string) (dropped int, err error) {
+	err = q.storage.Update(ctx, func(tx Tx) error {
+		dropped = 0
+		for _, id := range ids {
+			s, err := tx.Status(id)
+			if errors.Is(err, ErrNotFound) || err == nil && (s.Unreadable || !s.State.Left() || !s.HasContent) {
+				continue
+			}
+			if err == nil {
+				s.HasContent = false
+				err = tx.SetStatus(id, s)
+			}
+			if err != nil {
+				return err
+			}
+			dropped++
+		}
+		return nil
+	})
+	return dropped, err
 }
 
 func (q *Queue) expire(ctx context.Context, state State, before time.Time, ended bool) (removed int, err error) {

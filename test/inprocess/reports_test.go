@@ -139,6 +139,41 @@ func TestReturnedMail(t *testing.T) {
 	}
 }
 
+// Returned mail is sent again from the content that is kept of what a mailbox sends into which the
+// relay looks. Of other mail nothing is kept.
+func TestReturnedMailIsSentAgain(t *testing.T) {
+	r := startReports(t, simulator.Options{}, nil)
+	if err := r.relay.Send("127.0.0.1:0", "Hello"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.rig.send(nil, "hp@printers.local", "Scan"); err != nil {
+		t.Fatal(err)
+	}
+	r.until("returned message", func() bool { return len(r.list(queue.Returned)) == 1 })
+	m := r.list(queue.Returned)[0]
+	if !m.HasContent {
+		t.Fatalf("the content of %+v is gone", m)
+	}
+	again, err := r.relay.Store.Resend(t.Context(), m.ID, []string{"corrected@example.test"}, "anna")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.until("second send", func() bool {
+		return slices.ContainsFunc(r.list(queue.Sent), func(m queue.Record) bool { return m.ID == again && m.HasContent })
+	})
+	if m := r.list(queue.Returned)[0]; m.HasContent {
+		t.Error("the first one still has its content")
+	}
+	if !slices.ContainsFunc(r.sim.Ledger(), func(d simulator.Delivery) bool {
+		return d.Subject == "Scan" && slices.Equal(d.Recipients(), []string{"corrected@example.test"})
+	}) {
+		t.Error("it was not sent to the recipient who was named")
+	}
+	r.until("other mail sent", func() bool {
+		return slices.ContainsFunc(r.list(queue.Sent), func(m queue.Record) bool { return m.Subject == "Hello" && !m.HasContent })
+	})
+}
+
 // Where the sender's own mailbox has the report and there is no postmaster, nobody is told
 // once more. Only mailboxes that
 // the configuration names are looked into.

@@ -211,6 +211,7 @@ type Steps struct {
 	UploadSize int64     // of that attachment; 0: no upload is under way, or it is not known
 	SendWanted time.Time // when the send was last requested; zero: not yet
 	Settle     time.Time // until then a send that was not answered is watched
+	Refused    []string  // recipients that Graph refuses, and so do not get the message
 }
 
 // StepsOf returns the steps that are recorded in p, the zero Steps if it cannot be read.
@@ -219,5 +220,9 @@ func StepsOf(p queue.Progress) Steps {
 	if err != nil {
 		return Steps{}
 	}
-	return Steps{Path: r.Path, DraftID: r.DraftID, Attached: r.Attached, Uploaded: r.UploadOffset, UploadSize: r.UploadSize, SendWanted: r.SendWanted, Settle: r.Settle}
+	s := Steps{Path: r.Path, DraftID: r.DraftID, Attached: r.Attached, Uploaded: r.UploadOffset, UploadSize: r.UploadSize, SendWanted: r.SendWanted, Settle: r.Settle}
+	for _, x := range r.Refused {
+		s.Refused = append(s.Refused, x.Address)
+	}
+	return s
 }

@@ -29,7 +29,7 @@ func (s *storage) Open(ctx context.Context, id string) (queue.Body, error) {
 	case !found:
 		return nil, queue.ErrNotFound
 	case !has:
-		return nil, fmt.Errorf("%w: its content was removed when it was sent", queue.ErrNotFound)
+		return nil, fmt.Errorf("%w: its content was removed", queue.ErrNotFound)
 	}
 	var buffer bytes.Buffer
 	if b.sealed.Size <= inlineBody {

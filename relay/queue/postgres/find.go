@@ -55,14 +55,19 @@ func (s *storage) NextCleanup(ctx context.Context, after string) (c queue.Cleanu
 }
 
 // Ended implements queue.Finder.
-func (s *storage) Ended(ctx context.Context, state queue.State, before time.Time, finished bool, limit int) (list []string, err error) {
+func (s *storage) Ended(ctx context.Context, state queue.State, before time.Time, finished bool, limit int) ([]string, error) {
+	return s.ids(ctx, "SELECT id FROM message WHERE state = $1 AND arrived <= $2 AND (due <= $2 OR NOT $3) ORDER BY arrived LIMIT $4",
+		string(state), micros(before), finished, limit)
+}
+
+// ids reads the IDs that a query selects.
+func (s *storage) ids(ctx context.Context, sql string, args ...any) (list []string, err error) {
 	err = s.reading(ctx, s.read, func(rows pgx.Rows) error {
 		var id string
 		err := rows.Scan(&id)
 		list = append(list, id)
 		return err
-	}, "SELECT id FROM message WHERE state = $1 AND arrived <= $2 AND (due <= $2 OR NOT $3) ORDER BY arrived LIMIT $4",
-		string(state), micros(before), finished, limit)
+	}, sql, args...)
 	return list, err
 }
 
@@ -108,6 +113,17 @@ func (s *storage) FailedBeyond(ctx context.Context, keep, bytes int64) (time.Tim
 			SELECT arrived, row_number() OVER newest AS n, sum(size) OVER newest AS total FROM message WHERE state = 'failed'
 			WINDOW newest AS (ORDER BY arrived DESC, id DESC ROWS UNBOUNDED PRECEDING)) AS failed
 		WHERE n > $1 AND $1 > 0 OR total > $2 AND $2 > 0 ORDER BY n LIMIT 1`, keep, bytes)
+}
+
+// leftContents needs the condition of the index message_kept as it is written there, and its order.
+const leftContents = `SELECT id FROM (
+		SELECT id, state, due, sum(size) OVER (ORDER BY state, arrived DESC ROWS UNBOUNDED PRECEDING) AS total
+		FROM message WHERE body AND state IN ('sent', 'returned')) AS kept
+	WHERE state = 'sent' AND due <= $1 OR total > $2 AND $2 > 0 LIMIT $3`
+
+// LeftContents implements queue.Finder.
+func (s *storage) LeftContents(ctx context.Context, before time.Time, bytes int64, limit int) ([]string, error) {
+	return s.ids(ctx, leftContents, micros(before), bytes, limit)
 }
 
 // EndedBeyond implements queue.Finder.

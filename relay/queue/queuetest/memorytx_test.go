@@ -198,6 +198,22 @@ func (m *memory) FailedBeyond(_ context.Context, keep, bytes int64) (time.Time, 
 	return time.Time{}, nil
 }
 
+func (m *memory) LeftContents(_ context.Context, before time.Time, bytes int64, limit int) (ids []string, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var total int64
+	for _, state := range []queue.State{queue.Returned, queue.Sent} {
+		kept := m.find(func(x message) bool { return x.State == state && x.HasContent })
+		slices.Reverse(kept)
+		for _, r := range kept {
+			if total += r.Size; state == queue.Sent && !r.Due.After(before) || bytes > 0 && total > bytes {
+				ids = append(ids, r.ID)
+			}
+		}
+	}
+	return ids[:min(limit, len(ids))], nil
+}
+
 func (m *memory) EndedBeyond(_ context.Context, s queue.State, keep int64) (time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

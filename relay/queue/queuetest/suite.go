@@ -51,6 +51,7 @@ func Run(t *testing.T, open Open) {
 		"apply to all":                 applyToAll,
 		"audits":                       audits,
 		"sent again":                   resend,
+		"content of what was sent":     keptContent,
 		"apply to what has content":    contentIsGone,
 		"restart gives claims back":    restart,
 		"a queue that was restored":    restored,

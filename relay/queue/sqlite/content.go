@@ -47,7 +47,7 @@ func (s *storage) Open(ctx context.Context, id string) (queue.Body, error) {
 	case kind == bodyFile:
 		err = b.openFile(s.bodyPath(id))
 	case kind == bodyNone:
-		err = fmt.Errorf("%w: its content was removed when it was sent", queue.ErrNotFound)
+		err = fmt.Errorf("%w: its content was removed", queue.ErrNotFound)
 	default:
 		err = fmt.Errorf("%w: nothing says where its content is", queue.ErrDamaged)
 	}

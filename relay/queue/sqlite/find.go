@@ -120,6 +120,17 @@ func (s *storage) FailedBeyond(ctx context.Context, keep, bytes int64) (time.Tim
 	return fromMicros(arrived), err
 }
 
+// leftContents needs the condition of the index message_kept as it is written there, and its order.
+const leftContents = `SELECT id FROM (
+		SELECT id, state, due, sum(size) OVER (ORDER BY state, arrived DESC ROWS UNBOUNDED PRECEDING) AS total
+		FROM message WHERE body != 0 AND state IN ('sent', 'returned'))
+	WHERE state='sent' AND due<=?1 OR total>?2 AND ?2>0 LIMIT ?3`
+
+// LeftContents implements queue.Finder.
+func (s *storage) LeftContents(ctx context.Context, before time.Time, bytes int64, limit int) ([]string, error) {
+	return ids(s.read.QueryContext(ctx, leftContents, micros(before), bytes, limit))
+}
+
 // EndedBeyond implements queue.Finder.
 func (s *storage) EndedBeyond(ctx context.Context, state queue.State, keep int64) (time.Time, error) {
 	var arrived int64
