@@ -199,10 +199,10 @@ func testQueueActionRefusals(t *testing.T, fillQueue filler) {
 		at(action, "--limit", "3").wantUsage(t, "--all")
 		at(action, id, "--all").wantUsage(t, "not both")
 		at(action, id, "--lane", "contoso").wantUsage(t, "not both")
-		at(action, "--state", "deleted").want(t, exitFault, "no message is selected", action+" is for messages that are [")
+		at(action, "--state", "deleted").want(t, exitFault, "no message is selected", action+" is for messages that are ")
 		at(action, "--state", "deleted", "--dry-run").want(t, exitFault, "no message is selected")
 	}
-	at("release", "--state", "queued").want(t, exitFault, "release is for messages that are [held]")
+	at("release", "--state", "queued").want(t, exitFault, "release is for messages that are held")
 	at("hold", "--state", "sent,delivering").want(t, exitFault, "no message is selected")
 	at("list", "--json").want(t, exitOK, id, `"state":"queued"`)
 }

@@ -14,7 +14,7 @@ import (
 const maxIDs = 500
 
 type ByAction struct {
-	Action string `path:"action" enum:"hold,release,retry,delete" doc:"hold: stop messages that wait or are in delivery. release: let held ones go on. retry: try messages now, failed ones included. delete: delete those that are not in delivery, and tell nobody."`
+	Action string `path:"action" enum:"hold,release,retry,delete" doc:"hold: stop messages that wait or are in delivery. release: let held ones go on; recipients may get one a second time that is held as send_unknown. retry: try messages now, failed ones included, and held ones as release does. delete: delete those that are not in delivery, and tell nobody."`
 }
 
 // actInput names messages.
@@ -96,7 +96,7 @@ func (s *server) addActions() {
 
 func (s *server) addResend() {
 	add(s, operation{id: "resend", method: http.MethodPost, path: "/messages/{id}/resend", tag: "messages", role: operators.Operator,
-		summary: "Send a message again", description: "Sends the content of a message that is held, has failed, or was sent and is kept with its content, to the recipients that are named, as a message of its own. The first message loses its content, so that only one of the two can go out.",
+		summary: "Send a message again", description: "Sends the content of a message that is held, has failed, or was sent and is kept with its content, to the recipients that are named, as a message of its own. The first message loses its content, so that only one of the two can go out. If its may_be_sent is true, recipients may get it a second time.",
 		errors: []int{http.StatusNotFound, http.StatusConflict}},
 		func(ctx context.Context, in *resendInput) (*body[Resent], error) {
 			id, err := s.ops.Resend(ctx, by(ctx), in.ID, in.Body.Recipients)

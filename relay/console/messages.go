@@ -1,6 +1,8 @@
 package console
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -152,6 +154,7 @@ type confirmView struct {
 	Delete bool
 	Count  int64 // messages that would be changed
 	Passed int   // of those that are named, for which it is not possible
+	Twice  int64 // of which recipients may get them a second time
 	Fields []field
 	Back   string
 }
@@ -161,7 +164,7 @@ func (v confirmView) PageTitle() string {
 	return v.Action + " " + plural(v.Count, "message", "messages") + "?"
 }
 
-// confirmPage asks before an action on many messages, and before a deletion.
+// confirmPage asks before an action on many messages, a deletion, and what may deliver a message twice.
 func confirmPage() page {
 	return page{path: "messages/confirm", within: "messages", file: "confirm.html", view: (*Console).confirm}
 }
@@ -181,8 +184,14 @@ func (c *Console) confirm(r *http.Request) (any, error) {
 			v.Fields = append(v.Fields, field{name, value})
 		}
 	}
+	if v.Twice, err = c.twice(r.Context(), s); err != nil {
+		return nil, err
+	}
 	if s.all {
 		v.Count, err = c.cfg.Ops.ActAll(r.Context(), by(r), s.action, s.search.filter, true)
+		if errors.Is(err, queue.ErrState) { // for none, which the page says
+			err = nil
+		}
 		return v, err
 	}
 	results, err := c.cfg.Ops.Act(r.Context(), by(r), s.action, s.ids, true)
@@ -194,6 +203,46 @@ func (c *Console) confirm(r *http.Request) (any, error) {
 		}
 	}
 	return v, err
+}
+
+// twice returns how many messages of a selection the action may deliver a second time: those that
+// are held because it is not known whether they were sent. The others are looked for in the mailbox
+// before they are sent.
+func (c *Console) twice(ctx context.Context, s selection) (n int64, err error) {
+	if s.action != queue.Release && s.action != queue.Retry {
+		return 0, nil
+	}
+	var f queue.Filter
+	if s.all {
+		f = s.search.filter
+	}
+	if !selects(f.States, queue.Held) || !selects(f.Reasons, reason.SendUnknown) {
+		return 0, nil
+	}
+	f.States, f.Reasons = []queue.State{queue.Held}, []reason.Reason{reason.SendUnknown}
+	all, err := c.cfg.Ops.Count(ctx, f)
+	if s.all || err != nil || all == 0 {
+		return all, err
+	}
+	for _, id := range s.ids {
+		m, err := c.cfg.Ops.Message(ctx, id)
+		if err == nil && m.State == queue.Held && m.Reason == reason.SendUnknown {
+			n++
+		}
+	}
+	return n, ctx.Err()
+}
+
+// selects reports whether a list of a filter selects x.
+func selects[T comparable](list []T, x T) bool { return len(list) == 0 || slices.Contains(list, x) }
+
+// asks reports whether the action is carried out only after the person was asked once more.
+func (c *Console) asks(ctx context.Context, s selection) (bool, error) {
+	if s.all || s.action == queue.Delete {
+		return true, nil
+	}
+	n, err := c.twice(ctx, s)
+	return n > 0, err
 }
 
 // actOnMessages carries out an action on a selection, or asks first.
@@ -211,7 +260,11 @@ func (c *Console) actOnMessages(w http.ResponseWriter, r *http.Request) {
 	if !local(back) {
 		back = s.search.url()
 	}
-	if err == nil && (s.all || s.action == queue.Delete) && r.PostForm.Get("confirmed") == "" {
+	ask := false
+	if err == nil && r.PostForm.Get("confirmed") == "" {
+		ask, err = c.asks(r.Context(), s)
+	}
+	if ask {
 		v := s.values()
 		v.Set("back", back)
 		http.Redirect(w, r, messagesURL+"/confirm?"+v.Encode(), http.StatusSeeOther)

@@ -56,6 +56,7 @@ type Message struct {
 	UploadSize int64          `json:"upload_size,omitempty" doc:"How many bytes that attachment has, while it is uploaded."`
 	HasContent bool           `json:"has_content" doc:"The content of the message is kept."`
 	Refused    []string       `json:"refused,omitempty" doc:"The recipients that Graph refused: the message goes to the others."`
+	MayBeSent  bool           `json:"may_be_sent,omitempty" doc:"The message is held, and it is not known whether it was sent before. Sending it again may deliver it twice."`
 	Returns    []queue.Return `json:"returns,omitempty" doc:"What non-delivery reports said."`
 	Events     []queue.Event  `json:"events,omitzero" doc:"The history. Lists do not have it."`
 }
@@ -70,6 +71,7 @@ func MessageOf(r queue.Record) Message {
 		Path: steps.Path, Draft: steps.DraftID, Attached: steps.Attached, Uploaded: steps.Uploaded, UploadSize: steps.UploadSize,
 		HasContent: r.HasContent, Refused: steps.Refused, Returns: r.Returns,
 	}
+	m.MayBeSent = r.State == queue.Held && (r.Reason == reason.SendUnknown || r.Progress.InDoubt)
 	if r.State == queue.Queued || r.State == queue.Deferred {
 		m.Due = &r.Due
 	}

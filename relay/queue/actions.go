@@ -56,9 +56,22 @@ func (a Action) Narrow(f Filter) (Filter, error) {
 	}
 	f.States = slices.DeleteFunc(slices.Clone(f.States), func(s State) bool { return !slices.Contains(from, s) })
 	if len(f.States) == 0 {
-		return f, fmt.Errorf("%w: %s is for messages that are %v", ErrState, a, from)
+		return f, fmt.Errorf("%w: %s is for messages that are %s", ErrState, a, joined(from))
 	}
 	return f, nil
+}
+
+// joined returns states as a text, such as "queued, deferred or held".
+func joined(list []State) string {
+	text := string(list[0])
+	for i, s := range list[1:] {
+		separator := ", "
+		if i == len(list)-2 {
+			separator = " or "
+		}
+		text += separator + string(s)
+	}
+	return text
 }
 
 // Apply implements Controller.
