@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"graphrelay/internal/look"
@@ -21,7 +22,7 @@ type signInView struct {
 	SignedOut bool
 	Next      string // the path that comes next
 	Passwords bool   // there are operators with passwords
-	OIDC      string // the path that begins a sign-in with OpenID Connect; empty: there is none
+	OIDC      string // the link that begins a sign-in with OpenID Connect; empty: there is none
 	Provider  string // what people call it
 }
 
@@ -41,8 +42,8 @@ func (g *Gate) form(w http.ResponseWriter, r *http.Request) {
 // show shows the page on which persons sign in, with an error unless that is empty.
 func (g *Gate) show(w http.ResponseWriter, r *http.Request, status int, fault string) {
 	v := signInView{Error: fault, SignedOut: r.URL.Query().Get("signed-out") != "", Next: localPath(r.FormValue("next")), Passwords: len(g.operators) > 0}
-	if g.oidc != nil {
-		v.OIDC, v.Provider = beginPath, g.oidc.name()
+	if g.oidc != nil { // a link: browsers hold redirects of a form against form-action
+		v.OIDC, v.Provider = beginPath+"?"+url.Values{"next": {v.Next}}.Encode(), g.oidc.name()
 	}
 	writePage(w, status, "sign-in", v)
 }
