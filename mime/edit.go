@@ -96,7 +96,7 @@ func isField(line []byte) bool {
 // named reports whether line is a field that set names.
 func named(line []byte, set []Field) bool {
 	name, _, ok := splitField(line)
-	return ok && slices.ContainsFunc(set, func(f Field) bool { return strings.EqualFold(f.Name, name) })
+	return ok && slices.ContainsFunc(set, func(f Field) bool { return strings.EqualFold(f.Name, string(name)) })
 }
 
 // FormatAddresses returns an address list (RFC 5322 section 3.4) with encoded names

@@ -173,7 +173,7 @@ func FuzzParams(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, v string) {
 		p := parseParams(guessText([]byte(v)))
-		for name, value := range p.values {
+		for name, value := range valuesOf(p) {
 			checkLine(t, name, value)
 			if n := safeName(value); len(n) > maxNameBytes || strings.ContainsAny(n, `/\`) {
 				t.Errorf("%q: unsafe name %q", v, n)

@@ -21,8 +21,13 @@ type Header struct {
 // rawField is a field with its name as written and its value unfolded but not decoded.
 type rawField struct {
 	name  string
-	value []byte
-	cut   bool // the value was cut at a limit, between words if there are any
+	value string
+	plain bool // see isPlain
+}
+
+// is reports whether the field has the name. Names are ASCII.
+func (f rawField) is(name string) bool {
+	return len(f.name) == len(name) && strings.EqualFold(f.name, name)
 }
 
 // ReadHeader parses the header at the beginning of block, up to the first empty line or the
@@ -37,7 +42,7 @@ func ReadHeader(block []byte, lim Limits) *Header {
 func (h *Header) Count(name string) int {
 	n := 0
 	for _, f := range h.fields {
-		if strings.EqualFold(f.name, name) {
+		if f.is(name) {
 			n++
 		}
 	}
@@ -66,7 +71,7 @@ func (h *Header) Value(name string) string {
 func (h *Header) Fields() []Field {
 	out := make([]Field, len(h.fields))
 	for i, f := range h.fields {
-		out[i] = Field{Name: f.name, Value: decodeText(h.text(f.value))}
+		out[i] = Field{Name: f.name, Value: decodeText(h.text(f))}
 	}
 	return out
 }
@@ -127,8 +132,8 @@ func (h *Header) MessageID() string {
 func (h *Header) raw(name string) []string {
 	var out []string
 	for _, f := range h.fields {
-		if strings.EqualFold(f.name, name) {
-			out = append(out, h.text(f.value))
+		if f.is(name) {
+			out = append(out, h.text(f))
 		}
 	}
 	return out
@@ -137,8 +142,8 @@ func (h *Header) raw(name string) []string {
 // first returns the first of raw, and reports whether there is one.
 func (h *Header) first(name string) (string, bool) {
 	for _, f := range h.fields {
-		if strings.EqualFold(f.name, name) {
-			return h.text(f.value), true
+		if f.is(name) {
+			return h.text(f), true
 		}
 	}
 	return "", false
@@ -146,17 +151,17 @@ func (h *Header) first(name string) (string, bool) {
 
 // text converts a raw value to UTF-8. Raw 8-bit text is against RFC 5322 section 2.2, unless
 // it is UTF-8 (RFC 6532). What is not UTF-8 is mostly in the charset of the text below.
-func (h *Header) text(v []byte) string {
-	if isPlain(v) {
-		return string(v)
+func (h *Header) text(f rawField) string {
+	if f.plain {
+		return f.value
 	}
-	return headerText(h.charset, v)
+	return headerText(h.charset, []byte(f.value))
 }
 
 // isPlain reports whether v is ASCII without what may be an escape of ISO-2022 or HZ.
-func isPlain(v []byte) bool {
-	for _, c := range v {
-		if c >= utf8.RuneSelf || c == 0x1b || c == '~' {
+func isPlain(v string) bool {
+	for i := range len(v) {
+		if c := v[i]; c >= utf8.RuneSelf || c == 0x1b || c == '~' {
 			return false
 		}
 	}
@@ -165,12 +170,12 @@ func isPlain(v []byte) bool {
 
 // findCharset sets the charset to the one that Content-Type names, if a field needs it.
 func (h *Header) findCharset() {
-	if !slices.ContainsFunc(h.fields, func(f rawField) bool { return !isPlain(f.value) }) {
+	if !slices.ContainsFunc(h.fields, func(f rawField) bool { return !f.plain }) {
 		return
 	}
 	for _, f := range h.fields {
-		if strings.EqualFold(f.name, "Content-Type") {
-			h.charset = keep(headerCharset(parseParams(decodeStructure(guessText(f.value))).get("charset")), maxTypeBytes)
+		if f.is("Content-Type") {
+			h.charset = keep(headerCharset(parseParams(decodeStructure(guessText([]byte(f.value)))).get("charset")), maxTypeBytes)
 			return
 		}
 	}
@@ -179,7 +184,7 @@ func (h *Header) findCharset() {
 // hasRaw reports whether a field with the name has text that is not UTF-8.
 func (h *Header) hasRaw(name string) bool {
 	for _, f := range h.fields {
-		if strings.EqualFold(f.name, name) && !utf8.Valid(f.value) {
+		if f.is(name) && !f.plain && !utf8.ValidString(f.value) {
 			return true
 		}
 	}

@@ -13,8 +13,10 @@ const maxFieldName = 1000
 // is not a field.
 type headerReader struct {
 	*Header
+	read      fieldBuffer
 	size      int             // bytes of the fields
 	open      bool            // the next line may continue the last field
+	lastCut   bool            // the value of the last field was cut at a limit
 	started   bool            // there was a line
 	junkFirst bool            // the first line is junk
 	known     bool            // there was a field with a usual name
@@ -30,7 +32,7 @@ type headerReader struct {
 // reports whether a line that begins with "--" is a delimiter, which ends the entity; it may
 // be nil.
 func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*Header, int64) {
-	r := &headerReader{Header: &Header{limits: lim}, junkAt: -1}
+	r := &headerReader{Header: &Header{limits: lim}, read: src.fields.empty(), junkAt: -1}
 	pos, blank := off, false
 	for pos < src.size && src.err == nil {
 		line, next := src.line(pos, lim.ValueBytes+maxFieldName)
@@ -44,9 +46,14 @@ func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*He
 		r.add(line, pos)
 		pos = next
 	}
-	h, body := r.finish(off, pos, blank && !r.endsAt(src, pos, stop))
-	h.findCharset()
-	return h, body
+	src.fields = r.read
+	body, ok := r.finish(off, pos, blank && !r.endsAt(src, pos, stop))
+	if !ok {
+		return &Header{limits: lim}, off
+	}
+	r.fields = r.read.take()
+	r.findCharset()
+	return r.Header, body
 }
 
 // endsAt reports whether the entity ends with a header that has junk, which then is its
@@ -65,20 +72,20 @@ func (r *headerReader) endsAt(src *source, pos int64, stop func([]byte) bool) bo
 	return r.junkAt >= 0 && pos >= src.size
 }
 
-// finish decides where the body begins. A block without fields is not a header. A junk
-// line is skipped, but several at the end, or one without an empty line and a body after
-// it (blank), are the body, whose empty line was lost.
-func (r *headerReader) finish(off, pos int64, blank bool) (*Header, int64) {
-	if len(r.fields) == 0 && !r.junkFirst {
-		return r.Header, pos
+// finish decides where the body begins, and whether there is a header before it. A block without
+// fields is not a header. A junk line is skipped, but several at the end, or one without an empty
+// line and a body after it (blank), are the body, whose empty line was lost.
+func (r *headerReader) finish(off, pos int64, blank bool) (body int64, ok bool) {
+	if r.read.len() == 0 && !r.junkFirst {
+		return pos, true
 	}
-	if len(r.fields) == 0 || (r.junkFirst && !r.known) {
-		return &Header{limits: r.limits}, off
+	if r.read.len() == 0 || (r.junkFirst && !r.known) {
+		return off, false
 	}
 	if r.junkAt >= 0 && (!blank || r.junkLines > 1 || r.gap) {
-		return r.Header, r.junkAt
+		return r.junkAt, true
 	}
-	return r.Header, pos
+	return pos, true
 }
 
 // add adds the line at off.
@@ -111,7 +118,7 @@ func (r *headerReader) delimits(line []byte) bool {
 		return false
 	}
 	if r.boundary == nil { // the field is complete: no line that begins with "--" continues it
-		v := decodeStructure(guessText(r.fields[r.typeAt-1].value))
+		v := decodeStructure(guessText(r.read.value(r.typeAt - 1)))
 		b := boundaryOf(v, parseParams(v))
 		r.boundary = &b
 	}
@@ -125,7 +132,7 @@ func (r *headerReader) skip(line []byte, off int64, first bool) {
 	if first && isMboxLine(line) {
 		return
 	}
-	if len(r.fields) > 0 && isDamagedField(line) {
+	if r.read.len() > 0 && isDamagedField(line) {
 		r.junkAt, r.junkLines, r.gap = -1, 0, false
 		r.skipped++
 		return
@@ -139,58 +146,59 @@ func (r *headerReader) skip(line []byte, off int64, first bool) {
 }
 
 // begin adds a field, if the limits allow.
-func (r *headerReader) begin(name string, value []byte) {
+func (r *headerReader) begin(name, value []byte) {
 	if !r.known {
-		r.known = isUsual(name)
+		r.known = isUsual(string(name))
 	}
 	r.open = r.fits(name, len(value))
 	if !r.open {
 		return
 	}
 	r.size += len(name) + len(value) + 3
-	r.fields = append(r.fields, rawField{name: name})
-	if r.typeAt == 0 && strings.EqualFold(name, "Content-Type") {
-		r.typeAt = len(r.fields)
+	r.read.begin(name)
+	r.lastCut = false
+	if r.typeAt == 0 && bytes.EqualFold(name, []byte("Content-Type")) {
+		r.typeAt = r.read.len()
 	}
 	r.put(value, r.limits.ValueBytes)
 }
 
-// put appends b to the value of the last field, or as much of it as fits into room bytes.
+// put appends b to the value of the last field, or as much of it as fits into room bytes: the
+// value is then cut between words, if there are any.
 func (r *headerReader) put(b []byte, room int) {
-	f := &r.fields[len(r.fields)-1]
-	if f.cut {
+	if r.lastCut {
 		return
 	}
-	if f.cut = len(b) > room; f.cut {
-		r.cut = true
-		f.value = append(f.value, b[:max(0, room)]...)
-		if i := bytes.LastIndexAny(f.value, ", "); i >= 0 {
-			f.value = f.value[:i]
-		}
+	if r.lastCut = len(b) > room; !r.lastCut {
+		r.read.append(b)
 		return
 	}
-	f.value = append(f.value, b...)
+	r.cut = true
+	r.read.append(b[:max(0, room)])
+	if i := bytes.LastIndexAny(r.read.last(), ", "); i >= 0 {
+		r.read.cutLast(i)
+	}
 }
 
 // fits reports whether one more field is kept. Beyond the limits only the first field of
 // each essential name is.
-func (r *headerReader) fits(name string, n int) bool {
-	if len(r.fields) < r.limits.HeaderFields && r.size+len(name)+n <= r.limits.HeaderBytes {
+func (r *headerReader) fits(name []byte, n int) bool {
+	if r.read.len() < r.limits.HeaderFields && r.size+len(name)+n <= r.limits.HeaderBytes {
 		return true
 	}
 	r.cut = true
-	if !isEssential(name) {
+	lower := strings.ToLower(string(name))
+	if !isEssential(lower) {
 		return false
 	}
 	if r.kept == nil {
 		r.kept = map[string]bool{}
-		for _, f := range r.fields {
-			r.kept[strings.ToLower(f.name)] = true
+		for i := range r.read.len() {
+			r.kept[strings.ToLower(string(r.read.name(i)))] = true
 		}
 	}
-	name = strings.ToLower(name)
-	first := !r.kept[name]
-	r.kept[name] = true
+	first := !r.kept[lower]
+	r.kept[lower] = true
 	return first
 }
 
@@ -199,12 +207,11 @@ func (r *headerReader) extend(line []byte) {
 	if !r.open {
 		return
 	}
-	f := &r.fields[len(r.fields)-1]
 	if !isBlank(line[0]) {
-		f.value = append(f.value, ' ')
+		r.read.append([]byte(" "))
 	}
-	room := r.limits.ValueBytes - len(f.value)
-	if r.size+len(line) > r.limits.HeaderBytes && !isEssential(f.name) {
+	room := r.limits.ValueBytes - len(r.read.last())
+	if r.size+len(line) > r.limits.HeaderBytes && !isEssential(string(r.read.name(r.read.len()-1))) {
 		room = 0
 	}
 	r.put(line, room)
@@ -214,7 +221,7 @@ func (r *headerReader) extend(line []byte) {
 // isLostParameter reports whether line is a parameter that lost its indentation, such as
 // "boundary=x" after a field that ends with ";".
 func (r *headerReader) isLostParameter(line []byte) bool {
-	return r.open && lostParameter(r.fields[len(r.fields)-1].value, line)
+	return r.open && lostParameter(r.read.last(), line)
 }
 
 func lostParameter(value, line []byte) bool {
@@ -229,18 +236,18 @@ func lostParameter(value, line []byte) bool {
 
 // splitField splits "Name: value". The name must be printable ASCII (RFC 5322 section 2.2).
 // Blanks before the colon are accepted.
-func splitField(line []byte) (name string, value []byte, ok bool) {
+func splitField(line []byte) (name, value []byte, ok bool) {
 	i := bytes.IndexByte(line, ':')
 	if i <= 0 {
-		return "", nil, false
+		return nil, nil, false
 	}
 	n := bytes.TrimRight(line[:i], " \t")
 	for _, c := range n {
 		if c <= ' ' || c > '~' {
-			return "", nil, false
+			return nil, nil, false
 		}
 	}
-	return string(n), line[i+1:], len(n) > 0 && len(n) < maxFieldName
+	return n, line[i+1:], len(n) > 0 && len(n) < maxFieldName
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }

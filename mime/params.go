@@ -8,42 +8,52 @@ import (
 	"unicode"
 )
 
-// params is a parsed Content-Type or Content-Disposition value: the token at its beginning,
-// and the parameters by name. Token and names are in lower case.
+// params is a parsed Content-Type or Content-Disposition value: the token at its beginning, in lower
+// case, and the parameters.
 type params struct {
-	token  string
-	values map[string]string
+	token    string
+	sections []section
 }
-
-func (p params) get(name string) string { return p.values[name] }
 
 // section is one section of a parameter (RFC 2231 section 3). index is -1 if the value is
 // not split.
 type section struct {
+	name    string // of the parameter, in lower case
 	index   int
 	encoded bool
 	value   string
 }
 
 // parseParams parses "token; name=value; ...". It accepts missing semicolons, comments,
-// junk, unquoted blanks and quoted strings without an end. Of two parameters with one name
-// it takes the first.
+// junk, unquoted blanks and quoted strings without an end.
 func parseParams(v string) params {
 	s := paramScanner{rest: v}
-	p := params{token: s.token(), values: map[string]string{}}
-	parts := map[string][]section{}
+	p := params{token: s.token()}
 	for {
 		name, value, ok := s.next()
 		if !ok {
-			break
+			return p
 		}
-		base, sec := splitSection(name, value)
-		parts[base] = append(parts[base], sec)
+		p.sections = append(p.sections, newSection(name, value))
 	}
-	for name, secs := range parts {
-		p.values[name] = joinSections(secs)
+}
+
+// get returns the value of a parameter, "" if there is none. Of two with one name it is the first.
+func (p params) get(name string) string {
+	var of []section
+	for i, s := range p.sections {
+		switch {
+		case s.name != name:
+		case of == nil:
+			of = p.sections[i : i+1 : i+1] // most have one section, which append copies
+		default:
+			of = append(of, s)
+		}
 	}
-	return p
+	if of == nil {
+		return ""
+	}
+	return joinSections(of)
 }
 
 // paramScanner splits a value into parameters. It looks at each byte a bounded number of
@@ -224,19 +234,19 @@ func hasExtension(name string) bool {
 	return len(ext) >= 2 && len(ext) <= 6 && isToken(ext[1:]) && strings.ContainsFunc(ext, unicode.IsLetter)
 }
 
-// splitSection splits "name*1*" (RFC 2231 section 4.1).
-func splitSection(name, value string) (string, section) {
-	sec := section{index: -1, value: value}
+// newSection returns the section "name*1*" (RFC 2231 section 4.1).
+func newSection(name, value string) section {
 	base, rest, star := strings.Cut(name, "*")
+	sec := section{name: base, index: -1, value: value}
 	if !star {
-		return base, sec
+		return sec
 	}
 	sec.encoded = rest == "" || strings.HasSuffix(rest, "*")
 	n, err := strconv.Atoi(strings.TrimSuffix(rest, "*"))
 	if err == nil && n >= 0 {
 		sec.index = n
 	}
-	return base, sec
+	return sec
 }
 
 // joinSections returns the value of a parameter from its sections. It prefers those of

@@ -47,10 +47,18 @@ func TestParseParams(t *testing.T) {
 		if c.want == nil {
 			c.want = map[string]string{}
 		}
-		if got.token != c.token || !reflect.DeepEqual(got.values, c.want) {
-			t.Errorf("%q:\n got %q %q\nwant %q %q", c.in, got.token, got.values, c.token, c.want)
+		if got.token != c.token || !reflect.DeepEqual(valuesOf(got), c.want) {
+			t.Errorf("%q:\n got %q %q\nwant %q %q", c.in, got.token, valuesOf(got), c.token, c.want)
 		}
 	}
+}
+
+func valuesOf(p params) map[string]string {
+	values := map[string]string{}
+	for _, s := range p.sections {
+		values[s.name] = p.get(s.name)
+	}
+	return values
 }
 
 func TestStripComments(t *testing.T) {

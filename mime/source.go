@@ -23,6 +23,8 @@ type source struct {
 	off   int64 // offset of buf[0] in the message
 	n     int   // valid bytes in buf
 	err   error // of the first read that failed; ends the walk
+	// fields is the memory in which headers are read.
+	fields fieldBuffer
 }
 
 func newSource(r io.ReaderAt, size int64) *source {

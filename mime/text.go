@@ -14,6 +14,9 @@ func decodeText(v string) string { return cleanLine(decodeWords(v)) }
 // cleanLine returns s on one line: line breaks and tabs become spaces, other control
 // characters and the blanks at its ends are removed, and invalid UTF-8 is replaced.
 func cleanLine(s string) string {
+	if isPrintable(s) { // nearly all are
+		return strings.Trim(s, " ")
+	}
 	s = strings.ReplaceAll(validUTF8(s), "\r\n", " ")
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -25,6 +28,16 @@ func cleanLine(s string) string {
 		return r
 	}, s)
 	return strings.TrimSpace(s)
+}
+
+// isPrintable reports whether s is printable ASCII and spaces.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // cleanBody returns s as valid UTF-8 without a byte order mark and, if it has any (controls),
@@ -44,14 +57,31 @@ func cleanBody(s string, controls bool) string {
 }
 
 // plainLen returns how many bytes at the beginning of s are ASCII without control characters that
-// cleanBody removes. Most text is nothing else, and need not be looked at character by character.
-func plainLen(s string) int {
-	for i := range len(s) {
+// cleanBody removes. Most text is nothing else, and need not be looked at character by character,
+// but eight at a time: adding 1 sets the highest bit of DEL, and adding 0x60 that of all but
+// control characters, of which a closer look finds tabs and line breaks.
+func plainLen[T string | []byte](s T) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		b := s[i : i+8]
+		w := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+		if (w|(w+each)|^(w+0x60*each))&high == 0 {
+			continue
+		}
+		for n := range 8 {
+			if !isPlainText[b[n]] {
+				return i + n
+			}
+		}
+	}
+	for ; i < len(s); i++ {
 		if !isPlainText[s[i]] {
 			return i
 		}
 	}
-	return len(s)
+	return i
 }
 
 var isPlainText = func() (plain [256]bool) {

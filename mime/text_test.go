@@ -60,3 +60,20 @@ func TestUsualDate(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainLen has each byte at each place within and behind the words that are looked at at once.
+func TestPlainLen(t *testing.T) {
+	for c := range 256 {
+		for at := range 20 {
+			text := []byte("plain text\r\nand\tmore")
+			text[at] = byte(c)
+			want := len(text)
+			if c >= 0x80 || isBodyControl(rune(c)) {
+				want = at
+			}
+			if got, same := plainLen(text), plainLen(string(text)); got != want || same != want {
+				t.Errorf("%q: %d, %d as a string, want %d", text, got, same, want)
+			}
+		}
+	}
+}

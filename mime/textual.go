@@ -19,6 +19,9 @@ func (p *part) readText(raw []byte) (s string, removed, ok bool) {
 	if p.mediaType == "text/html" {
 		named = htmlCharset(p.charset, raw)
 	}
+	if canonicalCharset(named) == "" && plainLen(raw) == len(raw) { // most texts are ASCII
+		return strings.ReplaceAll(string(raw), "\r\r\n", "\r\n"), false, true
+	}
 	s = toUTF8(named, raw)
 	if p.declared {
 		s = strings.TrimRight(s, "\x00\x1a") // padding, and the end of a file of DOS

@@ -262,7 +262,7 @@ func (w *walker) beginsPart(next int64, first bool) bool {
 		return first && next < w.src.size
 	}
 	name, _, ok := splitField(line)
-	return ok && isUsual(name)
+	return ok && isUsual(string(name))
 }
 
 // blankBetween reports whether there are only a few blanks and line breaks between two
@@ -300,7 +300,7 @@ func skipEmptyLines(src *source) int64 {
 		line, next := src.line(off, delimiterBytes)
 		if len(line) > 0 {
 			name, _, ok := splitField(line)
-			if ok && isUsual(name) {
+			if ok && isUsual(string(name)) {
 				return off
 			}
 			break
