@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -75,10 +74,8 @@ func (unrecorded) RecordReading(context.Context, string, operations.Reading, ...
 func TestUnrecordedIsNotShown(t *testing.T) {
 	m := newMailConsole(t)
 	id := m.put(attachedEntry(), attached)
-	c := New(Config{Ops: unrecorded{operations.Local{Store: m.store}}, Live: mailRelay{store: m.store}, ShowContent: func() bool { return true },
-		Log: func() *slog.Logger { return slog.New(slog.DiscardHandler) }})
-	mux := http.NewServeMux()
-	c.Register(mux)
+	c, mux := testConsole(testRelay{})
+	c.cfg.Ops, c.cfg.Live = unrecorded{operations.Local{Store: m.store}}, mailRelay{store: m.store}
 	for _, path := range []string{id + "/content", id + "/source", id + "/export", "export.zip?id=" + id, "export.zip?scope=all"} {
 		if w := as(mux, operators.Operator, http.MethodGet, "/console/messages/"+path, nil); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "a.pdf") || strings.Contains(w.Body.String(), "PK") {
 			t.Errorf("%s answers %d", path, w.Code)
