@@ -21,7 +21,7 @@ func nodesPage() page {
 type nodesView struct {
 	Nodes   []operations.Node
 	Differ  bool // their configurations do
-	Alone   bool // the queue is one relay's
+	Drains  bool // there are others that could take over
 	Acts    bool
 	Version string
 }
@@ -32,10 +32,14 @@ func (c *Console) nodes(r *http.Request) (any, error) {
 	if errors.Is(err, queue.ErrNotShared) {
 		err = nil
 	}
-	v.Alone = len(list) == 0
+	working := 0
 	for _, n := range list {
 		v.Differ = v.Differ || n.Differs
+		if n.State != queue.Gone {
+			working++
+		}
 	}
+	v.Drains = working > 1
 	return v, err
 }
 

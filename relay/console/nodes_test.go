@@ -36,8 +36,12 @@ func TestNodes(t *testing.T) {
 	if !slices.Equal(asked, []string{"anna (console) drains north: true", "anna (console) drains south: false"}) {
 		t.Errorf("asked %q", asked)
 	}
-	_, mux = testConsole(testRelay{})
-	if body := as(mux, operators.Operator, http.MethodGet, "/console/nodes", nil).Body.String(); !strings.Contains(body, "works alone") {
-		t.Error("a relay alone is not said to be so")
+	alone := []operations.Node{{Name: "north", ID: "1", State: queue.Live, Seen: at}, {Name: "south", ID: "2", State: queue.Gone}}
+	for _, nodes := range [][]operations.Node{nil, alone} {
+		_, mux = testConsole(testRelay{nodes: nodes})
+		body := as(mux, operators.Operator, http.MethodGet, "/console/nodes", nil).Body.String()
+		if !strings.Contains(body, "No other relay works on this queue") || strings.Contains(body, "nodes/drain") {
+			t.Errorf("a relay alone may be drained, or is not said to be alone: %s", body)
+		}
 	}
 }

@@ -41,6 +41,8 @@ func (c *Console) parseTemplates() map[string]*template.Template {
 		"budget":  budget,
 		"remedy":  pauseRemedy,
 		"halves":  halves,
+		"linked":  linked,
+		"clocked": func(t time.Time) string { return t.Local().Format(time.DateTime) },
 		"shorten": func(s string) string { return text.Shorten(s, 120) },
 		"forever": func(t time.Time) bool { return !t.Before(queue.Forever) },
 		"reason":  func(s string) reason.Reason { return reason.Reason(s) },
