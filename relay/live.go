@@ -11,7 +11,7 @@ import (
 
 // Operations returns what can be seen of the relay's queue and done to it.
 func (r *Relay) Operations() operations.Operations {
-	return operations.Local{Store: r.store, Connections: func() []string {
+	return operations.Local{Store: operated{r.store, r.turns}, Connections: func() []string {
 		var names []string
 		for _, c := range r.generation().cfg.Connections {
 			names = append(names, c.Name)

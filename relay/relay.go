@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"graphrelay/internal/buildinfo"
+	"graphrelay/internal/fair"
 	"graphrelay/internal/logfile"
 	"graphrelay/relay/access"
 	"graphrelay/relay/admin"
@@ -82,6 +83,7 @@ type Relay struct {
 	connectKey admin.ConnectKey
 	verify     *access.Verifications
 	operators  *operators.State
+	turns      *fair.Slots[string] // of operators' questions to the queue
 	api        http.Handler
 	principals *connection.Principals
 	managed    credential.Stores

@@ -17,7 +17,7 @@ const (
 	writers     = 4
 	transfers   = 2                       // parts of contents that are written or read at a time
 	workers     = writers + transfers + 2 // connections of writers, transfers and what else delivery does
-	readers     = 2
+	readers     = 3
 	connectTime = 3 * time.Second
 )
 

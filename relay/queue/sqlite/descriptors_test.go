@@ -111,8 +111,8 @@ func TestBodyIsAPipe(t *testing.T) {
 
 // takeReaders takes all connections of readers at a time, as delivery and health checks may.
 func (s opened) takeReaders(t *testing.T) error {
-	for _, db := range []*sql.DB{s.storage.read, s.storage.work} {
-		for range readers {
+	for db, n := range map[*sql.DB]int{s.storage.read: readers, s.storage.work: workers} {
+		for range n {
 			c, err := db.Conn(t.Context())
 			if err != nil {
 				return err

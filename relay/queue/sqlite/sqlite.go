@@ -175,10 +175,10 @@ func (s *storage) openDatabase(ctx context.Context) (err error) {
 	if err := s.openWriter(ctx, path); err != nil {
 		return err
 	}
-	if s.read, err = openReaders(ctx, path); err != nil {
+	if s.read, err = openReaders(ctx, path, readers); err != nil {
 		return err
 	}
-	if s.work, err = openReaders(ctx, path); err != nil {
+	if s.work, err = openReaders(ctx, path, workers); err != nil {
 		return err
 	}
 	if s.due, err = s.work.PrepareContext(ctx, nextDue); err != nil {
@@ -216,15 +216,18 @@ func (s *storage) openWriter(ctx context.Context, path string) error {
 	return migrate(ctx, c, s.locks != nil)
 }
 
-// readers is how many connections readers share.
-const readers = 2
+// How many connections read at a time.
+const (
+	readers = 3 // for operators, tools and the acceptance of mail
+	workers = 2 // for delivery
+)
 
 // openReaders opens all connections at once: later there might be no descriptor for one.
-func openReaders(ctx context.Context, path string) (*sql.DB, error) {
+func openReaders(ctx context.Context, path string, n int) (*sql.DB, error) {
 	db := openSQLite(dsn(path, readerPragmas))
-	db.SetMaxOpenConns(readers)
-	db.SetMaxIdleConns(readers)
-	for range readers {
+	db.SetMaxOpenConns(n)
+	db.SetMaxIdleConns(n)
+	for range n {
 		c, err := db.Conn(ctx)
 		if err != nil {
 			return db, err
