@@ -241,7 +241,7 @@ func (e *Evaluator) Restore(list []Condition) {
 // queue is not kept busy by them.
 const (
 	lookShare = 9
-	maxPause  = 5 * time.Minute
+	maxPause  = 2 * time.Minute
 )
 
 // Run looks from time to time until ctx is done, and calls each after each look. every returns

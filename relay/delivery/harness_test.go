@@ -123,7 +123,7 @@ func (r *rig) open() {
 		r.store, err = sqlite.Open(r.t.Context(), sqlite.Options{Dir: r.dir, Exclusive: true, Source: &r.clock})
 	} else {
 		r.cfg.Node.ID = r.cfg.Node.Name + "/" + crand.Text() // as each process has one of its own
-		r.store, err = postgres.Open(r.t.Context(), postgres.Options{URL: r.database, Dir: r.dir, Node: r.cfg.Node.Name, Source: &r.clock})
+		r.store, err = postgres.Open(r.t.Context(), postgres.Options{URL: r.database, Dir: r.dir, Node: r.cfg.Node.Name, Source: &r.clock, Timeout: guard})
 	}
 	if err != nil {
 		r.t.Fatal(err)
