@@ -1,8 +1,8 @@
 // Package logfile writes a log to a file that it rotates, for systems without a journal.
 //
-// A File never makes its writer fail: mail must not stop because the log cannot be written. What
-// the file does not take goes to Options.Fallback, which is also told why, once until the file
-// takes lines again. Lines are not synced to the disk.
+// A File never makes its writer fail: mail must not stop because the log cannot be written. Lines
+// that the file does not take go to a fallback, which is told why at most once an hour. Lines are not
+// synced to the disk.
 package logfile
 
 import (
@@ -22,7 +22,7 @@ const (
 	mode = 0o600
 	// retryEvery is how long a File waits after a fault until it opens or rotates its file again.
 	retryEvery = 5 * time.Second
-	// sayEvery is how often Fallback is told why it gets lines.
+	// sayEvery is how often the fallback is told why it gets lines.
 	sayEvery = time.Hour
 	// pruneEvery is how often old files are looked for, beside at each rotation.
 	pruneEvery = time.Hour

@@ -26,22 +26,22 @@ type Check struct {
 	Connection string         `json:"connection" doc:"The name of the connection."`
 	SignIn     config.SignIn  `json:"sign_in" doc:"How it signs in."`
 	Good       bool           `json:"good" doc:"Whether no fault was found."`
-	TokenUntil time.Time      `json:"token_until,omitzero" doc:"When the token that was got ends."`                                        // when the token that was got ends
-	Rights     []string       `json:"rights" doc:"The rights in the token. RBAC for Applications gives rights that are not in it."`        // in the token; RBAC for Applications gives rights that are not
-	Mailbox    string         `json:"mailbox,omitempty" doc:"The first mailbox that was tried."`                                           // the first that was tried
-	Account    string         `json:"account,omitempty" doc:"The account that connected the mailbox."`                                     // that connected the mailbox, if the token tells
-	Readable   bool           `json:"mailbox_readable" doc:"Whether all mailboxes that were tried exist, and the token is good for them."` // all that were tried exist, and the token is good for them
+	TokenUntil time.Time      `json:"token_until,omitzero" doc:"When the token that was got ends."`
+	Rights     []string       `json:"rights" doc:"The rights in the token. RBAC for Applications gives rights that are not in it."`
+	Mailbox    string         `json:"mailbox,omitempty" doc:"The first mailbox that was tried."`
+	Account    string         `json:"account,omitempty" doc:"The account that connected the mailbox, if the token tells."`
+	Readable   bool           `json:"mailbox_readable" doc:"Whether all mailboxes that were tried exist, and the token is good for them."`
 	Mailboxes  []TriedMailbox `json:"mailboxes,omitempty" doc:"The mailboxes that were tried."`
-	UploadHost string         `json:"upload_host,omitempty" doc:"Whether the host for uploads was reached."`                     // reached, not reached, or empty if that is not known
-	Directory  string         `json:"directory,omitempty" doc:"Whether the directory can be asked: readable, denied or failed."` // whether it can be asked whose an alias is: readable, denied or failed
+	UploadHost string         `json:"upload_host,omitempty" doc:"Whether the host for uploads was reached: reached, not reached, or empty if that is not known."`
+	Directory  string         `json:"directory,omitempty" doc:"Whether the directory can be asked: readable, denied or failed."`
 	Connected  int            `json:"connected_mailboxes,omitempty" doc:"How many mailboxes are connected."`
 	Expires    time.Time      `json:"credential_expires,omitzero" doc:"When the credential expires."`
 	// Certificates are those with which the connection can sign in.
 	Certificates []credential.Status `json:"certificates,omitempty" doc:"The certificates with which the connection can sign in."`
-	ClockAhead   float64             `json:"clock_ahead_seconds" doc:"By how much the clock of this machine is ahead of that of Microsoft."` // of Microsoft's, by the second
+	ClockAhead   float64             `json:"clock_ahead_seconds" doc:"By how much the clock of this machine is ahead of that of Microsoft."`
 	Faults       []string            `json:"faults,omitempty" doc:"What does not work, with what to do."`
 	Warnings     []string            `json:"warnings,omitempty" doc:"What should be looked at."`
-	NotTried     []string            `json:"not_tried,omitempty" doc:"What the check cannot know."` // what this check cannot know
+	NotTried     []string            `json:"not_tried,omitempty" doc:"What the check cannot know."`
 }
 
 func (c *Check) fault(err error, advice string) {

@@ -35,8 +35,8 @@ const (
 // TriedMailbox is what is known of one mailbox.
 type TriedMailbox struct {
 	Address  string `json:"mailbox" doc:"The address of the mailbox."`
-	Account  string `json:"account,omitempty" doc:"The account that connected it."`          // that connected it, if the token tells
-	Readable bool   `json:"readable" doc:"Whether it exists, and the token is good for it."` // it exists, and the token is good for it
+	Account  string `json:"account,omitempty" doc:"The account that connected it, if the token tells."`
+	Readable bool   `json:"readable" doc:"Whether it exists, and the token is good for it."`
 	Write    Right  `json:"write,omitempty" doc:"Whether drafts may be made in it."`
 	Send     Right  `json:"send,omitempty" doc:"Whether mail may be sent from it."`
 

@@ -11,13 +11,13 @@ import (
 
 // Activity is what was seen of a connection's requests since the relay started.
 type Activity struct {
-	LastToken     *time.Time `json:"last_token,omitempty" doc:"When the last token was got since the relay started."`   // when the last one was got
-	LastError     string     `json:"last_error,omitempty" doc:"What the last failed request for a token was answered."` // of the last request for a token, if that failed
+	LastToken     *time.Time `json:"last_token,omitempty" doc:"When the last token was got since the relay started."`
+	LastError     string     `json:"last_error,omitempty" doc:"What the last failed request for a token was answered."`
 	LastErrorAt   *time.Time `json:"last_error_at,omitempty" doc:"When that was."`
-	Requests      int64      `json:"requests_24h" doc:"The requests to Graph of the last 24 hours."`     // to Graph
-	Throttled     int64      `json:"throttled_24h" doc:"How many of them Graph asked to slow down for."` // of these
+	Requests      int64      `json:"requests_24h" doc:"The requests to Graph of the last 24 hours."`
+	Throttled     int64      `json:"throttled_24h" doc:"How many of them Graph asked to slow down for."`
 	LastThrottled *time.Time `json:"last_throttled,omitempty" doc:"When the last of these was."`
-	SignInFailing bool       `json:"sign_in_failing" doc:"Whether the last request for a token failed."` // the last request for a token failed
+	SignInFailing bool       `json:"sign_in_failing" doc:"Whether the last request for a token failed."`
 }
 
 // maxErrorText is how many bytes of an error are kept.

@@ -9,16 +9,16 @@ import (
 
 // Status describes a certificate of a store.
 type Status struct {
-	Use        string    `json:"use" doc:"What it is used as: current, standby, new or old."` // "current", "standby", "new" or "old"
+	Use        string    `json:"use" doc:"What it is used as: current, standby, new or old."`
 	Thumbprint string    `json:"thumbprint,omitempty" doc:"The thumbprint of the certificate."`
 	Until      time.Time `json:"until,omitzero" doc:"When the certificate expires."`
-	Renewal    time.Time `json:"renewal,omitzero" doc:"When its renewal is due."` // when it is due
+	Renewal    time.Time `json:"renewal,omitzero" doc:"When its renewal is due."`
 	Registered bool      `json:"registered" doc:"Whether it is registered in Entra."`
-	Managed    bool      `json:"managed" doc:"Whether the relay made it."` // the relay made it
+	Managed    bool      `json:"managed" doc:"Whether the relay made it."`
 	// Unremovable means that Entra's ID of the certificate is not known, so that it stays
 	// registered after its renewal, unless the application may read itself.
 	Unremovable bool   `json:"unremovable,omitempty" doc:"Whether it stays registered in Entra after its renewal."`
-	Fault       string `json:"fault,omitempty" doc:"Why its file cannot be used."` // why its file cannot be used
+	Fault       string `json:"fault,omitempty" doc:"Why its file cannot be used."`
 
 	Pair *tls.Certificate `json:"-"` // nil if its file cannot be used
 }

@@ -31,11 +31,11 @@ import (
 type Device struct {
 	Listener string           `json:"listener" doc:"The name of the listener."`
 	Address  netip.Addr       `json:"address" doc:"The IP address of the device."`
-	Blocked  bool             `json:"blocked" doc:"Whether the list neither lets it in nor learns it."` // it is neither let in nor learnt
-	Senders  []config.Pattern `json:"senders,omitempty" doc:"As which addresses it may send."`          // as which it may send
-	Learnt   bool             `json:"learnt" doc:"Whether it was learnt in a learning window."`         // in a window that By has opened
+	Blocked  bool             `json:"blocked" doc:"Whether the list neither lets it in nor learns it."`
+	Senders  []config.Pattern `json:"senders,omitempty" doc:"As which addresses it may send."`
+	Learnt   bool             `json:"learnt" doc:"Whether it was learnt in a learning window."`
 	By       string           `json:"by" doc:"Who allowed or blocked it, or opened the window."`
-	At       time.Time        `json:"at" doc:"When it was allowed, blocked or learnt."` // when it was allowed, blocked or learnt
+	At       time.Time        `json:"at" doc:"When it was allowed, blocked or learnt."`
 	Why      string           `json:"why,omitempty" doc:"What the operator wrote about it."`
 }
 

@@ -32,8 +32,8 @@ type Window struct {
 	Why      string       `json:"why,omitempty" doc:"What the operator wrote about it."`
 	Opened   time.Time    `json:"opened" doc:"When it was opened."`
 	Until    time.Time    `json:"until" doc:"When it ends."`
-	Learnt   int          `json:"learnt" doc:"How many devices were learnt so far."` // devices so far
-	Full     bool         `json:"full" doc:"Whether no more devices can be learnt."` // as many as may be learnt have been
+	Learnt   int          `json:"learnt" doc:"How many devices were learnt so far."`
+	Full     bool         `json:"full" doc:"Whether no more devices can be learnt."`
 }
 
 type window struct {

@@ -45,12 +45,12 @@ type Connection struct {
 	PausedUntil *time.Time      `json:"paused_until,omitempty" doc:"When it is tried again."`
 	PausedFor   reason.Reason   `json:"paused_for,omitempty" doc:"Why it is paused."`
 	connection.Activity
-	Credential   string              `json:"credential" doc:"What it signs in with, if that expires."`                // what it is, such as "client secret"; empty if there is none that expires
-	Expires      *time.Time          `json:"expires,omitempty" doc:"When the credential expires, if that is known."`  // nil: not known
-	Notice       string              `json:"notice,omitempty" doc:"What to do about a credential that expires soon."` // what to do about a credential that expires soon
+	Credential   string              `json:"credential" doc:"What it signs in with, such as a client secret, if that expires."`
+	Expires      *time.Time          `json:"expires,omitempty" doc:"When the credential expires, if that is known."`
+	Notice       string              `json:"notice,omitempty" doc:"What to do about a credential that expires soon."`
 	Certificates []credential.Status `json:"certificates,omitempty" doc:"The certificates with which it can sign in."`
-	Connected    int                 `json:"connected_mailboxes" doc:"How many mailboxes their owners have connected."`        // whose owners have signed in
-	Refused      []string            `json:"refused_mailboxes,omitempty" doc:"The mailboxes that have to be connected again."` // whose owners have to sign in again
-	Checked      *trial.Checked      `json:"checked,omitempty" doc:"The last check that came to its end."`                     // the last check
-	Trial        *trial.Trial        `json:"trial,omitempty" doc:"The newest check or probe."`                                 // the newest
+	Connected    int                 `json:"connected_mailboxes" doc:"How many mailboxes their owners have connected."`
+	Refused      []string            `json:"refused_mailboxes,omitempty" doc:"The mailboxes that have to be connected again."`
+	Checked      *trial.Checked      `json:"checked,omitempty" doc:"The last check that came to its end."`
+	Trial        *trial.Trial        `json:"trial,omitempty" doc:"The newest check or probe."`
 }

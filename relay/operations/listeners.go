@@ -31,15 +31,15 @@ type Edge interface {
 // Listener is one SMTP port with what happens there. The lists are bounded.
 type Listener struct {
 	Name           string                  `json:"name" doc:"The name of the listener."`
-	Address        string                  `json:"address" doc:"Where it listens."` // where it listens
+	Address        string                  `json:"address" doc:"Where it listens."`
 	TLS            smtpd.TLSMode           `json:"tls" doc:"When TLS begins: none, starttls or implicit."`
 	Auth           smtpd.AuthMode          `json:"auth" doc:"Whether clients sign in: none, optional or required."`
-	Networks       []netip.Prefix          `json:"networks,omitempty" doc:"From where clients may connect; from everywhere if it is empty."` // empty: any
-	Open           int                     `json:"open" doc:"How many connections are open."`                                                // connections
-	Sessions       []smtpd.Session         `json:"sessions" doc:"The oldest of these connections."`                                          // the oldest of these
-	Refusals       []refusals.Refusal      `json:"refusals" doc:"Who was refused within the last week, newest first."`                       // of the last week, the newest
+	Networks       []netip.Prefix          `json:"networks,omitempty" doc:"From where clients may connect; from everywhere if it is empty."`
+	Open           int                     `json:"open" doc:"How many connections are open."`
+	Sessions       []smtpd.Session         `json:"sessions" doc:"The oldest of these connections."`
+	Refusals       []refusals.Refusal      `json:"refusals" doc:"Who was refused within the last week, newest first."`
 	RefusedDevices []devices.RefusedDevice `json:"refused_devices" doc:"The devices that are refused again and again."`
-	AllowDevices   bool                    `json:"allow_devices" doc:"Whether the list of devices counts."` // the list below counts
+	AllowDevices   bool                    `json:"allow_devices" doc:"Whether the list of devices counts."`
 	Devices        []devices.Device        `json:"devices" doc:"The devices that operators have allowed or blocked, and those that were learnt."`
-	Window         *devices.Window         `json:"window,omitempty" doc:"The learning window that is open."` // that is open for learning
+	Window         *devices.Window         `json:"window,omitempty" doc:"The learning window that is open."`
 }

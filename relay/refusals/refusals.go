@@ -22,13 +22,13 @@ import (
 // Refusal is what a client was refused for, once or several times.
 type Refusal struct {
 	Client netip.Addr    `json:"client" doc:"The IP address of the client."`
-	User   string        `json:"user,omitempty" doc:"The user that the client named."` // as the client named it; it need not exist
+	User   string        `json:"user,omitempty" doc:"The user that the client named. It need not exist."`
 	Hello  string        `json:"hello,omitempty" doc:"What the client called itself."`
 	From   string        `json:"from,omitempty" doc:"The sender of the envelope."`
-	To     string        `json:"to,omitempty" doc:"The recipient that was refused."` // the recipient that was refused
+	To     string        `json:"to,omitempty" doc:"The recipient that was refused."`
 	Reason reason.Reason `json:"reason" doc:"Why it was refused."`
-	Answer string        `json:"answer,omitempty" doc:"The SMTP answer; empty if the connection was ended without one."` // by SMTP, the last one; empty if the connection was ended without
-	Text   string        `json:"text,omitempty" doc:"What happened, where that is not in the answer."`                   // what happened, where that is not in the answer
+	Answer string        `json:"answer,omitempty" doc:"The last SMTP answer; empty if the connection was ended without one."`
+	Text   string        `json:"text,omitempty" doc:"What happened, where that is not in the answer."`
 	Remedy string        `json:"remedy" doc:"What an operator can do about it."`
 	First  time.Time     `json:"first" doc:"When this happened first."`
 	Last   time.Time     `json:"last" doc:"When this happened last."`

@@ -12,12 +12,12 @@ import (
 type Session struct {
 	Client   netip.Addr   `json:"client" doc:"The IP address of the client."`
 	Since    time.Time    `json:"since" doc:"When it connected."`
-	Hello    string       `json:"hello,omitempty" doc:"What the client called itself."` // the name that the client gave itself
+	Hello    string       `json:"hello,omitempty" doc:"What the client called itself."`
 	User     string       `json:"user,omitempty" doc:"The user who has signed in."`
-	TLS      string       `json:"tls,omitempty" doc:"The version of TLS; empty without TLS."` // the version; empty without TLS
+	TLS      string       `json:"tls,omitempty" doc:"The version of TLS; empty without TLS."`
 	State    SessionState `json:"state" doc:"What it does: connecting, idle, envelope or message."`
-	Bytes    int64        `json:"bytes" doc:"How many bytes were received."`       // received, before TLS as it came and then decrypted
-	Messages int64        `json:"messages" doc:"How many messages were accepted."` // accepted
+	Bytes    int64        `json:"bytes" doc:"How many bytes were received."` // received, before TLS as it came and then decrypted
+	Messages int64        `json:"messages" doc:"How many messages were accepted."`
 }
 
 // SessionState is what a session does at the moment.

@@ -39,15 +39,15 @@ type Line struct {
 // Trial is a trial of a connection that runs or has ended.
 type Trial struct {
 	Connection string     `json:"connection" doc:"The name of the connection."`
-	Probe      bool       `json:"probe" doc:"Whether it is a probe, which sends mail."` // it sends mail
+	Probe      bool       `json:"probe" doc:"Whether it is a probe, which sends mail."`
 	Mailbox    string     `json:"mailbox,omitempty" doc:"The mailbox that is tried."`
 	By         string     `json:"by" doc:"Who began it."`
 	Started    time.Time  `json:"started" doc:"When it began."`
-	Ended      *time.Time `json:"ended,omitempty" doc:"When it ended; absent while it runs."` // nil: it runs
-	Step       int        `json:"step" doc:"How many steps of a probe are done."`             // how many steps of a probe are done
-	Steps      int        `json:"steps,omitempty" doc:"How many steps a probe has."`          // of a probe
-	Stopped    bool       `json:"stopped" doc:"Whether it was stopped before its end."`       // before its end
-	Good       bool       `json:"good" doc:"Whether it has ended and found no fault."`        // it has ended, and found no fault
+	Ended      *time.Time `json:"ended,omitempty" doc:"When it ended; absent while it runs."`
+	Step       int        `json:"step" doc:"How many steps of a probe are done."`
+	Steps      int        `json:"steps,omitempty" doc:"How many steps a probe has."`
+	Stopped    bool       `json:"stopped" doc:"Whether it was stopped before its end."`
+	Good       bool       `json:"good" doc:"Whether it has ended and found no fault."`
 	Lines      []Line     `json:"lines" doc:"What was found so far."`
 }
 
