@@ -20,6 +20,7 @@ import (
 	"graphrelay/internal/testlog"
 	"graphrelay/relay/attention"
 	"graphrelay/relay/config"
+	"graphrelay/relay/operations"
 	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
@@ -63,8 +64,9 @@ func (w *webhook) of(id, kind string) (list []alertEvent) {
 // alertsRig is a relay whose alerts come to a webhook and to a mailbox, soon.
 type alertsRig struct {
 	*rig
-	hook *webhook
-	dir  string
+	hook   *webhook
+	dir    string
+	broken FaultyLog // writes to log
 }
 
 const (
@@ -105,6 +107,7 @@ func startAlerts(t *testing.T, change func(*config.Config)) *alertsRig {
 	r := &alertsRig{rig: &rig{T: t, log: &testlog.Buffer{}}, hook: &webhook{}, dir: t.TempDir()}
 	server := httptest.NewServer(r.hook)
 	t.Cleanup(server.Close)
+	r.broken.Writer = r.log
 	r.sim, r.url = Simulate(t, simulator.Options{SendDelay: -1, World: simulator.World{Returns: map[string]string{"returned@example.test": "5.1.8"}}})
 	r.cfg = Settings(t, r.dir, r.url, "")
 	second := r.cfg.Connections[0]
@@ -122,7 +125,7 @@ func startAlerts(t *testing.T, change func(*config.Config)) *alertsRig {
 func (r *alertsRig) start() {
 	r.Helper()
 	var err error
-	if r.relay, err = Open(r.T, r.cfg, r.log); err != nil {
+	if r.relay, err = Open(r.T, r.cfg, &r.broken); err != nil {
 		r.Fatal(err)
 	}
 	r.Cleanup(func() { _ = r.relay.Stop() })
@@ -217,6 +220,12 @@ func (c faultCase) run(t *testing.T) {
 	if opened.Subject != c.subject || opened.Cause == "" || opened.Remedy == "" || opened.Key != opened.Reference+".opened" {
 		t.Errorf("%+v", opened)
 	}
+	shows := func(x operations.Condition) bool {
+		return x.ID == c.id && x.Subject == c.subject && x.Reference == opened.Reference
+	}
+	if list := r.relay.Attention(t.Context()); !slices.ContainsFunc(list, shows) {
+		t.Errorf("needs attention: %+v, without the incident %s", list, opened.Reference)
+	}
 	r.wait("mail about "+c.id, func() bool { return len(r.mail(opened.Reference)) > 0 })
 	if !strings.Contains(r.mail(opened.Reference)[0], "[relay.test] ") || !strings.Contains(r.relay.Get(t, "/metrics"), `graphrelay_alerts_sent_total{channel="chat",result="ok"} `) {
 		t.Error(r.mail(opened.Reference))
@@ -243,10 +252,9 @@ func invalid(n int) simulator.Fault {
 	return simulator.Fault{Operation: simulator.OpCreate, Mailbox: aMailbox, Count: n, Status: http.StatusBadRequest, Code: "ErrorInvalidRecipients"}
 }
 
-// TestEachCondition provokes every condition that one relay can be brought into: not one that takes a
-// week (NoIntake), a fault of the program (SessionPanic) or a disk that fails (StorageRefuses).
+// TestEachCondition provokes every condition that a relay can be brought into.
 func TestEachCondition(t *testing.T) {
-	for _, c := range []faultCase{
+	cases := append(rareConditions(t), []faultCase{
 		{id: "RelayNotReady", change: func(c *config.Config) { c.Queue.MaxMessages = 2 },
 			provoke: func(r *alertsRig) { r.pause(laneOfA); r.post("1"); r.post("2") },
 			relieve: func(r *alertsRig) { r.resume(laneOfA) }},
@@ -372,11 +380,19 @@ func TestEachCondition(t *testing.T) {
 				}
 			},
 			relieve: func(r *alertsRig) { r.post("x") }},
-	} {
+	}...)
+	seen := []string{"MailboxRefused", "NodesDiffer", "NodeGone", "StorageRefuses"} // in tests of their own
+	for _, c := range cases {
+		seen = append(seen, c.id)
 		t.Run(c.id, func(t *testing.T) {
 			t.Parallel()
 			c.run(t)
 		})
+	}
+	for _, id := range attention.IDs() {
+		if !slices.Contains(seen, id) {
+			t.Errorf("%s was not provoked", id)
+		}
 	}
 }
 

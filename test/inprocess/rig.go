@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/smtp"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +62,27 @@ func Run(t *testing.T, cfg *config.Config, log io.Writer) *Running {
 
 // Stop stops the relay. Later calls return the result of the first.
 func (r *Running) Stop() error { return r.stop() }
+
+// FaultyLog is a log that makes the program fail: after Break it panics once, in whatever logs a line
+// that contains a text.
+type FaultyLog struct {
+	io.Writer
+	text atomic.Pointer[string]
+}
+
+// Break has the log panic.
+func (l *FaultyLog) Break(text string) { l.text.Store(&text) }
+
+// Write implements io.Writer.
+func (l *FaultyLog) Write(line []byte) (int, error) {
+	if text := l.text.Load(); text != nil && strings.Contains(string(line), *text) && l.text.CompareAndSwap(text, nil) {
+		panic("the test has the log fail")
+	}
+	return l.Writer.Write(line)
+}
+
+// Refused is in the line of the log about a command that a session refuses.
+const Refused = `"msg":"refused"`
 
 // Get requests a path of the admin address, which is localhost:0 in the configuration,
 // and returns the status and the body.
