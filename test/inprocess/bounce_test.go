@@ -85,3 +85,42 @@ func TestBounceCopy(t *testing.T) {
 		t.Errorf("%d messages, %v", len(list), err)
 	}
 }
+
+// Mail that came back is copied too. If the copy comes back itself, that is recorded, and nobody is told
+// of it: there is no loop.
+func TestCopyOfReturnedMail(t *testing.T) {
+	const copyTo, postmaster = "postmaster@fabrikam.test", "postmaster@contoso.test"
+	r := startReports(t, simulator.Options{World: simulator.World{Returns: map[string]string{"b@example.test": "5.7.232", copyTo: "5.1.10"}}}, func(c *config.Config) {
+		c.Delivery.BounceCopy, c.Connections[0].WatchReports = copyTo, true
+	})
+	if err := r.rig.send(nil, "hp@printers.local", "Scan"); err != nil {
+		t.Fatal(err)
+	}
+	r.until("returned message and copy", func() bool { return len(r.list(queue.Returned)) == 2 })
+	bounces := 0
+	for _, d := range r.sim.Ledger() {
+		if d.Subject == "Scan" {
+			continue
+		}
+		if bounces++; d.Mailbox != postmaster || strings.Join(d.Recipients(), " ") != postmaster+" "+copyTo {
+			t.Errorf("told: %+v", d)
+		}
+	}
+	for range 2 {
+		seen := r.looks(postmaster)
+		r.until("further look", func() bool { return r.looks(postmaster) > seen+1 })
+		r.restart()
+	}
+	all, err := r.relay.Store.List(t.Context(), queue.Filter{})
+	if bounces != 1 || err != nil || len(all) != 2 {
+		t.Errorf("%d bounces, %d messages, %v", bounces, len(all), err)
+	}
+	for _, m := range all {
+		if m.Subject != "Scan" && (len(m.Returns) != 1 || m.Returns[0].Recipient != copyTo || m.Returns[0].Code != "5.1.10") {
+			t.Errorf("the bounce is %+v", m)
+		}
+	}
+	if sent := len(r.sim.Ledger()); sent != 2 {
+		t.Errorf("%d messages were sent", sent)
+	}
+}
