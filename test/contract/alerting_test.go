@@ -46,6 +46,7 @@ func TestAlerting(t *testing.T) {
 	}
 
 	w.inject(t)
+	w.restartUntil(t, p.prom, func() bool { return len(r.missing([]string{"RelayRestarts"}, r.firing)) == 0 })
 	r.waitFor(t, "fire", all, r.firing)
 	w.repair(t)
 	p.retarget(t, w.targets)
@@ -54,12 +55,13 @@ func TestAlerting(t *testing.T) {
 
 // shortened returns the rules with all times cut down to seconds, so that a test sees each fire and
 // be resolved: how long something has to last, the windows of increases, and the age of mail that
-// waits. A hundred throttled requests or wrong passwords become five. Nothing else is changed;
-// alerts_test.yml tests the times and numbers as they are.
+// waits. A hundred throttled requests or wrong passwords become five, and restarts are counted for two
+// minutes. Nothing else is changed; alerts_test.yml tests the times and numbers as they are.
 func shortened(t *testing.T, rules string) string {
 	t.Helper()
 	for _, change := range [][2]string{
-		{`for: \d+[smhd]`, "for: 1s"}, {`\[\d+[smhdw]\]`, "[15s]"}, {`offset 1w`, "offset 15s"}, {`> 900`, "> 2"}, {`> 100`, "> 5"},
+		{`for: \d+[smhd]`, "for: 1s"}, {`\[\d+[smhdw]\]`, "[15s]"}, {`offset \d+[wd]`, "offset 15s"}, {`> 900`, "> 2"}, {`> 100`, "> 5"},
+		{`(process_start_time_seconds.*)\[15s\]`, "$1[2m]"},
 	} {
 		pattern := regexp.MustCompile(change[0])
 		if !pattern.MatchString(rules) {
@@ -170,7 +172,7 @@ type watched struct {
 	stuck         *harness.Relay   // that cannot sign in, whose queue is short and whose certificate ends
 	down          *harness.Relay   // that stops
 	nodes         []*harness.Relay // that share a queue; one is killed
-	rare          *standIn
+	rare          *rareFaults
 	good          map[string]string // configurations by path
 	extra         bool              // the nodes are watched
 }
@@ -196,12 +198,13 @@ func newWatched(t *testing.T) *watched {
 		})
 	}
 	wg.Wait()
-	w.rare = newStandIn(t)
+	w.rare = newRareFaults(t)
 	return w
 }
 
 func (w *watched) targets() []string {
-	list := []string{w.busy.Address["admin"], w.stuck.Address["admin"], w.down.Address["admin"], w.rare.address}
+	list := []string{w.busy.Address["admin"], w.stuck.Address["admin"], w.down.Address["admin"]}
+	list = append(list, w.rare.targets()...)
 	if w.extra {
 		list = append(list, w.nodes[0].Address["admin"], w.nodes[1].Address["admin"])
 	}
@@ -228,7 +231,7 @@ func (w *watched) inject(t *testing.T) {
 	t.Helper()
 	w.down.Stop(t)     // RelayDown
 	w.nodes[1].Kill(t) // NodeGone, once its lease has ended
-	w.rare.happen()
+	w.rare.inject(t)
 
 	// A secret that expires, a limit of recipients that is near, then a broken file: CredentialExpires,
 	// MailboxNearLimit, ReloadFailed.
@@ -287,7 +290,7 @@ func (w *watched) inject(t *testing.T) {
 // repair removes the causes. What a rule counts passes by itself.
 func (w *watched) repair(t *testing.T) {
 	t.Helper()
-	w.rare.pass()
+	w.rare.repair(t)
 	w.extra = false // the record of a node that died is kept for a day
 	w.sim.ClearFaults(t)
 	w.refusing.ClearFaults(t)
@@ -297,55 +300,5 @@ func (w *watched) repair(t *testing.T) {
 	w.reconfigure(t, w.busy, 0)
 	if got := w.busy.QueueCommand(t, "delete", "--state", "held"); got.Status != 0 {
 		t.Errorf("queue delete: %s", got.Stderr)
-	}
-}
-
-// standIn is a target whose metrics the test makes up, for events that no fault injected from
-// outside can cause in a moment: restarts within an hour, a disk that fails, an owner whose sign-in
-// ends, a session that panics, look-ups that cannot be trusted, and content that is lost.
-type standIn struct {
-	address string
-	mu      sync.Mutex
-	on      bool
-	scrapes int // since it is on
-	counted int
-}
-
-func newStandIn(t *testing.T) *standIn {
-	t.Helper()
-	s := &standIn{}
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-	s.address = strings.TrimPrefix(server.URL, "http://")
-	return s
-}
-
-func (s *standIn) happen() { s.set(true) }
-func (s *standIn) pass()   { s.set(false) }
-
-func (s *standIn) set(on bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.on = on
-	if on {
-		s.counted++
-	}
-}
-
-func (s *standIn) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	started, refused := 100, 0
-	if s.on {
-		s.scrapes = min(s.scrapes+1, 10)
-		refused = 1
-	}
-	started += s.scrapes
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-	fmt.Fprintf(w, "process_start_time_seconds %d\n", started)
-	fmt.Fprintf(w, "graphrelay_connected_mailboxes{connection=\"owners\",state=\"refused\"} %d\n", refused)
-	for _, series := range []string{`graphrelay_lookups_unreliable_total{connection="contoso"}`, `graphrelay_conversion_losses_total{kind="recipient"}`,
-		`graphrelay_smtp_panics_total{listener="devices"}`, `graphrelay_messages_rejected_total{listener="devices",reason="storage"}`} {
-		fmt.Fprintf(w, "%s %d\n", series, s.counted)
 	}
 }
