@@ -88,7 +88,7 @@ func socketClient(dataDir string) api.Client {
 func listenForCommands(r *relay.Relay, dataDir string) (end func()) {
 	s, err := control.Listen(dataDir, api.OnSocket(r.API()), r.Log())
 	if err != nil {
-		r.Log().Warn("graphrelay reload, console and check --diff will not work", "error", err)
+		r.Log().Warn("commands cannot ask this relay: reload, console, alerts, devices, connections and check --diff will not work", "error", err)
 		return func() {}
 	}
 	return func() { _ = s.Close() }
