@@ -159,7 +159,7 @@ func searchWithin(t *testing.T, b *bench) {
 func receipts(t *testing.T, b *bench) {
 	b.put(laneA, "x")
 	time.Sleep(time.Millisecond)
-	since := time.Now().Truncate(time.Microsecond)
+	since := b.store.Wall(b.store.Now()).Truncate(time.Microsecond)
 	for _, state := range []queue.State{queue.Sent, queue.Failed, queue.Held, queue.Deferred, queue.Queued} {
 		b.put(laneB, "x")
 		for _, task := range b.claim(2, 2) {
