@@ -232,6 +232,21 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// The page of a message says how it came, also when its content is gone.
+func TestReception(t *testing.T) {
+	m := newMailConsole(t)
+	id := m.put(queue.Entry{Client: "192.0.2.1", Reception: queue.Reception{HELO: "pc.test", TLS: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Took: time.Second}}, "x")
+	if err := m.store.Apply(t.Context(), id, queue.Delete, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	if page := m.page("/console/messages/" + id); !strings.Contains(page, "HELO pc.test, TLS 1.3") || !strings.Contains(page, "TLS_AES_128_GCM_SHA256") {
+		t.Errorf("the page is\n%s", page)
+	}
+	if page := m.page("/console/messages/" + m.put(queue.Entry{}, "x")); strings.Contains(page, "HELO") {
+		t.Error("of a message of which nothing was recorded, the page says how it came")
+	}
+}
+
 func TestResend(t *testing.T) {
 	m := newMailConsole(t)
 	id := m.put(queue.Entry{Subject: "again"}, "Subject: again\r\n\r\ntext\r\n")
@@ -404,7 +419,8 @@ func (m *mailConsole) hostileMessage(evil string) string {
 		"\" <x@y.test>\r\nSubject: " + header + "\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n" + evil +
 		"\r\n--b\r\nContent-Type: application/\"" + header + "\"\r\nContent-Disposition: attachment; filename=\"" + strings.ReplaceAll(header, `"`, `\"`) + "\"\r\n\r\nx\r\n--b--\r\n"
 	id := m.put(queue.Entry{Subject: evil, MessageID: evil, User: evil, Client: evil, Listener: evil, From: evil, Lane: queue.Lane{Connection: "contoso", Mailbox: evil},
-		Envelope: queue.Envelope{From: evil, To: []string{evil, evil}}}, content)
+		Envelope:  queue.Envelope{From: evil, To: []string{evil, evil}},
+		Reception: queue.Reception{HELO: evil, TLS: evil, Cipher: evil, Took: time.Second}}, content)
 	tasks, _, err := m.store.Claim(m.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 1})
 	if err != nil || len(tasks) != 1 {
 		m.Fatal(tasks, err)

@@ -29,36 +29,37 @@ func (n LaneName) String() string { return n.Lane().String() }
 
 // Message is a message of the queue. It has no upload URL, which carries a token.
 type Message struct {
-	ID         string         `json:"id" doc:"The queue ID."`
-	State      queue.State    `json:"state" enum:"queued,delivering,deferred,held,sent,returned,failed,deleted" doc:"The state in the message's life."`
-	Received   time.Time      `json:"received" doc:"When the message was received."`
-	Size       int64          `json:"size" doc:"How many bytes are stored."`
-	From       string         `json:"envelope_from" doc:"The envelope's sender (MAIL FROM). It is empty for a bounce."`
-	To         []string       `json:"envelope_to" doc:"The envelope's recipients (RCPT TO)."`
-	DSN        queue.DSN      `json:"dsn,omitzero" doc:"What the client asked about notifications (RFC 3461)."`
-	Lane       LaneName       `json:"lane" doc:"The lane that delivers the message."`
-	HeaderFrom string         `json:"from" doc:"The address that is shown as From. If it is empty, that is the header's own."`
-	Subject    string         `json:"subject,omitempty" doc:"The subject."`
-	MessageID  string         `json:"message_id,omitempty" doc:"The Message-ID."`
-	Listener   string         `json:"listener" doc:"The listener that received the message."`
-	User       string         `json:"user,omitempty" doc:"The SMTP user. It is missing if the client did not sign in."`
-	Client     string         `json:"client" doc:"The IP address of the client. It is empty for a message of the relay's own."`
-	Due        *time.Time     `json:"due,omitempty" doc:"When a message that waits is to be tried."`
-	Paused     *time.Time     `json:"paused_until,omitempty" doc:"Until when the message waits because its lane is paused. The year 9999 stands for no end."`
-	Reason     reason.Reason  `json:"reason,omitempty" doc:"Why the message waits or has ended; docs/operations.md lists the reasons."`
-	Detail     string         `json:"detail,omitempty" doc:"More about the reason."`
-	Attempts   int            `json:"attempts" doc:"How often delivery was tried."`
-	Finished   *time.Time     `json:"finished,omitempty" doc:"When the message ended."`
-	Path       string         `json:"path,omitempty" doc:"The way to Graph: draft, mime or sendmail."`
-	Draft      string         `json:"draft,omitempty" doc:"The immutable ID of the draft in the mailbox."`
-	Attached   int            `json:"attached,omitempty" doc:"How many attachments the draft has so far."`
-	Uploaded   int64          `json:"uploaded,omitempty" doc:"How many bytes of the next attachment are uploaded."`
-	UploadSize int64          `json:"upload_size,omitempty" doc:"How many bytes that attachment has, while it is uploaded."`
-	HasContent bool           `json:"has_content" doc:"The content of the message is kept."`
-	Refused    []string       `json:"refused,omitempty" doc:"The recipients that Graph refused: the message goes to the others."`
-	MayBeSent  bool           `json:"may_be_sent,omitempty" doc:"The message is held, and it is not known whether it was sent before. Sending it again may deliver it twice."`
-	Returns    []queue.Return `json:"returns,omitempty" doc:"What non-delivery reports said."`
-	Events     []queue.Event  `json:"events,omitzero" doc:"The history. Lists do not have it."`
+	ID         string          `json:"id" doc:"The queue ID."`
+	State      queue.State     `json:"state" enum:"queued,delivering,deferred,held,sent,returned,failed,deleted" doc:"The state in the message's life."`
+	Received   time.Time       `json:"received" doc:"When the message was received."`
+	Size       int64           `json:"size" doc:"How many bytes are stored."`
+	From       string          `json:"envelope_from" doc:"The envelope's sender (MAIL FROM). It is empty for a bounce."`
+	To         []string        `json:"envelope_to" doc:"The envelope's recipients (RCPT TO)."`
+	DSN        queue.DSN       `json:"dsn,omitzero" doc:"What the client asked about notifications (RFC 3461)."`
+	Lane       LaneName        `json:"lane" doc:"The lane that delivers the message."`
+	HeaderFrom string          `json:"from" doc:"The address that is shown as From. If it is empty, that is the header's own."`
+	Subject    string          `json:"subject,omitempty" doc:"The subject."`
+	MessageID  string          `json:"message_id,omitempty" doc:"The Message-ID."`
+	Listener   string          `json:"listener" doc:"The listener that received the message."`
+	User       string          `json:"user,omitempty" doc:"The SMTP user. It is missing if the client did not sign in."`
+	Client     string          `json:"client" doc:"The IP address of the client. It is empty for a message of the relay's own."`
+	Reception  queue.Reception `json:"reception,omitzero" doc:"How the client handed the message in. Lists do not have it."`
+	Due        *time.Time      `json:"due,omitempty" doc:"When a message that waits is to be tried."`
+	Paused     *time.Time      `json:"paused_until,omitempty" doc:"Until when the message waits because its lane is paused. The year 9999 stands for no end."`
+	Reason     reason.Reason   `json:"reason,omitempty" doc:"Why the message waits or has ended; docs/operations.md lists the reasons."`
+	Detail     string          `json:"detail,omitempty" doc:"More about the reason."`
+	Attempts   int             `json:"attempts" doc:"How often delivery was tried."`
+	Finished   *time.Time      `json:"finished,omitempty" doc:"When the message ended."`
+	Path       string          `json:"path,omitempty" doc:"The way to Graph: draft, mime or sendmail."`
+	Draft      string          `json:"draft,omitempty" doc:"The immutable ID of the draft in the mailbox."`
+	Attached   int             `json:"attached,omitempty" doc:"How many attachments the draft has so far."`
+	Uploaded   int64           `json:"uploaded,omitempty" doc:"How many bytes of the next attachment are uploaded."`
+	UploadSize int64           `json:"upload_size,omitempty" doc:"How many bytes that attachment has, while it is uploaded."`
+	HasContent bool            `json:"has_content" doc:"The content of the message is kept."`
+	Refused    []string        `json:"refused,omitempty" doc:"The recipients that Graph refused: the message goes to the others."`
+	MayBeSent  bool            `json:"may_be_sent,omitempty" doc:"The message is held, and it is not known whether it was sent before. Sending it again may deliver it twice."`
+	Returns    []queue.Return  `json:"returns,omitempty" doc:"What non-delivery reports said."`
+	Events     []queue.Event   `json:"events,omitzero" doc:"The history. Lists do not have it."`
 }
 
 // MessageOf returns a message as operators see it, without its events.
@@ -67,7 +68,7 @@ func MessageOf(r queue.Record) Message {
 	m := Message{
 		ID: r.ID, State: r.State, Received: r.Received, Size: r.Size, From: r.Envelope.From, To: r.Envelope.To, DSN: r.Envelope.DSN,
 		Lane: NameOf(r.Lane), HeaderFrom: r.From, Subject: r.Subject, MessageID: r.MessageID, Listener: r.Listener, User: r.User,
-		Client: r.Client, Paused: timeOf(r.PausedUntil), Reason: r.Reason, Detail: r.Detail, Attempts: r.Attempts, Finished: timeOf(r.Finished),
+		Client: r.Client, Reception: r.Reception, Paused: timeOf(r.PausedUntil), Reason: r.Reason, Detail: r.Detail, Attempts: r.Attempts, Finished: timeOf(r.Finished),
 		Path: steps.Path, Draft: steps.DraftID, Attached: steps.Attached, Uploaded: steps.Uploaded, UploadSize: steps.UploadSize,
 		HasContent: r.HasContent, Refused: steps.Refused, Returns: r.Returns,
 	}

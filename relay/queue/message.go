@@ -72,9 +72,10 @@ type Entry struct {
 	Subject   string
 	MessageID string
 	Listener  string
-	User      string // empty when the client did not authenticate
-	Client    string // IP address
-	Trace     int64  // bytes in front of the message that the relay added to it
+	User      string    // empty when the client did not authenticate
+	Client    string    // IP address
+	Trace     int64     // bytes in front of the message that the relay added to it
+	Reception Reception `json:",omitzero"` // Get alone returns it
 	// Wait is how long the client's session waits for the first attempt, in a queue that is
 	// shared (see Verdicts). It is not stored with the message.
 	Wait time.Duration `json:",omitempty"`

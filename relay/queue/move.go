@@ -167,10 +167,11 @@ func (m *Mover) message(ctx context.Context, r Record) error {
 	if _, _, err := m.To.storage.Get(ctx, r.ID); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	_, events, err := m.From.storage.Get(ctx, r.ID)
+	whole, events, err := m.From.storage.Get(ctx, r.ID)
 	if err != nil {
 		return err
 	}
+	r.Reception = whole.Reception
 	content, err := m.content(ctx, r)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package queueview
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -63,6 +64,7 @@ func (p Printer) Message(m operations.Message) error {
 	}
 	line("attempts", strconv.Itoa(m.Attempts))
 	line("received", local(m.Received)+" "+origin(m))
+	line("reception", reception(m.Reception))
 	line("user", m.User)
 	line("size", strconv.FormatInt(m.Size, 10))
 	line("envelope from", sender(m))
@@ -76,6 +78,7 @@ func (p Printer) Message(m operations.Message) error {
 		line("lane paused", until(*m.Paused))
 	}
 	line("draft", m.Draft)
+	line("refused", strings.Join(m.Refused, " "))
 	for _, x := range m.Returns {
 		line("returned", strings.Join(strings.Fields(local(x.At)+" "+x.Recipient+" "+x.Code+" "+x.Diagnostic), " "))
 	}
@@ -113,6 +116,18 @@ func origin(m operations.Message) string {
 		return "from the relay itself"
 	}
 	return "from " + m.Client + " on " + m.Listener
+}
+
+// reception returns how the client handed the message in.
+func reception(r queue.Reception) string {
+	if r == (queue.Reception{}) {
+		return ""
+	}
+	tls := "without TLS"
+	if r.TLS != "" {
+		tls = r.TLS + " " + r.Cipher
+	}
+	return fmt.Sprintf("HELO %s, %s, accepted %s after it had connected", cmp.Or(r.HELO, "without a name"), tls, r.Took.Round(time.Millisecond))
 }
 
 // notifications prints what the client asked for (RFC 3461), decoded.

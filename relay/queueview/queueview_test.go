@@ -78,6 +78,14 @@ subject                    two?lines ?[2J
 lane                       contoso/crm@contoso.test
   2026-11-01 09:00:00.000  draft created (request-id r1)
 `},
+		"reception": {strings.Join(strings.SplitAfter(printed(t, false, func(p Printer) error {
+			m := message()
+			m.Reception = queue.Reception{HELO: "pc\x1b", TLS: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Took: 1234567 * time.Microsecond}
+			m.Refused = []string{"b@x.test"}
+			return p.Message(m)
+		}), "\n")[6:7], ""), `
+reception      HELO pc?, TLS 1.3 TLS_AES_128_GCM_SHA256, accepted 1.235s after it had connected
+`},
 		"returned message": {strings.Join(strings.SplitAfter(printed(t, false, func(p Printer) error { return p.Message(returnedMessage()) }), "\n")[12:], ""), `
 returned       2026-11-01 10:00:00 b@x.test 5.1.10 550 not?found
 `},

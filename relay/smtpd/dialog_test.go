@@ -193,6 +193,9 @@ func TestReceived(t *testing.T) {
 	if got.User != "crm" || got.Client != "127.0.0.1" || !got.Envelope.UTF8 || len(got.Envelope.To) != 1 || got.Subject != "14 bytes of header" {
 		t.Errorf("the entry is %+v", got.Entry)
 	}
+	if r := got.Reception; r.HELO != "cl?ient.test" || r.TLS != "TLS 1.3" || !strings.HasPrefix(r.Cipher, "TLS_") || r.Took <= 0 {
+		t.Errorf("the reception is %+v", r)
+	}
 }
 
 // The header that Policy.Route gets is found wherever the reads fall, and is bounded.

@@ -26,6 +26,15 @@ func (s *session) received(id string, env queue.Envelope, who Identity) string {
 	return b.String()
 }
 
+// reception returns what is recorded of how the message came.
+func (s *session) reception() queue.Reception {
+	r := queue.Reception{HELO: token(s.helo), Took: time.Since(s.conn.since).Round(time.Microsecond)}
+	if t := s.conn.tls; t != nil {
+		r.TLS, r.Cipher = tls.VersionName(t.Version), tls.CipherSuiteName(t.CipherSuite)
+	}
+	return r
+}
+
 // protocol returns the "with" keyword of RFC 3848 and RFC 6531.
 func (s *session) protocol(env queue.Envelope, who Identity) string {
 	p := "ESMTP"

@@ -288,6 +288,7 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 			undo()
 		}
 	}()
+	entry.Reception = s.reception()
 	if s.server.cfg.Verdict.Wait == 0 {
 		return w.ID(), size, w.Commit(ctx, *entry)
 	}

@@ -13,8 +13,15 @@ import (
 
 // Get implements queue.Reader.
 func (s *storage) Get(ctx context.Context, id string) (r queue.Record, events []queue.Event, err error) {
-	list, err := s.records(ctx, " WHERE m.id = $1", escape(id))
-	if err == nil && len(list) == 0 {
+	found := false
+	err = s.reading(ctx, s.read, func(rows pgx.Rows) error {
+		found = true
+		var reception string
+		r, _, err = scanRecord(rows, &reception)
+		r.Reception = queue.ReceptionOf(unescape(reception))
+		return err
+	}, "SELECT "+recordColumns+", m.reception FROM "+recordTables+" WHERE m.id = $1", escape(id))
+	if err == nil && !found {
 		err = queue.ErrNotFound
 	}
 	if err != nil {
@@ -29,7 +36,7 @@ func (s *storage) Get(ctx context.Context, id string) (r queue.Record, events []
 		events = append(events, e)
 		return err
 	}, "SELECT at, what, detail, request_id, took FROM event WHERE id = $1 ORDER BY seq", escape(id))
-	return list[0], events, err
+	return r, events, err
 }
 
 // Receipts implements queue.Reader. It names the states, of which and of receipt the index is.

@@ -11,8 +11,8 @@ import (
 )
 
 const insertMessage = `INSERT INTO message (id, received, arrived, size, sum, body, lane, mail_from, recipients, utf8, dsn,
-	header_from, sender, reply_to, signature, subject, message_id, listener, "user", client, trace, fallback, state, due, start_tag)
-	VALUES ($1,$2,$3,$4,$5,true,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24)`
+	header_from, sender, reply_to, signature, subject, message_id, listener, "user", client, trace, fallback, reception, state, due, start_tag)
+	VALUES ($1,$2,$3,$4,$5,true,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25)`
 
 // Insert implements queue.MessageTx. The foreign key holds FOR KEY SHARE on the lane.
 func (t *transaction) Insert(r queue.Record, lane queue.LaneID, c queue.Content) error {
@@ -31,7 +31,7 @@ func (t *transaction) Insert(r queue.Record, lane queue.LaneID, c queue.Content)
 	t.write(insertMessage, r.ID, micros(r.Received), micros(r.Arrived), r.Size, queue.Seal(content.sum, queue.SealedFields(r, to, dsn)...), int64(lane),
 		escape(r.Envelope.From), to, r.Envelope.UTF8, escape(dsn),
 		escape(r.From), escape(r.Sender), escape(r.ReplyTo), escape(r.Signature), escape(r.Subject), escape(r.MessageID),
-		escape(r.Listener), escape(r.User), escape(r.Client), r.Trace, escape(r.Fallback), string(r.State), micros(r.Due), r.StartTag)
+		escape(r.Listener), escape(r.User), escape(r.Client), r.Trace, escape(r.Fallback), escape(r.Reception.Text()), string(r.State), micros(r.Due), r.StartTag)
 	t.bytes += int(r.Size)
 	t.insertContent(r.ID, content)
 	if content.own {

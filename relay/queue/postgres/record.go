@@ -19,14 +19,15 @@ const (
 )
 
 // scanRecord reads a record. JSON in it that is damaged must not hide the other messages: it
-// is returned as far as it can be read, and queue.Body's Check finds out.
-func scanRecord(row pgx.Row) (r queue.Record, lane queue.LaneID, err error) {
+// is returned as far as it can be read, and queue.Body's Check finds out. The row may have more
+// columns.
+func scanRecord(row pgx.Row, more ...any) (r queue.Record, lane queue.LaneID, err error) {
 	var received, arrived, paused int64
 	var to, dsn string
 	var status statusRow
 	err = row.Scan(append([]any{&r.ID, &received, &arrived, &r.Size, &r.Lane.Connection, &r.Lane.Principal, &r.Lane.Mailbox, &paused, &r.Envelope.From, &to,
 		&r.Envelope.UTF8, &dsn, &r.From, &r.Sender, &r.ReplyTo, &r.Signature, &r.Subject, &r.MessageID, &r.Listener, &r.User, &r.Client, &r.Trace, &r.Fallback},
-		status.targets()...)...)
+		append(status.targets(), more...)...)...)
 	if err != nil {
 		return r, 0, err
 	}

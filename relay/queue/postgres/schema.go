@@ -23,7 +23,7 @@ import (
 var migrations embed.FS
 
 // embeddedVersion is the number of the last migration of these.
-const embeddedVersion = 5
+const embeddedVersion = 6
 
 // further is one more migration. It is empty but in programs that tests build with it (-X), as one
 // of the next version.

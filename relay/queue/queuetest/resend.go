@@ -36,6 +36,9 @@ func resend(t *testing.T, b *bench) {
 				len(task.Envelope.DSN.Recipients) != 1 || task.Subject != first.Subject || task.MessageID != first.MessageID || task.Trace != first.Trace || task.From != first.From {
 				t.Errorf("the other one is %+v", task.Record)
 			}
+			if is, _ := b.get(again); is.Reception != first.Reception {
+				t.Errorf("the other one came as %+v, want %+v", is.Reception, first.Reception)
+			}
 			if _, events := b.get(again); len(events) != 1 || !strings.Contains(events[0].Detail, id) || !strings.Contains(events[0].Detail, "anna") {
 				t.Errorf("the history of the other one is %+v", events)
 			}

@@ -134,6 +134,7 @@ func entry(l queue.Lane) queue.Entry {
 		}},
 		Lane: l, From: "shown@contoso.test", Sender: "sender@contoso.test", ReplyTo: "reply@contoso.test", Fallback: "fallback@contoso.test", Signature: "sales", Subject: "subject \x00'\"",
 		MessageID: "<1@x>", Listener: "devices", User: "crm", Client: "127.0.0.1", Trace: 3,
+		Reception: queue.Reception{HELO: "client.test", TLS: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Took: 1500 * time.Millisecond},
 	}
 }
 

@@ -73,10 +73,12 @@ func (s *storage) Sends(ctx context.Context, arrived, left time.Time, each func(
 
 // Get implements queue.Reader.
 func (s *storage) Get(ctx context.Context, id string) (queue.Record, []queue.Event, error) {
-	r, err := scanRecord(s.read.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM "+recordTables+" WHERE m.id=?", id))
+	var reception string
+	r, err := scanRecord(s.read.QueryRowContext(ctx, "SELECT "+recordColumns+", m.reception FROM "+recordTables+" WHERE m.id=?", id), &reception)
 	if err != nil {
 		return r, nil, err
 	}
+	r.Reception = queue.ReceptionOf(reception)
 	rows, err := s.read.QueryContext(ctx, "SELECT at, what, detail, request_id, took FROM event WHERE id=? ORDER BY seq", id)
 	if err != nil {
 		return r, nil, err

@@ -28,11 +28,11 @@ func (t *transaction) Insert(r queue.Record, lane queue.LaneID, c queue.Content)
 		return err
 	}
 	_, err = t.add(`INSERT INTO message (id, received, arrived, size, sum, body, lane, mail_from, recipients, utf8, dsn,
-		header_from, sender, reply_to, signature, subject, message_id, listener, user, client, trace, fallback, state, due, start_tag)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		header_from, sender, reply_to, signature, subject, message_id, listener, user, client, trace, fallback, reception, state, due, start_tag)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.ID, micros(r.Received), micros(r.Arrived), r.Size, queue.Seal(body.sum, queue.SealedFields(r, string(to), dsn)...), body.kind(), lane,
 		r.Envelope.From, string(to), r.Envelope.UTF8, dsn,
-		r.From, r.Sender, r.ReplyTo, r.Signature, r.Subject, r.MessageID, r.Listener, r.User, r.Client, r.Trace, r.Fallback,
+		r.From, r.Sender, r.ReplyTo, r.Signature, r.Subject, r.MessageID, r.Listener, r.User, r.Client, r.Trace, r.Fallback, r.Reception.Text(),
 		r.State, micros(r.Due), r.StartTag)
 	if err == nil && r.State == queue.Queued {
 		err = t.setQueued(r.Lane, lane)

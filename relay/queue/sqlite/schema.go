@@ -18,7 +18,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is kept in user_version; it is the number of the last migration.
-const schemaVersion = 11
+const schemaVersion = 12
 
 // migrate brings the database to schemaVersion. Only a daemon may convert an older one:
 // another might be at work on it.
