@@ -3,7 +3,6 @@ package simulator
 import (
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -193,7 +192,7 @@ func (s *Simulator) checkContract(c *call) {
 }
 
 // checkQueueProperty records a violation if a JSON draft is to be created without its queue
-// id, although no create of the application has been refused as a bad request.
+// id, although no create of the application has been refused as wrong.
 func (c *call) checkQueueProperty(given []Property) {
 	s, wanted := c.sim, c.sim.options.QueueProperty
 	if !s.options.RequireContract || c.op != OpCreate {
@@ -211,9 +210,9 @@ func (c *call) checkQueueProperty(given []Property) {
 	}
 }
 
-// rememberRefusal remembers a create that was refused as a bad request.
+// rememberRefusal remembers a create that was refused as wrong.
 func (c *call) rememberRefusal(status int) {
-	if c.op == OpCreate && status == http.StatusBadRequest {
+	if c.op == OpCreate && status/100 == 4 {
 		c.sim.mu.Lock()
 		defer c.sim.mu.Unlock()
 		c.sim.refusedCreate[c.app] = true

@@ -26,6 +26,7 @@ type job struct {
 	gaveUp    bool
 	unbounced bool // it failed, at least for one recipient, and nobody can be notified
 	notified  []bounce.Action
+	unpaused  func() // says that the lane could not be paused
 	waiter    *verdict.Waiter
 }
 
@@ -53,6 +54,9 @@ func (d *Deliverer) deliver(ctx context.Context, t queue.Task, s *slot) {
 		d.work.Lost(t.Ref)
 		j.log.Warn("the outcome was not recorded", "state", o.State, "error", err)
 		return
+	}
+	if j.unpaused != nil {
+		j.unpaused()
 	}
 	j.report(o)
 }
@@ -90,12 +94,15 @@ var final = []error{queue.ErrFenced, queue.ErrClosed, queue.ErrBroken}
 // the store cannot write: no other worker can take up a claim that has not ended. A store
 // that is broken will not write again, and the next process takes up its claims.
 func (j *job) finish(ctx context.Context, o queue.Outcome) error {
-	for {
+	for try := 1; ; try++ {
 		err := j.d.work.Finish(context.WithoutCancel(ctx), j.task.Ref, o)
 		if err == nil || ctx.Err() != nil || slices.ContainsFunc(final, func(e error) bool { return errors.Is(err, e) }) {
 			return err
 		}
-		j.log.Error("cannot record the outcome, trying again", "state", o.State, "error", err)
+		j.unpaused = nil                        // for the same reason
+		if try > 1 || err.Error() != o.Detail { // the outcome tells of its own fault
+			j.log.Error("cannot record the outcome, trying again", "state", o.State, "error", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pollEvery):

@@ -30,7 +30,7 @@ func (j *job) pause() queue.Outcome {
 	}
 	until := j.a.Now().Add(min(r.Wait, queue.MaxPause))
 	if err := j.d.work.PauseAs(context.Background(), j.task.Tenure, lane, until, r.Reason); err != nil {
-		j.log.Error("cannot pause", "lane", lane.String(), "error", err)
+		j.unpaused = func() { j.log.Error("cannot pause", "lane", lane.String(), "error", err) }
 	}
 	o := j.orGiveUp(deferred(until, r.Reason, r.Detail))
 	o.Uncount = r.Blameless
