@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,7 +46,7 @@ func (c *Console) act(w http.ResponseWriter, r *http.Request, p page, a action) 
 	}
 	back := r.PostForm.Get("back")
 	if !local(back) {
-		back = root + p.path
+		back = root + strings.ReplaceAll(p.path, "{id}", url.PathEscape(r.PathValue("id")))
 	}
 	c.putResult(w, res)
 	http.Redirect(w, r, back, http.StatusSeeOther)

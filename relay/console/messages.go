@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"graphrelay/relay/operations"
+	"graphrelay/relay/operators"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reason"
 )
@@ -170,8 +171,14 @@ func confirmPage() page {
 }
 
 func (c *Console) confirm(r *http.Request) (any, error) {
+	if operators.Of(r.Context()).Role < operators.Operator {
+		return nil, fault{http.StatusForbidden, "Actions on messages are for operators. You have the role viewer."}
+	}
 	q := r.URL.Query()
 	s, err := c.parseSelection(q)
+	if err == nil && actionNames[s.action] == "" {
+		err = fault{http.StatusBadRequest, "This action is carried out without being asked again."}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"graphrelay/relay/operators"
@@ -151,5 +152,7 @@ func (c *Console) write(w http.ResponseWriter, status int, file, name string, f 
 
 // local reports whether a URL is of a page of the console on this server.
 func local(url string) bool {
-	return strings.HasPrefix(url, root) && !strings.ContainsAny(url, "\\\r\n") && !strings.Contains(url, "//")
+	path, _, _ := strings.Cut(url, "?")
+	return strings.HasPrefix(url, root) && !strings.ContainsAny(url, "\\\r\n") && !strings.Contains(url, "//") &&
+		!slices.Contains(strings.Split(path, "/"), "..")
 }
