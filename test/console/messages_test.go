@@ -48,12 +48,18 @@ func pagesOfMessages(t *testing.T, r *harness.Relay) []string {
 		"/console/messages/confirm?action=delete&scope=all&q=backup"}
 }
 
-// mail sends a message with a file, whose texts are as they are given.
+// mail sends a message with a small file, whose texts are as they are given.
 func mail(t *testing.T, r *harness.Relay, subject, file string) {
+	t.Helper()
+	mailFile(t, r, subject, file, "x")
+}
+
+// mailFile sends a message with a file.
+func mailFile(t *testing.T, r *harness.Relay, subject, file, content string) {
 	t.Helper()
 	message := "From: \"" + strings.ReplaceAll(file, `"`, `\"`) + "\" <crm@contoso.test>\r\nTo: anna@example.test\r\nSubject: " + subject +
 		"\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n" + file +
-		"\r\n--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=\"" + strings.ReplaceAll(file, `"`, `\"`) + "\"\r\n\r\nx\r\n--b--\r\n"
+		"\r\n--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename=\"" + strings.ReplaceAll(file, `"`, `\"`) + "\"\r\n\r\n" + content + "\r\n--b--\r\n"
 	if err := smtp.SendMail(r.Address["devices"], nil, "crm@contoso.test", []string{"anna@example.test"}, []byte(message)); err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,14 @@ var shots = flag.String("operate-shots", "", "folder for pictures of the pages t
 // operate has a browser do steps in the console of a relay; see operate.js.
 func operate(t *testing.T, r *harness.Relay, steps ...[]string) {
 	t.Helper()
+	operateAs(t, r, r.Session(t), steps...)
+}
+
+// operateAs does that in a session.
+func operateAs(t *testing.T, r *harness.Relay, session string, steps ...[]string) {
+	t.Helper()
 	node, chromium, script := browser(t, "operate.js")
-	args := []string{script, "--cookie=" + r.Session(t)}
+	args := []string{script, "--cookie=" + session}
 	if *shots != "" {
 		args = append(args, "--shots="+*shots)
 	}

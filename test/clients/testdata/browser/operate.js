@@ -8,6 +8,7 @@
 //	["fill", LABEL, TEXT]     fills a field
 //	["see", TEXT]             waits until the page shows the text
 //	["gone", TEXT]            waits until it does not
+//	["absent", SELECTOR]      is wrong if the page has such an element
 //	["shot", NAME]            checks the page with axe in both themes and on a phone, and keeps pictures of it
 //
 // Wrong are script errors, dialogs, what a page's policy forbids, pages wider than the screen, and
@@ -57,6 +58,7 @@ try {
     fill: (label, text) => tab.getByLabel(label).fill(text),
     see: (text) => tab.locator('main').getByText(text).filter({ visible: true }).first().waitFor(),
     gone: (text) => tab.locator('main').getByText(text).filter({ visible: true }).first().waitFor({ state: 'detached' }),
+    absent: async (selector) => { for (const e of await tab.locator(selector).all()) fault(await e.evaluate((x) => x.outerHTML)); },
     shot: look,
   };
   for (step of steps) {
