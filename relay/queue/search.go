@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,4 +70,36 @@ func lowestID(t time.Time) string {
 	var b [10]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(min(ms, 1<<48-1))<<16)
 	return idEncoding.EncodeToString(b[:])
+}
+
+// Way is how an engine finds the messages of a filter.
+type Way int
+
+// The ways of a search.
+const (
+	ByID        Way = iota // all are looked at in the order of the list, up to its limit
+	ByState                // by an index, and then they are sorted
+	ByMessageID            // likewise
+)
+
+// FewMessages is how many messages are found by their state and sorted. To read and sort all of
+// many would take long, and once more for each part of a long list.
+const FewMessages = 10_000
+
+// NotLeft returns the states of messages that an index of the Message-IDs of those which have left
+// does not have.
+func NotLeft() []State { return slices.DeleteFunc(States(), State.Left) }
+
+// Way returns how to find the messages of the filter. few reports whether there are at most
+// FewMessages in some states, and false for none.
+func (f *Filter) Way(few func([]State) (bool, error)) (Way, error) {
+	if is, err := few(f.States); is || err != nil {
+		return ByState, err
+	}
+	if f.MessageID != "" {
+		if is, err := few(NotLeft()); is || err != nil {
+			return ByMessageID, err
+		}
+	}
+	return ByID, nil
 }

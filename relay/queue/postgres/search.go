@@ -40,7 +40,7 @@ func (s *storage) Count(ctx context.Context, f queue.Filter) (n int64, err error
 		_, err = s.look(ctx, f, 0, func(queue.Record) bool { n++; return true })
 		return n, err
 	}
-	w := conditions(f, byID)
+	w := conditions(f, queue.ByID)
 	err = s.one(ctx, s.read, []any{&n}, "SELECT count(*) FROM "+recordTables+w.clause(), w.args...)
 	return n, err
 }
@@ -62,10 +62,10 @@ const (
 func (s *storage) look(ctx context.Context, f queue.Filter, within time.Duration, each func(queue.Record) bool) (looked string, err error) {
 	began, selects := time.Now(), textFilter(f)
 	f.Limit = min(max(f.Limit, leastRead), mostRead)
-	by, err := s.way(ctx, f)
+	by, err := f.Way(func(states []queue.State) (bool, error) { return s.few(ctx, states) })
 	for err == nil {
 		end := ""
-		if within > 0 && by == byID {
+		if within > 0 && by == queue.ByID {
 			if end, err = s.lookEnd(ctx, f); err != nil {
 				return "", err
 			}
@@ -107,13 +107,13 @@ func (s *storage) lookEnd(ctx context.Context, f queue.Filter) (id string, err e
 
 // page returns the first records that the conditions select, up to the ID end unless that is
 // empty. What they say of texts is less than what the filter says.
-func (s *storage) page(ctx context.Context, f queue.Filter, by way, end string) ([]queue.Record, error) {
+func (s *storage) page(ctx context.Context, f queue.Filter, by queue.Way, end string) ([]queue.Record, error) {
 	w := conditions(f, by)
 	if end != "" {
 		w.ids(f, end)
 	}
 	order := "m.id"
-	if by != byID {
+	if by != queue.ByID {
 		order += " || ''" // the primary key is not read in its order
 	}
 	return s.records(ctx, fmt.Sprintf("%s ORDER BY %s %s LIMIT %d", w.clause(), order, direction(f), f.Limit), w.args...)
@@ -126,40 +126,13 @@ func direction(f queue.Filter) string {
 	return "ASC"
 }
 
-// way is how the messages of a filter are found.
-type way int
-
-const (
-	byID        way = iota // all are looked at in the order of the list
-	byState                // by an index, and then they are sorted
-	byMessageID            // likewise
-)
-
-// fewMessages is how many messages are found by their state and sorted.
-const fewMessages = 10_000
-
-// notLeft are the states of messages that the index message_sent does not have.
-var notLeft = slices.DeleteFunc(queue.States(), queue.State.Left)
-
-func (s *storage) way(ctx context.Context, f queue.Filter) (way, error) {
-	if few, err := s.few(ctx, f.States); few || err != nil {
-		return byState, err
-	}
-	if f.MessageID != "" {
-		if few, err := s.few(ctx, notLeft); few || err != nil {
-			return byMessageID, err
-		}
-	}
-	return byID, nil
-}
-
 // few reports whether there are few messages in the states.
 func (s *storage) few(ctx context.Context, states []queue.State) (few bool, err error) {
 	if len(states) == 0 {
 		return false, nil
 	}
 	err = s.one(ctx, s.read, []any{&few}, fmt.Sprintf("SELECT count(*) <= %d FROM (SELECT 1 FROM message WHERE state = ANY($1) LIMIT %d) AS first",
-		fewMessages, fewMessages+1), names(states))
+		queue.FewMessages, queue.FewMessages+1), names(states))
 	return few, err
 }
 
@@ -231,7 +204,7 @@ func (w *where) ids(f queue.Filter, end string) {
 const laneName = "lane.connection || CASE lane.principal WHEN '' THEN '' ELSE '+' || lane.principal END"
 
 // conditions returns the WHERE clause of a filter, without some of what it says of texts.
-func conditions(f queue.Filter, by way) *where {
+func conditions(f queue.Filter, by queue.Way) *where {
 	w := &where{}
 	w.ids(f, "")
 	if len(f.States) > 0 {
@@ -253,9 +226,9 @@ func conditions(f queue.Filter, by way) *where {
 		w.and("m.received < %s", micros(f.Before))
 	}
 	switch {
-	case f.MessageID != "" && by == byMessageID:
+	case f.MessageID != "" && by == queue.ByMessageID:
 		w.and("m.id IN (SELECT id FROM message WHERE message_id = %s AND state IN ('sent', 'returned')"+
-			" UNION ALL SELECT id FROM message WHERE message_id = %s AND state = ANY(%s))", escape(f.MessageID), escape(f.MessageID), names(notLeft))
+			" UNION ALL SELECT id FROM message WHERE message_id = %s AND state = ANY(%s))", escape(f.MessageID), escape(f.MessageID), names(queue.NotLeft()))
 	case f.MessageID != "":
 		w.and("m.message_id = %s", escape(f.MessageID))
 	}

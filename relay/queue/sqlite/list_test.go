@@ -33,19 +33,19 @@ func TestListPlan(t *testing.T) {
 	states := []queue.State{queue.Held, queue.Failed}
 	for _, c := range []struct {
 		f      queue.Filter
-		by     way
+		by     queue.Way
 		sorted bool
 		want   string
 	}{
-		{queue.Filter{States: states}, byState, true, "INDEX message_state (state=?)"},
-		{queue.Filter{States: states, Newest: true, After: "z"}, byState, true, "INDEX message_state (state=?)"},
-		{queue.Filter{States: states}, byID, false, "SCAN m"},
-		{queue.Filter{States: states, After: "0"}, byID, false, "SEARCH m USING PRIMARY KEY (id>?)"},
-		{queue.Filter{States: states, After: "0", Newest: true}, byID, false, "SEARCH m USING PRIMARY KEY (id<?)"},
-		{queue.Filter{Text: "x", ID: "0", Newest: true}, byID, false, "SEARCH m USING PRIMARY KEY (id>? AND id<?)"},
-		{queue.Filter{}, byID, false, "SCAN m"},
-		{queue.Filter{MessageID: "<1@x>", Newest: true}, byMessageID, false, "INDEX message_sent (message_id=?)"},
-		{queue.Filter{MessageID: "<1@x>", States: states}, byID, false, "SCAN m"},
+		{queue.Filter{States: states}, queue.ByState, true, "INDEX message_state (state=?)"},
+		{queue.Filter{States: states, Newest: true, After: "z"}, queue.ByState, true, "INDEX message_state (state=?)"},
+		{queue.Filter{States: states}, queue.ByID, false, "SCAN m"},
+		{queue.Filter{States: states, After: "0"}, queue.ByID, false, "SEARCH m USING PRIMARY KEY (id>?)"},
+		{queue.Filter{States: states, After: "0", Newest: true}, queue.ByID, false, "SEARCH m USING PRIMARY KEY (id<?)"},
+		{queue.Filter{Text: "x", ID: "0", Newest: true}, queue.ByID, false, "SEARCH m USING PRIMARY KEY (id>? AND id<?)"},
+		{queue.Filter{}, queue.ByID, false, "SCAN m"},
+		{queue.Filter{MessageID: "<1@x>", Newest: true}, queue.ByMessageID, false, "INDEX message_sent (message_id=?)"},
+		{queue.Filter{MessageID: "<1@x>", States: states}, queue.ByID, false, "SCAN m"},
 	} {
 		c.f.Limit = 10
 		for _, marks := range []bool{false, true} {
@@ -61,7 +61,7 @@ func TestListPlan(t *testing.T) {
 // Few are found by counting.
 func TestFewMessages(t *testing.T) {
 	s := open(t, Options{Dir: t.TempDir(), Exclusive: true})
-	idleLanes(t, s, fewMessages+2) // half of the messages are sent
+	idleLanes(t, s, queue.FewMessages+2) // half of the messages are sent
 	few := func(states ...queue.State) bool {
 		t.Helper()
 		few, err := s.storage.few(t.Context(), states)

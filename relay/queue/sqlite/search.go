@@ -24,12 +24,12 @@ func (s *storage) List(ctx context.Context, f queue.Filter) ([]queue.Record, err
 // also returns some that are not selected, and so shows how far it has come.
 func (s *storage) Search(ctx context.Context, f queue.Filter, within time.Duration) (found queue.Found, err error) {
 	began := time.Now()
-	by, err := s.way(ctx, f)
+	by, err := f.Way(func(states []queue.State) (bool, error) { return s.few(ctx, states) })
 	if err != nil {
 		return found, err
 	}
-	if by == byState && f.After != "" && within == 0 { // the next part of all
-		by = byID
+	if by == queue.ByState && f.After != "" && within == 0 { // the next part of all
+		by = queue.ByID
 	}
 	if f.Limit <= 0 {
 		f.Limit = defaultListLimit
@@ -62,10 +62,10 @@ func (s *storage) Search(ctx context.Context, f queue.Filter, within time.Durati
 
 // searchQuery returns the query for a list. With marks, it also returns about one in a thousand of
 // the other messages that it looks at. The last column is whether the message is selected.
-func searchQuery(f queue.Filter, by way, marks bool) (query string, args []any) {
+func searchQuery(f queue.Filter, by queue.Way, marks bool) (query string, args []any) {
 	w := conditions(f, by)
 	selected, limit := "true", fmt.Sprintf(" LIMIT %d", f.Limit)
-	if marks && by == byID && len(w.rest) > 0 {
+	if marks && by == queue.ByID && len(w.rest) > 0 {
 		selected, limit = strings.Join(w.rest, " AND "), ""
 		w.rest = []string{"(m.arrived & 1023 = 0 OR " + selected + ")"}
 	}
@@ -76,34 +76,6 @@ func searchQuery(f queue.Filter, by way, marks bool) (query string, args []any) 
 	return "SELECT " + recordColumns + ", " + selected + " FROM " + recordTables + w.clause() + order + limit, w.args
 }
 
-// way is how the messages of a filter are found.
-type way int
-
-const (
-	byID        way = iota // all are looked at in the order of the list, up to its limit
-	byState                // by an index, and then they are sorted
-	byMessageID            // likewise
-)
-
-// fewMessages is how many messages are found by their state and sorted. To read and sort all of
-// many would take long, and once more for each part of a long list.
-const fewMessages = 10_000
-
-// notLeft are the states of messages that the index message_sent does not have.
-var notLeft = slices.DeleteFunc(queue.States(), queue.State.Left)
-
-func (s *storage) way(ctx context.Context, f queue.Filter) (way, error) {
-	if few, err := s.few(ctx, f.States); few || err != nil {
-		return byState, err
-	}
-	if f.MessageID != "" {
-		if few, err := s.few(ctx, notLeft); few || err != nil {
-			return byMessageID, err
-		}
-	}
-	return byID, nil
-}
-
 // few reports whether there are few messages in the states.
 func (s *storage) few(ctx context.Context, states []queue.State) (few bool, err error) {
 	if len(states) == 0 {
@@ -111,18 +83,18 @@ func (s *storage) few(ctx context.Context, states []queue.State) (few bool, err 
 	}
 	w := whereStates(states)
 	err = s.read.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) <= %d FROM (SELECT 1 FROM message m%s LIMIT %d)",
-		fewMessages, w.clause(), fewMessages+1), w.args...).Scan(&few)
+		queue.FewMessages, w.clause(), queue.FewMessages+1), w.args...).Scan(&few)
 	return few, err
 }
 
 // Count implements queue.Reader.
 func (s *storage) Count(ctx context.Context, f queue.Filter) (n int64, err error) {
-	by, err := s.way(ctx, f)
+	by, err := f.Way(func(states []queue.State) (bool, error) { return s.few(ctx, states) })
 	if err != nil {
 		return 0, err
 	}
-	if w := conditions(f, by); by == byID && len(f.States) > 0 && len(w.ids)+len(w.rest) == 1 { // the index on the state has all that counts
-		by = byState
+	if w := conditions(f, by); by == queue.ByID && len(f.States) > 0 && len(w.ids)+len(w.rest) == 1 { // the index on the state has all that counts
+		by = queue.ByState
 	}
 	w := conditions(f, by)
 	tables := "message m"
@@ -205,7 +177,7 @@ func whereStates(states []queue.State) *where {
 
 // conditions returns the WHERE clause of a filter. Those of indexes that are not to be used stand
 // behind a plus sign: SQLite uses no index on an expression.
-func conditions(f queue.Filter, by way) *where {
+func conditions(f queue.Filter, by queue.Way) *where {
 	w := &where{}
 	if from, to := f.IDs(); from != "" || to != "" {
 		if from != "" {
@@ -215,7 +187,7 @@ func conditions(f queue.Filter, by way) *where {
 			w.ids = append(w.ids, "m.id < "+w.arg(to))
 		}
 	}
-	if by == byState {
+	if by == queue.ByState {
 		in(w, "m.state", f.States)
 	} else {
 		in(w, "+m.state", f.States)
@@ -234,10 +206,10 @@ func conditions(f queue.Filter, by way) *where {
 		w.and("m.received < %s", micros(f.Before))
 	}
 	switch {
-	case f.MessageID != "" && by == byMessageID:
+	case f.MessageID != "" && by == queue.ByMessageID:
 		v := w.arg(f.MessageID)
 		w.and("m.id IN (SELECT id FROM message WHERE message_id = " + v + " AND state IN ('sent', 'returned')" +
-			" UNION ALL SELECT id FROM message WHERE message_id = " + v + " AND state IN ('" + joined(notLeft, "', '") + "'))")
+			" UNION ALL SELECT id FROM message WHERE message_id = " + v + " AND state IN ('" + joined(queue.NotLeft(), "', '") + "'))")
 	case f.MessageID != "":
 		w.and("+m.message_id = %s", f.MessageID)
 	}
