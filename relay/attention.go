@@ -74,7 +74,7 @@ func (r *Relay) refusedMailboxes(ctx context.Context) (map[string][]string, erro
 func (r *Relay) watch() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	r.stopWatching = func() { cancel(); all.Wait(); r.alerts.Stop() }
+	r.stopWatching = func() { cancel(); all.Wait() }
 	all.Go(func() { r.sampleFlow(ctx) })
 	all.Go(func() {
 		r.attention.Run(ctx, func() time.Duration { return time.Duration(r.generation().cfg.Alerts.CheckEvery) }, r.alerts.Step)

@@ -164,6 +164,7 @@ func (r *Relay) stop() error {
 	r.mu.Unlock()
 	g.stop(ctx)
 	r.replaced.Wait()
+	r.alerts.Stop() // only now: a reload that was under way has begun with its channels
 	r.trials.Close(ctx)
 	r.devices.Stop()
 	g.saveKnown()
