@@ -33,13 +33,14 @@ type testQueue struct {
 }
 
 func (q *testQueue) List(_ context.Context, f queue.Filter) (found []queue.Record, err error) {
-	for _, m := range q.list {
+	for i := range q.list {
+		m := &q.list[i] // thousands of them are not copied at each look
 		state := len(f.States) == 0
 		for _, s := range f.States {
 			state = state || s == m.State
 		}
 		if state && (len(f.Reasons) == 0 || slices.Contains(f.Reasons, m.Reason)) && !m.Received.Before(f.Since) && (f.Before.IsZero() || m.Received.Before(f.Before)) && len(found) < f.Limit {
-			found = append(found, m)
+			found = append(found, *m)
 		}
 	}
 	return found, q.err
