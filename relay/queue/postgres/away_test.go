@@ -108,3 +108,14 @@ func TestRestart(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenTakesItsTime opens a queue with less time for a transaction than any takes.
+func TestOpenTakesItsTime(t *testing.T) {
+	q, err := Open(t.Context(), Options{URL: testpostgres.Database(t), Dir: t.TempDir(), Node: "n", Timeout: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Close(); err != nil {
+		t.Error(err)
+	}
+}

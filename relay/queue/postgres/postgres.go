@@ -11,6 +11,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -46,7 +47,12 @@ type Options struct {
 	Warn func(text string)
 }
 
-const defaultTimeout = 5 * time.Second
+const (
+	defaultTimeout = 5 * time.Second
+	// openTime is the time for each step of opening a queue. Nobody has a lease yet, and a database
+	// that is busy is worth waiting for.
+	openTime = 30 * time.Second
+)
 
 // storage implements queue.Shared.
 type storage struct {
@@ -89,6 +95,7 @@ func openQueue(ctx context.Context, o Options) (*queue.Queue, *storage, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the queue in the database: %w", &openError{err})
 	}
+	s.timeout = cmp.Or(o.Timeout, defaultTimeout)
 	q := queue.New(s, s.clock)
 	s.start()
 	return q, s, nil
@@ -103,15 +110,12 @@ func (e *openError) Unwrap() error { return e.err }
 func openStorage(ctx context.Context, o Options) (_ *storage, err error) {
 	s := &storage{
 		node:    o.Node,
-		timeout: o.Timeout,
+		timeout: openTime,
 		schema:  schema{further},
 		name:    rand.Text(),
 		ops:     make(chan *op, maxBatch),
 		turns:   make(chan struct{}, transfers),
 		sweeps:  make(chan struct{}, 1),
-	}
-	if s.timeout == 0 {
-		s.timeout = defaultTimeout
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.arrived.init()
