@@ -12,9 +12,9 @@ func queueResendCommand(o *queueOptions) *cobra.Command {
 		Use:   "resend ID --to ADDRESS",
 		Short: "send the content of a message again, to some recipients",
 		Long: `Sends the content of a message that is held, has failed, or was sent and is kept with its content
-(queue.keep_sent_content), to the recipients that are named, and to no others. It is queued as another message, whose queue ID is printed. The
-first message loses its content, so that only one of the two can go out; if it was held, it ends
-as deleted. The histories of both name the other one.
+(queue.keep_sent_content), to the recipients that are named, and to no others. It is queued as
+another message, whose queue ID is printed. The first message loses its content, so that only one
+of the two can go out; if it was held, it ends as deleted. The histories of both name the other one.
 
 It is not known of every message that is held whether it was sent before, above all of those with
 the reason send_unknown. Who has such a message already gets it a second time: ask a recipient
