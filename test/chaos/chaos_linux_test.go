@@ -111,6 +111,7 @@ func newRound(t *testing.T, seed uint64) *round {
 	r.relay = harness.NewRelay(t, &through,
 		harness.DeliveryKey("send_settle: 3s"), harness.DeliveryKey("retry_delays: [100ms, 300ms]"),
 		harness.DeliveryKey("reports_interval: 1s"),
+		harness.Replace("\ndelivery:\n", "\nqueue:\n  keep_sent_content: 0s\n\ndelivery:\n"),
 		harness.Replace("    endpoints:\n", "    watch_reports: true\n    endpoints:\n"))
 	r.good = harness.ReadFile(t, r.relay.Config)
 	r.tap = &harness.Tap{Dir: filepath.Join(r.relay.Dir, "data"), Clock: true}
