@@ -27,6 +27,7 @@ type job struct {
 	unbounced bool // it failed, at least for one recipient, and nobody can be notified
 	notified  []bounce.Action
 	unpaused  func() // says that the lane could not be paused
+	told      string // the error of the log's last line about the outcome
 	waiter    *verdict.Waiter
 }
 
@@ -52,7 +53,11 @@ func (d *Deliverer) deliver(ctx context.Context, t queue.Task, s *slot) {
 	j.answerClient(o, err)
 	if err != nil {
 		d.work.Lost(t.Ref)
-		j.log.Warn("the outcome was not recorded", "state", o.State, "error", err)
+		args := []any{"state", o.State}
+		if err.Error() != j.told {
+			args = append(args, "error", err)
+		}
+		j.log.Warn("the outcome was not recorded", args...)
 		return
 	}
 	if j.unpaused != nil {
@@ -102,6 +107,7 @@ func (j *job) finish(ctx context.Context, o queue.Outcome) error {
 		j.unpaused = nil                        // for the same reason
 		if try > 1 || err.Error() != o.Detail { // the outcome tells of its own fault
 			j.log.Error("cannot record the outcome, trying again", "state", o.State, "error", err)
+			j.told = err.Error()
 		}
 		select {
 		case <-ctx.Done():
