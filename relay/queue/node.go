@@ -140,6 +140,7 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 	first := !q.renewed.Load()
 	q.claiming.Lock() // no claim is under way whose result is not known yet
 	defer q.claiming.Unlock()
+	noted := q.lost.noted() // before the claims are looked at: workers go on losing theirs
 	err = q.storage.Update(ctx, func(tx Tx) (err error) {
 		if c, err := tx.Closed(); err != nil || c.Error() != nil {
 			return errors.Join(err, c.Error())
@@ -183,7 +184,7 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 		return found, err
 	}
 	q.renewed.Store(true)
-	q.lost.clear()
+	q.lost.clear(noted)
 	q.share.set(r.Node.ID, lowest, spare)
 	if found.Released > 0 {
 		q.signal()

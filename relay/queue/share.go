@@ -205,7 +205,8 @@ func leaving(spare int, ready []ReadyLane) map[LaneID]bool {
 type lost struct {
 	mu     sync.Mutex
 	work   map[string]int64 // fence by message
-	found  bool             // that there may be
+	notes  int              // how often there may have come one
+	given  int              // as many of these had been noted when the others were given back
 	unsure map[Ref]bool     // whose outcome may have been recorded
 }
 
@@ -254,17 +255,26 @@ func (l *lost) working(ref Ref) bool {
 func (l *lost) note() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.found = true
+	l.notes++
 }
 
 func (l *lost) any() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.found
+	return l.notes > l.given
 }
 
-func (l *lost) clear() {
+// noted returns how often a claim has been noted.
+func (l *lost) noted() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.found = false
+	return l.notes
+}
+
+// clear notes that the claims were given back that had been noted by then. One that was lost since
+// is still to be found.
+func (l *lost) clear(noted int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.given = noted
 }
