@@ -39,7 +39,7 @@ func (s Severity) AtLeast(least Severity) bool {
 // Condition is one that holds now. Its texts are single lines of bounded length, but may quote
 // what comes from outside.
 type Condition struct {
-	ID       string    `json:"id" doc:"The kind of the condition, as in the list of alerts." example:"MailWaits"` // of its Kind
+	ID       string    `json:"id" doc:"The kind of the condition, as in the list of alerts." example:"MailWaits"`
 	Subject  string    `json:"subject,omitempty" doc:"What it is about, such as a connection. Without it, the relay."`
 	Severity Severity  `json:"severity" doc:"How urgent it is: critical, warning or info."`
 	Since    time.Time `json:"since" doc:"When the condition was first seen."`

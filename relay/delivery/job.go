@@ -26,7 +26,7 @@ type job struct {
 	gaveUp    bool
 	unbounced bool // it failed, at least for one recipient, and nobody can be notified
 	notified  []bounce.Action
-	unpaused  func() // says that the lane could not be paused
+	unpaused  func() // logs that the lane could not be paused; nil if it could
 	told      string // the error of the log's last line about the outcome
 	waiter    *verdict.Waiter
 }
@@ -104,8 +104,10 @@ func (j *job) finish(ctx context.Context, o queue.Outcome) error {
 		if err == nil || ctx.Err() != nil || slices.ContainsFunc(final, func(e error) bool { return errors.Is(err, e) }) {
 			return err
 		}
-		j.unpaused = nil                        // for the same reason
-		if try > 1 || err.Error() != o.Detail { // the outcome tells of its own fault
+		// One line of the log is enough: a lane could not be paused for the same reason, and the
+		// outcome may tell of the fault itself.
+		j.unpaused = nil
+		if try > 1 || err.Error() != o.Detail {
 			j.log.Error("cannot record the outcome, trying again", "state", o.State, "error", err)
 			j.told = err.Error()
 		}
