@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func (c *cluster) check(t *testing.T, patience time.Duration) {
 		}
 	}
 	t.Logf("at most %d requests at a time for a mailbox", most)
-	within(t, patience, "drafts to be removed", func() bool { return len(c.sim.Drafts(t)) == 0 })
+	c.noDrafts(t, patience)
 	left := ""
 	for start := time.Now(); time.Since(start) < patience; time.Sleep(200 * time.Millisecond) {
 		if left = c.left(t, leftRunning); left == "" {
@@ -44,6 +45,34 @@ func (c *cluster) check(t *testing.T, patience time.Duration) {
 		}
 	}
 	t.Errorf("there are left:%s", left)
+}
+
+// noDrafts waits until no drafts are left. If some are, it writes what became of their messages.
+func (c *cluster) noDrafts(t *testing.T, patience time.Duration) {
+	t.Helper()
+	var drafts []simulator.Message
+	for start := time.Now(); time.Since(start) < patience; time.Sleep(200 * time.Millisecond) {
+		if drafts = c.sim.Drafts(t); len(drafts) == 0 {
+			return
+		}
+	}
+	for _, d := range drafts {
+		t.Errorf("a draft is left behind: %q of %s, made at %v, from MIME: %t\n%s", d.Subject, d.Mailbox, d.Created, d.MIME != nil,
+			c.history(t, d.Subject))
+	}
+}
+
+// history returns what the queue knows of the messages with the subject.
+func (c *cluster) history(t *testing.T, subject string) (history string) {
+	t.Helper()
+	for line := range strings.Lines(c.operator.QueueCommand(t, "list", "--json", "--state", "all", "--subject", subject).Stdout) {
+		var q harness.Queued
+		if err := json.Unmarshal([]byte(line), &q); err != nil {
+			t.Fatalf("queue list --json: %v in %q", err, line)
+		}
+		history += c.operator.QueueCommand(t, "show", q.ID).Stdout
+	}
+	return history
 }
 
 // checkStopped stops all nodes: then nothing is anybody's.

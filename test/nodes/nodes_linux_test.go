@@ -63,7 +63,12 @@ func TestNodes(t *testing.T) {
 // TestClocks is a short TestNodes with nodes whose clocks are ten minutes apart.
 func TestClocks(t *testing.T) {
 	c := newCluster(t, testpostgres.New(t, "fsync=off"), []time.Duration{-10 * time.Minute, 0, 10 * time.Minute})
-	r := newRound(c, rand.Uint64())
+	seed := *nodesSeed
+	if seed == 0 {
+		seed = rand.Uint64N(1 << 32)
+	}
+	t.Log("seed ", seed)
+	r := newRound(c, seed)
 	done := r.send()
 	defer r.explain(t)
 	defer r.outbox.Stop.Store(true)
