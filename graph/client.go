@@ -122,6 +122,7 @@ type Reply struct {
 	Status    int
 	RequestID string        // Graph's request-id, which Microsoft's support asks for
 	Took      time.Duration // from the request until the answer began
+	Date      time.Time     // of the answer, by the service's clock in whole seconds; zero if it had none
 }
 
 // maxAnswer limits how many bytes are read of an answer, beside those that repeat the
@@ -245,7 +246,7 @@ func (c *Client) roundTrip(req *http.Request, op string, success []int, out any)
 		defer func() { _, _ = io.CopyN(io.Discard, resp.Body, 8<<20) }() // so that the connection can be reused
 	}
 	took := c.observe(op, resp.StatusCode, start)
-	reply := Reply{Status: resp.StatusCode, RequestID: clip(resp.Header.Get("request-id")), Took: took}
+	reply := Reply{Status: resp.StatusCode, RequestID: clip(resp.Header.Get("request-id")), Took: took, Date: dateOf(resp.Header)}
 	for _, s := range success {
 		if resp.StatusCode == s {
 			err := decode(op, reply, io.LimitReader(resp.Body, answerLimit(req)), out)

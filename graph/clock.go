@@ -16,10 +16,19 @@ const maxSkew = 2 * time.Minute
 type clockSkew struct{ ahead atomic.Pointer[time.Duration] }
 
 func (c *clockSkew) observe(h http.Header) {
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+	if date := dateOf(h); !date.IsZero() {
 		ahead := time.Since(date)
 		c.ahead.Store(&ahead)
 	}
+}
+
+// dateOf returns the time in the header Date, zero if there is none.
+func dateOf(h http.Header) time.Time {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return date
 }
 
 // ClockSkew returns how far this machine's clock is ahead of the token endpoint's
@@ -30,13 +39,6 @@ func (c *Client) ClockSkew() (time.Duration, bool) {
 		return 0, false
 	}
 	return *ahead, true
-}
-
-// ServiceTime returns what the service's clock showed at the time t of this machine's clock,
-// as far as the difference is known.
-func (m Mailbox) ServiceTime(t time.Time) time.Time {
-	ahead, _ := m.client.ClockSkew()
-	return t.Add(-ahead)
 }
 
 // skewError says that a sign-in may have been refused because this machine's clock is

@@ -163,3 +163,32 @@ func TestTwinsHaveDraftsOfTheirOwn(t *testing.T) {
 		t.Errorf("%d were sent, want 2\n%s\n%s", n, r.history(ids[0]), r.history(ids[1]))
 	}
 }
+
+// TestOwnItemIsFoundByAnyClock: the queue's clock is another than the service's, as on the nodes of
+// a queue that is shared. What a lost answer has left in the mailbox is found by its Message-ID all
+// the same, and what was there before is not taken for it.
+func TestOwnItemIsFoundByAnyClock(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -10 * time.Minute} {
+		for lost, f := range map[string]simulator.Fault{
+			"create": {Operation: simulator.OpCreateMIME, Nth: 1, Reset: true, After: true},
+			"send":   {Operation: simulator.OpSend, Nth: 1, Reset: true, After: true},
+		} {
+			t.Run(name+"/"+lost, func(t *testing.T) {
+				r := newRig(t, simulator.Options{World: forgetful})
+				r.clock.set(ahead)
+				r.reopen()
+				r.plantAlike(simulator.Drafts, "clocks", time.Now().Add(-time.Minute))
+				r.plantAlike(simulator.SentItems, "clocks", time.Now().Add(-time.Minute))
+				r.fault(f)
+				id := r.submit(signed("clocks"), r.to(anna, "bob@example.org"))
+				defer r.start(nil)()
+				r.sentOnce(id)
+				r.untouched()
+				r.noRelayDrafts()
+				if calls := r.sim.Stats().Calls; calls[simulator.OpCreateMIME] != 1 || calls[simulator.OpSend] != 1 {
+					t.Errorf("%d drafts were made and %d sends requested, want one of each\n%s", calls[simulator.OpCreateMIME], calls[simulator.OpSend], r.history(id))
+				}
+			})
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"graphrelay/graph/simulator"
 	"graphrelay/relay/delivery/graphmail"
@@ -137,5 +138,26 @@ func TestRestoredInWorlds(t *testing.T) {
 				t.Errorf("the search has failed %d times", r.acted(passing))
 			}
 		})
+	}
+}
+
+// TestRestoredAfterDays: the backup is older than the time for which the queue believes to have
+// been stopped. What was sent meanwhile is found by its Message-ID, since the message was received
+// before it.
+func TestRestoredAfterDays(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	r.clock.set(-3 * day)
+	r.reopen()
+	id := r.submit(signed("days"), r.to(anna, "bob@example.org"))
+	r.plantAlike(simulator.SentItems, "days", time.Now().Add(-2*day))
+	r.clock.set(0)
+	r.reopen()
+	if n, err := r.store.Restored(t.Context(), "anna"); n != 1 || err != nil {
+		t.Fatalf("%d messages may have been sent, error %v; want 1", n, err)
+	}
+	defer r.start(nil)()
+	r.await(id, queue.Sent)
+	if n := len(r.sim.Ledger()); n != 0 {
+		t.Errorf("it was sent again\n%s", r.history(id))
 	}
 }

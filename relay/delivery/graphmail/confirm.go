@@ -94,7 +94,7 @@ func (t *transfer) findSent(ctx context.Context) (graph.Search, graph.Reply, err
 		}
 		byID = err
 	}
-	s, reply, err := t.findAlike(ctx, t.Wall(t.p.SendWanted))
+	s, reply, err := t.findAlike(ctx, t.Now().Sub(t.p.SendWanted))
 	known := func(i graph.Item) bool { return i.ID == t.p.DraftID }
 	s.Items = slices.DeleteFunc(s.Items, func(i graph.Item) bool { return i.IsDraft && !known(i) })
 	switch {
@@ -114,7 +114,7 @@ func (t *transfer) findSent(ctx context.Context) (graph.Search, graph.Reply, err
 var errTwin = errors.New("the item that was sent cannot be told from that of another message with the same Message-ID and recipients")
 
 // findAlike looks for the message's items by what they show. See mailbox.findAlike.
-func (t *transfer) findAlike(ctx context.Context, since time.Time) (graph.Search, graph.Reply, error) {
+func (t *transfer) findAlike(ctx context.Context, ago time.Duration) (graph.Search, graph.Reply, error) {
 	s, err := openStored(ctx, t.Attempt)
 	if err != nil {
 		return graph.Search{}, graph.Reply{}, fmt.Errorf("read the stored message: %w", err)
@@ -123,7 +123,7 @@ func (t *transfer) findAlike(ctx context.Context, since time.Time) (graph.Search
 	if err != nil {
 		return graph.Search{}, graph.Reply{}, fmt.Errorf("read the stored message: %w", err)
 	}
-	return t.mailbox.findAlike(ctx, m.Subject, since, t.p.DraftID)
+	return t.mailbox.findAlike(ctx, m.Subject, ago, t.p.DraftID)
 }
 
 // hasTwin reports whether the client has submitted the same message to the same recipients

@@ -99,7 +99,7 @@ func (t *transfer) findDraft(ctx context.Context) (step, error) {
 // same mail: an item that is older than this message is not its draft, and neither is one that
 // was sent, as its send was never requested. Where it may be another's, a new draft is made.
 func (t *transfer) findAnonymousDraft(ctx context.Context) (step, error) {
-	found, reply, err := t.findAlike(ctx, t.Wall(t.Message.Arrived))
+	found, reply, err := t.findAlike(ctx, t.Age())
 	if err != nil {
 		return t.giveUpDraft(ctx, err)
 	}

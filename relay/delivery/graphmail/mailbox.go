@@ -41,13 +41,20 @@ func (m *mailbox) findByQueueID(ctx context.Context) (graph.Search, graph.Reply,
 }
 
 // findAlike looks for items that are not known by their queue ID: those with the message's
-// Message-ID, recipients and subject that are not older than since, by this machine's clock.
-// Items that carry the queue ID of another message are left out. The item with the id known
-// is the message's in any case.
-func (m *mailbox) findAlike(ctx context.Context, subject string, since time.Time, known string) (graph.Search, graph.Reply, error) {
+// Message-ID, recipients and subject that were made or sent no longer ago than this. The
+// service's clock alone tells when that was: this machine's may be wrong, and a queue that is
+// shared goes by another. Items that carry the queue ID of another message are left out. The item
+// with the id known is the message's in any case.
+func (m *mailbox) findAlike(ctx context.Context, subject string, ago time.Duration, known string) (graph.Search, graph.Reply, error) {
+	asked := time.Now()
 	s, reply, err := m.FindByMessageID(ctx, m.messageID)
 	m.warnOnce(s, reply)
-	since = m.ServiceTime(since).Add(-clockTolerance)
+	ago += time.Since(asked)
+	now := reply.Date
+	if now.IsZero() {
+		now = time.Now()
+	}
+	since := now.Add(-ago - clockTolerance)
 	s.Items = slices.DeleteFunc(s.Items, func(i graph.Item) bool {
 		at := i.Sent
 		if i.IsDraft {

@@ -33,13 +33,15 @@ func (t *transfer) lookSent(ctx context.Context) (step, error) {
 	if slices.ContainsFunc(byID.Items, left) {
 		return t.foundSent(reply)
 	}
-	since := t.Wall(t.Message.Arrived)
-	alike, reply, err := t.findAlike(ctx, since)
+	// The queue believes to have been stopped for a day at most, and a backup may be older.
+	now := t.Wall(t.Now())
+	ago := max(t.Age(), now.Sub(t.Message.Received))
+	alike, reply, err := t.findAlike(ctx, ago)
 	if err != nil {
 		return t.lookFailed(err)
 	}
 	if sent := slices.DeleteFunc(alike.Items, func(i graph.Item) bool { return i.IsDraft }); len(sent) > 0 {
-		twin, err := t.hasTwin(ctx, since)
+		twin, err := t.hasTwin(ctx, now.Add(-ago))
 		if err != nil {
 			return nil, err
 		}
