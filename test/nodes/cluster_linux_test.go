@@ -53,6 +53,7 @@ type cluster struct {
 	// unheard: a node was ended after it had lost the database. It may not have come to take
 	// back a message whose client was refused it, as the commit was in doubt.
 	unheard bool
+	frozen  int // how often a node was frozen
 }
 
 // newCluster starts three nodes and what they stand on. With clocks, a node's wall clock is wrong

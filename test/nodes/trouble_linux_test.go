@@ -130,6 +130,7 @@ func (r *round) start(t *testing.T, n *node) {
 
 // freeze stops the node as a whole, mostly for longer than its lease, and has it go on.
 func (r *round) freeze(t *testing.T, n *node) {
+	r.frozen++
 	n.Signal(syscall.SIGSTOP)
 	process := n.Process
 	r.lasting(lease/3, 3*lease, func(*testing.T) { process.Signal(syscall.SIGCONT) })

@@ -178,9 +178,9 @@ func (t *transaction) insertContent(id string, c *content) {
 }
 
 // removeContent removes the content of a message. A large one is left to the sweeper, since
-// its rows are many.
+// its rows are many. An upload that came late (see sweepUpload) is ended.
 func (t *transaction) removeContent(id string) {
-	t.write("INSERT INTO upload (id, at, rows) SELECT $1, 0, 0 WHERE EXISTS (SELECT 1 FROM body WHERE id = $1 AND seq > 1) ON CONFLICT (id) DO NOTHING", id)
+	t.write("INSERT INTO upload (id, at, rows) SELECT $1, 0, 0 WHERE EXISTS (SELECT 1 FROM body WHERE id = $1 AND seq > 1) ON CONFLICT (id) DO UPDATE SET at = 0", id)
 	t.write("DELETE FROM body WHERE id = $1 AND seq <= 1 AND NOT EXISTS (SELECT 1 FROM upload WHERE id = $1)", id)
 	t.sweep = true
 }

@@ -212,6 +212,47 @@ func TestContentSwept(t *testing.T) {
 	}
 }
 
+// TestLateUpload has an upload arrive at the database twice, as it does where its connection was
+// lost and what was on it comes after all: the second time when the message was accepted. The
+// content is the message's all the same, and goes with it.
+func TestLateUpload(t *testing.T) {
+	url := testpostgres.Database(t)
+	q := open(t, Options{URL: url, Node: "n"})
+	large := strings.Repeat("x", 1<<20)
+	id := q.mustPut(t, large)
+	c := q.storage.NewContent(id)
+	if _, err := io.WriteString(c, large); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, url, "UPDATE upload SET at = 1")
+	other := q.storage.NewContent(queue.NewID(time.Now()))
+	if _, err := io.WriteString(other, large); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, url, "UPDATE upload SET at = 2 WHERE at > 1")
+	q.renew(t)
+	until(t, "the other content to go", func() bool { return number(t, url, "SELECT count(*) FROM upload WHERE at = 2") == 0 })
+	body, err := q.Open(t.Context(), id)
+	if err == nil {
+		err = body.Check()
+	}
+	if err != nil {
+		t.Fatalf("the content of the message: %v", err)
+	}
+	if err := q.Apply(t.Context(), id, queue.Delete, "test"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all contents to go", func() bool {
+		return number(t, url, "SELECT count(*) FROM body") == 0 && number(t, url, "SELECT count(*) FROM upload") == 0
+	})
+}
+
 // TestManyTransfers has more large messages come and go at a time than there are connections.
 func TestManyTransfers(t *testing.T) {
 	q := open(t, Options{URL: testpostgres.Database(t), Node: "n"})
