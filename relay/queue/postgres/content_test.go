@@ -184,6 +184,29 @@ func TestSweep(t *testing.T) {
 	until(t, "the lane to go", func() bool { return number(t, url, "SELECT count(*) FROM lane") == 0 })
 }
 
+// TestSweepersTogether has several nodes remove the same contents.
+func TestSweepersTogether(t *testing.T) {
+	url := testpostgres.Database(t)
+	var nodes []opened
+	for n := range 4 {
+		nodes = append(nodes, open(t, Options{URL: url, Node: fmt.Sprint("n", n)}))
+	}
+	execute(t, url, "INSERT INTO body (id, seq, data) SELECT 'content' || i, s, '' FROM generate_series(1, 300) i, generate_series(0, 71) s",
+		"INSERT INTO upload (id, at, rows) SELECT 'content' || i, 0, 0 FROM generate_series(1, 300) i")
+	var all sync.WaitGroup
+	for _, n := range nodes {
+		all.Go(func() {
+			for number(t, url, "SELECT count(*) FROM upload") > 0 {
+				n.storage.sweep()
+			}
+		})
+	}
+	all.Wait()
+	if n := number(t, url, "SELECT count(*) FROM body"); n != 0 {
+		t.Errorf("%d rows of contents are left", n)
+	}
+}
+
 func (o opened) renew(t testing.TB) {
 	t.Helper()
 	if _, err := o.Renew(t.Context(), queue.Renewal{Node: queue.Node{ID: o.storage.node, Name: o.storage.node}, Lease: time.Minute}); err != nil {

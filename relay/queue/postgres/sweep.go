@@ -59,10 +59,14 @@ const sweepChunks = 64
 // sweepUpload removes rows of one content that no message has, and the last time the content
 // itself. An upload whose connection was lost is repeated, and may yet come when the message has
 // been accepted: its row is then there again, though the content is the message's.
+//
+// The last time is when few rows were found, not when few were removed: another node may have
+// removed them since the statement began, and have left further ones.
 const sweepUpload = `WITH one AS MATERIALIZED (SELECT id FROM upload u WHERE at < $1 AND (at = 0 OR NOT EXISTS
 		(SELECT 1 FROM message m WHERE m.id = u.id AND m.body)) LIMIT 1 FOR UPDATE SKIP LOCKED),
-	chunks AS (DELETE FROM body WHERE (id, seq) IN (SELECT b.id, b.seq FROM body b JOIN one ON one.id = b.id ORDER BY b.seq DESC LIMIT $2) RETURNING 1),
-	done AS (DELETE FROM upload WHERE id IN (SELECT id FROM one) AND (SELECT count(*) FROM chunks) < $2)
+	found AS MATERIALIZED (SELECT b.id, b.seq FROM body b JOIN one ON one.id = b.id ORDER BY b.seq DESC LIMIT $2),
+	chunks AS (DELETE FROM body WHERE (id, seq) IN (SELECT id, seq FROM found)),
+	done AS (DELETE FROM upload WHERE id IN (SELECT id FROM one) AND (SELECT count(*) FROM found) < $2)
 	SELECT (SELECT count(*) FROM one)`
 
 // sweepLanes removes lanes without messages. A message that comes at the same time makes the
