@@ -44,10 +44,11 @@ func (d *Deliverer) deliver(ctx context.Context, t queue.Task, s *slot) {
 	if d.cfg.Tracer != nil {
 		traced, ended = d.cfg.Tracer.Attempt(ctx, t.Record)
 	}
+	watched := j.keepsContent(false) // may ask the directory: after the send, the outcome must be recorded at once
 	o := j.attempt(traced)
 	o.Progress, o.Events = j.a.Progress, j.a.notes
 	o.Cleanup = o.Progress.Leftover && (o.State == queue.Sent || o.State == queue.Failed)
-	o.Keep = o.State == queue.Sent && j.keepsContent()
+	o.Keep = o.State == queue.Sent && (watched || len(j.result.Refused) > 0 && j.keepsContent(true))
 	err := j.finish(ctx, o)
 	ended(o, j.result.Path)
 	j.answerClient(o, err)
@@ -86,10 +87,10 @@ func (j *job) attempt(ctx context.Context) (o queue.Outcome) {
 	return j.notifySender(o)
 }
 
-// keepsContent reports whether the content is kept although the message was sent. That of the
-// relay's own messages is not: they tell of others.
-func (j *job) keepsContent() bool {
-	return j.d.cfg.KeepsContent != nil && j.task.Client != "" && j.d.cfg.KeepsContent(j.task.Lane, len(j.result.Refused) > 0)
+// keepsContent reports whether the content is kept although the message was sent, with recipients
+// refused or without. That of the relay's own messages is not: they tell of others.
+func (j *job) keepsContent(refused bool) bool {
+	return j.d.cfg.KeepsContent != nil && j.task.Client != "" && j.d.cfg.KeepsContent(j.task.Lane, refused)
 }
 
 // final are the errors after which an outcome cannot be recorded later.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -104,6 +105,27 @@ func TestOneBadRecipient(t *testing.T) {
 				t.Errorf("the log:\n%s", log)
 			}
 		})
+	}
+}
+
+// Whether content is kept may be a question to the directory. It is asked before the send, after
+// which the outcome is recorded at once.
+func TestContentIsDecidedBeforeTheSend(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	var asked, late atomic.Int32
+	r.cfg.KeepsContent = func(l queue.Lane, refused bool) bool {
+		asked.Add(1)
+		if r.sim.Stats().Calls[simulator.OpSend] > 0 {
+			late.Add(1)
+		}
+		return true
+	}
+	e := r.to(anna, "bob@example.test")
+	e.Client = "192.0.2.1"
+	id := r.submit(compose(header("asked"), "text"), e)
+	defer r.start(nil)()
+	if !r.await(id, queue.Sent).HasContent || asked.Load() == 0 || late.Load() > 0 {
+		t.Errorf("asked %d times, %d of them after the send; the content is kept: %v", asked.Load(), late.Load(), r.get(id).HasContent)
 	}
 }
 
