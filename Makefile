@@ -52,7 +52,7 @@ test:
 	esac; done && \
 	if [ -n "$$others" ]; then go test $$race -p 4 -shuffle=on -timeout 40m $$others; fi && \
 	if [ -n "$$alone" ]; then go test $$race -shuffle=on -timeout 20m $$alone; fi && \
-	if [ -n "$$costs" ]; then go test -count=1 -timeout 5m $$costs; fi
+	if [ -n "$$costs" ]; then CGO_ENABLED=0 go test -count=1 -timeout 5m $$costs; fi
 
 # Runs the end-to-end tests as on a machine that has only Go, git and make.
 test-bare:
