@@ -37,6 +37,7 @@ func commands(e env) []*cobra.Command {
 	return []*cobra.Command{
 		demoCommand(e),
 		setupCommand(e),
+		importCommand(e),
 		serveCommand(e),
 		consoleCommand(e),
 		reloadCommand(e),

@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"cmd/graphrelay", "tools/sbom", "tools/vulncheck"},
 	{"relay/demo", "relay/sendtest"},
 	{"relay"},
-	{"relay/setup", "relay/api"},
+	{"relay/setup", "relay/api", "relay/imports"},
 	{"relay/console"},
 	{"relay/operators"},
 	{"relay/access", "relay/admin", "relay/certificate", "relay/control", "relay/tracing", "relay/queueview"},
