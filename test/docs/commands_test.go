@@ -83,7 +83,9 @@ var commands = map[string][]documented{
 		{"go test ./relay/bounce -run TestNotices -update", never(writesExpected)},
 		{"go test ./relay/config -run TestBad -update", never(writesExpected)},
 		{"go test ./relay/setup -run 'TestScript|TestLimited' -update", never(writesExpected)},
+		{"go test ./relay/imports -run TestGolden -update", never(writesExpected)},
 		{"go test ./test/readers -run TestFolders -v -args -folders ~/mail -differences /tmp/differences", never("it needs a folder of mail")},
+		{"go test ./test/upgrade -run TestKeep -keep v1.0.0", never(writesExpected)},
 		{"go test ./test/costs -update", never(writesExpected)},
 		{"go test ./internal/licences -update", never(writesExpected)},
 		{"cd .ci/tools && go get honnef.co/go/tools@v0.8.2 && go mod tidy", never(writesExpected)},
@@ -124,6 +126,10 @@ var commands = map[string][]documented{
 		{"(umask 077; openssl rand -base64 32 > token.key)", runs()},
 		{"graphrelay connect anna@contoso.test --smtp-user --config relay.yaml", elsewhere("TestConnectCommand")},
 		{"graphrelay connect info@contoso.test --shared --config relay.yaml", elsewhere("TestConnectShared")},
+	},
+	"docs/moving.md": {
+		{"graphrelay import smtp2graph config.yml --out relay.yaml", elsewhere("TestImportSMTP2Graph")},
+		{"graphrelay import postfix /etc/postfix --out relay.yaml", elsewhere("TestImportPostfix")},
 	},
 	"docs/nodes.md": {
 		{"graphrelay queue restored", elsewhere("TestRestore")},
@@ -171,6 +177,9 @@ var commands = map[string][]documented{
 	"docs/probe.md": {
 		{"graphrelay probe --mailbox scanner@contoso.com", runs("--wait 3s")},
 		{"graphrelay simulate --as tenant.json", serves("simulator", "--quiet --listen $SIMULATOR")},
+	},
+	"docs/quickstart.md": {
+		{"go run ./cmd/graphrelay demo", elsewhere("TestDemo")},
 	},
 	"docs/setup.md": {
 		{"graphrelay setup", elsewhere("TestTerminal")},
