@@ -11,7 +11,7 @@ TESTS = ./relay/delivery ./test/durability ./test/chaos ./test/nodes ./test/load
 # Runs a tool at the version, and with the checksums, of .ci/tools.
 TOOL = go tool -modfile=.ci/tools/go.mod
 
-.PHONY: build man sbom test test-bare lint vulncheck vulndb demo benchmarks bench crash worlds chaos nodes clean
+.PHONY: build man site sbom test test-bare lint vulncheck vulndb demo benchmarks bench crash worlds chaos nodes clean
 
 # One static binary, for the system that GOOS and GOARCH name.
 build:
@@ -22,6 +22,11 @@ man:
 	mkdir -p dist/man
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null) \
 		go run -tags manpages -ldflags "-X graphrelay/internal/buildinfo.version=$(VERSION)" ./cmd/graphrelay dist/man
+
+# Writes the documentation as a site into dist/site, with Debian's mkdocs and mkdocs-material.
+SITE = dist/site
+site:
+	PYTHONPATH=tools/site PYTHONDONTWRITEBYTECODE=1 mkdocs build --quiet --strict --site-dir "$(abspath $(SITE))"
 
 # Writes graphrelay.cdx.json, which names the modules in ./graphrelay (CycloneDX). BINARY
 # names another binary.
