@@ -38,7 +38,7 @@ func TestReloadByAnotherUser(t *testing.T) {
 	if err := os.WriteFile(file, []byte("data_dir: "+dir+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Config{Live: stubRelay{}})
+	h, err := api.New(api.Config{Live: stubRelay{}, Version: "v1.2.3"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,13 +46,13 @@ func TestReloadByAnotherUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	execute(t, "", "reload", "--config", file).want(t, exitOK, "reloaded")
 	link := execute(t, "", "console", "--config", file)
 	link.want(t, exitOK, "http://localhost:9025/console/link?token=of-")
 	if strings.Count(link.stdout, "\n") != 1 {
 		t.Errorf("console printed %q", link.stdout)
 	}
+	execute(t, "", "healthcheck", "--config", file).want(t, exitOK, "graphrelay v1.2.3 runs\n")
 	command := "reload"
 	other := func() outcome { return executeAs(t, dir, command, "--config", file) }
 	if os.Geteuid() != 0 { // then nobody else can be had, but a folder that is closed to this user too
@@ -64,4 +64,8 @@ func TestReloadByAnotherUser(t *testing.T) {
 	for _, command = range []string{"reload", "console"} {
 		other().want(t, exitFault, "as the user of the relay, or as root")
 	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, "", "healthcheck", "--config", file).want(t, exitFault, "no relay")
 }

@@ -41,6 +41,7 @@ func commands(e env) []*cobra.Command {
 		serveCommand(e),
 		consoleCommand(e),
 		reloadCommand(e),
+		healthcheckCommand(e),
 		alertsCommand(e),
 		checkCommand(e),
 		sendTestCommand(e),
