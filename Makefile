@@ -11,17 +11,43 @@ TESTS = ./relay/delivery ./test/durability ./test/chaos ./test/nodes ./test/load
 # Runs a tool at the version, and with the checksums, of .ci/tools.
 TOOL = go tool -modfile=.ci/tools/go.mod
 
-.PHONY: build man site sbom test test-bare lint vulncheck vulndb demo benchmarks bench crash worlds chaos nodes clean
+.PHONY: build man share packages image release site sbom test test-bare lint vulncheck vulndb demo benchmarks bench crash worlds chaos nodes clean
 
-# One static binary, for the system that GOOS and GOARCH name.
+# One static binary in OUT, for the system that GOOS and GOARCH name.
+OUT = .
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o . ./cmd/graphrelay
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o $(OUT) ./cmd/graphrelay
 
 # Writes a man page for each command into dist/man, dated by the last commit.
+DIST = dist
 man:
-	mkdir -p dist/man
+	mkdir -p $(DIST)/man
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null) \
-		go run -tags manpages -ldflags "-X graphrelay/internal/buildinfo.version=$(VERSION)" ./cmd/graphrelay dist/man
+		CGO_ENABLED=0 go run -tags manpages -ldflags "-X graphrelay/internal/buildinfo.version=$(VERSION)" ./cmd/graphrelay $(DIST)/man
+
+# Writes man pages and the completion of each shell into dist/share. PROGRAM names a binary that
+# runs here.
+PROGRAM = ./graphrelay
+share:
+	$(MAKE) man DIST=$(DIST)/share
+	mkdir -p $(DIST)/share/completions
+	for shell in bash zsh fish powershell; do \
+		$(PROGRAM) completion $$shell > $(DIST)/share/completions/graphrelay.$$shell || exit 1; \
+	done
+
+# Builds the deb and the rpm from PROGRAM, a binary for Linux on ARCH, into dist.
+ARCH = $(shell go env GOARCH)
+packages: share
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) deploy/package/build $(VERSION) $(ARCH) $(PROGRAM) $(DIST)/share $(DIST)
+
+# Builds the container image from PROGRAM, into an archive that docker load and podman load take.
+image:
+	mkdir -p $(DIST)
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) deploy/container/build $(VERSION) $(ARCH) $(PROGRAM) $(DIST)/graphrelay-$(VERSION)-linux-$(ARCH).image.tar
+
+# Builds all files of a release into dist/release, for all systems (CONTRIBUTING.md).
+release:
+	deploy/release/build $(VERSION) $(DIST)
 
 # Writes the documentation as a site into dist/site, with Debian's mkdocs and mkdocs-material.
 SITE = dist/site

@@ -56,6 +56,7 @@ func never(why string) action      { return action{why: why} }
 
 const (
 	changesMachine = "it changes the machine, as root"
+	noEngine       = "there is no container engine here"
 	isCI           = "it runs the tests, or what CI runs"
 	writesExpected = "it overwrites expected files, or what is linked"
 )
@@ -89,6 +90,10 @@ var commands = map[string][]documented{
 		{"go test ./test/costs -update", never(writesExpected)},
 		{"go test ./internal/licences -update", never(writesExpected)},
 		{"cd .ci/tools && go get honnef.co/go/tools@v0.8.2 && go mod tidy", never(writesExpected)},
+		{"git tag v1.0.0", never("it changes the repository")},
+		{"make release", never(isCI)},
+		{"make vulncheck ARGS=-strict", never(isCI)},
+		{"gpg --armor --detach-sign dist/release/SHA256SUMS", never("it needs the key of the project")},
 	},
 	"docs/api.md": {
 		{`curl --unix-socket /var/lib/graphrelay/control/socket http://relay/api/v1/relay`, runs("--fail-with-body", "-sS")},
@@ -121,6 +126,32 @@ var commands = map[string][]documented{
 	"docs/graph.md": {
 		{"graphrelay simulate --world filterLag=4s --world deleteTo=recoverable", serves("simulator", "--quiet --listen $SIMULATOR")},
 		{`curl -H 'Content-Type: application/json' http://127.0.0.1:8100/_simulator/faults -d '{"operation": "send", "mailbox": "crm@contoso.test", "nth": 2, "status": 503, "code": "ErrorServerBusy", "retryAfter": "5"}'`, runs("--fail")},
+	},
+	"docs/install.md": {
+		{"apt install ./graphrelay_1.0.0-1_amd64.deb", elsewhere("TestPackages")},
+		{"dnf install ./graphrelay-1.0.0-1.x86_64.rpm", elsewhere("TestPackages")},
+		{"graphrelay setup", elsewhere("TestTerminal")},
+		{"systemctl enable --now graphrelay", elsewhere("TestPackages")},
+		{"systemctl status graphrelay", never(changesMachine)},
+		{"install -m 640 -g graphrelay /usr/share/doc/graphrelay/config.office.yaml /etc/graphrelay/relay.yaml", never(changesMachine)},
+		{"install -m 640 -g graphrelay contoso.secret /etc/graphrelay/", never(changesMachine)},
+		{"runuser -u graphrelay -- graphrelay check --online", never(changesMachine)},
+		{"runuser -u graphrelay -- graphrelay send-test --from scanner@example.com --to you@example.com", never(changesMachine)},
+		{"systemctl stop graphrelay", never(changesMachine)},
+		{"cp -a /var/lib/graphrelay /var/lib/graphrelay.before", never(changesMachine)},
+		{"rm -r /etc/graphrelay /var/lib/graphrelay", elsewhere("TestPackages")},
+		{"docker load --input graphrelay-v1.0.0-linux-amd64.image.tar", never(noEngine)},
+		{"chown 65532 relay.yaml contoso.secret && chmod 400 relay.yaml contoso.secret", never(changesMachine)},
+		{`docker run --detach --name graphrelay --read-only --cap-drop ALL --security-opt no-new-privileges --publish 25:2525 --restart on-failure --stop-timeout 60 --volume ./relay.yaml:/etc/graphrelay/relay.yaml:ro --volume ./contoso.secret:/run/secrets/contoso.secret:ro --volume graphrelay:/var/lib/graphrelay graphrelay:v1.0.0`, never(noEngine)},
+		{"docker exec graphrelay graphrelay check --online", never(noEngine)},
+		{"docker exec graphrelay graphrelay queue list", never(noEngine)},
+		{"GRAPHRELAY_VERSION=v1.0.0 docker compose --file deploy/compose/compose.yaml up --detach", never(noEngine)},
+		{"kubectl create secret generic graphrelay --from-file=contoso.secret", never(noEngine)},
+		{"kubectl apply --kustomize deploy/kubernetes/sqlite", never(noEngine)},
+		{"kubectl exec statefulset/graphrelay -- graphrelay check --online", never(noEngine)},
+		{"make build", never(isCI)},
+		{"sha256sum --check --ignore-missing SHA256SUMS", never("it needs a release")},
+		{"gpg --verify SHA256SUMS.asc SHA256SUMS", never("it needs a release")},
 	},
 	"docs/mailboxes.md": {
 		{"(umask 077; openssl rand -base64 32 > token.key)", runs()},

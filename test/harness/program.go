@@ -61,8 +61,8 @@ func ProgramPath(t *testing.T) string {
 	return pathOf(t, program)
 }
 
-// releasedPath returns the path of the program built as for a release.
-func releasedPath(t *testing.T) string {
+// ReleasedPath returns the path of the program built as for a release.
+func ReleasedPath(t *testing.T) string {
 	t.Helper()
 	return pathOf(t, releasedProgram)
 }

@@ -257,7 +257,7 @@ func (r *Relay) CheckEmpty(t *testing.T) {
 func ReleasedRelay(t *testing.T, sim *Sim, edits ...Edit) *Relay {
 	t.Helper()
 	r := NewRelay(t, sim, edits...)
-	r.program = releasedPath(t)
+	r.program = ReleasedPath(t)
 	return r
 }
 

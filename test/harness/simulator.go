@@ -170,7 +170,7 @@ func (s *Sim) remove(t *testing.T, what string) {
 // ReleasedSim is StartSim with the program built as for a release.
 func ReleasedSim(t *testing.T, args ...string) *Sim {
 	t.Helper()
-	return startSim(t, releasedPath(t), args...)
+	return startSim(t, ReleasedPath(t), args...)
 }
 
 // StoredMIME returns the MIME of an item that was created from MIME.
