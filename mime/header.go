@@ -127,6 +127,16 @@ func (h *Header) MessageID() string {
 	return ""
 }
 
+// Undecoded returns all fields in order, with encoded words as they are: a decoded name may look
+// like addresses.
+func (h *Header) Undecoded() []Field {
+	out := make([]Field, len(h.fields))
+	for i, f := range h.fields {
+		out[i] = Field{Name: f.name, Value: h.text(f)}
+	}
+	return out
+}
+
 // raw returns the values of the fields with the name as UTF-8, with encoded words not yet
 // decoded.
 func (h *Header) raw(name string) []string {

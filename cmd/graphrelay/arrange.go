@@ -11,7 +11,8 @@ import (
 
 // arrange returns the command line in the form that cobra reads: the names of the commands
 // first, and flags with two dashes. Users may write flags anywhere, and long ones with one
-// dash. It also returns the command, and an error if there is none of that name.
+// dash. What follows a command that reads its flags itself stays as it is. It also returns the
+// command, and an error if there is none of that name.
 func arrange(root *cobra.Command, args []string) (arranged []string, c *cobra.Command, err error) {
 	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
 		return args, root, nil
@@ -41,6 +42,9 @@ func arrange(root *cobra.Command, args []string) (arranged []string, c *cobra.Co
 			c = child(c, arg)
 			path = append(path, arg)
 			found = c.Name() == "help"
+			if c.DisableFlagParsing {
+				return append(path, args[i+1:]...), c, nil
+			}
 		default:
 			return nil, c, unknownCommand(c, arg)
 		}

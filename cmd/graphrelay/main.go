@@ -6,5 +6,5 @@ package main
 import "os"
 
 func main() {
-	os.Exit(run(env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:]))
+	os.Exit(run(env{os.Stdin, os.Stdout, os.Stderr}, commandLine(os.Args)))
 }

@@ -52,6 +52,7 @@ func commands(e env) []*cobra.Command {
 		devicesCommand(e),
 		queueCommand(e),
 		nodesCommand(e),
+		sendmailCommand(e),
 		simulateCommand(e),
 		hashPasswordCommand(e),
 		versionCommand(e),

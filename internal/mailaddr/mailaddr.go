@@ -1,5 +1,5 @@
 // Package mailaddr compares mail addresses: it gives those that mean the same mailbox one
-// form.
+// form. It also reads lists of them.
 package mailaddr
 
 import (

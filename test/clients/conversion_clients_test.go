@@ -121,6 +121,16 @@ func sendEmailMessage(t *testing.T, relay *harness.Relay, from string) arrival {
 
 // sendMutt sends with mutt's own SMTP, as scripts do.
 func sendMutt(t *testing.T, relay *harness.Relay, from string) arrival {
+	return sendMuttWith(t, from, nil, `set smtp_url="smtp://127.0.0.1:`+relay.Port(t, "devices")+`/"`)
+}
+
+func sendMuttBySendmail(t *testing.T, s sendmail, relay *harness.Relay, from string) arrival {
+	sendmail, env := s(t, relay, from)
+	return sendMuttWith(t, from, env, `set sendmail="`+sendmail+` -oem -oi"`)
+}
+
+// sendMuttWith has mutt send in the way that a setting names.
+func sendMuttWith(t *testing.T, from string, env []string, way string) arrival {
 	mutt := harness.NeedTool(t, "mutt")
 	dir := t.TempDir()
 	files := map[string][]byte{"Zähler 本日.csv": []byte("a;b\r\n1;2\r\n"), "data.bin": harness.Noise("mutt", 5000)}
@@ -129,10 +139,10 @@ func sendMutt(t *testing.T, relay *harness.Relay, from string) arrival {
 			t.Fatal(err)
 		}
 	}
-	rc := []string{`set smtp_url="smtp://127.0.0.1:` + relay.Port(t, "devices") + `/"`, "set ssl_starttls=no", "set ssl_force_tls=no",
+	rc := []string{way, "set ssl_starttls=no", "set ssl_force_tls=no",
 		`set from="` + from + `"`, `set realname="Jörg Test"`, "set use_envelope_from=yes", "set hostname=client.test", "set copy=no",
 		"set charset=utf-8", `set send_charset="us-ascii:iso-8859-15:utf-8"`}
-	harness.ToolEnv(t, []string{"HOME=" + dir, "LC_ALL=C.UTF-8", "TERM=dumb"}, "Zählerstände: 10 €\nFrom the meter\n.\n",
+	harness.ToolEnv(t, append([]string{"HOME=" + dir, "LC_ALL=C.UTF-8", "TERM=dumb"}, env...), "Zählerstände: 10 €\nFrom the meter\n.\n",
 		mutt, "-n", "-F", harness.SaveText(t, strings.Join(rc, "\n")+"\n"), "-s", "Zählerstände – ½ €", "-c", "chie@example.net",
 		"-b", "archive@example.com", "-a", filepath.Join(dir, "Zähler 本日.csv"), filepath.Join(dir, "data.bin"), "--", "Anna Weber <anna@example.com>")
 	return arrival{

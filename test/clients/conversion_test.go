@@ -113,6 +113,7 @@ func TestConversion(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
 	relay := harness.StartRelay(t, sim)
+	msmtp, own := sendmail(throughMsmtp), sendmail(throughGraphrelay)
 	for _, c := range []struct {
 		name string
 		send func(t *testing.T, relay *harness.Relay, from string) arrival
@@ -120,7 +121,9 @@ func TestConversion(t *testing.T) {
 		{"nodemailer", sendInvitation}, {"python", sendEmailMessage}, {"mutt", sendMutt},
 		{"thunderbird-flowed", sendFlowed}, {"thunderbird-related", sendRelated},
 		{"outlook", sendOutlook}, {"outlook-tnef", sendTNEF},
-		{"cron", sendCron}, {"cronie", sendCronie}, {"php", sendPHP}, {"powershell", sendPowerShell},
+		{"cron", msmtp.with(sendCron)}, {"cronie", msmtp.with(sendCronie)}, {"php", msmtp.with(sendPHP)}, {"powershell", sendPowerShell},
+		{"sendmail-cron", own.with(sendCron)}, {"sendmail-cronie", own.with(sendCronie)}, {"sendmail-php", own.with(sendPHP)},
+		{"sendmail-mutt", own.with(sendMuttBySendmail)}, {"sendmail-mdadm", own.with(sendMdadm)}, {"sendmail-python", own.with(sendPython)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

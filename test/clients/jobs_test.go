@@ -49,22 +49,31 @@ func (j job) arrival(from string) arrival {
 // path. The relay's address and domain replace those of the example.
 func snippet(t *testing.T, r *harness.Relay, path string) string {
 	t.Helper()
-	doc, err := os.ReadFile("../../docs/clients.md")
+	return snippetOf(t, r, "clients.md", path)
+}
+
+// snippetOf returns a file that another document shows.
+func snippetOf(t *testing.T, r *harness.Relay, page, path string) string {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, found := strings.Cut(string(doc), "\n```conf\n# "+path+"\n")
 	text, _, ended := strings.Cut(rest, "```\n")
 	if !found || !ended {
-		t.Fatalf("docs/clients.md has no %s", path)
+		t.Fatalf("docs/%s has no %s", page, path)
 	}
 	return strings.NewReplacer("relay.example.com", "localhost", "587", r.Port(t, "submission"), "example.com", "contoso.test",
 		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "relay.crt")).Replace(text)
 }
 
-// asSendmail sets msmtp up as the command sendmail of a user with the given address. It
-// returns the command's path and its environment.
-func asSendmail(t *testing.T, relay *harness.Relay, from string) (command string, env []string) {
+// sendmail returns the path of a command sendmail of a user with the given address, and its
+// environment.
+type sendmail func(t *testing.T, relay *harness.Relay, from string) (command string, env []string)
+
+// throughMsmtp is a sendmail: msmtp, as docs/clients.md sets it up.
+func throughMsmtp(t *testing.T, relay *harness.Relay, from string) (command string, env []string) {
 	t.Helper()
 	home := t.TempDir()
 	rc := snippet(t, relay, "/etc/msmtprc")
@@ -86,8 +95,30 @@ func asSendmail(t *testing.T, relay *harness.Relay, from string) (command string
 	return command, []string{"HOME=" + home}
 }
 
-func sendCron(t *testing.T, relay *harness.Relay, from string) arrival {
-	sendmail, env := asSendmail(t, relay, from)
+// throughGraphrelay is a sendmail: graphrelay itself, by a link, as docs/sendmail.md sets it up.
+func throughGraphrelay(t *testing.T, relay *harness.Relay, from string) (command string, env []string) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "sendmail")
+	if err := os.Symlink(harness.ProgramPath(t), link); err != nil {
+		t.Fatal(err)
+	}
+	aliases := harness.SaveText(t, snippetOf(t, relay, "sendmail.md", "/etc/aliases"))
+	settings := snippetOf(t, relay, "sendmail.md", "/etc/graphrelay-sendmail.yaml")
+	settings = harness.SaveText(t, strings.NewReplacer("127.0.0.1:2525", relay.Address["devices"], "alerts@contoso.test", from).Replace(settings)+"aliases: "+aliases+"\n")
+	command = filepath.Join(dir, "command")
+	if err := os.WriteFile(command, []byte("#!/bin/sh\nexec "+link+" -C "+settings+` "$@"`+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return command, nil
+}
+
+// with returns a function of TestConversion that sends with a sendmail.
+func (s sendmail) with(send func(t *testing.T, s sendmail, relay *harness.Relay, from string) arrival) func(*testing.T, *harness.Relay, string) arrival {
+	return func(t *testing.T, relay *harness.Relay, from string) arrival { return send(t, s, relay, from) }
+}
+
+func sendCron(t *testing.T, s sendmail, relay *harness.Relay, from string) arrival {
+	sendmail, env := s(t, relay, from)
 	j := debianJob("cron")
 	harness.ToolEnv(t, env, j.text, sendmail, "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root")
 	want := j.arrival(from)
@@ -95,8 +126,8 @@ func sendCron(t *testing.T, relay *harness.Relay, from string) arrival {
 	return want
 }
 
-func sendCronie(t *testing.T, relay *harness.Relay, from string) arrival {
-	sendmail, env := asSendmail(t, relay, from)
+func sendCronie(t *testing.T, s sendmail, relay *harness.Relay, from string) arrival {
+	sendmail, env := s(t, relay, from)
 	j := cronieJob("cronie")
 	harness.ToolEnv(t, env, j.text, sendmail, "-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "root")
 	want := j.arrival(from)
@@ -105,9 +136,9 @@ func sendCronie(t *testing.T, relay *harness.Relay, from string) arrival {
 }
 
 // sendPHP sends with PHP's mail(), which runs sendmail.
-func sendPHP(t *testing.T, relay *harness.Relay, from string) arrival {
+func sendPHP(t *testing.T, s sendmail, relay *harness.Relay, from string) arrival {
 	php := harness.NeedTool(t, "php")
-	sendmail, env := asSendmail(t, relay, from)
+	sendmail, env := s(t, relay, from)
 	file := harness.NewFile(t, "Prüfung 本日.pdf", "application/pdf", harness.Noise("php", 100_000))
 	harness.ToolEnv(t, env, "", php, "-n", "-d", "sendmail_path="+sendmail+" -t -i", "testdata/clients/mail.php", spec(t, map[string]any{
 		"from": "Größer & Söhne <" + from + ">", "to": []string{"anna@example.com", "Bernd Müller <bernd@example.org>"},
@@ -161,5 +192,33 @@ func sendPowerShell(t *testing.T, relay *harness.Relay, from string) arrival {
 				t.Errorf("importance %s", got.Importance)
 			}
 		},
+	}
+}
+
+// sendMdadm sends as mdadm and other programs of C do: through popen, with a header of their own.
+func sendMdadm(t *testing.T, s sendmail, relay *harness.Relay, from string) arrival {
+	sendmail, env := s(t, relay, from)
+	harness.ToolEnv(t, env, "From: mdadm monitoring <root>\nTo: root\nSubject: DegradedArray event on /dev/md0:web1\n\nA DegradedArray event.\n", "sh", "-c", sendmail+" -t")
+	return arrival{
+		subject: "DegradedArray event on /dev/md0:web1", from: simulator.Address{Name: "mdadm monitoring", Address: from}, bcc: named("ops@contoso.test"),
+		body: simulator.Body{ContentType: "text", Content: "A DegradedArray event.\n"}, path: "draft",
+	}
+}
+
+// sendPython sends with a pipe to sendmail -t, as Python's documentation shows.
+func sendPython(t *testing.T, s sendmail, relay *harness.Relay, from string) arrival {
+	sendmail, env := s(t, relay, from)
+	const script = `
+import subprocess, sys
+from email.message import EmailMessage
+m = EmailMessage()
+m["From"], m["To"], m["Bcc"], m["Subject"] = sys.argv[2], "anna@example.com", "archive@example.com", "Grüße aus Python"
+m.set_content("größer\n.\n..two\n")
+subprocess.run([sys.argv[1], "-t", "-oi"], input=m.as_bytes(), check=True)
+`
+	harness.ToolEnv(t, env, "", harness.NeedTool(t, "python3"), "-c", script, sendmail, from)
+	return arrival{
+		subject: "Grüße aus Python", from: simulator.Address{Address: from}, to: named("anna@example.com"), bcc: named("archive@example.com"),
+		body: simulator.Body{ContentType: "text", Content: "größer\n.\n..two\n"}, path: "draft",
 	}
 }
