@@ -18,6 +18,7 @@ import (
 	"graphrelay/relay/delivery"
 	"graphrelay/relay/delivery/graphmail"
 	"graphrelay/relay/mailboxes"
+	"graphrelay/relay/pickup"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/reports"
 	"graphrelay/relay/smtpd"
@@ -30,6 +31,7 @@ type generation struct {
 	cfg          *config.Config
 	log          *slog.Logger
 	servers      []*smtpd.Server // in the order of cfg.Listeners
+	pickup       *pickup.Watcher // nil if there is no pickup folder
 	certificates certificate.List
 	admin        *admin.Server
 	clients      *connection.Clients
@@ -42,6 +44,7 @@ type generation struct {
 	directories  map[string]*access.Directory
 	reports      *reports.Watcher // nil if no mailbox is watched
 
+	stopPickup      context.CancelFunc
 	stopDelivery    context.CancelFunc
 	delivering      chan struct{} // closed when the deliverer has stopped
 	stopMaintenance context.CancelFunc
@@ -102,7 +105,7 @@ func (r *Relay) build(cfg *config.Config, log *slog.Logger) (*generation, error)
 	g.deliverer = delivery.New(d, r.store, g.outlet, r.deliveryMetrics, g.log)
 	g.reports = g.buildReports(r)
 	g.admin = admin.New(admin.Config{
-		Registry: r.registry, Ready: r.ready, Notices: func() []string { return append(notices(cfg), r.differing.notices()...) },
+		Registry: r.registry, Ready: r.ready, Notices: func() []string { return append(append(notices(cfg), r.differing.notices()...), g.pickupNotices()...) },
 		Pages: func(mux *http.ServeMux) { r.addOperatorPages(mux, g) }, Connect: g.connectPage(r.store, r.connectKey),
 		BaseURL: cfg.Admin.BaseURL(), Beyond: !cfg.Admin.Loopback(), Named: cfg.Admin.Serves, TLS: g.certificates.AdminTLS(cfg.Admin), Log: g.log,
 	})
@@ -131,6 +134,7 @@ func (g *generation) buildServers(r *Relay, tracer *tracing.Tracer) error {
 		}
 		g.servers = append(g.servers, smtpd.New(c, r.store, g.policy, r.limiter, r.smtpMetrics, g.log))
 	}
+	g.pickup = g.buildPickup(r, tracer)
 	return nil
 }
 
@@ -164,6 +168,7 @@ func (g *generation) start(r *Relay, sockets map[string]*socket) {
 	if r.store.Shared() {
 		g.startExchange(r)
 	}
+	g.startPickup()
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stopDelivery = cancel
 	go func() {
@@ -190,6 +195,7 @@ func (g *generation) closeMailboxes() error {
 // delivered when they are done or ctx is.
 func (g *generation) stop(ctx context.Context) {
 	g.stopMaintenance()
+	g.stopPickup()
 	g.stopDelivery()
 	var wg sync.WaitGroup
 	for _, s := range g.servers {

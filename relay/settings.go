@@ -37,6 +37,9 @@ func listenerNames(cfg *config.Config) (names []string) {
 	for _, l := range cfg.Listeners {
 		names = append(names, l.Name)
 	}
+	if l := cfg.PickupListener(); l != nil {
+		names = append(names, l.Name)
+	}
 	return names
 }
 

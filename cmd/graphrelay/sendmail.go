@@ -49,7 +49,7 @@ the caller still has the message. All recipients get a message, or none.`,
 		DisableFlagParsing: true,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if slices.Contains(args, "--help") {
+		if slices.Contains(args, "--help") || slices.Equal(args, []string{"-h"}) { // -h has a value
 			return c.Help()
 		}
 		err := sendmail.Run(context.Background(), sendmail.Options{Args: args, Stdin: e.stdin, Stdout: e.stdout, Stderr: e.stderr, Getenv: os.Getenv})

@@ -85,6 +85,9 @@ func New(o Options) *Policy {
 	for i := range o.Config.Listeners {
 		p.listeners[o.Config.Listeners[i].Name] = &o.Config.Listeners[i]
 	}
+	if l := o.Config.PickupListener(); l != nil {
+		p.listeners[l.Name] = l
+	}
 	for i := range o.Config.Connections {
 		c := &o.Config.Connections[i]
 		p.sizes[c.Name] = int64(o.Config.MessageSize(c))

@@ -24,6 +24,7 @@ type Config struct {
 	Hostname    string       `yaml:"hostname"` // in greetings and Received fields
 	DataDir     string       `yaml:"data_dir"`
 	Listeners   []Listener   `yaml:"listeners"`
+	Pickup      Pickup       `yaml:"pickup"`
 	TLS         TLS          `yaml:"tls"`
 	Limits      Limits       `yaml:"limits"`
 	Rates       Rates        `yaml:"rates"`
@@ -193,6 +194,7 @@ func Default() *Config {
 	return &Config{
 		Hostname: hostname(),
 		DataDir:  "data",
+		Pickup:   Pickup{Settle: seconds(2)},
 		Limits: Limits{
 			MessageSize:           35 * MiB, // what a tenant takes unless its administrator raises it (Exchange Online limits)
 			Recipients:            500,

@@ -59,6 +59,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 		"data_dir":             {shown.DataDir, plain.DataDir},
 		"limits":               {shown.Limits, plain.Limits},
 		"limits as it is":      {base.Limits, plain.Limits},
+		"pickup":               {shown.Pickup.Settle, plain.Pickup.Settle},
 		"rates":                {shown.Rates, plain.Rates},
 		"delivery":             {shown.Delivery, plain.Delivery},
 		"delivery as it is":    {base.Delivery, plain.Delivery},

@@ -21,6 +21,7 @@ const fileRemedy = "check the path (a relative one starts from the folder of the
 func checkFiles(cfg *Config, r *report) {
 	checkDataDir(cfg.DataDir, writable, r)
 	checkLogFile(cfg.Log.File, writable, r)
+	checkPickup(cfg, r)
 	checkInlineSecrets(cfg, r)
 	readTokenKeys(&cfg.Mailboxes, r)
 	readSecret(cfg.Queue.url(), "queue", r)

@@ -20,6 +20,9 @@ func (v validator) listeners() {
 	for i, l := range v.cfg.Listeners {
 		key := fmt.Sprintf("listeners[%d]", i)
 		names.check(key+".name", l.Name, plainName, "write a name of at most 64 letters, digits, dots, dashes and underscores")
+		if l.Name == PickupName && v.cfg.Pickup.Folder != "" {
+			v.fault(key+".name", "is %s, which is the name of the pickup folder; choose another name", quote(l.Name))
+		}
 		v.listenerTLS(key, l)
 		within(v, key+".wait_for_delivery", l.Wait, 0, minutes(9)) // clients wait ten for the answer (RFC 5321 section 4.5.3.2.6)
 		v.listenerNetworks(key, l)

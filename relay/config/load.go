@@ -104,7 +104,7 @@ func decode(data []byte, r *report) *Config {
 
 // resolvePaths makes relative paths start from the folder of the configuration file.
 func resolvePaths(cfg *Config, folder string) {
-	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile, &cfg.Mailboxes.TokenKeyFile, &cfg.Queue.URLFile, &cfg.Log.File,
+	paths := []*string{&cfg.DataDir, &cfg.TLS.CertFile, &cfg.TLS.KeyFile, &cfg.Mailboxes.TokenKeyFile, &cfg.Queue.URLFile, &cfg.Log.File, &cfg.Pickup.Folder,
 		&cfg.Admin.TLS.CertFile, &cfg.Admin.TLS.KeyFile, &cfg.Admin.OIDC.ClientSecretFile, &cfg.Alerts.Heartbeat.URLFile}
 	for i := range cfg.Admin.Operators {
 		paths = append(paths, &cfg.Admin.Operators[i].PasswordHashFile)

@@ -81,7 +81,8 @@ func (v validator) conditions(key string, s Sender) {
 		v.fault(key+".listeners", "is empty, so no listener matches; list names of listeners, or remove the key")
 	}
 	for i, name := range s.Listeners {
-		if !slices.ContainsFunc(v.cfg.Listeners, func(l Listener) bool { return l.Name == name }) {
+		pickup := name == PickupName && v.cfg.Pickup.Folder != ""
+		if !pickup && !slices.ContainsFunc(v.cfg.Listeners, func(l Listener) bool { return l.Name == name }) {
 			v.fault(fmt.Sprintf("%s.listeners[%d]", key, i), "is %s, but no listener has that name; write a name from listeners", quote(name))
 		}
 	}

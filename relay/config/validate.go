@@ -23,6 +23,7 @@ func validate(cfg *Config, r *report) {
 	v := validator{r, cfg}
 	v.general()
 	v.listeners()
+	v.pickup()
 	v.limits()
 	v.rates()
 	v.users()

@@ -14,8 +14,12 @@ import (
 // there is just one, so that it does not reveal Bcc recipients.
 func (s *session) received(id string, env queue.Envelope, who Identity) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Received: from %s ([%s])\r\n\tby %s (graphrelay) with %s id %s", token(s.helo), literal(s.conn.client),
-		token(s.server.cfg.Hostname), s.protocol(env, who), id)
+	if s.source != "" {
+		fmt.Fprintf(&b, "Received: by %s (graphrelay, from %s) id %s", token(s.server.cfg.Hostname), s.source, id)
+	} else {
+		fmt.Fprintf(&b, "Received: from %s ([%s])\r\n\tby %s (graphrelay) with %s id %s", token(s.helo), literal(s.conn.client),
+			token(s.server.cfg.Hostname), s.protocol(env, who), id)
+	}
 	if len(env.To) == 1 {
 		fmt.Fprintf(&b, "\r\n\tfor <%s>", env.To[0])
 	}

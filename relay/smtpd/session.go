@@ -22,6 +22,8 @@ type session struct {
 	helo   string
 	log    *slog.Logger
 	cert   string // the user of the client's certificate
+	source string // of a Submission, and what it is claimed with; empty and nil in an SMTP session
+	claim  func(id string) error
 
 	mu           sync.Mutex
 	who          Identity
@@ -273,6 +275,11 @@ func (s *session) accept(b *body, who Identity, entry *queue.Entry) (id string, 
 			_ = w.Abort() // anything it leaves is removed at the next start
 		}
 	}()
+	if s.claim != nil {
+		if err := s.claim(w.ID()); err != nil {
+			return "", 0, err
+		}
+	}
 	if size, err = s.receive(w, b, who, entry); err != nil {
 		return "", 0, err
 	}

@@ -212,6 +212,17 @@ var commands = map[string][]documented{
 	"docs/quickstart.md": {
 		{"go run ./cmd/graphrelay demo", elsewhere("TestDemo")},
 	},
+	"docs/sendmail.md": {
+		{"ln -s /usr/local/bin/graphrelay /usr/sbin/sendmail", never(changesMachine)},
+		{"ln -s /usr/sbin/sendmail /usr/lib/sendmail", never(changesMachine)},
+		{`echo "It works." | sendmail -v -F Test you@example.com`, elsewhere("TestConversion")},
+		{"until sendmail -t -i < message.eml; do [ $? -eq 75 ] || break; sleep 60; done", never("it needs a message, and a sendmail")},
+	},
+	"docs/pickup.md": {
+		{"groupadd --system mailers", never(changesMachine)},
+		{"install -d -m 3770 -o graphrelay -g mailers /var/spool/graphrelay", never(changesMachine)},
+		{"usermod -a -G mailers graphrelay", never(changesMachine)},
+	},
 	"docs/setup.md": {
 		{"graphrelay setup", elsewhere("TestTerminal")},
 		{"graphrelay setup --print powershell --mailboxes scanner@contoso.com > register.ps1", runs()},

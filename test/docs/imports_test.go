@@ -15,7 +15,7 @@ import (
 // bottom. A package imports only packages of lower layers. internal/... is below all.
 var layers = [][]string{
 	{"cmd/graphrelay", "tools/sbom", "tools/vulncheck"},
-	{"relay/demo", "relay/sendtest"},
+	{"relay/demo", "relay/sendtest", "relay/sendmail"},
 	{"relay"},
 	{"relay/setup", "relay/api", "relay/imports"},
 	{"relay/console"},
@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"relay/operations"},
 	{"relay/trial"},
 	{"relay/mailboxes", "relay/stranger", "relay/probe", "relay/delivery/graphmail", "relay/queue/sqlite", "relay/queue/postgres", "relay/queue/queuetest"},
-	{"relay/alert", "relay/connection", "relay/devices", "relay/delivery", "relay/reports", "relay/flow", "relay/quota"},
+	{"relay/alert", "relay/pickup", "relay/connection", "relay/devices", "relay/delivery", "relay/reports", "relay/flow", "relay/quota"},
 	{"relay/config", "relay/bounce"},
 	{"relay/smtpd", "relay/signature", "relay/credential", "relay/attention"},
 	{"relay/verdict", "relay/gossip", "relay/refusals"},
