@@ -117,6 +117,8 @@ const (
 // until drain to come to an end.
 func (d *Deliverer) Run(ctx context.Context, drain time.Duration) {
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	var lease sync.WaitGroup
+	defer lease.Wait() // what follows may end this node, which a renewal under way would make known again
 	defer abandon()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(drain, abandon) })
 	defer stop()
@@ -124,7 +126,7 @@ func (d *Deliverer) Run(ctx context.Context, drain time.Duration) {
 
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	go d.keepLease(hard)
+	lease.Go(func() { d.keepLease(hard) })
 	wg.Go(func() { every(ctx, d.cfg.SweepEvery, d.cleanUp) })
 	wg.Go(func() { every(ctx, d.cfg.SweepEvery, d.warnOfDelays) })
 	claims := recurring{fault: "cannot claim from the queue", over: "claims from the queue again"}

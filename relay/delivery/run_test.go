@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -223,6 +224,38 @@ func TestSlotsAreUsedAtOnce(t *testing.T) {
 		cancel()
 		run.Wait()
 	})
+}
+
+// slowRenewal is a queue whose renewals but the first take until after they were canceled.
+type slowRenewal struct {
+	delivery.Queue
+	renewals atomic.Int32
+	begun    chan struct{}
+	ended    atomic.Bool
+}
+
+func (q *slowRenewal) Renew(ctx context.Context, r queue.Renewal) (queue.Renewed, error) {
+	if q.renewals.Add(1) != 2 {
+		return q.Queue.Renew(ctx, r)
+	}
+	close(q.begun)
+	<-ctx.Done()
+	time.Sleep(100 * time.Millisecond)
+	q.ended.Store(true)
+	return queue.Renewed{}, ctx.Err()
+}
+
+// Run ends after the last renewal: it would make a node known again that the queue has ended.
+func TestRunEndsAfterTheLastRenewal(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	r.cfg.Lease = 40 * time.Millisecond
+	q := &slowRenewal{Queue: r.store, begun: make(chan struct{})}
+	stop := r.start(q)
+	<-q.begun
+	stop()
+	if !q.ended.Load() {
+		t.Error("a renewal was under way at the end of Run")
+	}
 }
 
 // slowToStart is a queue that cannot be written to at first.
