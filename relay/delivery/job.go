@@ -134,6 +134,10 @@ func (j *job) report(o queue.Outcome) {
 		j.d.metrics.ended(lane.Connection, o, j.unbounced, j.notified)
 	}
 	j.countOffered(o)
+	why := append(slices.Clone(args), "reason", o.Reason)
+	if j.told == "" || o.Detail != j.told {
+		why = append(why, "detail", o.Detail)
+	}
 	switch o.State {
 	case queue.Sent:
 		took := j.a.Age()
@@ -148,11 +152,11 @@ func (j *job) report(o queue.Outcome) {
 		j.log.Info("sent", append(sent, "size", j.task.Size, "path", j.result.Path, "seconds", took.Seconds())...)
 		j.reportRefused(args)
 	case queue.Failed:
-		j.log.Error("failed", append(args, "reason", o.Reason, "detail", o.Detail)...)
+		j.log.Error("failed", why...)
 	case queue.Held:
-		j.log.Error("held", append(args, "reason", o.Reason, "detail", o.Detail)...)
+		j.log.Error("held", why...)
 	case queue.Deferred:
-		j.log.Warn("deferred", append(args, "reason", o.Reason, "detail", o.Detail, "until", j.d.work.Wall(o.Due).Format(time.RFC3339))...)
+		j.log.Warn("deferred", append(why, "until", j.d.work.Wall(o.Due).Format(time.RFC3339))...)
 	case queue.Queued:
 		j.log.Info("given back", args...)
 	}

@@ -51,6 +51,7 @@ func TestFaultIsLoggedOnce(t *testing.T) {
 		"pause and outcome":     {result: paused, fails: 1, want: "cannot record the outcome, trying again"},
 		"outcome":               {result: delivery.Result{Status: delivery.StatusSent, Path: "draft"}, fails: 1, want: "cannot record the outcome, trying again"},
 		"what the outcome says": {err: errFull, fails: 1, want: "deferred"},
+		"the same, for longer":  {err: errFull, fails: 2, want: "cannot record the outcome, trying again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, simulator.Options{})
