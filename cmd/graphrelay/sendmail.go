@@ -45,7 +45,7 @@ command line, 65 for a message and 67 for a recipient that the relay refuses, 75
 trying again later, 77 for a sender that may not send, 78 for wrong settings. Nothing is kept then:
 the caller still has the message. All recipients get a message, or none.`,
 		Example: `  graphrelay sendmail -t -i < message.eml
-  ln -s /usr/local/bin/graphrelay /usr/sbin/sendmail`,
+  ln -s "$(command -v graphrelay)" /usr/sbin/sendmail`,
 		DisableFlagParsing: true,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {

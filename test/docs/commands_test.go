@@ -213,7 +213,7 @@ var commands = map[string][]documented{
 		{"go run ./cmd/graphrelay demo", elsewhere("TestDemo")},
 	},
 	"docs/sendmail.md": {
-		{"ln -s /usr/local/bin/graphrelay /usr/sbin/sendmail", never(changesMachine)},
+		{`ln -s "$(command -v graphrelay)" /usr/sbin/sendmail`, never(changesMachine)},
 		{"ln -s /usr/sbin/sendmail /usr/lib/sendmail", never(changesMachine)},
 		{`echo "It works." | sendmail -v -F Test you@example.com`, elsewhere("TestConversion")},
 		{"until sendmail -t -i < message.eml; do [ $? -eq 75 ] || break; sleep 60; done", never("it needs a message, and a sendmail")},
