@@ -227,9 +227,9 @@ func TestUnreadable(t *testing.T) {
 	write(t, "comments.yaml", []byte("# nothing yet\n"))
 	write(t, "control.yaml", []byte("hostname: \x01\n"))
 	for name, want := range map[string]string{
-		"none.yaml":     "none.yaml: names a file that does not exist; give the path of a configuration file with --config",
-		".":             ".: names a file that cannot be read (is a directory); give the path of a configuration file with --config",
-		"large.yaml":    "large.yaml: is larger than 1MiB; give the path of a configuration file with --config",
+		"none.yaml":     "none.yaml: names a file that does not exist; give the path of a configuration file with --config, or make one with graphrelay setup",
+		".":             ".: names a file that cannot be read (is a directory); give the path of a configuration file with --config, or make one with graphrelay setup",
+		"large.yaml":    "large.yaml: is larger than 1MiB; give the path of a configuration file with --config, or make one with graphrelay setup",
 		"comments.yaml": "comments.yaml: is empty; start from config.example.yaml",
 		"control.yaml":  "control.yaml:1: has a control character; save the file as text in UTF-8",
 	} {

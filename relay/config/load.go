@@ -21,7 +21,7 @@ func Load(path string) (*Config, error) {
 	r := newReport(path)
 	data, err := readFile(path, maxFile)
 	if err != nil {
-		r.fault("", "%s", withRemedy(err, "give the path of a configuration file with --config"))
+		r.fault("", "%s", withRemedy(err, "give the path of a configuration file with --config, or make one with graphrelay setup"))
 		return nil, r.err()
 	}
 	cfg := parse(data, r)
@@ -41,7 +41,7 @@ func DataDir(path string) (string, error) {
 	r := newReport(path)
 	data, err := readFile(path, maxFile)
 	if err != nil {
-		r.fault("", "%s", withRemedy(err, "give the path of a configuration file with --config"))
+		r.fault("", "%s", withRemedy(err, "give the path of a configuration file with --config, or make one with graphrelay setup"))
 		return "", r.err()
 	}
 	cfg := parse(data, r)

@@ -84,6 +84,11 @@ func live(t *testing.T, m machine, by manager, older, newer string) {
 	}
 	m.want(t, installed)
 	m.want(t, by.files)
+	for _, sample := range []string{"office", "crm", "tenants"} {
+		if text := harness.ReadFile(t, m.path("/usr/share/doc/graphrelay/config."+sample+".yaml")); strings.Count(text, "\ndata_dir: /var/lib/graphrelay\n") != 1 {
+			t.Errorf("config.%s.yaml does not put the queue where the service may write", sample)
+		}
+	}
 	if out := m.run(t, "systemd-analyze", "verify", "--man=no", unit); out != "" {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
