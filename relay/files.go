@@ -5,14 +5,15 @@ import (
 	"log/slog"
 	"os"
 
+	"graphrelay/internal/private"
 	"graphrelay/relay/config"
 )
 
 // warnOfDirectory logs a warning if other users of the machine may look into data_dir. They
 // cannot read the files in it, but see their names, and the sizes of messages.
 func warnOfDirectory(log *slog.Logger, dir string) {
-	if st, err := os.Stat(dir); err == nil && modes && st.Mode().Perm()&0o077 != 0 {
-		log.Warn("other users of this machine may look into data_dir: make it accessible to the user of the relay alone (chmod 700)",
+	if st, err := os.Stat(dir); err == nil && private.OthersMayEnter(dir) {
+		log.Warn("other users of this machine may look into data_dir: make it accessible to the user of the relay alone ("+private.FolderRemedy+")",
 			"data_dir", dir, "mode", fmt.Sprintf("%04o", st.Mode().Perm()))
 	}
 }

@@ -4,9 +4,6 @@ package relay
 
 import "syscall"
 
-// modes: files have modes that say who may read them.
-const modes = true
-
 // mostFiles returns how many files the process may open, or 0 if that is unknown. The
 // Go runtime has raised the limit as far as it may.
 func mostFiles() uint64 {

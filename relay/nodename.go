@@ -14,6 +14,7 @@ import (
 
 	"graphrelay/internal/buildinfo"
 	"graphrelay/internal/durable"
+	"graphrelay/internal/private"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 )
@@ -47,7 +48,7 @@ func nodeName(cfg *config.Config) (name, home string, err error) {
 
 // homeMark returns the letters by which data_dir is known, which are made up at the first start.
 func homeMark(cfg *config.Config) (string, error) {
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+	if err := private.MkdirAll(cfg.DataDir); err != nil {
 		return "", fmt.Errorf("create data_dir: %w", err)
 	}
 	path := filepath.Join(cfg.DataDir, "node")

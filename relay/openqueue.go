@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"graphrelay/internal/private"
 	"graphrelay/relay/config"
 	"graphrelay/relay/queue"
 	"graphrelay/relay/queue/postgres"
@@ -88,5 +89,5 @@ func notPermitted(folder string, err error) error {
 	if u, e := user.Current(); e == nil {
 		who = "the user " + u.Username
 	}
-	return fmt.Errorf("data_dir is %s, but %s may not read and write there (%w); run this as the user that owns it, or change that with chown", folder, who, err)
+	return fmt.Errorf("data_dir is %s, but %s may not read and write there (%w); %s", folder, who, err, private.AsOwner)
 }

@@ -1,7 +1,7 @@
 // Package durable writes small files so that a crash or a power cut leaves the old content or the
 // new one, never a part. What its functions have written is on the disk when they return.
 //
-// Files are readable and writable for their owner alone. Windows cannot sync a folder; there a
+// Files are readable and writable for their owner alone (package private). Windows cannot sync a folder; there a
 // file's content is on the disk when a function returns, and its name soon after.
 package durable
 
@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"graphrelay/internal/private"
 )
 
 // Replace gives the file its new content. The file need not exist.
@@ -38,7 +40,7 @@ func Stage(path string, data []byte) (staged string, err error) {
 // Create writes a file that does not exist yet. The error wraps [fs.ErrExist] if it does. The name
 // is durable after [SyncDir].
 func Create(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := private.Create(path)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"graphrelay/internal/private"
 )
 
 const (
@@ -65,7 +67,7 @@ type File struct {
 // returns ErrInUse if another process writes it. Lines that cannot be written go to fallback.
 func Open(path string, r Rotation, fallback io.Writer) (*File, error) {
 	f := &File{path: path, rotation: r, fallback: fallback, now: time.Now, rename: os.Rename}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := private.MkdirAll(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	f.lock = flock.New(path+lockSuffix, flock.SetPermissions(mode))
@@ -133,6 +135,9 @@ func (f *File) Close() error {
 func (f *File) open() error {
 	if info, err := os.Stat(f.path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a regular file", f.path)
+	}
+	if file, err := private.Create(f.path); err == nil { // else it is there, or what follows tells why not
+		_ = file.Close()
 	}
 	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, mode)
 	if err != nil {

@@ -7,13 +7,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
 	"strings"
 	"time"
 
 	"software.sslmate.com/src/go-pkcs12"
 
+	"graphrelay/internal/private"
 	"graphrelay/relay/credential"
 )
 
@@ -224,8 +223,8 @@ func openManaged(key string, c *Connection, r *report) *credential.Store {
 		r.fault(at, "%s", err)
 		return nil
 	}
-	if info, err := os.Stat(c.CertificateDirectory); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		r.warn(at, "names a folder into which other users of this machine may look; make it accessible to the user of the relay alone: chmod 700")
+	if private.OthersMayEnter(c.CertificateDirectory) {
+		r.warn(at, "names a folder into which other users of this machine may look; make it accessible to the user of the relay alone: %s", private.FolderRemedy)
 	}
 	return s
 }

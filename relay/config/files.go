@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"graphrelay/internal/private"
 )
 
 const (
@@ -87,11 +89,9 @@ func checkFolder(key, path string, writable func(folder string) bool, r *report)
 	}
 }
 
-// checkInlineSecrets warns of secrets within a configuration that every user of the machine
-// can read.
+// checkInlineSecrets warns of secrets within a configuration that others can read.
 func checkInlineSecrets(cfg *Config, r *report) {
-	info, err := os.Stat(r.file)
-	if err != nil || !othersMayRead(info) {
+	if !private.OthersMayRead(r.file) {
 		return
 	}
 	keys := []string{"mailboxes.token_key", "admin.oidc.client_secret"}
@@ -109,7 +109,7 @@ func checkInlineSecrets(cfg *Config, r *report) {
 	keys = append(keys, "alerts.heartbeat.url")
 	for _, key := range keys {
 		if r.has(key) {
-			r.warn(key, "is a secret in a file that every user of this machine can read; remove that permission with chmod o-r, or move the secret into a file of its own, as %s_file", key[strings.LastIndexByte(key, '.')+1:])
+			r.warn(key, "is a secret in a file that %s can read; remove that permission with %s, or move the secret into a file of its own, as %s_file", private.Others, private.FileRemedy, key[strings.LastIndexByte(key, '.')+1:])
 		}
 	}
 }

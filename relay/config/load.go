@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+
+	"graphrelay/internal/private"
 )
 
 // maxFile is the largest size of a configuration file, in bytes.
@@ -172,7 +174,7 @@ func readError(err error) error {
 type permissionError struct{}
 
 func (permissionError) Error() string {
-	return fmt.Sprintf("names a file that the user %[1]s may not read; let that user read it and enter the folders above it, such as with chgrp %[1]s and chmod g+r (folders: g+x)", userName())
+	return fmt.Sprintf("names a file that the user %[1]s may not read; let that user read it and enter the folders above it, such as with "+private.ReadFor, userName())
 }
 
 // userName returns the name of the user that runs the program.

@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
+	"graphrelay/internal/private"
 	"graphrelay/internal/text"
 )
 
@@ -155,16 +154,9 @@ func credentialPath(name string) string {
 	return filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), name)
 }
 
-// warnReadable warns of a secret that every user of the machine can read.
+// warnReadable warns of a secret that others can read.
 func warnReadable(key, path string, r *report) {
-	if info, err := os.Stat(path); err == nil && othersMayRead(info) {
-		r.warn(key, "names a file that every user of this machine can read; remove that permission with: chmod o-r")
+	if private.OthersMayRead(path) {
+		r.warn(key, "names a file that %s can read; remove that permission with: %s", private.Others, private.FileRemedy)
 	}
-}
-
-// othersMayRead reports whether every user of the machine can read a file. Windows has no such
-// mode.
-func othersMayRead(info fs.FileInfo) bool {
-	const others fs.FileMode = 0o004
-	return info.Mode()&others != 0 && runtime.GOOS != "windows"
 }

@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"graphrelay/internal/private"
 )
 
 // How long certificates live. A certificate is renewed at half of its life.
@@ -128,7 +130,7 @@ const maxState = 1 << 20
 // Register. Create fails if the folder has certificates already.
 func Create(dir, name string, now time.Time) (*Store, error) {
 	s := newStore(dir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := private.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("make the folder of the certificates: %w", err)
 	}
 	if _, err := os.Lstat(s.path(stateFile)); !errors.Is(err, os.ErrNotExist) {

@@ -21,6 +21,7 @@ import (
 
 	"graphrelay/graph"
 	"graphrelay/internal/mailaddr"
+	"graphrelay/internal/private"
 	"graphrelay/internal/text"
 )
 
@@ -67,7 +68,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS mailbox_user ON mailbox(user) WHERE user <> ''
 
 // Open opens or creates the store in dir, and encrypts anew what an older key protects.
 func Open(ctx context.Context, dir string, keys *Keys, log *slog.Logger) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := private.MkdirAll(dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, DatabaseName)

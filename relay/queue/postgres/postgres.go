@@ -25,6 +25,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"graphrelay/internal/private"
 	"graphrelay/relay/queue"
 )
 
@@ -218,7 +219,7 @@ type spoolDir string
 
 // openSpool creates the directory.
 func openSpool(path string) (spoolDir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := private.MkdirAll(path); err != nil {
 		return "", fmt.Errorf("create the spool of the queue: %w", err)
 	}
 	return spoolDir(path), nil

@@ -12,7 +12,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver
 
+	"graphrelay/internal/private"
 	"graphrelay/relay/queue"
 )
 
@@ -103,7 +103,7 @@ func openStorage(ctx context.Context, o Options) (*storage, error) {
 	if s.files == nil {
 		s.files = osFiles{}
 	}
-	if err := os.MkdirAll(filepath.Join(o.Dir, bodiesName), 0o700); err != nil {
+	if err := private.MkdirAll(filepath.Join(o.Dir, bodiesName)); err != nil {
 		return nil, fmt.Errorf("create the queue's directory: %w", err)
 	}
 	if o.Exclusive {
