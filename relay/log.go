@@ -19,17 +19,24 @@ import (
 	"graphrelay/relay/queue"
 )
 
-// NewLog returns the logger that the configuration asks for.
-func NewLog(w io.Writer, c config.Log) *slog.Logger {
+// NewLog returns the logger that the configuration asks for. The handlers in also get its entries.
+func NewLog(w io.Writer, c config.Log, also ...slog.Handler) *slog.Logger {
 	levels := map[config.LogLevel]slog.Level{
 		config.LevelDebug: slog.LevelDebug, config.LevelInfo: slog.LevelInfo,
 		config.LevelWarn: slog.LevelWarn, config.LevelError: slog.LevelError,
 	}
 	opts := &slog.HandlerOptions{Level: levels[c.Level]}
 	if c.Format == config.FormatText || c.Format == config.FormatAuto && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, opts))
+		return newLogger(slog.NewTextHandler(w, opts), also)
 	}
-	return slog.New(slog.NewJSONHandler(text.JSONWriter(w), opts))
+	return newLogger(slog.NewJSONHandler(text.JSONWriter(w), opts), also)
+}
+
+func newLogger(first slog.Handler, also []slog.Handler) *slog.Logger {
+	if len(also) == 0 {
+		return slog.New(first)
+	}
+	return slog.New(slog.NewMultiHandler(append([]slog.Handler{first}, also...)...))
 }
 
 func isTerminal(w io.Writer) bool {

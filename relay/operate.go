@@ -26,6 +26,12 @@ func (r *Relay) newAPI() (http.Handler, error) {
 		}})
 }
 
+// Drain has this relay take no more lanes of a queue that others share, or ends that, as
+// graphrelay nodes drain does.
+func (r *Relay) Drain(ctx context.Context, by string, on bool) error {
+	return r.Operations().Drain(ctx, by, r.node.Name, on)
+}
+
 // FromFile says which file the configuration is from, and what has the relay read it again:
 // ReloadFile, at a time when whoever runs the relay is ready for it.
 func (r *Relay) FromFile(path string, reload func() error) {

@@ -54,6 +54,7 @@ const stopGrace = 5 * time.Second
 // Relay is a running graphrelay.
 type Relay struct {
 	logTo           io.Writer // without a log file, and for what that does not take
+	logAlso         []slog.Handler
 	about           buildinfo.Info
 	node            queue.Node
 	store           *queue.Queue

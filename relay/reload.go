@@ -82,7 +82,7 @@ func (r *Relay) swap(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	next, err := r.build(cfg, NewLog(logWriter(file, r.logTo), cfg.Log))
+	next, err := r.build(cfg, NewLog(logWriter(file, r.logTo), cfg.Log, r.logAlso...))
 	if err != nil {
 		closeLog(file, before)
 		return err

@@ -35,8 +35,8 @@ import (
 )
 
 // Start opens the queue and starts to accept and deliver mail. The log goes to
-// logTo in the form that cfg says.
-func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, err error) {
+// logTo in the form that cfg says; the handlers in also get its entries.
+func Start(ctx context.Context, cfg *config.Config, logTo io.Writer, also ...slog.Handler) (_ *Relay, err error) {
 	node, err := newNode(cfg)
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 			closeLog(file, nil)
 		}
 	}()
-	log := NewLog(logWriter(file, logTo), cfg.Log)
+	log := NewLog(logWriter(file, logTo), cfg.Log, also...)
 	fault := make(chan error, 1)
 	store, err := openQueue(ctx, cfg, true, func(err error) { report(fault, err) }, func(text string) { log.Warn(text) })
 	if err != nil {
@@ -60,7 +60,7 @@ func Start(ctx context.Context, cfg *config.Config, logTo io.Writer) (_ *Relay, 
 		return nil, errors.Join(err, store.Close())
 	}
 	r := &Relay{
-		logTo: logTo, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), activities: connection.NewActivities(), trials: trial.New(), connectKey: sealed.NewKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
+		logTo: logTo, logAlso: also, logFile: file, about: buildinfo.Read(), node: node, store: store, waiters: verdict.NewWaiters(), rates: access.NewRates(), quota: quota.New(store), guard: access.NewGuard(), refusals: refusals.New(), activities: connection.NewActivities(), trials: trial.New(), connectKey: sealed.NewKey(), limiter: smtpd.NewConnectionLimiter(connectionLimits(cfg)), principals: connection.NewPrincipals(),
 		registry: prometheus.NewRegistry(), fault: fault, sockets: map[string]*socket{}, verify: access.NewVerifications(), turns: newTurns(),
 	}
 	r.devices = devices.New(devices.Options{Storage: deviceStorage(cfg, store), Audit: store.SetAudit, Log: r.Log})

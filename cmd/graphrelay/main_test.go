@@ -194,7 +194,7 @@ func TestFlagFaults(t *testing.T) {
 func TestSuggestions(t *testing.T) {
 	for line, want := range map[string]string{
 		"srve":              `unknown command "srve" (did you mean serve?)`,
-		"ser":               "(did you mean serve?)",
+		"ser":               "(did you mean serve or service?)",
 		"queue relase":      `unknown action "relase" (did you mean release?); choose from list, show, `,
 		"help queue relase": "(did you mean release?)",
 		"serve --confg x":   "unknown flag: --confg (did you mean --config?)",

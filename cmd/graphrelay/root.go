@@ -39,6 +39,7 @@ func commands(e env) []*cobra.Command {
 		setupCommand(e),
 		importCommand(e),
 		serveCommand(e),
+		serviceCommand(e),
 		consoleCommand(e),
 		reloadCommand(e),
 		healthcheckCommand(e),
@@ -195,10 +196,17 @@ func report(e env, c *cobra.Command, err error) int {
 		fmt.Fprintf(e.stderr, "%s: %s; see %s\n", c.CommandPath(), text.OneLine(flagFault(c, err)), helpOn(c))
 		return exitBadUsage
 	}
-	var x exitError
-	if !errors.As(err, &x) {
-		x = exitError{exitFault, ran.error}
+	return statusOf(e, ran.error)
+}
+
+// statusOf prints the error that a command returned, if there is something to print, and returns the
+// exit status.
+func statusOf(e env, err error) int {
+	if err == nil {
+		return exitOK
 	}
+	x := exitError{exitFault, err}
+	errors.As(err, &x)
 	if x.err != nil {
 		fault(e, x.err)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,32 +20,59 @@ func serveCommand(e env) *cobra.Command {
 		Use:   "serve",
 		Short: "run the relay",
 		Long: `Runs the relay until SIGTERM or SIGINT (Ctrl-C). It then finishes what is in delivery, and
-keeps the rest in the queue. SIGHUP makes it read the configuration again. It logs to standard error.`,
+keeps the rest in the queue. SIGHUP makes it read the configuration again. It logs to standard error.
+The service of Windows (graphrelay service) runs this, too, and is asked for the same by controls.`,
 		Example: `  graphrelay serve
   graphrelay serve --config relay.yaml`,
 		Args: noOperands,
 	}
 	file := configFlag(c)
+	asService := c.Flags().Bool("service", false, "run as the service of Windows; graphrelay service install sets this")
 	c.RunE = func(*cobra.Command, []string) error {
-		cfg, path, err := loadConfig(e, *file)
-		if err != nil {
-			return err
+		if *asService {
+			return serveAsService(e, *file)
 		}
-		collectGarbage()
-		s := listenForSignals()
-		defer s.end()
-		r, err := relay.Start(context.Background(), cfg, e.stderr)
-		if err != nil {
-			return err
-		}
-		notifySystemd(r, systemd.Ready)
-		a := reloads{make(chan chan error), make(chan struct{})}
-		defer close(a.ended)
-		r.FromFile(path, a.reload)
-		defer listenForCommands(r, cfg.DataDir)()
-		return watch(r, path, s, a.asked)
+		s := newSignals()
+		return serve(e, *file, s, serving{begin: s.listen, log: e.stderr})
 	}
 	return c
+}
+
+// serving is what differs between a service of Windows and other processes.
+type serving struct {
+	begin   func() (end func()) // once the configuration is good; nil: nothing
+	started func()              // once the relay takes mail; nil: nothing
+	log     io.Writer           // gets the log, or what a log file does not take
+	events  slog.Handler        // gets the log, too, unless it is nil
+}
+
+// serve runs the relay until s says stop.
+func serve(e env, file string, s signals, how serving) error {
+	cfg, path, err := loadConfig(e, file)
+	if err != nil {
+		return err
+	}
+	collectGarbage()
+	if how.begin != nil {
+		defer how.begin()()
+	}
+	var also []slog.Handler
+	if how.events != nil {
+		also = append(also, how.events)
+	}
+	r, err := relay.Start(context.Background(), cfg, how.log, also...)
+	if err != nil {
+		return err
+	}
+	notifySystemd(r, systemd.Ready)
+	if how.started != nil {
+		how.started()
+	}
+	a := reloads{make(chan chan error), make(chan struct{})}
+	defer close(a.ended)
+	r.FromFile(path, a.reload)
+	defer listenForCommands(r, cfg.DataDir)()
+	return watch(r, path, s, a.asked)
 }
 
 // collectGarbage has Go free memory once half as much was allocated as is in use, unless GOGC
@@ -65,18 +94,24 @@ func notifySystemd(r *relay.Relay, state string) {
 
 // signals are those that the relay heeds. Each kind has a channel of its own, so that none is
 // lost because of another.
-type signals struct{ stop, reload chan os.Signal }
-
-func listenForSignals() signals {
-	s := signals{make(chan os.Signal, 1), make(chan os.Signal, 1)}
-	signal.Notify(s.stop, os.Interrupt, syscall.SIGTERM)
-	signal.Notify(s.reload, syscall.SIGHUP)
-	return s
+type signals struct {
+	stop, reload chan os.Signal
+	drain        chan bool // by a control of the service alone: there is no such signal
 }
 
-func (s signals) end() {
-	signal.Stop(s.stop)
-	signal.Stop(s.reload)
+func newSignals() signals {
+	return signals{make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan bool, 1)}
+}
+
+// listen passes the signals of this process on. On Windows, Ctrl-C and Ctrl-Break are os.Interrupt,
+// and a terminal that is closed, and the end of the session, are SIGTERM.
+func (s signals) listen() (end func()) {
+	signal.Notify(s.stop, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(s.reload, syscall.SIGHUP)
+	return func() {
+		signal.Stop(s.stop)
+		signal.Stop(s.reload)
+	}
 }
 
 // watch blocks until a signal stops the relay, or a part of it fails. SIGHUP reloads, and so does
@@ -101,6 +136,8 @@ func watch(r *relay.Relay, path string, s signals, asked <-chan chan error) erro
 		case <-reloaded:
 			hangups, commands = s.reload, asked
 			notifySystemd(r, systemd.Ready)
+		case on := <-s.drain:
+			go drain(r, on) // it asks the database
 		case what := <-s.stop:
 			notifySystemd(r, systemd.Stopping)
 			r.Log().Info("stopping", "signal", what.String())
@@ -110,5 +147,12 @@ func watch(r *relay.Relay, path string, s signals, asked <-chan chan error) erro
 			_ = r.Stop()
 			return exitError{status: exitFault}
 		}
+	}
+}
+
+// drain has this relay take no more lanes, or ends that, as a control of the service asks.
+func drain(r *relay.Relay, on bool) {
+	if err := r.Drain(context.Background(), "a control of the service", on); err != nil {
+		r.Log().Error("cannot drain this relay, or end that, as a control of the service asks", "error", err)
 	}
 }

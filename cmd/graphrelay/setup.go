@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"graphrelay/internal/winservice"
 	"graphrelay/relay/config"
 	"graphrelay/relay/probe"
 	"graphrelay/relay/setup"
@@ -50,7 +51,7 @@ exists is overwritten. --undo removes from Entra what the set-up has made there.
 	}
 	o := setup.Options{Program: os.Args[0]}
 	fs := c.Flags()
-	fs.StringVar(&o.Config, "config", "", "configuration `file` to write (default: $"+configVariable+"; else, as root, "+systemConfig()+", or relay.yaml here)")
+	fs.StringVar(&o.Config, "config", "", "configuration `file` to write (default: $"+configVariable+"; else, as root or as an administrator of Windows, "+systemConfig()+", or relay.yaml here)")
 	yes := fs.Bool("yes", false, "ask nothing")
 	undo := fs.Bool("undo", false, "remove from Entra what the set-up has made there")
 	fs.StringVar(&o.Script, "print", "", "print a script for the part in Entra: `powershell` or azcli")
@@ -63,6 +64,12 @@ exists is overwritten. --undo removes from Entra what the set-up has made there.
 	c.RunE = func(*cobra.Command, []string) error {
 		if err := checkSetup(&o, *undo); err != nil {
 			return err
+		}
+		if ofAdministrator() && o.Config == systemConfig() && !*undo {
+			if err := winservice.Claim(filepath.Dir(o.Config)); err != nil {
+				return err
+			}
+			o.Service = true
 		}
 		o.Out = e.stdout
 		if o.Script != "" {
@@ -138,7 +145,7 @@ func checkSetup(o *setup.Options, undo bool) error {
 	case o.Config != "":
 	case os.Getenv(configVariable) != "":
 		o.Config = os.Getenv(configVariable)
-	case os.Geteuid() == 0 && isFolder(filepath.Dir(systemConfig())):
+	case os.Geteuid() == 0 && isFolder(filepath.Dir(systemConfig())), ofAdministrator():
 		o.Config = systemConfig()
 	default:
 		o.Config = "relay.yaml"

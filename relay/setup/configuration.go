@@ -48,7 +48,7 @@ func (r *run) configuration(hash string) ([]byte, error) {
 	err := configurationTemplate.Execute(&b, map[string]any{
 		"Day": time.Now().Format(time.DateOnly), "C": c, "S": r.state, "Hash": hash, "KeyFolder": folder, "Connection": connection,
 		"Senders": senders, "Mailbox": r.mailbox(), "Cloud": string(cloud), "Devices": c.Clients != Programs, "Programs": c.Clients != Devices,
-		"Limited": c.Scope == Limited, "Directory": c.ReadUsers == "yes",
+		"Service": r.o.Service, "Limited": c.Scope == Limited, "Directory": c.ReadUsers == "yes",
 	})
 	return b.Bytes(), err
 }

@@ -46,6 +46,7 @@ type Options struct {
 	RightsWait    time.Duration // how long to wait for the rights that Exchange gives
 	TestMail      string        // the address to send a test message to; empty: ask
 	ServiceUser   string        // who owns the files; empty: whoever runs this
+	Service       bool          // the relay is to run as the service of Windows
 
 	In  io.Reader // answers, typed; nil: nobody is at a terminal
 	Out io.Writer
@@ -235,6 +236,9 @@ func (r *run) endpoints() (login, graphURL string) {
 // serveCommand starts the relay as the user who owns its files. Root would leave files in the
 // queue that this user cannot read.
 func (r *run) serveCommand() string {
+	if r.o.Service {
+		return r.program() + " service install\n    " + r.program() + " service start"
+	}
 	command := r.program() + " serve --config " + r.o.Config
 	if r.o.ServiceUser != "" && os.Geteuid() == 0 {
 		command = "runuser -u " + r.o.ServiceUser + " -- " + command
