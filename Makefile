@@ -11,12 +11,17 @@ TESTS = ./relay/delivery ./test/durability ./test/chaos ./test/nodes ./test/load
 # Runs a tool at the version, and with the checksums, of .ci/tools.
 TOOL = go tool -modfile=.ci/tools/go.mod
 
-.PHONY: build man share packages image release site sbom test test-bare lint vulncheck vulndb demo benchmarks bench crash worlds chaos nodes clean
+.PHONY: build msi man share packages image release site sbom test test-bare lint vulncheck vulndb demo benchmarks bench crash worlds chaos nodes clean
 
 # One static binary in OUT, for the system that GOOS and GOARCH name.
 OUT = .
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o $(OUT) ./cmd/graphrelay
+
+# Writes dist/graphrelay.msi, the installer for Windows. It needs wixl and msitools (Debian).
+msi:
+	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o dist/windows-amd64/ ./cmd/graphrelay
+	deploy/windows/build dist/windows-amd64/graphrelay.exe "$(VERSION)" dist/graphrelay.msi
 
 # Writes a man page for each command into dist/man, dated by the last commit.
 DIST = dist
@@ -94,6 +99,7 @@ lint:
 	if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
 	go vet ./...
 	go vet -tags manpages ./cmd/graphrelay
+	GOOS=windows go vet ./cmd/graphrelay ./internal/private ./internal/winservice ./relay/control
 	go mod tidy -diff
 	$(TOOL) staticcheck ./...
 	go mod verify

@@ -238,6 +238,9 @@ var commands = map[string][]documented{
 		{"chmod 640 contoso.key && chgrp graphrelay contoso.key", never("it needs the group of the service")},
 		{"openssl x509 -in certificate-0123456789abcdef.pem -out new.cer", never("it needs a certificate that the relay has made")},
 	},
+	"docs/windows.md": {
+		{"make msi", never(isCI)},
+	},
 }
 
 // shown returns the commands that a page shows, with continued lines joined and without

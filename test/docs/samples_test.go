@@ -200,21 +200,28 @@ func TestCodeSamples(t *testing.T) {
 // cmdlets are the commands of PowerShell in the documents. None can be run: they need a tenant,
 // or Windows.
 var cmdlets = []string{
-	"Add-MailboxPermission", "Add-RecipientPermission", "Connect-ExchangeOnline", "Connect-MgGraph", "Get-Credential", "Get-MailboxPlan",
-	"Get-MgServicePrincipal", "Install-Module", "New-ManagementRoleAssignment", "New-ManagementScope", "New-MgServicePrincipalAppRoleAssignment",
-	"New-ServicePrincipal", "Send-MailMessage", "Set-Mailbox", "Set-MailboxPlan", "Set-OrganizationConfig", "Test-ServicePrincipalAuthorization",
-	"Where-Object",
+	"Add-MailboxPermission", "Add-MpPreference", "Add-RecipientPermission", "Add-Type", "Connect-ExchangeOnline", "Connect-MgGraph", "Copy-Item",
+	"Format-List", "Get-ChildItem", "Get-Content", "Get-Credential", "Get-MailboxPlan", "Get-MgServicePrincipal", "Get-NetTCPConnection",
+	"Get-WinEvent", "Install-Module", "New-Item", "New-ManagementRoleAssignment", "New-ManagementScope", "New-MgServicePrincipalAppRoleAssignment",
+	"New-NetFirewallRule", "New-ServicePrincipal", "Remove-Item", "Select-Object", "Send-MailMessage", "Set-Content", "Set-Location", "Set-Mailbox",
+	"Set-MailboxPlan", "Set-OrganizationConfig", "Sort-Object", "Start-Process", "Test-ServicePrincipalAuthorization", "Where-Object",
 }
 
-// TestPowerShell checks that the commands of PowerShell are spelled as they are known.
+// TestPowerShell checks that the commands of PowerShell are spelled as they are known, and those of
+// graphrelay for their flags.
 func TestPowerShell(t *testing.T) {
+	program := regexp.MustCompile(`(?m)^(?:\.\\graphrelay\.exe|graphrelay) (.*)$`)
 	named := regexp.MustCompile(`(?m)(?:^ *|[(|=] ?)([A-Z][a-z]+-[A-Z]\w+)`)
 	seen := map[string]bool{}
 	for _, name := range pages(t) {
 		for _, b := range blocks(t, name, "powershell") {
 			found := named.FindAllStringSubmatch(b.text, -1)
-			if len(found) == 0 {
+			own := program.FindAllStringSubmatch(b.text, -1)
+			if len(found)+len(own) == 0 && !strings.HasPrefix(b.text, "icacls ") {
 				t.Errorf("%s has no command", b)
+			}
+			for _, m := range own {
+				checkFlags(t, name, m[1])
 			}
 			for _, m := range found {
 				if seen[m[1]] = true; !slices.Contains(cmdlets, m[1]) {
