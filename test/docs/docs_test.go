@@ -29,6 +29,34 @@ func TestDevicesConfiguration(t *testing.T) {
 	}
 }
 
+// The configurations that go with the examples for containers are ones, and the files that those
+// mount are there.
+func TestContainerExamples(t *testing.T) {
+	for _, name := range []string{"compose", "kubernetes/sqlite", "kubernetes/postgresql"} {
+		path := "../../deploy/" + name + "/relay.yaml"
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.Parse(data, path); err != nil {
+			t.Error(err)
+		}
+	}
+	data, err := os.ReadFile("../../deploy/compose/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounts := regexp.MustCompile(`- (\.[^:\s]+):/`).FindAllStringSubmatch(string(data), -1)
+	if len(mounts) < 5 {
+		t.Errorf("only %d files are mounted", len(mounts))
+	}
+	for _, m := range mounts {
+		if _, err := os.Stat(filepath.Join("../../deploy/compose", m[1])); err != nil && m[1] != "./contoso.secret" {
+			t.Error(err)
+		}
+	}
+}
+
 // Each test that the documents name for a promise is there: one that was renamed or
 // removed would leave the promise without one, unseen.
 func TestDocumentsNameTests(t *testing.T) {
