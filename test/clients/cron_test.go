@@ -1,0 +1,85 @@
+package clients
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"graphrelay/graph/simulator"
+	"graphrelay/test/harness"
+)
+
+// TestCron has Debian's cron itself run jobs of root and of another user, and send what they print
+// through graphrelay as /usr/sbin/sendmail, set up as docs/sendmail.md shows.
+func TestCron(t *testing.T) {
+	t.Parallel()
+	harness.NeedTool(t, "cron")
+	sim := harness.StartSim(t)
+	relay := harness.StartRelay(t, sim)
+	m := &machine{dir: harness.ServerDir(t), server: harness.ServerDir(t)}
+	for _, dir := range []string{"etc/cron.d", "var/run", "var/spool/cron/crontabs", "var/tmp"} {
+		m.mkdir(t, dir)
+	}
+	if err := os.MkdirAll(filepath.Join(m.server, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	copyProgram(t, filepath.Join(m.server, "usr/sbin/sendmail"))
+	settings := snippetOf(t, relay, "sendmail.md", "/etc/graphrelay-sendmail.yaml")
+	m.write(t, "/etc/graphrelay-sendmail.yaml", strings.ReplaceAll(settings, "127.0.0.1:2525", relay.Address["devices"]))
+	m.write(t, "/etc/aliases", snippetOf(t, relay, "sendmail.md", "/etc/aliases")+"nobody: root\n")
+	m.write(t, "/etc/crontab", "@reboot root echo one; echo .; echo two\n@reboot nobody id -un\n")
+	if out, err := m.command("true").CombinedOutput(); err != nil {
+		harness.SkipUnlessCI(t, "needs root, and mounts: %v %s", err, out)
+	}
+	// The jobs of the real machine are hidden.
+	cron := m.command("sh", "-c", "mount -t tmpfs none /etc/cron.d && exec cron -f")
+	var log strings.Builder
+	cron.Stdout, cron.Stderr = &log, &log
+	if err := cron.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cron.Process.Kill()
+		_ = cron.Wait()
+		if t.Failed() {
+			t.Logf("cron: %s", log.String())
+		}
+	})
+	for command, text := range map[string]string{"echo one; echo .; echo two": "one\n.\ntwo\n", "id -un": "nobody\n"} {
+		user := "root"
+		if command == "id -un" {
+			user = "nobody"
+		}
+		want := arrival{
+			subject: fmt.Sprintf("Cron <%s@web1> %s", user, command), from: simulator.Address{Name: "Cron Daemon", Address: "alerts@contoso.test"}, bcc: named("ops@contoso.test"),
+			body: simulator.Body{ContentType: "text", Content: text}, path: "draft",
+		}
+		want.check(t, sim, relay, sim.Sent(t, "alerts@contoso.test", want.subject))
+	}
+}
+
+// copyProgram makes a copy of the program that every user may run.
+func copyProgram(t *testing.T, path string) {
+	t.Helper()
+	from, err := os.Open(harness.ProgramPath(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(to, from); err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
