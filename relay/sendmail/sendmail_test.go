@@ -211,6 +211,11 @@ func TestBody(t *testing.T) {
 	if err := h.run(head+"a\n.\nb\n", "-i", "bob@x.test"); err != nil || !strings.HasSuffix(s.data, "a\r\n.\r\nb\r\n") {
 		t.Errorf("with -i: %v %q", err, s.data)
 	}
+	m, err := readMessage(strings.NewReader(large), false)
+	if err != nil || m.memory.Cap() > 0 || m.file == nil || m.size != int64(len(large)) {
+		t.Errorf("%v: a large message is kept in memory", err)
+	}
+	m.close()
 	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "graphrelay-sendmail-*")); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
