@@ -106,7 +106,7 @@ func (w *Watcher) isTaken(ctx context.Context, name string) (bool, error) {
 
 // remove removes a file whose message is in the queue.
 func (w *Watcher) remove(name string) error {
-	err := w.root.Remove(inWork(name))
+	err := os.Remove(filepath.Join(w.cfg.Folder, inWork(name))) // Wine cannot remove within a Root
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
