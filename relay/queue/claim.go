@@ -38,9 +38,6 @@ func (q *Queue) claim(ctx context.Context, c Claim) (tasks []Task, err error) {
 		}
 		return err
 	})
-	if !q.Shared() {
-		return tasks, err
-	}
 	if errors.Is(err, ErrUnknown) {
 		q.lost.note()
 	}

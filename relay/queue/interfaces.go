@@ -126,8 +126,8 @@ type Work interface {
 	// is needed. It returns ErrFenced if the lane is no longer the node's, or has been
 	// another's since.
 	PauseAs(ctx context.Context, by LaneRef, lane Lane, until time.Time, why reason.Reason) error
-	// Renew extends the node's lease and gives back what dead nodes had claimed. It returns
-	// ErrReplaced if another process goes on as the same relay.
+	// Renew extends the node's lease and gives back what dead nodes had claimed, and claims of
+	// its own that were lost. It returns ErrReplaced if another process goes on as the same relay.
 	Renew(ctx context.Context, r Renewal) (Renewed, error)
 	// Shared reports whether a node's claims are lost when its lease ends. Where they are not,
 	// the node is alone.

@@ -72,9 +72,6 @@ type SharedTx interface {
 	LaneCounts(now time.Time) (map[string]int, error)
 	// SetCarry stores the carry of lanes, as far as their nodes still hold them.
 	SetCarry(carry map[LaneRef]string) error
-	// Claimed returns the claims of a node, without those of messages that another transaction
-	// has locked.
-	Claimed(node string) ([]Ref, error)
 	// Note returns the note with this scope and key, or ErrNotFound if there is none or it has
 	// expired at now.
 	Note(scope, key string, now time.Time) (Note, error)
@@ -170,7 +167,7 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 		if q.Shared() {
 			spare, err = divide(tx.(SharedTx), r, now)
 		} else {
-			found.Released, err = release(tx, now, now)
+			found.Released, err = q.releaseAll(tx, r.Node.ID, now)
 		}
 		if err != nil {
 			return err
@@ -229,7 +226,7 @@ func (q *Queue) releaseAll(tx Tx, node string, now time.Time) (int, error) {
 	if err != nil || !q.lost.any() {
 		return n, err
 	}
-	refs, err := tx.(SharedTx).Claimed(node)
+	refs, err := tx.Claimed(node)
 	if err != nil {
 		return n, err
 	}

@@ -204,7 +204,7 @@ func (t *transaction) SetCarry(carry map[queue.LaneRef]string) error {
 	return nil
 }
 
-// Claimed implements queue.SharedTx.
+// Claimed implements queue.UpkeepTx.
 func (t *transaction) Claimed(node string) (refs []queue.Ref, err error) {
 	err = t.query(func(rows pgx.Rows) error {
 		var r queue.Ref

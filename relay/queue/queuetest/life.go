@@ -132,6 +132,27 @@ func restart(t *testing.T, b *bench) {
 	b.want(b.store.Save(t.Context(), old.Ref, queue.Progress{}), queue.ErrFenced)
 }
 
+// loseClaim has the worker of one of two claims end without an outcome, as it does where that
+// cannot be written and a reload ends its time.
+func loseClaim(t *testing.T, b *bench) {
+	_, err := b.store.Renew(t.Context(), renewal("n1", time.Hour))
+	b.ok(err)
+	b.put(laneA, "x")
+	b.put(laneB, "x")
+	tasks := b.claim(2, 1)
+	b.store.Lost(tasks[0].Ref)
+	found, err := b.store.Renew(t.Context(), renewal("n1", time.Hour))
+	b.ok(err)
+	if found.Released != 1 {
+		t.Errorf("released %d messages, want the one without a worker", found.Released)
+	}
+	b.want(b.store.Save(t.Context(), tasks[0].Ref, queue.Progress{}), queue.ErrFenced)
+	b.ok(b.store.Finish(t.Context(), tasks[1].Ref, queue.Outcome{State: queue.Sent}))
+	if again := b.claimOne(); again.ID != tasks[0].ID || !again.Progress.Leftover {
+		t.Errorf("claimed %+v, want the message whose claim was lost", again)
+	}
+}
+
 // restored has an operator say that the queue was restored: what waits may have been delivered
 // since, and whoever had it before is fenced.
 func restored(t *testing.T, b *bench) {

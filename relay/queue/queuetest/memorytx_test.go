@@ -400,6 +400,13 @@ func (t *tx) Abandoned(now time.Time) (ids []string, err error) {
 	return ids, nil
 }
 
+func (t *tx) Claimed(node string) (refs []queue.Ref, err error) {
+	for _, r := range t.find(func(m message) bool { return m.State == queue.Delivering && m.Node == node }) {
+		refs = append(refs, queue.Ref{ID: r.ID, Fence: r.Fence, Node: node})
+	}
+	return refs, nil
+}
+
 func (t *tx) AddCleanup(c queue.Cleanup) error {
 	t.cleanups[c.ID] = c
 	return nil

@@ -85,6 +85,23 @@ func (t *transaction) Abandoned(now time.Time) ([]string, error) {
 	return ids(t.rows("SELECT id FROM message WHERE state='delivering' AND owner NOT IN (SELECT id FROM node WHERE lease > ?)", micros(now)))
 }
 
+// Claimed implements queue.UpkeepTx.
+func (t *transaction) Claimed(node string) (refs []queue.Ref, err error) {
+	rows, err := t.rows("SELECT id, fence FROM message WHERE state='delivering' AND owner=?", node)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r := queue.Ref{Node: node}
+		if err := rows.Scan(&r.ID, &r.Fence); err != nil {
+			return nil, err
+		}
+		refs = append(refs, r)
+	}
+	return refs, rows.Err()
+}
+
 // AddCleanup implements queue.UpkeepTx.
 func (t *transaction) AddCleanup(c queue.Cleanup) error {
 	record, err := json.Marshal(c.Record)
