@@ -23,9 +23,10 @@ func (g *generation) buildPickup(r *Relay, tracer *tracing.Tracer) *pickup.Watch
 	if tracer != nil {
 		c.Accepted = tracer.Accepted
 	}
+	server := smtpd.New(c, r.store, g.policy, r.limiter, r.smtpMetrics, g.log)
 	return pickup.New(pickup.Config{
 		Folder: g.cfg.Pickup.Folder, Settle: time.Duration(g.cfg.Pickup.Settle), HeaderBytes: int(g.cfg.Limits.HeaderSize),
-		Submit: smtpd.New(c, r.store, g.policy, r.limiter, r.smtpMetrics, g.log).Submit,
+		Submit: server.Submit, Refuse: server.Refuse,
 		Queued: func(ctx context.Context, id string) (bool, error) {
 			_, _, err := r.store.Get(ctx, id)
 			if errors.Is(err, queue.ErrNotFound) {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,8 @@ type Config struct {
 	HeaderBytes int           // of the largest header
 	// Submit puts a message into the queue.
 	Submit func(smtpd.Submission) (id string, err error)
+	// Refuse counts a file that is refused before it can be submitted.
+	Refuse func(client netip.Addr, text string)
 	// Queued reports whether the queue has, or had lately, a message with this ID.
 	Queued func(ctx context.Context, id string) (bool, error)
 	Log    *slog.Logger

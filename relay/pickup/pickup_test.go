@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,6 +26,7 @@ type fakeQueue struct {
 	mu       sync.Mutex
 	messages map[string]message // by ID
 	calls    int
+	refused  int    // files that were not submitted
 	refuse   error  // before anything is claimed
 	fail     error  // after the claim
 	crash    func() // once a message is in the queue; nil: nothing happens
@@ -58,6 +60,12 @@ func (q *fakeQueue) submit(m smtpd.Submission) (string, error) {
 		q.crash()
 	}
 	return id, nil
+}
+
+func (q *fakeQueue) refusedFile(netip.Addr, string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.refused++
 }
 
 func (q *fakeQueue) queued(_ context.Context, id string) (bool, error) {
@@ -94,7 +102,7 @@ func (w *world) restart() {
 	if w.Watcher != nil {
 		w.Watcher.close()
 	}
-	w.Watcher = New(Config{Folder: w.dir, HeaderBytes: 4096, Submit: w.queue.submit, Queued: w.queue.queued, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
+	w.Watcher = New(Config{Folder: w.dir, HeaderBytes: 4096, Submit: w.queue.submit, Refuse: w.queue.refusedFile, Queued: w.queue.queued, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
 }
 
 func (w *world) drop(name, text string) {
@@ -188,8 +196,8 @@ func TestBad(t *testing.T) {
 		if got, err := os.ReadFile(reason[0]); err != nil || !strings.Contains(string(got), want) {
 			t.Errorf("%.40q: %q, %v; want %q", text, got, err, want)
 		}
-		if w.queue.calls > 0 {
-			t.Errorf("%.40q was submitted", text)
+		if w.queue.calls > 0 || w.queue.refused != 1 {
+			t.Errorf("%.40q was submitted, or not counted: %+v", text, w.queue)
 		}
 	}
 	w := newWorld(t)
@@ -197,6 +205,9 @@ func TestBad(t *testing.T) {
 	w.drop("m.eml", plain)
 	w.mustLook()
 	w.want("", "", "m.eml m.eml.txt")
+	if w.queue.refused > 0 {
+		t.Error("a refusal is counted twice")
+	}
 	if !strings.Contains(w.log.String(), "No mailbox sends") {
 		t.Errorf("the log is silent: %s", w.log.String())
 	}

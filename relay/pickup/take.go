@@ -130,6 +130,9 @@ func (w *Watcher) postpone(name string, err error) {
 // setAside moves a file to the bad ones. Its reason goes there first: whoever finds the file finds
 // that too, and so does the next process after a crash.
 func (w *Watcher) setAside(name string, why error) error {
+	if bad := (badFile{}); errors.As(why, &bad) {
+		w.cfg.Refuse(client, why.Error())
+	}
 	err := durable.Create(filepath.Join(w.cfg.Folder, reasonOf(name)), []byte(printable(why.Error())+"\n"))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err

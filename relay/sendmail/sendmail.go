@@ -9,6 +9,7 @@ package sendmail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -112,6 +113,10 @@ func submit(ctx context.Context, c *call, s *settings, o Options) error {
 		return err
 	}
 	answer, err := send(ctx, s, e, m)
+	var failed *Error
+	if errors.As(err, &failed) && failed.Status == NoPerm && e.from != "" && e.from != c.from && s.From == "" {
+		return failf(NoPerm, "%w; or set from in %s to the address of a mailbox", err, s.file)
+	}
 	if err == nil && c.verbose {
 		fmt.Fprintln(o.Stdout, answer)
 	}

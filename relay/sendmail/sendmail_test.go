@@ -273,6 +273,9 @@ func TestStatus(t *testing.T) {
 	if !strings.HasPrefix(h.stdout.String(), "421 ") {
 		t.Errorf("-bs printed %q", h.stdout.String())
 	}
+	s.refuse["root@y.test"] = refusal(550, 5, 7, 1)
+	h = newHome(t, s.address, "domain: y.test", "")
+	wantStatus(t, h.run("\n", "-f", "root", "bob@x.test"), NoPerm, "root@y.test", "set from in ")
 	h.server = "localhost"
 	wantStatus(t, h.run("\n", "bob@x.test"), Config, "host and a port")
 }

@@ -51,6 +51,12 @@ func (s *Server) Submit(m Submission) (id string, err error) {
 	return id, err
 }
 
+// Refuse counts and remembers that a submission from the client was refused before it could be made,
+// since there was something wrong with what it would have been made from.
+func (s *Server) Refuse(client netip.Addr, text string) {
+	s.rejected(refusals.Refusal{Client: client, Reason: reason.Content, Text: printable(text)})
+}
+
 // envelope takes the envelope of a submission, all of it or none.
 func (s *session) envelope(m Submission) error {
 	addresses := append(slices.Clone(m.To), m.From)

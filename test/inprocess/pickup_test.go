@@ -89,7 +89,7 @@ func TestPickup(t *testing.T) {
 		}
 	}
 	metrics := r.Get(t, "/metrics")
-	for _, line := range []string{`graphrelay_messages_accepted_total{listener="pickup"} 1`, `graphrelay_messages_rejected_total{listener="pickup",reason="sender"} 2`, `graphrelay_messages_rejected_total{listener="pickup",reason="recipient"} 3`} {
+	for _, line := range []string{`graphrelay_messages_accepted_total{listener="pickup"} 1`, `graphrelay_messages_rejected_total{listener="pickup",reason="sender"} 2`, `graphrelay_messages_rejected_total{listener="pickup",reason="recipient"} 3`, `graphrelay_messages_rejected_total{listener="pickup",reason="content"} 1`} {
 		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("the metrics lack %s", line)
 		}
