@@ -71,6 +71,7 @@ exists is overwritten. --undo removes from Entra what the set-up has made there.
 			}
 			o.Service = true
 		}
+		o.Unit = o.Config == systemConfig() && unitInstalled()
 		o.Out = e.stdout
 		if o.Script != "" {
 			o.Out, o.ScriptTo = e.stderr, e.stdout
@@ -151,6 +152,16 @@ func checkSetup(o *setup.Options, undo bool) error {
 		o.Config = "relay.yaml"
 	}
 	return nil
+}
+
+// unitInstalled reports whether systemd has a unit for the relay, from a package or by hand.
+func unitInstalled() bool {
+	for _, folder := range []string{"/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"} {
+		if _, err := os.Stat(filepath.Join(folder, "graphrelay.service")); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func isFolder(path string) bool {

@@ -13,6 +13,17 @@ import (
 	"graphrelay/graph/simulator"
 )
 
+// TestUnit: where a package has installed a unit, that starts the relay.
+func TestUnit(t *testing.T) {
+	w := newTenant(t, simulator.World{})
+	o := w.options(Choices{Scope: Tenant, DataDir: "data", Mailboxes: []string{"Scanner@Contoso.Test"}})
+	o.Unit = true
+	w.run(o)
+	if screen := w.screen.String(); !strings.Contains(screen, "    systemctl enable --now graphrelay\n") || strings.Contains(screen, "graphrelay serve") {
+		t.Errorf("the relay is not started by its unit:\n%s", screen)
+	}
+}
+
 // TestServiceUser: the relay's user owns what the relay reads and writes, and not the password.
 func TestServiceUser(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -47,6 +47,7 @@ type Options struct {
 	TestMail      string        // the address to send a test message to; empty: ask
 	ServiceUser   string        // who owns the files; empty: whoever runs this
 	Service       bool          // the relay is to run as the service of Windows
+	Unit          bool          // systemd has a unit that starts the relay with Config
 
 	In  io.Reader // answers, typed; nil: nobody is at a terminal
 	Out io.Writer
@@ -238,6 +239,9 @@ func (r *run) endpoints() (login, graphURL string) {
 func (r *run) serveCommand() string {
 	if r.o.Service {
 		return r.program() + " service install\n    " + r.program() + " service start"
+	}
+	if r.o.Unit {
+		return "systemctl enable --now graphrelay"
 	}
 	command := r.program() + " serve --config " + r.o.Config
 	if r.o.ServiceUser != "" && os.Geteuid() == 0 {
