@@ -105,17 +105,13 @@ var limits = func() mime.Limits {
 	return l
 }()
 
-// header returns the header as it came.
+// header returns the header as it is sent, before it is completed.
 func (m *message) header() (*mime.Header, error) {
-	_, body, err := mime.EditHeader(m, m.size, limits, nil)
+	head, _, err := mime.EditHeader(m, m.size, limits, nil)
 	if err != nil {
 		return nil, headerFault(err)
 	}
-	block := make([]byte, body)
-	if _, err := io.ReadFull(io.NewSectionReader(m, 0, body), block); err != nil {
-		return nil, failf(IOErr, "the header cannot be read again: %w", err)
-	}
-	return mime.ReadHeader(block, limits), nil
+	return mime.ReadHeader(head, limits), nil
 }
 
 func headerFault(err error) error {
