@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -138,6 +139,7 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 	q.claiming.Lock() // no claim is under way whose result is not known yet
 	defer q.claiming.Unlock()
 	noted := q.lost.noted() // before the claims are looked at: workers go on losing theirs
+	var missed bool
 	err = q.storage.Update(ctx, func(tx Tx) (err error) {
 		if c, err := tx.Closed(); err != nil || c.Error() != nil {
 			return errors.Join(err, c.Error())
@@ -155,7 +157,7 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 			lowest = lowest && (n.ID >= r.Node.ID || !n.Lease.After(now))
 		}
 		if q.Shared() {
-			if found.Released, err = q.releaseAll(tx, r.Node.ID, now); err != nil {
+			if found.Released, missed, err = q.releaseAll(tx, r.Node.ID, now); err != nil {
 				return err
 			}
 		}
@@ -167,7 +169,7 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 		if q.Shared() {
 			spare, err = divide(tx.(SharedTx), r, now)
 		} else {
-			found.Released, err = q.releaseAll(tx, r.Node.ID, now)
+			found.Released, missed, err = q.releaseAll(tx, r.Node.ID, now)
 		}
 		if err != nil {
 			return err
@@ -181,7 +183,9 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 		return found, err
 	}
 	q.renewed.Store(true)
-	q.lost.clear(noted)
+	if !missed {
+		q.lost.clear(noted)
+	}
 	q.share.set(r.Node.ID, lowest, spare)
 	if found.Released > 0 {
 		q.signal()
@@ -221,25 +225,27 @@ func (q *Queue) replace(tx Tx, n Node, first bool) ([]Node, error) {
 
 // releaseAll gives back the claims of nodes without a lease, and those of this node that no
 // worker has: the answer to their claim was lost, or their worker could not record its outcome.
-func (q *Queue) releaseAll(tx Tx, node string, now time.Time) (int, error) {
-	n, err := release(tx, now, now)
+// missed: there are some that another transaction has locked, as one does whose connection is lost
+// until the storage notices.
+func (q *Queue) releaseAll(tx Tx, node string, now time.Time) (n int, missed bool, err error) {
+	n, err = release(tx, now, now)
 	if err != nil || !q.lost.any() {
-		return n, err
+		return n, false, err
 	}
-	refs, err := tx.Claimed(node)
+	free, locked, err := tx.Claimed(node)
 	if err != nil {
-		return n, err
+		return n, false, err
 	}
-	for _, ref := range refs {
+	for _, ref := range free {
 		if q.lost.working(ref) {
 			continue
 		}
 		if err := releaseOne(tx, ref.ID, now); err != nil {
-			return n, err
+			return n, false, err
 		}
 		n++
 	}
-	return n, nil
+	return n, slices.ContainsFunc(locked, func(ref Ref) bool { return !q.lost.working(ref) }), nil
 }
 
 // Leave ends the node: it gives back what it has claimed, and its lanes.

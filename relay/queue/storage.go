@@ -228,9 +228,9 @@ type UpkeepTx interface {
 	EndAhead(now, pause, due time.Time, keep reason.Reason) error
 	// Abandoned returns the messages that are Delivering by a node without a lease at now.
 	Abandoned(now time.Time) ([]string, error)
-	// Claimed returns the claims of a node, without those of messages that another transaction
-	// has locked.
-	Claimed(node string) ([]Ref, error)
+	// Claimed returns the claims of a node: those that this transaction may end, and those of
+	// messages that another one has locked.
+	Claimed(node string) (free, locked []Ref, err error)
 	AddCleanup(c Cleanup) error
 	// RemoveCleanup reports whether there was one.
 	RemoveCleanup(id string) (bool, error)

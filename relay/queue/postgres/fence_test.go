@@ -101,6 +101,28 @@ func TestHoldStands(t *testing.T) {
 	}
 }
 
+// TestLostClaimIsLocked has a claim without a worker that another transaction has locked, as that
+// of its worker does whose connection was lost. It is given back once that has ended.
+func TestLostClaimIsLocked(t *testing.T) {
+	url := testpostgres.Database(t)
+	a := open(t, Options{URL: url, Node: "a"})
+	a.lease(t, "a", time.Hour)
+	id := a.mustPut(t, "x")
+	until(t, "a claim", func() bool { return len(a.claimed(t, "a")) == 1 })
+	r, _, err := a.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := locked(t, url, "detail = detail", id)
+	a.Lost(queue.Ref{ID: id, Fence: r.Fence, Node: "a"})
+	a.lease(t, "a", time.Hour)
+	commit()
+	a.lease(t, "a", time.Hour)
+	if r, _, err := a.Get(t.Context(), id); err != nil || r.State != queue.Queued {
+		t.Errorf("the message without a worker is %s, error %v", r.State, err)
+	}
+}
+
 // waits reports whether a transaction waits for a lock.
 func waits(t *testing.T, url string) (some bool) {
 	t.Helper()

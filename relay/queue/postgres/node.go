@@ -205,13 +205,21 @@ func (t *transaction) SetCarry(carry map[queue.LaneRef]string) error {
 }
 
 // Claimed implements queue.UpkeepTx.
-func (t *transaction) Claimed(node string) (refs []queue.Ref, err error) {
+func (t *transaction) Claimed(node string) (free, locked []queue.Ref, err error) {
 	err = t.query(func(rows pgx.Rows) error {
-		var r queue.Ref
-		err := rows.Scan(&r.ID, &r.Fence)
-		r.Node = node
-		refs = append(refs, r)
-		return err
-	}, "SELECT id, fence FROM message WHERE state = 'delivering' AND owner = $1 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED", escape(node))
-	return refs, err
+		r := queue.Ref{Node: node}
+		var isFree bool
+		if err := rows.Scan(&r.ID, &r.Fence, &isFree); err != nil {
+			return err
+		}
+		if isFree {
+			free = append(free, r)
+		} else {
+			locked = append(locked, r)
+		}
+		return nil
+	}, `WITH free AS MATERIALIZED (SELECT id, fence FROM message WHERE state = 'delivering' AND owner = $1 ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+		SELECT m.id, coalesce(f.fence, m.fence), f.id IS NOT NULL FROM message m LEFT JOIN free f ON f.id = m.id
+		WHERE m.state = 'delivering' AND m.owner = $1 ORDER BY m.id`, escape(node))
+	return free, locked, err
 }

@@ -176,13 +176,6 @@ func (t *sharedTx) SetCarry(carry map[queue.LaneRef]string) error {
 	return nil
 }
 
-func (t *sharedTx) Claimed(node string) (refs []queue.Ref, _ error) {
-	for _, r := range t.find(func(m message) bool { return m.State == queue.Delivering && m.Node == node }) {
-		refs = append(refs, queue.Ref{ID: r.ID, Fence: r.Fence, Node: node})
-	}
-	return refs, nil
-}
-
 var _ queue.Shared = (*sharedMemory)(nil)
 
 // silent is a storage that does not say that it has made a change, or loses it.

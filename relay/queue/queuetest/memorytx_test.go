@@ -400,11 +400,11 @@ func (t *tx) Abandoned(now time.Time) (ids []string, err error) {
 	return ids, nil
 }
 
-func (t *tx) Claimed(node string) (refs []queue.Ref, err error) {
+func (t *tx) Claimed(node string) (refs, locked []queue.Ref, err error) {
 	for _, r := range t.find(func(m message) bool { return m.State == queue.Delivering && m.Node == node }) {
 		refs = append(refs, queue.Ref{ID: r.ID, Fence: r.Fence, Node: node})
 	}
-	return refs, nil
+	return refs, nil, nil
 }
 
 func (t *tx) AddCleanup(c queue.Cleanup) error {

@@ -86,20 +86,20 @@ func (t *transaction) Abandoned(now time.Time) ([]string, error) {
 }
 
 // Claimed implements queue.UpkeepTx.
-func (t *transaction) Claimed(node string) (refs []queue.Ref, err error) {
+func (t *transaction) Claimed(node string) (refs, _ []queue.Ref, err error) {
 	rows, err := t.rows("SELECT id, fence FROM message WHERE state='delivering' AND owner=?", node)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		r := queue.Ref{Node: node}
 		if err := rows.Scan(&r.ID, &r.Fence); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		refs = append(refs, r)
 	}
-	return refs, rows.Err()
+	return refs, nil, rows.Err()
 }
 
 // AddCleanup implements queue.UpkeepTx.
