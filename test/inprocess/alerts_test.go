@@ -72,7 +72,7 @@ type alertsRig struct {
 const (
 	alertsTo  = "operator@example.net"
 	aMailbox  = "a@contoso.test"
-	shortTime = 3 * time.Second // in which is counted what the catalogue counts in an hour
+	shortTime = 12 * time.Second // in which is counted what the catalogue counts in an hour; two looks fall into it also on a busy machine
 )
 
 // soon returns the settings of alerts.
