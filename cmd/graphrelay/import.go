@@ -29,7 +29,7 @@ with --out. What could not be carried over, and what to check, is on standard er
 become hashes. A client secret is never printed: with --out it is written into a file of its own
 beside the configuration, for your user alone.`,
 			Example: "  graphrelay import smtp2graph config.yml --out relay.yaml",
-			Args:    cobra.ExactArgs(1),
+			Args:    oneFile,
 		}, imports.SMTP2Graph),
 		importFrom(e, &cobra.Command{
 			Use:   "postfix [PATH]",
@@ -40,9 +40,24 @@ the text that they are made from. Passwords for Microsoft 365 are not carried ov
 in as an application, which graphrelay setup makes.`,
 			Example: `  graphrelay import postfix
   graphrelay import postfix /etc/postfix --out relay.yaml`,
-			Args: cobra.MaximumNArgs(1),
+			Args: oneFileAtMost,
 		}, imports.Postfix),
 	)
+}
+
+// oneFile is the Args of a command that needs the path of a file.
+func oneFile(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usagef("name the file to translate")
+	}
+	return oneFileAtMost(c, args)
+}
+
+func oneFileAtMost(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef("unexpected %q", args[1])
+	}
+	return nil
 }
 
 // importFrom completes a command that translates with a function.

@@ -1,8 +1,10 @@
 package imports
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -148,7 +150,7 @@ func TestRefused(t *testing.T) {
 	if _, err := Postfix(filepath.Join(dir, "config.yml"), cheap); err == nil || !strings.Contains(err.Error(), "no parameter of Postfix") && !strings.Contains(err.Error(), "is larger than") {
 		t.Errorf("a file of another program: %v", err)
 	}
-	if _, err := Postfix(dir, cheap); !os.IsNotExist(err) {
+	if _, err := Postfix(dir, cheap); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "there is no "+filepath.Join(dir, "main.cf")) {
 		t.Errorf("an empty folder: %v", err)
 	}
 }

@@ -134,5 +134,5 @@ func (p *postfix) leftOut() {
 			p.note("left out: %s; %s", strings.Join(used, ", "), n.instead)
 		}
 	}
-	p.note("let Postfix empty its queue before you stop it (postqueue -p); local mail, such as cron's, then needs a sendmail of another program (docs/clients.md)")
+	p.note("let Postfix empty its queue before you stop it (postqueue -p); local mail, such as cron's, then needs another sendmail: graphrelay has one (docs/sendmail.md)")
 }
