@@ -191,12 +191,13 @@ func (c *cluster) dial() (*harness.Dialog, error) {
 // send begins to send mail through the load balancer, at a pace at which the relays keep up: of
 // several mailboxes, some with files, some of which go by upload session. No mailbox sends many
 // more than others, as a send in doubt is watched for as long as Exchange, with 30 messages of a
-// mailbox in a minute, may carry it over.
+// mailbox in a minute, may carry it over. There are no more messages than the simulator keeps the
+// contents of.
 func (c *cluster) send() (done <-chan struct{}) {
 	small := harness.File{Name: "small.bin", Type: "application/octet-stream", Content: harness.Noise("small", 20_000)}
 	large := harness.File{Name: "large.bin", Type: "application/octet-stream", Content: harness.Noise("large", 3_400_000)}
 	c.outbox = &harness.Outbox{
-		Title: title, Patient: true, Connections: 8, Messages: 1 << 30, Dial: c.dial,
+		Title: title, Patient: true, Connections: 8, Messages: 1200, Dial: c.dial,
 		Make: func(n int) harness.Sample {
 			time.Sleep(time.Duration(n*37%300) * time.Millisecond)
 			subject := fmt.Sprintf("%s%06d", title, n)
