@@ -18,10 +18,11 @@ OUT = .
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o $(OUT) ./cmd/graphrelay
 
-# Writes dist/graphrelay.msi, the installer for Windows. It needs wixl and msitools (Debian).
+# Writes dist/graphrelay.msi, the installer for Windows. It needs wixl, msitools and
+# faketime (Debian).
 msi:
 	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build -trimpath -ldflags "-s -w -X graphrelay/internal/buildinfo.version=$(VERSION)" -o dist/windows-amd64/ ./cmd/graphrelay
-	deploy/windows/build dist/windows-amd64/graphrelay.exe "$(VERSION)" dist/graphrelay.msi
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) deploy/windows/build dist/windows-amd64/graphrelay.exe "$(VERSION)" dist/graphrelay.msi
 
 # Writes a man page for each command into dist/man, dated by the last commit.
 DIST = dist

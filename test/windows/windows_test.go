@@ -34,7 +34,7 @@ func newWine(t *testing.T) *wine {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		t.Skip("Wine runs programs for amd64 here, on Linux")
 	}
-	for _, tool := range []string{"wine", "wineboot", "wineserver", "x86_64-w64-mingw32-gcc", "wixl", "msibuild"} {
+	for _, tool := range []string{"wine", "wineboot", "wineserver", "x86_64-w64-mingw32-gcc", "wixl", "msibuild", "faketime"} {
 		harness.NeedTool(t, tool)
 	}
 	w := &wine{dir: harness.ServerDir(t)}
