@@ -51,6 +51,12 @@ const drainTime = 20 * time.Second
 // for something that does not come, such as the answer of a disk.
 const stopGrace = 5 * time.Second
 
+// A stop tries for leaveTime to reach the database, with pauses of reachEvery.
+const (
+	leaveTime  = 3 * time.Second
+	reachEvery = 250 * time.Millisecond
+)
+
 // Relay is a running graphrelay.
 type Relay struct {
 	logTo           io.Writer // without a log file, and for what that does not take
@@ -181,12 +187,32 @@ func (r *Relay) leave(log *slog.Logger) error {
 	if !r.store.Shared() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
-	err := r.store.Leave(ctx, r.node.ID)
-	if errors.Is(err, queue.ErrAway) || errors.Is(err, queue.ErrUnknown) {
+	err := untilReached(ctx, func() error { return r.store.Leave(ctx, r.node.ID) })
+	if isAway(err) {
 		log.Warn("cannot tell the queue that this relay stops; the others take over when its lease has ended", "error", err)
 		return nil
 	}
 	return err
+}
+
+// untilReached repeats what the database could not be reached for, until the context ends: a moment
+// of that must not cost a whole lease.
+func untilReached(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if !isAway(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(reachEvery):
+		}
+	}
+}
+
+func isAway(err error) bool {
+	return errors.Is(err, queue.ErrAway) || errors.Is(err, queue.ErrUnknown)
 }
