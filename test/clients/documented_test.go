@@ -10,20 +10,37 @@ import (
 	"graphrelay/test/harness"
 )
 
+// documented returns the block in a language that begins with a text in a page of docs.
+func documented(t *testing.T, page, language, begin string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(harness.ReadFile(t, "../../docs/"+page), "\n```"+language+"\n"+begin)
+	text, _, ended := strings.Cut(rest, "```\n")
+	if !found || !ended {
+		t.Fatalf("docs/%s has no block in %s that begins with %q", page, language, begin)
+	}
+	return begin + text
+}
+
+// localized puts the relay's address, domain and authority in place of those of the documents.
+func localized(t *testing.T, r *harness.Relay, text string) string {
+	t.Helper()
+	return strings.NewReplacer("relay.example.com", "localhost", "587", r.Port(t, "submission"), "example.com", "contoso.test",
+		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "relay.crt"), "crm-secret", harness.CRMPassword).Replace(text)
+}
+
+// snippetOf returns a file that a page of docs shows: the block that begins with the file's path.
+func snippetOf(t *testing.T, r *harness.Relay, page, path string) string {
+	t.Helper()
+	return localized(t, r, documented(t, page, "conf", "# "+path+"\n"))
+}
+
 // TestDocumentedGo runs the function that docs/clients.md shows for Go, with an authority of its own.
 // It prints the queue ID of the message, which arrives.
 func TestDocumentedGo(t *testing.T) {
 	t.Parallel()
 	sim := harness.StartSim(t)
 	relay := harness.StartRelay(t, sim)
-	_, rest, found := strings.Cut(harness.ReadFile(t, "../../docs/clients.md"), "### Go, with an authority of your own")
-	_, rest, fenced := strings.Cut(rest, "```go\n")
-	code, _, closed := strings.Cut(rest, "```")
-	if !found || !fenced || !closed {
-		t.Fatal("docs/clients.md has no such block")
-	}
-	code = strings.NewReplacer("relay.example.com:587", "localhost:"+relay.Port(t, "submission"), "relay.example.com", "localhost",
-		"crm@example.com", "crm@contoso.test", `"crm-secret"`, `"`+harness.CRMPassword+`"`).Replace(code)
+	code := localized(t, relay, documented(t, "clients.md", "go", `pem, err := os.ReadFile("ca.crt")`))
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"ca.crt": harness.ReadFile(t, filepath.Join(relay.Dir, "relay.crt")),

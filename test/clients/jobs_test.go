@@ -52,22 +52,6 @@ func snippet(t *testing.T, r *harness.Relay, path string) string {
 	return snippetOf(t, r, "clients.md", path)
 }
 
-// snippetOf returns a file that another document shows.
-func snippetOf(t *testing.T, r *harness.Relay, page, path string) string {
-	t.Helper()
-	doc, err := os.ReadFile("../../docs/" + page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(doc), "\n```conf\n# "+path+"\n")
-	text, _, ended := strings.Cut(rest, "```\n")
-	if !found || !ended {
-		t.Fatalf("docs/%s has no %s", page, path)
-	}
-	return strings.NewReplacer("relay.example.com", "localhost", "587", r.Port(t, "submission"), "example.com", "contoso.test",
-		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "relay.crt")).Replace(text)
-}
-
 // sendmail returns the path of a command sendmail of a user with the given address, and its
 // environment.
 type sendmail func(t *testing.T, relay *harness.Relay, from string) (command string, env []string)

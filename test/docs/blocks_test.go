@@ -68,8 +68,8 @@ func blocks(t *testing.T, name string, languages ...string) (all []block) {
 }
 
 // checked are the languages of blocks, and what holds them right: text is not checked, and the
-// files of other programs (conf) are used by tests in test/clients.
-var checked = []string{"sh", "yaml", "conf", "ini", "powershell", "python", "js", "go", "text"}
+// files (conf) and the code (php, java, ruby) of other programs are used by tests in test/clients.
+var checked = []string{"sh", "yaml", "conf", "ini", "powershell", "python", "js", "go", "php", "java", "ruby", "text"}
 
 // TestBlocksNameTheirLanguage checks that each block has fences and a language: the other tests
 // would pass over it.
