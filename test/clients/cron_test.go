@@ -19,21 +19,11 @@ func TestCron(t *testing.T) {
 	harness.NeedTool(t, "cron")
 	sim := harness.StartSim(t)
 	relay := harness.StartRelay(t, sim)
-	m := &machine{dir: harness.ServerDir(t), server: harness.ServerDir(t)}
-	for _, dir := range []string{"etc/cron.d", "var/run", "var/spool/cron/crontabs", "var/tmp"} {
+	m := sendmailMachine(t, relay)
+	for _, dir := range []string{"etc/cron.d", "var/spool/cron/crontabs"} {
 		m.mkdir(t, dir)
 	}
-	if err := os.MkdirAll(filepath.Join(m.server, "etc"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	copyProgram(t, filepath.Join(m.server, "usr/sbin/sendmail"))
-	settings := snippetOf(t, relay, "sendmail.md", "/etc/graphrelay-sendmail.yaml")
-	m.write(t, "/etc/graphrelay-sendmail.yaml", strings.ReplaceAll(settings, "127.0.0.1:2525", relay.Address["devices"]))
-	m.write(t, "/etc/aliases", snippetOf(t, relay, "sendmail.md", "/etc/aliases")+"nobody: root\n")
 	m.write(t, "/etc/crontab", "@reboot root echo one; echo .; echo two\n@reboot nobody id -un\n")
-	if out, err := m.command("true").CombinedOutput(); err != nil {
-		harness.SkipUnlessCI(t, "needs root, and mounts: %v %s", err, out)
-	}
 	// The jobs of the real machine are hidden, and that its cron has run those of its start.
 	cron := m.command("sh", "-c", "mount -t tmpfs none /etc/cron.d && mount -t tmpfs none /run && exec cron -f")
 	var log strings.Builder
