@@ -16,7 +16,7 @@ import (
 const margin = 0.05
 
 // leastDifference is the difference up to which a counter counts as the same.
-var leastDifference = costs{allocations: 1, allocated: 100, bytesWritten: 100, requests: 0}
+var leastDifference = costs{allocations: 1, allocated: 100, bytesWritten: 100, writes: 0.5, requests: 0}
 
 // goRelease returns the release of Go, without its minor version: the library and the compiler
 // decide what is allocated.

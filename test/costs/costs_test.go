@@ -1,5 +1,5 @@
 // Package costs compares what the hot paths of the relay take for each message with what they
-// took before: allocations, bytes that are written, and requests. Times depend on the machine
+// took before: allocations, bytes that are written and calls that write them, and requests. Times depend on the machine
 // and are left to the benchmarks.
 package costs
 

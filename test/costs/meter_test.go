@@ -13,12 +13,13 @@ import (
 // measured, but the process does other work beside it.
 type costs map[string]float64
 
-// The counters. Bytes are written to files and sockets, and counted by Linux alone. Those that
-// are read would depend on the time: the queue is counted once a second.
+// The counters. Writes to files and sockets are counted by Linux alone. What is read would depend
+// on the time: the queue is counted once a second.
 const (
 	allocations  = "allocations"
 	allocated    = "bytes allocated"
 	bytesWritten = "bytes written"
+	writes       = "calls of write"
 	requests     = "requests to Graph"
 )
 
@@ -63,8 +64,11 @@ func counters(tb testing.TB) map[string]int64 {
 		if err != nil {
 			tb.Fatalf("/proc/self/io: %v", err)
 		}
-		if name == "wchar" {
+		switch name {
+		case "wchar":
 			all[bytesWritten] = n
+		case "syscw":
+			all[writes] = n
 		}
 	}
 	return all
