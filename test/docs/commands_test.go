@@ -213,6 +213,8 @@ var commands = map[string][]documented{
 		{"go run ./cmd/graphrelay demo", elsewhere("TestDemo")},
 	},
 	"docs/sendmail.md": {
+		{"apt install ./graphrelay-mta_1.0.0-1_all.deb", elsewhere("TestPackages")},
+		{"dnf install ./graphrelay-mta-1.0.0-1.noarch.rpm", elsewhere("TestPackages")},
 		{`ln -s "$(command -v graphrelay)" /usr/sbin/sendmail`, never(changesMachine)},
 		{"ln -s /usr/sbin/sendmail /usr/lib/sendmail", never(changesMachine)},
 		{`echo "It works." | sendmail -v -F Test you@example.com`, elsewhere("TestConversion")},

@@ -64,8 +64,8 @@ const (
 )
 
 // TestPackages installs each kind of package on a machine with systemd. The service must deliver
-// mail, an upgrade must keep the queue and what was configured and start the new program, and a
-// removal must keep queue and configuration.
+// mail, also that of cron once graphrelay-mta is installed, an upgrade must keep the queue and what was
+// configured and start the new program, and a removal must keep queue and configuration.
 func TestPackages(t *testing.T) {
 	m := boot(t)
 	build := builds(t)
@@ -77,8 +77,8 @@ func TestPackages(t *testing.T) {
 }
 
 // live takes a package from its installation to its end.
-func live(t *testing.T, m machine, by manager, older, newer string) {
-	m.give(t, older)
+func live(t *testing.T, m machine, by manager, older, newer pair) {
+	m.give(t, older.main)
 	if out := m.run(t, by.install...); !strings.Contains(out, "    graphrelay setup\n") {
 		t.Errorf("whoever installs the package is not told what to do next: %s", out)
 	}
@@ -103,12 +103,13 @@ func live(t *testing.T, m machine, by manager, older, newer string) {
 	if out := m.run(t, "graphrelay", "healthcheck"); !strings.HasSuffix(out, " runs\n") {
 		t.Errorf("healthcheck prints %q", out)
 	}
+	becomeSendmail(t, m, by, relay, older.mta)
 	before := m.mainPID(t)
 
-	// The new version finds the message, and Graph.
+	// The new version finds the messages, and Graph.
 	configured := strings.Replace(harness.ReadFile(t, m.path(config)), "graph: "+nowhere, "graph: "+sim.URL, 1)
 	m.write(t, config, configured)
-	m.give(t, newer)
+	m.give(t, newer.main)
 	if out := m.run(t, by.upgrade...); strings.Contains(out, "graphrelay setup") {
 		t.Errorf("the upgrade says %s", out)
 	}
@@ -121,9 +122,14 @@ func live(t *testing.T, m machine, by manager, older, newer string) {
 	if after := m.mainPID(t); after == "0" || after == before {
 		t.Errorf("the process of the service was %s before the upgrade, and is %s", before, after)
 	}
+	upgradeSendmail(t, m, by, newer.mta)
 	m.run(t, "runuser", "-u", "graphrelay", "--", "graphrelay", "queue", "retry", "--all")
-	harness.WaitFor(t, "the message that was queued before the upgrade", func() bool { return sim.Sends(t) == 1 })
+	harness.WaitFor(t, "the messages that were queued before the upgrade", func() bool { return sim.Sends(t) == 2 })
+	if got := sim.Messages(t, cronMailbox); len(got) != 1 || !strings.Contains(got[0].Subject, cronSubject) || got[0].Body.Content != "by cron\r\n" {
+		t.Errorf("of cron came %+v", got)
+	}
 
+	removeSendmail(t, m, by)
 	m.run(t, by.remove...)
 	if pid := m.mainPID(t); pid != "0" {
 		t.Errorf("after the removal, the service runs as process %s", pid)

@@ -40,7 +40,7 @@ func boot(t *testing.T) machine {
 		}
 		harness.Tool(t, "", "tar", "-xf", archive, "-C", m.root)
 	} else {
-		harness.Tool(t, "", "mmdebstrap", "--quiet", "--variant=minbase", "--include=systemd,systemd-sysv,ca-certificates,procps,rpm", release(t), m.root)
+		harness.Tool(t, "", "mmdebstrap", "--quiet", "--variant=minbase", "--include=systemd,systemd-sysv,ca-certificates,procps,rpm,cron", release(t), m.root)
 	}
 	// It boots without the help of a systemd outside, which this machine may not have.
 	container := harness.StartCommand(t, "systemd-nspawn", exec.Command("systemd-nspawn", "--directory="+m.root, "--boot", "--register=no", "--keep-unit", "--quiet", "--link-journal=no", "--", "--show-status=no"))
@@ -134,19 +134,22 @@ func (m machine) mainPID(t *testing.T) string {
 	return strings.TrimSpace(m.run(t, "systemctl", "show", "--value", "-p", "MainPID", "graphrelay"))
 }
 
-// builds returns a function that builds both packages of a version and returns the paths of the deb
-// and the rpm.
-func builds(t *testing.T) func(version string) (deb, rpm string) {
+// pair is graphrelay and graphrelay-mta of one version and kind: paths.
+type pair struct{ main, mta string }
+
+// builds returns a function that builds the packages of a version.
+func builds(t *testing.T) func(version string) (deb, rpm pair) {
 	t.Helper()
 	for _, tool := range []string{"make", "gzip", "git"} {
 		harness.NeedTool(t, tool)
 	}
 	program, dist := harness.ReleasedPath(t), t.TempDir()
 	harness.Tool(t, "", "make", "-s", "-C", "../..", "share", "DIST="+dist, "PROGRAM="+program)
-	return func(version string) (deb, rpm string) {
+	return func(version string) (deb, rpm pair) {
 		out := filepath.Join(dist, version)
 		harness.ToolEnv(t, []string{"SOURCE_DATE_EPOCH=1700000000"}, "", "../../deploy/package/build", version, runtime.GOARCH, program, filepath.Join(dist, "share"), out)
-		return one(t, out, "*.deb"), one(t, out, "*.rpm")
+		return pair{one(t, out, "graphrelay_*.deb"), one(t, out, "graphrelay-mta_*_all.deb")},
+			pair{one(t, out, "graphrelay-[0-9]*.rpm"), one(t, out, "graphrelay-mta-*.noarch.rpm")}
 	}
 }
 
