@@ -10,8 +10,8 @@ import (
 	"graphrelay/test/harness"
 )
 
-// sendmailMachine returns a machine whose /usr/sbin/sendmail and /usr/lib/sendmail are graphrelay, set
-// up as docs/sendmail.md shows.
+// sendmailMachine returns a machine whose /usr/sbin/sendmail is graphrelay, set up as docs/sendmail.md
+// shows.
 func sendmailMachine(t *testing.T, relay *harness.Relay) *machine {
 	t.Helper()
 	m := &machine{dir: harness.ServerDir(t), server: harness.ServerDir(t)}
@@ -22,13 +22,6 @@ func sendmailMachine(t *testing.T, relay *harness.Relay) *machine {
 		t.Fatal(err)
 	}
 	copyProgram(t, filepath.Join(m.server, "usr/sbin/sendmail"))
-	link := filepath.Join(m.server, "usr/lib/sendmail")
-	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/usr/sbin/sendmail", link); err != nil {
-		t.Fatal(err)
-	}
 	settings := snippetOf(t, relay, "sendmail.md", "/etc/graphrelay-sendmail.yaml")
 	m.write(t, "/etc/graphrelay-sendmail.yaml", strings.ReplaceAll(settings, "127.0.0.1:2525", relay.Address["devices"]))
 	m.write(t, "/etc/aliases", snippetOf(t, relay, "sendmail.md", "/etc/aliases")+"nobody: root\n")

@@ -24,7 +24,7 @@ type machine struct {
 // the arguments below. It saves the time of making one.
 const rootArchive = "GRAPHRELAY_TEST_ROOT"
 
-// boot starts a Debian with what the packages depend on, and with rpm.
+// boot starts a Debian with what the packages depend on, with rpm, and with cron, which sends mail.
 func boot(t *testing.T) machine {
 	t.Helper()
 	for _, tool := range []string{"mmdebstrap", "systemd-nspawn", "nsenter"} {
