@@ -3,11 +3,15 @@ package entra
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -59,11 +63,29 @@ func (c Certificate) assertion() (string, error) {
 	if c.Chain {
 		token.Header["x5c"] = c.Certificate.Certificate // encoded in base64 (RFC 7515 section 4.1.6)
 	}
-	signed, err := token.SignedString(c.Certificate.PrivateKey)
+	return c.sign(token, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
+}
+
+// sign signs a token with the certificate's key. It may be one that signs without being in memory, such as in the
+// certificate store of Windows, and those jwt does not take.
+func (c Certificate) sign(token *jwt.Token, opts crypto.SignerOpts) (string, error) {
+	key, ok := c.Certificate.PrivateKey.(crypto.Signer)
+	if !ok {
+		return "", errors.New("the certificate has no key that signs")
+	}
+	if _, isRSA := key.Public().(*rsa.PublicKey); !isRSA {
+		return "", errors.New("the certificate's key is not an RSA key")
+	}
+	text, err := token.SigningString()
+	if err != nil {
+		return "", err
+	}
+	digest := sha256.Sum256([]byte(text))
+	signature, err := key.Sign(rand.Reader, digest[:], opts)
 	if err != nil {
 		return "", fmt.Errorf("the certificate's key cannot sign: %w", err)
 	}
-	return signed, nil
+	return text + "." + token.EncodeSegment(signature), nil
 }
 
 // proofAudience and proofLife are those of "Generate proof of possession tokens for rolling
@@ -84,11 +106,7 @@ func (c Certificate) Proof(objectID string) (string, error) {
 	thumbprint := sha1.Sum(c.Certificate.Certificate[0])
 	token.Header["x5t"] = base64.RawURLEncoding.EncodeToString(thumbprint[:])
 	token.Header["kid"] = strings.ToUpper(hex.EncodeToString(thumbprint[:]))
-	signed, err := token.SignedString(c.Certificate.PrivateKey)
-	if err != nil {
-		return "", fmt.Errorf("the certificate's key cannot sign: %w", err)
-	}
-	return signed, nil
+	return c.sign(token, crypto.SHA256)
 }
 
 // WorkloadIdentity signs an application in with a token from another issuer, such as

@@ -1,6 +1,7 @@
 package entra_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -292,6 +293,30 @@ func TestAssertionReplayed(t *testing.T) {
 		_ = resp.Body.Close()
 		if resp.StatusCode != want {
 			t.Errorf("%s, want %d", resp.Status, want)
+		}
+	}
+}
+
+// hidden is a key that signs and cannot be read, like one in the certificate store of Windows.
+type hidden struct{ crypto.Signer }
+
+// A key that is not in memory signs both tokens.
+func TestHiddenKey(t *testing.T) {
+	e, cert := newEndpoint(t, false), newCertificate(t)
+	key := cert.PrivateKey.(crypto.Signer)
+	cert.PrivateKey = hidden{key}
+	c := entra.Certificate{App: e.app(), Certificate: cert}
+	if _, err := c.Source(t.Context(), "").Token(); err != nil {
+		t.Fatal(err)
+	}
+	proof, err := c.Proof("33333333-3333-3333-3333-333333333333")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, token := range map[string]string{"PS256": e.forms[0]["client_assertion"], "RS256": proof} {
+		verified, err := jwt.Parse(token, func(*jwt.Token) (any, error) { return key.Public(), nil }, jwt.WithValidMethods([]string{want}))
+		if err != nil || !verified.Valid {
+			t.Errorf("%s: %v", want, err)
 		}
 	}
 }
