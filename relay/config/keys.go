@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -12,8 +13,8 @@ type section struct {
 	of    reflect.Type
 }
 
-// sections returns the structs of the configuration, from the top of the file down.
-func sections() []section {
+// sections returns the structs of the configuration, from the top of the file down. It is asked for each unknown key.
+var sections = sync.OnceValue(func() []section {
 	all := []section{{"", reflect.TypeFor[Config]()}}
 	for i := 0; i < len(all); i++ {
 		for j := range all[i].of.NumField() {
@@ -36,7 +37,7 @@ func sections() []section {
 		}
 	}
 	return all
-}
+})
 
 // placesOf returns where a key may stand, such as "in limits", other than in the struct.
 func placesOf(name *yaml.Node, in reflect.Type) (places []string) {
