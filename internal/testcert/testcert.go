@@ -35,6 +35,16 @@ func NewAuthority(t testing.TB) *Authority {
 	return a
 }
 
+// Intermediate returns an authority whose certificate a has signed.
+func (a *Authority) Intermediate(name string) *Authority {
+	a.t.Helper()
+	key := NewKey(a.t)
+	c := a.Sign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true}, key.Public())
+	pool := x509.NewCertPool()
+	pool.AddCert(c)
+	return &Authority{t: a.t, key: key, Cert: c, Pool: pool}
+}
+
 // NewKey returns an ECDSA key.
 func NewKey(t testing.TB) crypto.Signer {
 	t.Helper()
