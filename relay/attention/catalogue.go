@@ -144,7 +144,7 @@ func connectionKinds() []Kind {
 		{
 			ID: "CertificateExpires", Severity: Warning, Summary: "A listener's certificate expires",
 			Metric: "graphrelay_tls_certificate_expiry_timestamp_seconds", By: []string{"listener"}, Remaining: true, Compare: Below, Limit: 14 * day.Seconds(),
-			Remedy: "Renew the certificate and put it into its files; the relay takes it by itself.", Command: "graphrelay check", Page: "listeners",
+			Remedy: "Renew the certificate and put it into its files, or into the certificate store of Windows; the relay takes it by itself.", Command: "graphrelay check", Page: "listeners",
 			cause: func(l map[string]string, v float64) string {
 				return "The TLS certificate of the listener " + l["listener"] + " " + expiry(v)
 			},

@@ -1,5 +1,5 @@
 // Package certificate keeps the TLS certificates of the listeners and of the admin address: it loads them, takes
-// them anew when their files change, and warns before they expire. Sessions keep the
+// them anew when their files or the certificate store change, and warns before they expire. Sessions keep the
 // certificate that they began with.
 package certificate
 
@@ -23,10 +23,10 @@ const (
 	remindEvery = 24 * time.Hour
 )
 
-// Certificate is a certificate with its key. Renew loads it again from its files while the
-// relay runs, since ACME clients replace them without notice.
+// Certificate is a certificate with its key. Renew loads it again from its files, or from the certificate store,
+// while the relay runs, since ACME clients replace them without notice.
 type Certificate struct {
-	files   config.TLS
+	from    config.TLS
 	log     *slog.Logger
 	current atomic.Pointer[tls.Certificate]
 
@@ -36,13 +36,14 @@ type Certificate struct {
 	reminded time.Time
 }
 
-func load(files config.TLS, log *slog.Logger) (*Certificate, error) {
-	pair, err := config.LoadKeyPair(files)
+func load(from config.TLS, log *slog.Logger) (*Certificate, error) {
+	pair, err := config.LoadKeyPair(from, nil)
 	if err != nil {
 		return nil, fmt.Errorf("load the certificate: %w", err)
 	}
-	c := &Certificate{files: files, log: log.With("cert_file", files.CertFile), reminded: time.Now()} // the configuration's warnings have named it
-	c.current.Store(&pair)
+	key, where := from.Where()
+	c := &Certificate{from: from, log: log.With(key, where), reminded: time.Now()} // the configuration's warnings have named it
+	c.current.Store(pair)
 	return c, nil
 }
 
@@ -54,17 +55,17 @@ func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 func (c *Certificate) expires() time.Time { return c.current.Load().Leaf.NotAfter }
 
-// renew loads the files and uses what they hold from now on, if it is another certificate.
+// renew loads the files, or looks into the store, and uses what is there from now on, if it is another certificate.
 // The two files are replaced one after the other, so renew reports a pair that does not
 // match only if it finds it twice, and then once.
 func (c *Certificate) renew() {
-	pair, err := config.LoadKeyPair(c.files)
+	pair, err := config.LoadKeyPair(c.from, c.current.Load())
 	if err != nil {
 		if c.problem != err.Error() {
 			c.problem, c.times = err.Error(), 0
 		}
 		if c.times++; c.times == 2 {
-			c.log.Error("the certificate's files cannot be used; the certificate before them stays in use", "error", err)
+			c.log.Error("the certificate cannot be loaded again; the one before stays in use", "error", err)
 		}
 		return
 	}
@@ -72,7 +73,7 @@ func (c *Certificate) renew() {
 	if slices.EqualFunc(pair.Certificate, c.current.Load().Certificate, slices.Equal) {
 		return
 	}
-	c.current.Store(&pair)
+	c.current.Store(pair)
 	c.log.Info("certificate renewed", "expires", pair.Leaf.NotAfter.UTC())
 }
 
@@ -90,7 +91,7 @@ func (c *Certificate) remind(now time.Time) {
 // that of the admin address; nil for one without TLS.
 type List []*Certificate
 
-// Load loads the certificates of all listeners and of the admin address, each pair of files once.
+// Load loads the certificates of all listeners and of the admin address, each once.
 func Load(cfg *config.Config, log *slog.Logger) (List, error) {
 	loaded := map[config.TLS]*Certificate{}
 	wanted := make([]config.TLS, len(cfg.Listeners)+1)
@@ -99,20 +100,20 @@ func Load(cfg *config.Config, log *slog.Logger) (List, error) {
 			wanted[i] = cfg.CertificateOf(l)
 		}
 	}
-	wanted[len(cfg.Listeners)] = cfg.Admin.TLS.Files()
+	wanted[len(cfg.Listeners)] = cfg.Admin.TLS.Certificate()
 	all := make(List, len(wanted))
-	for i, files := range wanted {
-		if files == (config.TLS{}) {
+	for i, from := range wanted {
+		if from == (config.TLS{}) {
 			continue
 		}
-		if loaded[files] == nil {
-			c, err := load(files, log)
+		if loaded[from] == nil {
+			c, err := load(from, log)
 			if err != nil {
 				return nil, err
 			}
-			loaded[files] = c
+			loaded[from] = c
 		}
-		all[i] = loaded[files]
+		all[i] = loaded[from]
 	}
 	return all, nil
 }

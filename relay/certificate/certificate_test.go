@@ -180,3 +180,16 @@ func TestReminder(t *testing.T) {
 		}
 	}
 }
+
+// A key that cannot sign with RSA-PSS is used up to TLS 1.2, until a renewal brings another one.
+func TestKeyWithoutPSS(t *testing.T) {
+	r := newCertificateRig(t, time.Time{})
+	key := testcert.RSAKey(t)
+	limited := &tls.Certificate{Certificate: [][]byte{r.Server(key, time.Time{}).Raw}, PrivateKey: key, SupportedSignatureAlgorithms: []tls.SignatureScheme{tls.PKCS1WithSHA256}}
+	before := r.cert.current.Swap(limited)
+	t12 := r.session().client.ConnectionState().Version
+	r.cert.current.Store(before)
+	if t13 := r.session().client.ConnectionState().Version; t12 != tls.VersionTLS12 || t13 != tls.VersionTLS13 {
+		t.Errorf("without RSA-PSS %s, with it %s", tls.VersionName(t12), tls.VersionName(t13))
+	}
+}

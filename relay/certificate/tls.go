@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 
+	"graphrelay/internal/certstore"
 	"graphrelay/relay/config"
 )
 
@@ -16,7 +17,7 @@ func ListenerTLS(l config.Listener, cert *Certificate) (*tls.Config, error) {
 	}
 	t := &tls.Config{GetCertificate: cert.get, MinVersion: l.TLSMin.Version(), CipherSuites: l.CipherSuites()}
 	if l.ClientCAFile == "" {
-		return t, nil
+		return cert.limit(t), nil
 	}
 	data, err := config.ReadPEM(l.ClientCAFile)
 	if err != nil {
@@ -27,7 +28,7 @@ func ListenerTLS(l config.Listener, cert *Certificate) (*tls.Config, error) {
 		return nil, fmt.Errorf("%s holds no certificate", l.ClientCAFile)
 	}
 	t.ClientAuth = tls.VerifyClientCertIfGiven
-	return t, nil
+	return cert.limit(t), nil
 }
 
 // AdminTLS returns the TLS settings of the admin address; nil if it has none.
@@ -36,5 +37,19 @@ func (l List) AdminTLS(a config.Admin) *tls.Config {
 	if cert == nil {
 		return nil
 	}
-	return &tls.Config{GetCertificate: cert.get, MinVersion: a.TLS.TLSMin.Version()}
+	return cert.limit(&tls.Config{GetCertificate: cert.get, MinVersion: a.TLS.TLSMin.Version()})
+}
+
+// limit returns settings that go no further than TLS 1.2 while the certificate's key cannot sign with RSA-PSS, without
+// which there is no TLS 1.3 with an RSA key.
+func (c *Certificate) limit(t *tls.Config) *tls.Config {
+	upTo12 := t.Clone()
+	upTo12.MaxVersion = tls.VersionTLS12
+	t.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if !certstore.SignsPSS(c.current.Load()) {
+			return upTo12, nil
+		}
+		return nil, nil
+	}
+	return t
 }

@@ -29,16 +29,17 @@ type Admin struct {
 
 // AdminTLS is the certificate of the admin address. The zero value is none.
 type AdminTLS struct {
-	CertFile string   `yaml:"cert_file"` // PEM, the chain included
-	KeyFile  string   `yaml:"key_file"`  // PEM
-	TLSMin   TLSFloor `yaml:"tls_min"`
+	CertFile         string           `yaml:"cert_file"`         // PEM, the chain included
+	KeyFile          string           `yaml:"key_file"`          // PEM
+	CertificateStore CertificateStore `yaml:"certificate_store"` // instead of the two
+	TLSMin           TLSFloor         `yaml:"tls_min"`
 }
 
 // Enabled reports whether the admin address has TLS.
-func (t AdminTLS) Enabled() bool { return t.CertFile != "" }
+func (t AdminTLS) Enabled() bool { return t.Certificate().given() }
 
-// Files returns the files of the certificate.
-func (t AdminTLS) Files() TLS { return TLS{t.CertFile, t.KeyFile} }
+// Certificate returns where the certificate is.
+func (t AdminTLS) Certificate() TLS { return TLS{t.CertFile, t.KeyFile, t.CertificateStore} }
 
 func (v validator) admin(listeners []netip.AddrPort) {
 	a := v.cfg.Admin
@@ -101,8 +102,7 @@ func (v validator) adminPages() {
 		}
 	}
 	if v.has("admin.tls") {
-		v.require("admin.tls.cert_file", a.TLS.CertFile, "add the path of a PEM certificate")
-		v.require("admin.tls.key_file", a.TLS.KeyFile, "add the path of the certificate's PEM key")
+		v.certificateOf("admin.tls", a.TLS.CertFile, a.TLS.KeyFile, &v.cfg.Admin.TLS.CertificateStore)
 		if a.TLS.TLSMin.Insecure() {
 			v.fault("admin.tls.tls_min", "is %s, but every browser supports more; write 1.2 or 1.3", a.TLS.TLSMin)
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"graphrelay/internal/certstore"
 	"graphrelay/internal/text"
 )
 
@@ -19,12 +20,12 @@ const RenewalNotice = 14 * 24 * time.Hour
 
 func checkCertificates(cfg *Config, r *report) {
 	shared := checkKeyPair("tls", cfg.TLS, r)
-	checkKeyPair("admin.tls", cfg.Admin.TLS.Files(), r)
+	checkKeyPair("admin.tls", cfg.Admin.TLS.Certificate(), r)
 	for i, l := range cfg.Listeners {
 		key := fmt.Sprintf("listeners[%d]", i)
 		leaf := shared
-		if l.CertFile != "" {
-			leaf = checkKeyPair(key, TLS{l.CertFile, l.KeyFile}, r)
+		if own := (TLS{l.CertFile, l.KeyFile, l.CertificateStore}); own.given() {
+			leaf = checkKeyPair(key, own, r)
 		}
 		if l.TLSMin.Insecure() && leaf != nil {
 			warnOldDevices(key+".tls_min", leaf, r)
@@ -37,6 +38,9 @@ func checkCertificates(cfg *Config, r *report) {
 
 // checkKeyPair returns the certificate, or nil if there is no usable one.
 func checkKeyPair(section string, t TLS, r *report) *x509.Certificate {
+	if t.CertificateStore.given() {
+		return checkStore(section, t.CertificateStore, r)
+	}
 	certKey, keyKey := section+".cert_file", section+".key_file"
 	cert := readPEM(certKey, t.CertFile, r)
 	key := readPEM(keyKey, t.KeyFile, r)
@@ -64,17 +68,25 @@ func checkKeyPair(section string, t TLS, r *report) *x509.Certificate {
 	return leaf
 }
 
-// LoadKeyPair reads a certificate with its chain, and its key.
-func LoadKeyPair(files TLS) (tls.Certificate, error) {
-	cert, err := ReadPEM(files.CertFile)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("cert_file %w", err)
+// LoadKeyPair reads a certificate with its chain, and its key. current is what it returned before, or nil.
+func LoadKeyPair(t TLS, current *tls.Certificate) (*tls.Certificate, error) {
+	if t.CertificateStore.given() {
+		pair, err := certstore.Load(certstore.Query(t.CertificateStore), current)
+		if err != nil {
+			return nil, fmt.Errorf("certificate_store %w", err)
+		}
+		return pair, nil
 	}
-	key, err := ReadPEM(files.KeyFile)
+	cert, err := ReadPEM(t.CertFile)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("key_file %w", err)
+		return nil, fmt.Errorf("cert_file %w", err)
 	}
-	return keyPair(cert, key)
+	key, err := ReadPEM(t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("key_file %w", err)
+	}
+	pair, err := keyPair(cert, key)
+	return &pair, err
 }
 
 // keyPair is tls.X509KeyPair for certificates in any order: some authorities deliver their

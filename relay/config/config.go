@@ -66,18 +66,20 @@ type Listener struct {
 	OpenToEveryone bool       `yaml:"open_to_everyone"`
 	Recipients     Recipients `yaml:"recipients"`
 
-	CertFile     string        `yaml:"cert_file"` // instead of the tls section's; see CertificateOf
-	KeyFile      string        `yaml:"key_file"`
-	TLSMin       TLSFloor      `yaml:"tls_min"`
-	TLSCiphers   []CipherSuite `yaml:"tls_ciphers"`    // up to TLS 1.2; empty: those that TLSMin allows
-	ClientCAFile string        `yaml:"client_ca_file"` // PEM; authorities whose certificates sign clients in
+	CertFile         string           `yaml:"cert_file"` // instead of the tls section's; see CertificateOf
+	KeyFile          string           `yaml:"key_file"`
+	CertificateStore CertificateStore `yaml:"certificate_store"` // instead of the two
+	TLSMin           TLSFloor         `yaml:"tls_min"`
+	TLSCiphers       []CipherSuite    `yaml:"tls_ciphers"`    // up to TLS 1.2; empty: those that TLSMin allows
+	ClientCAFile     string           `yaml:"client_ca_file"` // PEM; authorities whose certificates sign clients in
 }
 
 // TLS names the certificate of those listeners with TLS that have none of their own. The
 // zero value is none.
 type TLS struct {
-	CertFile string `yaml:"cert_file"` // PEM, the chain included
-	KeyFile  string `yaml:"key_file"`  // PEM
+	CertFile         string           `yaml:"cert_file"`         // PEM, the chain included
+	KeyFile          string           `yaml:"key_file"`          // PEM
+	CertificateStore CertificateStore `yaml:"certificate_store"` // instead of the two
 }
 
 // Limits bounds the resources of a client, of a message and of all of them.

@@ -33,8 +33,9 @@ type Connection struct {
 	CertificatePassword     Secret              `yaml:"certificate_password"` // of a PFX file
 	CertificatePasswordFile string              `yaml:"certificate_password_file"`
 	CertificatePasswordEnv  string              `yaml:"certificate_password_env"`
+	CertificateStore        CertificateStore    `yaml:"certificate_store"` // instead of the files
 	CertificateChain        bool                `yaml:"certificate_chain"` // send the chain with each assertion
-	Certificate             *tls.Certificate    // from CertificateFile and CertificateKeyFile; nil with other ways to sign in
+	Certificate             *tls.Certificate    // from the files or CertificateStore; nil with other ways to sign in
 	CertificateDirectory    string              `yaml:"certificate_directory"` // of certificates that the relay made
 	CertificateRenewal      bool                `yaml:"certificate_renewal"`   // renew those
 	Managed                 *credential.Store   // from CertificateDirectory; nil without it

@@ -32,6 +32,10 @@ func (v validator) certificate(key string, c *Connection) {
 	if v.has(key + ".certificate_renewal") {
 		v.fault(key+".certificate_renewal", "needs certificate_directory, since the relay renews only certificates that it made; remove the key")
 	}
+	if v.has(key + ".certificate_store") {
+		v.certificateStore(key, &c.CertificateStore, certificateFiles...)
+		return
+	}
 	if c.CertificateFile == "" {
 		v.fault(key+".certificate_file", "is missing; name a PEM or PFX file with the certificate that is registered for the application, and its key")
 	}
@@ -82,10 +86,14 @@ func readClientCertificate(key string, c *Connection, r *report) *tls.Certificat
 		r.fault(at, "%s", err)
 		return nil
 	}
-	if now := time.Now(); now.Before(cert.Leaf.NotBefore) {
-		r.warn(at, "names a certificate that is not valid before %s; check the clock", cert.Leaf.NotBefore.UTC().Format(time.DateOnly))
-	}
+	warnNotYetValid(at, cert.Leaf, r)
 	return cert
+}
+
+func warnNotYetValid(key string, leaf *x509.Certificate, r *report) {
+	if time.Now().Before(leaf.NotBefore) {
+		r.warn(key, "names a certificate that is not valid before %s; check the clock", leaf.NotBefore.UTC().Format(time.DateOnly))
+	}
 }
 
 func isPEM(data []byte) bool {
@@ -151,7 +159,7 @@ func (c *Connection) Credential() (what, key string, end time.Time) {
 		return "certificate", "certificate_directory", c.Managed.Expires(time.Now())
 	}
 	if c.Certificate != nil {
-		return "certificate", "certificate_file", c.Certificate.Leaf.NotAfter
+		return "certificate", c.certificateKey(), c.Certificate.Leaf.NotAfter
 	}
 	return "client secret", "client_secret", time.Time(c.ClientSecretExpires)
 }
@@ -173,6 +181,9 @@ func (c *Connection) ExpiryNotice(now time.Time) string {
 	if c.Certificate != nil {
 		remedy = fmt.Sprintf("register a new one in the Entra admin center, put it into %s and reload", key)
 	}
+	if c.CertificateStore.given() {
+		remedy = "register a new one in the Entra admin center, import it into the store, and reload"
+	}
 	date := end.UTC().Format(time.DateOnly)
 	if !now.Before(end) {
 		return fmt.Sprintf("the %s of connection %s expired on %s; %s", what, c.Name, date, remedy)
@@ -187,7 +198,7 @@ func warnExpiry(key string, c *Connection, now time.Time, r *report) {
 			name = "certificate_directory"
 		}
 		if c.Certificate != nil {
-			name = "certificate_file"
+			name = c.certificateKey()
 		}
 		r.warn(key+"."+name, "%s", notice)
 	}
@@ -198,7 +209,7 @@ func (v validator) certificateDirectory(key string, c *Connection) {
 	if c.CertificateDirectory == "" {
 		v.fault(key+".certificate_directory", "is empty; name the folder that graphrelay setup has made, or remove this setting")
 	}
-	for _, own := range []string{"certificate_file", "certificate_key_file", "certificate_password", "certificate_password_file", "certificate_password_env", "certificate_chain"} {
+	for _, own := range append([]string{"certificate_store", "certificate_chain"}, certificateFiles...) {
 		if v.has(key + "." + own) {
 			v.fault(key+"."+own, "is given together with certificate_directory, which has certificates of the relay's own; keep one of the two")
 		}

@@ -209,7 +209,7 @@ func TestCertificateOrder(t *testing.T) {
 	} {
 		for _, encode := range []func([]byte) []byte{func(b []byte) []byte { return b }, asUTF16} {
 			write(t, files.CertFile, encode(encodePEM(tt.file)))
-			pair, err := LoadKeyPair(files)
+			pair, err := LoadKeyPair(files, nil)
 			r := newReport("relay.yaml")
 			checked := checkKeyPair("tls", files, r)
 			if tt.want == nil {

@@ -40,6 +40,9 @@ func checkFiles(cfg *Config, r *report) {
 		if c.SignIn == SignInCertificate && c.CertificateFile != "" {
 			c.Certificate = readClientCertificate(key, c, r)
 		}
+		if c.SignIn == SignInCertificate && c.CertificateStore.given() {
+			c.Certificate = loadClientCertificate(key, c, r)
+		}
 		if c.SignIn == SignInCertificate && c.CertificateDirectory != "" {
 			c.Managed = openManaged(key, c, r)
 		}

@@ -23,7 +23,7 @@ func (v validator) listeners() {
 		if l.Name == PickupName && v.cfg.Pickup.Folder != "" {
 			v.fault(key+".name", "is %s, which is the name of the pickup folder; choose another name", quote(l.Name))
 		}
-		v.listenerTLS(key, l)
+		v.listenerTLS(key, &v.cfg.Listeners[i])
 		within(v, key+".wait_for_delivery", l.Wait, 0, minutes(9)) // clients wait ten for the answer (RFC 5321 section 4.5.3.2.6)
 		v.listenerNetworks(key, l)
 		v.proxyNetworks(key, l)

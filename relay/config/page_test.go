@@ -20,7 +20,7 @@ var topics = []struct{ title, more, files string }{
 	{"The file", "[config.example.yaml](../config.example.yaml) has all keys and their form.", "load.go document.go syntax.go strict.go keys.go values.go choices.go placeholders.go validate.go"},
 	{"Secrets and files", "[security.md](security.md) says which files must be private.", "secret.go files.go"},
 	{"Listeners", "[setup.md](setup.md) and [devices.md](devices.md) have examples.", "listeners.go networks.go proxy.go"},
-	{"TLS", "[operations.md](operations.md#tls) has how certificates are made and renewed.", "tls.go certificates.go"},
+	{"TLS", "[operations.md](operations.md#tls) has how certificates are made and renewed.", "tls.go certificates.go certstore.go ../../internal/certstore/certstore.go ../../internal/certstore/key.go ../../internal/certstore/machine_other.go"},
 	{"Connections to Microsoft 365", "[sign-in.md](sign-in.md) has each way to sign in.", "connections.go credential.go signin.go clouds.go"},
 	{"Owners' mailboxes and clients' credentials", "[mailboxes.md](mailboxes.md) has both.", "mailboxes.go passthrough.go"},
 	{"Senders and recipients", "[senders.md](senders.md) explains the rules.", "senders.go pattern.go recipients.go"},

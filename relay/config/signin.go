@@ -49,6 +49,7 @@ var signInKeys = []struct {
 	{"certificate_password", []SignIn{SignInCertificate}},
 	{"certificate_password_file", []SignIn{SignInCertificate}},
 	{"certificate_password_env", []SignIn{SignInCertificate}},
+	{"certificate_store", []SignIn{SignInCertificate}},
 	{"certificate_chain", []SignIn{SignInCertificate}},
 	{"federated_token_file", []SignIn{SignInWorkload}},
 	{"managed_identity_client_id", []SignIn{SignInManaged}},

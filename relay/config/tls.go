@@ -89,21 +89,21 @@ func (l Listener) CipherSuites() []uint16 {
 	return ids
 }
 
-// CertificateOf returns the certificate files of a listener with TLS.
+// CertificateOf returns where the certificate of a listener with TLS is.
 func (c *Config) CertificateOf(l Listener) TLS {
-	if l.CertFile != "" {
-		return TLS{CertFile: l.CertFile, KeyFile: l.KeyFile}
+	if own := (TLS{l.CertFile, l.KeyFile, l.CertificateStore}); own.given() {
+		return own
 	}
 	return c.TLS
 }
 
-func (v validator) listenerTLS(key string, l Listener) {
+func (v validator) listenerTLS(key string, l *Listener) {
 	if l.TLS == smtpd.TLSNone {
 		v.uselessTLS(key)
 		return
 	}
 	v.listenerCertificate(key, l)
-	v.listenerCiphers(key, l)
+	v.listenerCiphers(key, *l)
 	if l.TLSMin.Insecure() {
 		v.warn(key+".tls_min", "is %s, so mail and passwords that pass this listener may be read and changed on the way; use it only for devices that support nothing better, on a listener of their own with networks", l.TLSMin)
 	}
@@ -123,21 +123,22 @@ func (v validator) uselessTLS(key string) {
 	if v.isBad(key + ".tls") {
 		return
 	}
-	for _, name := range []string{"cert_file", "key_file", "tls_min", "tls_ciphers", "client_ca_file"} {
+	for _, name := range []string{"cert_file", "key_file", "certificate_store", "tls_min", "tls_ciphers", "client_ca_file"} {
 		if at := key + "." + name; v.has(at) {
 			v.fault(at, "has no effect with tls: none; set tls: starttls or implicit, or remove the key")
 		}
 	}
 }
 
-func (v validator) listenerCertificate(key string, l Listener) {
-	own := v.has(key+".cert_file") || v.has(key+".key_file")
+func (v validator) listenerCertificate(key string, l *Listener) {
 	switch {
-	case own:
+	case v.has(key + ".certificate_store"):
+		v.certificateStore(key, &l.CertificateStore, listenerFiles...)
+	case v.has(key+".cert_file") || v.has(key+".key_file"):
 		v.require(key+".cert_file", l.CertFile, "add the path of a PEM certificate, or remove key_file")
 		v.require(key+".key_file", l.KeyFile, "add the path of the certificate's PEM key, or remove cert_file")
 	case !v.has("tls"):
-		v.fault(key+".tls", "is %s, but there is no certificate; add a tls section with cert_file and key_file", l.TLS)
+		v.fault(key+".tls", "is %s, but there is no certificate; add a tls section with cert_file and key_file, or with certificate_store", l.TLS)
 	}
 }
 

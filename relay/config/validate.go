@@ -61,8 +61,7 @@ func (v validator) general() {
 		v.fault("data_dir", "is empty; name a folder, or remove the key")
 	}
 	if v.has("tls") {
-		v.require("tls.cert_file", v.cfg.TLS.CertFile, "add the path of a PEM certificate")
-		v.require("tls.key_file", v.cfg.TLS.KeyFile, "add the path of the certificate's PEM key")
+		v.certificateOf("tls", v.cfg.TLS.CertFile, v.cfg.TLS.KeyFile, &v.cfg.TLS.CertificateStore)
 	}
 }
 

@@ -142,8 +142,8 @@ func hello(c *smtpclient.Session, cfg *config.Config, l config.Listener) error {
 
 // clientTLS returns settings that trust the listener's own certificate and no other, whatever
 // its names, since the message goes to this machine.
-func clientTLS(files config.TLS, l config.Listener) (*tls.Config, error) {
-	pair, err := config.LoadKeyPair(files)
+func clientTLS(from config.TLS, l config.Listener) (*tls.Config, error) {
+	pair, err := config.LoadKeyPair(from, nil)
 	if err != nil {
 		return nil, err
 	}

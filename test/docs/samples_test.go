@@ -210,9 +210,9 @@ func TestCodeSamples(t *testing.T) {
 // or Windows.
 var cmdlets = []string{
 	"Add-MailboxPermission", "Add-MpPreference", "Add-RecipientPermission", "Add-Type", "Connect-ExchangeOnline", "Connect-MgGraph", "Copy-Item",
-	"Format-List", "Get-ChildItem", "Get-Content", "Get-Credential", "Get-MailboxPlan", "Get-MgServicePrincipal", "Get-NetTCPConnection",
-	"Get-WinEvent", "Install-Module", "New-Item", "New-ManagementRoleAssignment", "New-ManagementScope", "New-MgServicePrincipalAppRoleAssignment",
-	"New-NetFirewallRule", "New-ServicePrincipal", "Remove-Item", "Select-Object", "Send-MailMessage", "Set-Content", "Set-Location", "Set-Mailbox",
+	"Export-Certificate", "Format-List", "Get-Certificate", "Get-ChildItem", "Get-Content", "Get-Credential", "Get-Date", "Get-MailboxPlan", "Get-MgServicePrincipal", "Get-NetTCPConnection",
+	"Get-WinEvent", "Import-PfxCertificate", "Install-Module", "New-CertificateNotificationTask", "New-Item", "New-ManagementRoleAssignment", "New-ManagementScope", "New-MgServicePrincipalAppRoleAssignment",
+	"New-NetFirewallRule", "New-SelfSignedCertificate", "New-ServicePrincipal", "Read-Host", "Remove-Item", "Select-Object", "Send-MailMessage", "Set-Location", "Set-Mailbox",
 	"Set-MailboxPlan", "Set-OrganizationConfig", "Sort-Object", "Start-Process", "Test-ServicePrincipalAuthorization", "Where-Object",
 }
 

@@ -143,12 +143,13 @@ func TestWindows(t *testing.T) {
 	t.Run("packages", w.packages)
 	t.Run("demo", w.demo)
 	t.Run("serve", w.serve)
+	t.Run("store", w.store)
 	t.Run("service", w.service)
 }
 
 // packages runs the tests of packages that have code for Windows.
 func (w *wine) packages(t *testing.T) {
-	for _, p := range []string{"internal/private", "internal/winservice", "relay/control", "relay/pickup"} {
+	for _, p := range []string{"internal/certstore", "internal/private", "internal/winservice", "relay/control", "relay/pickup"} {
 		program := filepath.Join(w.dir, strings.ReplaceAll(p, "/", "-")+".exe")
 		w.build(t, program, "test", "-c", "./"+p)
 		if got := result(t, w.command("wine", program, "-test.v", "-test.timeout=5m")); got.Status != 0 || !strings.Contains(got.Stdout, "--- PASS") {
