@@ -162,19 +162,21 @@ func TestMetricsExist(t *testing.T) {
 var answer = regexp.MustCompile("`[2-5][0-9]{2} (?:[245]\\.[0-9]+\\.[0-9]+ )?([A-Z][^`]+)`")
 
 // TestAnswersExist checks that the SMTP answers that the documents quote are given: the
-// text of each, apart from what "..." stands for, is in the code or in a dialog.
+// text of each, apart from what "..." stands for, is in the code, in that of go-smtp, or in a dialog.
 func TestAnswersExist(t *testing.T) {
 	var known strings.Builder
-	err := filepath.WalkDir(filepath.Join(root, "relay"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".dialog") {
+	for _, dir := range []string{filepath.Join(root, "relay"), goSMTP(t)} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".dialog") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			known.Write(text)
 			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		text, err := os.ReadFile(path)
-		known.Write(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	quoted := 0
 	for _, name := range pages(t) {

@@ -12,15 +12,9 @@ import (
 // TestParserAnswersAreExplained checks that docs/troubleshooting.md has each negative answer that go-smtp
 // gives by itself. In a row with "..." the word in its place has to stand outside the answer.
 func TestParserAnswersAreExplained(t *testing.T) {
-	list := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/emersion/go-smtp")
-	list.Dir = root
-	dir, err := list.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	rows := strings.Split(read(t, "docs/troubleshooting.md"), "\n")
 	seen := 0
-	for _, f := range parseDir(t, strings.TrimSpace(string(dir))) {
+	for _, f := range parseDir(t, goSMTP(t)) {
 		for _, answer := range negative(f) {
 			if strings.Contains(answer, "LMTP") {
 				continue // the relay is no LMTP server
@@ -34,6 +28,18 @@ func TestParserAnswersAreExplained(t *testing.T) {
 	if seen < 60 {
 		t.Errorf("only %d answers were found", seen)
 	}
+}
+
+// goSMTP returns the folder with the source of go-smtp.
+func goSMTP(t *testing.T) string {
+	t.Helper()
+	list := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/emersion/go-smtp")
+	list.Dir = root
+	dir, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(dir))
 }
 
 // explained reports whether a row has the parts of an answer that do not vary, or the answer with
