@@ -28,10 +28,11 @@ func localized(t *testing.T, r *harness.Relay, text string) string {
 		"/etc/ssl/certs/ca-certificates.crt", filepath.Join(r.Dir, "relay.crt"), "crm-secret", harness.CRMPassword).Replace(text)
 }
 
-// snippetOf returns a file that a page of docs shows: the block that begins with the file's path.
+// snippetOf returns a file that a page of docs shows: the block that begins with the file's path, without that.
 func snippetOf(t *testing.T, r *harness.Relay, page, path string) string {
 	t.Helper()
-	return localized(t, r, documented(t, page, "conf", "# "+path+"\n"))
+	heading := "# " + path + "\n"
+	return localized(t, r, strings.TrimPrefix(documented(t, page, "conf", heading), heading))
 }
 
 // TestDocumentedGo runs the function that docs/clients.md shows for Go, with an authority of its own.
