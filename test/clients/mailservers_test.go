@@ -39,6 +39,8 @@ func TestMailServers(t *testing.T) {
 			server := start(t, relay)
 			from := name + "@contoso.test"
 			list := harness.Samples(t, from, name)
+			// OpenSMTPD may try the recipients of a message again one after the other, as messages of their own.
+			list[0].To, list[0].Cc, list[0].Bcc = list[0].To[:1], nil, nil
 			list[2].Files = []harness.File{harness.NewFile(t, harness.JapaneseName, "application/pdf", harness.Noise(name, 1_000_000))}
 
 			fillQueue(t, relay, room)
@@ -73,7 +75,11 @@ func TestMailServers(t *testing.T) {
 // local returns the message as local programs write it: with line feeds, and with a Bcc
 // field, which the server must remove.
 func local(s harness.Sample) string {
-	return "Bcc: " + strings.Join(s.Bcc, ", ") + "\n" + strings.ReplaceAll(s.Compose(harness.RFC2231Name), "\r\n", "\n")
+	bcc := ""
+	if len(s.Bcc) > 0 {
+		bcc = "Bcc: " + strings.Join(s.Bcc, ", ") + "\n"
+	}
+	return bcc + strings.ReplaceAll(s.Compose(harness.RFC2231Name), "\r\n", "\n")
 }
 
 // fillQueue fills the queue and pauses its delivery.
