@@ -83,7 +83,7 @@ func (w *wine) store(t *testing.T) {
 func (w *wine) storeFaults(t *testing.T, r *harness.Relay) {
 	text := harness.ReadFile(t, r.Config)
 	for name, c := range map[string]struct{ old, new, want string }{
-		"missing": {"subject: relay.test", "subject: other.test", `tls.certificate_store: finds no certificate with the subject other.test in LocalMachine\My, which has CN=relay.test (thumbprint `},
+		"missing": {"subject: relay.test", "subject: other.test", `tls.certificate_store: finds no certificate with the subject other.test in LocalMachine\My, which has CN=`},
 		"Entra":   {"    client_secret: simulated ", "    sign_in: certificate\n    certificate_store: {subject: CN=relay.test} ", `connections[0].certificate_store: names a certificate whose key cannot sign with RSA-PSS, which the sign-in needs`},
 	} {
 		changed := strings.Replace(text, c.old, c.new, 1)
