@@ -85,7 +85,7 @@ func newRigOn(t *testing.T, database string, o simulator.Options) *rig {
 		r.clock.stops = func() bool { return r.sim.UnderWay() > 0 }
 	}
 	r.front = r.sim.ServeHTTP
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.front(w, req) }))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.front(dated{w, &r.clock}, req) }))
 	r.url = srv.URL
 	r.connect("main", secret)
 	r.cfg = delivery.Config{

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,6 +36,20 @@ func (c *clock) Elapsed() time.Duration {
 	c.read = now
 	return now - c.stood
 }
+
+// dated sends the answers with the time of the clock. A service whose clock goes on while the
+// queue's stands still would seem to have sent an item before the queue asked for that.
+type dated struct {
+	http.ResponseWriter
+	clock *clock
+}
+
+func (w dated) WriteHeader(status int) {
+	w.Header().Set("Date", started.Add(w.clock.Elapsed()).UTC().Format(http.TimeFormat))
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w dated) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 const day = 24 * time.Hour
 
