@@ -27,7 +27,8 @@ import (
 	"graphrelay/relay/smtpd"
 )
 
-// webhook is a receiver of alerts.
+// webhook is a receiver of alerts. As docs/alerts.md asks, it ignores what it has had under the same
+// key: the relay tells again what it was told of as it stopped.
 type webhook struct {
 	mu  sync.Mutex
 	got []alertEvent
@@ -46,7 +47,9 @@ func (w *webhook) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.got = append(w.got, e)
+	if !slices.ContainsFunc(w.got, func(had alertEvent) bool { return had.Key == e.Key }) {
+		w.got = append(w.got, e)
+	}
 }
 
 // of returns what came about a condition.
