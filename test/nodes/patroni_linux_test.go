@@ -186,7 +186,9 @@ func (p *patroni) synchronous(t *testing.T) {
 	})
 }
 
-// database creates a database and returns the address that docs/nodes.md gives for it.
+// database creates a database, waits until all members have it, and returns the address that
+// docs/nodes.md gives for it. A standby that has not replayed the creation refuses the connection,
+// and then pgx, like libpq, asks no other one.
 func (p *patroni) database(t *testing.T) string {
 	t.Helper()
 	var hosts []string
@@ -203,6 +205,15 @@ func (p *patroni) database(t *testing.T) string {
 	defer db.Close(t.Context())
 	if _, err := db.Exec(t.Context(), "CREATE DATABASE queue"); err != nil {
 		t.Fatal(err)
+	}
+	for _, host := range hosts {
+		within(t, *patience, "the database at "+host, func() bool {
+			member, err := pgx.Connect(t.Context(), "postgres://postgres:simulated@"+host+"/queue?sslmode=disable")
+			if err == nil {
+				err = member.Close(t.Context())
+			}
+			return err == nil
+		})
 	}
 	return address("queue")
 }
