@@ -71,7 +71,8 @@ sbom:
 # a missing program (.ci/install lists them) is skipped. The end-to-end tests share the two
 # programs that are built first: one like the tests, one as for a release. They mostly wait
 # for these, so four packages run at a time. The nodes of test/nodes have leases, and the
-# machine to themselves. test/costs counts allocations, to which the race detector adds.
+# machine to themselves. Without the race detector run test/costs, which counts allocations, to
+# which it adds, and relay/delivery once more, in worlds that take too long with it.
 test:
 	@race='$(RACE)'; \
 	if ! go build -race runtime/cgo 2>/dev/null; then \
@@ -82,14 +83,15 @@ test:
 	CGO_ENABLED=0 go build -trimpath -o "$$programs/graphrelay-released" ./cmd/graphrelay && \
 	export GRAPHRELAY_TEST_PROGRAMS="$$programs" && \
 	all=$$(go list $(TESTS)) && \
-	alone= costs= others= && for p in $$all; do case $$p in \
+	alone= plain= others= && for p in $$all; do case $$p in \
 		*/test/nodes) alone=$$p ;; \
-		*/test/costs) costs=$$p ;; \
+		*/test/costs) plain="$$plain $$p" ;; \
+		*/relay/delivery) others="$$others $$p"; if [ -n "$$race" ]; then plain="$$plain $$p"; fi ;; \
 		*) others="$$others $$p" ;; \
 	esac; done && \
 	if [ -n "$$others" ]; then go test $$race -p 4 -shuffle=on -timeout 40m $$others; fi && \
 	if [ -n "$$alone" ]; then go test $$race -shuffle=on -timeout 20m $$alone; fi && \
-	if [ -n "$$costs" ]; then CGO_ENABLED=0 go test -count=1 -timeout 5m $$costs; fi
+	if [ -n "$$plain" ]; then CGO_ENABLED=0 go test -p 1 -count=1 -shuffle=on -timeout 20m $$plain; fi
 
 # Runs the end-to-end tests as on a machine that has only Go, git and make.
 test-bare:

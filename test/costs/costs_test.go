@@ -7,6 +7,8 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	"graphrelay/internal/race"
 )
 
 const file = "testdata/costs.txt"
@@ -16,7 +18,7 @@ var update = flag.Bool("update", false, "write testdata/costs.txt")
 // TestCosts fails if a path takes more than the margin more or less than testdata/costs.txt
 // has. Less is a reason to write the file anew, so that it stays so.
 func TestCosts(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	if testing.Short() {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"graphrelay/internal/race"
 )
 
 // programsDir names the environment variable with the directory that holds both builds of
@@ -16,32 +18,32 @@ const programsDir = "GRAPHRELAY_TEST_PROGRAMS"
 
 // program returns the path of the program under test, built with the race detector if the
 // tests are.
-var program = sync.OnceValues(func() (string, error) { return findProgram("graphrelay", raceEnabled) })
+var program = sync.OnceValues(func() (string, error) { return findProgram("graphrelay", race.Enabled) })
 
 // releasedProgram returns the path of the program built as for a release.
 var releasedProgram = sync.OnceValues(func() (string, error) { return findProgram("graphrelay-released", false) })
 
-func findProgram(name string, race bool) (string, error) {
+func findProgram(name string, detect bool) (string, error) {
 	if dir := os.Getenv(programsDir); dir != "" {
 		return filepath.Join(dir, name), nil
 	}
-	return buildProgram(filepath.Join(workDir, name), race)
+	return buildProgram(filepath.Join(workDir, name), detect)
 }
 
 // BuildWith builds the program with a variable set to a value, and returns its path.
 func BuildWith(t *testing.T, variable, value string) string {
 	t.Helper()
-	path, err := buildProgram(filepath.Join(t.TempDir(), "graphrelay"), raceEnabled, "-ldflags=-X '"+variable+"="+value+"'")
+	path, err := buildProgram(filepath.Join(t.TempDir(), "graphrelay"), race.Enabled, "-ldflags=-X '"+variable+"="+value+"'")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-func buildProgram(path string, race bool, more ...string) (string, error) {
+func buildProgram(path string, detect bool, more ...string) (string, error) {
 	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-o", path}, more...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if race {
+	if detect {
 		// The same packages as in the Makefile go without the race detector: they are
 		// slow with it.
 		cmd.Args = append(cmd.Args, "-race", "-gcflags=modernc.org/sqlite/lib=-race=false", "-gcflags=modernc.org/libc=-race=false",

@@ -1,0 +1,2 @@
+// Package race reports whether the program runs with the race detector.
+package race

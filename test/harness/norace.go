@@ -1,7 +1,0 @@
-//go:build !race
-
-package harness
-
-// raceEnabled reports whether the tests run with the race detector. The programs that
-// they start then have it too.
-const raceEnabled = false
