@@ -74,32 +74,49 @@ func (m Mailbox) PostAttachment(ctx context.Context, draft string, a Attachment)
 	return m.call(ctx, r, nil)
 }
 
-// base64Reader encodes the bytes of src in base64.
+// base64Reader encodes the bytes of src in base64. It fills what it is given, since what reads it
+// passes each Read on as a write to the connection.
 type base64Reader struct {
 	src io.Reader
-	raw [3 << 11]byte
-	enc [4 << 11]byte
-	out []byte // the part of enc that is not read yet
+	raw [24 << 10]byte // io.Copy asks for 32 KiB of base64, HTTP/2 for a frame of 16
+	one [4]byte        // for a Read of less
+	out []byte         // the part of one that is not read yet
 	err error
 }
 
 // Read implements io.Reader.
 func (b *base64Reader) Read(p []byte) (int, error) {
-	for len(b.out) == 0 {
-		if b.err != nil {
-			return 0, b.err
+	switch {
+	case len(b.out) > 0:
+		n := copy(p, b.out)
+		b.out = b.out[n:]
+		return n, nil
+	case b.err != nil:
+		return 0, b.err
+	case len(p) == 0:
+		return 0, nil
+	case len(p) < len(b.one):
+		n, err := b.encode(b.one[:])
+		b.out = b.one[:n]
+		if n == 0 {
+			return 0, err
 		}
-		n, err := io.ReadFull(b.src, b.raw[:])
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = io.EOF
-		}
-		b.err = err
-		fast.StdEncoding.Encode(b.enc[:], b.raw[:n])
-		b.out = b.enc[:base64.StdEncoding.EncodedLen(n)]
+		return b.Read(p)
 	}
-	n := copy(p, b.out)
-	b.out = b.out[n:]
-	return n, nil
+	return b.encode(p)
+}
+
+// encode fills dst, as far as whole groups of four go.
+func (b *base64Reader) encode(dst []byte) (int, error) {
+	n, err := io.ReadFull(b.src, b.raw[:min(len(dst)/4*3, len(b.raw))])
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	if b.err = err; n == 0 {
+		return 0, err
+	}
+	fast.StdEncoding.Encode(dst, b.raw[:n])
+	return base64.StdEncoding.EncodedLen(n), nil
 }
 
 // CountAttachments returns the number of attachments of a draft. That their list has several
