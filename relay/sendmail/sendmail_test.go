@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -160,11 +161,14 @@ func TestEnvelope(t *testing.T) {
 		if got := strings.Join(s.to, " "); s.from != c.from || got != c.to {
 			t.Errorf("%s %s: from %q to %q, want from %q to %q", c.settings, c.args, s.from, got, c.from, c.to)
 		}
-		if strings.Contains(strings.ToLower(s.data), "bcc") {
+		if blind.MatchString(s.data) {
 			t.Errorf("%s: Bcc is left in\n%s", c.args, s.data)
 		}
 	}
 }
+
+// blind matches the header fields of hidden recipients, and the address of one.
+var blind = regexp.MustCompile(`(?im)^(Resent-)?Bcc|hidden@`)
 
 func TestHeader(t *testing.T) {
 	s := startServer(t)
