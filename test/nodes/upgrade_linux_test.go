@@ -54,7 +54,7 @@ func (c *cluster) schema(t *testing.T) (version int) {
 func (c *cluster) directNode(t *testing.T, name string, more ...harness.Edit) *node {
 	t.Helper()
 	return &node{name: name, Relay: harness.NewRelay(t, c.sim, append(more,
-		harness.DeliveryKey("retry_delays: [100ms, 300ms]"), harness.SharedQueue(c.database, name, lease))...)}
+		harness.DeliveryKey("send_settle: 5s"), harness.DeliveryKey("retry_delays: [100ms, 300ms]"), harness.SharedQueue(c.database, name, lease))...)}
 }
 
 // start starts the node and waits until it takes mail.
