@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,9 @@ func subjects(list []simulator.Message) (found []string) {
 	}
 	return found
 }
+
+// blind matches a field Bcc, and not an ID that happens to have these letters.
+var blind = regexp.MustCompile(`(?i)\bBcc(Recipients)?\s*[:<"]`)
 
 // A message comes to each of its recipients, whoever they are, and none sees who else got it as
 // Bcc. The copies stay when the sender's is deleted.
@@ -36,7 +40,7 @@ func TestReceived(t *testing.T) {
 		}
 		for _, view := range []string{"Text", "Headers", "Source"} {
 			r := c.plainCall("GET", c.base+"/message?"+url.Values{"in": {to}, "folder": {"Inbox"}, "id": {id}, "view": {view}}.Encode())
-			if page := string(r.body); r.status != 200 || strings.Contains(strings.ToLower(page), "bcc") || to != "carl@outside.example" && strings.Contains(strings.ToLower(page), "carl") {
+			if page := string(r.body); r.status != 200 || blind.MatchString(page) || to != "carl@outside.example" && strings.Contains(strings.ToLower(page), "carl@") {
 				t.Errorf("%s sees %d %s", to, r.status, page)
 			}
 		}
@@ -47,7 +51,7 @@ func TestReceived(t *testing.T) {
 	if got := c.sim.Received("full@fabrikam.test", ""); len(got) != 0 {
 		t.Errorf("whose mail is returned got %v", subjects(got))
 	}
-	if page := string(c.plainCall("GET", c.base+"/message?"+url.Values{"id": {id}}.Encode()).body); !strings.Contains(page, "Carl@outside.example") {
+	if page := string(c.plainCall("GET", c.base+"/message?"+url.Values{"id": {id}}.Encode()).body); !strings.Contains(page, "Carl@outside.example") || !blind.MatchString(page) {
 		t.Errorf("the sender does not see Bcc: %s", page)
 	}
 	var list []simulator.Message
