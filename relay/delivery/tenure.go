@@ -24,13 +24,15 @@ type tenure struct {
 }
 
 // extend sets the end. It is counted from before the renewal was asked for, so it comes before
-// the one that the queue knows.
+// the one that the queue knows. What has ended stays so, also if the clock that said so was set back
+// since: work that is claimed from then on has a context of its own.
 func (t *tenure) extend(ctx context.Context, until time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ctx != nil && t.over() == nil {
-		t.timer.Stop()
-	} else {
+	if t.ctx == nil || t.over() != nil || t.ctx.Err() != nil || !t.timer.Stop() {
+		if t.end != nil {
+			t.end()
+		}
 		t.ctx, t.end = context.WithCancel(ctx)
 	}
 	t.ends, t.wall = until, until.Round(0)

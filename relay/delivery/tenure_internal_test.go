@@ -66,6 +66,31 @@ func TestTenureAfterSleep(t *testing.T) {
 	}
 }
 
+// TestTenureAfterJump has the wall clock jump past the end of the lease, and back before the
+// renewal. What was claimed until then stays given up, and what is claimed afterwards is worked on.
+func TestTenureAfterJump(t *testing.T) {
+	var n tenure
+	n.extend(t.Context(), time.Now().Add(time.Hour))
+	before := n.work(t.Context())
+	n.mu.Lock()
+	wall := n.wall
+	n.wall = time.Now().Round(0).Add(-time.Nanosecond)
+	n.mu.Unlock()
+	if n.held() {
+		t.Error("the tenure lasts after the end of the lease")
+	}
+	n.mu.Lock()
+	n.wall = wall
+	n.mu.Unlock()
+	n.extend(t.Context(), time.Now().Add(time.Hour))
+	if before.Err() == nil {
+		t.Error("work goes on that was given up")
+	}
+	if work := n.work(t.Context()); work.Err() != nil || permit.Check(work) != nil {
+		t.Errorf("work that is claimed after the renewal has ended before it begins: %v", work.Err())
+	}
+}
+
 // TestTenureUntil has neither a cleanup go on whose time is over, nor one whose node has lost its
 // lease.
 func TestTenureUntil(t *testing.T) {
