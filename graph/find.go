@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,9 @@ type Search struct {
 	Unreliable bool
 	// New means that this look-up is the Client's first that was unreliable.
 	New bool
+	// Partial means that a folder has more items than were read, so that an item can exist
+	// although it is not in Items.
+	Partial bool
 }
 
 // searched are the folders that a message of ours is in: until it is sent, and then
@@ -26,7 +30,7 @@ type Search struct {
 var searched = []string{"drafts", "sentitems"}
 
 // FindByQueueID looks for the items in Drafts and Sent Items whose PropertyQueueID has this
-// value, at most 10 in each.
+// value.
 func (m Mailbox) FindByQueueID(ctx context.Context, queueID string) (Search, Reply, error) {
 	filter := "singleValueExtendedProperties/Any(ep: ep/id eq '" + PropertyQueueID + "' and ep/value eq '" + quote(queueID) + "')"
 	query := url.Values{"$filter": {filter}, "$select": {"id,isDraft"}, "$expand": {expandQueueID}, "$top": {"10"}}
@@ -36,7 +40,7 @@ func (m Mailbox) FindByQueueID(ctx context.Context, queueID string) (Search, Rep
 const expandQueueID = "singleValueExtendedProperties($filter=id eq '" + PropertyQueueID + "')"
 
 // FindByMessageID looks for the items in Drafts and Sent Items with this Message-ID, at most
-// 100 in each, and for what tells them apart: clients send several messages with the same
+// 2,000 in each, and for what tells them apart: clients send several messages with the same
 // Message-ID.
 func (m Mailbox) FindByMessageID(ctx context.Context, messageID string) (Search, Reply, error) {
 	query := url.Values{"$filter": {"internetMessageId eq '" + quote(messageID) + "'"}, "$top": {"100"},
@@ -53,10 +57,12 @@ func (m Mailbox) search(ctx context.Context, query url.Values, shows func(Item) 
 	odd := false
 	for _, folder := range searched {
 		var items []Item
-		items, reply, err = m.list(ctx, folder, query)
+		var more bool
+		items, more, reply, err = m.list(ctx, folder, query, shows)
 		if err != nil {
 			return Search{}, reply, err
 		}
+		s.Partial = s.Partial || more
 		for _, i := range items {
 			if shows(i) {
 				s.Items = append(s.Items, i)
@@ -73,27 +79,35 @@ func (m Mailbox) search(ctx context.Context, query url.Values, shows func(Item) 
 	return s, reply, nil
 }
 
-// list returns the first items of a folder for the query. It reads further pages until one
-// is not empty.
-func (m Mailbox) list(ctx context.Context, folder string, query url.Values) ([]Item, Reply, error) {
+// list returns the items of a folder for the query, and whether there are more than it has read. It
+// reads up to maxPages pages, and none after one with an item that does not show what was searched
+// for: a service that ignores the filter has the whole folder on them.
+func (m Mailbox) list(ctx context.Context, folder string, query url.Values, shows func(Item) bool) (items []Item, more bool, reply Reply, err error) {
 	r := &request{op: "find", method: http.MethodGet, path: "/mailFolders/" + folder + "/messages", query: query, success: []int{http.StatusOK}}
 	for range maxPages {
 		var page struct {
 			Value []Item `json:"value"`
 			Next  string `json:"@odata.nextLink"`
 		}
-		reply, err := m.call(ctx, r, &page)
+		reply, err = m.call(ctx, r, &page)
 		if err == nil && page.Value == nil {
 			err = unreadable(r.op, reply, errNoList)
 		}
-		if err != nil || len(page.Value) > 0 || page.Next == "" {
-			return page.Value, reply, err
+		if err != nil {
+			return nil, false, reply, err
+		}
+		items = append(items, page.Value...)
+		if page.Next == "" || slices.ContainsFunc(page.Value, func(i Item) bool { return !shows(i) }) {
+			return items, page.Next != "", reply, nil
 		}
 		if err := r.turnPage(page.Next, reply); err != nil {
-			return nil, reply, err
+			return nil, false, reply, err
 		}
 	}
-	return nil, Reply{}, unreadable(r.op, Reply{}, fmt.Errorf("its first %d pages are empty", maxPages))
+	if len(items) == 0 {
+		return nil, false, Reply{}, unreadable(r.op, Reply{}, fmt.Errorf("its first %d pages are empty", maxPages))
+	}
+	return items, true, reply, nil
 }
 
 // turnPage makes r ask for the next page. The host and the path stay ours: a link must not

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -38,6 +39,45 @@ func TestFindTurnsEmptyPages(t *testing.T) {
 	pages[""] = pages["end"]
 	if _, _, err = c.Mailbox(mailbox).FindByQueueID(t.Context(), "0q1"); !graphError(t, err).Ambiguous {
 		t.Errorf("pages without end: %v", err)
+	}
+}
+
+// All pages are read as long as they show what was searched for, but not without end.
+func TestFindTurnsPages(t *testing.T) {
+	requests, odd := 0, ""
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		n, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken"))
+		value, last := "0q1", 3
+		switch {
+		case strings.Contains(r.URL.Path, "sentitems"):
+			last = 0
+		case odd == "":
+			last = 1000
+		case odd == r.URL.Query().Get("$skiptoken"):
+			value = "0q2"
+		}
+		next := ""
+		if n < last {
+			next = fmt.Sprintf(`,"@odata.nextLink":"http://elsewhere.test/?$skiptoken=%d"`, n+1)
+		}
+		reply(200, fmt.Sprintf(`{"value":[%s]%s}`, itemJSON(fmt.Sprintf("AAQ%d", n), value), next))(w, r)
+	})
+	for _, tt := range []struct {
+		odd             string
+		items, requests int
+		partial         bool
+	}{
+		{"none", 5, 5, false},
+		{"", 21, 21, true},
+		{"1", 2, 3, true},
+		{"3", 4, 5, false},
+	} {
+		requests, odd = 0, tt.odd
+		found, _, err := c.Mailbox(mailbox).FindByQueueID(t.Context(), "0q1")
+		if err != nil || len(found.Items) != tt.items || found.Partial != tt.partial || requests != tt.requests {
+			t.Errorf("odd page %q: %d items by %d requests, partial %v, %v; want %+v", tt.odd, len(found.Items), requests, found.Partial, err, tt)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -159,5 +160,35 @@ func TestRestoredAfterDays(t *testing.T) {
 	r.await(id, queue.Sent)
 	if n := len(r.sim.Ledger()); n != 0 {
 		t.Errorf("it was sent again\n%s", r.history(id))
+	}
+}
+
+// TestRestoredAmongMany restores a queue whose message is one of hundreds in the mailbox with the
+// same Message-ID: a program has sent it to each recipient alone.
+func TestRestoredAmongMany(t *testing.T) {
+	r := newRig(t, simulator.Options{})
+	id := r.submit(signed("many"), r.to(anna, "bob@example.org"))
+	others := func() {
+		item := simulator.Message{Mailbox: anna, Folder: simulator.SentItems, Subject: "many", InternetMessageID: "<many@client.test>"}
+		for n := range 120 { // more than a page
+			item.To = []simulator.Address{{Address: fmt.Sprintf("to%d@example.org", n)}}
+			if _, err := r.sim.Plant(item); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.restore(func() {
+		others()
+		defer r.start(nil)()
+		r.await(id, queue.Sent)
+		others()
+	})
+	if _, err := r.store.Restored(t.Context(), "anna"); err != nil {
+		t.Fatal(err)
+	}
+	defer r.start(nil)()
+	r.await(id, queue.Sent)
+	if found := r.deliveries(id); len(found) != 1 {
+		t.Errorf("it was sent %d times\n%s", len(found), r.history(id))
 	}
 }

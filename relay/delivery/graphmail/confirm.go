@@ -76,8 +76,8 @@ func (t *transfer) confirmMissing(ctx context.Context) (step, error) {
 	if slices.ContainsFunc(items, func(i graph.Item) bool { return i.ID == t.p.DraftID }) {
 		return nil, pending{t.nextLook()}
 	}
-	if found.Unreliable {
-		return t.unknown("the send was requested, its answer was lost, and look-ups in the mailbox are not reliable; check with a recipient, then release it to make a new draft or delete it")
+	if why := proveNothing(found); why != "" {
+		return t.unknown("the send was requested, its answer was lost, and " + why + "; check with a recipient, then release it to make a new draft or delete it")
 	}
 	return nil, unknowable("the send was requested, its answer was lost, and the item is no longer in the mailbox: it was sent and removed, or removed unsent; check with a recipient, then release it to make a new draft or delete it")
 }
@@ -134,6 +134,18 @@ func (t *transfer) hasTwin(ctx context.Context, since time.Time) (bool, error) {
 	return slices.ContainsFunc(list, func(r queue.Record) bool {
 		return maps.Equal(addressSet(t.o.cfg.recipients(r.Envelope.To)), mine)
 	}), err
+}
+
+// proveNothing returns why an item may exist that a search has not found, and "" if it would have
+// found it.
+func proveNothing(s graph.Search) string {
+	switch {
+	case s.Unreliable:
+		return "look-ups in the mailbox are not reliable"
+	case s.Partial:
+		return "the mailbox has more items with its Message-ID than are looked at"
+	}
+	return ""
 }
 
 // searchTried reports whether a search failed because of what the service made of it. What

@@ -50,8 +50,10 @@ func (t *transfer) lookSent(ctx context.Context) (step, error) {
 		}
 		return t.foundSent(reply)
 	}
-	if byID.Unreliable || alike.Unreliable {
-		return t.unknownSince("and look-ups in the mailbox are not reliable")
+	for _, s := range []graph.Search{byID, alike} {
+		if why := proveNothing(s); why != "" {
+			return t.unknownSince("and " + why)
+		}
 	}
 	t.p.Restored = false
 	t.done("not found sent", "since the backup that was restored", reply)
