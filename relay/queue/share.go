@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,17 +20,27 @@ const (
 	giveAgain    = 2 * time.Second
 )
 
+// LaneMemory is how long a node remembers a lane of nobody that its claims do not look at. They
+// take turns with such lanes where these are many.
+const LaneMemory = 20 * time.Second
+
 // share is what a node remembers of how the lanes are divided. Each node may have as many as it
 // would if all that have work were divided evenly.
 type share struct {
 	mu    sync.Mutex
 	node  string
-	first bool                 // of all nodes with a lease, it has the lowest ID
-	spare int                  // lanes that it gives back as soon as they have nothing in delivery
-	free  map[LaneID]time.Time // since when it has seen lanes that are nobody's
-	alien map[LaneID]bool      // lanes that it has taken though it cannot serve them
+	first bool // of all nodes with a lease, it has the lowest ID
+	spare int  // lanes that it gives back as soon as they have nothing in delivery
+	seen  map[LaneID]sighting
 
 	private func(Lane) bool // see Claim
+}
+
+// sighting is what a node remembers of a lane that is nobody's, or that it has taken though it
+// cannot serve it.
+type sighting struct {
+	since, last time.Time // when it was first and last seen as nobody's
+	alien       bool      // taken though it cannot be served
 }
 
 func (s *share) set(node string, first bool, spare int) {
@@ -133,14 +144,17 @@ func (s *share) choose(tx SharedTx, c Claim, ready []ReadyLane, now time.Time) (
 		}
 		room, draining = part-mine, part == 0
 	}
-	free, alien := map[LaneID]time.Time{}, map[LaneID]bool{}
+	if s.seen == nil {
+		s.seen = map[LaneID]sighting{}
+	}
 	for _, l := range ready {
 		serves := c.Serves == nil || c.Serves(l.Lane)
+		seen, known := s.seen[l.ID]
+		seen.last = now
 		switch {
 		case l.Owned && (!serves || leaving[l.ID]):
 			if l.InDelivery > 0 {
-				alien[l.ID] = s.alien[l.ID]
-				continue
+				break
 			}
 			if err := tx.Disown(l.ID); err != nil {
 				return nil, 0, err
@@ -148,28 +162,29 @@ func (s *share) choose(tx SharedTx, c Claim, ready []ReadyLane, now time.Time) (
 			if leaving[l.ID] {
 				given++
 			}
-			if s.alien[l.ID] {
-				alien[l.ID], free[l.ID] = true, now.Add(giveAgain-leftUnserved)
-			}
+			seen.since = now.Add(giveAgain - leftUnserved)
 		case l.Owned:
+			seen.alien = false
 			lanes = append(lanes, l)
 		default:
-			free[l.ID] = now
-			if since, ok := s.free[l.ID]; ok {
-				free[l.ID] = since
+			if !known {
+				seen.since = now
 			}
-			left := now.Sub(free[l.ID])
+			left := now.Sub(seen.since)
 			switch {
 			case serves && (room > 0 || !draining && left >= leftAfter):
 				room--
 				lanes = append(lanes, l)
 			case !serves && !draining && left >= leftUnserved:
-				alien[l.ID] = true
+				seen.alien = true
 				lanes = append(lanes, l)
 			}
 		}
+		if s.seen[l.ID] = seen; l.Owned && !seen.alien {
+			delete(s.seen, l.ID)
+		}
 	}
-	s.free, s.alien = free, alien
+	maps.DeleteFunc(s.seen, func(_ LaneID, seen sighting) bool { return now.Sub(seen.last) > LaneMemory })
 	return lanes, given, nil
 }
 

@@ -41,57 +41,93 @@ type head struct {
 	read int // with those that were returned
 }
 
-// maxReady is how many lanes a claim takes at most.
-const maxReady = 300
-
-// passTime is how long lanes are left out that had as many messages in delivery as they may.
-const passTime = time.Second
+// A claim looks at so many lanes of its node at most, and so many of nobody's beside them.
+const (
+	maxReady = 300
+	maxFree  = 100
+)
 
 // passedOver holds lanes that were ready and had nothing claimed from them. Where more lanes
-// are ready than a claim takes, they would keep it from the others, since they come first.
+// are ready than a claim looks at, they would keep it from the others, since they come first.
 type passedOver struct {
-	mu    sync.Mutex
-	since time.Time
+	mu   sync.Mutex
+	own  passed // had as many messages in delivery as they may
+	free passed // are nobody's, and the node cannot serve them or has its share
+}
+
+// passed is lanes that are left out until a time.
+type passed struct {
+	until time.Time
 	lanes []int64
 }
 
-// note adds the node's lanes of which a claim has made no use.
+// Lanes are left out for so long. Those of nobody are left out for less than a node remembers that
+// it has seen them, and are so many at most: each claim compares with them all.
+const (
+	passOwn   = time.Second
+	passFree  = queue.LaneMemory / 2
+	maxPassed = 2000
+)
+
+// note adds the lanes of which a claim has made no use.
 func (p *passedOver) note(c *claims) {
-	if len(c.ready) < maxReady {
-		return
+	var own, free, unusedOwn, unusedFree []int64
+	for _, l := range c.ready {
+		all, unused := &free, &unusedFree
+		if c.owned[l] {
+			all, unused = &own, &unusedOwn
+		}
+		*all = append(*all, int64(l))
+		if _, used := c.settle[l]; !used {
+			*unused = append(*unused, int64(l))
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.since) >= passTime {
-		p.since, p.lanes = time.Now(), []int64{}
+	if len(own) >= maxReady {
+		p.own.add(unusedOwn, passOwn)
 	}
-	for _, l := range c.ready {
-		if _, used := c.settle[l]; !used && c.owned[l] {
-			p.lanes = append(p.lanes, int64(l))
-		}
+	if len(free) >= maxFree {
+		p.free.add(unusedFree, passFree)
 	}
 }
 
-func (p *passedOver) current() []int64 {
+func (p *passed) add(lanes []int64, during time.Duration) {
+	now := time.Now()
+	if now.After(p.until) || len(p.lanes)+len(lanes) > maxPassed {
+		p.until, p.lanes = now.Add(during), []int64{}
+	}
+	p.lanes = append(p.lanes, lanes...)
+}
+
+// current returns the lanes that are left out now.
+func (p *passedOver) current() (own, free []int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.since) >= passTime {
+	return p.own.current(), p.free.current()
+}
+
+func (p *passed) current() []int64 {
+	if time.Now().After(p.until) {
 		return []int64{} // nil would be NULL
 	}
 	return slices.Clone(p.lanes)
 }
 
 // readyLanes reads the entries of lanes that are ready from an index. Most have a queued message
-// and no pause, so are ready at 1, and are in the order in which they were served. It passes
-// over lanes that another claim has. Whether the node has a lease is asked by the database's clock:
+// and no pause, so are ready at 1, and are in the order in which they were served. However many are
+// nobody's, they do not take the place of the node's own. It passes over lanes that another claim
+// has. Whether the node has a lease is asked by the database's clock:
 // the node may have stood still since it looked at its own.
 const readyLanes = `
 SELECT id, connection, principal, mailbox, retries, owner <> '', epoch FROM lane WHERE id IN (
-	(SELECT id FROM lane WHERE owner = '' AND ready = 1 ORDER BY served LIMIT $3) UNION ALL
-	(SELECT id FROM lane WHERE owner = '' AND ready > 1 AND ready <= $1 ORDER BY served LIMIT $3) UNION ALL
-	(SELECT id FROM lane WHERE owner = $2 AND ready = 1 AND id <> ALL($4) ORDER BY served LIMIT $3) UNION ALL
-	(SELECT id FROM lane WHERE owner = $2 AND ready > 1 AND ready <= $1 AND id <> ALL($4) ORDER BY served LIMIT $3))
-AND ready <= $1 AND owner IN ('', $2) AND EXISTS (SELECT 1 FROM node WHERE node.id = $2 AND lease > ` + databaseTime + `) ORDER BY served LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED`
+	(SELECT id FROM (
+		(SELECT id, served FROM lane WHERE owner = '' AND ready = 1 AND id <> ALL($6) ORDER BY served LIMIT $5) UNION ALL
+		(SELECT id, served FROM lane WHERE owner = '' AND ready > 1 AND ready <= $1 AND id <> ALL($6) ORDER BY served LIMIT $5)) free ORDER BY served LIMIT $5) UNION ALL
+	(SELECT id FROM (
+		(SELECT id, served FROM lane WHERE owner = $2 AND ready = 1 AND id <> ALL($4) ORDER BY served LIMIT $3) UNION ALL
+		(SELECT id, served FROM lane WHERE owner = $2 AND ready > 1 AND ready <= $1 AND id <> ALL($4) ORDER BY served LIMIT $3)) own ORDER BY served LIMIT $3))
+AND ready <= $1 AND owner IN ('', $2) AND EXISTS (SELECT 1 FROM node WHERE node.id = $2 AND lease > ` + databaseTime + `) ORDER BY served FOR NO KEY UPDATE SKIP LOCKED`
 
 // inDelivery runs once the lanes are locked, or it would not count what an earlier claim has
 // committed in the meantime. A pause that was made while the lane was created is not in
@@ -108,6 +144,7 @@ func (t *transaction) ReadyLanes(now time.Time, node string, _ queue.Turn, each 
 	t.claims = claims{now: micros(now), heads: map[queue.LaneID]*heads{}, owned: map[queue.LaneID]bool{}, carry: map[queue.LaneID]string{},
 		epoch: map[queue.LaneID]int64{}, settle: map[queue.LaneID]served{}}
 	var lanes []queue.ReadyLane
+	own, free := t.s.passed.current()
 	err := t.query(func(rows pgx.Rows) error {
 		var l queue.ReadyLane
 		err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.DeferredNext, &l.Owned, &l.Epoch)
@@ -116,7 +153,7 @@ func (t *transaction) ReadyLanes(now time.Time, node string, _ queue.Turn, each 
 		t.claims.ready = append(t.claims.ready, l.ID)
 		t.claims.owned[l.ID], t.claims.epoch[l.ID] = l.Owned, l.Epoch
 		return err
-	}, readyLanes, micros(now), escape(node), maxReady, t.s.passed.current())
+	}, readyLanes, micros(now), escape(node), maxReady, own, maxFree, free)
 	if err != nil || len(lanes) == 0 {
 		return err
 	}

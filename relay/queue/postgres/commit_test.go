@@ -228,6 +228,53 @@ func TestBusyLanes(t *testing.T) {
 	})
 }
 
+// TestUnservedLanes has more lanes of nobody than a claim looks at, which the node cannot serve: those
+// of another one that went away. They come first, and keep back neither the node's own mail nor that
+// of a lane which it may take.
+func TestUnservedLanes(t *testing.T) {
+	url := testpostgres.Database(t)
+	q := open(t, Options{URL: url, Node: "n"})
+	const lanes = maxReady + 50
+	fill(t, url, lanes, lanes)
+	q.renew(t)
+	execute(t, url, "UPDATE lane SET served = id")
+	mailbox := func(order string) (box string) {
+		t.Helper()
+		c, err := pgx.Connect(t.Context(), url)
+		if err == nil {
+			defer c.Close(t.Context())
+			err = c.QueryRow(t.Context(), "SELECT mailbox FROM lane ORDER BY served "+order+" LIMIT 1").Scan(&box)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return box
+	}
+	claim := func(box string) []queue.Task {
+		t.Helper()
+		tasks, _, err := q.Claim(t.Context(), queue.Claim{Node: "n", Max: lanes, PerLane: 1, Serves: func(l queue.Lane) bool { return l.Mailbox == box }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tasks
+	}
+	own := mailbox("DESC")
+	execute(t, url, "UPDATE lane SET owner = 'n' WHERE mailbox = '"+own+"'")
+	if tasks := claim(own); len(tasks) != 1 || tasks[0].Lane.Mailbox != own {
+		t.Errorf("claimed %d messages, want that of the node's own lane", len(tasks))
+	}
+	execute(t, url, "UPDATE lane SET served = 0 WHERE mailbox = '"+own+"'")
+	last := mailbox("DESC")
+	for n := 1; ; n++ {
+		if tasks := claim(last); len(tasks) == 1 && tasks[0].Lane.Mailbox == last {
+			break
+		}
+		if n > lanes/maxFree+1 {
+			t.Fatalf("%d claims have not come to a lane of nobody that the node can serve", n)
+		}
+	}
+}
+
 // TestLaneGoes has a lane removed while a message comes for it.
 func TestLaneGoes(t *testing.T) {
 	url := testpostgres.Database(t)
