@@ -12,17 +12,17 @@ func senderKey(e *Entry) string { return clientKey(e) + " " + e.Envelope.From }
 // virtual time, and so goes ahead of a bulk mailing, whose tags are higher. New senders of
 // one client have successive tags too: a client that names another sender for each message
 // is still treated as one bulk mailing.
-func startTag(tx Tx, e *Entry) (LaneID, int64, error) {
+func startTag(tx Tx, e *Entry) (Flow, int64, error) {
 	f, err := tx.Flow(e.Lane, senderKey(e), clientKey(e))
 	if err != nil {
-		return 0, 0, err
+		return f, 0, err
 	}
 	if tag := f.Sender + 1; tag > f.VirtualTime {
-		return f.Lane, tag, tx.SetTag(f.Lane, senderKey(e), tag)
+		return f, tag, tx.SetTag(f.Lane, senderKey(e), tag)
 	}
 	tag := max(f.VirtualTime, f.Client+1)
 	if err := tx.SetTag(f.Lane, clientKey(e), tag); err != nil {
-		return 0, 0, err
+		return f, 0, err
 	}
-	return f.Lane, tag, tx.SetTag(f.Lane, senderKey(e), tag)
+	return f, tag, tx.SetTag(f.Lane, senderKey(e), tag)
 }

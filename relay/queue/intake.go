@@ -58,7 +58,12 @@ func (q *Queue) accepted(size int64, e *Entry) {
 
 // insert queues a message, to be delivered at due, or now if that is zero.
 func (q *Queue) insert(tx Tx, id string, e Entry, due time.Time, c Content) error {
-	lane, tag, err := startTag(tx, &e)
+	flow, tag, err := startTag(tx, &e)
+	if err == nil && flow.Closed {
+		var closed Closed
+		closed, err = tx.Closed()
+		err = errors.Join(err, closed.Error())
+	}
 	if err != nil {
 		return err
 	}
@@ -70,7 +75,7 @@ func (q *Queue) insert(tx Tx, id string, e Entry, due time.Time, c Content) erro
 	if err := q.expect(tx, id, &e, now); err != nil {
 		return err
 	}
-	return tx.Insert(Record{ID: id, Received: q.clock.Wall(now), Arrived: now, Size: c.Size(), Entry: e, Status: s}, lane, c)
+	return tx.Insert(Record{ID: id, Received: q.clock.Wall(now), Arrived: now, Size: c.Size(), Entry: e, Status: s}, flow.Lane, c)
 }
 
 // submit queues a message of the relay's own within the transaction that it reports on. It is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -30,7 +31,8 @@ func (c Closed) Error() error {
 	return fmt.Errorf("the messages of this queue are being moved to %s; run graphrelay queue move once more to complete that", c.To)
 }
 
-// moveBatch bounds how many messages are read at a time.
+// moveBatch bounds how many messages are read at a time, and how much else is written in one
+// transaction.
 const moveBatch = 100
 
 // Mover moves a queue into another.
@@ -181,13 +183,18 @@ func (m *Mover) message(ctx context.Context, r Record) error {
 	}
 	r.Arrived, r.Due = m.time(r.Arrived), m.time(r.Due)
 	err = m.To.storage.Update(ctx, func(tx Tx) error {
-		lane, tag, err := startTag(tx, &r.Entry)
-		if err != nil {
-			return err
-		}
+		var flow Flow
+		var err error
 		s := r.Status
-		s.StartTag = tag // counts from another beginning there
-		if err := tx.Insert(r, lane, content); err != nil {
+		if s.State == Queued || s.State == Deferred {
+			flow, s.StartTag, err = startTag(tx, &r.Entry) // counts from another beginning there
+		} else { // others have no place in the order, and take none from their sender's next message
+			flow, err = tx.Flow(r.Lane, "", "")
+		}
+		if err == nil {
+			err = tx.Insert(r, flow.Lane, content)
+		}
+		if err != nil {
 			return err
 		}
 		if err := tx.SetStatus(r.ID, s); err != nil {
@@ -246,40 +253,52 @@ func (m *Mover) rest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.To.storage.Update(ctx, func(tx Tx) error {
-		for _, l := range lanes {
-			if l.PausedUntil.IsZero() {
-				continue
-			}
-			if err := tx.ExtendPause(l.Lane, m.time(l.PausedUntil), l.PausedFor); err != nil {
-				return err
-			}
+	if err := inBatches(ctx, m.To, lanes, func(tx Tx, l LaneStatus) error {
+		if l.PausedUntil.IsZero() {
+			return nil
 		}
-		for _, l := range served {
-			flow, err := tx.Flow(l.Lane, "", "")
-			if err == nil {
-				err = tx.Served(flow.Lane, m.time(l.Served), false, 0)
-			}
-			if err == nil && !l.ReportsRead.IsZero() {
-				err = tx.SetReportsRead(l.Lane, l.ReportsRead)
-			}
-			if err != nil {
-				return err
-			}
+		return tx.ExtendPause(l.Lane, m.time(l.PausedUntil), l.PausedFor)
+	}); err != nil {
+		return err
+	}
+	if err := inBatches(ctx, m.To, served, func(tx Tx, l ServedLane) error {
+		flow, err := tx.Flow(l.Lane, "", "")
+		if err == nil {
+			err = tx.Served(flow.Lane, m.time(l.Served), false, 0)
 		}
-		for _, a := range audits {
-			if err := tx.SetAudit(a); err != nil {
-				return err
-			}
+		if err == nil && !l.ReportsRead.IsZero() {
+			err = tx.SetReportsRead(l.Lane, l.ReportsRead)
 		}
-		for _, c := range cleanups {
-			c.Since = m.time(c.Since)
-			if err := tx.AddCleanup(c); err != nil {
-				return err
-			}
-		}
-		return nil
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := inBatches(ctx, m.To, audits, func(tx Tx, a Audit) error { return tx.SetAudit(a) }); err != nil {
+		return err
+	}
+	return inBatches(ctx, m.To, cleanups, func(tx Tx, c Cleanup) error {
+		c.Since = m.time(c.Since)
+		return tx.AddCleanup(c)
 	})
+}
+
+// inBatches has do write each of the list to a queue, in transactions that end in time however long
+// the list is.
+func inBatches[T any](ctx context.Context, q *Queue, list []T, do func(Tx, T) error) error {
+	for batch := range slices.Chunk(list, moveBatch) {
+		err := q.storage.Update(ctx, func(tx Tx) error {
+			for _, x := range batch {
+				if err := do(tx, x); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *Mover) cleanups(ctx context.Context) (list []Cleanup, err error) {

@@ -141,8 +141,12 @@ func (q *Queue) Renew(ctx context.Context, r Renewal) (found Renewed, err error)
 	noted := q.lost.noted() // before the claims are looked at: workers go on losing theirs
 	var missed bool
 	err = q.storage.Update(ctx, func(tx Tx) (err error) {
-		if c, err := tx.Closed(); err != nil || c.Error() != nil {
-			return errors.Join(err, c.Error())
+		c, err := tx.Closed()
+		if err != nil {
+			return err
+		}
+		if q.closed.Store(&c); c.Error() != nil {
+			return c.Error()
 		}
 		// A clock that follows has just heard from the other one: it is no further behind than
 		// that was when the renewal was asked for, from where the node itself counts.

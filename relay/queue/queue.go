@@ -49,6 +49,7 @@ type Queue struct {
 
 	// Of this process as a node.
 	renewed  atomic.Bool
+	closed   atomic.Pointer[Closed] // as the latest renewal has found it; nil before the first
 	claiming sync.Mutex
 	turns    turns // under claiming
 	share    share
@@ -84,7 +85,12 @@ func (q *Queue) Jumped() time.Duration { return q.clock.Jumped() }
 func (q *Queue) Wall(t time.Time) time.Time { return q.clock.Wall(t) }
 
 // Healthy returns nil while the queue can take mail.
-func (q *Queue) Healthy() error { return q.storage.Healthy() }
+func (q *Queue) Healthy() error {
+	if c := q.closed.Load(); c != nil && c.Error() != nil {
+		return c.Error()
+	}
+	return q.storage.Healthy()
+}
 
 // Close waits for what is being committed and closes the storage.
 func (q *Queue) Close() error { return q.storage.Close() }

@@ -48,11 +48,11 @@ func (q *Queue) Resend(ctx context.Context, id string, to []string, by string) (
 	e.Envelope = readdressed(e.Envelope, to)
 	s := Status{State: Held, Due: now, Reason: reason.Operator, Detail: "it takes the place of " + id + ", which may still be there; delete one of them", HasContent: true}
 	err = q.storage.Update(ctx, func(tx Tx) error {
-		lane, _, err := startTag(tx, &e)
+		flow, _, err := startTag(tx, &e)
 		if err != nil {
 			return err
 		}
-		return tx.Insert(Record{ID: again, Received: q.clock.Wall(now), Arrived: now, Size: content.Size(), Entry: e, Status: s}, lane, content)
+		return tx.Insert(Record{ID: again, Received: q.clock.Wall(now), Arrived: now, Size: content.Size(), Entry: e, Status: s}, flow.Lane, content)
 	})
 	if err != nil {
 		return "", errors.Join(err, content.Discard())

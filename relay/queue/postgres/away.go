@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,6 +46,9 @@ func (s *storage) probeLoop() {
 		}
 		if s.probe() == nil && s.clearDoubts() == nil {
 			s.away.Store(nil)
+			if _, more := s.doubts.first(); more { // since it was looked
+				s.lose(errors.New("the result of a commit is not known"))
+			}
 			s.arrived.signal()
 			return
 		}

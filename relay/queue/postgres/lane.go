@@ -13,7 +13,8 @@ import (
 
 const selectFlow = `SELECT id, virtual_time,
 		coalesce((SELECT start_tag FROM flow WHERE lane = lane.id AND source = $4), -1),
-		coalesce((SELECT start_tag FROM flow WHERE lane = lane.id AND source = $5), -1)
+		coalesce((SELECT start_tag FROM flow WHERE lane = lane.id AND source = $5), -1),
+		EXISTS (SELECT 1 FROM closed)
 	FROM lane WHERE connection = $1 AND principal = $2 AND mailbox = $3`
 
 // Flow implements queue.LaneTx. It locks nothing: of the tags that other nodes give to the
@@ -22,7 +23,7 @@ const selectFlow = `SELECT id, virtual_time,
 func (t *transaction) Flow(l queue.Lane, sender, client string) (f queue.Flow, err error) {
 	sender, client = escape(sender), escape(client)
 	for range maxTries { // a new lane may be removed at once, since it has no message yet
-		err = t.row(func(row pgx.Row) error { return row.Scan(&f.Lane, &f.VirtualTime, &f.Sender, &f.Client) }, selectFlow,
+		err = t.row(func(row pgx.Row) error { return row.Scan(&f.Lane, &f.VirtualTime, &f.Sender, &f.Client, &f.Closed) }, selectFlow,
 			escape(l.Connection), escape(l.Principal), escape(l.Mailbox), sender, client)
 		if !errors.Is(err, queue.ErrNotFound) || t.broken != nil {
 			break

@@ -120,7 +120,7 @@ func (t *tx) Flow(l queue.Lane, sender, client string) (queue.Flow, error) {
 		}
 		return -1
 	}
-	return queue.Flow{Lane: id, VirtualTime: t.lanes[id].virtualTime, Sender: tag(sender), Client: tag(client)}, nil
+	return queue.Flow{Lane: id, VirtualTime: t.lanes[id].virtualTime, Sender: tag(sender), Client: tag(client), Closed: t.closed != (queue.Closed{})}, nil
 }
 
 func (t *tx) SetTag(lane queue.LaneID, source string, tag int64) error {

@@ -3,6 +3,7 @@ package queuetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,13 +37,14 @@ func RunMove(t *testing.T, from, to Open) {
 				t.Fatalf("after round %d a queue is closed by %v", round, err)
 			}
 		}
-		if round < 2 {
-			if _, err := b.store.Renew(t.Context(), renewal("n1", time.Minute)); err == nil {
-				t.Fatal("a node may work on a part of a queue")
+		for _, q := range []*queue.Queue{a.store, b.store} {
+			if round < 2 || q == a.store {
+				wantClosed(t, q, round == 0)
 			}
 		}
 	}
 	compareMoved(t, a, b, expected)
+	moveOrder(t, from, to)
 	if _, err := m.Move(t.Context()); err == nil || !strings.Contains(err.Error(), "have been moved") {
 		t.Errorf("moved again: %v", err)
 	}
@@ -55,9 +57,64 @@ func RunMove(t *testing.T, from, to Open) {
 	}
 }
 
+// wantClosed checks that nothing works on a closed queue. A node that was away when it was closed,
+// and so did not hear of it, puts no message into it either.
+func wantClosed(t *testing.T, q *queue.Queue, first bool) {
+	t.Helper()
+	if first && q.Shared() {
+		w, err := q.Create(t.Context())
+		if err != nil {
+			t.Fatalf("before it has heard of it: %v", err)
+		}
+		if err := w.Commit(t.Context(), entry(laneA)); err == nil {
+			t.Error("a message is put into a closed queue")
+		}
+	}
+	if _, err := q.Renew(t.Context(), renewal("n1", time.Minute)); err == nil {
+		t.Error("a node may work on a closed queue")
+	}
+	if q.Healthy() == nil {
+		t.Error("a node that knows of it would take mail")
+	}
+}
+
+// moveOrder moves what a sender has sent, and has its next message come in its turn.
+func moveOrder(t *testing.T, from, to Open) {
+	a, b := &bench{T: t, dir: t.TempDir(), open: from}, &bench{T: t, dir: t.TempDir(), open: to}
+	a.store, b.store = from(t, a.dir), to(t, b.dir)
+	t.Cleanup(func() { _, _ = a.store.Close(), b.store.Close() })
+	of := func(sender string) queue.Entry {
+		e := entry(laneA)
+		e.Envelope.From = sender
+		return e
+	}
+	a.begin()
+	for range 10 {
+		a.putEntry(of("busy@contoso.test"), "x")
+	}
+	if sent := a.claimIDs(10); len(sent) != 10 {
+		t.Fatalf("%d messages are sent", len(sent))
+	}
+	a.leave()
+	if _, err := (&queue.Mover{From: a.store, To: b.store, Name: "b"}).Move(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		b.putEntry(of("other@contoso.test"), "x")
+	}
+	next := b.putEntry(of("busy@contoso.test"), "x")
+	b.begin()
+	tasks := b.claim(3, 3)
+	if !slices.ContainsFunc(tasks, func(task queue.Task) bool { return task.ID == next }) {
+		t.Errorf("a sender whose sent messages were moved waits behind all of another one")
+	}
+}
+
 // fillForMove puts messages in all states, and returns the bodies that are kept by ID.
 func fillForMove(t *testing.T, b *bench) map[string]string {
 	bodies := map[string]string{}
+	b.begin()
+	defer b.leave()
 	for i := range 230 {
 		body := fmt.Sprintf("message %d", i)
 		if i%100 == 7 {
@@ -68,7 +125,11 @@ func fillForMove(t *testing.T, b *bench) map[string]string {
 		bodies[b.putEntry(e, body)] = body
 	}
 	states := []queue.State{queue.Sent, queue.Failed, queue.Held, queue.Deferred, queue.Queued}
-	for i, task := range b.claim(60, 20) {
+	tasks := b.claim(60, 20)
+	if len(tasks) != 60 {
+		t.Fatalf("claimed %d messages", len(tasks))
+	}
+	for i, task := range tasks {
 		o := queue.Outcome{State: states[i%len(states)], Due: b.store.Now().Add(time.Hour), Reason: "internal", Detail: "detail",
 			Progress: queue.Progress{Document: []byte(`{"draft":"1"}`), Leftover: true}, Cleanup: i%len(states) == 1,
 			Events: []queue.Event{{What: "tried", Detail: "once", RequestID: "r"}}}

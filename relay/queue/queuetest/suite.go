@@ -187,6 +187,14 @@ func (b *bench) body(id string) string {
 	return string(data)
 }
 
+// leave ends the lease of begin.
+func (b *bench) leave() {
+	b.Helper()
+	if b.store.Shared() {
+		b.ok(b.store.Leave(b.Context(), "n1"))
+	}
+}
+
 func renewal(node string, lease time.Duration) queue.Renewal {
 	return queue.Renewal{Node: queue.Node{ID: node, Name: node, About: queue.About{Version: "test"}}, Lease: lease}
 }
