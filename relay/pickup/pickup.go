@@ -51,6 +51,7 @@ const (
 	maxEntries = 100_000          // of the folder that are read in one look
 	workers    = 4                // files that are taken at a time
 	lockedWait = 60               // looks before it is told that the folder is another's
+	stuckAfter = time.Minute      // when a file that cannot be taken is told, and from then on tried again as often
 )
 
 const (
@@ -70,6 +71,8 @@ type Watcher struct {
 	later   map[string]time.Time // when files in work are tried again
 	taken   map[string]bool      // files in work that are in the queue and could not be removed
 	answer  string               // why the last file was not taken for now
+	stuck   int                  // files that cannot be moved out of the folder
+	why     string               // one of them cannot be
 	problem string               // why the folder cannot be used, or ""
 	looks   int                  // that had this problem
 	told    bool                 // of the problem
@@ -80,6 +83,13 @@ type sighting struct {
 	size     int64
 	modified time.Time
 	at       time.Time
+	failed   time.Time // when it could first not be taken; zero: that was not tried
+	tried    time.Time // when that was tried last
+}
+
+// stuck reports whether the file cannot be taken, rather than that it is open for a moment.
+func (s sighting) stuck(now time.Time) bool {
+	return !s.failed.IsZero() && now.Sub(s.failed) >= stuckAfter
 }
 
 // New returns a watcher of a folder.
@@ -216,6 +226,8 @@ func (w *Watcher) Notices() []string {
 		return []string{"pickup: " + w.problem}
 	case len(w.later) > 0:
 		return []string{fmt.Sprintf("pickup: %d files wait to be tried again; the last answer was: %s", len(w.later), w.answer)}
+	case w.stuck > 0:
+		return []string{fmt.Sprintf("pickup: %d files cannot be taken: %s", w.stuck, w.why)}
 	}
 	return nil
 }
@@ -275,38 +287,75 @@ func (w *Watcher) claim(ctx context.Context) (names []string, err error) {
 		}
 		claimed := newName(name)
 		// On Windows this fails while the file is open elsewhere.
-		if err := w.root.Rename(name, inWork(claimed)); err != nil {
-			if !errors.Is(err, fs.ErrNotExist) {
-				w.cfg.Log.Debug("cannot take a file yet", "file", printable(name), "error", err)
-			}
-			continue
+		err := w.root.Rename(name, inWork(claimed))
+		switch {
+		case err == nil:
+			delete(w.seen, name)
+			names = append(names, claimed)
+		case !errors.Is(err, fs.ErrNotExist):
+			w.failed(name, err)
 		}
-		delete(w.seen, name)
-		names = append(names, claimed)
 	}
+	w.countStuck()
 	return names, nil
+}
+
+// failed notes that a file could not be taken.
+func (w *Watcher) failed(name string, err error) {
+	s := w.seen[name]
+	if s.tried = time.Now(); s.failed.IsZero() {
+		s.failed = s.tried
+	}
+	w.seen[name] = s
+	if s.stuck(s.tried) {
+		w.mu.Lock()
+		w.why = printable(err.Error())
+		w.mu.Unlock()
+	}
+	w.cfg.Log.Debug("cannot take a file yet", "file", printable(name), "error", err)
+}
+
+// countStuck counts the files that cannot be taken, and logs when there come to be some.
+func (w *Watcher) countStuck() {
+	n, now := 0, time.Now()
+	for _, s := range w.seen {
+		if s.stuck(now) {
+			n++
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n > 0 && w.stuck == 0 {
+		w.cfg.Log.Error("files cannot be moved out of the pickup folder", "files", n, "error", w.why)
+	}
+	w.stuck = n
 }
 
 // ready returns the files in the folder that are complete: they have the size and the time of
 // modification that they had at an earlier look, at least Settle ago. Those of the earliest time
-// come first.
+// come first. Files that are stuck take nobody's place.
 func (w *Watcher) ready() (names []string, err error) {
-	now, seen := time.Now(), map[string]sighting{}
+	now, seen, fresh := time.Now(), map[string]sighting{}, 0
 	err = w.list(".", func(e fs.DirEntry) {
 		name := e.Name()
-		if e.IsDir() || !strings.EqualFold(filepath.Ext(name), ".eml") || len(seen) >= maxFiles {
+		before, known := w.seen[name]
+		stuck := known && before.stuck(now)
+		if e.IsDir() || !strings.EqualFold(filepath.Ext(name), ".eml") || !stuck && fresh >= maxFiles {
 			return
 		}
 		info, err := e.Info()
 		if err != nil {
 			return // it was removed
 		}
-		s := sighting{info.Size(), info.ModTime(), now}
-		if before, ok := w.seen[name]; ok && before.size == s.size && before.modified.Equal(s.modified) {
-			s.at = before.at
+		s := sighting{size: info.Size(), modified: info.ModTime(), at: now}
+		if known && before.size == s.size && before.modified.Equal(s.modified) {
+			s = before
 		}
 		seen[name] = s
-		if now.Sub(s.at) >= w.cfg.Settle {
+		if !stuck {
+			fresh++
+		}
+		if now.Sub(s.at) >= w.cfg.Settle && (!stuck || now.Sub(s.tried) >= stuckAfter) {
 			names = append(names, name)
 		}
 	})

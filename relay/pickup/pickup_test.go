@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -409,6 +410,50 @@ func TestMany(t *testing.T) {
 		t.Fatalf("%v, %v, %d messages", more, err, len(w.queue.messages))
 	}
 	w.want("", "", "")
+}
+
+// TestStuck has files that could not be moved for a while, as those of others in a folder that is not
+// the relay's: they are told, keep back no others, and are tried again.
+func TestStuck(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Settle = time.Hour
+	for i := range maxFiles {
+		w.drop(fmt.Sprintf("%d.eml", i), plain)
+	}
+	w.mustLook()
+	back := func(change func(*sighting)) {
+		for name, s := range w.seen {
+			change(&s)
+			w.seen[name] = s
+		}
+	}
+	w.cfg.Settle = 0
+	for name := range maps.Clone(w.seen) {
+		w.failed(name, os.ErrPermission)
+	}
+	w.countStuck()
+	if n := w.Notices(); len(n) > 0 {
+		t.Errorf("at once there are notices %q", n)
+	}
+	back(func(s *sighting) { s.failed = s.failed.Add(-stuckAfter) })
+	w.failed("0.eml", os.ErrPermission)
+	w.drop("good.eml", plain)
+	w.mustLook()
+	if len(w.queue.messages) != 1 {
+		t.Errorf("%d messages, want that of the file that can be moved", len(w.queue.messages))
+	}
+	if n := w.Notices(); len(n) != 1 || !strings.Contains(n[0], "1000 files cannot be taken") || !strings.Contains(n[0], "permission") {
+		t.Errorf("notices %q", n)
+	}
+	back(func(s *sighting) { s.tried = s.tried.Add(-stuckAfter) })
+	w.mustLook()
+	w.mustLook()
+	if len(w.queue.messages) != maxFiles+1 || len(w.Notices()) > 0 {
+		t.Errorf("%d messages, notices %q", len(w.queue.messages), w.Notices())
+	}
+	if got := strings.Count(w.log.String(), "cannot be moved out"); got != 1 {
+		t.Errorf("it is logged %d times", got)
+	}
 }
 
 func TestNames(t *testing.T) {
