@@ -29,7 +29,7 @@ func MoveQueue(ctx context.Context, cfg *config.Config, to string, progress func
 	if samePlace(cfg, &target) {
 		return 0, errors.New("the queue is there already")
 	}
-	if cfg.Queue.Shared() && target.Queue.Shared() { // each locks the folder that it has for large messages
+	if target.Queue.Shared() { // it has a folder for large messages, which may be root's, and locks it
 		target.DataDir = filepath.Join(cfg.DataDir, "moving")
 		defer os.RemoveAll(target.DataDir)
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,19 @@ import (
 )
 
 // TestQueueMove moves a queue to a folder, and from there to a database.
+// names returns what is in a folder.
+func names(t *testing.T, folder string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
+}
+
 func TestQueueMove(t *testing.T) {
 	file, id := fillQueue(t)
 	at := func(config string, args ...string) outcome {
@@ -45,7 +59,11 @@ func TestQueueMove(t *testing.T) {
 	moved := config("moved.yaml", strings.Replace(string(data), "data_dir: ./data", "data_dir: "+folder, 1))
 	at(moved, "list").want(t, exitOK, id)
 	address := config("address", testpostgres.Database(t)+"\n")
+	before := names(t, folder)
 	at(moved, "move", "--to-file", address).want(t, exitOK, "move 1 message")
+	if after := names(t, folder); !slices.Equal(after, before) { // root's, they would keep the service out
+		t.Errorf("data_dir had %v, and has %v after the move", before, after)
+	}
 	shared := config("shared.yaml", string(data)+"queue:\n  url_file: address\n")
 	at(shared, "list").want(t, exitOK, id)
 	at(shared, "export", id).want(t, exitOK, "Subject: waiting\r\n\r\ntext\r\n")
