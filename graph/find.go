@@ -96,7 +96,11 @@ func (m Mailbox) list(ctx context.Context, folder string, query url.Values, show
 		if err != nil {
 			return nil, false, reply, err
 		}
-		items = append(items, page.Value...)
+		for _, i := range page.Value { // a page may begin with what ended the one before, if there came a new item
+			if !slices.ContainsFunc(items, func(had Item) bool { return had.ID == i.ID }) {
+				items = append(items, i)
+			}
+		}
 		if page.Next == "" || slices.ContainsFunc(page.Value, func(i Item) bool { return !shows(i) }) {
 			return items, page.Next != "", reply, nil
 		}

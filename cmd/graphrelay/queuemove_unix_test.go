@@ -13,19 +13,6 @@ import (
 )
 
 // TestQueueMove moves a queue to a folder, and from there to a database.
-// names returns what is in a folder.
-func names(t *testing.T, folder string) (list []string) {
-	t.Helper()
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		list = append(list, e.Name())
-	}
-	return list
-}
-
 func TestQueueMove(t *testing.T) {
 	file, id := fillQueue(t)
 	at := func(config string, args ...string) outcome {
@@ -72,4 +59,17 @@ func TestQueueMove(t *testing.T) {
 	at(shared, "move", "--to-file", next).want(t, exitOK, "move 1 message")
 	at(config("other.yaml", string(data)+"queue:\n  url_file: next\n"), "list").want(t, exitOK, id)
 	execute(t, "", "nodes", "drain", "relay9", "--config", shared).want(t, exitFault, "no such relay")
+}
+
+// names returns what is in a folder.
+func names(t *testing.T, folder string) (list []string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
 }

@@ -47,7 +47,7 @@ var matrix = map[string]otherWorld{
 
 // inWorlds runs a test in the worlds of the matrix, and in some of them also with the queue in
 // PostgreSQL. With the race detector, with which that takes several times as long, it runs in the
-// usual world alone: what shares memory is the same in all. make test runs the others without it.
+// usual world alone, since the others differ in what Graph answers. make test runs them without it.
 func inWorlds(t *testing.T, test func(*testing.T, otherWorld)) {
 	if race.Enabled && !*allWorlds {
 		test(t, matrix[usualWorld])

@@ -130,7 +130,7 @@ func (w *Watcher) look(ctx context.Context) (more bool, err error) {
 	if len(names)+len(fresh) > 0 {
 		err = errors.Join(err, w.sync(workName)) // what was removed stays removed
 	}
-	return len(fresh) == maxFiles, err
+	return len(fresh) >= maxFiles, err
 }
 
 // errLocked means that another relay, or this one with the configuration before, uses the folder.
@@ -227,7 +227,7 @@ func (w *Watcher) Notices() []string {
 	case len(w.later) > 0:
 		return []string{fmt.Sprintf("pickup: %d files wait to be tried again; the last answer was: %s", len(w.later), w.answer)}
 	case w.stuck > 0:
-		return []string{fmt.Sprintf("pickup: %d files cannot be taken: %s", w.stuck, w.why)}
+		return []string{fmt.Sprintf("pickup: files that cannot be taken: %d; %s", w.stuck, w.why)}
 	}
 	return nil
 }
@@ -307,11 +307,9 @@ func (w *Watcher) failed(name string, err error) {
 		s.failed = s.tried
 	}
 	w.seen[name] = s
-	if s.stuck(s.tried) {
-		w.mu.Lock()
-		w.why = printable(err.Error())
-		w.mu.Unlock()
-	}
+	w.mu.Lock()
+	w.why = printable(err.Error())
+	w.mu.Unlock()
 	w.cfg.Log.Debug("cannot take a file yet", "file", printable(name), "error", err)
 }
 
@@ -363,7 +361,7 @@ func (w *Watcher) ready() (names []string, err error) {
 	slices.SortFunc(names, func(a, b string) int {
 		return cmp.Or(seen[a].modified.Compare(seen[b].modified), strings.Compare(a, b))
 	})
-	return names, err
+	return names[:min(len(names), maxFiles)], err
 }
 
 // takeAll takes files of work, several at a time.

@@ -143,7 +143,7 @@ func proveNothing(s graph.Search) string {
 	case s.Unreliable:
 		return "look-ups in the mailbox are not reliable"
 	case s.Partial:
-		return "the mailbox has more items with its Message-ID than are looked at"
+		return "the mailbox has more items like it than are looked at"
 	}
 	return ""
 }
