@@ -1,5 +1,7 @@
 package queue
 
+import "errors"
+
 // clientKey and senderKey name the source of a message, for the sharing of a lane. The account
 // alone would not do, since a hundred printers may use one, nor the address alone, since
 // another mail server in front of the relay has a single one.
@@ -25,4 +27,15 @@ func startTag(tx Tx, e *Entry) (Flow, int64, error) {
 		return f, 0, err
 	}
 	return f, tag, tx.SetTag(f.Lane, senderKey(e), tag)
+}
+
+// newTag is startTag for a message that is new to a queue, which has to be open.
+func newTag(tx Tx, e *Entry) (Flow, int64, error) {
+	flow, tag, err := startTag(tx, e)
+	if err == nil && flow.Closed {
+		var closed Closed
+		closed, err = tx.Closed()
+		err = errors.Join(err, closed.Error())
+	}
+	return flow, tag, err
 }

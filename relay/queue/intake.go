@@ -58,12 +58,7 @@ func (q *Queue) accepted(size int64, e *Entry) {
 
 // insert queues a message, to be delivered at due, or now if that is zero.
 func (q *Queue) insert(tx Tx, id string, e Entry, due time.Time, c Content) error {
-	flow, tag, err := startTag(tx, &e)
-	if err == nil && flow.Closed {
-		var closed Closed
-		closed, err = tx.Closed()
-		err = errors.Join(err, closed.Error())
-	}
+	flow, tag, err := newTag(tx, &e)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,10 @@ func (c Closed) Error() error {
 // transaction.
 const moveBatch = 100
 
+// moveLanes bounds how many lanes are made in one transaction, each of which takes up to three round
+// trips.
+const moveLanes = 10
+
 // Mover moves a queue into another.
 type Mover struct {
 	From, To *Queue
@@ -189,6 +193,7 @@ func (m *Mover) message(ctx context.Context, r Record) error {
 		if s.State == Queued || s.State == Deferred {
 			flow, s.StartTag, err = startTag(tx, &r.Entry) // counts from another beginning there
 		} else { // others have no place in the order, and take none from their sender's next message
+			s.StartTag = 0
 			flow, err = tx.Flow(r.Lane, "", "")
 		}
 		if err == nil {
@@ -253,7 +258,7 @@ func (m *Mover) rest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := inBatches(ctx, m.To, lanes, func(tx Tx, l LaneStatus) error {
+	if err := inBatches(ctx, m.To, moveBatch, lanes, func(tx Tx, l LaneStatus) error {
 		if l.PausedUntil.IsZero() {
 			return nil
 		}
@@ -261,7 +266,7 @@ func (m *Mover) rest(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := inBatches(ctx, m.To, served, func(tx Tx, l ServedLane) error {
+	if err := inBatches(ctx, m.To, moveLanes, served, func(tx Tx, l ServedLane) error {
 		flow, err := tx.Flow(l.Lane, "", "")
 		if err == nil {
 			err = tx.Served(flow.Lane, m.time(l.Served), false, 0)
@@ -273,10 +278,10 @@ func (m *Mover) rest(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := inBatches(ctx, m.To, audits, func(tx Tx, a Audit) error { return tx.SetAudit(a) }); err != nil {
+	if err := inBatches(ctx, m.To, moveBatch, audits, func(tx Tx, a Audit) error { return tx.SetAudit(a) }); err != nil {
 		return err
 	}
-	return inBatches(ctx, m.To, cleanups, func(tx Tx, c Cleanup) error {
+	return inBatches(ctx, m.To, moveBatch, cleanups, func(tx Tx, c Cleanup) error {
 		c.Since = m.time(c.Since)
 		return tx.AddCleanup(c)
 	})
@@ -284,8 +289,8 @@ func (m *Mover) rest(ctx context.Context) error {
 
 // inBatches has do write each of the list to a queue, in transactions that end in time however long
 // the list is.
-func inBatches[T any](ctx context.Context, q *Queue, list []T, do func(Tx, T) error) error {
-	for batch := range slices.Chunk(list, moveBatch) {
+func inBatches[T any](ctx context.Context, q *Queue, size int, list []T, do func(Tx, T) error) error {
+	for batch := range slices.Chunk(list, size) {
 		err := q.storage.Update(ctx, func(tx Tx) error {
 			for _, x := range batch {
 				if err := do(tx, x); err != nil {

@@ -20,7 +20,7 @@ func (c *counted) Update(_ context.Context, do func(Tx) error) error {
 func TestInBatches(t *testing.T) {
 	var storage counted
 	written := 0
-	err := inBatches(t.Context(), &Queue{storage: &storage}, make([]int, 10*moveBatch+1), func(Tx, int) error { written++; return nil })
+	err := inBatches(t.Context(), &Queue{storage: &storage}, moveBatch, make([]int, 10*moveBatch+1), func(Tx, int) error { written++; return nil })
 	if err != nil || written != 10*moveBatch+1 || storage.updates != 11 {
 		t.Errorf("%d of %d were written in %d transactions, %v", written, 10*moveBatch+1, storage.updates, err)
 	}

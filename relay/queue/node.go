@@ -61,6 +61,9 @@ type SharedTx interface {
 	Holds(ref LaneRef) error
 	// Disown makes a lane nobody's that has nothing in delivery.
 	Disown(lane LaneID) error
+	// Decline says that the node leaves a lane of nobody, which ReadyLanes has returned, to
+	// others, so that the next claim may look at other lanes first.
+	Decline(lane LaneID)
 	// DisownIdle makes nobody's the lanes of a node that have nothing in delivery and were last
 	// claimed from before then: those that were so the longest, at most limit. It returns how
 	// many these were.

@@ -48,7 +48,7 @@ func (q *Queue) Resend(ctx context.Context, id string, to []string, by string) (
 	e.Envelope = readdressed(e.Envelope, to)
 	s := Status{State: Held, Due: now, Reason: reason.Operator, Detail: "it takes the place of " + id + ", which may still be there; delete one of them", HasContent: true}
 	err = q.storage.Update(ctx, func(tx Tx) error {
-		flow, _, err := startTag(tx, &e)
+		flow, _, err := newTag(tx, &e)
 		if err != nil {
 			return err
 		}

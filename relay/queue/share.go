@@ -20,9 +20,9 @@ const (
 	giveAgain    = 2 * time.Second
 )
 
-// LaneMemory is how long a node remembers a lane of nobody that its claims do not look at. They
-// take turns with such lanes where these are many.
-const LaneMemory = 20 * time.Second
+// laneMemory is how long a node remembers a lane of nobody that its claims do not look at: where
+// these are many, each claim looks at some of them.
+const laneMemory = time.Minute
 
 // share is what a node remembers of how the lanes are divided. Each node may have as many as it
 // would if all that have work were divided evenly.
@@ -32,6 +32,7 @@ type share struct {
 	first bool // of all nodes with a lease, it has the lowest ID
 	spare int  // lanes that it gives back as soon as they have nothing in delivery
 	seen  map[LaneID]sighting
+	asked time.Time // when it chose last
 
 	private func(Lane) bool // see Claim
 }
@@ -40,6 +41,7 @@ type share struct {
 // cannot serve it.
 type sighting struct {
 	since, last time.Time // when it was first and last seen as nobody's
+	epoch       int64     // of the lane, which another node that had it meanwhile has raised
 	alien       bool      // taken though it cannot be served
 }
 
@@ -167,9 +169,10 @@ func (s *share) choose(tx SharedTx, c Claim, ready []ReadyLane, now time.Time) (
 			seen.alien = false
 			lanes = append(lanes, l)
 		default:
-			if !known {
+			if !known || seen.epoch != l.Epoch && !seen.alien {
 				seen.since = now
 			}
+			seen.epoch = l.Epoch
 			left := now.Sub(seen.since)
 			switch {
 			case serves && (room > 0 || !draining && left >= leftAfter):
@@ -178,13 +181,16 @@ func (s *share) choose(tx SharedTx, c Claim, ready []ReadyLane, now time.Time) (
 			case !serves && !draining && left >= leftUnserved:
 				seen.alien = true
 				lanes = append(lanes, l)
+			default:
+				tx.Decline(l.ID)
 			}
 		}
 		if s.seen[l.ID] = seen; l.Owned && !seen.alien {
 			delete(s.seen, l.ID)
 		}
 	}
-	maps.DeleteFunc(s.seen, func(_ LaneID, seen sighting) bool { return now.Sub(seen.last) > LaneMemory })
+	maps.DeleteFunc(s.seen, func(_ LaneID, seen sighting) bool { return s.asked.Sub(seen.last) > laneMemory })
+	s.asked = now
 	return lanes, given, nil
 }
 

@@ -14,6 +14,8 @@ type divided struct {
 func (*divided) Nodes() ([]Node, error)                       { return []Node{{ID: "a"}}, nil }
 func (*divided) LaneCounts(time.Time) (map[string]int, error) { return map[string]int{"": 1}, nil }
 
+func (*divided) Decline(LaneID) {}
+
 func (d *divided) Disown(l LaneID) error {
 	d.disowned = append(d.disowned, l)
 	return nil

@@ -17,9 +17,12 @@ type claims struct {
 	ready  []queue.LaneID          // in the order in which they were returned
 	heads  map[queue.LaneID]*heads // of those that were read
 	owned  map[queue.LaneID]bool
+	places map[queue.LaneID]place
 	carry  map[queue.LaneID]string
 	epoch  map[queue.LaneID]int64
 	settle map[queue.LaneID]served // lanes that were claimed from, or have nothing to claim
+
+	declined map[queue.LaneID]bool // of nobody, which the node leaves to others
 }
 
 // served is what Served records; at is 0 if nothing was claimed.
@@ -47,71 +50,66 @@ const (
 	maxFree  = 100
 )
 
-// passedOver holds lanes that were ready and had nothing claimed from them. Where more lanes
-// are ready than a claim looks at, they would keep it from the others, since they come first.
+// passTime is how long lanes are left out that had as many messages in delivery as they may.
+const passTime = time.Second
+
+// passedOver says where the next claim goes on. Where more lanes are ready than a claim looks at,
+// those that come first would keep it from the others.
 type passedOver struct {
-	mu   sync.Mutex
-	own  passed // had as many messages in delivery as they may
-	free passed // are nobody's, and the node cannot serve them or has its share
+	mu    sync.Mutex
+	since time.Time
+	own   []int64 // the node's lanes that were ready and had nothing claimed from them
+	free  place   // behind which lanes of nobody are looked at
 }
 
-// passed is lanes that are left out until a time.
-type passed struct {
-	until time.Time
-	lanes []int64
-}
+// place is that of a lane in the order of turns. The zero place comes before all.
+type place struct{ served, id int64 }
 
-// Lanes are left out for so long. Those of nobody are left out for less than a node remembers that
-// it has seen them, and are so many at most: each claim compares with them all.
-const (
-	passOwn   = time.Second
-	passFree  = queue.LaneMemory / 2
-	maxPassed = 2000
-)
-
-// note adds the lanes of which a claim has made no use.
+// note adds the node's lanes of which a claim has made no use, and goes on behind the lanes of
+// nobody that it has declined.
 func (p *passedOver) note(c *claims) {
-	var own, free, unusedOwn, unusedFree []int64
+	if c.heads == nil {
+		return // the transaction was no claim
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.since) >= passTime {
+		p.since, p.own = time.Now(), nil
+	}
+	own, free, declined := []int64{}, 0, true
+	at := p.free
 	for _, l := range c.ready {
-		all, unused := &free, &unusedFree
 		if c.owned[l] {
-			all, unused = &own, &unusedOwn
+			own = append(own, int64(l))
+			continue
 		}
-		*all = append(*all, int64(l))
-		if _, used := c.settle[l]; !used {
-			*unused = append(*unused, int64(l))
+		free++
+		if declined = declined && c.declined[l]; declined {
+			at = c.places[l]
 		}
 	}
+	if p.free = at; free < maxFree {
+		p.free = place{} // that was the end: the next claim begins again
+	}
+	if len(own) < maxReady {
+		return
+	}
+	for _, l := range own {
+		if _, used := c.settle[queue.LaneID(l)]; !used {
+			p.own = append(p.own, l)
+		}
+	}
+}
+
+// current returns the node's lanes that are left out now, and behind which place those of nobody
+// are looked at.
+func (p *passedOver) current() (own []int64, free place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(own) >= maxReady {
-		p.own.add(unusedOwn, passOwn)
+	if time.Since(p.since) >= passTime {
+		return []int64{}, p.free // nil would be NULL
 	}
-	if len(free) >= maxFree {
-		p.free.add(unusedFree, passFree)
-	}
-}
-
-func (p *passed) add(lanes []int64, during time.Duration) {
-	now := time.Now()
-	if now.After(p.until) || len(p.lanes)+len(lanes) > maxPassed {
-		p.until, p.lanes = now.Add(during), []int64{}
-	}
-	p.lanes = append(p.lanes, lanes...)
-}
-
-// current returns the lanes that are left out now.
-func (p *passedOver) current() (own, free []int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.own.current(), p.free.current()
-}
-
-func (p *passed) current() []int64 {
-	if time.Now().After(p.until) {
-		return []int64{} // nil would be NULL
-	}
-	return slices.Clone(p.lanes)
+	return append([]int64{}, p.own...), p.free
 }
 
 // readyLanes reads the entries of lanes that are ready from an index. Most have a queued message
@@ -120,14 +118,16 @@ func (p *passed) current() []int64 {
 // has. Whether the node has a lease is asked by the database's clock:
 // the node may have stood still since it looked at its own.
 const readyLanes = `
-SELECT id, connection, principal, mailbox, retries, owner <> '', epoch FROM lane WHERE id IN (
+SELECT id, connection, principal, mailbox, retries, owner <> '', epoch, served FROM lane WHERE id IN (
 	(SELECT id FROM (
-		(SELECT id, served FROM lane WHERE owner = '' AND ready = 1 AND id <> ALL($6) ORDER BY served LIMIT $5) UNION ALL
-		(SELECT id, served FROM lane WHERE owner = '' AND ready > 1 AND ready <= $1 AND id <> ALL($6) ORDER BY served LIMIT $5)) free ORDER BY served LIMIT $5) UNION ALL
+		(SELECT id, served FROM lane WHERE owner = '' AND ready = 1 AND ` + behind + ` ORDER BY served, id LIMIT $5) UNION ALL
+		(SELECT id, served FROM lane WHERE owner = '' AND ready > 1 AND ready <= $1 AND ` + behind + ` ORDER BY served, id LIMIT $5)) free ORDER BY served, id LIMIT $5) UNION ALL
 	(SELECT id FROM (
 		(SELECT id, served FROM lane WHERE owner = $2 AND ready = 1 AND id <> ALL($4) ORDER BY served LIMIT $3) UNION ALL
 		(SELECT id, served FROM lane WHERE owner = $2 AND ready > 1 AND ready <= $1 AND id <> ALL($4) ORDER BY served LIMIT $3)) own ORDER BY served LIMIT $3))
-AND ready <= $1 AND owner IN ('', $2) AND EXISTS (SELECT 1 FROM node WHERE node.id = $2 AND lease > ` + databaseTime + `) ORDER BY served FOR NO KEY UPDATE SKIP LOCKED`
+AND ready <= $1 AND owner IN ('', $2) AND EXISTS (SELECT 1 FROM node WHERE node.id = $2 AND lease > ` + databaseTime + `) ORDER BY served, id FOR NO KEY UPDATE SKIP LOCKED`
+
+const behind = "served >= $6 AND (served > $6 OR id > $7)"
 
 // inDelivery runs once the lanes are locked, or it would not count what an earlier claim has
 // committed in the meantime. A pause that was made while the lane was created is not in
@@ -142,18 +142,21 @@ func (t *transaction) ReadyLanes(now time.Time, node string, _ queue.Turn, each 
 		return err
 	}
 	t.claims = claims{now: micros(now), heads: map[queue.LaneID]*heads{}, owned: map[queue.LaneID]bool{}, carry: map[queue.LaneID]string{},
-		epoch: map[queue.LaneID]int64{}, settle: map[queue.LaneID]served{}}
+		places: map[queue.LaneID]place{}, epoch: map[queue.LaneID]int64{}, settle: map[queue.LaneID]served{}, declined: map[queue.LaneID]bool{}}
 	var lanes []queue.ReadyLane
 	own, free := t.s.passed.current()
 	err := t.query(func(rows pgx.Rows) error {
 		var l queue.ReadyLane
-		err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.DeferredNext, &l.Owned, &l.Epoch)
+		var at place
+		err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.DeferredNext, &l.Owned, &l.Epoch, &at.served)
+		at.id = int64(l.ID)
+		t.claims.places[l.ID] = at
 		unescapeAll(&l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox)
 		lanes = append(lanes, l)
 		t.claims.ready = append(t.claims.ready, l.ID)
 		t.claims.owned[l.ID], t.claims.epoch[l.ID] = l.Owned, l.Epoch
 		return err
-	}, readyLanes, micros(now), escape(node), maxReady, own, maxFree, free)
+	}, readyLanes, micros(now), escape(node), maxReady, own, maxFree, free.served, free.id)
 	if err != nil || len(lanes) == 0 {
 		return err
 	}
@@ -285,6 +288,9 @@ func (t *transaction) next(lane queue.LaneID, kind func(*heads) *head, order fun
 	kind(h).list = list[1:]
 	return list[0], nil
 }
+
+// Decline implements queue.SharedTx.
+func (t *transaction) Decline(lane queue.LaneID) { t.claims.declined[lane] = true }
 
 // settle has lane.due of the lane brought up to date at the end.
 func (t *transaction) settle(lane queue.LaneID) {

@@ -17,6 +17,8 @@ func (t *transaction) SetClosed(c queue.Closed) error {
 	if err := t.alone(); err != nil {
 		return err
 	}
+	// Whoever has read that it is open ends first, and others wait: what was accepted is moved.
+	t.write("LOCK TABLE closed IN ACCESS EXCLUSIVE MODE")
 	if c == (queue.Closed{}) {
 		t.write("DELETE FROM closed")
 		return nil

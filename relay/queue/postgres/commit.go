@@ -153,8 +153,9 @@ func (w *writer) try(batch []*op) (n int, err error) {
 	}
 	defer conn.Release()
 	t := newTransaction(ctx, w.s, conn.Conn(), len(batch) > 1)
-	n, err = t.runAll(batch)
-	w.s.passed.note(&t.claims)
+	if n, err = t.runAll(batch); err == nil {
+		w.s.passed.note(&t.claims)
+	}
 	if err == nil && !t.wrote {
 		t.rollback()
 		return n, nil

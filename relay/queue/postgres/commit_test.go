@@ -258,6 +258,13 @@ func TestUnservedLanes(t *testing.T) {
 		}
 		return tasks
 	}
+	for n := range maxFree + 20 { // those that there is no room for keep their turn
+		tasks, _, err := q.Claim(t.Context(), queue.Claim{Node: "n", Max: 1, PerLane: 1})
+		if err != nil || len(tasks) != 1 {
+			t.Fatalf("claim %d of one message got %d, %v", n, len(tasks), err)
+		}
+	}
+	execute(t, url, "UPDATE message SET state = 'queued', fence = fence + 1", "UPDATE lane SET owner = '', served = id, due = 1")
 	own := mailbox("DESC")
 	execute(t, url, "UPDATE lane SET owner = 'n' WHERE mailbox = '"+own+"'")
 	if tasks := claim(own); len(tasks) != 1 || tasks[0].Lane.Mailbox != own {

@@ -117,6 +117,8 @@ func (t *sharedTx) Holds(ref queue.LaneRef) error {
 	return queue.ErrFenced
 }
 
+func (t *sharedTx) Decline(queue.LaneID) {}
+
 func (t *sharedTx) Disown(id queue.LaneID) error {
 	t.setOwner(id, "")
 	return nil
