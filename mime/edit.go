@@ -16,22 +16,24 @@ var ErrHeaderTooLarge = errors.New("the header is larger than the limit")
 // EditHeader returns the top header of the message with the fields of set in place of
 // those of the same names, and the offset at which the body begins. A field of set with
 // an empty value is only removed. The other fields keep their order and folding, and the
-// body is not changed, so that signatures of it stay valid.
+// body is not changed, so that signatures of it stay valid. Like Parse, it passes over empty lines
+// before the header.
 //
 // Values are written unchanged: they must be ASCII or UTF-8, folded if they are long
 // (RFC 5322 section 2.2.3), without other line breaks.
 func EditHeader(r io.ReaderAt, size int64, lim Limits, set []Field) (head []byte, body int64, err error) {
 	src := newSource(r, max(0, size))
 	defer src.close()
-	_, body = readHeader(src, 0, lim, nil)
+	start := skipEmptyLines(src)
+	_, body = readHeader(src, start, lim, nil)
 	if src.err != nil {
 		return nil, 0, src.err
 	}
-	if body > 2*int64(lim.HeaderBytes) {
-		return nil, 0, fmt.Errorf("%w: %d bytes", ErrHeaderTooLarge, body)
+	if body-start > 2*int64(lim.HeaderBytes) {
+		return nil, 0, fmt.Errorf("%w: %d bytes", ErrHeaderTooLarge, body-start)
 	}
-	raw := make([]byte, body)
-	if _, err := io.ReadFull(io.NewSectionReader(r, 0, body), raw); err != nil {
+	raw := make([]byte, body-start)
+	if _, err := io.ReadFull(io.NewSectionReader(r, start, body-start), raw); err != nil {
 		return nil, 0, err
 	}
 	var out bytes.Buffer

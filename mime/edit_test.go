@@ -21,6 +21,7 @@ func TestEditHeader(t *testing.T) {
 		},
 		{"BOM", "\xef\xbb\xbfBcc: hidden@x\r\nSubject: x\r\n\r\n", "Subject: x\r\nBcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|"},
 		{"no header", "\r\nbody", "Bcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|body"},
+		{"empty lines first", "\r\n\nFrom: a@x\r\nBcc: hidden@x\r\n\r\nbody", "From: a@x\r\nBcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|body"},
 		{"no body", "Subject: x\r\n", "Subject: x\r\nBcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|"},
 		{"mbox line, bare LF", "From a@b Mon Jan 1\nSubject: x\nTo: y@z\n\nbody\n", "Subject: x\r\nBcc: <x@y.test>\r\nTo: =?utf-8?q?Gr=C3=BCn?= <a@b.test>,\r\n\t<c@d.test>\r\n\r\n|body\n"},
 	}
@@ -49,6 +50,7 @@ func FuzzEditHeader(f *testing.F) {
 	f.Add("To: a@b\r\nBcc: c@d\r\n\r\nbody")
 	f.Add("From x\nTo: a\n b\n\nbody")
 	f.Add("no header at all")
+	f.Add("\r\n\r\nFrom: a@b\r\nBcc: hidden@x\r\n\r\nbody")
 	f.Add("\xef\xbb\xbfBcc: hidden@x\r\n\r\n")
 	f.Add("Bcc:\r\n hidden@x\r\n : y\r\n\r\n")
 	f.Add("Bcc: a@x,\r\nhidden@x\r\n\r\n")
@@ -63,6 +65,9 @@ func FuzzEditHeader(f *testing.F) {
 		}
 		if body < 0 || body > int64(len(in)) {
 			t.Fatalf("the body begins at %d of %d", body, len(in))
+		}
+		if m, err := Parse(strings.NewReader(in), int64(len(in)), lim); err != nil || len(m.From) > 0 && ReadHeader(head, lim).Count("From") == 0 {
+			t.Errorf("the author %v is not in %q, %v", m.From, head, err)
 		}
 		h := ReadHeader(head, lim)
 		if got := h.Addresses("Bcc"); len(got) != 1 || got[0].Address != "new@x.test" {

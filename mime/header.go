@@ -31,10 +31,11 @@ func (f rawField) is(name string) bool {
 }
 
 // ReadHeader parses the header at the beginning of block, up to the first empty line or the
-// end of block, which need not be the end of the header. It never fails: what is not a
-// header has no fields.
+// end of block, which need not be the end of the header. Like Parse, it passes over empty lines
+// before the header. It never fails: what is not a header has no fields.
 func ReadHeader(block []byte, lim Limits) *Header {
-	h, _ := readHeader(newSource(bytes.NewReader(block), int64(len(block))), 0, lim, nil)
+	src := newSource(bytes.NewReader(block), int64(len(block)))
+	h, _ := readHeader(src, skipEmptyLines(src), lim, nil)
 	return h
 }
 

@@ -32,8 +32,21 @@ func TestReadHeader(t *testing.T) {
 	}
 }
 
+// Who may send is decided by the header that Parse finds, behind empty lines too.
+func TestReadHeaderBehindEmptyLines(t *testing.T) {
+	for _, in := range []string{"\r\nFrom: a@example.com\r\n", "\n\r\n\nReceived: x\r\nFrom: a@example.com\r\n\r\nFrom: b@example.com\r\n"} {
+		m, err := Parse(strings.NewReader(in), int64(len(in)), DefaultLimits())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ReadHeader([]byte(in), DefaultLimits()).From(); len(got) != 1 || got[0].Address != "a@example.com" || len(m.From) != 1 || m.From[0] != got[0] {
+			t.Errorf("%q: the author is %v, to Parse %v", in, got, m.From)
+		}
+	}
+}
+
 func TestReadHeaderOfNothing(t *testing.T) {
-	for _, in := range []string{"", "\r\n", "\r\nFrom: a@example.com\r\n", "no header\r\n", "\x00\xff", ":\r\n: x\r\n"} {
+	for _, in := range []string{"", "\r\n", "\r\nnote: no field of mail\r\n", "no header\r\n", "\x00\xff", ":\r\n: x\r\n"} {
 		h := ReadHeader([]byte(in), DefaultLimits())
 		if h.From() != nil || h.Subject() != "" || h.MessageID() != "" || len(h.Fields()) != 0 {
 			t.Errorf("%q: fields %v", in, h.Fields())

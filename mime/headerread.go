@@ -32,9 +32,14 @@ type headerReader struct {
 // reports whether a line that begins with "--" is a delimiter, which ends the entity; it may
 // be nil.
 func readHeader(src *source, off int64, lim Limits, stop func([]byte) bool) (*Header, int64) {
+	return readHeaderTo(src, off, src.size, lim, stop)
+}
+
+// readHeaderTo is readHeader for a header that ends at the offset end, if not before.
+func readHeaderTo(src *source, off, end int64, lim Limits, stop func([]byte) bool) (*Header, int64) {
 	r := &headerReader{Header: &Header{limits: lim}, read: src.fields.empty(), junkAt: -1}
 	pos, blank := off, false
-	for pos < src.size && src.err == nil {
+	for pos < end && src.err == nil {
 		line, next := src.line(pos, lim.ValueBytes+maxFieldName)
 		if bytes.HasPrefix(line, []byte("--")) && (r.delimits(line) || stop != nil && stop(line)) {
 			break

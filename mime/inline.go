@@ -9,6 +9,9 @@ import (
 // markInline marks as inline the attachments that the HTML refers to, by their Content-ID.
 // If several have one Content-ID, all of them are inline. It removes their IDs.
 func markInline(html string, byID map[string][]*Attachment) {
+	if len(byID) == 0 {
+		return
+	}
 	eachRef(html, func(id string) {
 		for _, a := range byID[id] {
 			a.Inline = true
@@ -34,16 +37,17 @@ func eachRef(s string, found func(id string)) {
 		if end < 0 {
 			end = min(len(s), 2*maxIDBytes)
 		}
-		for _, id := range refForms(s[:end]) {
+		ref, _, _ := strings.Cut(s[:end], "&quot;")
+		for _, id := range refForms(ref) {
 			found(id)
 		}
+		s = s[len(ref):] // which is decoded once, however many references there are in it
 	}
 }
 
 // refForms returns the Content-IDs that a reference may mean: with HTML entities resolved,
 // and also with percent signs decoded.
 func refForms(ref string) []string {
-	ref, _, _ = strings.Cut(ref, "&quot;")
 	plain := html.UnescapeString(ref)
 	return []string{plain, cleanLine(string(percentDecode(nil, plain)))}
 }

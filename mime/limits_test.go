@@ -96,6 +96,9 @@ func hostile(div int) map[string][]byte {
 		"name comment list":   part("Content-Type: a/b; name=a"+strings.Repeat("()", 30000), "x"),
 		"type words":          part("Content-Type: "+strings.Repeat(";=?a?q?", 9000), "x"),
 		"raw names":           []byte(plainTop + "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\nContent-Type: a/b; name=\xe9\r\n\r\n", 1000) + "--b\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\xe9\r\n"),
+		"raw names unended":   []byte(plainTop + "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\nhi\r\n" + strings.Repeat("--b\r\nContent-Type: a/b; name=\xe9\r\n", 998) + strings.Repeat("x\r\n", 32<<20/div/3)),
+		"params words open":   part("Content-Type: a/b; "+strings.Repeat("a (", 20000), "x"),
+		"html cid values":     part("Content-Type: text/html", "=cid:"),
 		"html cids":           part("Content-Type: text/html", "cid:"),
 		"html metas":          part("Content-Type: text/html", "<meta"),
 		"html tags":           []byte(plainTop + "Content-Type: multipart/related; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n" + strings.Repeat(`<a b="c" `, 300000/div) + "\r\n--b\r\nContent-Type: image/png\r\nContent-Location: x\r\n\r\nx\r\n--b--\r\n"),
@@ -110,9 +113,13 @@ func TestHostile(t *testing.T) {
 	for name, raw := range hostile(16) {
 		t.Run(name, func(t *testing.T) {
 			before := heap()
-			m, err := Parse(bytes.NewReader(raw), int64(len(raw)), DefaultLimits())
+			in := &countedReads{r: bytes.NewReader(raw)}
+			m, err := Parse(in, int64(len(raw)), DefaultLimits())
 			if err != nil {
 				t.Fatal(err)
+			}
+			if most := 8*int64(len(raw)) + 512<<20/16; in.bytes > most { // each part's window may be read anew
+				t.Errorf("%d bytes were read of %d", in.bytes, len(raw))
 			}
 			if used := heap() - before; used > 64<<20 {
 				t.Errorf("%d MB of heap in use", used>>20)
@@ -125,6 +132,18 @@ func TestHostile(t *testing.T) {
 			runtime.KeepAlive(m)
 		})
 	}
+}
+
+// countedReads counts the bytes that are read.
+type countedReads struct {
+	r     io.ReaderAt
+	bytes int64
+}
+
+func (c *countedReads) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.r.ReadAt(p, off)
+	c.bytes += int64(n)
+	return n, err
 }
 
 func heap() int64 {

@@ -58,7 +58,10 @@ func (p params) get(name string) string {
 
 // paramScanner splits a value into parameters. It looks at each byte a bounded number of
 // times.
-type paramScanner struct{ rest string }
+type paramScanner struct {
+	rest string
+	open bool // no comment ends in rest
+}
 
 // token returns the token before the parameters, or "" if the value begins with a parameter.
 func (s *paramScanner) token() string {
@@ -85,7 +88,7 @@ func (s *paramScanner) next() (name, value string, ok bool) {
 		if i < 0 {
 			return "", "", false
 		}
-		after := dropFirstComment(strings.TrimLeft(s.rest[i:], " \t"))
+		after := s.dropFirstComment(strings.TrimLeft(s.rest[i:], " \t"))
 		name = s.rest[:i]
 		s.rest = after
 		if after != "" && after[0] == '=' {
@@ -101,15 +104,16 @@ func (s *paramScanner) next() (name, value string, ok bool) {
 	return strings.ToLower(strings.Trim(name, "\"'")), value, true
 }
 
-// dropFirstComment removes a comment at the beginning of s, and the blanks behind it.
-func dropFirstComment(s string) string {
-	if !strings.HasPrefix(s, "(") {
-		return s
+// dropFirstComment removes a comment at the beginning of text, and the blanks behind it.
+func (s *paramScanner) dropFirstComment(text string) string {
+	if s.open || !strings.HasPrefix(text, "(") {
+		return text
 	}
-	if i := strings.IndexByte(s, ')'); i > 0 {
-		return strings.TrimLeft(s[i+1:], " \t")
+	if i := strings.IndexByte(text, ')'); i > 0 {
+		return strings.TrimLeft(text[i+1:], " \t")
 	}
-	return s
+	s.open = true
+	return text
 }
 
 // quoted reads a quoted string (RFC 2045 section 5.1). A quotation mark inside that the

@@ -244,13 +244,13 @@ func isLossy(r io.Reader) bool {
 
 // isMisencoded reports whether the content is not in the transfer encoding that the header
 // names, but unencoded: in place of base64 prose or other data, in place of uuencoded data
-// no "begin".
+// no "begin", or more behind the "end", such as another file.
 func (p *part) isMisencoded(r io.ReaderAt) bool {
 	head := make([]byte, min(4<<10, max(0, p.end-p.body)))
 	n, _ := r.ReadAt(head, p.body)
 	head = head[:n]
 	if p.transfer == transferUU {
-		return !bytes.HasPrefix(head, []byte("begin ")) && !bytes.Contains(head, []byte("\nbegin "))
+		return !bytes.HasPrefix(head, []byte("begin ")) && !bytes.Contains(head, []byte("\nbegin ")) || p.uuGoesOn(r)
 	}
 	head, _, _ = bytes.Cut(head, []byte("=")) // another text may follow the padding
 	head = bytes.TrimSpace(head)
@@ -265,4 +265,13 @@ func (p *part) isMisencoded(r io.ReaderAt) bool {
 	}
 	isText := utf8.Valid(head) && !bytes.ContainsFunc(head, isBodyControl)
 	return junk*4 > len(head) || isText && blanks*25 > len(head)
+}
+
+// uuGoesOn reports whether there is more behind the uuencoded data.
+func (p *part) uuGoesOn(r io.ReaderAt) bool {
+	n := max(0, p.end-p.body)
+	d := newDecoder(io.NewSectionReader(r, p.body, n), transferUU, n).(*decodedReader)
+	s := d.s.(*uuStepper)
+	_, err := io.Copy(io.Discard, d)
+	return err == nil && s.more
 }

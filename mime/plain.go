@@ -104,9 +104,12 @@ func (p *plainText) end(tag string) {
 }
 
 func (p *plainText) endLink() {
+	if !strings.HasPrefix(p.link, "https://") && !strings.HasPrefix(p.link, "http://") {
+		p.link = "" // and its text, which may be long, is not looked at for each </a>
+		return
+	}
 	text := strings.TrimSpace(p.String()[min(p.linked, p.Len()):])
-	web := strings.HasPrefix(p.link, "https://") || strings.HasPrefix(p.link, "http://")
-	if web && text != "" && strings.TrimSuffix(p.link, "/") != text && !strings.HasSuffix(strings.TrimSuffix(p.link, "/"), "://"+text) {
+	if text != "" && strings.TrimSuffix(p.link, "/") != text && !strings.HasSuffix(strings.TrimSuffix(p.link, "/"), "://"+text) {
 		p.space = true
 		p.word("<" + p.link + ">")
 	}

@@ -66,7 +66,7 @@ func (w *walker) convertRaw() {
 		return
 	}
 	for _, p := range w.raw {
-		h, _ := readHeader(w.src, p.start, w.lim, nil)
+		h, _ := readHeaderTo(w.src, p.start, p.body, w.lim, nil)
 		h.charset = charset
 		p.describeName(h)
 	}

@@ -205,6 +205,9 @@ func TestHeaderCapture(t *testing.T) {
 		{"A: b\n\nbody\r\n\r\n", "A: b\n\n"},
 		{"A: b\r\nno end", "A: b\r\nno end"},
 		{"A: " + strings.Repeat("x", 100), "A: " + strings.Repeat("x", 61)},
+		{"\r\n\r\n\nA: b\r\n\r\nbody\r\n\r\nmore", "\r\n\r\n\nA: b\r\n\r\n"},
+		{"\r\n\r\n\r\n", "\r\n\r\n\r\n"},
+		{strings.Repeat("\n", 100), strings.Repeat("\n", 64)},
 	}
 	for _, tt := range tests {
 		for step := 1; step <= len(tt.in); step++ {

@@ -69,11 +69,13 @@ func token(s string) string {
 }
 
 // header is an io.Writer that keeps the beginning of a message up to the end of its
-// header, and at most max bytes.
+// header, and at most max bytes. Empty lines at the beginning do not end it, since those who read
+// the message pass over them.
 type header struct {
 	max  int
 	held *held // what buf counts on; nil: nothing
 	buf  []byte
+	lead int // bytes of the empty lines at the beginning
 	done bool
 }
 
@@ -81,10 +83,14 @@ func (h *header) Write(p []byte) (int, error) {
 	if h.done {
 		return len(p), nil
 	}
-	from := max(len(h.buf)-3, 0)
 	more := p[:min(len(p), h.max-len(h.buf))]
-	if i := endOfHeader(more); i >= 0 {
-		more = more[:i]
+	if len(h.buf) == h.lead {
+		h.lead += len(more) - len(bytes.TrimLeft(more, "\r\n"))
+	}
+	from := max(len(h.buf)-3, h.lead)
+	skip := max(h.lead-len(h.buf), 0)
+	if i := endOfHeader(more[skip:]); i >= 0 {
+		more = more[:skip+i]
 	}
 	if err := h.grow(len(more)); err != nil {
 		return 0, err
