@@ -31,13 +31,15 @@ func MoveQueue(ctx context.Context, cfg *config.Config, to string, progress func
 	}
 	if target.Queue.Shared() { // it has a folder for large messages, which may be root's, and locks it
 		target.DataDir = filepath.Join(cfg.DataDir, "moving")
-		defer os.RemoveAll(target.DataDir)
 	}
 	from, err := OpenQueue(ctx, cfg, true)
 	if err != nil {
 		return 0, fmt.Errorf("open the queue that is to be moved: %w", err)
 	}
 	defer from.Close()
+	if target.Queue.Shared() { // no other move is under way: from is locked
+		defer os.RemoveAll(target.DataDir)
+	}
 	into, err := OpenQueue(ctx, &target, true)
 	if err != nil {
 		return 0, fmt.Errorf("open the queue at %s: %w", name, err)

@@ -359,7 +359,8 @@ func (w *Watcher) ready() (names []string, err error) {
 	})
 	w.seen = seen
 	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(seen[a].modified.Compare(seen[b].modified), strings.Compare(a, b))
+		stuck := func(name string) int { return map[bool]int{true: 1}[seen[name].stuck(now)] }
+		return cmp.Or(stuck(a)-stuck(b), seen[a].modified.Compare(seen[b].modified), strings.Compare(a, b))
 	})
 	return names[:min(len(names), maxFiles)], err
 }

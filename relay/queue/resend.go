@@ -33,7 +33,7 @@ func CheckResend(r Record) error {
 func (q *Queue) Resend(ctx context.Context, id string, to []string, by string) (again string, err error) {
 	r, _, err := q.storage.Get(ctx, id)
 	if err == nil {
-		err = CheckResend(r)
+		err = errors.Join(CheckResend(r), q.Closed(ctx)) // a command opens a queue that was moved, too
 	}
 	if err != nil {
 		return "", err

@@ -18,6 +18,7 @@ type claims struct {
 	heads  map[queue.LaneID]*heads // of those that were read
 	owned  map[queue.LaneID]bool
 	places map[queue.LaneID]place
+	free   int // lanes of nobody that there were to look at, before others that are locked were passed over
 	carry  map[queue.LaneID]string
 	epoch  map[queue.LaneID]int64
 	settle map[queue.LaneID]served // lanes that were claimed from, or have nothing to claim
@@ -76,27 +77,27 @@ func (p *passedOver) note(c *claims) {
 	if time.Since(p.since) >= passTime {
 		p.since, p.own = time.Now(), nil
 	}
-	own, free, declined := []int64{}, 0, true
+	own, last, declined := 0, -1, true
 	at := p.free
-	for _, l := range c.ready {
+	for i, l := range c.ready {
 		if c.owned[l] {
-			own = append(own, int64(l))
-			continue
-		}
-		free++
-		if declined = declined && c.declined[l]; declined {
+			own++
+			if _, used := c.settle[l]; used {
+				last = i
+			}
+		} else if declined = declined && c.declined[l]; declined {
 			at = c.places[l]
 		}
 	}
-	if p.free = at; free < maxFree {
+	if p.free = at; c.free < maxFree {
 		p.free = place{} // that was the end: the next claim begins again
 	}
-	if len(own) < maxReady {
+	if own < maxReady {
 		return
 	}
-	for _, l := range own {
-		if _, used := c.settle[queue.LaneID(l)]; !used {
-			p.own = append(p.own, l)
+	for i, l := range c.ready {
+		if _, used := c.settle[l]; c.owned[l] && !used && (i < last || last < 0) { // there was no room for those behind
+			p.own = append(p.own, int64(l))
 		}
 	}
 }
@@ -118,14 +119,17 @@ func (p *passedOver) current() (own []int64, free place) {
 // has. Whether the node has a lease is asked by the database's clock:
 // the node may have stood still since it looked at its own.
 const readyLanes = `
-SELECT id, connection, principal, mailbox, retries, owner <> '', epoch, served FROM lane WHERE id IN (
-	(SELECT id FROM (
+WITH free AS MATERIALIZED (SELECT id, served FROM (
 		(SELECT id, served FROM lane WHERE owner = '' AND ready = 1 AND ` + behind + ` ORDER BY served, id LIMIT $5) UNION ALL
-		(SELECT id, served FROM lane WHERE owner = '' AND ready > 1 AND ready <= $1 AND ` + behind + ` ORDER BY served, id LIMIT $5)) free ORDER BY served, id LIMIT $5) UNION ALL
+		(SELECT id, served FROM lane WHERE owner = '' AND ready > 1 AND ready <= $1 AND ` + behind + ` ORDER BY served, id LIMIT $5)) l ORDER BY served, id LIMIT $5)
+SELECT lane.id, connection, principal, mailbox, retries, owner <> '', epoch, coalesce(free.served, 0), (SELECT count(*) FROM free)
+FROM lane LEFT JOIN free ON free.id = lane.id WHERE lane.id IN (
+	(SELECT id FROM free) UNION ALL
 	(SELECT id FROM (
 		(SELECT id, served FROM lane WHERE owner = $2 AND ready = 1 AND id <> ALL($4) ORDER BY served LIMIT $3) UNION ALL
 		(SELECT id, served FROM lane WHERE owner = $2 AND ready > 1 AND ready <= $1 AND id <> ALL($4) ORDER BY served LIMIT $3)) own ORDER BY served LIMIT $3))
-AND ready <= $1 AND owner IN ('', $2) AND EXISTS (SELECT 1 FROM node WHERE node.id = $2 AND lease > ` + databaseTime + `) ORDER BY served, id FOR NO KEY UPDATE SKIP LOCKED`
+AND ready <= $1 AND owner IN ('', $2) AND EXISTS (SELECT 1 FROM node WHERE node.id = $2 AND lease > ` + databaseTime + `)
+ORDER BY lane.served, lane.id FOR NO KEY UPDATE OF lane SKIP LOCKED`
 
 const behind = "served >= $6 AND (served > $6 OR id > $7)"
 
@@ -148,7 +152,7 @@ func (t *transaction) ReadyLanes(now time.Time, node string, _ queue.Turn, each 
 	err := t.query(func(rows pgx.Rows) error {
 		var l queue.ReadyLane
 		var at place
-		err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.DeferredNext, &l.Owned, &l.Epoch, &at.served)
+		err := rows.Scan(&l.ID, &l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox, &l.DeferredNext, &l.Owned, &l.Epoch, &at.served, &t.claims.free)
 		at.id = int64(l.ID)
 		t.claims.places[l.ID] = at
 		unescapeAll(&l.Lane.Connection, &l.Lane.Principal, &l.Lane.Mailbox)

@@ -37,7 +37,7 @@ func TestPlans(t *testing.T) {
 		args      []any
 	}{
 		{"next due", nextDue, 20, []any{"n"}},
-		{"ready lanes", readyLanes, 3000, []any{int64(1000), "n", maxReady, []int64{}, maxFree, 500, 7}},
+		{"ready lanes", readyLanes, 3000, []any{int64(1000), "n", maxReady, []int64{}, maxFree, 0, 0}},
 		{"messages in delivery", inDelivery, 400, []any{some}},
 		{"first queued", queuedHeads, 600, []any{some, 1}},
 		{"first deferred", deferredHeads, 600, []any{some, 1, int64(1000)}},

@@ -1,7 +1,7 @@
 // Package postgres is the queue engine for several relays: they share a PostgreSQL database,
 // or one that is compatible with it, and so one queue.
 //
-// It provides what package queue needs with row locks alone. It keeps nothing in the session
+// It provides what package queue needs with row locks, and a table lock to close a queue. It keeps nothing in the session
 // of a connection, neither advisory locks nor LISTEN nor temporary tables, so a pooler in
 // transaction mode may stand in between. A few writers in each process combine the
 // transactions of concurrent sessions and workers into one commit.
