@@ -97,6 +97,7 @@ func hostile(div int) map[string][]byte {
 		"type words":          part("Content-Type: "+strings.Repeat(";=?a?q?", 9000), "x"),
 		"raw names":           []byte(plainTop + "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\nContent-Type: a/b; name=\xe9\r\n\r\n", 1000) + "--b\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n\xe9\r\n"),
 		"raw names unended":   []byte(plainTop + "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\nhi\r\n" + strings.Repeat("--b\r\nContent-Type: a/b; name=\xe9\r\n", 998) + strings.Repeat("x\r\n", 32<<20/div/3)),
+		"params quotes open":  part("Content-Type: a/b; "+strings.Repeat(`x="a"b `, 8000), "x"),
 		"params words open":   part("Content-Type: a/b; "+strings.Repeat("a (", 20000), "x"),
 		"html cid values":     part("Content-Type: text/html", "=cid:"),
 		"html cids":           part("Content-Type: text/html", "cid:"),

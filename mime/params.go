@@ -27,7 +27,7 @@ type section struct {
 // parseParams parses "token; name=value; ...". It accepts missing semicolons, comments,
 // junk, unquoted blanks and quoted strings without an end.
 func parseParams(v string) params {
-	s := paramScanner{rest: v}
+	s := paramScanner{rest: v, fresh: len(v)}
 	p := params{token: s.token()}
 	for {
 		name, value, ok := s.next()
@@ -61,6 +61,8 @@ func (p params) get(name string) string {
 type paramScanner struct {
 	rest string
 	open bool // no comment ends in rest
+
+	fresh int // bytes at the end of rest in which a quotation mark may end a value: before them none does
 }
 
 // token returns the token before the parameters, or "" if the value begins with a parameter.
@@ -120,7 +122,7 @@ func (s *paramScanner) dropFirstComment(text string) string {
 // value goes on after is a plain character. So is a backslash, as in C:\report.pdf, unless
 // a quotation mark or a backslash follows it.
 func (s *paramScanner) quoted() string {
-	end := closingQuote(s.rest)
+	end := s.closingQuote()
 	if end < 0 {
 		v := s.rest[1:]
 		if i := strings.IndexByte(v, ';'); i >= 0 {
@@ -135,22 +137,40 @@ func (s *paramScanner) quoted() string {
 }
 
 // closingQuote returns the index of the quotation mark that ends the quoted string at the
-// beginning of s, or -1.
-func closingQuote(s string) int {
-	first := -1
-	for i := 1; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && i+1 < len(s) && (s[i+1] == '\\' || s[i+1] == '"' && !endsValue(s[i+2:])):
-			i++
-		case s[i] == '"' && endsValue(s[i+1:]):
+// beginning of rest, or -1.
+func (s *paramScanner) closingQuote() int {
+	v := s.rest
+	if n := len(v) - s.fresh; n > 1 {
+		if i := firstQuote(v[:n]); i > 0 {
 			return i
-		case s[i] == '"' && first < 0:
-			first = i
-		case s[i] == ';' && first >= 0:
-			return first
 		}
 	}
+	first, i := -1, 1
+	for ; i < len(v) && (v[i] != ';' || first < 0); i++ {
+		switch {
+		case v[i] == '\\' && i+1 < len(v) && (v[i+1] == '\\' || v[i+1] == '"' && !endsValue(v[i+2:])):
+			i++
+		case v[i] == '"' && endsValue(v[i+1:]):
+			return i
+		case v[i] == '"' && first < 0:
+			first = i
+		}
+	}
+	s.fresh = max(0, len(v)-i)
 	return first
+}
+
+// firstQuote returns the index of the first quotation mark behind that at the beginning of v, or -1.
+func firstQuote(v string) int {
+	for i := 1; i < len(v); i++ {
+		switch {
+		case v[i] == '\\' && i+1 < len(v) && (v[i+1] == '\\' || v[i+1] == '"'):
+			i++
+		case v[i] == '"':
+			return i
+		}
+	}
+	return -1
 }
 
 // endsValue reports whether the value ends before rest, which follows a quotation mark.

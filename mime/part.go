@@ -244,7 +244,7 @@ func isLossy(r io.Reader) bool {
 
 // isMisencoded reports whether the content is not in the transfer encoding that the header
 // names, but unencoded: in place of base64 prose or other data, in place of uuencoded data
-// no "begin", or more behind the "end", such as another file.
+// no "begin", or several files.
 func (p *part) isMisencoded(r io.ReaderAt) bool {
 	head := make([]byte, min(4<<10, max(0, p.end-p.body)))
 	n, _ := r.ReadAt(head, p.body)
@@ -267,7 +267,7 @@ func (p *part) isMisencoded(r io.ReaderAt) bool {
 	return junk*4 > len(head) || isText && blanks*25 > len(head)
 }
 
-// uuGoesOn reports whether there is more behind the uuencoded data.
+// uuGoesOn reports whether there is another file behind the uuencoded data.
 func (p *part) uuGoesOn(r io.ReaderAt) bool {
 	n := max(0, p.end-p.body)
 	d := newDecoder(io.NewSectionReader(r, p.body, n), transferUU, n).(*decodedReader)

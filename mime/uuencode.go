@@ -7,13 +7,13 @@ import "bytes"
 type uuStepper struct {
 	begun bool
 	ended bool
-	lost  bool // there is text before the data
-	more  bool // there is more behind the data
+	lost  bool // there is text around the data
+	more  bool // there is another file behind the data
 }
 
 func (d *uuStepper) done() bool { return d.more }
 
-func (d *uuStepper) lossy() bool { return d.lost || d.more || !d.begun }
+func (d *uuStepper) lossy() bool { return d.lost || !d.begun }
 
 func (d *uuStepper) step(dst, src []byte, last bool) (written, consumed int) {
 	for consumed < len(src) && !d.done() {
@@ -35,7 +35,8 @@ func (d *uuStepper) step(dst, src []byte, last bool) (written, consumed int) {
 func (d *uuStepper) line(dst, line []byte) int {
 	switch {
 	case d.ended:
-		d.more = len(bytes.TrimSpace(line)) > 0
+		d.more = d.more || bytes.HasPrefix(line, []byte("begin "))
+		d.lost = d.lost || len(bytes.TrimSpace(line)) > 0
 		return 0
 	case !d.begun:
 		d.begun = bytes.HasPrefix(line, []byte("begin "))
