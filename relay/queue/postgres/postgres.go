@@ -1,10 +1,10 @@
 // Package postgres is the queue engine for several relays: they share a PostgreSQL database,
 // or one that is compatible with it, and so one queue.
 //
-// It provides what package queue needs with row locks, and a table lock to close a queue. It keeps nothing in the session
-// of a connection, neither advisory locks nor LISTEN nor temporary tables, so a pooler in
-// transaction mode may stand in between. A few writers in each process combine the
-// transactions of concurrent sessions and workers into one commit.
+// It provides what package queue needs with row locks, and with a table lock where it closes a
+// queue. It keeps nothing in the session of a connection, neither advisory locks nor LISTEN nor
+// temporary tables, so a pooler in transaction mode may stand in between. A few writers in each
+// process combine the transactions of concurrent sessions and workers into one commit.
 //
 // While the database cannot be reached, every call fails at once with queue.ErrAway, and goes
 // on once it can be reached again.
