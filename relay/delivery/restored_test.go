@@ -25,6 +25,9 @@ func (r *rig) restore(do func()) {
 	}
 	r.open()
 	do()
+	if !r.eventually(func() bool { return r.sim.UnderWay() == 0 }) { // a restore takes longer than the way to Sent Items
+		r.t.Error("what was sent does not arrive in Sent Items")
+	}
 	if err := r.store.Close(); err != nil {
 		r.t.Fatal(err)
 	}
