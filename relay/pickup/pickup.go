@@ -359,8 +359,14 @@ func (w *Watcher) ready() (names []string, err error) {
 	})
 	w.seen = seen
 	slices.SortFunc(names, func(a, b string) int {
-		stuck := func(name string) int { return map[bool]int{true: 1}[seen[name].stuck(now)] }
-		return cmp.Or(stuck(a)-stuck(b), seen[a].modified.Compare(seen[b].modified), strings.Compare(a, b))
+		switch stuck := seen[a].stuck(now); {
+		case stuck == seen[b].stuck(now):
+		case stuck:
+			return 1
+		default:
+			return -1
+		}
+		return cmp.Or(seen[a].modified.Compare(seen[b].modified), strings.Compare(a, b))
 	})
 	return names[:min(len(names), maxFiles)], err
 }

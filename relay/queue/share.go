@@ -29,10 +29,10 @@ const laneMemory = time.Minute
 type share struct {
 	mu    sync.Mutex
 	node  string
-	first bool // of all nodes with a lease, it has the lowest ID
-	spare int  // lanes that it gives back as soon as they have nothing in delivery
-	seen  map[LaneID]sighting
-	asked time.Time // when it chose last
+	first bool                // of all nodes with a lease, it has the lowest ID
+	spare int                 // lanes that it gives back as soon as they have nothing in delivery
+	seen  map[LaneID]sighting // lanes of nobody, and those that it has taken though it cannot serve them
+	asked time.Time           // when it chose last
 
 	private func(Lane) bool // see Claim
 }

@@ -168,7 +168,7 @@ type Flow struct {
 	VirtualTime int64
 	Sender      int64 // start tag of the sender's latest message, -1 if there is none
 	Client      int64 // likewise, of all of its client's senders
-	Closed      bool  // the queue is; see Closed. Only a storage that is shared says so: no other can be closed while it is used
+	Closed      bool  // the queue is; see Closed. Only a storage that is shared says so: a relay has any other for itself
 }
 
 // Turn is the place of a lane in the order in which lanes are claimed from.

@@ -58,7 +58,7 @@ func RunMove(t *testing.T, from, to Open) {
 }
 
 // wantClosed checks that nothing works on a closed queue. A node that was away when it was closed,
-// and so did not hear of it, puts no message into it either.
+// and so did not hear of it, puts no message into it either: that is tried first, since Renew tells.
 func wantClosed(t *testing.T, q *queue.Queue, first bool) {
 	t.Helper()
 	if first && q.Shared() {
